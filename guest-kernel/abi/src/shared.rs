@@ -1,0 +1,57 @@
+//! The page of memory that the kernel shares with the VMM.
+//!
+//! The kernel owns the page and says where it is by an ELF note of its image, so that
+//! an image without one (or another VMM that does not know the note) simply has no
+//! guest counters. The kernel writes, the VMM reads after or during the run; it trusts
+//! nothing in it.
+
+use core::sync::atomic::AtomicU64;
+
+/// Owner name of our ELF notes, without the terminating zero.
+pub const NOTE_NAME: &str = "Ringfence";
+/// Type of the note whose descriptor is the guest-physical address of the
+/// [`SharedPage`], 8 bytes, little-endian.
+pub const NOTE_SHARED_PAGE: u32 = 1;
+/// Value of [`SharedPage::magic`] once the kernel has started.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"Ringfenc");
+
+/// Counters that the kernel keeps; all start at zero.
+#[repr(C, align(4096))]
+#[derive(Debug)]
+pub struct SharedPage {
+    /// [`MAGIC`] once the kernel has started.
+    pub magic: AtomicU64,
+    /// Time-stamp counter as the kernel entered ring 3 for the first time; 0 before.
+    pub first_user_tsc: AtomicU64,
+    /// System calls served, by either entry.
+    pub syscalls: AtomicU64,
+    /// Switches from one thread to another.
+    pub context_switches: AtomicU64,
+    /// Timer ticks taken.
+    pub timer_ticks: AtomicU64,
+    /// Page faults taken from ring 3 or from copies to and from user memory.
+    pub page_faults: AtomicU64,
+    /// Processes made by `fork`, `vfork` or `clone`.
+    pub forks: AtomicU64,
+}
+
+impl SharedPage {
+    /// A page of zeros.
+    pub const fn new() -> Self {
+        Self {
+            magic: AtomicU64::new(0),
+            first_user_tsc: AtomicU64::new(0),
+            syscalls: AtomicU64::new(0),
+            context_switches: AtomicU64::new(0),
+            timer_ticks: AtomicU64::new(0),
+            page_faults: AtomicU64::new(0),
+            forks: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Default for SharedPage {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,3 @@
+//! The Ringfence guest kernel.
+
+#![cfg_attr(not(test), no_std)]

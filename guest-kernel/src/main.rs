@@ -1,0 +1,4 @@
+//! The kernel's image.
+
+#![no_std]
+#![no_main]

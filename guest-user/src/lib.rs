@@ -1,0 +1,3 @@
+//! Runtime for guest programs.
+
+#![cfg_attr(not(test), no_std)]

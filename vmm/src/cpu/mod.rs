@@ -1,0 +1,105 @@
+//! Virtual CPUs: what every accelerator offers to the run loop.
+//!
+//! [`Vcpu`] is implemented by [`emu`] (the built-in emulator) and by `kvm`. The run loop
+//! knows only this trait; the machine's devices know neither. Interrupts reach a vCPU
+//! whose local APIC is outside it by three methods: is it [`ready`](Vcpu::ready),
+//! [`inject`](Vcpu::inject), else
+//! [`request_interrupt_window`](Vcpu::request_interrupt_window).
+
+mod state;
+
+pub use state::{CpuState, Dtable, FxState, Regs, Segment};
+
+use std::sync::Arc;
+
+use crate::exit::VmExit;
+
+/// A failure of the accelerator itself, never of the guest.
+#[derive(Debug, thiserror::Error)]
+pub enum CpuError {
+    /// A KVM ioctl failed.
+    #[error("{call} failed: {source}")]
+    Kvm {
+        /// The ioctl's name, as `KVM_RUN`.
+        call: &'static str,
+        /// The host's reason.
+        source: std::io::Error,
+    },
+    /// This accelerator has no such ability.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+/// Makes a running vCPU leave the guest; usable from any thread, any number of times.
+pub trait Kick: Send + Sync {
+    /// The vCPU's current or next [`Vcpu::run`] returns [`VmExit::Interrupted`] (or
+    /// another exit that came first) without further delay.
+    fn kick(&self);
+}
+
+/// Guest instructions retired since the vCPU was made, by privilege.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstructionCounts {
+    /// Retired at CPL 0 to 2.
+    pub ring0: u64,
+    /// Retired at CPL 3.
+    pub ring3: u64,
+    /// Retired at CPL 0 before the first one at CPL 3; `None` while there is none.
+    pub boot: Option<u64>,
+}
+
+/// One virtual CPU. Not `Sync`: it belongs to the thread that runs it.
+pub trait Vcpu: Send {
+    /// Runs guest code until something needs the VMM. Replies to the exit are written
+    /// through its borrowed payload and take effect on the next call.
+    ///
+    /// # Errors
+    /// Only failures of the accelerator; guest behaviour is always a [`VmExit`].
+    fn run(&mut self) -> Result<VmExit<'_>, CpuError>;
+
+    /// The whole architectural state. Only between exits whose replies are consumed
+    /// (KVM: after a completed instruction).
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn state(&mut self) -> Result<CpuState, CpuError>;
+
+    /// Replaces the whole architectural state.
+    ///
+    /// # Errors
+    /// A failed ioctl, or a state that the accelerator refuses.
+    fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError>;
+
+    /// Whether [`inject`](Self::inject) would be taken at the next instruction: RFLAGS.IF
+    /// is set, no interrupt shadow, nothing else being injected.
+    fn ready(&self) -> bool;
+
+    /// Has the vCPU take external interrupt `vector` (16 to 255) before its next
+    /// instruction. Call only when [`ready`](Self::ready).
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn inject(&mut self, vector: u8) -> Result<(), CpuError>;
+
+    /// While `wanted`, [`run`](Self::run) returns [`VmExit::InterruptWindow`] as soon as
+    /// the vCPU is [`ready`](Self::ready).
+    fn request_interrupt_window(&mut self, wanted: bool);
+
+    /// From now on [`run`](Self::run) returns [`VmExit::InstructionLimit`] when exactly
+    /// `limit` instructions have been retired since the vCPU was made; `None` lifts it.
+    /// A limit already reached makes the next `run` return at once.
+    ///
+    /// # Errors
+    /// [`CpuError::Unsupported`] where instructions cannot be counted.
+    fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError>;
+
+    /// Guest instructions retired, where the accelerator counts them.
+    fn instructions(&self) -> Option<InstructionCounts>;
+
+    /// Guest time since the vCPU was made, in nanoseconds: what its time-stamp counter
+    /// and a local APIC kept by the VMM go by. Never goes back.
+    fn now_ns(&self) -> u64;
+
+    /// A handle that makes [`run`](Self::run) return.
+    fn kicker(&self) -> Arc<dyn Kick>;
+}

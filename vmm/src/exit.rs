@@ -1,0 +1,196 @@
+//! VM exits: why a vCPU stopped running guest code.
+//!
+//! An accelerator turns its raw exit into a [`VmExit`] once, with the payload borrowed
+//! from the vCPU; the run loop matches it exhaustively. Replies (`PioIn::data`,
+//! `MmioRead::data`, `MsrRead`) are filled in place and take effect when the vCPU runs
+//! next. Accounting keys on the fieldless [`ExitReason`] and a number, the detail.
+
+use serde::Serialize;
+
+/// One VM exit, with what the guest wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum VmExit<'a> {
+    /// `in` from `port`; fill `data`: one or more items of `size` (1, 2 or 4) bytes.
+    PioIn {
+        /// First port of the access.
+        port: u16,
+        /// Bytes in an item.
+        size: u8,
+        /// Where the answer goes, `size` times the number of items.
+        data: &'a mut [u8],
+    },
+    /// `out` to `port` of one or more items of `size` (1, 2 or 4) bytes.
+    PioOut {
+        /// First port of the access.
+        port: u16,
+        /// Bytes in an item.
+        size: u8,
+        /// What was written, `size` times the number of items.
+        data: &'a [u8],
+    },
+    /// Read of guest-physical memory that no RAM backs; fill `data` (1 to 8 bytes).
+    MmioRead {
+        /// Guest-physical address.
+        gpa: u64,
+        /// Where the answer goes.
+        data: &'a mut [u8],
+    },
+    /// Write to guest-physical memory that no RAM backs (1 to 8 bytes).
+    MmioWrite {
+        /// Guest-physical address.
+        gpa: u64,
+        /// What was written.
+        data: &'a [u8],
+    },
+    /// `rdmsr` of a register that the vCPU leaves to the VMM (the local APIC's).
+    MsrRead {
+        /// The MSR's number.
+        index: u32,
+        /// Where the answer goes.
+        value: &'a mut u64,
+        /// Set to 1 to make the instruction raise #GP(0).
+        error: &'a mut u8,
+    },
+    /// `wrmsr` of a register that the vCPU leaves to the VMM (the local APIC's).
+    MsrWrite {
+        /// The MSR's number.
+        index: u32,
+        /// What was written.
+        value: u64,
+        /// Set to 1 to make the instruction raise #GP(0).
+        error: &'a mut u8,
+    },
+    /// `mov cr8` wrote the task priority of a local APIC that the VMM keeps (bits 0 to 3).
+    Cr8Write {
+        /// The new CR8.
+        value: u8,
+    },
+    /// `hlt` in ring 0 with the local APIC outside KVM.
+    Hlt,
+    /// The interrupt window that was asked for is open.
+    InterruptWindow,
+    /// A kick from another thread; no guest event.
+    Interrupted,
+    /// The instruction limit was reached, exactly.
+    InstructionLimit,
+    /// KVM could not execute the instruction at hand and the VMM's emulator did.
+    Emulated,
+    /// Triple fault: an exception while delivering a double fault.
+    TripleFault,
+    /// Something no well-behaved guest or host does; ends the run with this text.
+    Failed {
+        /// What happened, for a person.
+        message: String,
+    },
+}
+
+/// Fieldless key of a [`VmExit`], in the order of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(usize)]
+pub enum ExitReason {
+    /// [`VmExit::PioIn`]; the detail is the port.
+    PioIn,
+    /// [`VmExit::PioOut`]; the detail is the port.
+    PioOut,
+    /// [`VmExit::MmioRead`]; the detail is the guest-physical address.
+    MmioRead,
+    /// [`VmExit::MmioWrite`]; the detail is the guest-physical address.
+    MmioWrite,
+    /// [`VmExit::MsrRead`]; the detail is the MSR's number.
+    MsrRead,
+    /// [`VmExit::MsrWrite`]; the detail is the MSR's number.
+    MsrWrite,
+    /// [`VmExit::Cr8Write`].
+    Cr8Write,
+    /// [`VmExit::Hlt`].
+    Hlt,
+    /// [`VmExit::InterruptWindow`].
+    InterruptWindow,
+    /// [`VmExit::Interrupted`].
+    Interrupted,
+    /// [`VmExit::InstructionLimit`].
+    InstructionLimit,
+    /// [`VmExit::Emulated`].
+    Emulated,
+    /// [`VmExit::TripleFault`].
+    TripleFault,
+    /// [`VmExit::Failed`].
+    Failed,
+}
+
+impl ExitReason {
+    /// Every reason, in order; `ALL[r as usize] == r`.
+    pub const ALL: [Self; 14] = [
+        Self::PioIn,
+        Self::PioOut,
+        Self::MmioRead,
+        Self::MmioWrite,
+        Self::MsrRead,
+        Self::MsrWrite,
+        Self::Cr8Write,
+        Self::Hlt,
+        Self::InterruptWindow,
+        Self::Interrupted,
+        Self::InstructionLimit,
+        Self::Emulated,
+        Self::TripleFault,
+        Self::Failed,
+    ];
+
+    /// The reason as reports spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PioIn => "pio_in",
+            Self::PioOut => "pio_out",
+            Self::MmioRead => "mmio_read",
+            Self::MmioWrite => "mmio_write",
+            Self::MsrRead => "msr_read",
+            Self::MsrWrite => "msr_write",
+            Self::Cr8Write => "cr8_write",
+            Self::Hlt => "hlt",
+            Self::InterruptWindow => "interrupt_window",
+            Self::Interrupted => "interrupted",
+            Self::InstructionLimit => "instruction_limit",
+            Self::Emulated => "emulated",
+            Self::TripleFault => "triple_fault",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl VmExit<'_> {
+    /// The accounting key: the reason, and the port, address or MSR where it has one.
+    pub fn key(&self) -> (ExitReason, Option<u64>) {
+        match self {
+            Self::PioIn { port, .. } => (ExitReason::PioIn, Some(u64::from(*port))),
+            Self::PioOut { port, .. } => (ExitReason::PioOut, Some(u64::from(*port))),
+            Self::MmioRead { gpa, .. } => (ExitReason::MmioRead, Some(*gpa)),
+            Self::MmioWrite { gpa, .. } => (ExitReason::MmioWrite, Some(*gpa)),
+            Self::MsrRead { index, .. } => (ExitReason::MsrRead, Some(u64::from(*index))),
+            Self::MsrWrite { index, .. } => (ExitReason::MsrWrite, Some(u64::from(*index))),
+            Self::Cr8Write { .. } => (ExitReason::Cr8Write, None),
+            Self::Hlt => (ExitReason::Hlt, None),
+            Self::InterruptWindow => (ExitReason::InterruptWindow, None),
+            Self::Interrupted => (ExitReason::Interrupted, None),
+            Self::InstructionLimit => (ExitReason::InstructionLimit, None),
+            Self::Emulated => (ExitReason::Emulated, None),
+            Self::TripleFault => (ExitReason::TripleFault, None),
+            Self::Failed { .. } => (ExitReason::Failed, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitReason;
+
+    #[test]
+    fn reasons_index_their_own_table() {
+        for (index, reason) in ExitReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+            let json = serde_json::to_string(&reason).expect("a unit variant serializes");
+            assert_eq!(json, format!("\"{}\"", reason.name()));
+        }
+    }
+}

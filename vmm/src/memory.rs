@@ -1,0 +1,99 @@
+//! Guest RAM, on vm-memory.
+//!
+//! RAM starts at GPA 0. What does not fit below the hole for devices (3 GiB to 4 GiB)
+//! goes on at 4 GiB. Pages are the host's anonymous memory, so untouched ones cost
+//! nothing.
+
+use std::sync::Arc;
+
+use vm_memory::{
+    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress,
+};
+
+/// Where the hole for memory-mapped devices starts and ends.
+const HOLE_START: u64 = 0xc000_0000;
+const HOLE_END: u64 = 0x1_0000_0000;
+
+/// Guest RAM; clones share it.
+#[derive(Clone, Debug)]
+pub struct GuestRam {
+    mmap: Arc<GuestMemoryMmap>,
+    size: u64,
+}
+
+/// A contiguous piece of guest RAM in the VMM's own address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RamRegion {
+    /// First guest-physical address.
+    pub gpa: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Host-virtual address of the first byte; valid as long as the [`GuestRam`] lives.
+    pub hva: *mut u8,
+}
+
+/// Guest RAM could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reserve {size} bytes of guest memory: {source}; ask for less with --memory")]
+pub struct RamError {
+    size: u64,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl GuestRam {
+    /// Reserves `size` bytes (a multiple of 4096, above zero).
+    ///
+    /// # Errors
+    /// The host does not have the address space or memory.
+    pub fn new(size: u64) -> Result<Self, RamError> {
+        let low = size.min(HOLE_START);
+        let mut ranges = vec![(GuestAddress(0), low as usize)];
+        if size > low {
+            ranges.push((GuestAddress(HOLE_END), (size - low) as usize));
+        }
+        let mmap = GuestMemoryMmap::from_ranges(&ranges).map_err(|source| RamError {
+            size,
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            mmap: Arc::new(mmap),
+            size,
+        })
+    }
+
+    /// Bytes of RAM.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The memory as vm-memory knows it, for loaders and bounded copies.
+    pub fn mmap(&self) -> &GuestMemoryMmap {
+        &self.mmap
+    }
+
+    /// The one or two regions, in order of address; the first starts at GPA 0.
+    pub fn regions(&self) -> Vec<RamRegion> {
+        self.mmap
+            .iter()
+            .filter_map(|region| {
+                Some(RamRegion {
+                    gpa: region.start_addr().0,
+                    len: region.len(),
+                    hva: region.get_host_address(MemoryRegionAddress(0)).ok()?,
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GuestRam, HOLE_END, HOLE_START};
+
+    #[test]
+    fn memory_above_the_hole_starts_at_four_gib() {
+        let ram = GuestRam::new(HOLE_START + 0x2000).expect("address space");
+        let spans: Vec<_> = ram.regions().iter().map(|r| (r.gpa, r.len)).collect();
+        assert_eq!(spans, [(0, HOLE_START), (HOLE_END, 0x2000)]);
+    }
+}
