@@ -6,6 +6,11 @@ pub const SERIAL: u16 = 0x3f8;
 pub const SERIAL_LEN: u16 = 8;
 /// Global system interrupt of the serial console (ISA IRQ 4, edge-triggered).
 pub const SERIAL_GSI: u32 = 4;
+/// First port of the 16550A that links two machines (COM2 of a PC). A machine without a
+/// link has nothing there.
+pub const LINK: u16 = 0x2f8;
+/// Global system interrupt of the link (ISA IRQ 3, edge-triggered).
+pub const LINK_GSI: u32 = 3;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.
