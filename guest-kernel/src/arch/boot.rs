@@ -1,0 +1,56 @@
+//! The way from the boot loader to [`crate::start::start`].
+
+use super::{clock, cpu, descriptors, idt, local_apic, paging, pvh::BootInfo, trap, user_copy};
+use crate::command_line::CommandLine;
+
+const BOOT_STACK_SIZE: usize = 16 * 1024;
+
+#[repr(C, align(16))]
+struct BootStack([u8; BOOT_STACK_SIZE]);
+
+/// The stack until init's own.
+#[cfg(not(test))]
+static mut BOOT_STACK: BootStack = BootStack([0; BOOT_STACK_SIZE]);
+
+/// Called by `boot.S` once, with the physical address of the start info.
+extern "C" fn kernel_main(start_info: u64) -> ! {
+    descriptors::load();
+    idt::load();
+    // SAFETY: boot.S passes on ebx as the boot loader left it.
+    let info = unsafe { BootInfo::read(start_info) };
+    crate::start::start(&info)
+}
+
+/// Sets up the CPU as `options` want it: the rest of what ring 3 needs.
+pub fn enable_cpu(options: &CommandLine) {
+    let mut features = cpu::Features::detect();
+    features.smap &= options.smap;
+    cpu::enable_protections(features);
+    if features.smap {
+        user_copy::use_smap();
+    }
+    paging::forget_identity_map();
+    trap::enable_syscall(options.sysret);
+    let bus_khz = clock::start(features);
+    local_apic::start(features, bus_khz);
+}
+
+#[cfg(not(test))]
+core::arch::global_asm!(
+    include_str!("boot.S"),
+    KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
+    BOOT_MAPPED = const paging::BOOT_MAPPED,
+    NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,
+    CR0 = const cpu::initial_cr0().bits(),
+    CR4 = const cpu::initial_cr4().bits(),
+    EFER = const cpu::initial_efer().bits(),
+    MSR_EFER = const cpu::msr::EFER,
+    KERNEL_CODE = const descriptors::KERNEL_CODE,
+    KERNEL_DATA = const descriptors::KERNEL_DATA,
+    GDT_SIZE = const descriptors::GDT_LEN * 8,
+    BOOT_STACK_SIZE = const BOOT_STACK_SIZE,
+    shared_page = sym crate::shared::PAGE,
+    boot_stack = sym BOOT_STACK,
+    gdt = sym descriptors::GDT,
+    kernel_main = sym kernel_main,
+);

@@ -1,0 +1,74 @@
+//! Software-backed KVM: what programs do that does not arrive as it should.
+//!
+//! Where KVM runs ring 3 without hardware virtualization (PVM), two instructions of
+//! programs do not behave as manuals say. Both can be recognized for certain, so they
+//! are put right on every machine alike; where the CPU is a real one these cases do not
+//! arise, or mean no more than a system call made in an odd way.
+//!
+//! The third remedy, `sysret=off` on the command line, is in `trap.S`; the fourth,
+//! `smap=off`, in `user_copy.rs`.
+
+use super::trap::{Exception, Trap, UserContext, syscall_target, vector};
+use super::user_copy;
+use abi::virtual_map::USER_END;
+
+/// The first byte of `int n`; the second is the vector.
+const INT_N: u8 = 0xcd;
+const INT_N_SIZE: u64 = 2;
+
+/// Page fault error code bits (Intel SDM vol. 3A 5.7): from ring 3, by a fetch.
+const USER_FETCH: u32 = 1 << 2 | 1 << 4;
+
+/// What `exception` should have been; `context` is changed to match.
+pub fn put_right(context: &mut UserContext, exception: Exception) -> Trap {
+    match exception.vector {
+        vector::INVALID_OPCODE => int_n(context, exception),
+        vector::PAGE_FAULT => syscall_in_ring_3(context, exception),
+        _ => Trap::Exception(exception),
+    }
+}
+
+/// `int n` arrives as #UD, with rip at the instruction. What it does depends on the DPL
+/// of the gate: those of `int 0x80` and `int 3` are open, any other is #GP with the
+/// gate's selector as error code (Intel SDM vol. 2A, INT n).
+fn int_n(context: &mut UserContext, exception: Exception) -> Trap {
+    const IDT_SELECTOR: u32 = 1 << 1;
+    let mut code = [0; INT_N_SIZE as usize];
+    if user_copy::from_user(&mut code, exception.rip).is_err() || code[0] != INT_N {
+        return Trap::Exception(exception);
+    }
+    let next = exception.rip + INT_N_SIZE;
+    match code[1] {
+        vector::INT_80 => {
+            context.serve_as_syscall(next, context.rflags());
+            Trap::Syscall
+        }
+        vector::BREAKPOINT => Trap::Exception(Exception {
+            vector: vector::BREAKPOINT,
+            rip: next,
+            ..exception
+        }),
+        number => Trap::Exception(Exception {
+            vector: vector::GENERAL_PROTECTION,
+            error: u32::from(number) << 3 | IDT_SELECTOR,
+            ..exception
+        }),
+    }
+}
+
+/// `syscall` jumps to LSTAR but stays in ring 3, which cannot execute there. Return
+/// address and flags are in rcx and r11, like any value that a program made up: nothing
+/// but its own return depends on them.
+fn syscall_in_ring_3(context: &mut UserContext, exception: Exception) -> Trap {
+    let target = syscall_target();
+    let rip = context.registers.rcx;
+    let is_syscall = exception.error & USER_FETCH == USER_FETCH
+        && exception.rip == target
+        && exception.address == target
+        && rip < USER_END;
+    if !is_syscall {
+        return Trap::Exception(exception);
+    }
+    context.serve_as_syscall(rip, context.registers.r11);
+    Trap::Syscall
+}

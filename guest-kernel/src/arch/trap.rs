@@ -1,0 +1,361 @@
+//! Ring 3 and the ways back from it.
+//!
+//! [`UserContext::run`] runs a program until something needs the kernel and says what:
+//! the mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for
+//! when there is nothing to run. So there are no interrupt handlers that anything else
+//! must fear: an interrupt is a value that someone asked for.
+//!
+//! Rejected: handlers called from the trap, which would need a rule for every global of
+//! what may be touched from where.
+
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use super::{cpu, descriptors, kvm_software, user_copy};
+
+/// Vectors, by the Intel SDM's names (vol. 3A 7.3.1), and ours.
+pub mod vector {
+    pub const DIVIDE_ERROR: u8 = 0;
+    pub const DEBUG: u8 = 1;
+    pub const NMI: u8 = 2;
+    pub const BREAKPOINT: u8 = 3;
+    pub const OVERFLOW: u8 = 4;
+    pub const BOUND_RANGE: u8 = 5;
+    pub const INVALID_OPCODE: u8 = 6;
+    pub const DEVICE_NOT_AVAILABLE: u8 = 7;
+    pub const DOUBLE_FAULT: u8 = 8;
+    pub const INVALID_TSS: u8 = 10;
+    pub const SEGMENT_NOT_PRESENT: u8 = 11;
+    pub const STACK_FAULT: u8 = 12;
+    pub const GENERAL_PROTECTION: u8 = 13;
+    pub const PAGE_FAULT: u8 = 14;
+    pub const X87_ERROR: u8 = 16;
+    pub const ALIGNMENT_CHECK: u8 = 17;
+    pub const MACHINE_CHECK: u8 = 18;
+    pub const SIMD_ERROR: u8 = 19;
+    /// First vector that is not an exception.
+    pub const FIRST_INTERRUPT: u8 = 32;
+    /// The local APIC's timer.
+    pub const TIMER: u8 = 0x20;
+    /// The system call gate.
+    pub const INT_80: u8 = 0x80;
+    /// Interrupts that were withdrawn before the CPU took them; not acknowledged.
+    pub const SPURIOUS: u8 = 0xff;
+}
+
+/// What [`UserContext::vector`] says after the `syscall` instruction, beyond all vectors.
+const VECTOR_SYSCALL: u64 = 0x100;
+
+/// Flags of RFLAGS (Intel SDM vol. 1 3.4.3).
+mod rflags {
+    pub const FIXED: u64 = 1 << 1;
+    pub const TRAP: u64 = 1 << 8;
+    pub const INTERRUPT: u64 = 1 << 9;
+    pub const DIRECTION: u64 = 1 << 10;
+    pub const NESTED_TASK: u64 = 1 << 14;
+    pub const ALIGNMENT_CHECK: u64 = 1 << 18;
+    /// Carry, parity, adjust, zero, sign and overflow.
+    pub const ARITHMETIC: u64 = 0x8d5;
+    pub const IDENTIFICATION: u64 = 1 << 21;
+    /// Those that a program can set by itself.
+    pub const USER: u64 =
+        ARITHMETIC | TRAP | DIRECTION | NESTED_TASK | ALIGNMENT_CHECK | IDENTIFICATION;
+}
+
+/// Cleared by `syscall`: interrupts off, and no flag of the program that could hurt.
+const SFMASK: u64 = rflags::TRAP
+    | rflags::INTERRUPT
+    | rflags::DIRECTION
+    | rflags::NESTED_TASK
+    | rflags::ALIGNMENT_CHECK;
+
+/// The 512 bytes of `fxsave64`: x87, MMX, SSE and MXCSR (Intel SDM vol. 1 10.5.1).
+#[repr(C, align(16))]
+struct FxState([u8; 512]);
+
+impl FxState {
+    const FCW: usize = 0;
+    const MXCSR: usize = 24;
+
+    /// After reset and `fninit`: all exceptions masked, registers zero.
+    const fn initial() -> Self {
+        let mut image = [0; 512];
+        [image[Self::FCW], image[Self::FCW + 1]] = 0x037f_u16.to_le_bytes();
+        [image[Self::MXCSR], image[Self::MXCSR + 1]] = 0x1f80_u16.to_le_bytes();
+        Self(image)
+    }
+}
+
+/// What the CPU pushes on a trap, the error code (or a zero in its place) first, after
+/// the vector that the stub pushes (Intel SDM vol. 3A 7.14.2).
+#[repr(C)]
+struct TrapFrame {
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+const _: () = assert!(size_of::<TrapFrame>() == 7 * 8);
+const _: () = assert!(offset_of!(TrapFrame, rip) == 16 && offset_of!(TrapFrame, cs) == 24);
+
+/// The general registers but rsp, in the order in which `trap.S` leaves them.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Registers {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+}
+
+/// The state of a program in ring 3, valid while it does not run. It lies at the very
+/// top of a kernel stack, so that the CPU itself pushes the last part of it.
+#[repr(C, align(16))]
+pub struct UserContext {
+    fx: FxState,
+    /// The program's registers.
+    pub registers: Registers,
+    frame: TrapFrame,
+}
+
+// The frame must end the context, and the CPU aligns rsp0 down to 16 bytes.
+const _: () =
+    assert!(size_of::<UserContext>() == 688 && size_of::<UserContext>().is_multiple_of(16));
+const _: () = assert!(offset_of!(UserContext, registers) == size_of::<FxState>());
+const _: () =
+    assert!(offset_of!(UserContext, frame) + size_of::<TrapFrame>() == size_of::<UserContext>());
+
+/// Why a program left ring 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// A system call, by `syscall` or `int 0x80`: number in rax, arguments in rdi, rsi,
+    /// rdx, r10, r8, r9.
+    Syscall,
+    /// An interrupt with this vector.
+    Interrupt(u8),
+    /// The program's own fault.
+    Exception(Exception),
+}
+
+/// An exception in ring 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// 0 to 31.
+    pub vector: u8,
+    /// The error code; 0 where the CPU gives none.
+    pub error: u32,
+    /// Address of the instruction.
+    pub rip: u64,
+    /// CR2, if it is a page fault.
+    pub address: u64,
+}
+
+impl UserContext {
+    /// A program about to execute its first instruction, all registers zero.
+    pub const fn new(entry: u64, stack: u64) -> Self {
+        Self {
+            fx: FxState::initial(),
+            registers: Registers {
+                r15: 0,
+                r14: 0,
+                r13: 0,
+                r12: 0,
+                r11: 0,
+                r10: 0,
+                r9: 0,
+                r8: 0,
+                rbp: 0,
+                rdi: 0,
+                rsi: 0,
+                rdx: 0,
+                rcx: 0,
+                rbx: 0,
+                rax: 0,
+            },
+            frame: TrapFrame {
+                vector: 0,
+                error: 0,
+                rip: entry,
+                cs: descriptors::USER_CODE as u64,
+                rflags: rflags::FIXED | rflags::INTERRUPT,
+                rsp: stack,
+                ss: descriptors::USER_DATA as u64,
+            },
+        }
+    }
+
+    /// Runs the program until it traps. The context must be the one whose end was given
+    /// to `descriptors::set_trap_stack`.
+    pub fn run(&mut self) -> Trap {
+        // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
+        // ring 3, and `serve_as_syscall` keeps cs, ss and the forbidden flags), which
+        // cannot touch kernel memory; enter_user returns when the CPU has saved
+        // everything in this context again.
+        unsafe { enter_user(self) };
+        let number = self.frame.vector;
+        if number == VECTOR_SYSCALL || number == u64::from(vector::INT_80) {
+            return Trap::Syscall;
+        }
+        self.other_trap(number as u8)
+    }
+
+    fn other_trap(&mut self, number: u8) -> Trap {
+        if number >= vector::FIRST_INTERRUPT {
+            return Trap::Interrupt(number);
+        }
+        let exception = Exception {
+            vector: number,
+            error: self.frame.error as u32,
+            rip: self.frame.rip,
+            address: match number {
+                vector::PAGE_FAULT => cpu::fault_address(),
+                _ => 0,
+            },
+        };
+        kvm_software::put_right(self, exception)
+    }
+
+    /// Makes a system call of a trap that was something else, to return to `rip`.
+    /// `rflags` may be any number.
+    pub(super) fn serve_as_syscall(&mut self, rip: u64, rflags: u64) {
+        self.frame.vector = u64::from(vector::INT_80);
+        self.frame.rip = rip;
+        self.frame.rflags = rflags & rflags::USER | rflags::FIXED | rflags::INTERRUPT;
+    }
+
+    /// The program's flags.
+    pub(super) fn rflags(&self) -> u64 {
+        self.frame.rflags
+    }
+}
+
+/// Halts until an interrupt comes and returns its vector.
+pub fn wait_for_interrupt() -> u8 {
+    // SAFETY: the only thing that interrupts is an external interrupt, whose handler
+    // stores a byte and comes back with interrupts off.
+    unsafe { wait_for_interrupt_unchecked() };
+    IDLE_VECTOR.load(Relaxed)
+}
+
+/// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
+pub fn enable_syscall(sysret: bool) {
+    if sysret {
+        SYSRET_VECTOR.store(VECTOR_SYSCALL, Relaxed);
+    }
+    // SAFETY: every long-mode CPU has these; STAR fits the GDT, LSTAR is the entry in
+    // trap.S, which expects interrupts off as SFMASK makes them.
+    unsafe {
+        cpu::write_msr(cpu::msr::STAR, descriptors::STAR);
+        cpu::write_msr(cpu::msr::LSTAR, syscall_target());
+        cpu::write_msr(cpu::msr::SFMASK, SFMASK);
+    }
+}
+
+/// Where `syscall` goes.
+pub(super) fn syscall_target() -> u64 {
+    syscall_entry as *const () as u64
+}
+
+/// Leaves the current stack for good and calls `main` on the one that ends at `stack`.
+///
+/// # Safety
+/// `stack` is the 16-byte aligned end of a stack that nobody else uses, and whatever is
+/// on the current one is never needed again.
+pub(super) unsafe fn enter_stack(
+    stack: *mut u8,
+    context: &'static mut UserContext,
+    main: extern "C" fn(&'static mut UserContext) -> !,
+) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { enter_stack_unchecked(stack, context, main) }
+}
+
+/// Vector of the interrupt that ended the last wait.
+static IDLE_VECTOR: AtomicU8 = AtomicU8::new(0);
+/// Traps that return by `sysretq`: [`VECTOR_SYSCALL`], or none.
+static SYSRET_VECTOR: AtomicU64 = AtomicU64::new(u64::MAX);
+/// rsp of the kernel as it entered ring 3.
+#[cfg(not(test))]
+static KERNEL_RSP: AtomicU64 = AtomicU64::new(0);
+/// rsp of the program between `syscall` and its saving.
+#[cfg(not(test))]
+static USER_RSP: AtomicU64 = AtomicU64::new(0);
+
+/// A trap in ring 0, as `trap.S` lays it out.
+#[repr(C)]
+struct KernelTrap {
+    scratch: [u64; 9],
+    frame: TrapFrame,
+}
+
+extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
+    let frame = &mut trap.frame;
+    let number = frame.vector as u8;
+    if number >= vector::FIRST_INTERRUPT {
+        IDLE_VECTOR.store(number, Relaxed);
+        frame.rflags &= !rflags::INTERRUPT;
+    } else if let Some(rip) = user_copy::resume_after_fault(number, frame.error, frame.rip) {
+        frame.rip = rip;
+    } else {
+        panic!(
+            "exception {number} in ring 0, error {:#x}, rip {:#x}, rsp {:#x}, cr2 {:#x}",
+            frame.error,
+            frame.rip,
+            frame.rsp,
+            cpu::fault_address()
+        );
+    }
+}
+
+extern "C" fn fatal_trap_handler(number: u64, rip: u64, rsp: u64) -> ! {
+    panic!(
+        "exception {number}, rip {rip:#x}, rsp {rsp:#x}, cr2 {:#x}",
+        cpu::fault_address()
+    );
+}
+
+unsafe extern "C" {
+    fn enter_user(context: *mut UserContext);
+    fn syscall_entry();
+    #[link_name = "wait_for_interrupt"]
+    fn wait_for_interrupt_unchecked();
+    #[link_name = "enter_stack"]
+    fn enter_stack_unchecked(
+        stack: *mut u8,
+        context: *mut UserContext,
+        main: extern "C" fn(&'static mut UserContext) -> !,
+    ) -> !;
+}
+
+#[cfg(not(test))]
+core::arch::global_asm!(
+    include_str!("trap.S"),
+    FX_SIZE = const size_of::<FxState>(),
+    OFFSET_VECTOR = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, vector),
+    OFFSET_RIP = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, rip),
+    TSS_RSP0 = const descriptors::TSS_RSP0,
+    USER_DATA = const descriptors::USER_DATA,
+    USER_CODE = const descriptors::USER_CODE,
+    VECTOR_SYSCALL = const VECTOR_SYSCALL,
+    kernel_rsp = sym KERNEL_RSP,
+    user_rsp = sym USER_RSP,
+    sysret_vector = sym SYSRET_VECTOR,
+    tss = sym descriptors::TSS,
+    kernel_trap_handler = sym kernel_trap_handler,
+    fatal_trap_handler = sym fatal_trap_handler,
+);

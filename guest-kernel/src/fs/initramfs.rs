@@ -1,0 +1,160 @@
+//! The initramfs: a cpio archive in the "newc" format, read where it lies (Linux,
+//! Documentation/driver-api/early-userspace/buffer-format.rst).
+
+const MAGIC: &[u8] = b"070701";
+/// Six bytes of magic and thirteen fields of eight hexadecimal digits.
+const HEADER_SIZE: usize = 110;
+const FIELD_FILE_SIZE: usize = 6;
+const FIELD_NAME_SIZE: usize = 11;
+const TRAILER: &[u8] = b"TRAILER!!!";
+/// Names and contents start at multiples of this.
+const ALIGNMENT: usize = 4;
+
+/// The contents of the file with this absolute path; whether names in the archive start
+/// with `/`, `./` or nothing does not matter.
+pub fn find<'a>(archive: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
+    let path = relative(path);
+    entries(archive)
+        .find(|(name, _)| *name == path)
+        .map(|(_, contents)| contents)
+}
+
+/// Names, relative to the root, and contents of an archive's files, up to its end or the
+/// first thing that makes no sense.
+fn entries(archive: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut offset = 0;
+    core::iter::from_fn(move || {
+        let (name, contents, next) = entry(archive, offset)?;
+        offset = next;
+        (name != TRAILER).then_some((relative(name), contents))
+    })
+}
+
+fn entry(archive: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
+    let header: &[u8; HEADER_SIZE] = archive.get(start..)?.first_chunk()?;
+    if !header.starts_with(MAGIC) {
+        return None;
+    }
+    let name_start = start + HEADER_SIZE;
+    let name_end = name_start.checked_add(field(header, FIELD_NAME_SIZE)?)?;
+    let start = name_end.checked_next_multiple_of(ALIGNMENT)?;
+    let end = start.checked_add(field(header, FIELD_FILE_SIZE)?)?;
+    // The name's size counts its zero, and any more zeros that align the contents.
+    let name = archive.get(name_start..name_end)?;
+    let zeros = name.iter().rev().take_while(|&&byte| byte == 0).count();
+    let name = &name[..name.len() - zeros];
+    let next = end.checked_next_multiple_of(ALIGNMENT)?;
+    Some((name, archive.get(start..end)?, next))
+}
+
+fn field(header: &[u8; HEADER_SIZE], number: usize) -> Option<usize> {
+    let start = MAGIC.len() + number * 8;
+    let digits = header[start..].first_chunk()?;
+    hexadecimal(*digits).map(|value| value as usize)
+}
+
+/// The number that eight hexadecimal digits spell, all of them at once: one lookup per
+/// file adds up over an archive.
+fn hexadecimal(digits: [u8; 8]) -> Option<u32> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let text = u64::from_be_bytes(digits);
+    // Letters have bit 6, digits do not; a letter's low bits count from 1 at ten.
+    let letters = text >> 6 & EACH;
+    let values = (text & (0x0f * EACH)) + 9 * letters;
+    // Spell it again and compare, with letters in upper case.
+    let letter_again = (values + 6 * EACH) >> 4 & EACH;
+    let again = values + u64::from(b'0') * EACH + (u64::from(b'A' - b'9') - 1) * letter_again;
+    let upper_case = text & !(0x20 * letters);
+    if letter_again != letters || again != upper_case || values & (0xf0 * EACH) != 0 {
+        return None;
+    }
+    // Pairs of digits, then of bytes, then of halves.
+    let bytes = (values >> 4 | values) & 0x00ff_00ff_00ff_00ff;
+    let halves = (bytes >> 8 | bytes) & 0x0000_ffff_0000_ffff;
+    Some((halves >> 16 | halves) as u32)
+}
+
+fn relative(path: &[u8]) -> &[u8] {
+    let path = path.strip_prefix(b".").unwrap_or(path);
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{find, hexadecimal};
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = Vec::new();
+        for (name, contents) in files.iter().chain(&[("TRAILER!!!", &[][..])]) {
+            let (size, name_size) = (contents.len(), name.len() + 1);
+            let header = format!(
+                "070701{:048x}{size:08x}{:032x}{name_size:08x}{:08x}",
+                0, 0, 0
+            );
+            archive.extend_from_slice(header.as_bytes());
+            archive.extend_from_slice(name.as_bytes());
+            archive.push(0);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+            archive.extend_from_slice(contents);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+        archive
+    }
+
+    #[test]
+    fn files_are_found_by_path() {
+        let archive = archive(&[
+            ("bin", b""),
+            ("bin/a", b"abc"),
+            ("./bin/b", b""),
+            ("/c", b"c"),
+        ]);
+        assert_eq!(find(&archive, b"/bin/a"), Some(&b"abc"[..]));
+        assert_eq!(find(&archive, b"/bin/b"), Some(&b""[..]));
+        assert_eq!(find(&archive, b"/c"), Some(&b"c"[..]));
+        assert_eq!(find(&archive, b"/bin/d"), None);
+        assert_eq!(find(&archive, b"/TRAILER!!!"), None);
+    }
+
+    #[test]
+    fn names_may_be_padded_with_zeros() {
+        let mut padded = archive(&[("bin/a---", b"abc")]);
+        padded[115..118].fill(0);
+        assert_eq!(find(&padded, b"/bin/a"), Some(&b"abc"[..]));
+    }
+
+    #[test]
+    fn a_broken_archive_ends_early() {
+        let whole = archive(&[("a", b"first"), ("b", b"second")]);
+        assert_eq!(find(&whole[..whole.len() - 130], b"/b"), None);
+        assert_eq!(
+            find(&whole[..whole.len() - 130], b"/a"),
+            Some(&b"first"[..])
+        );
+        let mut huge = whole.clone();
+        huge[54..62].fill(b'f');
+        assert_eq!(find(&huge, b"/a"), None);
+        huge[54..62].fill(b'x');
+        assert_eq!(find(&huge, b"/a"), None);
+        for len in 0..whole.len() {
+            find(&whole[..len], b"/b");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_at_once() {
+        assert_eq!(hexadecimal(*b"00000000"), Some(0));
+        assert_eq!(hexadecimal(*b"12345678"), Some(0x1234_5678));
+        assert_eq!(hexadecimal(*b"9aBcDeF0"), Some(0x9abc_def0));
+        assert_eq!(hexadecimal(*b"ffffffff"), Some(u32::MAX));
+        for place in 0..8 {
+            for byte in 0..=255_u8 {
+                let mut digits = *b"00000000";
+                digits[place] = byte;
+                let value = char::from(byte).to_digit(16);
+                let expected = value.map(|value| value << (28 - 4 * place));
+                assert_eq!(hexadecimal(digits), expected, "{byte:#x} at {place}");
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Memory (k0): frames, address spaces, and the kernel's dealings with user memory.
+
+pub mod address_space;
+pub mod area;
+pub mod frames;
+pub mod user_memory;
+
+pub use address_space::{AddressSpace, FaultCause};
+pub use frames::Frame;
+pub use user_memory::{UserPtr, UserSlice};
+
+use abi::virtual_map::KERNEL_LOAD;
+
+use crate::arch::{paging, pvh};
+
+/// Takes over all memory that the image and the boot loader's data do not occupy.
+pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
+    let image_end = paging::physical(paging::image::end());
+    let reserved = [
+        // The first MiB is full of a PC's special places, and boot loaders put their
+        // start info there.
+        (0, KERNEL_LOAD),
+        (KERNEL_LOAD, image_end),
+        pvh::physical_range(info.initramfs),
+        pvh::physical_range(info.command_line),
+        pvh::physical_range(info.memory_map),
+    ];
+    let ram = info.memory_map.iter().filter_map(pvh::MemoryMapEntry::ram);
+    let end = ram.clone().map(|(_, end)| end).max().unwrap_or(0);
+    frames::start(ram, &reserved, ram_contents);
+    paging::protect_image();
+    paging::extend_direct_map(end.min(paging::DIRECT_MAP_LIMIT), &mut frames::for_tables)
+        .expect("enough memory to map all memory");
+}

@@ -1,0 +1,147 @@
+//! Exceptions in ring 3: page faults that memory can satisfy, and the end of the process
+//! for all others, with one line that says why.
+
+use core::fmt;
+
+use super::end::{Signal, WaitStatus};
+use super::process::{self, current};
+use crate::arch::trap::{Exception, vector};
+use crate::console_line;
+use crate::mm::FaultCause;
+use crate::mm::address_space::Attempt;
+
+/// Resolves the exception or ends the current process.
+pub fn handle(exception: Exception) {
+    let cause = if exception.vector == vector::PAGE_FAULT {
+        let resolved = current()
+            .space()
+            .resolve(exception.address, exception.error);
+        match resolved {
+            Ok(()) => return,
+            Err(cause) => Some(cause),
+        }
+    } else {
+        None
+    };
+    let signal = signal(exception.vector, cause);
+    let process = current();
+    console_line!(
+        "process {} ({}) killed by {}: {}",
+        process.pid(),
+        process.name(),
+        signal.name(),
+        Report { exception, cause }
+    );
+    process::end(WaitStatus::killed(signal))
+}
+
+/// As Linux has them (arch/x86/kernel/traps.c).
+fn signal(number: u8, cause: Option<FaultCause>) -> Signal {
+    match number {
+        vector::DIVIDE_ERROR | vector::X87_ERROR | vector::SIMD_ERROR => Signal::SIGFPE,
+        vector::DEBUG | vector::BREAKPOINT => Signal::SIGTRAP,
+        vector::INVALID_OPCODE => Signal::SIGILL,
+        vector::SEGMENT_NOT_PRESENT | vector::STACK_FAULT | vector::ALIGNMENT_CHECK => {
+            Signal::SIGBUS
+        }
+        _ if cause == Some(FaultCause::OutOfMemory) => Signal::SIGKILL,
+        _ => Signal::SIGSEGV,
+    }
+}
+
+fn name(number: u8) -> &'static str {
+    match number {
+        vector::DIVIDE_ERROR => "divide error",
+        vector::DEBUG => "debug trap",
+        vector::BREAKPOINT => "breakpoint",
+        vector::OVERFLOW => "overflow",
+        vector::BOUND_RANGE => "bound range exceeded",
+        vector::INVALID_OPCODE => "invalid opcode",
+        vector::DEVICE_NOT_AVAILABLE => "device not available",
+        vector::INVALID_TSS => "invalid TSS",
+        vector::SEGMENT_NOT_PRESENT => "segment not present",
+        vector::STACK_FAULT => "stack fault",
+        vector::GENERAL_PROTECTION => "general protection",
+        vector::PAGE_FAULT => "page fault",
+        vector::X87_ERROR => "x87 error",
+        vector::ALIGNMENT_CHECK => "alignment check",
+        vector::SIMD_ERROR => "SIMD error",
+        _ => "exception",
+    }
+}
+
+/// The exception in words.
+struct Report {
+    exception: Exception,
+    cause: Option<FaultCause>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exception {
+            vector,
+            error,
+            rip,
+            address,
+        } = self.exception;
+        write!(f, "{} (vector {vector}) at rip {rip:#x}", name(vector))?;
+        let Some(cause) = self.cause else {
+            return write!(f, ", error code {error:#x}");
+        };
+        let attempt = match Attempt::from_error(error) {
+            Attempt::Read => "read of",
+            Attempt::Write => "write to",
+            Attempt::Execute => "execution of",
+        };
+        let cause = match cause {
+            FaultCause::NotMapped => "nothing is mapped there (SEGV_MAPERR)",
+            FaultCause::StackOverflow => "stack overflow (SEGV_MAPERR)",
+            FaultCause::Forbidden => "not allowed there (SEGV_ACCERR)",
+            FaultCause::OutOfMemory => "out of memory",
+        };
+        write!(f, ", {attempt} {address:#x}: {cause}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(vector: u8, error: u32, address: u64, cause: Option<FaultCause>) -> String {
+        let exception = Exception {
+            vector,
+            error,
+            rip: 0x40_0123,
+            address,
+        };
+        Report { exception, cause }.to_string()
+    }
+
+    #[test]
+    fn reports_name_everything() {
+        assert_eq!(
+            report(14, 6, 0, Some(FaultCause::NotMapped)),
+            "page fault (vector 14) at rip 0x400123, write to 0x0: \
+             nothing is mapped there (SEGV_MAPERR)"
+        );
+        assert_eq!(
+            report(14, 0x15, 0x50_0000, Some(FaultCause::Forbidden)),
+            "page fault (vector 14) at rip 0x400123, execution of 0x500000: \
+             not allowed there (SEGV_ACCERR)"
+        );
+        assert_eq!(
+            report(13, 0, 0, None),
+            "general protection (vector 13) at rip 0x400123, error code 0x0"
+        );
+    }
+
+    #[test]
+    fn signals_are_linux_s() {
+        assert_eq!(signal(0, None), Signal::SIGFPE);
+        assert_eq!(signal(3, None), Signal::SIGTRAP);
+        assert_eq!(signal(6, None), Signal::SIGILL);
+        assert_eq!(signal(13, None), Signal::SIGSEGV);
+        assert_eq!(signal(14, Some(FaultCause::Forbidden)), Signal::SIGSEGV);
+        assert_eq!(signal(14, Some(FaultCause::OutOfMemory)), Signal::SIGKILL);
+    }
+}
