@@ -1,0 +1,180 @@
+//! System calls, by either entry.
+
+use core::arch::asm;
+use core::fmt;
+
+use linux_raw_sys::errno;
+use linux_raw_sys::general::{self as linux, __kernel_timespec as Timespec};
+
+/// How a program enters the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The `syscall` instruction.
+    Syscall,
+    /// The gate of `int 0x80`; here with the same numbers and registers as `syscall`.
+    Int80,
+}
+
+impl Entry {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Syscall, Self::Int80];
+
+    /// The instruction.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syscall => "syscall",
+            Self::Int80 => "int 0x80",
+        }
+    }
+}
+
+/// Why a system call failed: an error number of Linux.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub u32);
+
+impl Errno {
+    const NAMES: [(u32, &'static str); 4] = [
+        (errno::EBADF, "EBADF"),
+        (errno::EFAULT, "EFAULT"),
+        (errno::EINVAL, "EINVAL"),
+        (errno::ENOSYS, "ENOSYS"),
+    ];
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(number, _)| *number == self.0) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+/// What a system call comes to.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// Makes system call `number`.
+///
+/// # Safety
+/// Whatever the call does with `arguments` must be sound.
+pub unsafe fn raw(entry: Entry, number: u32, arguments: [u64; 3]) -> Result<u64> {
+    let mut rax = u64::from(number);
+    let [first, second, third] = arguments;
+    // SAFETY: the kernel changes rax, and with `syscall` the CPU rcx and r11; for the
+    // rest the caller answers.
+    unsafe {
+        match entry {
+            Entry::Syscall => asm!(
+                "syscall",
+                inout("rax") rax,
+                in("rdi") first,
+                in("rsi") second,
+                in("rdx") third,
+                out("rcx") _,
+                out("r11") _,
+                options(nostack),
+            ),
+            Entry::Int80 => asm!(
+                "int 0x80",
+                inout("rax") rax,
+                in("rdi") first,
+                in("rsi") second,
+                in("rdx") third,
+                options(nostack),
+            ),
+        }
+    }
+    decode(rax)
+}
+
+/// Results from minus 4095 up are errors.
+fn decode(rax: u64) -> Result<u64> {
+    const MAX_ERRNO: u64 = 4095;
+    match rax.wrapping_neg() {
+        errno @ 1..=MAX_ERRNO => Err(Errno(errno as u32)),
+        _ => Ok(rax),
+    }
+}
+
+/// Ends the process.
+pub fn exit(status: u8) -> ! {
+    // SAFETY: touches no memory.
+    let result = unsafe {
+        raw(
+            Entry::Syscall,
+            linux::__NR_exit_group,
+            [status.into(), 0, 0],
+        )
+    };
+    unreachable!("exit returned {result:?}")
+}
+
+/// Writes `bytes` to a file and returns how many of them went.
+pub fn write(fd: u32, bytes: &[u8]) -> Result<u64> {
+    write_from(
+        Entry::Syscall,
+        fd,
+        bytes.as_ptr() as u64,
+        bytes.len() as u64,
+    )
+}
+
+/// `write` with any pointer and length: the kernel must check them.
+pub fn write_from(entry: Entry, fd: u32, start: u64, len: u64) -> Result<u64> {
+    // SAFETY: the kernel only reads memory.
+    unsafe { raw(entry, linux::__NR_write, [fd.into(), start, len]) }
+}
+
+/// The process's number.
+pub fn getpid(entry: Entry) -> Result<u64> {
+    // SAFETY: touches no memory.
+    unsafe { raw(entry, linux::__NR_getpid, [0; 3]) }
+}
+
+/// Lets others run.
+pub fn sched_yield(entry: Entry) -> Result<u64> {
+    // SAFETY: touches no memory.
+    unsafe { raw(entry, linux::__NR_sched_yield, [0; 3]) }
+}
+
+/// Nanoseconds on one of Linux's clocks.
+pub fn clock_gettime(entry: Entry, clock: u32) -> Result<u64> {
+    let mut time = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let address = &raw mut time as u64;
+    // SAFETY: the kernel writes a timespec to where there is one.
+    unsafe { raw(entry, linux::__NR_clock_gettime, [clock.into(), address, 0])? };
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// Sleeps.
+pub fn nanosleep(entry: Entry, seconds: i64, nanoseconds: i64) -> Result<u64> {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    // SAFETY: the kernel reads a timespec from where there is one.
+    unsafe { raw(entry, linux::__NR_nanosleep, [&raw const time as u64, 0, 0]) }
+}
+
+/// A number that is no system call.
+pub fn unknown(entry: Entry) -> Result<u64> {
+    // SAFETY: there is none to do anything.
+    unsafe { raw(entry, u32::MAX, [0; 3]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Errno, decode};
+
+    #[test]
+    fn the_last_4095_values_are_errors() {
+        assert_eq!(decode(0), Ok(0));
+        assert_eq!(decode(14_u64.wrapping_neg()), Err(Errno(14)));
+        assert_eq!(decode(4095_u64.wrapping_neg()), Err(Errno(4095)));
+        assert_eq!(decode(4096_u64.wrapping_neg()), Ok(4096_u64.wrapping_neg()));
+        assert_eq!(format!("{:?} {:?}", Errno(14), Errno(1)), "EFAULT errno 1");
+    }
+}
