@@ -1,0 +1,160 @@
+//! Builds the guest kernel and the guest programs and says where `src/bundled.rs` finds
+//! them.
+//!
+//! The guest crates are ordinary members of the workspace, but as images they need
+//! other code-generation flags than the host's crates. So this script runs a second
+//! cargo, with those flags and a target directory of its own: nothing is shared with
+//! the cargo that waits for this script but the package cache, which that one does not
+//! hold while it builds. What the linker needs (script, no start files) the guest crates
+//! say themselves, in their own build scripts.
+//!
+//! `RINGFENCE_GUEST_PROFILE=guest-debug` builds images with debug assertions instead.
+//!
+//! Rejected: bindeps (`artifact = "bin"`), which are unstable; calling rustc by hand,
+//! which loses the lock file and clippy.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The only target that is always installed with the toolchain. Naming it keeps the
+/// flags below away from build scripts.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const PROFILE_VARIABLE: &str = "RINGFENCE_GUEST_PROFILE";
+const DEFAULT_PROFILE: &str = "guest";
+
+/// Both kinds of image are linked at fixed addresses.
+const PROGRAM_FLAGS: &[&str] = &["-Crelocation-model=static"];
+
+/// The kernel lives in the top 2 GiB; an interrupt may use the stack below rsp; and
+/// vector code in ring 0 is slow wherever a hypervisor has to emulate it.
+const KERNEL_FLAGS: &[&str] = &[
+    "-Crelocation-model=static",
+    "-Ccode-model=kernel",
+    "-Cno-redzone=yes",
+    "-Cno-vectorize-loops",
+    "-Cno-vectorize-slp",
+];
+
+/// What the outer cargo or its user set for the host's crates and the guest's must not
+/// see (`RUSTC_WORKSPACE_WRAPPER` is how `cargo clippy` gets its driver called).
+const HOST_ONLY: &[&str] = &[
+    "RUSTFLAGS",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_BUILD_BUILD_DIR",
+    "CARGO_TARGET_DIR",
+];
+
+fn main() {
+    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("..");
+    for source in ["guest-kernel", "guest-user", "Cargo.toml", "Cargo.lock"] {
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(source).display()
+        );
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed={PROFILE_VARIABLE}");
+
+    let profile = env::var(PROFILE_VARIABLE).unwrap_or_else(|_| DEFAULT_PROFILE.into());
+    let target_dir = Path::new(&variable("OUT_DIR")).join("guest");
+    let build = |package, flags| {
+        build_guest(&workspace, &target_dir, &profile, package, flags);
+    };
+    build("guest-kernel", KERNEL_FLAGS);
+    build("guest-user", PROGRAM_FLAGS);
+
+    let images = target_dir.join(TARGET).join(&profile);
+    let programs = programs(&workspace.join("guest-user/src/bin"));
+    let index = Path::new(&variable("OUT_DIR")).join("bundled.rs");
+    fs::write(&index, render(&images, &programs)).expect("OUT_DIR can be written");
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}
+
+/// Builds every binary of `package`, which all need its feature `image`.
+fn build_guest(workspace: &Path, target_dir: &Path, profile: &str, package: &str, flags: &[&str]) {
+    let mut cargo = Command::new(variable("CARGO"));
+    for name in HOST_ONLY {
+        cargo.env_remove(name);
+    }
+    cargo
+        .current_dir(workspace)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .args(["build", "--locked", "--bins", "--features", "image"])
+        .args(["--package", package, "--profile", profile])
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(target_dir);
+    let status = cargo.status().expect("cargo can be started");
+    assert!(status.success(), "building {package} failed: {status}");
+}
+
+/// A program's name and the first line of its documentation.
+struct Program {
+    name: String,
+    about: String,
+}
+
+/// The programs whose sources lie in `folder`, by name.
+fn programs(folder: &Path) -> Vec<Program> {
+    let entries = fs::read_dir(folder).expect("guest-user has programs");
+    let mut programs: Vec<_> = entries
+        .map(|entry| entry.expect("the folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| program(&path))
+        .collect();
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    programs
+}
+
+fn program(source: &Path) -> Program {
+    let name = source.file_stem().and_then(|stem| stem.to_str());
+    let name = name.expect("a program's name is text").to_owned();
+    let text = fs::read_to_string(source).expect("a program's source can be read");
+    let about = text
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("//!"))
+        .unwrap_or_else(|| panic!("{}: the first line must be `//! ...`", source.display()))
+        .trim()
+        .to_owned();
+    Program { name, about }
+}
+
+/// The Rust source that `src/bundled.rs` includes.
+fn render(images: &Path, programs: &[Program]) -> String {
+    let image = |name: &str| -> PathBuf {
+        let path = images.join(name);
+        assert!(
+            path.is_file(),
+            "src/bin/{name}.rs was not built: guest-user/Cargo.toml has no line for it"
+        );
+        path
+    };
+    let mut source = String::new();
+    let mut line = |text: String| writeln!(source, "{text}").expect("strings grow");
+    line("/// The guest kernel, an ELF image that starts by the PVH protocol.".into());
+    let kernel = image("kernel");
+    line(format!(
+        "pub static KERNEL: &[u8] = include_bytes!({kernel:?});"
+    ));
+    line("/// The guest's programs, sorted by name.".into());
+    line("pub static PROGRAMS: &[Program] = &[".into());
+    for Program { name, about } in programs {
+        let path = image(name);
+        line(format!(
+            "Program {{ name: {name:?}, about: {about:?}, elf: include_bytes!({path:?}) }},"
+        ));
+    }
+    line("];".into());
+    source
+}
