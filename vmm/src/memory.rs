@@ -1,18 +1,16 @@
 //! Guest RAM, on vm-memory.
 //!
-//! RAM starts at GPA 0. What does not fit below the hole for devices (3 GiB to 4 GiB)
-//! goes on at 4 GiB. Pages are the host's anonymous memory, so untouched ones cost
+//! RAM lies as [`crate::layout`] says. Pages are the host's anonymous memory, so untouched ones cost
 //! nothing.
 
 use std::sync::Arc;
 
 use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress,
+    Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryMmap, GuestMemoryRegion,
+    MemoryRegionAddress,
 };
 
-/// Where the hole for memory-mapped devices starts and ends.
-const HOLE_START: u64 = 0xc000_0000;
-const HOLE_END: u64 = 0x1_0000_0000;
+use crate::layout::{DEVICE_HOLE, HIGH_RAM};
 
 /// Guest RAM; clones share it.
 #[derive(Clone, Debug)]
@@ -46,10 +44,10 @@ impl GuestRam {
     /// # Errors
     /// The host does not have the address space or memory.
     pub fn new(size: u64) -> Result<Self, RamError> {
-        let low = size.min(HOLE_START);
+        let low = size.min(DEVICE_HOLE);
         let mut ranges = vec![(GuestAddress(0), low as usize)];
         if size > low {
-            ranges.push((GuestAddress(HOLE_END), (size - low) as usize));
+            ranges.push((GuestAddress(HIGH_RAM), (size - low) as usize));
         }
         let mmap = GuestMemoryMmap::from_ranges(&ranges).map_err(|source| RamError {
             size,
@@ -71,6 +69,14 @@ impl GuestRam {
         &self.mmap
     }
 
+    /// Copies `bytes` to guest-physical address `gpa`.
+    ///
+    /// # Errors
+    /// Not all of the range is RAM; nothing is promised about what was written then.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
+        self.mmap.write_slice(bytes, GuestAddress(gpa))
+    }
+
     /// The one or two regions, in order of address; the first starts at GPA 0.
     pub fn regions(&self) -> Vec<RamRegion> {
         self.mmap
@@ -88,12 +94,12 @@ impl GuestRam {
 
 #[cfg(test)]
 mod tests {
-    use super::{GuestRam, HOLE_END, HOLE_START};
+    use super::{DEVICE_HOLE, GuestRam, HIGH_RAM};
 
     #[test]
     fn memory_above_the_hole_starts_at_four_gib() {
-        let ram = GuestRam::new(HOLE_START + 0x2000).expect("address space");
+        let ram = GuestRam::new(DEVICE_HOLE + 0x2000).expect("address space");
         let spans: Vec<_> = ram.regions().iter().map(|r| (r.gpa, r.len)).collect();
-        assert_eq!(spans, [(0, HOLE_START), (HOLE_END, 0x2000)]);
+        assert_eq!(spans, [(0, DEVICE_HOLE), (HIGH_RAM, 0x2000)]);
     }
 }

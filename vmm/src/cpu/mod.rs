@@ -6,8 +6,14 @@
 //! [`inject`](Vcpu::inject), else
 //! [`request_interrupt_window`](Vcpu::request_interrupt_window).
 
+mod clock;
+pub mod emu;
+mod kind;
+pub mod kvm;
 mod state;
 
+pub use clock::GuestClock;
+pub use kind::{Accel, HostKind};
 pub use state::{CpuState, Dtable, FxState, Regs, Segment};
 
 use std::sync::Arc;
@@ -48,6 +54,16 @@ pub struct InstructionCounts {
     pub boot: Option<u64>,
 }
 
+/// Counts that only one kind of accelerator has, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcceleratorCounters {
+    /// KVM's own counters of the VM and the vCPU; `None` where KVM does not run it.
+    pub kvm: Option<Vec<(String, u64)>>,
+    /// How often the VMM helped out where software-backed KVM falls short; all zero on
+    /// hardware, `None` where KVM does not run it.
+    pub remedies: Option<Vec<(&'static str, u64)>>,
+}
+
 /// One virtual CPU. Not `Sync`: it belongs to the thread that runs it.
 pub trait Vcpu: Send {
     /// Runs guest code until something needs the VMM. Replies to the exit are written
@@ -64,7 +80,8 @@ pub trait Vcpu: Send {
     /// A failed ioctl.
     fn state(&mut self) -> Result<CpuState, CpuError>;
 
-    /// Replaces the whole architectural state.
+    /// Replaces the whole architectural state, but for the time-stamp counter where the
+    /// accelerator does not let it be set.
     ///
     /// # Errors
     /// A failed ioctl, or a state that the accelerator refuses.
@@ -72,7 +89,7 @@ pub trait Vcpu: Send {
 
     /// Whether [`inject`](Self::inject) would be taken at the next instruction: RFLAGS.IF
     /// is set, no interrupt shadow, nothing else being injected.
-    fn ready(&self) -> bool;
+    fn ready(&mut self) -> bool;
 
     /// Has the vCPU take external interrupt `vector` (16 to 255) before its next
     /// instruction. Call only when [`ready`](Self::ready).
@@ -96,9 +113,24 @@ pub trait Vcpu: Send {
     /// Guest instructions retired, where the accelerator counts them.
     fn instructions(&self) -> Option<InstructionCounts>;
 
-    /// Guest time since the vCPU was made, in nanoseconds: what its time-stamp counter
-    /// and a local APIC kept by the VMM go by. Never goes back.
-    fn now_ns(&self) -> u64;
+    /// Counts by name that only this accelerator has.
+    ///
+    /// # Errors
+    /// A failed read of the host's counters.
+    fn counters(&mut self) -> Result<AcceleratorCounters, CpuError>;
+
+    /// Hands a message-signalled interrupt to the local APIC inside the accelerator.
+    ///
+    /// # Errors
+    /// A failed ioctl; [`CpuError::Unsupported`] where the accelerator has no local APIC.
+    fn signal_msi(&mut self, address: u64, data: u32) -> Result<(), CpuError>;
+
+    /// The clock that the vCPU's time-stamp counter, and a local APIC kept by the VMM,
+    /// go by.
+    fn clock(&self) -> GuestClock;
+
+    /// Frequency of the time-stamp counter in kHz.
+    fn tsc_khz(&self) -> u32;
 
     /// A handle that makes [`run`](Self::run) return.
     fn kicker(&self) -> Arc<dyn Kick>;

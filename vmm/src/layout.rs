@@ -1,0 +1,39 @@
+//! The guest-physical address map.
+//!
+//! ```text
+//! 0x0000_0000  unused, so that a null physical address hits nothing of value
+//! 0x0000_6000  PVH start info (hvm_start_info)
+//! 0x0000_7000  memory map, then the module list
+//! 0x0001_0000  kernel command line, zero-terminated, at most 64 KiB
+//! 0x0010_0000  kernel image (abi::virtual_map::KERNEL_LOAD)
+//!     ...      free RAM
+//!     top      initramfs, page-aligned, at the end of RAM below the hole
+//! 0xc000_0000  hole for devices: I/O APIC at 0xfec0_0000, local APIC at 0xfee0_0000;
+//!              KVM on Intel keeps 4 pages for itself from 0xfeff_c000 on
+//! 0x1_0000_0000  the rest of RAM, if there is more than 3 GiB
+//! ```
+
+/// Where the PVH start info lies.
+pub const START_INFO: u64 = 0x6000;
+/// Where the memory map that the start info names lies.
+pub const MEMORY_MAP: u64 = 0x7000;
+/// Where the module list that the start info names lies.
+pub const MODULE_LIST: u64 = 0x7800;
+/// Where the kernel's command line lies.
+pub const COMMAND_LINE: u64 = 0x1_0000;
+/// Bytes for the command line with its terminating zero.
+pub const COMMAND_LINE_MAX: usize = 0x1_0000;
+/// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
+pub const DEVICE_HOLE: u64 = 0xc000_0000;
+/// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
+/// run a guest without paging on processors that lack "unrestricted guest"; the page below
+/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
+pub const KVM_TSS: usize = 0xfeff_d000;
+/// Where RAM goes on above the hole.
+pub const HIGH_RAM: u64 = 0x1_0000_0000;
+/// Smallest RAM that holds the map above and a kernel: 4 MiB.
+pub const MIN_RAM: u64 = 4 << 20;
+/// Largest RAM: 1 TiB, well inside what 4-level paging maps directly.
+pub const MAX_RAM: u64 = 1 << 40;
+/// Unit of RAM sizes and placements, in bytes.
+pub const PAGE: u64 = abi::virtual_map::PAGE_SIZE;
