@@ -1,0 +1,146 @@
+//! Which device answers which port, address or MSR.
+//!
+//! The machine has a handful of devices at fixed places, so dispatch is a match that the
+//! compiler turns into a few comparisons. Rejected: a table of boxed devices, which costs
+//! a search and an indirect call for every port write, and hides what there is.
+//!
+//! An access belongs to the device that claims its first byte; bytes past the device's
+//! end are nobody's. What nobody claims reads as all ones and ignores writes.
+
+use std::ops::RangeInclusive;
+
+use abi::ports;
+
+const SERIAL_LAST: u16 = ports::SERIAL + (ports::SERIAL_LEN - 1);
+const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
+
+/// Bytes in the register windows of the local and of the I/O APIC.
+pub const APIC_WINDOW_LEN: u64 = 0x1000;
+
+/// IA32_APIC_BASE: where the local APIC is and whether it is on.
+pub const MSR_APIC_BASE: u32 = 0x1b;
+/// IA32_TSC_DEADLINE: when the local APIC's timer fires in TSC-deadline mode.
+pub const MSR_TSC_DEADLINE: u32 = 0x6e0;
+/// The MSRs reserved for x2APIC registers (Intel SDM vol. 3A 11.12.1.2).
+pub const X2APIC_MSRS: RangeInclusive<u32> = 0x800..=0x8ff;
+
+/// A device with ports, and the offset of a port in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortDevice {
+    /// The serial console; offset 0 to 7.
+    Serial(u8),
+    /// The debug-exit device, whose ports are all alike.
+    DebugExit,
+}
+
+/// A memory-mapped device, and the offset of an address in its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MmioDevice {
+    /// The I/O APIC.
+    IoApic(u64),
+    /// The local APIC.
+    LocalApic(u64),
+}
+
+/// The device that claims `port`.
+pub const fn port_device(port: u16) -> Option<PortDevice> {
+    match port {
+        ports::SERIAL..=SERIAL_LAST => Some(PortDevice::Serial((port - ports::SERIAL) as u8)),
+        ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
+        _ => None,
+    }
+}
+
+/// The device that claims guest-physical address `gpa`, with the local APIC's window at
+/// `local_apic` (the guest may move it and switch it off). Where windows overlap, the
+/// local APIC wins: it is nearest to the CPU.
+pub const fn mmio_device(gpa: u64, local_apic: Option<u64>) -> Option<MmioDevice> {
+    if let Some(base) = local_apic
+        && let Some(offset) = gpa.checked_sub(base)
+        && offset < APIC_WINDOW_LEN
+    {
+        return Some(MmioDevice::LocalApic(offset));
+    }
+    match gpa.checked_sub(ports::IO_APIC) {
+        Some(offset) if offset < APIC_WINDOW_LEN => Some(MmioDevice::IoApic(offset)),
+        _ => None,
+    }
+}
+
+/// The name of the device at `port`, for reports; `None` where nobody claims it.
+pub const fn port_name(port: u16) -> Option<&'static str> {
+    match port_device(port) {
+        Some(PortDevice::Serial(_)) => Some("serial"),
+        Some(PortDevice::DebugExit) => Some("debug exit"),
+        None => None,
+    }
+}
+
+/// The name of the device at `gpa`, for reports; `None` where nobody claims it. Knows the
+/// local APIC at its reset address.
+pub const fn mmio_name(gpa: u64) -> Option<&'static str> {
+    match mmio_device(gpa, Some(ports::LOCAL_APIC)) {
+        Some(MmioDevice::IoApic(_)) => Some("I/O APIC"),
+        Some(MmioDevice::LocalApic(_)) => Some("local APIC"),
+        None => None,
+    }
+}
+
+/// The name of the device whose register MSR `index` is, for reports; `None` where nobody
+/// claims it.
+pub fn msr_name(index: u32) -> Option<&'static str> {
+    let apic = matches!(index, MSR_APIC_BASE | MSR_TSC_DEADLINE) || X2APIC_MSRS.contains(&index);
+    apic.then_some("local APIC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MmioDevice, PortDevice, mmio_device, mmio_name, msr_name, port_device, port_name};
+
+    #[test]
+    fn ports_are_claimed_to_their_edges() {
+        assert_eq!(port_device(0x3f7), None);
+        assert_eq!(port_device(0x3f8), Some(PortDevice::Serial(0)));
+        assert_eq!(port_device(0x3ff), Some(PortDevice::Serial(7)));
+        assert_eq!(port_device(0x400), None);
+        assert_eq!(port_device(0xf3), None);
+        assert_eq!(port_device(0xf4), Some(PortDevice::DebugExit));
+        assert_eq!(port_device(0xf7), Some(PortDevice::DebugExit));
+        assert_eq!(port_device(0xf8), None);
+        assert_eq!((port_device(0), port_device(0xffff)), (None, None));
+    }
+
+    #[test]
+    fn a_moved_local_apic_hides_what_it_covers() {
+        assert_eq!(
+            mmio_device(0xfec0_0010, None),
+            Some(MmioDevice::IoApic(0x10))
+        );
+        assert_eq!(
+            mmio_device(0xfec0_0010, Some(0xfec0_0000)),
+            Some(MmioDevice::LocalApic(0x10))
+        );
+        assert_eq!(mmio_device(0xfee0_0000, None), None);
+        assert_eq!(
+            mmio_device(u64::MAX, Some(u64::MAX - 0xfff)).map(offset),
+            Some(0xfff)
+        );
+    }
+
+    fn offset(device: MmioDevice) -> u64 {
+        let (MmioDevice::IoApic(offset) | MmioDevice::LocalApic(offset)) = device;
+        offset
+    }
+
+    #[test]
+    fn reports_know_the_names() {
+        assert_eq!(port_name(0x3fd), Some("serial"));
+        assert_eq!(port_name(0xf4), Some("debug exit"));
+        assert_eq!(port_name(0x64), None);
+        assert_eq!(mmio_name(0xfec0_0000), Some("I/O APIC"));
+        assert_eq!(mmio_name(0xfee0_00b0), Some("local APIC"));
+        assert_eq!(mmio_name(0xfee0_1000), None);
+        assert_eq!(msr_name(0x838), Some("local APIC"));
+        assert_eq!(msr_name(0x900), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! The console's way out: bytes from the serial port, gathered into lines for the host.
+//!
+//! A host write costs about as much as a VM exit, so bytes go out together: when a line
+//! has ended, when [`CAPACITY`] bytes wait, and when the machine is idle or over. A host
+//! that takes no more (a closed pipe) is no business of the guest: the error is kept for
+//! the VMM to report, later bytes are dropped and the guest runs on.
+
+use std::io::{self, Write};
+
+/// Bytes that wait at most.
+pub const CAPACITY: usize = 4096;
+
+/// Buffers output and hands it to a sink. As a [`Write`] it always succeeds.
+pub struct Console {
+    sink: Box<dyn Write + Send>,
+    waiting: Vec<u8>,
+    line_ended: bool,
+    broken: bool,
+    error: Option<io::Error>,
+}
+
+impl Console {
+    /// A console that ends in `sink`.
+    pub fn new(sink: Box<dyn Write + Send>) -> Self {
+        Self {
+            sink,
+            waiting: Vec::with_capacity(CAPACITY),
+            line_ended: false,
+            broken: false,
+            error: None,
+        }
+    }
+
+    /// Sends what waits if a line has ended in it. Called once an access, so that a string
+    /// of many lines is one host write.
+    pub fn send_lines(&mut self) {
+        if self.line_ended {
+            self.send();
+        }
+    }
+
+    /// Sends all that waits.
+    pub fn send(&mut self) {
+        if !self.waiting.is_empty() && !self.broken {
+            let sent = self.sink.write_all(&self.waiting);
+            if let Err(error) = sent.and_then(|()| self.sink.flush()) {
+                self.broken = true;
+                self.error = Some(error);
+            }
+        }
+        self.waiting.clear();
+        self.line_ended = false;
+    }
+
+    /// The failure that ended output, once.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+}
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for &byte in bytes {
+            if self.waiting.len() == CAPACITY {
+                self.send();
+            }
+            self.waiting.push(byte);
+            self.line_ended |= byte == b'\n';
+        }
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: the serial port flushes after every byte.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::io::{self, ErrorKind, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::{CAPACITY, Console};
+
+    /// A sink that remembers each host write.
+    #[derive(Clone, Default)]
+    pub struct Recorder(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl Recorder {
+        /// What was written, write by write.
+        pub fn writes(&self) -> Vec<Vec<u8>> {
+            self.0.lock().expect("no test panics in it").clone()
+        }
+    }
+
+    impl Write for Recorder {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("no test panics in it")
+                .push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A sink that nobody reads.
+    pub struct ClosedPipe;
+
+    impl Write for ClosedPipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_and_full_buffers_go_out() {
+        let recorder = Recorder::default();
+        let mut console = Console::new(Box::new(recorder.clone()));
+        console.write_all(b"no line yet").expect("never fails");
+        console.send_lines();
+        assert!(recorder.writes().is_empty());
+        console.write_all(b"\nnext").expect("never fails");
+        console.send_lines();
+        assert_eq!(recorder.writes(), [b"no line yet\nnext"]);
+        console
+            .write_all(&[b'x'; CAPACITY + 1])
+            .expect("never fails");
+        console.send_lines();
+        assert_eq!(recorder.writes()[1].len(), CAPACITY);
+        console.send();
+        assert_eq!(recorder.writes()[2], b"x");
+        console.send();
+        assert_eq!(recorder.writes().len(), 3);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_reported_once_and_stops_nothing() {
+        let mut console = Console::new(Box::new(ClosedPipe));
+        for _ in 0..3 {
+            console.write_all(b"line\n").expect("never fails");
+            console.send_lines();
+        }
+        let error = console.take_error().expect("the first write failed");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        assert!(console.take_error().is_none());
+    }
+}

@@ -1,0 +1,195 @@
+//! The I/O APIC: 24 interrupt lines in, messages to the local APIC out.
+//!
+//! Modelled on Intel's 82093AA datasheet (290566): an index register at offset 0x00
+//! selects what the data register at offset 0x10 shows. Messages wait here, one bit a
+//! pin, until the board takes them, so no queue can grow. An ExtINT entry asks for the
+//! vector of an 8259, which this machine does not have, and sends nothing.
+
+use super::msi::{DeliveryMode, Msi};
+
+/// Interrupt lines, and redirection entries.
+pub const PINS: usize = 24;
+
+/// Offsets in the window.
+const INDEX: u64 = 0x00;
+const DATA: u64 = 0x10;
+
+/// Indirect registers.
+const REG_ID: u8 = 0x00;
+const REG_VERSION: u8 = 0x01;
+const REG_ARBITRATION: u8 = 0x02;
+const REG_ENTRIES: u8 = 0x10;
+
+/// Version 0x11 (82093AA), and in bits 16 to 23 the number of the last entry.
+const VERSION: u32 = 0x11 | (PINS as u32 - 1) << 16;
+/// The writable bits of the ID register.
+const ID_MASK: u32 = 0x0f00_0000;
+
+/// Fields of a redirection entry.
+const MODE_SHIFT: u32 = 8;
+const LOGICAL: u64 = 1 << 11;
+const REMOTE_IRR: u64 = 1 << 14;
+const LEVEL: u64 = 1 << 15;
+const MASKED: u64 = 1 << 16;
+const DESTINATION_SHIFT: u32 = 56;
+/// What a guest may write: all but delivery status (12, never busy here), remote IRR and
+/// the reserved bits.
+const ENTRY_WRITABLE: u64 = 0xff00_0000_0001_afff;
+
+/// The device. Starts with every pin masked.
+#[derive(Debug)]
+pub struct IoApic {
+    id: u32,
+    index: u8,
+    entries: [u64; PINS],
+    /// Lines that are asserted, a bit each.
+    lines: u32,
+    /// Pins whose message waits to be taken, a bit each.
+    waiting: u32,
+}
+
+impl Default for IoApic {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            index: 0,
+            entries: [MASKED; PINS],
+            lines: 0,
+            waiting: 0,
+        }
+    }
+}
+
+impl IoApic {
+    /// Reads at `offset` of the window into `data`, of any length: the register's bytes,
+    /// then zeros.
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        let value = match offset & !0xf {
+            INDEX => u32::from(self.index),
+            DATA => self.register(),
+            _ => 0,
+        };
+        let register = value.to_le_bytes();
+        let skipped = (offset & 0xf) as usize;
+        let mut bytes = register.iter().skip(skipped);
+        data.fill_with(|| bytes.next().copied().unwrap_or(0));
+    }
+
+    /// Writes `data`, of any length, at `offset` of the window: the first four bytes,
+    /// zero-extended. Registers have no other addresses than their first.
+    pub fn write(&mut self, offset: u64, data: &[u8]) {
+        let mut value = [0; 4];
+        for (to, from) in value.iter_mut().zip(data) {
+            *to = *from;
+        }
+        match offset {
+            INDEX => self.index = value[0],
+            DATA => self.set_register(u32::from_le_bytes(value)),
+            _ => {}
+        }
+    }
+
+    /// Asserts or releases line `gsi`; numbers without a pin do nothing.
+    pub fn set_line(&mut self, gsi: u32, asserted: bool) {
+        let Some(pin) = usize::try_from(gsi).ok().filter(|&pin| pin < PINS) else {
+            return;
+        };
+        let bit = 1 << pin;
+        let rising = asserted && self.lines & bit == 0;
+        if asserted {
+            self.lines |= bit;
+        } else {
+            self.lines &= !bit;
+        }
+        let entry = self.entries[pin];
+        if entry & LEVEL != 0 {
+            self.serve_level(pin);
+        } else if rising && entry & MASKED == 0 {
+            // An edge on a masked pin is lost (82093AA, 3.2.4, interrupt mask).
+            self.waiting |= bit;
+        }
+    }
+
+    /// The next message for a local APIC; once taken, it counts as accepted.
+    pub fn take_message(&mut self) -> Option<Msi> {
+        while self.waiting != 0 {
+            let pin = self.waiting.trailing_zeros() as usize;
+            self.waiting &= self.waiting - 1;
+            let entry = self.entries[pin];
+            let mode = (entry >> MODE_SHIFT) as u32;
+            if DeliveryMode::from_bits(mode) != DeliveryMode::ExtInt {
+                return Some(Msi::new(
+                    (entry >> DESTINATION_SHIFT) as u8,
+                    entry & LOGICAL != 0,
+                    mode,
+                    entry as u8,
+                    entry & LEVEL != 0,
+                ));
+            }
+        }
+        None
+    }
+
+    /// A local APIC has ended a level-triggered interrupt of `vector`: pins that sent it
+    /// may send again, and do if their line is still asserted.
+    pub fn end_of_interrupt(&mut self, vector: u8) {
+        for pin in 0..PINS {
+            let entry = &mut self.entries[pin];
+            if *entry & REMOTE_IRR != 0 && *entry as u8 == vector {
+                *entry &= !REMOTE_IRR;
+                self.serve_level(pin);
+            }
+        }
+    }
+
+    /// Sends for a level-triggered pin that is asserted, unmasked and not being served.
+    fn serve_level(&mut self, pin: usize) {
+        let bit = 1 << pin;
+        let entry = &mut self.entries[pin];
+        let ready = *entry & (LEVEL | MASKED | REMOTE_IRR) == LEVEL;
+        if ready && self.lines & bit != 0 {
+            *entry |= REMOTE_IRR;
+            self.waiting |= bit;
+        }
+    }
+
+    /// The entry that the index register selects, and whether it is the upper half.
+    fn selected_entry(&self) -> Option<(usize, bool)> {
+        let half = self.index.checked_sub(REG_ENTRIES)?;
+        let pin = usize::from(half / 2);
+        (pin < PINS).then_some((pin, half % 2 == 1))
+    }
+
+    fn register(&self) -> u32 {
+        match (self.index, self.selected_entry()) {
+            (REG_ID | REG_ARBITRATION, _) => self.id,
+            (REG_VERSION, _) => VERSION,
+            (_, Some((pin, true))) => (self.entries[pin] >> 32) as u32,
+            (_, Some((pin, false))) => self.entries[pin] as u32,
+            _ => 0,
+        }
+    }
+
+    fn set_register(&mut self, value: u32) {
+        if self.index == REG_ID {
+            self.id = value & ID_MASK;
+        } else if let Some((pin, upper)) = self.selected_entry() {
+            let old = self.entries[pin];
+            let new = if upper {
+                u64::from(value) << 32 | old & 0xffff_ffff
+            } else {
+                old & !0xffff_ffff | u64::from(value)
+            };
+            let mut entry = new & ENTRY_WRITABLE | old & REMOTE_IRR;
+            if entry & LEVEL == 0 {
+                // Nothing will end an interrupt of a pin that is edge-triggered now.
+                entry &= !REMOTE_IRR;
+            }
+            self.entries[pin] = entry;
+            self.serve_level(pin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

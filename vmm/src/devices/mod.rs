@@ -1,0 +1,224 @@
+//! The machine's devices, on one board.
+//!
+//! ```text
+//!   port 0x3f8 --> serial --edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
+//!   port 0xf4 ---> debug exit
+//! ```
+//!
+//! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks.
+//! They see offsets, never addresses; guest time, in nanoseconds, is passed in. Ports,
+//! addresses, widths and values are whatever a guest made up: each has a defined effect,
+//! nothing panics, and nothing that a guest does makes a device grow.
+
+pub mod bus;
+mod console;
+mod debug_exit;
+mod io_apic;
+mod local_apic;
+mod msi;
+mod serial;
+
+use std::io::{self, Write};
+
+use abi::debug_exit::GuestExit;
+use serde::Serialize;
+
+use bus::{MmioDevice, PortDevice};
+use io_apic::IoApic;
+pub use local_apic::{BUS_HZ, LocalApic};
+pub use msi::{DeliveryMode, Msi};
+use serial::Serial;
+
+/// Who keeps the local APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApicMode {
+    /// KVM, inside the kernel.
+    Kernel,
+    /// The VMM: [`LocalApic`].
+    User,
+}
+
+/// What a board is made from.
+pub struct DevicesConfig {
+    /// Who keeps the local APIC.
+    pub apic: ApicMode,
+    /// Frequency of the vCPU's time-stamp counter, which is zero at guest time zero.
+    pub tsc_khz: u32,
+    /// Where console output goes; one write a line. It must block: an error, even
+    /// [`io::ErrorKind::WouldBlock`], ends output.
+    pub console: Box<dyn Write + Send>,
+}
+
+/// The guest's access raises #GP(0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("general-protection fault")]
+pub struct Gp;
+
+/// All devices of one machine.
+pub struct Devices {
+    serial: Serial,
+    io_apic: IoApic,
+    local_apic: Option<LocalApic>,
+}
+
+impl Devices {
+    /// A board after power-up.
+    pub fn new(config: DevicesConfig) -> Self {
+        Self {
+            serial: Serial::new(config.console),
+            io_apic: IoApic::default(),
+            local_apic: match config.apic {
+                ApicMode::Kernel => None,
+                ApicMode::User => Some(LocalApic::new(config.tsc_khz)),
+            },
+        }
+    }
+
+    /// `in`: fills `data`, one or more items of `size` bytes.
+    #[inline]
+    pub fn pio_read(&mut self, port: u16, size: u8, data: &mut [u8]) {
+        match bus::port_device(port) {
+            Some(PortDevice::Serial(offset)) => self.serial.read(offset, size, data),
+            Some(PortDevice::DebugExit) => debug_exit::read(data),
+            None => data.fill(0xff),
+        }
+    }
+
+    /// `out` of `data`, one or more items of `size` bytes. Some of them end the machine:
+    /// the first such item says how.
+    #[inline]
+    pub fn pio_write(&mut self, port: u16, size: u8, data: &[u8]) -> Option<GuestExit> {
+        match bus::port_device(port)? {
+            PortDevice::Serial(offset) => {
+                self.serial.write(offset, size, data);
+                self.serve_serial();
+                None
+            }
+            PortDevice::DebugExit => {
+                let item = data.chunks(usize::from(size.max(1))).next()?;
+                Some(debug_exit::write(item))
+            }
+        }
+    }
+
+    /// Read of guest-physical memory without RAM: fills `data`.
+    pub fn mmio_read(&mut self, gpa: u64, data: &mut [u8], now_ns: u64) {
+        let window = self.local_apic.as_ref().and_then(LocalApic::window);
+        match (bus::mmio_device(gpa, window), &mut self.local_apic) {
+            (Some(MmioDevice::LocalApic(offset)), Some(apic)) => {
+                apic.read_mmio(offset, data, now_ns);
+            }
+            (Some(MmioDevice::IoApic(offset)), _) => self.io_apic.read(offset, data),
+            _ => data.fill(0xff),
+        }
+    }
+
+    /// Write of `data` to guest-physical memory without RAM.
+    pub fn mmio_write(&mut self, gpa: u64, data: &[u8], now_ns: u64) {
+        let window = self.local_apic.as_ref().and_then(LocalApic::window);
+        match (bus::mmio_device(gpa, window), &mut self.local_apic) {
+            (Some(MmioDevice::LocalApic(offset)), Some(apic)) => {
+                apic.write_mmio(offset, data, now_ns);
+            }
+            (Some(MmioDevice::IoApic(offset)), _) => self.io_apic.write(offset, data),
+            _ => {}
+        }
+        self.route_interrupts();
+    }
+
+    /// `rdmsr` of a register that the vCPU leaves to the VMM.
+    ///
+    /// # Errors
+    /// [`Gp`] unless it is a readable register of a local APIC that is ours.
+    pub fn msr_read(&mut self, index: u32, now_ns: u64) -> Result<u64, Gp> {
+        let apic = self.local_apic.as_mut().ok_or(Gp)?;
+        apic.read_msr(index, now_ns)
+    }
+
+    /// `wrmsr` of a register that the vCPU leaves to the VMM.
+    ///
+    /// # Errors
+    /// [`Gp`] unless it is a register of a local APIC that is ours and takes that value.
+    pub fn msr_write(&mut self, index: u32, value: u64, now_ns: u64) -> Result<(), Gp> {
+        let apic = self.local_apic.as_mut().ok_or(Gp)?;
+        apic.write_msr(index, value, now_ns)?;
+        self.route_interrupts();
+        Ok(())
+    }
+
+    /// `mov cr8`; no effect where KVM keeps the local APIC.
+    pub fn set_cr8(&mut self, value: u8) {
+        if let Some(apic) = &mut self.local_apic {
+            apic.set_cr8(value);
+        }
+    }
+
+    /// The local APIC, if it is ours.
+    #[inline]
+    pub fn local_apic(&mut self) -> Option<&mut LocalApic> {
+        self.local_apic.as_mut()
+    }
+
+    /// The next interrupt message for KVM's local APIC; call until `None` after each access
+    /// and each input. Ours gets its messages at once, and this gives none.
+    #[inline]
+    pub fn take_msi(&mut self) -> Option<Msi> {
+        self.io_apic.take_message()
+    }
+
+    /// KVM's local APIC has ended level-triggered interrupt `vector`.
+    pub fn end_of_interrupt(&mut self, vector: u8) {
+        self.io_apic.end_of_interrupt(vector);
+    }
+
+    /// Hands host input to the serial console; returns how many bytes it took, from the
+    /// first on.
+    pub fn console_input(&mut self, bytes: &[u8]) -> usize {
+        let taken = self.serial.input(bytes);
+        self.serve_serial();
+        taken
+    }
+
+    /// Whether the guest reads its console and has taken all that was handed to it.
+    #[inline]
+    pub fn wants_console_input(&self) -> bool {
+        self.serial.wants_input()
+    }
+
+    /// Sends console output that waits for the end of its line: when the machine is idle,
+    /// and at its end.
+    pub fn flush_console(&mut self) {
+        self.serial.flush();
+    }
+
+    /// The failure of the host that ended console output, once.
+    pub fn take_console_error(&mut self) -> Option<io::Error> {
+        self.serial.take_error()
+    }
+
+    /// Turns the UART's interrupt into an edge.
+    fn serve_serial(&mut self) {
+        if self.serial.take_interrupt() {
+            self.io_apic.set_line(abi::ports::SERIAL_GSI, true);
+            self.io_apic.set_line(abi::ports::SERIAL_GSI, false);
+            self.route_interrupts();
+        }
+    }
+
+    /// Carries messages between the I/O APIC and a local APIC that is ours.
+    fn route_interrupts(&mut self) {
+        let Some(apic) = &mut self.local_apic else {
+            return;
+        };
+        if let Some(vector) = apic.take_eoi() {
+            self.io_apic.end_of_interrupt(vector);
+        }
+        while let Some(msi) = self.io_apic.take_message() {
+            apic.accept(msi);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The serial console: vm-superio's 16550A between the guest's ports and the host.
+//!
+//! The UART's registers and FIFO are vm-superio's; this adapter adds where interrupts and
+//! bytes go. Its interrupt is a flag that the board collects after each access and turns
+//! into an edge on [`abi::ports::SERIAL_GSI`], so that the UART needs no handle on the I/O
+//! APIC (rejected: an `Rc<RefCell<..>>` between the two).
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io::{self, Write};
+
+use vm_superio::Trigger;
+use vm_superio::serial::NoEvents;
+
+use super::console::Console;
+
+/// Remembers that the UART has raised its interrupt.
+#[derive(Default)]
+struct Raised(Cell<bool>);
+
+impl Trigger for Raised {
+    type E = Infallible;
+
+    fn trigger(&self) -> Result<(), Infallible> {
+        self.0.set(true);
+        Ok(())
+    }
+}
+
+/// Register offsets that say whether the guest reads its console, and the bit of the
+/// interrupt enable register for received data.
+const DATA: u8 = 0;
+const INTERRUPT_ENABLE: u8 = 1;
+const RECEIVED_DATA: u8 = 1;
+
+/// Bytes that the receiver holds.
+const FIFO_LEN: usize = 64;
+
+/// A 16550A with a console behind it.
+pub struct Serial {
+    uart: vm_superio::Serial<Raised, NoEvents, Console>,
+    receiving: bool,
+}
+
+impl Serial {
+    /// A UART after reset, whose output goes to `sink`.
+    pub fn new(sink: Box<dyn Write + Send>) -> Self {
+        Self {
+            uart: vm_superio::Serial::new(Raised::default(), Console::new(sink)),
+            receiving: false,
+        }
+    }
+
+    /// Reads registers from `offset` on into `items` of `size` bytes each; an item wider
+    /// than a byte covers registers in turn, as on an ISA bus. Bytes past the last
+    /// register read as ones.
+    pub fn read(&mut self, offset: u8, size: u8, items: &mut [u8]) {
+        self.receiving |= offset == DATA;
+        for item in items.chunks_mut(usize::from(size.max(1))) {
+            for (byte, register) in item.iter_mut().zip(offset..) {
+                *byte = if u16::from(register) < abi::ports::SERIAL_LEN {
+                    self.uart.read(register)
+                } else {
+                    0xff
+                };
+            }
+        }
+    }
+
+    /// Writes `items` of `size` bytes each; the converse of [`read`](Self::read).
+    pub fn write(&mut self, offset: u8, size: u8, items: &[u8]) {
+        for item in items.chunks(usize::from(size.max(1))) {
+            for (&byte, register) in item.iter().zip(offset..) {
+                if u16::from(register) < abi::ports::SERIAL_LEN {
+                    self.receiving |= register == INTERRUPT_ENABLE && byte & RECEIVED_DATA != 0;
+                    // Neither the trigger nor the console can fail, and the UART drops
+                    // what its own FIFO cannot take in loopback mode.
+                    let _ = self.uart.write(register, byte);
+                }
+            }
+        }
+        self.uart.writer_mut().send_lines();
+    }
+
+    /// Hands `bytes` to the guest's receiver; returns how many it took, from the first on.
+    pub fn input(&mut self, bytes: &[u8]) -> usize {
+        // The only error is a full FIFO, which has taken nothing.
+        self.uart.enqueue_raw_bytes(bytes).unwrap_or(0)
+    }
+
+    /// Whether the guest reads its console and has taken all that was handed to it.
+    #[inline]
+    pub fn wants_input(&self) -> bool {
+        self.receiving && self.uart.fifo_capacity() == FIFO_LEN
+    }
+
+    /// Whether the UART has raised its interrupt since the last call.
+    pub fn take_interrupt(&mut self) -> bool {
+        self.uart.interrupt_evt().0.take()
+    }
+
+    /// Sends all output that waits.
+    pub fn flush(&mut self) {
+        self.uart.writer_mut().send();
+    }
+
+    /// The failure that ended output, once.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.uart.writer_mut().take_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::tests::Recorder;
+    use super::{DATA, INTERRUPT_ENABLE, RECEIVED_DATA, Serial};
+
+    const IER: u8 = INTERRUPT_ENABLE;
+    const LSR: u8 = 5;
+    const SCRATCH: u8 = 7;
+    const RECEIVED: u8 = RECEIVED_DATA;
+
+    fn read(serial: &mut Serial, offset: u8) -> u8 {
+        let mut byte = [0];
+        serial.read(offset, 1, &mut byte);
+        byte[0]
+    }
+
+    #[test]
+    fn a_string_of_lines_is_one_host_write() {
+        let recorder = Recorder::default();
+        let mut serial = Serial::new(Box::new(recorder.clone()));
+        serial.write(DATA, 1, b"one\ntwo\n");
+        assert_eq!(recorder.writes(), [b"one\ntwo\n"]);
+        assert!(!serial.take_interrupt());
+    }
+
+    #[test]
+    fn input_raises_one_edge_and_stops_at_the_fifo() {
+        let mut serial = Serial::new(Box::new(std::io::sink()));
+        serial.write(IER, 1, &[RECEIVED]);
+        assert!(serial.wants_input());
+        assert_eq!(serial.input(&[b'a'; 100]), 64);
+        assert!(!serial.wants_input());
+        assert_eq!(serial.input(b"more"), 0);
+        assert!(serial.take_interrupt());
+        assert!(!serial.take_interrupt());
+        assert_eq!(read(&mut serial, LSR) & 1, 1);
+        for _ in 0..64 {
+            assert_eq!(read(&mut serial, DATA), b'a');
+        }
+        assert_eq!(read(&mut serial, LSR) & 1, 0);
+        assert!(serial.wants_input());
+    }
+
+    #[test]
+    fn wide_accesses_cover_registers_in_turn() {
+        let mut serial = Serial::new(Box::new(std::io::sink()));
+        serial.write(SCRATCH - 1, 2, &[0xee, 0x5a, 0xee, 0xa5]);
+        assert_eq!(read(&mut serial, SCRATCH), 0xa5);
+        let mut wide = [0; 4];
+        serial.read(SCRATCH, 4, &mut wide);
+        assert_eq!(wide, [0xa5, 0xff, 0xff, 0xff]);
+    }
+}

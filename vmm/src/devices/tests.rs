@@ -1,0 +1,222 @@
+use abi::debug_exit::GuestExit;
+use abi::ports::{DEBUG_EXIT, IO_APIC, LOCAL_APIC, SERIAL, SERIAL_GSI};
+
+use super::console::tests::{ClosedPipe, Recorder};
+use super::{ApicMode, Devices, DevicesConfig, Gp, Msi};
+
+const IER: u16 = SERIAL + 1;
+const VECTOR: u8 = 0x24;
+
+fn board(apic: ApicMode) -> (Devices, Recorder) {
+    let recorder = Recorder::default();
+    let devices = Devices::new(DevicesConfig {
+        apic,
+        tsc_khz: 1_000_000,
+        console: Box::new(recorder.clone()),
+    });
+    (devices, recorder)
+}
+
+/// Sends the serial line's interrupts to `VECTOR` at APIC ID 0, and asks for received data.
+fn enable_serial_interrupt(devices: &mut Devices) {
+    let index = 0x10 + 2 * SERIAL_GSI;
+    devices.mmio_write(IO_APIC, &index.to_le_bytes(), 0);
+    devices.mmio_write(IO_APIC + 0x10, &u32::from(VECTOR).to_le_bytes(), 0);
+    devices.pio_write(IER, 1, &[1]);
+}
+
+#[test]
+fn output_is_seen_by_the_line_and_at_idle() {
+    let (mut devices, recorder) = board(ApicMode::Kernel);
+    for byte in *b"hello\n$ " {
+        assert_eq!(devices.pio_write(SERIAL, 1, &[byte]), None);
+    }
+    assert_eq!(recorder.writes(), [b"hello\n"]);
+    devices.flush_console();
+    assert_eq!(recorder.writes()[1], b"$ ");
+    assert!(devices.take_console_error().is_none());
+}
+
+#[test]
+fn a_closed_host_is_told_once() {
+    let mut devices = Devices::new(DevicesConfig {
+        apic: ApicMode::Kernel,
+        tsc_khz: 1_000_000,
+        console: Box::new(ClosedPipe),
+    });
+    devices.pio_write(SERIAL, 1, b"a\nb\n");
+    devices.pio_write(SERIAL, 1, b"c\n");
+    assert!(devices.take_console_error().is_some());
+    assert!(devices.take_console_error().is_none());
+}
+
+#[test]
+fn the_first_item_written_to_debug_exit_counts() {
+    let (mut devices, _) = board(ApicMode::Kernel);
+    let killed = GuestExit::Killed(11).encode().to_le_bytes();
+    assert_eq!(
+        devices.pio_write(DEBUG_EXIT, 4, &killed),
+        Some(GuestExit::Killed(11))
+    );
+    assert_eq!(
+        devices.pio_write(DEBUG_EXIT + 3, 1, &[3, 4, 5]),
+        Some(GuestExit::Exited(3))
+    );
+    let mut data = [0xee; 4];
+    devices.pio_read(DEBUG_EXIT, 4, &mut data);
+    assert_eq!(data, [0; 4]);
+}
+
+#[test]
+fn what_nobody_claims_is_all_ones() {
+    for mode in [ApicMode::Kernel, ApicMode::User] {
+        let (mut devices, _) = board(mode);
+        let mut data = [0; 8];
+        devices.pio_read(0x60, 2, &mut data);
+        assert_eq!(data, [0xff; 8]);
+        assert_eq!(devices.pio_write(0x60, 1, &[1, 2, 3]), None);
+        data = [0; 8];
+        devices.mmio_read(0xd000_0000, &mut data, 0);
+        assert_eq!(data, [0xff; 8]);
+        devices.mmio_write(0xd000_0000, &data, 0);
+    }
+}
+
+#[test]
+fn input_becomes_a_message_for_kvm() {
+    let (mut devices, _) = board(ApicMode::Kernel);
+    enable_serial_interrupt(&mut devices);
+    assert_eq!(devices.take_msi(), None);
+    assert!(devices.wants_console_input());
+    assert_eq!(devices.console_input(b"x"), 1);
+    assert!(!devices.wants_console_input());
+    assert_eq!(
+        devices.take_msi(),
+        Some(Msi::new(0, false, 0, VECTOR, false))
+    );
+    assert_eq!(devices.take_msi(), None);
+    let mut byte = [0];
+    devices.pio_read(SERIAL, 1, &mut byte);
+    assert_eq!(byte, *b"x");
+}
+
+#[test]
+fn input_becomes_a_pending_vector_in_our_local_apic() {
+    let (mut devices, _) = board(ApicMode::User);
+    devices.mmio_write(LOCAL_APIC + 0xf0, &0x1ffu32.to_le_bytes(), 0);
+    enable_serial_interrupt(&mut devices);
+    devices.console_input(b"x");
+    assert_eq!(devices.take_msi(), None);
+    let apic = devices.local_apic().expect("user mode has one");
+    assert_eq!(apic.acknowledge(), Some(VECTOR));
+}
+
+#[test]
+fn the_end_of_a_level_reaches_the_io_apic() {
+    let (mut devices, _) = board(ApicMode::User);
+    let level = 1 << 15 | u32::from(VECTOR);
+    devices.mmio_write(LOCAL_APIC + 0xf0, &0x1ffu32.to_le_bytes(), 0);
+    enable_serial_interrupt(&mut devices);
+    devices.mmio_write(IO_APIC + 0x10, &level.to_le_bytes(), 0);
+    let remote_irr = |devices: &mut Devices| {
+        let mut entry = [0; 4];
+        devices.mmio_read(IO_APIC + 0x10, &mut entry, 0);
+        u32::from_le_bytes(entry) & 1 << 14 != 0
+    };
+    devices.console_input(b"x");
+    assert!(remote_irr(&mut devices));
+    let apic = devices.local_apic().expect("user mode has one");
+    assert_eq!(apic.acknowledge(), Some(VECTOR));
+    devices.mmio_write(LOCAL_APIC + 0xb0, &[0; 4], 0);
+    assert!(!remote_irr(&mut devices));
+}
+
+#[test]
+fn the_local_apic_is_ours_in_user_mode_only() {
+    let (mut devices, _) = board(ApicMode::Kernel);
+    let mut version = [0; 4];
+    devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
+    assert_eq!(version, [0xff; 4]);
+    assert!(devices.local_apic().is_none());
+    assert_eq!(devices.msr_read(0x1b, 0), Err(Gp));
+    assert_eq!(devices.msr_write(0x6e0, 1, 0), Err(Gp));
+    devices.set_cr8(5);
+
+    let (mut devices, _) = board(ApicMode::User);
+    devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
+    assert_eq!(version, [0x14, 0, 5, 0]);
+    devices.set_cr8(5);
+    assert_eq!(devices.local_apic().map(|apic| apic.cr8()), Some(5));
+    assert_eq!(devices.msr_write(0x1b, 0xfee0_0d00, 0), Ok(()));
+    assert_eq!(devices.msr_read(0x808, 0), Ok(0x50));
+    devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
+    assert_eq!(version, [0xff; 4]);
+    assert_eq!(devices.msr_read(0xc000_0080, 0), Err(Gp));
+}
+
+/// A small generator, so that a failure comes back.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 ^ self.0 >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
+    }
+
+    /// An address near a device, or anywhere.
+    fn near(&mut self, base: u64) -> u64 {
+        match self.next() % 8 {
+            0 => self.next(),
+            1 => base.wrapping_add(self.next() % 0x1000),
+            _ => base.wrapping_add(self.next() % 0x40 * 0x10),
+        }
+    }
+}
+
+#[test]
+fn nothing_that_a_guest_writes_panics() {
+    for mode in [ApicMode::Kernel, ApicMode::User] {
+        let (mut devices, _) = board(mode);
+        let mut numbers = Numbers(mode as u64 + 1);
+        let mut now = 0u64;
+        for _ in 0..300_000 {
+            let bytes = numbers.next().to_le_bytes();
+            let mut data = bytes;
+            let len = (numbers.next() % 9) as usize;
+            let size = (numbers.next() % 6) as u8;
+            now += numbers.next() >> (24 + numbers.next() % 40);
+            match numbers.next() % 10 {
+                0 => devices.pio_read(numbers.near(0x3f8) as u16, size, &mut data[..len]),
+                1 => {
+                    let _ = devices.pio_write(numbers.near(0x3f8) as u16, size, &data[..len]);
+                }
+                2 => devices.mmio_read(numbers.near(LOCAL_APIC), &mut data[..len], now),
+                3 => devices.mmio_write(numbers.near(LOCAL_APIC), &data[..len], now),
+                4 => devices.mmio_read(numbers.near(IO_APIC), &mut data[..len], now),
+                5 => devices.mmio_write(IO_APIC + numbers.next() % 2 * 0x10, &data[..len], now),
+                6 => {
+                    let _ = devices.msr_read(0x800 + numbers.next() as u32 % 0x50, now);
+                }
+                7 => {
+                    let index = [0x1b, 0x6e0, 0x800 + numbers.next() as u32 % 0x50];
+                    let index = index[numbers.next() as usize % 3];
+                    let value = u64::from_le_bytes(bytes) >> (numbers.next() % 64);
+                    let _ = devices.msr_write(index, value, now);
+                }
+                8 => assert!(devices.console_input(&data[..len]) <= len),
+                _ => devices.set_cr8(bytes[0]),
+            }
+            while let Some(msi) = devices.take_msi() {
+                assert_eq!((mode, msi.address >> 20), (ApicMode::Kernel, 0xfee));
+            }
+            if let Some(apic) = devices.local_apic() {
+                apic.advance(now);
+                assert!(apic.next_deadline().is_none_or(|next| next > now));
+                assert!(apic.acknowledge().is_none_or(|vector| vector >= 16));
+            }
+        }
+    }
+}
