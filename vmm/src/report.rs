@@ -1,0 +1,109 @@
+//! What a run did: its outcome, every VM exit, and the counters of KVM, the emulator and
+//! the guest.
+//!
+//! The run loop counts into an [`ExitCounts`]; at the end a [`Report`] is filled in once
+//! and shown as text ([`std::fmt::Display`]) or as JSON ([`Report::to_json`]). The JSON's
+//! fields and their order are those of the structures here, and are stable; what does not
+//! apply to a run is null, never absent.
+
+mod counters;
+mod counts;
+mod outcome;
+pub(crate) mod table;
+pub(crate) mod text;
+mod times;
+
+use serde::Serialize;
+
+use crate::cpu::{Accel, HostKind, InstructionCounts};
+use crate::devices::ApicMode;
+pub use crate::host_instructions::HostInstructions;
+pub use counters::Counters;
+pub use counts::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, ExitTable};
+pub use outcome::{FAILURE_STATUS, LIMIT_STATUS, Outcome, OutcomeKind};
+pub use times::{LoopTimes, Times};
+
+/// Instructions that the emulator retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EmuCounters {
+    /// All.
+    pub instructions: u64,
+    /// At CPL 0 to 2.
+    pub ring0: u64,
+    /// At CPL 3.
+    pub ring3: u64,
+}
+
+impl From<InstructionCounts> for EmuCounters {
+    fn from(counts: InstructionCounts) -> Self {
+        Self {
+            instructions: counts.ring0.saturating_add(counts.ring3),
+            ring0: counts.ring0,
+            ring3: counts.ring3,
+        }
+    }
+}
+
+/// The guest kernel's own counters, from the page that it shares with the VMM. `None`
+/// where nobody knows: an image without that page, or no count of boot instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GuestCounters {
+    /// System calls served, by either entry.
+    pub syscalls: Option<u64>,
+    /// Switches from one thread to another.
+    pub context_switches: Option<u64>,
+    /// Timer ticks taken.
+    pub timer_ticks: Option<u64>,
+    /// Page faults of programs.
+    pub page_faults: Option<u64>,
+    /// Processes made.
+    pub forks: Option<u64>,
+    /// Instructions before the first one in ring 3.
+    pub boot_instructions: Option<u64>,
+}
+
+/// One run, as reported.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// What ran the guest.
+    pub accel: Accel,
+    /// Who kept the local APIC.
+    pub apic: ApicMode,
+    /// What is behind the accelerator.
+    pub host_kind: HostKind,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// The whole run, in nanoseconds.
+    pub wall_ns: u64,
+    /// From the start of the VMM's process to the first instruction in ring 3, in
+    /// nanoseconds; `None` if there was none.
+    pub boot_ns: Option<u64>,
+    /// What the time was spent on.
+    pub time: Times,
+    /// Fields `exits` and `exits_total`.
+    #[serde(flatten)]
+    pub exits: ExitTable,
+    /// KVM's in-kernel statistics of the vCPU, under KVM's names.
+    pub kvm: Option<Counters>,
+    /// How often each remedy for a software-backed KVM was applied; with KVM only.
+    pub remedies: Option<Counters>,
+    /// Instructions, with the emulator only.
+    pub emu: Option<EmuCounters>,
+    /// What the host executed on the vCPU's thread, if that was to be counted.
+    pub host_instructions: Option<HostInstructions>,
+    /// The guest's counters.
+    pub guest: GuestCounters,
+}
+
+impl Report {
+    /// The report as one JSON object, indented, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self)
+            .expect("keys are strings and nothing in a report refuses to serialize");
+        json.push('\n');
+        json
+    }
+}
+
+#[cfg(test)]
+mod tests;

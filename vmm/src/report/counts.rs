@@ -1,0 +1,324 @@
+//! Counting exits, on the run loop's fast path.
+//!
+//! A count is found in two steps: the reason selects a table, and in it a small index,
+//! hashed by the port, address or MSR, says which row is meant. Rows lie packed in the
+//! order of their first exit, so that a run's few busy ones share cache lines. Rejected:
+//! an array by port, which for 65,536 ports in both directions is 2 MiB that a guest could
+//! make the VMM touch, and does not help with addresses.
+//!
+//! A guest can exit for any number of different ports and addresses. Each reason keeps
+//! [`DETAIL_LIMIT`] of them and counts the others together, so memory stays bounded.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::exit::ExitReason;
+
+/// Different ports, addresses or MSRs that are counted apart, for each reason.
+pub const DETAIL_LIMIT: usize = 1024;
+
+/// Slots of an index: twice the rows, so that a search soon meets an empty one.
+const INDEX_BITS: u32 = DETAIL_LIMIT.ilog2() + 1;
+const INDEX_LEN: usize = 1 << INDEX_BITS;
+
+/// 2^64 divided by the golden ratio: multiplying spreads neighbours over the high bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Exits so far, by reason and detail.
+#[derive(Debug, Default)]
+pub struct ExitCounts {
+    reasons: [ReasonCounts; ExitReason::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    count: u64,
+    ticks: u64,
+}
+
+#[derive(Debug, Default)]
+struct ReasonCounts {
+    /// Exits without a detail.
+    plain: Tally,
+    /// Exits whose detail came after the table was full.
+    other: Tally,
+    /// By hash: one more than a place in `rows`, or zero. Empty until the first detail.
+    index: Vec<u16>,
+    rows: Vec<(u64, Tally)>,
+}
+
+impl ExitCounts {
+    /// No exits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts an exit with [`key`](crate::exit::VmExit::key) `(reason, detail)` that took
+    /// `ticks` of any clock.
+    #[inline]
+    pub fn record(&mut self, reason: ExitReason, detail: Option<u64>, ticks: u64) {
+        let reason = &mut self.reasons[reason as usize];
+        let tally = match detail {
+            Some(detail) => reason.tally(detail),
+            None => &mut reason.plain,
+        };
+        tally.count += 1;
+        tally.ticks = tally.ticks.wrapping_add(ticks);
+    }
+
+    /// The exits counted so far, where a tick of [`record`](Self::record)'s clock is
+    /// `ns_per_tick` nanoseconds.
+    pub fn finish(&self, ns_per_tick: f64) -> ExitTable {
+        let mut rows = Vec::new();
+        for (reason, counts) in ExitReason::ALL.into_iter().zip(&self.reasons) {
+            let mut details = counts.rows.clone();
+            details.sort_unstable_by_key(|&(detail, _)| detail);
+            let details = details
+                .into_iter()
+                .map(|(detail, tally)| (ExitDetail::new(reason, detail), tally));
+            let all = [(ExitDetail::None, counts.plain)]
+                .into_iter()
+                .chain(details)
+                .chain([(ExitDetail::Other, counts.other)]);
+            rows.extend(
+                all.filter(|(_, tally)| tally.count != 0)
+                    .map(|(detail, tally)| ExitRow {
+                        reason,
+                        detail,
+                        count: tally.count,
+                        ns: (tally.ticks as f64 * ns_per_tick).round() as u64,
+                    }),
+            );
+        }
+        ExitTable::new(rows)
+    }
+}
+
+impl ReasonCounts {
+    #[inline]
+    fn tally(&mut self, detail: u64) -> &mut Tally {
+        let mut slot = (detail.wrapping_mul(SPREAD) >> (u64::BITS - INDEX_BITS)) as usize;
+        while let Some(&place) = self.index.get(slot)
+            && let Some(row) = usize::from(place).checked_sub(1)
+        {
+            if self.rows[row].0 == detail {
+                return &mut self.rows[row].1;
+            }
+            slot = (slot + 1) % INDEX_LEN;
+        }
+        self.insert(slot, detail)
+    }
+
+    /// Makes a row for `detail` at an empty `slot`, while there are rows to be had.
+    #[cold]
+    fn insert(&mut self, slot: usize, detail: u64) -> &mut Tally {
+        if self.rows.len() == DETAIL_LIMIT {
+            return &mut self.other;
+        }
+        self.index.resize(INDEX_LEN, 0);
+        self.rows.push((detail, Tally::default()));
+        let row = self.rows.len();
+        self.index[slot] = row as u16;
+        &mut self.rows[row - 1].1
+    }
+}
+
+/// What an exit was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExitDetail {
+    /// Nothing more than its reason.
+    None,
+    /// A port.
+    Port(u64),
+    /// A guest-physical address.
+    Gpa(u64),
+    /// An MSR.
+    Msr(u64),
+    /// A number of a reason that has none of these.
+    Number(u64),
+    /// One of those past [`DETAIL_LIMIT`].
+    Other,
+}
+
+impl ExitDetail {
+    fn new(reason: ExitReason, detail: u64) -> Self {
+        match reason {
+            ExitReason::PioIn | ExitReason::PioOut => Self::Port(detail),
+            ExitReason::MmioRead | ExitReason::MmioWrite => Self::Gpa(detail),
+            ExitReason::MsrRead | ExitReason::MsrWrite => Self::Msr(detail),
+            _ => Self::Number(detail),
+        }
+    }
+}
+
+impl fmt::Display for ExitDetail {
+    /// As in "port 0x3f8"; nothing for [`ExitDetail::None`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Port(port) => write!(f, "port {port:#x}"),
+            Self::Gpa(gpa) => write!(f, "gpa {gpa:#x}"),
+            Self::Msr(index) => write!(f, "msr {index:#x}"),
+            Self::Number(number) => write!(f, "{number:#x}"),
+            Self::Other => f.write_str("other"),
+        }
+    }
+}
+
+impl Serialize for ExitDetail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_none(),
+            detail => serializer.collect_str(detail),
+        }
+    }
+}
+
+/// Exits of one reason and detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ExitRow {
+    /// Why.
+    pub reason: ExitReason,
+    /// What about.
+    pub detail: ExitDetail,
+    /// How often.
+    pub count: u64,
+    /// How long it took in all, in nanoseconds.
+    pub ns: u64,
+}
+
+/// All exits of a run, in the order of reason and detail, and their number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ExitTable {
+    #[serde(rename = "exits")]
+    rows: Vec<ExitRow>,
+    #[serde(rename = "exits_total")]
+    total: u64,
+}
+
+impl ExitTable {
+    fn new(rows: Vec<ExitRow>) -> Self {
+        let total = rows.iter().map(|row| row.count).sum();
+        Self { rows, total }
+    }
+
+    /// The exits by reason and detail.
+    pub fn rows(&self) -> &[ExitRow] {
+        &self.rows
+    }
+
+    /// How many exits there were.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How long all exits took, in nanoseconds.
+    pub fn total_ns(&self) -> u64 {
+        self.rows
+            .iter()
+            .fold(0, |sum, row| row.ns.saturating_add(sum))
+    }
+
+    /// How many exits of `reason` with `detail` there were.
+    pub fn count_of(&self, reason: ExitReason, detail: ExitDetail) -> u64 {
+        let mut rows = self.rows.iter();
+        rows.find(|row| (row.reason, row.detail) == (reason, detail))
+            .map_or(0, |row| row.count)
+    }
+
+    /// How many exits of `reason` there were.
+    pub fn count(&self, reason: ExitReason) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.reason == reason);
+        rows.map(|row| row.count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, SPREAD};
+    use crate::exit::ExitReason;
+
+    #[test]
+    fn rows_come_in_order_with_ticks_as_time() {
+        let mut counts = ExitCounts::new();
+        counts.record(ExitReason::Hlt, None, 7);
+        for (port, ticks) in [(0x3f8, 10), (0xf4, 1), (0x3f8, 21)] {
+            counts.record(ExitReason::PioOut, Some(port), ticks);
+        }
+        counts.record(ExitReason::MsrWrite, Some(0x838), 3);
+        counts.record(ExitReason::MmioRead, Some(0xfee0_00b0), 0);
+        let row = |reason, detail, count, ns| ExitRow {
+            reason,
+            detail,
+            count,
+            ns,
+        };
+        let table = counts.finish(0.5);
+        assert_eq!(
+            table.rows(),
+            [
+                row(ExitReason::PioOut, ExitDetail::Port(0xf4), 1, 1),
+                row(ExitReason::PioOut, ExitDetail::Port(0x3f8), 2, 16),
+                row(ExitReason::MmioRead, ExitDetail::Gpa(0xfee0_00b0), 1, 0),
+                row(ExitReason::MsrWrite, ExitDetail::Msr(0x838), 1, 2),
+                row(ExitReason::Hlt, ExitDetail::None, 1, 4),
+            ]
+        );
+        assert_eq!((table.total(), table.total_ns()), (6, 23));
+        assert_eq!(table.count(ExitReason::PioOut), 3);
+        assert_eq!(table.count(ExitReason::PioIn), 0);
+    }
+
+    #[test]
+    fn a_guest_that_touches_every_port_is_folded() {
+        let mut counts = ExitCounts::new();
+        for port in 0..=0xffff {
+            counts.record(ExitReason::PioIn, Some(port), 1);
+            counts.record(ExitReason::PioIn, Some(port % 4), 1);
+        }
+        counts.record(ExitReason::PioOut, Some(0xf4), 1);
+        let table = counts.finish(1.0);
+        let limit = DETAIL_LIMIT as u64;
+        assert_eq!(table.rows().len(), DETAIL_LIMIT + 2);
+        assert_eq!(table.rows()[0].count, 0x4001);
+        let other = &table.rows()[DETAIL_LIMIT];
+        assert_eq!(other.detail, ExitDetail::Other);
+        assert_eq!(other.count, 0x1_0000 - limit);
+        assert_eq!(
+            table.rows()[DETAIL_LIMIT + 1].detail,
+            ExitDetail::Port(0xf4)
+        );
+        assert_eq!(table.total(), 0x2_0001);
+    }
+
+    #[test]
+    fn addresses_that_collide_are_told_apart() {
+        // The inverse of the multiplier, by Newton's iteration: it makes addresses that
+        // all hash to the index's last slot, so that the search also wraps around.
+        let inverse = (0..6).fold(1u64, |x, _| {
+            x.wrapping_mul(2u64.wrapping_sub(SPREAD.wrapping_mul(x)))
+        });
+        assert_eq!(inverse.wrapping_mul(SPREAD), 1);
+        let mut counts = ExitCounts::new();
+        for round in 1..=3 {
+            for n in 0..DETAIL_LIMIT as u64 {
+                let gpa = inverse.wrapping_mul(u64::MAX - n);
+                counts.record(ExitReason::MmioWrite, Some(gpa), round);
+            }
+        }
+        let table = counts.finish(1.0);
+        assert_eq!(table.rows().len(), DETAIL_LIMIT);
+        assert!(table.rows().iter().all(|row| (row.count, row.ns) == (3, 6)));
+    }
+
+    #[test]
+    fn ticks_may_wrap_and_ratios_may_be_nonsense() {
+        let mut counts = ExitCounts::new();
+        counts.record(ExitReason::Hlt, None, u64::MAX);
+        counts.record(ExitReason::Hlt, None, 3);
+        assert_eq!(counts.finish(1.0).rows()[0].ns, 2);
+        assert_eq!(counts.finish(f64::NAN).rows()[0].ns, 0);
+        assert_eq!(counts.finish(-1.0).rows()[0].ns, 0);
+    }
+}

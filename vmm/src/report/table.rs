@@ -1,0 +1,79 @@
+//! Text in columns, and durations.
+
+use std::fmt;
+
+/// Writes `lines` in columns, the first `left` of them left-aligned, the others right;
+/// two spaces before each column, none at the end of a line.
+pub fn write<L: AsRef<[String]>>(
+    f: &mut fmt::Formatter<'_>,
+    lines: &[L],
+    left: usize,
+) -> fmt::Result {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        let cells = line.as_ref();
+        widths.resize(widths.len().max(cells.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.len().max(*width);
+        }
+    }
+    for line in lines {
+        let mut text = String::new();
+        for (column, (cell, &width)) in line.as_ref().iter().zip(&widths).enumerate() {
+            // A column in which no line has anything takes no room.
+            if width == 0 {
+                continue;
+            }
+            text.push_str("  ");
+            text.push_str(&if column < left {
+                format!("{cell:width$}")
+            } else {
+                format!("{cell:>width$}")
+            });
+        }
+        writeln!(f, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// A duration to three digits, as in "1.23 us".
+pub fn duration(ns: f64) -> String {
+    let (value, unit) = match ns {
+        0.0 => return "0 ns".to_owned(),
+        ns if ns < 999.5 => (ns, "ns"),
+        ns if ns < 999.5e3 => (ns / 1e3, "us"),
+        ns if ns < 999.5e6 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    let decimals = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_have_three_digits() {
+        for (ns, text) in [
+            (0.0, "0 ns"),
+            (0.5, "0.50 ns"),
+            (9.994, "9.99 ns"),
+            (9.996, "10.0 ns"),
+            (99.96, "100 ns"),
+            (999.4, "999 ns"),
+            (999.6, "1.00 us"),
+            (12_345.0, "12.3 us"),
+            (999_600.0, "1.00 ms"),
+            (41_200_000.0, "41.2 ms"),
+            (1.5e9, "1.50 s"),
+            (3.6e12, "3600 s"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The report for people: aligned tables, then a bar chart of exits by reason.
+//!
+//! Plain ASCII without colours or cursor movement, for it may end in a file. Counters that
+//! are zero are left out where there are many of them (KVM's, the remedies'), and a
+//! section that would be empty is not shown.
+
+use std::fmt;
+
+use super::table::{self, duration};
+use super::{Counters, ExitDetail, ExitTable, Report};
+use crate::cpu::{Accel, HostKind};
+use crate::devices::{ApicMode, bus};
+use crate::exit::ExitReason;
+
+/// Characters in the longest bar of the chart.
+const BAR_LEN: u64 = 40;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_head(f, self)?;
+        write_exits(f, &self.exits)?;
+        let counters = |counters: &Option<Counters>| -> Vec<(String, u64)> {
+            let counters = counters.iter().flat_map(Counters::iter);
+            let counters = counters.filter(|&(_, value)| value != 0);
+            counters
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()
+        };
+        write_counters(f, "KVM's own counters", &counters(&self.kvm))?;
+        write_counters(
+            f,
+            "Remedies for software-backed KVM",
+            &counters(&self.remedies),
+        )?;
+        write_counters(f, "Instructions emulated", &self.emulated())?;
+        write_counters(f, "Guest", &self.guest_counters())?;
+        write_chart(f, &self.exits)
+    }
+}
+
+impl Report {
+    fn emulated(&self) -> Vec<(String, u64)> {
+        let Some(emu) = &self.emu else {
+            return Vec::new();
+        };
+        named([
+            ("ring 0", Some(emu.ring0)),
+            ("ring 3", Some(emu.ring3)),
+            ("total", Some(emu.instructions)),
+        ])
+    }
+
+    fn guest_counters(&self) -> Vec<(String, u64)> {
+        named([
+            ("system calls", self.guest.syscalls),
+            ("context switches", self.guest.context_switches),
+            ("timer ticks", self.guest.timer_ticks),
+            ("page faults", self.guest.page_faults),
+            ("forks", self.guest.forks),
+            ("boot instructions", self.guest.boot_instructions),
+        ])
+    }
+}
+
+fn named<const N: usize>(counters: [(&str, Option<u64>); N]) -> Vec<(String, u64)> {
+    let known = counters.into_iter();
+    known
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}
+
+fn write_head(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    writeln!(f, "Outcome  {}", report.outcome)?;
+    let machine = machine(report.accel, report.host_kind, report.apic);
+    writeln!(f, "Machine  {machine}")?;
+    write!(f, "Time     {}", duration(report.wall_ns as f64))?;
+    match report.boot_ns {
+        Some(ns) => writeln!(f, ", ring 3 after {}", duration(ns as f64)),
+        None => writeln!(f, ", ring 3 not reached"),
+    }?;
+    let part = |ns: u64| duration(ns as f64);
+    writeln!(
+        f,
+        "         guest {}, VMM {}, idle {}, set-up {}",
+        part(report.time.guest_ns),
+        part(report.time.vmm_ns),
+        part(report.time.idle_ns),
+        part(report.time.setup_ns)
+    )
+}
+
+/// What ran a guest, in words.
+pub fn machine(accel: Accel, host_kind: HostKind, apic: ApicMode) -> String {
+    let accel = match (accel, host_kind) {
+        (Accel::Emu, _) => "built-in emulator",
+        (Accel::Kvm, HostKind::Software) => "KVM without hardware assistance",
+        (Accel::Kvm, _) => "KVM",
+    };
+    let apic = match apic {
+        ApicMode::Kernel => "KVM",
+        ApicMode::User => "the VMM",
+    };
+    format!("{accel}, local APIC in {apic}")
+}
+
+fn write_exits(f: &mut fmt::Formatter<'_>, exits: &ExitTable) -> fmt::Result {
+    if exits.total() == 0 {
+        return writeln!(f, "\nNo VM exits");
+    }
+    let mut lines = vec![["reason", "detail", "device", "count", "time", "mean"].map(String::from)];
+    lines.extend(exits.rows().iter().map(|row| {
+        exit_line(
+            row.reason.name(),
+            row.detail.to_string(),
+            device(row.detail),
+            row.count,
+            row.ns,
+        )
+    }));
+    lines.push(exit_line(
+        "total",
+        String::new(),
+        "",
+        exits.total(),
+        exits.total_ns(),
+    ));
+    writeln!(f, "\nVM exits")?;
+    table::write(f, &lines, 3)
+}
+
+fn exit_line(reason: &str, detail: String, device: &str, count: u64, ns: u64) -> [String; 6] {
+    [
+        reason.to_owned(),
+        detail,
+        device.to_owned(),
+        count.to_string(),
+        duration(ns as f64),
+        duration(ns as f64 / count as f64),
+    ]
+}
+
+/// The name of the device that an exit reached.
+pub fn device(detail: ExitDetail) -> &'static str {
+    let name = match detail {
+        ExitDetail::None | ExitDetail::Number(_) | ExitDetail::Other => return "",
+        ExitDetail::Port(port) => u16::try_from(port).ok().and_then(bus::port_name),
+        ExitDetail::Gpa(gpa) => bus::mmio_name(gpa),
+        ExitDetail::Msr(index) => u32::try_from(index).ok().and_then(bus::msr_name),
+    };
+    name.unwrap_or("unclaimed")
+}
+
+fn write_counters(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    counters: &[(String, u64)],
+) -> fmt::Result {
+    if counters.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = counters
+        .iter()
+        .map(|(name, value)| [name.clone(), value.to_string()])
+        .collect();
+    writeln!(f, "\n{title}")?;
+    table::write(f, &lines, 1)
+}
+
+/// Bars as long as a reason's share of the commonest one; any exit at all shows.
+fn write_chart(f: &mut fmt::Formatter<'_>, exits: &ExitTable) -> fmt::Result {
+    let counts: Vec<_> = ExitReason::ALL
+        .into_iter()
+        .map(|reason| (reason, exits.count(reason)))
+        .filter(|&(_, count)| count != 0)
+        .collect();
+    let Some(most) = counts.iter().map(|&(_, count)| count).max() else {
+        return Ok(());
+    };
+    let name_len = counts.iter().map(|(reason, _)| reason.name().len()).max();
+    let (name_len, count_len) = (name_len.unwrap_or(0), most.to_string().len());
+    writeln!(f, "\nVM exits by reason")?;
+    for (reason, count) in counts {
+        let share = u128::from(count) * u128::from(BAR_LEN) / u128::from(most);
+        let bar = "#".repeat(share.max(1) as usize);
+        let reason = reason.name();
+        writeln!(f, "  {reason:name_len$}  {count:>count_len$}  {bar}")?;
+    }
+    Ok(())
+}
