@@ -1,0 +1,392 @@
+//! Decoded blocks: where they are kept, how they are found, when they are dropped.
+//!
+//! A block is what decoding found at a guest-physical address, for one instruction
+//! pointer (so targets and rip-relative addresses are constants) and one code size. It is
+//! valid while its `ctx` equals the CPU's. A context is a number that stands for one
+//! view of the code: privilege, code size, and everything since the last TLB flush. So a
+//! flush only takes a new number; a block is confirmed, not decoded, when it is met
+//! again. Taken links and [`JumpTable`] entries compare the same number and need never
+//! be cleared.
+//!
+//! Pages that hold decoded code are known by number; the TLB lets no fast write into
+//! them, and slow writes drop the blocks whose bytes they hit. Memory of dropped blocks
+//! is reused only when all is dropped, outside the engine, so that pointers into the
+//! block at hand stay good. The cache is bounded: when full it starts anew.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ptr;
+
+use super::cpu::{CodeSize, Cpu};
+use super::exception::{Exception, Stop};
+use super::exit::ExitKind;
+use super::fp::FpMode;
+use super::mmu::{Privilege, Want};
+use super::op::{BLOCK_LIMIT, Block, NO_BLOCK, Op};
+use super::ram::{PAGE, PAGE_MASK};
+
+/// Bytes in a piece of the arena.
+const CHUNK: usize = 64 << 10;
+/// Most pieces.
+const MOST_CHUNKS: usize = 256;
+/// Entries in the jump table.
+const JUMPS: usize = 1024;
+/// Entries in the table of recently fetched pages.
+const FETCHES: usize = 16;
+
+/// From instruction pointer to block, for indirect jumps; direct-mapped, lossy.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct JumpTable {
+    entries: *const *const Block,
+    /// Entries less one, in bytes.
+    mask: u64,
+}
+
+/// What the jump table is before the first block.
+struct NoJumps(*const Block);
+// SAFETY: a constant pointer to a constant.
+unsafe impl Sync for NoJumps {}
+static NO_JUMPS: NoJumps = NoJumps((&raw const NO_BLOCK).cast());
+
+impl JumpTable {
+    pub(super) fn nothing() -> Self {
+        Self {
+            entries: &raw const NO_JUMPS.0,
+            mask: 0,
+        }
+    }
+
+    fn offset(rip: u64) -> u64 {
+        (rip ^ rip >> 9) << 3
+    }
+
+    /// The block last noted in the place of `rip`.
+    #[inline(always)]
+    pub(super) fn get(&self, rip: u64) -> *const Block {
+        let offset = (Self::offset(rip) & self.mask) as usize;
+        // SAFETY: `entries` points to a table of `mask + 8` bytes that lives as long as
+        // the code cache, and the offset is that of an entry.
+        unsafe {
+            self.entries
+                .cast::<u8>()
+                .add(offset)
+                .cast::<*const Block>()
+                .read()
+        }
+    }
+}
+
+/// A page from which code was fetched.
+#[derive(Clone, Copy)]
+struct Fetched {
+    ctx: u64,
+    page: u64,
+    gpa: u64,
+}
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+/// A hasher for addresses.
+#[derive(Default)]
+pub(super) struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mixed = (self.0 ^ value).wrapping_mul(ODD);
+        self.0 = mixed ^ mixed >> 29;
+    }
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+}
+
+/// What a block is known by.
+type Key = (u64, u64, u8);
+
+/// All decoded blocks.
+pub(super) struct CodeCache {
+    blocks: Map<Key, *const Block>,
+    /// From page number to the blocks that have bytes there.
+    pages: Map<u64, Vec<*const Block>>,
+    chunks: Vec<Vec<u64>>,
+    jumps: Vec<*const Block>,
+    fetched: [Fetched; FETCHES],
+    /// The contexts now: of supervisor and user code in 64-bit mode, then in others.
+    /// Each stands for one of every [`FpMode`], counted from it.
+    contexts: [u64; 4],
+    last_context: u64,
+    /// Whether supervisor code was fetched from a page that is not global.
+    local_supervisor: bool,
+    /// Room for the decoder.
+    pub(super) scratch: super::decode::Scratch,
+}
+
+impl CodeCache {
+    pub(super) fn new() -> Self {
+        Self {
+            blocks: Map::default(),
+            pages: Map::default(),
+            chunks: Vec::new(),
+            jumps: Vec::new(),
+            fetched: [Fetched {
+                ctx: 0,
+                page: 0,
+                gpa: 0,
+            }; FETCHES],
+            contexts: [1, 2, 3, 4].map(|i| i * FpMode::COUNT),
+            last_context: 4 * FpMode::COUNT,
+            local_supervisor: false,
+            scratch: super::decode::Scratch::new(),
+        }
+    }
+
+    /// Whether decoded code lies in the page of `gpa`.
+    pub(super) fn holds(&self, gpa: u64) -> bool {
+        !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE))
+    }
+
+    /// What was fetched may have changed: all, or what is not in global pages.
+    pub(super) fn flush_fetch(&mut self, keep_global: bool) {
+        let kept = keep_global && !self.local_supervisor;
+        for (i, context) in self.contexts.iter_mut().enumerate() {
+            if i % 2 == 1 || !kept {
+                self.last_context += FpMode::COUNT;
+                *context = self.last_context;
+            }
+        }
+        self.local_supervisor &= kept;
+    }
+
+    /// The base of CS may have changed, in a mode where it counts.
+    pub(super) fn new_legacy_segment(&mut self) {
+        for context in &mut self.contexts[2..] {
+            self.last_context += FpMode::COUNT;
+            *context = self.last_context;
+        }
+    }
+
+    /// Drops everything. Only outside the engine.
+    pub(super) fn clear(&mut self) {
+        self.flush_fetch(false);
+        self.blocks.clear();
+        self.pages.clear();
+        self.chunks.truncate(1);
+        if let Some(chunk) = self.chunks.first_mut() {
+            chunk.clear();
+        }
+        self.jumps.fill(NO_BLOCK.pointer());
+    }
+
+    /// Room for a block of `ops` ops; empties the cache when it is full.
+    pub(super) fn allocate(&mut self, ops: usize) -> *mut Block {
+        let words = Block::size(ops).div_ceil(8);
+        let fits = |chunk: &Vec<u64>| chunk.capacity() - chunk.len() >= words;
+        if !self.chunks.last().is_some_and(fits) {
+            if self.chunks.len() == MOST_CHUNKS {
+                self.clear();
+            } else {
+                self.chunks.push(Vec::with_capacity(CHUNK / 8));
+            }
+        }
+        const { assert!(CHUNK >= Block::size(BLOCK_LIMIT + 1)) };
+        let Some(chunk) = self.chunks.last_mut() else {
+            unreachable!("a chunk was pushed above")
+        };
+        let start = chunk.len();
+        chunk.resize(start + words, 0);
+        chunk[start..].as_mut_ptr().cast()
+    }
+}
+
+impl Cpu {
+    /// Makes `ctx` that of the current privilege, code size and [`FpMode`].
+    pub(super) fn select_ctx(&mut self) {
+        let index = usize::from(self.cpl == 3)
+            | if self.code_size == CodeSize::Bits64 {
+                0
+            } else {
+                2
+            };
+        self.ctx = self.code.contexts[index] + u64::from(self.fp_mode.number());
+    }
+
+    /// What a block's decoded form depends on beside its bytes.
+    pub(super) fn decode_mode(&self) -> u8 {
+        self.code_size as u8 | self.fp_mode.number() << 2
+    }
+
+    /// The block at `rip`, if it is decoded and what is there now.
+    #[inline]
+    pub(super) fn find_block(&mut self, rip: u64) -> Option<*const Block> {
+        let block = self.jumps.get(rip);
+        // SAFETY: entries of the jump table are live blocks or `NO_BLOCK`.
+        let header = unsafe { &*block };
+        if header.rip == rip && header.ctx.get() == self.ctx {
+            return Some(block);
+        }
+        self.confirm_block(rip)
+    }
+
+    /// The block at `rip`, if it is decoded, found by its physical address.
+    fn confirm_block(&mut self, rip: u64) -> Option<*const Block> {
+        let (gpa, _) = self.fetch_page(rip).ok()?;
+        let key = (gpa, rip, self.decode_mode());
+        let block = *self.code.blocks.get(&key)?;
+        // SAFETY: blocks in the map are live.
+        let header = unsafe { &*block };
+        if header.ctx.get() != self.ctx && header.second_page != u64::MAX {
+            let last = rip.wrapping_add(u64::from(header.len) - 1);
+            let (last_gpa, _) = self.fetch_page(last).ok()?;
+            if last_gpa & PAGE_MASK != header.second_page {
+                return None;
+            }
+        }
+        header.ctx.set(self.ctx);
+        self.note_jump(rip, block);
+        Some(block)
+    }
+
+    fn note_jump(&mut self, rip: u64, block: *const Block) {
+        if self.code.jumps.is_empty() {
+            self.code.jumps = vec![NO_BLOCK.pointer(); JUMPS];
+            self.jumps = JumpTable {
+                entries: self.code.jumps.as_ptr(),
+                mask: (JUMPS as u64 - 1) << 3,
+            };
+        }
+        let place = (JumpTable::offset(rip) >> 3) as usize & (JUMPS - 1);
+        self.code.jumps[place] = block;
+    }
+
+    /// Guest-physical and host address of the code byte at `rip` (an offset in CS).
+    ///
+    /// # Errors
+    /// #PF or #GP for the fetch; an exit where no RAM is.
+    pub(super) fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
+        let la = if self.code_size == CodeSize::Bits64 {
+            rip
+        } else {
+            self.segments[super::cpu::CS].base.wrapping_add(rip) & 0xffff_ffff
+        };
+        let page = la & PAGE_MASK;
+        let place = (la / PAGE) as usize % FETCHES;
+        let known = self.code.fetched[place];
+        let gpa = if known.ctx == self.ctx && known.page == page {
+            known.gpa
+        } else {
+            if !Self::canonical(la) {
+                return Err(Exception::GP.into());
+            }
+            let privilege = if self.cpl == 3 {
+                Privilege::User
+            } else {
+                Privilege::Supervisor
+            };
+            let found = self.walk(la, Want::Fetch, privilege)?;
+            self.code.local_supervisor |= self.cpl != 3 && !found.global;
+            let gpa = found.gpa & PAGE_MASK;
+            self.code.fetched[place] = Fetched {
+                ctx: self.ctx,
+                page,
+                gpa,
+            };
+            gpa
+        };
+        let gpa = gpa | la & (PAGE - 1);
+        match self.ram.host(gpa) {
+            Some(host) => Ok((gpa, host)),
+            None => {
+                self.exit.kind = ExitKind::Failed("instruction fetch from outside RAM");
+                Err(Stop::Exit)
+            }
+        }
+    }
+
+    /// Keeps a block that was just decoded into room from [`CodeCache::allocate`].
+    pub(super) fn add_block(&mut self, block: *const Block) {
+        // SAFETY: the decoder has just written it.
+        let header = unsafe { &*block };
+        let first = header.phys & PAGE_MASK;
+        self.code
+            .blocks
+            .insert((header.phys, header.rip, header.mode), block);
+        for page in [first, header.second_page] {
+            if page == u64::MAX {
+                continue;
+            }
+            let blocks = self.code.pages.entry(page / PAGE).or_default();
+            if blocks.is_empty()
+                && let Some(host) = self.ram.host(page)
+            {
+                self.tlbs.protect(host);
+            }
+            blocks.push(block);
+        }
+        self.note_jump(header.rip, block);
+    }
+
+    /// Guest code may have changed: drops the blocks that have any of `len` bytes at
+    /// `gpa`, all in one page.
+    pub(super) fn code_written(&mut self, gpa: u64, len: u64) {
+        let Some(blocks) = self.code.pages.get_mut(&(gpa / PAGE)) else {
+            return;
+        };
+        let page = gpa & PAGE_MASK;
+        let map = &mut self.code.blocks;
+        let mut hit_any = false;
+        blocks.retain(|&block| {
+            // SAFETY: blocks listed by page are live or dropped, but their memory is
+            // not reused before the list is cleared.
+            let header = unsafe { &*block };
+            let start = if header.second_page == page {
+                page
+            } else {
+                header.phys
+            };
+            let end = if header.second_page == page {
+                let in_first = PAGE - header.phys % PAGE;
+                page + u64::from(header.len) - in_first
+            } else {
+                header.phys + u64::from(header.len)
+            };
+            let hit = gpa < end && start < gpa + len;
+            if hit {
+                header.ctx.set(0);
+                let key = (header.phys, header.rip, header.mode);
+                if map.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
+                    map.remove(&key);
+                }
+                hit_any = true;
+            }
+            !hit
+        });
+        if blocks.is_empty() {
+            self.code.pages.remove(&(gpa / PAGE));
+        }
+        self.code_changed |= hit_any;
+    }
+}
+
+/// Where the instruction after the one at `op` begins.
+///
+/// # Safety
+/// `op` points into a live block and is not its last.
+pub(super) unsafe fn next_rip(op: *const Op) -> u64 {
+    // SAFETY: passed on to the caller; every instruction's op has a successor (blocks
+    // end with one that is no instruction).
+    unsafe {
+        (*Op::block(op))
+            .rip
+            .wrapping_add(u64::from((*op.add(1)).off))
+    }
+}

@@ -1,0 +1,318 @@
+//! The interpreter's core: handlers threaded by tail calls.
+//!
+//! A handler executes its instruction and calls the next one's handler in tail position.
+//! Optimised builds make that a jump (a sibling call: same signature, nothing left to
+//! drop), so each handler ends in an indirect jump of its own, which the host predicts by
+//! what usually follows that instruction. Stable Rust does not promise this. Builds with
+//! debug assertions return the next op to a loop instead, and where a compiler makes real
+//! calls, the slice (at most [`SLICE`] instructions between returns) bounds the stack.
+//!
+//! Handlers are made from semantics by the generic functions here: [`fast`] for
+//! instructions that go on to the next, [`branch`] and [`jump`] for those that end a
+//! block, [`last`] for those after which the world may look different.
+//!
+//! Budget, and with it limits, kicks and interrupts, is looked at once a block.
+
+use super::access::{Access, Fast, Slow};
+use super::cache::next_rip;
+use super::cpu::{CodeSize, Cpu};
+use super::exception::Stop;
+use super::flags::Condition;
+use super::op::{Block, Op};
+
+/// Instructions between looks at the outside.
+pub(super) const SLICE: i64 = 4096;
+
+/// Whether handlers call each other.
+const THREADED: bool = !cfg!(debug_assertions);
+
+/// An instruction that goes on to the next.
+pub(super) trait Instr: 'static {
+    /// Executes it.
+    ///
+    /// # Errors
+    /// It commits nothing then, so that it can run again.
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop>;
+}
+
+/// A direct branch: see [`Op::set_distance`].
+pub(super) trait Branch: 'static {
+    /// Executes it and says whether it is taken.
+    ///
+    /// # Errors
+    /// As for [`Instr`].
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<bool, Stop>;
+}
+
+/// An indirect jump.
+pub(super) trait Jump: 'static {
+    /// Executes it and says where to go on.
+    ///
+    /// # Errors
+    /// As for [`Instr`].
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop>;
+}
+
+/// What a handler's result means: go on at that op, or return.
+type Next = *const Op;
+const RETURN: Next = std::ptr::null();
+
+/// Goes on with `op`.
+#[inline(always)]
+unsafe fn go(cpu: *mut Cpu, op: *const Op) -> Next {
+    if THREADED {
+        // SAFETY: `op` is in a live block, and `cpu` is not borrowed any more.
+        unsafe { ((*op).handler)(cpu, op) }
+    } else {
+        op
+    }
+}
+
+/// Handler of an instruction that goes on to the next.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+pub(super) unsafe fn fast<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: both are live, `cpu` is not otherwise borrowed, and neither reference
+    // outlives the call. The last op of a block is no instruction, so there is a next.
+    unsafe {
+        match I::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(()) => go(cpu, op.add(1)),
+            Err(_) => slow::<I>(cpu, op),
+        }
+    }
+}
+
+/// Handler of an instruction that is rare, or met a miss.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn slow<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Slow>(&mut *cpu, &*op) {
+            Ok(()) if (*cpu).code_changed => finish(&mut *cpu, op),
+            Ok(()) => go(cpu, op.add(1)),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
+        }
+    }
+}
+
+/// Handler of an instruction that always ends a block and leaves the engine, because
+/// modes, mappings or interrupts may have changed or the VMM is wanted: `exec` may have
+/// set `exit`.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn last<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Slow>(&mut *cpu, &*op) {
+            Ok(()) => finish(&mut *cpu, op),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
+        }
+    }
+}
+
+/// Handler of a direct branch.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+pub(super) unsafe fn branch<B: Branch>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match B::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(taken) => follow(cpu, op, taken),
+            Err(_) => branch_slow::<B>(cpu, op),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn branch_slow<B: Branch>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match B::exec::<Slow>(&mut *cpu, &*op) {
+            Ok(taken) => follow(cpu, op, taken),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
+        }
+    }
+}
+
+/// Handler of a direct branch after an instruction fused with it.
+///
+/// # Safety
+/// As for [`super::op::Handler`]; the op after this one is a conditional branch on `C`.
+pub(super) unsafe fn fused<I: Instr, C: Condition>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(()) => follow(cpu, op.add(1), C::holds((*cpu).flags)),
+            Err(_) => slow::<I>(cpu, op),
+        }
+    }
+}
+
+/// Goes on after a block that ends with the direct branch at `op`.
+#[inline(always)]
+unsafe fn follow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
+    // SAFETY: as in `fast`; links point to blocks that are live or [`NO_BLOCK`], whose
+    // context is never the CPU's.
+    unsafe {
+        let budget = (*cpu).budget - i64::from((*op).n) - 1;
+        (*cpu).budget = budget;
+        let block = (*op).link(taken);
+        if budget > 0 && (*block).ctx.get() == (*cpu).ctx {
+            go(cpu, Block::first(block))
+        } else {
+            follow_slow(cpu, op, taken)
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn follow_slow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        let block = &*Op::block(op);
+        let mut rip = block.rip.wrapping_add(u64::from(block.len));
+        if taken {
+            rip = rip.wrapping_add((*op).distance() as u64);
+        }
+        if (*cpu).code_size != CodeSize::Bits64 {
+            rip &= 0xffff_ffff;
+        }
+        if (*cpu).budget > 0
+            && let Some(target) = (*cpu).find_block(rip)
+        {
+            (*op).set_link(taken, target);
+            return go(cpu, Block::first(target));
+        }
+        leave(&mut *cpu, rip)
+    }
+}
+
+/// Handler of an indirect jump.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+pub(super) unsafe fn jump<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match J::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(rip) => land(cpu, op, rip),
+            Err(_) => jump_slow::<J>(cpu, op),
+        }
+    }
+}
+
+/// Handler of an indirect jump that is rare, or met a miss.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn jump_slow<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match J::exec::<Slow>(&mut *cpu, &*op) {
+            Ok(rip) => land(cpu, op, rip),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
+        }
+    }
+}
+
+/// Goes on at `rip` after a block that ends with the jump at `op`.
+#[inline(always)]
+unsafe fn land(cpu: *mut Cpu, op: Next, rip: u64) -> Next {
+    // SAFETY: as in `fast`; the jump table's entries are live or `NO_BLOCK`.
+    unsafe {
+        let budget = (*cpu).budget - i64::from((*op).n) - 1;
+        (*cpu).budget = budget;
+        let block = (*cpu).jumps.get(rip);
+        if budget > 0 && (*block).rip == rip && (*block).ctx.get() == (*cpu).ctx {
+            go(cpu, Block::first(block))
+        } else {
+            land_slow(cpu, rip)
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn land_slow(cpu: *mut Cpu, rip: u64) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        if (*cpu).budget > 0
+            && let Some(target) = (*cpu).find_block(rip)
+        {
+            return go(cpu, Block::first(target));
+        }
+        leave(&mut *cpu, rip)
+    }
+}
+
+/// Handler of the op after the last instruction of a block that ends because it is long
+/// or at the end of a page.
+///
+/// # Safety
+/// As for [`super::op::Handler`].
+pub(super) unsafe fn fall_through(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`. The op itself is no instruction, which `follow` counts.
+    unsafe {
+        (*cpu).budget += 1;
+        follow(cpu, op, false)
+    }
+}
+
+/// Returns with the instruction at `op` not done.
+#[cold]
+unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
+    // SAFETY: `op` is in a live block.
+    unsafe {
+        cpu.rip = (*Op::block(op)).rip.wrapping_add(u64::from((*op).off));
+        cpu.budget -= i64::from((*op).n);
+        if stop == Stop::Exit {
+            cpu.exit.next_rip = next_rip(op);
+        }
+    }
+    cpu.stop = stop;
+    RETURN
+}
+
+/// Returns with the instruction at `op` done.
+unsafe fn finish(cpu: &mut Cpu, op: Next) -> Next {
+    // SAFETY: `op` is in a live block and an instruction.
+    let rip = unsafe {
+        cpu.budget -= i64::from((*op).n) + 1;
+        next_rip(op)
+    };
+    leave(cpu, rip)
+}
+
+/// Returns between instructions.
+fn leave(cpu: &mut Cpu, rip: u64) -> Next {
+    cpu.rip = rip;
+    cpu.stop = Stop::Leave;
+    RETURN
+}
+
+impl Cpu {
+    /// Executes from the start of `block` until the budget is spent or something stops
+    /// it; `stop` and `rip` tell what and where.
+    pub(super) fn execute(&mut self, block: *const Block) {
+        self.discard_host_flags();
+        let mut op = Block::first(block);
+        while !op.is_null() {
+            // SAFETY: `block` is live, and handlers return ops of live blocks or null.
+            op = unsafe { ((*op).handler)(self, op) };
+        }
+        self.collect_flags();
+    }
+}

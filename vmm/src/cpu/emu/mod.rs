@@ -1,0 +1,362 @@
+//! The built-in emulator: a full-system x86-64 interpreter.
+//!
+//! ```text
+//! Emulator (this file)   Vcpu: exits, injection, limits
+//!   engine               handlers threaded by tail calls
+//!     ops/*              one file per instruction family: semantics and forms
+//!       operand, access  where operands are; TLB look-up or everything else
+//!       host, flags      arithmetic by the host's own instructions
+//!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
+//!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
+//!   deliver, segment     IDT, TSS, descriptors
+//! ```
+//!
+//! # How to add an instruction family
+//! 1. Make `ops/family.rs`, name it in `ops/mod.rs` and add its `FORMS` to `FAMILIES`.
+//! 2. Write the semantics once, as a type with [`engine::Instr`] (goes on to the next
+//!    instruction), [`engine::Branch`] (taken or not) or [`engine::Jump`] (goes to any
+//!    address). `exec` is generic over [`access::Access`] and reaches guest memory only
+//!    by it (`M::load`, `M::store`, `M::update`, or operands `Src` and `Dst`). It may run
+//!    twice, first with `Fast` and after a miss with `Slow`, and again after an MMIO
+//!    exit: so it commits nothing (registers, flags, memory) before the last thing that
+//!    can fail. Faults are `Err(Exception::...into())`.
+//! 3. Make it generic over the operands' places: `S: Src<T>`, `D: Dst<T>`, with
+//!    `DstReg SrcReg Imm Mem<E>` for general registers and `DstXmm SrcXmm Mem<E>
+//!    Aligned<E>` for XMM (see `operand.rs`; `by_ea!` chooses `E`).
+//! 4. Write a lowering function `fn(&Site, &Instruction, &mut Op)` that fills in operand
+//!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
+//!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
+//!    interrupt masks or code may change, or the VMM is asked by setting `cpu.exit.kind`.
+//!    `lower_binary` and `lower_unary` do all of this for integer instructions with the
+//!    usual operands.
+//! 5. List the `Code`s in `FORMS` with `forms!`; `end` before those that end a block. What
+//!    no family lists is #UD. Tell `cpuid.rs` if a feature bit depends on it.
+//! 6. Arithmetic flags: compute them by the host's own instruction (`host.rs`), only if
+//!    the lowering's `site.flags_live` says so. If the instruction can neither fault nor
+//!    leave the engine on registers, add it to `ops::is_quiet`.
+
+mod access;
+mod cache;
+mod cpu;
+mod cpuid;
+mod decode;
+mod deliver;
+mod descriptor;
+mod engine;
+mod exception;
+mod exit;
+mod flags;
+mod fp;
+mod host;
+mod mmu;
+mod msr;
+mod op;
+mod operand;
+mod ops;
+mod ram;
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tlb;
+mod value;
+mod x87;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+pub use time::Clock;
+
+use cpu::Cpu;
+use exception::{Exception, Stop};
+use exit::ExitKind;
+use op::{BLOCK_LIMIT, Slot};
+use ram::Ram;
+
+use super::{AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Vcpu};
+use crate::exit::VmExit;
+use crate::memory::GuestRam;
+
+/// How an [`Emulator`] behaves where there is a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmuConfig {
+    /// What guest time goes by.
+    pub clock: Clock,
+}
+
+/// An emulated vCPU.
+pub struct Emulator {
+    cpu: Box<Cpu>,
+    limit: Option<u64>,
+    kicked: Arc<Kicked>,
+    clock: GuestClock,
+}
+
+// SAFETY: the pointers inside are to memory that the emulator owns (decoded blocks, TLB
+// tables) or shares by reference count (guest RAM, which any thread may access).
+unsafe impl Send for Emulator {}
+
+/// Whether someone wants [`Emulator::run`] to return.
+#[derive(Debug, Default)]
+struct Kicked(AtomicBool);
+
+impl Kick for Kicked {
+    fn kick(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Emulator {
+    /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
+    pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
+        let started = Instant::now();
+        Self {
+            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock, started)),
+            limit: None,
+            kicked: Arc::default(),
+            clock: match config.clock {
+                Clock::Host => GuestClock::Host(started),
+                Clock::Instructions => GuestClock::Counted(Arc::default()),
+            },
+        }
+    }
+
+    /// Lets `ns` nanoseconds pass in which the vCPU is idle: with
+    /// [`Clock::Instructions`] the only way that time goes by while it halts.
+    pub fn skip_time(&mut self, ns: u64) {
+        self.cpu.time.skip(ns);
+    }
+
+    /// Finishes the instruction that the last exit interrupted, if it waits for nothing
+    /// but a value.
+    fn complete(&mut self) {
+        let cpu = &mut *self.cpu;
+        match std::mem::replace(&mut cpu.exit.kind, ExitKind::None) {
+            ExitKind::PioIn { size, .. } => {
+                let data = cpu.exit.data;
+                match size {
+                    1 => cpu.gprs.write(Slot::RAX, data[0]),
+                    2 => cpu
+                        .gprs
+                        .write(Slot::RAX, u16::from_le_bytes([data[0], data[1]])),
+                    _ => {
+                        let value = u32::from_le_bytes([data[0], data[1], data[2], data[3]]);
+                        cpu.gprs.write(Slot::RAX, u64::from(value));
+                    }
+                }
+                cpu.rip = cpu.exit.next_rip;
+                cpu.retire_one();
+            }
+            ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. } if cpu.exit.error != 0 => {
+                cpu.take_exception(Exception::GP);
+            }
+            kind @ (ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. }) => {
+                if kind
+                    == (ExitKind::MsrWrite {
+                        index: msr::index::APIC_BASE,
+                    })
+                {
+                    cpu.msrs.apic_base = cpu.exit.value;
+                }
+                if let ExitKind::MsrRead { .. } = kind {
+                    let value = cpu.exit.value;
+                    cpu.gprs.write(Slot::RAX, value & 0xffff_ffff);
+                    cpu.gprs.write(Slot::RDX, value >> 32);
+                }
+                cpu.rip = cpu.exit.next_rip;
+                cpu.retire_one();
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs until there is something to report, which is left in the CPU's `exit`, or
+    /// until one of the reasons that need no payload.
+    fn advance(&mut self) -> Option<VmExit<'static>> {
+        loop {
+            if self.cpu.exit.kind != ExitKind::None {
+                return None;
+            }
+            let cpu = &mut *self.cpu;
+            if let Some(mode) = cpu.unsupported {
+                return Some(VmExit::Failed {
+                    message: format!("the guest wants {mode}, which the emulator does not have"),
+                });
+            }
+            if self.kicked.0.swap(false, Ordering::Acquire) {
+                return Some(VmExit::Interrupted);
+            }
+            let left = self.limit.map_or(i64::MAX, |limit| {
+                i64::try_from(limit.saturating_sub(cpu.retired())).unwrap_or(i64::MAX)
+            });
+            if left == 0 {
+                return Some(VmExit::InstructionLimit);
+            }
+            if let Some(vector) = cpu.injected.take() {
+                cpu.take_interrupt(vector);
+                continue;
+            }
+            if cpu.window_wanted && !cpu.replies.pending() && cpu.interruptible() {
+                return Some(VmExit::InterruptWindow);
+            }
+            Self::go_on(cpu, left);
+        }
+    }
+
+    /// Runs a slice, or one instruction where more would be too many.
+    fn go_on(cpu: &mut Cpu, left: i64) {
+        let exact = left < BLOCK_LIMIT as i64
+            || cpu.replies.pending()
+            || (cpu.window_wanted && cpu.shadow == Some(cpu.retired()));
+        cpu.replies.rewind();
+        cpu.code_changed = false;
+        let block = if exact {
+            cpu.decode_single(cpu.rip)
+        } else {
+            match cpu.find_block(cpu.rip) {
+                Some(block) => Ok(block),
+                None => cpu.decode_block(cpu.rip),
+            }
+        };
+        cpu.stop = match block {
+            Ok(block) => {
+                let room = left - BLOCK_LIMIT as i64 + 1;
+                cpu.start_slice(if exact { 1 } else { room.min(engine::SLICE) });
+                cpu.execute(block);
+                cpu.end_slice();
+                cpu.stop
+            }
+            Err(stop) => stop,
+        };
+        if cpu.stop != Stop::Exit {
+            cpu.replies.clear();
+        }
+        if let Stop::Exception(exception) = cpu.stop {
+            cpu.take_exception(exception);
+        }
+    }
+}
+
+impl Vcpu for Emulator {
+    fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
+        self.complete();
+        let exit = self.advance();
+        if let GuestClock::Counted(now) = &self.clock {
+            now.store(self.cpu.time.now_ns(self.cpu.retired()), Ordering::Relaxed);
+        }
+        if let Some(exit) = exit {
+            return Ok(exit);
+        }
+        let cpu = &mut *self.cpu;
+        let exit = &mut cpu.exit;
+        let message = |text: &str| VmExit::Failed {
+            message: text.to_owned(),
+        };
+        Ok(match exit.kind {
+            ExitKind::None => message("the emulator stopped without a reason"),
+            ExitKind::PioIn { port, size } => {
+                exit.data = [0; 8];
+                VmExit::PioIn {
+                    port,
+                    size,
+                    data: &mut exit.data[..usize::from(size).min(8)],
+                }
+            }
+            ExitKind::PioOut { port, size } => VmExit::PioOut {
+                port,
+                size,
+                data: &exit.data[..usize::from(size).min(8)],
+            },
+            ExitKind::PioInString { port, size } => VmExit::PioIn {
+                port,
+                size,
+                data: cpu.replies.last().data_mut(),
+            },
+            ExitKind::MmioRead => {
+                let reply = cpu.replies.last();
+                VmExit::MmioRead {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MmioWrite => {
+                let reply = cpu.replies.last();
+                VmExit::MmioWrite {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MsrRead { index } => VmExit::MsrRead {
+                index,
+                value: &mut exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::MsrWrite { index } => VmExit::MsrWrite {
+                index,
+                value: exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::Cr8Write => VmExit::Cr8Write {
+                value: cpu.cr8 as u8,
+            },
+            ExitKind::Hlt => VmExit::Hlt,
+            ExitKind::TripleFault => VmExit::TripleFault,
+            ExitKind::Failed(text) => message(text),
+        })
+    }
+
+    fn state(&mut self) -> Result<CpuState, CpuError> {
+        Ok(self.cpu.save())
+    }
+
+    fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
+        self.cpu.restore(state);
+        Ok(())
+    }
+
+    fn ready(&mut self) -> bool {
+        self.cpu.injected.is_none() && !self.cpu.replies.pending() && self.cpu.interruptible()
+    }
+
+    fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
+        self.cpu.injected = Some(vector);
+        Ok(())
+    }
+
+    fn request_interrupt_window(&mut self, wanted: bool) {
+        self.cpu.window_wanted = wanted;
+    }
+
+    fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
+        self.limit = limit;
+        Ok(())
+    }
+
+    fn instructions(&self) -> Option<InstructionCounts> {
+        Some(self.cpu.counts())
+    }
+
+    fn counters(&mut self) -> Result<AcceleratorCounters, CpuError> {
+        Ok(AcceleratorCounters::default())
+    }
+
+    fn signal_msi(&mut self, _address: u64, _data: u32) -> Result<(), CpuError> {
+        Err(CpuError::Unsupported(
+            "the emulator has no local APIC of its own",
+        ))
+    }
+
+    fn clock(&self) -> GuestClock {
+        self.clock.clone()
+    }
+
+    fn tsc_khz(&self) -> u32 {
+        time::TSC_KHZ
+    }
+
+    fn kicker(&self) -> Arc<dyn Kick> {
+        self.kicked.clone()
+    }
+}

@@ -1,0 +1,153 @@
+//! The floating-point state as a whole, and MXCSR: `fxsave fxrstor fxsave64 fxrstor64
+//! stmxcsr ldmxcsr`.
+//!
+//! What changes MXCSR ends a block: what follows may have to be decoded for another
+//! [`FpMode`](super::super::fp::FpMode).
+
+use std::marker::PhantomData;
+
+use iced_x86::Instruction;
+
+use super::super::access::{Access, Linear};
+use super::super::cache::next_rip;
+use super::super::cpu::{CodeSize, Cpu, bits};
+use super::super::decode::{Form, Site};
+use super::super::engine::{Instr, Jump, fast, jump};
+use super::super::exception::{Exception, Stop};
+use super::super::op::Op;
+use super::super::operand::{Dst, Ea, Mem, Src, by_ea};
+use super::super::x87::{IMAGE_SIZE, Image, Layout};
+use super::forms;
+
+/// The layout that an instruction with or without REX.W uses.
+fn layout<const WIDE: bool>(cpu: &Cpu) -> Layout {
+    let long = cpu.code_size == CodeSize::Bits64;
+    Layout {
+        wide: WIDE,
+        xmms: if long && cpu.cpl == 0 && cpu.efer & bits::EFER_FFXSR != 0 {
+            0
+        } else if long {
+            16
+        } else {
+            8
+        },
+    }
+}
+
+/// The address of the image.
+///
+/// # Errors
+/// #GP(0) if it is not aligned to 16 bytes.
+#[inline(always)]
+fn image_at<E: Ea>(cpu: &Cpu, op: &Op, write: bool) -> Result<Linear, Stop> {
+    let at = E::linear(cpu, op, IMAGE_SIZE, write)?;
+    if at.address % 16 == 0 {
+        Ok(at)
+    } else {
+        Err(Exception::GP.into())
+    }
+}
+
+/// `fxsave` and, if `WIDE`, `fxsave64`.
+struct Fxsave<E, const WIDE: bool>(PhantomData<E>);
+
+impl<E: Ea, const WIDE: bool> Instr for Fxsave<E, WIDE> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let at = image_at::<E>(cpu, op, true)?;
+        let layout = layout::<WIDE>(cpu);
+        if M::SLOW {
+            cpu.probe_write(at, IMAGE_SIZE)?;
+            cpu.collect_flags();
+            let mut image = Image::ZERO;
+            // SAFETY: a local variable.
+            unsafe { cpu.write_image(&raw mut image, layout) };
+            cpu.write_bytes(at, &image.bytes()[..layout.len()])
+        } else {
+            let host = cpu.tlb.write(at.address, IMAGE_SIZE).ok_or(Stop::Miss)?;
+            cpu.collect_flags();
+            // SAFETY: the TLB says that 512 bytes of guest RAM are there; pages are
+            // aligned in the host as in the guest.
+            unsafe { cpu.write_image(host.cast(), layout) };
+            Ok(())
+        }
+    }
+}
+
+/// `fxrstor` and, if `WIDE`, `fxrstor64`.
+struct Fxrstor<E, const WIDE: bool>(PhantomData<E>);
+
+impl<E: Ea, const WIDE: bool> Jump for Fxrstor<E, WIDE> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
+        let at = image_at::<E>(cpu, op, false)?;
+        let layout = layout::<WIDE>(cpu);
+        if M::SLOW {
+            let mut bytes = [0; IMAGE_SIZE as usize];
+            cpu.read_bytes(at, &mut bytes)?;
+            let mut image = Image::ZERO;
+            image
+                .bytes_mut()
+                .copy_from_slice(&bytes[..size_of::<Image>()]);
+            cpu.set_mxcsr(image.mxcsr())?;
+            // SAFETY: a local variable.
+            unsafe { cpu.read_image(&raw const image, layout) };
+        } else {
+            let host = cpu.tlb.read(at.address, IMAGE_SIZE).ok_or(Stop::Miss)?;
+            let image = host.cast::<Image>();
+            // SAFETY: as for `fxsave`.
+            unsafe {
+                cpu.set_mxcsr((*image).mxcsr())?;
+                cpu.read_image(image, layout);
+            }
+        }
+        // SAFETY: `op` is in a live block, and an instruction.
+        Ok(unsafe { next_rip(op) })
+    }
+}
+
+fn lower_fxsave<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<Fxsave<E, WIDE>>);
+}
+
+fn lower_fxrstor<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = by_ea!(op.set_memory(site, insn), E => jump::<Fxrstor<E, WIDE>>);
+}
+
+/// `stmxcsr`.
+struct Stmxcsr<D>(PhantomData<D>);
+
+impl<D: Dst<u32>> Instr for Stmxcsr<D> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.collect_flags();
+        let value = cpu.mxcsr;
+        D::set::<M>(cpu, op, value)
+    }
+}
+
+fn lower_stmxcsr(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<Stmxcsr<Mem<E>>>);
+}
+
+/// `ldmxcsr`.
+struct Ldmxcsr<S>(PhantomData<S>);
+
+impl<S: Src<u32>> Jump for Ldmxcsr<S> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
+        let value = S::get::<M>(cpu, op)?;
+        cpu.set_mxcsr(value)?;
+        // SAFETY: `op` is in a live block, and an instruction.
+        Ok(unsafe { next_rip(op) })
+    }
+}
+
+fn lower_ldmxcsr(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = by_ea!(op.set_memory(site, insn), E => jump::<Ldmxcsr<Mem<E>>>);
+}
+
+pub(super) const FORMS: &[Form] = forms! {
+    next [lower_fxsave::<false>]: Fxsave_m512byte;
+    next [lower_fxsave::<true>]: Fxsave64_m512byte;
+    end [lower_fxrstor::<false>]: Fxrstor_m512byte;
+    end [lower_fxrstor::<true>]: Fxrstor64_m512byte;
+    next [lower_stmxcsr]: Stmxcsr_m32;
+    end [lower_ldmxcsr]: Ldmxcsr_m32;
+};

@@ -1,0 +1,247 @@
+//! The stack: `push pop leave enter pusha popa`.
+
+use std::marker::PhantomData;
+
+use iced_x86::{Instruction, OpKind};
+
+use super::super::access::{Access, Linear};
+use super::super::cpu::{CodeSize, Cpu, SS};
+use super::super::decode::{Form, Site};
+use super::super::engine::{Instr, fast};
+use super::super::exception::Stop;
+use super::super::op::{Handler, Op, Slot};
+use super::super::operand::{Dst, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
+use super::super::value::Int;
+use super::forms;
+
+/// How the stack is addressed.
+pub(super) trait StackMode: 'static {
+    /// The linear address of `size` bytes at stack pointer `pointer`.
+    fn linear(cpu: &Cpu, pointer: u64, size: u64, write: bool) -> Result<Linear, Stop>;
+    /// The stack pointer's new value if it is to be `pointer`.
+    fn pointer(cpu: &Cpu, pointer: u64) -> u64;
+    /// Moves the stack pointer up.
+    #[inline(always)]
+    fn drop(cpu: &mut Cpu, bytes: u64) {
+        let pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_add(bytes);
+        let pointer = Self::pointer(cpu, pointer);
+        cpu.gprs.write(Slot::RSP, pointer);
+    }
+}
+
+/// 64-bit code.
+pub(super) struct Long;
+
+/// Legacy modes: segmented, and of 16 bits unless SS.B is set.
+pub(super) struct Legacy;
+
+impl StackMode for Long {
+    #[inline(always)]
+    fn linear(_: &Cpu, pointer: u64, _: u64, _: bool) -> Result<Linear, Stop> {
+        Ok(Linear::stack(pointer))
+    }
+    #[inline(always)]
+    fn pointer(_: &Cpu, pointer: u64) -> u64 {
+        pointer
+    }
+}
+
+impl StackMode for Legacy {
+    fn linear(cpu: &Cpu, pointer: u64, size: u64, write: bool) -> Result<Linear, Stop> {
+        cpu.linear(SS as u8, pointer & cpu.stack_mask(), size, write)
+    }
+    fn pointer(cpu: &Cpu, pointer: u64) -> u64 {
+        let mask = cpu.stack_mask();
+        if mask == 0xffff {
+            cpu.gprs.read::<u64>(Slot::RSP) & !mask | pointer & mask
+        } else {
+            pointer & mask
+        }
+    }
+}
+
+/// Pushes `value`; commits all or nothing.
+#[inline(always)]
+pub(super) fn push<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, value: T) -> Result<(), Stop> {
+    let pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
+    let at = S::linear(cpu, pointer, T::SIZE, true)?;
+    M::store(cpu, at, value)?;
+    let pointer = S::pointer(cpu, pointer);
+    cpu.gprs.write(Slot::RSP, pointer);
+    Ok(())
+}
+
+/// What is on top of the stack, which stays there until [`StackMode::drop`].
+#[inline(always)]
+pub(super) fn peek<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu) -> Result<T, Stop> {
+    let at = S::linear(cpu, cpu.gprs.read(Slot::RSP), T::SIZE, false)?;
+    M::load(cpu, at)
+}
+
+/// `push src`.
+struct Push<T, V, S>(PhantomData<(T, V, S)>);
+
+impl<T: Int, V: Src<T>, S: StackMode> Instr for Push<T, V, S> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let value = V::get::<M>(cpu, op)?;
+        push::<M, T, S>(cpu, value)
+    }
+}
+
+/// `pop dst` into a register.
+struct PopReg<T, S>(PhantomData<(T, S)>);
+
+impl<T: Int, S: StackMode> Instr for PopReg<T, S> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let value: T = peek::<M, T, S>(cpu)?;
+        S::drop(cpu, T::SIZE);
+        // Last: it may be the stack pointer itself.
+        value.set(cpu, op.dst);
+        Ok(())
+    }
+}
+
+/// `pop dst` into memory. An address based on the stack pointer means its value after
+/// the pop.
+struct PopMem<T, D, S>(PhantomData<(T, D, S)>);
+
+impl<T: Int, D: Dst<T>, S: StackMode> Instr for PopMem<T, D, S> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let value: T = peek::<M, T, S>(cpu)?;
+        let before: u64 = cpu.gprs.read(Slot::RSP);
+        S::drop(cpu, T::SIZE);
+        let result = D::set::<M>(cpu, op, value);
+        if result.is_err() {
+            cpu.gprs.write(Slot::RSP, before);
+        }
+        result
+    }
+}
+
+/// `leave`: the frame pointer becomes the stack pointer, and is popped.
+struct Leave<T, S>(PhantomData<(T, S)>);
+
+impl<T: Int, S: StackMode> Instr for Leave<T, S> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
+        let frame: u64 = cpu.gprs.read(Slot::RBP);
+        let at = S::linear(cpu, frame, T::SIZE, false)?;
+        let value: T = M::load(cpu, at)?;
+        let pointer = S::pointer(cpu, frame.wrapping_add(T::SIZE));
+        cpu.gprs.write(Slot::RSP, pointer);
+        value.set(cpu, Slot::RBP);
+        Ok(())
+    }
+}
+
+/// `enter size, level`: the immediate has the size, and above bit 16 the level.
+struct Enter<T, S>(PhantomData<(T, S)>);
+
+impl<T: Int, S: StackMode> Instr for Enter<T, S> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let (size, level) = (op.imm.get() & 0xffff, op.imm.get() >> 16 & 31);
+        let frame: u64 = cpu.gprs.read(Slot::RBP);
+        let mut pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
+        let store = |cpu: &mut Cpu, pointer: u64, value: T| {
+            let at = S::linear(cpu, pointer, T::SIZE, true)?;
+            M::store(cpu, at, value)
+        };
+        store(cpu, pointer, T::truncate(frame))?;
+        let new_frame = pointer;
+        for i in 1..=level {
+            pointer = pointer.wrapping_sub(T::SIZE);
+            let value = if i == level {
+                T::truncate(new_frame)
+            } else {
+                let from = frame.wrapping_sub(i * T::SIZE);
+                let at = S::linear(cpu, from, T::SIZE, false)?;
+                M::load(cpu, at)?
+            };
+            store(cpu, pointer, value)?;
+        }
+        pointer = pointer.wrapping_sub(size);
+        // The new top of the stack must be writable.
+        let at = S::linear(cpu, pointer, T::SIZE, true)?;
+        M::update::<T, ()>(cpu, at, |value| (value, ()))?;
+        let pointer = S::pointer(cpu, pointer);
+        cpu.gprs.write(Slot::RSP, pointer);
+        T::truncate(new_frame).set(cpu, Slot::RBP);
+        Ok(())
+    }
+}
+
+fn lower_push<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = if site.size == CodeSize::Bits64 {
+        push_form::<T, Long>(site, insn, op)
+    } else {
+        push_form::<T, Legacy>(site, insn, op)
+    };
+}
+
+fn push_form<T: Int, S: StackMode>(site: &Site, insn: &Instruction, op: &mut Op) -> Handler {
+    match insn.op0_kind() {
+        OpKind::Register => {
+            op.src = gpr_slot(insn.op0_register());
+            fast::<Push<T, SrcReg, S>>
+        }
+        OpKind::Memory => {
+            by_ea!(op.set_memory(site, insn), E => fast::<Push<T, Mem<E>, S>>)
+        }
+        _ => {
+            op.imm.set(immediate(insn, 0));
+            fast::<Push<T, Imm, S>>
+        }
+    }
+}
+
+fn lower_pop<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = if site.size == CodeSize::Bits64 {
+        pop_form::<T, Long>(site, insn, op)
+    } else {
+        pop_form::<T, Legacy>(site, insn, op)
+    };
+}
+
+fn pop_form<T: Int, S: StackMode>(site: &Site, insn: &Instruction, op: &mut Op) -> Handler {
+    if insn.op0_kind() == OpKind::Register {
+        op.dst = gpr_slot(insn.op0_register());
+        fast::<PopReg<T, S>>
+    } else {
+        by_ea!(op.set_memory(site, insn), E => fast::<PopMem<T, Mem<E>, S>>)
+    }
+}
+
+fn lower_leave<T: Int>(site: &Site, _: &Instruction, op: &mut Op) {
+    op.handler = if site.size == CodeSize::Bits64 {
+        fast::<Leave<T, Long>>
+    } else {
+        fast::<Leave<T, Legacy>>
+    };
+}
+
+fn lower_enter<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.imm
+        .set(immediate(insn, 0) & 0xffff | immediate(insn, 1) << 16);
+    op.handler = if site.size == CodeSize::Bits64 {
+        fast::<Enter<T, Long>>
+    } else {
+        fast::<Enter<T, Legacy>>
+    };
+}
+
+pub(super) const FORMS: &[Form] = forms! {
+    next [lower_push::<u16>]: Push_r16 Push_rm16 Push_imm16 Pushw_imm8;
+    next [lower_push::<u32>]: Push_r32 Push_rm32 Pushd_imm32 Pushd_imm8;
+    next [lower_push::<u64>]: Push_r64 Push_rm64 Pushq_imm32 Pushq_imm8;
+    next [lower_pop::<u16>]: Pop_r16 Pop_rm16;
+    next [lower_pop::<u32>]: Pop_r32 Pop_rm32;
+    next [lower_pop::<u64>]: Pop_r64 Pop_rm64;
+    next [lower_leave::<u16>]: Leavew;
+    next [lower_leave::<u32>]: Leaved;
+    next [lower_leave::<u64>]: Leaveq;
+    next [lower_enter::<u16>]: Enterw_imm16_imm8;
+    next [lower_enter::<u32>]: Enterd_imm16_imm8;
+    next [lower_enter::<u64>]: Enterq_imm16_imm8;
+};

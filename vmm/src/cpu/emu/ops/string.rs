@@ -1,0 +1,436 @@
+//! String instructions: `movs stos lods cmps scas ins outs`, with repeat prefixes.
+//!
+//! A repeated instruction commits each element; it counts as one instruction when it is
+//! through. It stops now and then ([`Stop::Again`]) so that kicks and interrupts are
+//! seen: to go on it is executed again, as after an interrupt on a processor. `rep movs`
+//! and `rep stos` go a page at a time where both sides are plain RAM.
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use iced_x86::{Instruction, OpKind};
+
+use super::super::access::{Access, Linear};
+use super::super::cpu::{Cpu, DS, ES, FS};
+use super::super::decode::{Form, Site};
+use super::super::engine::{Instr, fast, last, slow};
+use super::super::exception::Stop;
+use super::super::exit::{ExitKind, Reply};
+use super::super::flags::{Flags, bit, rflags};
+use super::super::mmu::to_page_end;
+use super::super::op::{Aux, Handler, Op, Slot};
+use super::super::operand::segment_number;
+use super::super::value::Int;
+use super::forms;
+
+/// Elements between looks at the outside.
+const ELEMENTS: u64 = 1 << 14;
+
+/// How an instruction repeats.
+trait Repeat: 'static {
+    const REPEATS: bool = true;
+    /// Whether it goes on after an element that gave `flags`.
+    fn goes_on(_flags: Flags) -> bool {
+        true
+    }
+}
+
+struct Once;
+/// Until the count is zero.
+struct Rep;
+/// And while equal.
+struct RepE;
+/// And while not equal.
+struct RepNe;
+
+impl Repeat for Once {
+    const REPEATS: bool = false;
+}
+impl Repeat for Rep {}
+impl Repeat for RepE {
+    fn goes_on(flags: Flags) -> bool {
+        flags.has(bit::ZF)
+    }
+}
+impl Repeat for RepNe {
+    fn goes_on(flags: Flags) -> bool {
+        !flags.has(bit::ZF)
+    }
+}
+
+/// One element's work.
+trait Element: 'static {
+    /// Whether rsi and rdi advance.
+    const SOURCE: bool;
+    const DESTINATION: bool;
+    /// Does it; commits all or nothing but the advance of registers. `flags` is what the
+    /// instruction leaves in the flags when it ends.
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, flags: &mut Flags) -> Result<(), Stop>;
+    /// Does up to `count` elements upwards at once and says how many, if it can.
+    #[inline(always)]
+    fn many(_cpu: &mut Cpu, _op: &Op, _count: u64) -> u64 {
+        0
+    }
+}
+
+/// Where the source is.
+#[inline(always)]
+fn source(cpu: &Cpu, op: &Op, size: u64) -> Result<Linear, Stop> {
+    let offset = cpu.gprs.read::<u64>(Slot::RSI) & op.aux.address_mask();
+    cpu.linear(op.aux.segment(), offset, size, false)
+}
+
+/// Where the destination is.
+#[inline(always)]
+fn destination(cpu: &Cpu, op: &Op, size: u64, write: bool) -> Result<Linear, Stop> {
+    let offset = cpu.gprs.read::<u64>(Slot::RDI) & op.aux.address_mask();
+    cpu.linear(ES as u8, offset, size, write)
+}
+
+/// Moves `register` by `by`, within the address size.
+#[inline(always)]
+fn advance(cpu: &mut Cpu, op: &Op, register: Slot, by: u64) {
+    let old: u64 = cpu.gprs.read(register);
+    let new = old.wrapping_add(by);
+    let value = match op.aux.address_mask() {
+        0xffff => old & !0xffff | new & 0xffff,
+        mask => new & mask,
+    };
+    cpu.gprs.write(register, value);
+}
+
+/// A whole string instruction.
+struct Str<X, T, R>(PhantomData<(X, T, R)>);
+
+impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let down = cpu.system_flags & rflags::DF != 0;
+        let step = if down {
+            T::SIZE.wrapping_neg()
+        } else {
+            T::SIZE
+        };
+        let mut flags = cpu.flags;
+        if !R::REPEATS {
+            X::one::<M>(cpu, op, &mut flags)?;
+            finish::<X>(cpu, op, step);
+            cpu.flags = flags;
+            return Ok(());
+        }
+        let mut left = ELEMENTS;
+        loop {
+            let count = cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask();
+            if count == 0 {
+                cpu.flags = flags;
+                return Ok(());
+            }
+            if left == 0 {
+                return Err(Stop::Again);
+            }
+            let many = if down {
+                0
+            } else {
+                X::many(cpu, op, count.min(left))
+            };
+            let done = many.max(1);
+            if many == 0 {
+                X::one::<M>(cpu, op, &mut flags)?;
+                if M::SLOW {
+                    cpu.replies.clear();
+                }
+            }
+            finish::<X>(cpu, op, step.wrapping_mul(done));
+            advance(cpu, op, Slot::RCX, done.wrapping_neg());
+            left -= done;
+            if !R::goes_on(flags) {
+                cpu.flags = flags;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Advances the index registers.
+#[inline(always)]
+fn finish<X: Element>(cpu: &mut Cpu, op: &Op, by: u64) {
+    if X::SOURCE {
+        advance(cpu, op, Slot::RSI, by);
+    }
+    if X::DESTINATION {
+        advance(cpu, op, Slot::RDI, by);
+    }
+}
+
+struct Movs<T>(PhantomData<T>);
+
+impl<T: Int> Element for Movs<T> {
+    const SOURCE: bool = true;
+    const DESTINATION: bool = true;
+    #[inline(always)]
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, _: &mut Flags) -> Result<(), Stop> {
+        let from = source(cpu, op, T::SIZE)?;
+        let to = destination(cpu, op, T::SIZE, true)?;
+        let value: T = M::load(cpu, from)?;
+        M::store(cpu, to, value)
+    }
+    fn many(cpu: &mut Cpu, op: &Op, count: u64) -> u64 {
+        if !flat(op) {
+            return 0;
+        }
+        let from: u64 = cpu.gprs.read(Slot::RSI);
+        let to: u64 = cpu.gprs.read(Slot::RDI);
+        let room = to_page_end(from).min(to_page_end(to)) / T::SIZE;
+        let count = count.min(room);
+        let (Some(source), Some(target)) =
+            (cpu.tlb.read(from, T::SIZE), cpu.tlb.write(to, T::SIZE))
+        else {
+            return 0;
+        };
+        let bytes = count * T::SIZE;
+        // A destination that overlaps the source from above repeats what was copied.
+        if (target.addr() as u64).wrapping_sub(source.addr() as u64) < bytes {
+            return 0;
+        }
+        // SAFETY: the TLB says that guest RAM is there to the end of both pages.
+        unsafe { ptr::copy(source, target, bytes as usize) };
+        count
+    }
+}
+
+struct Stos<T>(PhantomData<T>);
+
+impl<T: Int> Element for Stos<T> {
+    const SOURCE: bool = false;
+    const DESTINATION: bool = true;
+    #[inline(always)]
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, _: &mut Flags) -> Result<(), Stop> {
+        let to = destination(cpu, op, T::SIZE, true)?;
+        M::store(cpu, to, T::get(cpu, Slot::RAX))
+    }
+    fn many(cpu: &mut Cpu, op: &Op, count: u64) -> u64 {
+        if !flat(op) {
+            return 0;
+        }
+        let to: u64 = cpu.gprs.read(Slot::RDI);
+        let count = count.min(to_page_end(to) / T::SIZE);
+        let Some(target) = cpu.tlb.write(to, T::SIZE) else {
+            return 0;
+        };
+        let value = T::get(cpu, Slot::RAX);
+        let target = target.cast::<T>();
+        for i in 0..count as usize {
+            // SAFETY: the TLB says that guest RAM is there to the end of the page.
+            unsafe { target.add(i).write_unaligned(value) };
+        }
+        count
+    }
+}
+
+/// Whether addresses are registers as they are: 64-bit code, no FS or GS.
+fn flat(op: &Op) -> bool {
+    op.aux.address_mask() == u64::MAX && usize::from(op.aux.segment()) < FS
+}
+
+struct Lods<T>(PhantomData<T>);
+
+impl<T: Int> Element for Lods<T> {
+    const SOURCE: bool = true;
+    const DESTINATION: bool = false;
+    #[inline(always)]
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, _: &mut Flags) -> Result<(), Stop> {
+        let from = source(cpu, op, T::SIZE)?;
+        let value: T = M::load(cpu, from)?;
+        value.set(cpu, Slot::RAX);
+        Ok(())
+    }
+}
+
+struct Cmps<T>(PhantomData<T>);
+
+impl<T: Int> Element for Cmps<T> {
+    const SOURCE: bool = true;
+    const DESTINATION: bool = true;
+    #[inline(always)]
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, flags: &mut Flags) -> Result<(), Stop> {
+        let (from, to) = (
+            source(cpu, op, T::SIZE)?,
+            destination(cpu, op, T::SIZE, false)?,
+        );
+        let a: T = M::load(cpu, from)?;
+        let b: T = M::load(cpu, to)?;
+        *flags = T::sub(a, b, *flags).1;
+        Ok(())
+    }
+}
+
+struct Scas<T>(PhantomData<T>);
+
+impl<T: Int> Element for Scas<T> {
+    const SOURCE: bool = false;
+    const DESTINATION: bool = true;
+    #[inline(always)]
+    fn one<M: Access>(cpu: &mut Cpu, op: &Op, flags: &mut Flags) -> Result<(), Stop> {
+        let to = destination(cpu, op, T::SIZE, false)?;
+        let b: T = M::load(cpu, to)?;
+        *flags = T::sub(T::get(cpu, Slot::RAX), b, *flags).1;
+        Ok(())
+    }
+}
+
+/// `outs`: the VMM gets one element at a time.
+struct Outs<T, const REP: bool>(PhantomData<T>);
+
+impl<T: Int, const REP: bool> Instr for Outs<T, REP> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let port = cpu.gprs.read(Slot::RDX);
+        let size = T::SIZE as u8;
+        let mask = op.aux.address_mask();
+        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
+            return Ok(());
+        }
+        cpu.check_port(port, size)?;
+        let from = source(cpu, op, T::SIZE)?;
+        let value: T = M::load(cpu, from)?;
+        cpu.exit.data = value.zero_extend().to_le_bytes();
+        cpu.exit.kind = ExitKind::PioOut { port, size };
+        after_element::<T, REP>(cpu, op, Slot::RSI, Stop::Exit)
+    }
+}
+
+/// `ins`: the VMM gives one element at a time.
+struct Ins<T, const REP: bool>(PhantomData<T>);
+
+impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let port = cpu.gprs.read(Slot::RDX);
+        let size = T::SIZE as u8;
+        let mask = op.aux.address_mask();
+        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
+            return Ok(());
+        }
+        cpu.check_port(port, size)?;
+        let to = destination(cpu, op, T::SIZE, true)?;
+        cpu.probe_write(to, T::SIZE)?;
+        let question = Reply {
+            gpa: u64::from(port),
+            data: [0xff; 8],
+            len: size,
+        };
+        let answer = cpu.outside(ExitKind::PioInString { port, size }, question)?;
+        M::store(cpu, to, T::truncate(u64::from_le_bytes(answer)))?;
+        after_element::<T, REP>(cpu, op, Slot::RDI, Stop::Again)
+    }
+}
+
+/// Advances after one element of `ins` or `outs`; `stop` if more are to come.
+fn after_element<T: Int, const REP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+    register: Slot,
+    stop: Stop,
+) -> Result<(), Stop> {
+    let down = cpu.system_flags & rflags::DF != 0;
+    let step = if down {
+        T::SIZE.wrapping_neg()
+    } else {
+        T::SIZE
+    };
+    cpu.replies.clear();
+    advance(cpu, op, register, step);
+    if REP {
+        advance(cpu, op, Slot::RCX, u64::MAX);
+        if cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask() != 0 {
+            return Err(stop);
+        }
+    }
+    Ok(())
+}
+
+/// Fills in address size and source segment.
+fn set_strings(insn: &Instruction, op: &mut Op) {
+    let mut size = 2;
+    let mut segment = DS as u8;
+    for i in 0..insn.op_count() {
+        match insn.op_kind(i) {
+            OpKind::MemorySegSI | OpKind::MemoryESDI => size = 0,
+            OpKind::MemorySegESI | OpKind::MemoryESEDI => size = 1,
+            _ => {}
+        }
+        if matches!(
+            insn.op_kind(i),
+            OpKind::MemorySegSI | OpKind::MemorySegESI | OpKind::MemorySegRSI
+        ) {
+            segment = segment_number(insn.memory_segment());
+        }
+    }
+    op.aux = Aux::new(0, segment, size);
+}
+
+/// Lowers an instruction that ignores the kind of repeat prefix.
+fn lower_moving<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(insn, op);
+    op.handler = if insn.has_rep_prefix() || insn.has_repne_prefix() {
+        fast::<Str<X, T, Rep>>
+    } else {
+        fast::<Str<X, T, Once>>
+    };
+}
+
+fn lower_comparing<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(insn, op);
+    op.handler = if insn.has_repne_prefix() {
+        fast::<Str<X, T, RepNe>>
+    } else if insn.has_rep_prefix() {
+        fast::<Str<X, T, RepE>>
+    } else {
+        fast::<Str<X, T, Once>>
+    };
+}
+
+fn lower_outs<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(insn, op);
+    op.handler = port_form(insn, last::<Outs<T, true>>, last::<Outs<T, false>>);
+}
+
+fn lower_ins<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(insn, op);
+    op.handler = port_form(insn, slow::<Ins<T, true>>, slow::<Ins<T, false>>);
+}
+
+fn port_form(insn: &Instruction, repeated: Handler, once: Handler) -> Handler {
+    if insn.has_rep_prefix() || insn.has_repne_prefix() {
+        repeated
+    } else {
+        once
+    }
+}
+
+pub(super) const FORMS: &[Form] = forms! {
+    next [lower_moving::<Movs<u8>, u8>]: Movsb_m8_m8;
+    next [lower_moving::<Movs<u16>, u16>]: Movsw_m16_m16;
+    next [lower_moving::<Movs<u32>, u32>]: Movsd_m32_m32;
+    next [lower_moving::<Movs<u64>, u64>]: Movsq_m64_m64;
+    next [lower_moving::<Stos<u8>, u8>]: Stosb_m8_AL;
+    next [lower_moving::<Stos<u16>, u16>]: Stosw_m16_AX;
+    next [lower_moving::<Stos<u32>, u32>]: Stosd_m32_EAX;
+    next [lower_moving::<Stos<u64>, u64>]: Stosq_m64_RAX;
+    next [lower_moving::<Lods<u8>, u8>]: Lodsb_AL_m8;
+    next [lower_moving::<Lods<u16>, u16>]: Lodsw_AX_m16;
+    next [lower_moving::<Lods<u32>, u32>]: Lodsd_EAX_m32;
+    next [lower_moving::<Lods<u64>, u64>]: Lodsq_RAX_m64;
+    next [lower_comparing::<Cmps<u8>, u8>]: Cmpsb_m8_m8;
+    next [lower_comparing::<Cmps<u16>, u16>]: Cmpsw_m16_m16;
+    next [lower_comparing::<Cmps<u32>, u32>]: Cmpsd_m32_m32;
+    next [lower_comparing::<Cmps<u64>, u64>]: Cmpsq_m64_m64;
+    next [lower_comparing::<Scas<u8>, u8>]: Scasb_AL_m8;
+    next [lower_comparing::<Scas<u16>, u16>]: Scasw_AX_m16;
+    next [lower_comparing::<Scas<u32>, u32>]: Scasd_EAX_m32;
+    next [lower_comparing::<Scas<u64>, u64>]: Scasq_RAX_m64;
+    end [lower_outs::<u8>]: Outsb_DX_m8;
+    end [lower_outs::<u16>]: Outsw_DX_m16;
+    end [lower_outs::<u32>]: Outsd_DX_m32;
+    end [lower_ins::<u8>]: Insb_m8_DX;
+    end [lower_ins::<u16>]: Insw_m16_DX;
+    end [lower_ins::<u32>]: Insd_m32_DX;
+};

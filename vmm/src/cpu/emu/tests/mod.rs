@@ -1,0 +1,10 @@
+//! Programs in assembler, run on the emulator; single instructions, also on the host.
+
+mod fxsave;
+mod integer;
+mod lockstep;
+mod machine;
+mod native;
+mod random;
+mod sse;
+mod system;
