@@ -1,0 +1,180 @@
+//! Checks of ELF files before they get near a guest.
+
+use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD};
+use elf::endian::LittleEndian;
+use elf::file::Class;
+use elf::note::Note;
+use elf::{ElfBytes, ParseError};
+
+/// What is wrong with a file that should be an ELF executable.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ElfError {
+    /// No ELF header.
+    #[error("not an ELF file")]
+    NotElf,
+    /// An ELF file for something else.
+    #[error("not built for x86-64")]
+    NotX86_64,
+    /// An object file, a core dump or the like.
+    #[error("not an executable")]
+    NotExecutable,
+    /// Needs a dynamic loader, or can be placed anywhere by one.
+    #[error("not static: build it with -static -no-pie")]
+    NotStatic,
+    /// Segments reach past the end of the file.
+    #[error("truncated: a segment ends at byte {needed} of a file of {length}")]
+    Truncated {
+        /// Where the last segment ends, in bytes from the start.
+        needed: u64,
+        /// Bytes in the file.
+        length: u64,
+    },
+    /// Headers that contradict themselves.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<ParseError> for ElfError {
+    fn from(error: ParseError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// A file that passed the checks.
+#[derive(Debug)]
+pub struct Executable<'a> {
+    file: ElfBytes<'a, LittleEndian>,
+    /// Bytes of memory that its segments take.
+    pub memory: u64,
+}
+
+impl<'a> Executable<'a> {
+    /// Checks that `bytes` is a complete static x86-64 executable.
+    ///
+    /// # Errors
+    /// The first thing wrong with it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ElfError> {
+        if !bytes.starts_with(&elf::abi::ELFMAGIC) {
+            return Err(ElfError::NotElf);
+        }
+        let file = ElfBytes::<LittleEndian>::minimal_parse(bytes).map_err(|error| match error {
+            ParseError::UnsupportedElfEndianness(_) => ElfError::NotX86_64,
+            ParseError::SliceReadError((_, needed)) => truncated(needed as u64, bytes),
+            ParseError::BadOffset(needed) => truncated(needed, bytes),
+            other => other.into(),
+        })?;
+        if file.ehdr.class != Class::ELF64 || file.ehdr.e_machine != EM_X86_64 {
+            return Err(ElfError::NotX86_64);
+        }
+        let segments = file.segments().ok_or(ElfError::NotExecutable)?;
+        let mut memory = 0u64;
+        for segment in segments.iter() {
+            if segment.p_type == PT_INTERP {
+                return Err(ElfError::NotStatic);
+            }
+            if segment.p_type != PT_LOAD {
+                continue;
+            }
+            let end = segment.p_offset.saturating_add(segment.p_filesz);
+            if end > bytes.len() as u64 {
+                return Err(truncated(end, bytes));
+            }
+            memory = memory.saturating_add(segment.p_memsz);
+        }
+        match file.ehdr.e_type {
+            ET_EXEC => Ok(Self { file, memory }),
+            ET_DYN => Err(ElfError::NotStatic),
+            _ => Err(ElfError::NotExecutable),
+        }
+    }
+
+    /// The first end-of-segment address past every loaded segment, by physical address.
+    pub fn physical_end(&self) -> u64 {
+        let segments = self.file.segments();
+        segments
+            .iter()
+            .flat_map(|table| table.iter())
+            .filter(|segment| segment.p_type == PT_LOAD)
+            .map(|segment| segment.p_paddr.saturating_add(segment.p_memsz))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The descriptor of the first note with this owner and type.
+    pub fn note(&self, owner: &str, kind: u32) -> Option<&'a [u8]> {
+        let segments = self.file.segments()?;
+        segments
+            .iter()
+            .filter(|segment| segment.p_type == elf::abi::PT_NOTE)
+            .filter_map(|segment| self.file.segment_data_as_notes(&segment).ok())
+            .flatten()
+            .find_map(|note| match note {
+                Note::Unknown(note) if note.n_type == u64::from(kind) => {
+                    let name = note.name_str().ok()?;
+                    (name == owner).then_some(note.desc)
+                }
+                _ => None,
+            })
+    }
+}
+
+fn truncated(needed: u64, bytes: &[u8]) -> ElfError {
+    ElfError::Truncated {
+        needed,
+        length: bytes.len() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(class: u8, machine: u16, kind: u16) -> Vec<u8> {
+        let mut file = vec![0; 64 + 56];
+        file[..4].copy_from_slice(b"\x7fELF");
+        file[4] = class;
+        file[5] = 1;
+        file[6] = 1;
+        file[16..18].copy_from_slice(&kind.to_le_bytes());
+        file[18..20].copy_from_slice(&machine.to_le_bytes());
+        file[20] = 1;
+        file[32] = 64;
+        file[52] = 64;
+        file[54] = 56;
+        file[56] = 1;
+        file[64] = PT_LOAD as u8;
+        file
+    }
+
+    fn error(file: &[u8]) -> ElfError {
+        Executable::parse(file).expect_err("the file must not pass")
+    }
+
+    #[test]
+    fn each_kind_of_wrong_file_is_named() {
+        assert_eq!(error(b"#!/bin/sh\n"), ElfError::NotElf);
+        assert_eq!(error(b""), ElfError::NotElf);
+        assert_eq!(error(&header(2, 183, ET_EXEC)), ElfError::NotX86_64);
+        assert_eq!(error(&header(2, EM_X86_64, ET_DYN)), ElfError::NotStatic);
+        assert_eq!(error(&header(2, EM_X86_64, 1)), ElfError::NotExecutable);
+        assert!(matches!(
+            error(&header(2, EM_X86_64, ET_EXEC)[..80]),
+            ElfError::Truncated { .. }
+        ));
+        let mut long = header(2, EM_X86_64, ET_EXEC);
+        long[64 + 32..64 + 40].copy_from_slice(&1000u64.to_le_bytes());
+        assert_eq!(
+            error(&long),
+            ElfError::Truncated {
+                needed: 1000,
+                length: 120
+            }
+        );
+    }
+
+    #[test]
+    fn a_static_executable_passes() {
+        let file = header(2, EM_X86_64, ET_EXEC);
+        assert_eq!(Executable::parse(&file).expect("a fair file").memory, 0);
+    }
+}

@@ -1,0 +1,59 @@
+//! Loads a PVH kernel.
+
+use std::io::Cursor;
+
+use linux_loader::loader::KernelLoader;
+use linux_loader::loader::elf::{Elf, PvhBootCapability};
+
+use super::BootError;
+use super::elf::Executable;
+use crate::layout::DEVICE_HOLE;
+use crate::memory::GuestRam;
+
+/// A kernel in guest memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelImage {
+    /// Guest-physical address of the 32-bit entry point.
+    pub entry: u32,
+    /// First guest-physical address past the image, its zeroed data included.
+    pub end: u64,
+    /// Guest-physical address of the page that the kernel shares with the VMM
+    /// ([`abi::shared`]), if it says that it has one inside RAM.
+    pub shared_page: Option<u64>,
+}
+
+/// Loads `image` at the addresses that it asks for.
+///
+/// # Errors
+/// A file that is not a complete PVH kernel, or does not fit into RAM.
+pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootError> {
+    let executable = Executable::parse(image)?;
+    let available = ram.size().min(DEVICE_HOLE);
+    let end = executable.physical_end();
+    if end > available {
+        return Err(BootError::TooLarge {
+            what: "the kernel image",
+            needed: end,
+            available,
+        });
+    }
+    let loaded = Elf::load(ram.mmap(), None, &mut Cursor::new(image), None)
+        .map_err(|error| BootError::Loader(error.to_string()))?;
+    let PvhBootCapability::PvhEntryPresent(entry) = loaded.pvh_boot_cap else {
+        return Err(BootError::NotPvh);
+    };
+    Ok(KernelImage {
+        entry: u32::try_from(entry.0).map_err(|_| BootError::NotPvh)?,
+        end,
+        shared_page: shared_page(&executable).filter(|page| {
+            let len = size_of::<abi::shared::SharedPage>() as u64;
+            page.is_multiple_of(abi::virtual_map::PAGE_SIZE)
+                && page.saturating_add(len) <= available
+        }),
+    })
+}
+
+fn shared_page(executable: &Executable<'_>) -> Option<u64> {
+    let descriptor = executable.note(abi::shared::NOTE_NAME, abi::shared::NOTE_SHARED_PAGE)?;
+    Some(u64::from_le_bytes(descriptor.try_into().ok()?))
+}

@@ -1,0 +1,57 @@
+//! Getting a guest into memory: the kernel by the PVH protocol, its command line, and an
+//! initramfs with the programs.
+//!
+//! PVH (Xen's x86/HVM direct boot ABI) was chosen because the same image then boots under
+//! QEMU, cloud-hypervisor and Firecracker. Rejected: Linux's bzImage protocol, which needs
+//! a real-mode setup header, and a private protocol, which no foreign VMM could check.
+
+mod command_line;
+pub mod elf;
+mod initramfs;
+mod kernel;
+mod pvh;
+
+pub use command_line::{CommandLine, quote_argument};
+pub use initramfs::Initramfs;
+pub use kernel::{KernelImage, load_kernel};
+pub use pvh::{BootInfo, start_state, write_boot_info};
+
+use crate::layout::COMMAND_LINE_MAX;
+
+/// Why a guest cannot be put into memory.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The kernel image is not one.
+    #[error("kernel: {0}")]
+    Kernel(#[from] elf::ElfError),
+    /// The image has no PVH entry point.
+    #[error("kernel: no PVH entry point (ELF note 18 by Xen): build it for PVH boot")]
+    NotPvh,
+    /// The loader refused the image.
+    #[error("kernel: {0}")]
+    Loader(String),
+    /// RAM cannot hold what must be in it.
+    #[error(
+        "{what} needs {needed} bytes, guest memory has {available} for it: give more with --memory"
+    )]
+    TooLarge {
+        /// What does not fit.
+        what: &'static str,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
+    /// The command line is too long.
+    #[error("the kernel command line has {length} bytes, at most {} fit", COMMAND_LINE_MAX - 1)]
+    CommandLineTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The command line has a zero byte, which would end it.
+    #[error("an argument has a zero byte")]
+    ZeroByte,
+    /// Guest memory could not be written.
+    #[error("guest memory: {0}")]
+    Memory(#[from] vm_memory::GuestMemoryError),
+}

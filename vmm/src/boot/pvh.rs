@@ -1,0 +1,236 @@
+//! The PVH start info and the vCPU state that the kernel starts in (Xen:
+//! docs/misc/pvh.pandoc).
+
+use linux_loader::configurator::pvh::PvhBootConfigurator;
+use linux_loader::configurator::{BootConfigurator, BootParams};
+use linux_loader::loader::elf::start_info::{
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE, hvm_memmap_table_entry, hvm_modlist_entry,
+    hvm_start_info,
+};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::{BootError, KernelImage};
+use crate::cpu::{CpuState, Dtable, FxState, Regs, Segment};
+use crate::layout::{
+    COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, MEMORY_MAP, MODULE_LIST, PAGE, START_INFO,
+};
+use crate::memory::GuestRam;
+
+/// Version of the start info that has a memory map.
+const START_INFO_VERSION: u32 = 1;
+
+/// What goes into guest memory beside the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct BootInfo<'a> {
+    /// The kernel's command line.
+    pub command_line: &'a str,
+    /// The initramfs, as it is; may be empty.
+    pub initramfs: &'a [u8],
+}
+
+/// Writes initramfs, command line, memory map and start info.
+///
+/// # Errors
+/// RAM that is too small, or a command line too long.
+pub fn write_boot_info(
+    ram: &GuestRam,
+    kernel: &KernelImage,
+    info: &BootInfo<'_>,
+) -> Result<(), BootError> {
+    let module = hvm_modlist_entry {
+        paddr: place_initramfs(ram, kernel, info.initramfs)?,
+        size: info.initramfs.len() as u64,
+        ..Default::default()
+    };
+    ram.mmap()
+        .write_slice(info.initramfs, GuestAddress(module.paddr))?;
+    write_command_line(ram, info.command_line)?;
+
+    let memory_map: Vec<_> = ram
+        .regions()
+        .iter()
+        .map(|region| hvm_memmap_table_entry {
+            addr: region.gpa,
+            size: region.len,
+            type_: XEN_HVM_MEMMAP_TYPE_RAM,
+            reserved: 0,
+        })
+        .collect();
+    let start_info = hvm_start_info {
+        magic: XEN_HVM_START_MAGIC_VALUE,
+        version: START_INFO_VERSION,
+        nr_modules: 1,
+        modlist_paddr: MODULE_LIST,
+        cmdline_paddr: COMMAND_LINE,
+        memmap_paddr: MEMORY_MAP,
+        memmap_entries: memory_map.len() as u32,
+        ..Default::default()
+    };
+    let mut params = BootParams::new(&start_info, GuestAddress(START_INFO));
+    params.set_sections(&memory_map, GuestAddress(MEMORY_MAP));
+    params.set_modules(&[module], GuestAddress(MODULE_LIST));
+    PvhBootConfigurator::write_bootparams(&params, ram.mmap())
+        .map_err(|error| BootError::Loader(error.to_string()))
+}
+
+/// The page-aligned address just below the end of low RAM where the initramfs fits.
+fn place_initramfs(
+    ram: &GuestRam,
+    kernel: &KernelImage,
+    initramfs: &[u8],
+) -> Result<u64, BootError> {
+    let needed = initramfs.len() as u64;
+    let top = ram.size().min(DEVICE_HOLE);
+    let floor = kernel.end.next_multiple_of(PAGE);
+    let available = top.saturating_sub(floor);
+    if needed > available {
+        return Err(BootError::TooLarge {
+            what: "the initramfs",
+            needed,
+            available,
+        });
+    }
+    Ok((top - needed) / PAGE * PAGE)
+}
+
+fn write_command_line(ram: &GuestRam, line: &str) -> Result<(), BootError> {
+    if line.contains('\0') {
+        return Err(BootError::ZeroByte);
+    }
+    if line.len() >= COMMAND_LINE_MAX {
+        return Err(BootError::CommandLineTooLong { length: line.len() });
+    }
+    ram.mmap()
+        .write_slice(line.as_bytes(), GuestAddress(COMMAND_LINE))?;
+    ram.mmap()
+        .write_obj(0u8, GuestAddress(COMMAND_LINE + line.len() as u64))?;
+    Ok(())
+}
+
+/// Control register 0: protected mode, with the x87 that every x86-64 processor has (ET).
+const CR0_PE_ET: u64 = 1 | 1 << 4;
+/// RFLAGS with only the bit that is always one.
+const RFLAGS_RESET: u64 = 2;
+/// IA32_APIC_BASE after reset of the bootstrap processor: enabled, at its usual place.
+const APIC_BASE_RESET: u64 = abi::ports::LOCAL_APIC | 1 << 11 | 1 << 8;
+
+/// The state at the PVH entry point: 32-bit protected mode, flat segments, paging and
+/// interrupts off, ebx at the start info.
+pub fn start_state(entry: u32) -> CpuState {
+    /// Present, code or data, execute/read and read/write, accessed; 32-bit, 4 KiB units.
+    const CODE: u16 = 0xc09b;
+    const DATA: u16 = 0xc093;
+    /// Present, busy 32-bit TSS.
+    const TASK: u16 = 0x008b;
+    const TASK_LIMIT: u32 = 0x67;
+    let flat = |selector, attributes| Segment {
+        selector,
+        base: 0,
+        limit: u32::MAX,
+        attributes,
+    };
+    let data = flat(0x10, DATA);
+    let mut regs = Regs {
+        rip: u64::from(entry),
+        rflags: RFLAGS_RESET,
+        ..Default::default()
+    };
+    regs.gpr[Regs::RBX] = START_INFO;
+    CpuState {
+        regs,
+        es: data,
+        cs: flat(0x8, CODE),
+        ss: data,
+        ds: data,
+        fs: data,
+        gs: data,
+        ldt: Segment::default(),
+        tr: Segment {
+            selector: 0,
+            base: 0,
+            limit: TASK_LIMIT,
+            attributes: TASK,
+        },
+        gdt: Dtable::default(),
+        idt: Dtable::default(),
+        cr0: CR0_PE_ET,
+        cr2: 0,
+        cr3: 0,
+        cr4: 0,
+        cr8: 0,
+        efer: 0,
+        apic_base: APIC_BASE_RESET,
+        star: 0,
+        lstar: 0,
+        cstar: 0,
+        sfmask: 0,
+        kernel_gs_base: 0,
+        tsc: 0,
+        fx: FxState::initial(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: KernelImage = KernelImage {
+        entry: 0x10_0000,
+        end: 0x20_0010,
+        shared_page: None,
+    };
+
+    fn ram() -> GuestRam {
+        GuestRam::new(8 << 20).expect("address space")
+    }
+
+    #[test]
+    fn the_guest_finds_its_command_line_and_initramfs() {
+        let ram = ram();
+        let info = BootInfo {
+            command_line: "init=/bin/x",
+            initramfs: &[7; 5000],
+        };
+        write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
+        let read = |at: u64| {
+            ram.mmap()
+                .read_obj::<u64>(GuestAddress(at))
+                .expect("inside RAM")
+        };
+        assert_eq!(read(START_INFO) as u32, XEN_HVM_START_MAGIC_VALUE);
+        assert_eq!(read(START_INFO + 24), COMMAND_LINE);
+        let (initramfs, size) = (read(MODULE_LIST), read(MODULE_LIST + 8));
+        assert_eq!((initramfs, size), ((8 << 20) - 8192, 5000));
+        assert_eq!(read(initramfs), 0x0707_0707_0707_0707);
+        let mut line = [0xff; 12];
+        ram.mmap()
+            .read_slice(&mut line, GuestAddress(COMMAND_LINE))
+            .expect("inside RAM");
+        assert_eq!(&line, b"init=/bin/x\0");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let ram = ram();
+        let large = vec![0; 7 << 20];
+        let info = BootInfo {
+            command_line: "",
+            initramfs: &large,
+        };
+        let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
+        assert!(matches!(
+            error,
+            BootError::TooLarge {
+                what: "the initramfs",
+                ..
+            }
+        ));
+        let line = "x".repeat(COMMAND_LINE_MAX);
+        let info = BootInfo {
+            command_line: &line,
+            initramfs: &[],
+        };
+        let error = write_boot_info(&ram, &KERNEL, &info).expect_err("too long");
+        assert!(matches!(error, BootError::CommandLineTooLong { .. }));
+    }
+}
