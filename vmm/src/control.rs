@@ -1,0 +1,184 @@
+//! What other threads may do to a running vCPU: stop it, feed its console, wake it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::timerfd::TimerFd;
+
+use crate::cpu::Kick;
+
+/// Console input that the guest has not taken yet, in bytes; more waits in the host.
+const INPUT_CAPACITY: usize = 4096;
+/// Shortest setting of a timer: zero would disarm it.
+const MIN_DELAY: Duration = Duration::from_nanos(1);
+
+/// Why a run is to stop before the guest ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Its time is up.
+    Timeout,
+    /// The host sent the VMM this signal.
+    Signal(u8),
+}
+
+impl StopReason {
+    const TIMEOUT: u64 = 1 << 8;
+
+    fn encode(self) -> u64 {
+        match self {
+            Self::Timeout => Self::TIMEOUT,
+            Self::Signal(number) => u64::from(number),
+        }
+    }
+
+    fn decode(value: u64) -> Option<Self> {
+        match value {
+            0 => None,
+            Self::TIMEOUT => Some(Self::Timeout),
+            number => Some(Self::Signal(number as u8)),
+        }
+    }
+}
+
+/// The one thing that the vCPU's thread shares with others.
+pub struct Control {
+    kick: Arc<dyn Kick>,
+    thread: OnceLock<Thread>,
+    /// Zero, or the first [`StopReason`].
+    stop: AtomicU64,
+    /// Signalled with it, for those who wait for descriptors.
+    stopped: EventFd,
+    input: Mutex<VecDeque<u8>>,
+    /// Bytes in `input`, to be read without the lock.
+    input_len: AtomicUsize,
+    /// Whether the guest has asked for input yet.
+    input_wanted: AtomicBool,
+    /// Signalled when the guest first asks for input, and when it has taken some.
+    room: EventFd,
+    /// Expires at the next deadline of a local APIC that the VMM keeps.
+    timer: Mutex<TimerFd>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("stop", &self.stop_reason())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Control {
+    /// For the vCPU that `kick` makes return; signals `stopped` when the run is to end.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn new(kick: Arc<dyn Kick>, stopped: EventFd) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            kick,
+            thread: OnceLock::new(),
+            stop: AtomicU64::new(0),
+            stopped,
+            input: Mutex::default(),
+            input_len: AtomicUsize::new(0),
+            input_wanted: AtomicBool::new(false),
+            room: EventFd::new(EFD_NONBLOCK)?,
+            timer: Mutex::new(TimerFd::new()?),
+        }))
+    }
+
+    /// Says which thread runs the vCPU, so that a kick also wakes it when it sleeps.
+    pub fn attach(&self, thread: Thread) {
+        // A second call would be a second thread for one vCPU; the first one stays.
+        let _ = self.thread.set(thread);
+    }
+
+    /// Makes the vCPU's thread look at what others want, now.
+    pub fn kick(&self) {
+        self.kick.kick();
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Asks for the run to end; the first reason wins.
+    pub fn stop(&self, reason: StopReason) {
+        let _ = self
+            .stop
+            .compare_exchange(0, reason.encode(), Ordering::AcqRel, Ordering::Acquire);
+        // Fails only if the counter is full, and then the event is signalled.
+        let _ = self.stopped.write(1);
+        self.kick();
+    }
+
+    /// Why the run is to end, if it is.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        StopReason::decode(self.stop.load(Ordering::Acquire))
+    }
+
+    /// Bytes of console input that can be queued now; none before the guest asks, so that
+    /// a guest that reads nothing takes nothing from the host.
+    pub fn input_room(&self) -> usize {
+        if !self.input_wanted.load(Ordering::Acquire) {
+            return 0;
+        }
+        INPUT_CAPACITY.saturating_sub(self.input_len.load(Ordering::Acquire))
+    }
+
+    /// Queues console input for the guest.
+    pub fn push_input(&self, bytes: &[u8]) {
+        let mut input = lock(&self.input);
+        input.extend(bytes);
+        self.input_len.store(input.len(), Ordering::Release);
+        drop(input);
+        self.kick();
+    }
+
+    /// The guest wants input: offers what is queued to `consume`, which says how many
+    /// bytes it took.
+    pub fn take_input(&self, consume: impl FnOnce(&[u8]) -> usize) {
+        if self.input_len.load(Ordering::Acquire) > 0 {
+            let mut input = lock(&self.input);
+            let taken = consume(input.make_contiguous()).min(input.len());
+            input.drain(..taken);
+            self.input_len.store(input.len(), Ordering::Release);
+        } else if self.input_wanted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Fails only if the counter is full, and then the event is signalled.
+        let _ = self.room.write(1);
+    }
+
+    /// Becomes readable when there may be room for input.
+    pub fn room(&self) -> &EventFd {
+        &self.room
+    }
+
+    /// Has the timer expire after `delay`, or not at all.
+    ///
+    /// # Errors
+    /// The host refuses the setting.
+    pub fn set_timer(&self, delay: Option<Duration>) -> io::Result<()> {
+        let mut timer = lock(&self.timer);
+        match delay {
+            Some(delay) => timer.reset(delay.max(MIN_DELAY), None)?,
+            None => timer.clear()?,
+        }
+        Ok(())
+    }
+
+    /// The timer's descriptor. Each expiry is one edge: nobody reads it, since a read
+    /// would block if the timer were set anew in between.
+    pub fn timer_fd(&self) -> RawFd {
+        lock(&self.timer).as_raw_fd()
+    }
+}

@@ -1,0 +1,227 @@
+//! The main thread's event loop while a vCPU runs: console input, timers, stop requests,
+//! and the end of the vCPU's thread.
+//!
+//! Each source is one subscriber of an event-manager loop; what it does is to call
+//! [`Control`], nothing more.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::timerfd::TimerFd;
+
+use crate::control::{Control, StopReason};
+
+/// Bytes read from the console's input at a time.
+const INPUT_CHUNK: usize = 512;
+/// What the guest's terminal takes for the end of input (ASCII EOT).
+const END_OF_INPUT: u8 = 4;
+
+/// Where console input comes from. Clones read from the same place, one what the others
+/// have left.
+#[derive(Clone, Debug)]
+pub enum InputSource {
+    /// Nowhere.
+    None,
+    /// A descriptor of the host: terminal, pipe or file. Its end becomes the character
+    /// that ends input on a terminal (EOT).
+    Descriptor(Arc<OwnedFd>),
+}
+
+/// A descriptor that becomes readable when the host wants the run to stop, and the number
+/// of the signal that this stands for.
+pub type StopSource = (Arc<OwnedFd>, u8);
+
+/// What the event loop watches beside the vCPU's own timer.
+#[derive(Debug)]
+pub struct EventSources {
+    /// Console input.
+    pub input: InputSource,
+    /// Host time after which the run stops.
+    pub timeout: Option<Duration>,
+    /// Requests to stop.
+    pub stop: Vec<StopSource>,
+}
+
+/// Serves events until `done` is signalled.
+///
+/// # Errors
+/// The host is out of descriptors or refuses one.
+pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> io::Result<()> {
+    let mut manager = EventManager::<Box<dyn MutEventSubscriber>>::new().map_err(host_error)?;
+    let finished = Rc::new(Cell::new(false));
+
+    let flag = Rc::clone(&finished);
+    manager.add_subscriber(Watch::boxed(done, EventSet::IN, move || flag.set(true)));
+
+    let kicked = Arc::clone(control);
+    let timer = control.timer_fd();
+    manager.add_subscriber(Watch::boxed(
+        &timer,
+        EventSet::IN | EventSet::EDGE_TRIGGERED,
+        move || {
+            kicked.kick();
+        },
+    ));
+
+    // Keeps the descriptors open as long as they are watched.
+    let mut timeout_fd = TimerFd::new()?;
+    if let Some(timeout) = sources.timeout {
+        timeout_fd.reset(timeout.max(Duration::from_nanos(1)), None)?;
+        let stopped = Arc::clone(control);
+        manager.add_subscriber(Watch::boxed(&timeout_fd, ONCE, move || {
+            stopped.stop(StopReason::Timeout);
+        }));
+    }
+    for (fd, signal) in &sources.stop {
+        let (stopped, signal) = (Arc::clone(control), *signal);
+        manager.add_subscriber(Watch::boxed(fd, ONCE, move || {
+            stopped.stop(StopReason::Signal(signal));
+        }));
+    }
+    if let InputSource::Descriptor(fd) = sources.input {
+        manager.add_subscriber(Box::new(Input::new(fd.try_clone()?, Arc::clone(control))));
+    }
+    while !finished.get() {
+        match manager.run() {
+            Ok(_) => {}
+            Err(event_manager::Error::Epoll(error)) if error.errno() == libc::EINTR => {}
+            Err(error) => return Err(host_error(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Readable once is enough; the descriptor is never read.
+const ONCE: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
+
+fn host_error(error: event_manager::Error) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// Calls a function when a descriptor is ready.
+struct Watch<F> {
+    events: Events,
+    ready: F,
+}
+
+impl<F: FnMut() + 'static> Watch<F> {
+    fn boxed(source: &impl AsRawFd, set: EventSet, ready: F) -> Box<dyn MutEventSubscriber> {
+        Box::new(Self {
+            events: Events::new(source, set),
+            ready,
+        })
+    }
+}
+
+impl<F: FnMut()> MutEventSubscriber for Watch<F> {
+    fn process(&mut self, _events: Events, _ops: &mut EventOps<'_>) {
+        (self.ready)();
+    }
+
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        if let Err(error) = ops.add(self.events) {
+            // Only a descriptor that is not one, or is watched already, gets here.
+            unreachable!("event source: {error:?}");
+        }
+    }
+}
+
+/// Console input: read while there is room in the guest's queue, so that a guest that
+/// reads nothing costs 4 KiB at most.
+struct Input {
+    source: std::fs::File,
+    control: Arc<Control>,
+    /// Whether the source is in the loop now. Regular files never are: they are always
+    /// ready, and epoll refuses them.
+    watched: bool,
+    pollable: bool,
+    ended: bool,
+}
+
+impl Input {
+    fn new(fd: OwnedFd, control: Arc<Control>) -> Self {
+        Self {
+            source: fd.into(),
+            control,
+            watched: false,
+            pollable: true,
+            ended: false,
+        }
+    }
+
+    fn source_events(&self) -> Events {
+        Events::new(&self.source, EventSet::IN)
+    }
+
+    /// Reads once, as much as there is room for.
+    fn read_some(&mut self) {
+        let mut chunk = [0; INPUT_CHUNK];
+        // One place stays free for the end of input.
+        let room = self.control.input_room().saturating_sub(1).min(INPUT_CHUNK);
+        match self.source.read(&mut chunk[..room]) {
+            Ok(0) if room > 0 => {
+                self.ended = true;
+                self.control.push_input(&[END_OF_INPUT]);
+            }
+            Ok(count) => self.control.push_input(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.ended = true,
+        }
+    }
+
+    /// Starts or stops watching the source, as room and its end say.
+    fn update(&mut self, ops: &mut EventOps<'_>) {
+        loop {
+            let wanted = !self.ended && self.control.input_room() > 1;
+            if !self.pollable {
+                if !wanted {
+                    return;
+                }
+                self.read_some();
+                continue;
+            }
+            if wanted && !self.watched {
+                match ops.add(self.source_events()) {
+                    Ok(()) => self.watched = true,
+                    Err(_) => {
+                        self.pollable = false;
+                        continue;
+                    }
+                }
+            } else if !wanted && self.watched {
+                // A descriptor that is in the loop can be taken out of it.
+                let _ = ops.remove(self.source_events());
+                self.watched = false;
+            }
+            return;
+        }
+    }
+}
+
+impl MutEventSubscriber for Input {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if events.fd() == self.source.as_raw_fd() {
+            self.read_some();
+        } else {
+            // Resets the counter; it is non-blocking and readable.
+            let _ = self.control.room().read();
+        }
+        self.update(ops);
+    }
+
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        if ops
+            .add(Events::new(self.control.room(), EventSet::IN))
+            .is_ok()
+        {
+            self.update(ops);
+        }
+    }
+}

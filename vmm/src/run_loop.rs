@@ -1,0 +1,266 @@
+//! Runs a vCPU: enter the guest, count the exit, serve it, until the run ends.
+//!
+//! ```text
+//!        ┌────────────────────────────────────────────┐
+//!        ▼                                            │
+//!   deliver interrupts ─► vcpu.run() ─► dispatch ─► record
+//!                                          │
+//!                                          ├─ Idle: sleep until a kick or a deadline
+//!                                          └─ Ended: the outcome
+//! ```
+//!
+//! Everything here happens on the vCPU's thread, which owns the devices; other threads
+//! reach it through [`Control`] alone. Nothing here knows which accelerator runs.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::control::{Control, StopReason};
+use crate::cpu::{CpuError, GuestClock, Vcpu};
+use crate::devices::Devices;
+use crate::exit::VmExit;
+use crate::report::{ExitCounts, LoopTimes, Outcome};
+
+/// What an exit leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Back into the guest.
+    Continue,
+    /// The guest waits for an interrupt.
+    Idle,
+    /// Another thread wants something.
+    Kicked,
+    /// The instruction limit of the vCPU was reached.
+    InstructionLimit,
+    /// The run is over.
+    Ended(Outcome),
+}
+
+/// Serves one exit: the guest's request goes to the device that it names.
+pub fn dispatch(exit: VmExit<'_>, devices: &mut Devices, clock: &GuestClock) -> Step {
+    match exit {
+        VmExit::PioIn { port, size, data } => devices.pio_read(port, size, data),
+        VmExit::PioOut { port, size, data } => {
+            if let Some(end) = devices.pio_write(port, size, data) {
+                return Step::Ended(end.into());
+            }
+        }
+        VmExit::MmioRead { gpa, data } => devices.mmio_read(gpa, data, clock.now_ns()),
+        VmExit::MmioWrite { gpa, data } => devices.mmio_write(gpa, data, clock.now_ns()),
+        VmExit::MsrRead {
+            index,
+            value,
+            error,
+        } => match devices.msr_read(index, clock.now_ns()) {
+            Ok(answer) => *value = answer,
+            Err(_) => *error = 1,
+        },
+        VmExit::MsrWrite {
+            index,
+            value,
+            error,
+        } => {
+            if devices.msr_write(index, value, clock.now_ns()).is_err() {
+                *error = 1;
+            }
+        }
+        VmExit::Cr8Write { value } => devices.set_cr8(value),
+        VmExit::Hlt => return Step::Idle,
+        VmExit::Interrupted => return Step::Kicked,
+        VmExit::InstructionLimit => return Step::InstructionLimit,
+        VmExit::InterruptWindow | VmExit::Emulated => {}
+        VmExit::TripleFault => return Step::Ended(Outcome::triple_fault()),
+        VmExit::Failed { message } => return Step::Ended(Outcome::error(message)),
+    }
+    Step::Continue
+}
+
+/// Time of a run loop in ticks of [`host_ticks`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoopTicks {
+    /// From the first entry to the end.
+    pub total: u64,
+    /// In [`Vcpu::run`].
+    pub accelerator: u64,
+    /// Asleep until an interrupt.
+    pub asleep: u64,
+}
+
+impl LoopTicks {
+    /// The same in nanoseconds.
+    pub fn times(&self, ns_per_tick: f64) -> LoopTimes {
+        let ns = |ticks: u64| (ticks as f64 * ns_per_tick).round() as u64;
+        LoopTimes {
+            total_ns: ns(self.total),
+            accelerator_ns: ns(self.accelerator),
+            asleep_ns: ns(self.asleep),
+        }
+    }
+}
+
+/// A vCPU with its devices, about to run.
+pub struct RunLoop {
+    /// The vCPU.
+    pub vcpu: Box<dyn Vcpu>,
+    /// The machine's devices.
+    pub devices: Devices,
+    /// Exits so far.
+    pub counts: ExitCounts,
+    /// Where the time went, once the run has ended.
+    pub ticks: LoopTicks,
+    control: Arc<Control>,
+    clock: GuestClock,
+    max_instructions: Option<u64>,
+    /// The deadline that the host timer is set to.
+    armed: Option<u64>,
+}
+
+impl RunLoop {
+    /// `max_instructions` ends the run with [`Outcome::too_many_instructions`].
+    pub fn new(
+        vcpu: Box<dyn Vcpu>,
+        devices: Devices,
+        control: Arc<Control>,
+        max_instructions: Option<u64>,
+    ) -> Self {
+        let clock = vcpu.clock();
+        let counts = ExitCounts::new();
+        Self {
+            vcpu,
+            devices,
+            counts,
+            ticks: LoopTicks::default(),
+            control,
+            clock,
+            max_instructions,
+            armed: None,
+        }
+    }
+
+    /// Runs until the guest ends, is stopped, or the accelerator fails.
+    ///
+    /// # Errors
+    /// A failure of the accelerator or of the host's timer.
+    pub fn run(&mut self) -> Result<Outcome, CpuError> {
+        let started = host_ticks();
+        let result = self.run_until_ended();
+        self.ticks.total = host_ticks().wrapping_sub(started);
+        self.devices.flush_console();
+        result
+    }
+
+    fn run_until_ended(&mut self) -> Result<Outcome, CpuError> {
+        self.vcpu.set_instruction_limit(self.max_instructions)?;
+        loop {
+            self.deliver_interrupts()?;
+            let entered = host_ticks();
+            let exit = self.vcpu.run()?;
+            let left = host_ticks();
+            self.ticks.accelerator += left.wrapping_sub(entered);
+            let (reason, detail) = exit.key();
+            let step = dispatch(exit, &mut self.devices, &self.clock);
+            self.counts
+                .record(reason, detail, host_ticks().wrapping_sub(left));
+            if self.devices.wants_console_input() {
+                self.control
+                    .take_input(|bytes| self.devices.console_input(bytes));
+            }
+            let ended = match step {
+                Step::Continue => None,
+                Step::Idle => {
+                    let halted = host_ticks();
+                    let ended = self.wait();
+                    self.ticks.asleep += host_ticks().wrapping_sub(halted);
+                    ended
+                }
+                Step::Kicked => self.serve_kick(),
+                Step::InstructionLimit => Some(Outcome::too_many_instructions()),
+                Step::Ended(outcome) => Some(outcome),
+            };
+            if let Some(outcome) = ended {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Brings what devices have raised to the local APIC, and the most urgent interrupt
+    /// from there to the vCPU.
+    fn deliver_interrupts(&mut self) -> Result<(), CpuError> {
+        while let Some(msi) = self.devices.take_msi() {
+            self.vcpu.signal_msi(msi.address, msi.data)?;
+        }
+        let Some(apic) = self.devices.local_apic() else {
+            return Ok(());
+        };
+        if apic.pending().is_some()
+            && self.vcpu.ready()
+            && let Some(vector) = apic.acknowledge()
+        {
+            self.vcpu.inject(vector)?;
+        }
+        self.vcpu.request_interrupt_window(apic.pending().is_some());
+        let deadline = apic.next_deadline();
+        if deadline != self.armed {
+            self.armed = deadline;
+            let delay = deadline.map(|at| duration_until(at, &self.clock));
+            self.control
+                .set_timer(delay)
+                .map_err(|source| CpuError::Kvm {
+                    call: "timerfd_settime",
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    /// What other threads asked for: a stop, console input, a look at the timer.
+    fn serve_kick(&mut self) -> Option<Outcome> {
+        if let Some(reason) = self.control.stop_reason() {
+            return Some(match reason {
+                StopReason::Timeout => Outcome::timeout(),
+                StopReason::Signal(number) => Outcome::stopped(number),
+            });
+        }
+        if self.devices.wants_console_input() {
+            self.control
+                .take_input(|bytes| self.devices.console_input(bytes));
+        }
+        self.devices.flush_console();
+        if let Some(apic) = self.devices.local_apic() {
+            apic.advance(self.clock.now_ns());
+        }
+        None
+    }
+
+    /// Sleeps until there is an interrupt to deliver or another thread has a wish.
+    fn wait(&mut self) -> Option<Outcome> {
+        loop {
+            if let Some(outcome) = self.serve_kick() {
+                return Some(outcome);
+            }
+            let apic = self.devices.local_apic()?;
+            if apic.pending().is_some() {
+                return None;
+            }
+            match apic.next_deadline() {
+                Some(at) => thread::park_timeout(duration_until(at, &self.clock)),
+                None => thread::park(),
+            }
+        }
+    }
+}
+
+fn duration_until(deadline_ns: u64, clock: &GuestClock) -> Duration {
+    Duration::from_nanos(deadline_ns.saturating_sub(clock.now_ns()))
+}
+
+/// The host's time-stamp counter: the cheapest clock there is, for differences only. The
+/// report turns ticks into nanoseconds by the ratio over the whole run.
+pub fn host_ticks() -> u64 {
+    // SAFETY: every x86-64 processor has RDTSC, and Linux leaves it enabled.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(test)]
+mod tests;
