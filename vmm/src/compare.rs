@@ -1,0 +1,287 @@
+//! The same guest on every machine that this host has, side by side.
+//!
+//! ```text
+//!   Plan ── measure ──► Comparison   every run's report and what the guest printed
+//!                           │ summary
+//!                           ▼
+//!                        Summary     exits by machine with the cause of each difference,
+//!                           │        times, instructions, the verdict
+//!                           ├─ Display   the table
+//!                           └─ to_json
+//! ```
+//!
+//! What a program asks of its devices does not depend on who runs it: for a deterministic
+//! program port I/O, output and outcome must be the same everywhere, and the verdict says
+//! whether they are. Everything else may differ, and each difference is put down to its
+//! [`Cause`]. A program is taken for deterministic unless two runs on one machine differ,
+//! or a limit ended it: asking the user was rejected, for users guess.
+
+mod cause;
+mod spread;
+mod summary;
+mod text;
+mod verdict;
+
+pub use cause::Cause;
+pub use spread::Spread;
+pub use summary::{ExitComparison, MachineSummary, Summary};
+pub use verdict::Verdict;
+
+use std::fmt;
+use std::fs::File;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::accel::{AccelChoice, Accelerator};
+use crate::devices::ApicMode;
+use crate::events::InputSource;
+use crate::output::{Output, Transcript};
+use crate::report::Report;
+use crate::vm::{Vm, VmConfig, VmError};
+
+/// A way to run a guest: a column of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Machine {
+    /// KVM with its own local APIC.
+    Kvm,
+    /// KVM with the VMM's local APIC.
+    KvmUserApic,
+    /// The emulator, which always has the VMM's local APIC.
+    Emu,
+}
+
+impl Machine {
+    /// All of them, in the order of columns.
+    pub const ALL: [Self; 3] = [Self::Kvm, Self::KvmUserApic, Self::Emu];
+
+    /// Its name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::KvmUserApic => "kvm_user_apic",
+            Self::Emu => "emu",
+        }
+    }
+
+    fn configure(self, config: &mut VmConfig) {
+        (config.accel, config.apic) = match self {
+            Self::Kvm => (AccelChoice::Kvm, ApicMode::Kernel),
+            Self::KvmUserApic => (AccelChoice::Kvm, ApicMode::User),
+            Self::Emu => (AccelChoice::Emu, ApicMode::User),
+        };
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The guest. What runs it, its input and whether instructions are counted are the
+    /// comparison's to choose.
+    pub config: VmConfig,
+    /// Runs on each machine.
+    pub runs: NonZeroU32,
+    /// File that each run has as its console input, from its beginning.
+    pub input: PathBuf,
+}
+
+impl Plan {
+    /// Three runs of `config` on each machine, without input.
+    pub fn new(config: VmConfig) -> Self {
+        const RUNS: NonZeroU32 = NonZeroU32::new(3).unwrap();
+        Self {
+            config,
+            runs: RUNS,
+            input: "/dev/null".into(),
+        }
+    }
+}
+
+/// A machine that this host does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Which.
+    pub machine: Machine,
+    /// Why.
+    pub reason: String,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was counted.
+    pub report: Report,
+    /// What the guest printed.
+    pub output: Transcript,
+}
+
+/// All runs on one machine, at least one.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The machine.
+    pub machine: Machine,
+    /// The first run.
+    pub first: Run,
+    /// The others, in order.
+    pub more: Vec<Run>,
+}
+
+impl Column {
+    /// All runs, in order.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// All reports, in order.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.runs().map(|run| &run.report)
+    }
+
+    /// A figure of every run.
+    fn spread(&self, figure: impl Fn(&Report) -> u64) -> Spread {
+        let others = self.more.iter().map(|run| figure(&run.report));
+        Spread::of(figure(&self.first.report), others)
+    }
+
+    /// A figure that is known of every run.
+    fn known(&self, figure: impl Fn(&Report) -> Option<u64>) -> Option<Spread> {
+        let others = self.more.iter().map(|run| figure(&run.report));
+        let others: Option<Vec<_>> = others.collect();
+        Some(Spread::of(figure(&self.first.report)?, others?))
+    }
+}
+
+/// Runs of one guest on all machines.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The program's name.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// The machines that ran it.
+    pub columns: Vec<Column>,
+    /// The machines that this host does not have.
+    pub missing: Vec<Missing>,
+}
+
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The machine cannot be made or its run not be finished.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// The file with the input cannot be opened.
+    #[error("{path}: {source}", path = .path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// The host's reason.
+        source: std::io::Error,
+    },
+    /// The host sent this signal.
+    #[error("stopped by signal {0}")]
+    Stopped(u8),
+}
+
+impl Comparison {
+    /// Runs the guest as often as planned on each machine in turn, so that what else the
+    /// host does hits all alike. The first run's output also goes to `output`; `progress`
+    /// is told the machine and the run's number, from 1, before each run.
+    ///
+    /// # Errors
+    /// A configuration that no machine takes, input that cannot be opened, a stop.
+    pub fn measure(
+        plan: &Plan,
+        output: Output,
+        progress: &mut dyn FnMut(Machine, u32),
+    ) -> Result<Self, CompareError> {
+        let mut output = Some(output);
+        let mut comparison = Self {
+            program: plan.config.program.name.clone(),
+            args: plan.config.args.clone(),
+            columns: Vec::new(),
+            missing: Vec::new(),
+        };
+        let kvm_error = match Accelerator::open(AccelChoice::Auto, false) {
+            Ok((_, why)) => why,
+            Err(why) => Some(why),
+        };
+        for machine in Machine::ALL {
+            if let (Machine::Kvm | Machine::KvmUserApic, Some(why)) = (machine, &kvm_error) {
+                let reason = why.to_string();
+                comparison.missing.push(Missing { machine, reason });
+                continue;
+            }
+            progress(machine, 1);
+            match run_once(plan, machine, &mut output) {
+                Ok(first) => comparison.columns.push(Column {
+                    machine,
+                    first,
+                    more: Vec::new(),
+                }),
+                Err(CompareError::Vm(VmError::Cpu(why))) => {
+                    let reason = why.to_string();
+                    comparison.missing.push(Missing { machine, reason });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for number in 2..=plan.runs.get() {
+            for column in &mut comparison.columns {
+                progress(column.machine, number);
+                column
+                    .more
+                    .push(run_once(plan, column.machine, &mut output)?);
+            }
+        }
+        Ok(comparison)
+    }
+
+    /// What the runs have in common and where they differ.
+    pub fn summary(&self) -> Summary {
+        Summary::new(self)
+    }
+}
+
+/// One run on `machine`; the first that is made also shows its output.
+fn run_once(
+    plan: &Plan,
+    machine: Machine,
+    output: &mut Option<Output>,
+) -> Result<Run, CompareError> {
+    let mut config = plan.config.clone();
+    machine.configure(&mut config);
+    let input = File::open(&plan.input).map_err(|source| CompareError::Input {
+        path: plan.input.clone(),
+        source,
+    })?;
+    config.input = InputSource::Descriptor(Arc::new(input.into()));
+    config.count_host_instructions = true;
+    config.started = Instant::now();
+    let (recorded, recorder) = Output::recorded();
+    let destination = match output.take() {
+        Some(output) => output.copied_to(Box::new(recorder.clone())),
+        None => recorded,
+    };
+    let report = Vm::new(config, destination)?.run()?;
+    match report.outcome.stop_signal() {
+        Some(signal) => Err(CompareError::Stopped(signal)),
+        None => Ok(Run {
+            report,
+            output: recorder.transcript(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

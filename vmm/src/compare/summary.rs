@@ -1,0 +1,259 @@
+//! The figures of a comparison: what the table shows and the JSON holds.
+
+use serde::Serialize;
+
+use super::{Cause, Column, Comparison, Machine, Missing, Spread, Verdict};
+use crate::cpu::{Accel, HostKind};
+use crate::devices::ApicMode;
+use crate::exit::ExitReason;
+use crate::report::{ExitDetail, GuestCounters, Outcome, OutcomeKind, Report};
+
+/// A comparison in figures. Lists by machine are in the order of `machines`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The program's name.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Runs on each machine.
+    pub runs: usize,
+    /// Whether the machines agree.
+    pub verdict: Verdict,
+    /// The machines that ran the program.
+    pub machines: Vec<MachineSummary>,
+    /// The machines that this host does not have.
+    pub missing: Vec<Missing>,
+    /// Exits by reason and detail, in the order of reports.
+    pub exits: Vec<ExitComparison>,
+    /// The guest's own counters.
+    pub guest: Vec<GuestComparison>,
+}
+
+/// One machine. Times are in nanoseconds; of counts and times that are not known, null.
+#[derive(Clone, Debug, Serialize)]
+pub struct MachineSummary {
+    /// Which.
+    pub machine: Machine,
+    /// What ran the guest.
+    pub accel: Accel,
+    /// Who kept the local APIC.
+    pub apic: ApicMode,
+    /// What is behind the accelerator.
+    pub host_kind: HostKind,
+    /// How the first run ended.
+    pub outcome: Outcome,
+    /// Bytes that the guest printed in the first run.
+    pub output_bytes: u64,
+    /// All exits.
+    pub exits_total: Spread,
+    /// From making the machine to the guest's end.
+    pub wall_ns: Spread,
+    /// From making the machine to the first instruction in ring 3.
+    pub boot_ns: Option<Spread>,
+    /// Making the machine and ending it.
+    pub setup_ns: Spread,
+    /// In the guest: see [`crate::report::Times`].
+    pub guest_ns: Spread,
+    /// In the VMM.
+    pub vmm_ns: Spread,
+    /// Halted.
+    pub idle_ns: Spread,
+    /// Time in guest and VMM against the fastest machine's: 1 for that one; null for a
+    /// machine that failed.
+    pub slowdown: Option<f64>,
+    /// Guest instructions in ring 0, where they are counted.
+    pub ring0_instructions: Option<Spread>,
+    /// Guest instructions in ring 3, where they are counted.
+    pub ring3_instructions: Option<Spread>,
+    /// The host's instructions on the vCPU's thread.
+    pub host_instructions: Option<Spread>,
+    /// Why these are not known.
+    pub host_instructions_error: Option<String>,
+    /// The host's instructions for each one of the guest.
+    pub host_per_guest: Option<f64>,
+    /// Every run as `vmm run` reports it.
+    pub reports: Vec<Report>,
+}
+
+/// Exits of one reason and detail on each machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExitComparison {
+    /// Why.
+    pub reason: ExitReason,
+    /// What about.
+    pub detail: ExitDetail,
+    /// How many on each machine.
+    pub counts: Vec<Spread>,
+    /// What makes them differ; null where they are the same everywhere.
+    pub cause: Option<Cause>,
+}
+
+/// One of the guest's own counters on each machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuestComparison {
+    /// As in the guest's part of a report.
+    pub name: &'static str,
+    /// Its value on each machine, where known.
+    pub counts: Vec<Option<Spread>>,
+    /// What makes it differ; null where it is the same everywhere.
+    pub cause: Option<Cause>,
+}
+
+/// A guest counter's name, its value in a report, and what makes it differ.
+type GuestCounter = (&'static str, fn(&GuestCounters) -> Option<u64>, Cause);
+
+const GUEST_COUNTERS: [GuestCounter; 5] = [
+    ("syscalls", |guest| guest.syscalls, Cause::Program),
+    (
+        "context_switches",
+        |guest| guest.context_switches,
+        Cause::Timer,
+    ),
+    ("timer_ticks", |guest| guest.timer_ticks, Cause::Timer),
+    ("page_faults", |guest| guest.page_faults, Cause::Program),
+    ("forks", |guest| guest.forks, Cause::Program),
+];
+
+impl Summary {
+    pub(super) fn new(comparison: &Comparison) -> Self {
+        let columns = &comparison.columns;
+        let mut machines: Vec<_> = columns.iter().map(MachineSummary::new).collect();
+        compare_speed(&mut machines);
+        Self {
+            program: comparison.program.clone(),
+            args: comparison.args.clone(),
+            runs: columns.first().map_or(0, |column| column.runs().count()),
+            verdict: Verdict::of(columns),
+            machines,
+            missing: comparison.missing.clone(),
+            exits: compare_exits(columns),
+            guest: compare_guest_counters(columns),
+        }
+    }
+
+    /// The summary as one JSON object, indented, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self)
+            .expect("keys are strings and nothing in a summary refuses to serialize");
+        json.push('\n');
+        json
+    }
+}
+
+impl MachineSummary {
+    fn new(column: &Column) -> Self {
+        let first = &column.first.report;
+        Self {
+            machine: column.machine,
+            accel: first.accel,
+            apic: first.apic,
+            host_kind: first.host_kind,
+            outcome: first.outcome.clone(),
+            output_bytes: column.first.output.len(),
+            exits_total: column.spread(|report| report.exits.total()),
+            wall_ns: column.spread(|report| report.wall_ns),
+            boot_ns: column.known(|report| report.boot_ns),
+            setup_ns: column.spread(|report| report.time.setup_ns),
+            guest_ns: column.spread(|report| report.time.guest_ns),
+            vmm_ns: column.spread(|report| report.time.vmm_ns),
+            idle_ns: column.spread(|report| report.time.idle_ns),
+            slowdown: None,
+            ring0_instructions: column.known(|report| match &report.emu {
+                Some(emu) => Some(emu.ring0),
+                None => report.host_instructions.as_ref()?.guest_ring0,
+            }),
+            ring3_instructions: column.known(|report| match &report.emu {
+                Some(emu) => Some(emu.ring3),
+                None => report.host_instructions.as_ref()?.guest_ring3,
+            }),
+            host_instructions: column.known(|report| report.host_instructions.as_ref()?.total),
+            host_instructions_error: column
+                .reports()
+                .find_map(|report| report.host_instructions.as_ref()?.error.clone()),
+            host_per_guest: None,
+            reports: column.reports().cloned().collect(),
+        }
+    }
+
+    /// Time in guest and VMM, if it ran the guest.
+    fn busy_ns(&self) -> Option<u64> {
+        let ran = self.outcome.kind != OutcomeKind::Error;
+        ran.then(|| self.guest_ns.median.saturating_add(self.vmm_ns.median))
+    }
+
+    /// Guest instructions in both rings, the median.
+    fn instructions(&self) -> Option<u64> {
+        let (ring0, ring3) = (self.ring0_instructions?, self.ring3_instructions?);
+        Some(ring0.median.saturating_add(ring3.median))
+    }
+}
+
+/// Fills in what depends on the other machines. Where a machine does not count guest
+/// instructions, the emulator's count of the same program stands in.
+fn compare_speed(machines: &mut [MachineSummary]) {
+    let fastest = machines.iter().filter_map(MachineSummary::busy_ns).min();
+    let fastest = fastest.unwrap_or(0).max(1);
+    let emulated = machines
+        .iter()
+        .find(|machine| machine.accel == Accel::Emu)
+        .and_then(MachineSummary::instructions);
+    for machine in machines {
+        machine.slowdown = machine.busy_ns().map(|busy| busy as f64 / fastest as f64);
+        let guest = machine
+            .instructions()
+            .or(emulated)
+            .filter(|&count| count > 0);
+        machine.host_per_guest = machine
+            .host_instructions
+            .zip(guest)
+            .map(|(host, guest)| host.median as f64 / guest as f64);
+    }
+}
+
+fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
+    let mut keys: Vec<(ExitReason, ExitDetail)> = columns
+        .iter()
+        .flat_map(Column::reports)
+        .flat_map(|report| report.exits.rows())
+        .map(|row| (row.reason, row.detail))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter()
+        .map(|(reason, detail)| {
+            let count = |report: &Report| report.exits.count_of(reason, detail);
+            let counts: Vec<_> = columns.iter().map(|column| column.spread(count)).collect();
+            let cause = (!all_equal(&counts)).then(|| Cause::of_exit(reason, detail));
+            ExitComparison {
+                reason,
+                detail,
+                counts,
+                cause,
+            }
+        })
+        .collect()
+}
+
+fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
+    GUEST_COUNTERS
+        .into_iter()
+        .map(|(name, value, cause)| {
+            let counts: Vec<_> = columns
+                .iter()
+                .map(|column| column.known(|report| value(&report.guest)))
+                .collect();
+            let known: Vec<_> = counts.iter().flatten().copied().collect();
+            GuestComparison {
+                name,
+                counts,
+                cause: (!all_equal(&known)).then_some(cause),
+            }
+        })
+        .collect()
+}
+
+/// Whether every run on every machine gave the same.
+fn all_equal(counts: &[Spread]) -> bool {
+    counts.iter().all(|spread| spread.constant().is_some())
+        && counts.windows(2).all(|pair| pair[0] == pair[1])
+}
