@@ -1,7 +1,64 @@
-//! The Ringfence virtual machine monitor as a library.
+//! The Ringfence virtual machine monitor as a library: a guest kernel that runs programs
+//! in ring 3, under KVM or in a built-in x86-64 emulator, and every VM exit counted.
+//!
+//! ```
+//! use vmm::exit::ExitReason;
+//! use vmm::{Output, Program, Vm, VmConfig};
+//!
+//! let config = VmConfig::new(Program::find("hello")?);
+//! let (output, recorder) = Output::recorded();
+//! let report = Vm::new(config, output)?.run()?;
+//!
+//! assert_eq!(recorder.transcript().text(), "Hello from ring 3!\n");
+//! // One exit for each byte to the serial port, and one to end the machine.
+//! assert_eq!(report.exits.count(ExitReason::PioOut), 19 + 1);
+//! println!("{report}");
+//! # Ok::<(), vmm::VmError>(())
+//! ```
+//!
+//! From a configuration to a report:
+//!
+//! ```text
+//!   VmConfig ─► vm ──► boot      kernel, command line and programs into guest memory
+//!                │ └─► accel     KVM or emulator: cpu::Vcpu
+//!                ▼
+//!             run_loop ─► cpu ─► exit ─► devices        on the vCPU's thread
+//!                │  ▲
+//!                │  └── control ◄─ events               input, timers, stops: the caller's
+//!                ▼
+//!              report            outcome, exits, times, counters: text or JSON
+//! ```
+//!
+//! [`compare`] runs one configuration on every machine of the host. Examples are in the
+//! folder `examples` of the repository.
+//!
+//! Invariants: what a guest does never panics, hangs or exhausts the process (guest input
+//! is data everywhere); nothing but `cpu` knows which accelerator runs; `cpu` and `devices`
+//! do not know each other; the library prints nothing.
 
 #![deny(missing_docs)]
 
+pub mod accel;
+pub mod boot;
+pub mod bundled;
+pub mod compare;
+mod control;
 pub mod cpu;
+pub mod devices;
+pub mod events;
 pub mod exit;
+mod guest_counters;
+mod host_instructions;
+pub mod layout;
 pub mod memory;
+pub mod output;
+pub mod program;
+pub mod report;
+pub mod run_loop;
+pub mod started;
+pub mod vm;
+
+pub use output::Output;
+pub use program::Program;
+pub use report::Report;
+pub use vm::{Vm, VmConfig, VmError};

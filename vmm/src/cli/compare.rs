@@ -1,0 +1,112 @@
+//! `vmm compare`: one guest on every machine of this host.
+
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use abi::debug_exit::SIGNAL_STATUS_BASE;
+use vmm::compare::{CompareError, Comparison, Machine, Plan};
+use vmm::output::Output;
+
+use super::machine::{MachineArgs, ProgramArgs};
+use super::report_sink::ReportArgs;
+use super::{CliResult, FAILURE, stop_signals};
+
+/// Exit status when machines differ in what they should not.
+const DIFFERENCE: u8 = 1;
+
+/// Run the same guest under KVM, under KVM with the VMM's local APIC, and in the
+/// emulator, and compare exits, times and instructions.
+///
+/// Exits with 0 if port I/O, output and outcome are the same on all machines, or if the
+/// program itself is not deterministic (its runs differ on one machine, or --timeout ended
+/// one); 1 if they differ; 125 if the VMM failed. What the guest prints goes to standard
+/// output once, the comparison to standard error.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Runs on each machine; the table has medians and ranges
+    #[arg(long, value_name = "N", default_value = "3")]
+    runs: NonZeroU32,
+    /// File that each run has as its console input
+    #[arg(long, value_name = "PATH", default_value = "/dev/null")]
+    input: PathBuf,
+    #[command(flatten)]
+    machine: MachineArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    program: ProgramArgs,
+}
+
+pub fn run(args: Args) -> CliResult {
+    let mut config = args.machine.config(args.program)?;
+    config.stop = stop_signals::catch()?;
+    let plan = Plan {
+        config,
+        runs: args.runs,
+        input: args.input,
+    };
+    let destination = args.report.open()?;
+    let output = Output::stdout()?;
+    let mut progress = Progress::new(plan.runs);
+    let measured = Comparison::measure(&plan, output, &mut |machine, run| {
+        progress.show(machine, run);
+    });
+    progress.clear();
+    let summary = match measured {
+        Ok(comparison) => comparison.summary(),
+        Err(error @ CompareError::Stopped(signal)) => {
+            eprintln!("vmm: {error}");
+            return Ok(SIGNAL_STATUS_BASE | signal);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    destination.write(|| summary.to_string(), || summary.to_json())?;
+    if summary.machines.is_empty() {
+        return Ok(FAILURE);
+    }
+    Ok(if summary.verdict.agrees() {
+        0
+    } else {
+        DIFFERENCE
+    })
+}
+
+/// A line that says which run is at it, while standard error is a terminal and no guest
+/// prints: from the second run on.
+struct Progress {
+    runs: NonZeroU32,
+    terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(runs: NonZeroU32) -> Self {
+        Self {
+            runs,
+            terminal: io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    fn show(&mut self, machine: Machine, run: u32) {
+        if self.terminal && run > 1 {
+            self.write(&format!("run {run} of {} on {machine}", self.runs));
+            self.shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.shown {
+            self.write("");
+        }
+    }
+
+    /// Replaces the line by `text`. Nothing is lost if the terminal is gone.
+    fn write(&self, text: &str) {
+        const CARRIAGE_RETURN_AND_CLEAR: &str = "\r\x1b[K";
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{CARRIAGE_RETURN_AND_CLEAR}{text}");
+        let _ = stderr.flush();
+    }
+}

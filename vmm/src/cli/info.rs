@@ -1,0 +1,63 @@
+//! `vmm info`: what this host can do.
+
+use std::io::Write;
+
+use vmm::accel::{AccelChoice, Accelerator};
+use vmm::bundled;
+use vmm::cpu::HostKind;
+use vmm::cpu::kvm::KvmHost;
+
+use super::CliResult;
+
+/// Say what this host can do: KVM or why not, of what kind, and what `--accel auto` takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> CliResult {
+    let kvm = KvmHost::open();
+    let auto = Accelerator::open(AccelChoice::Auto, false);
+    let auto = auto.map(|(accelerator, fallback)| (accelerator.accel(), fallback))?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let (kind, error) = match &kvm {
+            Ok(host) => (Some(host.kind()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let info = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "kvm": {"host_kind": kind, "error": error},
+            "auto": auto.0,
+            "auto_reason": auto.1.map(|why| why.to_string()),
+            "kernel_bytes": bundled::KERNEL.len(),
+            "programs": bundled::PROGRAMS.len(),
+        });
+        writeln!(out, "{}", serde_json::to_string_pretty(&info)?)?;
+        return Ok(0);
+    }
+    writeln!(out, "vmm {}", env!("CARGO_PKG_VERSION"))?;
+    match &kvm {
+        Ok(host) => writeln!(
+            out,
+            "kvm:   {} ({})",
+            host.kind(),
+            host.kind().explanation()
+        )?,
+        Err(error) => writeln!(out, "kvm:   not usable: {error}")?,
+    }
+    writeln!(out, "emu:   built in, {}", HostKind::Emulator.explanation())?;
+    match auto.1 {
+        None => writeln!(out, "auto:  {}", auto.0)?,
+        Some(why) => writeln!(out, "auto:  {} ({why})", auto.0)?,
+    }
+    let programs = bundled::PROGRAMS.len();
+    writeln!(
+        out,
+        "guest: kernel of {} bytes, {programs} programs",
+        bundled::KERNEL.len()
+    )?;
+    Ok(0)
+}

@@ -1,0 +1,85 @@
+//! The command line: one file per subcommand.
+
+mod compare;
+mod images;
+mod info;
+mod list;
+mod machine;
+mod report_sink;
+mod run;
+mod stop_signals;
+mod terminal;
+mod units;
+mod usage;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+/// Exit status of a failure of the VMM itself.
+const FAILURE: u8 = abi::debug_exit::FAILURE_STATUS;
+
+const EXAMPLES: &str = "\
+Examples:
+  vmm run hello                      a bundled program, and every VM exit that it caused
+  vmm run --accel emu hello          the same in the emulator: needs no KVM and no rights
+  vmm run ./program one two          a static x86-64 ELF file of the host
+  vmm run --report json --report-file hello.json hello
+  vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
+
+What the guest prints goes to standard output, reports and errors to standard error.
+Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
+
+/// Run guests under KVM or a built-in x86-64 emulator, and see every VM exit.
+///
+/// A guest is a small kernel of our own and one program that it runs in ring 3.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vmm",
+    version,
+    max_term_width = 100,
+    args_override_self = true,
+    after_help = EXAMPLES
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Compare(compare::Args),
+    Info(info::Args),
+    List(list::Args),
+    Images(images::Args),
+}
+
+/// Parses the command line and does what it says.
+pub fn main(started: Instant) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::answer(&error),
+    };
+    let result = match cli.command {
+        Command::Run(args) => run::run(args, started),
+        Command::Compare(args) => compare::run(args),
+        Command::Info(args) => info::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Images(args) => images::run(&args),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("vmm: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// An error to print after the program's name; one line.
+type CliError = Box<dyn std::error::Error>;
+
+/// The exit status of the process, if all went well.
+type CliResult = Result<u8, CliError>;

@@ -1,0 +1,37 @@
+//! What to say to a command line that cannot be obeyed: one line, as for every other error.
+
+use std::process::ExitCode;
+
+/// Exit status of a command line that cannot be obeyed.
+const USAGE: u8 = 2;
+
+/// Prints help or version if asked for, else what is wrong with the command line.
+pub fn answer(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !text.starts_with(PREFIX) {
+        // Help, also for no command at all. That the reader went away is no failure.
+        let _ = error.print();
+        return ExitCode::from(error.exit_code() as u8);
+    }
+    eprintln!("vmm: {}", one_line(&text));
+    ExitCode::from(USAGE)
+}
+
+/// How clap's errors, and they alone, begin.
+const PREFIX: &str = "error: ";
+const TIP: &str = "tip: ";
+
+/// The error and clap's tips, without its usage lines.
+fn one_line(text: &str) -> String {
+    let text = text.strip_prefix(PREFIX).unwrap_or(text);
+    let mut parts = text.split("\n\n").map(|part| {
+        let words: Vec<_> = part.split_whitespace().collect();
+        words.join(" ")
+    });
+    let mut line = parts.next().unwrap_or_default();
+    for tip in parts.filter(|part| part.starts_with(TIP)) {
+        line.push_str("; ");
+        line.push_str(&tip);
+    }
+    line
+}

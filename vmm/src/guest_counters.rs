@@ -1,0 +1,44 @@
+//! What the guest's kernel counts, read from the page that it shares.
+
+use std::mem::offset_of;
+
+use vm_memory::{Bytes, GuestAddress};
+
+use abi::shared::{MAGIC, SharedPage};
+
+use crate::boot::KernelImage;
+use crate::memory::GuestRam;
+use crate::report::GuestCounters;
+
+/// What the shared page says. The guest wrote it: it is for people to read, and nothing is
+/// decided by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedCounters {
+    /// For the report.
+    pub guest: GuestCounters,
+    /// Time-stamp counter as ring 3 was first entered, if it was.
+    pub first_user_tsc: Option<u64>,
+}
+
+/// The counters; all unknown if the kernel has no shared page or did not get as far as
+/// starting to count.
+pub fn read(ram: &GuestRam, kernel: &KernelImage) -> SharedCounters {
+    let field = |offset: usize| {
+        let address = GuestAddress(kernel.shared_page?.checked_add(offset as u64)?);
+        ram.mmap().read_obj::<u64>(address).ok()
+    };
+    if field(offset_of!(SharedPage, magic)) != Some(MAGIC) {
+        return SharedCounters::default();
+    }
+    SharedCounters {
+        guest: GuestCounters {
+            syscalls: field(offset_of!(SharedPage, syscalls)),
+            context_switches: field(offset_of!(SharedPage, context_switches)),
+            timer_ticks: field(offset_of!(SharedPage, timer_ticks)),
+            page_faults: field(offset_of!(SharedPage, page_faults)),
+            forks: field(offset_of!(SharedPage, forks)),
+            boot_instructions: None,
+        },
+        first_user_tsc: field(offset_of!(SharedPage, first_user_tsc)).filter(|&tsc| tsc != 0),
+    }
+}

@@ -1,0 +1,318 @@
+//! One virtual machine: from a [`VmConfig`] to a [`Vm`] that has everything in place, to
+//! the [`Report`] of its run.
+//!
+//! ```text
+//! Vm::new   checks everything that can be wrong before anything starts:
+//!           accelerator, RAM, kernel, initramfs, devices, vCPU
+//! Vm::run   spawns the vCPU's thread (run_loop), serves events on the calling one
+//!           (events) until it ends, and puts the report together
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use crate::accel::{AccelChoice, Accelerator};
+use crate::boot::{self, BootError, BootInfo, CommandLine, KernelImage};
+use crate::bundled;
+use crate::control::Control;
+use crate::cpu::kvm::KvmUnavailable;
+use crate::cpu::{CpuError, HostKind, Vcpu};
+use crate::devices::{ApicMode, Devices, DevicesConfig};
+use crate::events::{self, EventSources, InputSource, StopSource};
+use crate::guest_counters;
+use crate::host_instructions::InstructionCounter;
+use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
+use crate::memory::{GuestRam, RamError};
+use crate::output::Output;
+use crate::program::{Program, ProgramError};
+use crate::report::{Counters, EmuCounters, Outcome, Report, Times};
+use crate::run_loop::{RunLoop, host_ticks};
+
+/// Shortest and longest timer tick that the kernel takes.
+const TICK_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(1);
+
+/// What to run and how.
+#[derive(Clone, Debug)]
+pub struct VmConfig {
+    /// The program that becomes the guest's first process.
+    pub program: Program,
+    /// Its arguments, without its name.
+    pub args: Vec<String>,
+    /// What runs the guest.
+    pub accel: AccelChoice,
+    /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
+    pub apic: ApicMode,
+    /// Bytes of RAM: 4 MiB to 1 TiB, a multiple of 4096.
+    pub memory: u64,
+    /// Period of the guest's timer tick: 1 ms to 1 s.
+    pub tick: Duration,
+    /// Host time after which the run ends.
+    pub timeout: Option<Duration>,
+    /// Instructions after which the run ends; emulator only.
+    pub max_instructions: Option<u64>,
+    /// A kernel image instead of the bundled one.
+    pub kernel: Option<Arc<[u8]>>,
+    /// An initramfs instead of the one made of the bundled programs and `program`.
+    pub initramfs: Option<Arc<[u8]>>,
+    /// Words to add to the kernel's command line.
+    pub append: String,
+    /// Where console input comes from.
+    pub input: InputSource,
+    /// Descriptors that stop the run when they become readable.
+    pub stop: Vec<StopSource>,
+    /// Whether to count the host's instructions on the vCPU's thread.
+    pub count_host_instructions: bool,
+    /// When the process that wants this machine started; boot time counts from here.
+    pub started: Instant,
+}
+
+impl VmConfig {
+    /// A machine for `program` with 64 MiB, a tick of 10 ms, no input, and the
+    /// accelerator that suits the host.
+    pub fn new(program: Program) -> Self {
+        Self {
+            program,
+            args: Vec::new(),
+            accel: AccelChoice::Auto,
+            apic: ApicMode::Kernel,
+            memory: 64 << 20,
+            tick: Duration::from_millis(10),
+            timeout: None,
+            max_instructions: None,
+            kernel: None,
+            initramfs: None,
+            append: String::new(),
+            input: InputSource::None,
+            stop: Vec::new(),
+            count_host_instructions: false,
+            started: Instant::now(),
+        }
+    }
+}
+
+/// Why a machine cannot be made or its run not be finished.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum VmError {
+    #[error(transparent)]
+    Kvm(#[from] KvmUnavailable),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error(transparent)]
+    Ram(#[from] RamError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    #[error("memory of {0} bytes: give between 4M and 1T, in units of 4K, with --memory")]
+    MemorySize(u64),
+    #[error("tick of {0:?}: give between 1ms and 1s with --tick")]
+    Tick(Duration),
+    #[error("host: {0}")]
+    Host(#[from] io::Error),
+    #[error("the vCPU's thread panicked; this is a bug of Ringfence")]
+    VcpuPanicked,
+}
+
+/// A machine with everything in place, not yet run.
+pub struct Vm {
+    accelerator: Accelerator,
+    fallback: Option<KvmUnavailable>,
+    apic: ApicMode,
+    ram: GuestRam,
+    kernel: KernelImage,
+    vcpu: Box<dyn Vcpu>,
+    devices: Devices,
+    /// Signalled when the run is to stop.
+    stop: EventFd,
+    sources: EventSources,
+    max_instructions: Option<u64>,
+    count_host_instructions: bool,
+    started: Instant,
+}
+
+impl Vm {
+    /// Checks `config` and builds the machine; what the guest prints goes to `output`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the configuration or missing on the host.
+    pub fn new(config: VmConfig, output: impl Into<Output>) -> Result<Self, VmError> {
+        if !(MIN_RAM..=MAX_RAM).contains(&config.memory) || !config.memory.is_multiple_of(PAGE) {
+            return Err(VmError::MemorySize(config.memory));
+        }
+        if !TICK_RANGE.contains(&config.tick) {
+            return Err(VmError::Tick(config.tick));
+        }
+        let (accelerator, fallback) =
+            Accelerator::open(config.accel, config.max_instructions.is_some())?;
+        let apic = accelerator.apic_mode(config.apic);
+        let ram = GuestRam::new(config.memory)?;
+        let kernel = boot::load_kernel(&ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
+        let bundle;
+        let initramfs = match &config.initramfs {
+            Some(given) => given.as_ref(),
+            None => {
+                bundle = bundled::initramfs(Some(&config.program));
+                bundle.as_slice()
+            }
+        };
+        let command_line = command_line(&config, accelerator.host_kind());
+        let info = BootInfo {
+            command_line: &command_line,
+            initramfs,
+        };
+        boot::write_boot_info(&ram, &kernel, &info)?;
+
+        let mut vcpu = accelerator.create_vcpu(&ram, apic)?;
+        vcpu.set_state(&boot::start_state(kernel.entry))?;
+        let stop = EventFd::new(EFD_NONBLOCK)?;
+        let devices = Devices::new(DevicesConfig {
+            apic,
+            tsc_khz: vcpu.tsc_khz(),
+            console: output.into().into_writer(stop.try_clone()?),
+        });
+        let sources = EventSources {
+            input: config.input,
+            timeout: config.timeout,
+            stop: config.stop,
+        };
+        Ok(Self {
+            accelerator,
+            fallback,
+            apic,
+            ram,
+            kernel,
+            vcpu,
+            devices,
+            stop,
+            sources,
+            max_instructions: config.max_instructions,
+            count_host_instructions: config.count_host_instructions,
+            started: config.started,
+        })
+    }
+
+    /// Why the emulator runs the guest although the choice was left to the VMM.
+    pub fn fallback(&self) -> Option<&KvmUnavailable> {
+        self.fallback.as_ref()
+    }
+
+    /// Runs the guest to its end. A failure of the accelerator during the run is an
+    /// outcome, not an error: what was counted until then is reported.
+    ///
+    /// # Errors
+    /// The host lacks what a run needs (descriptors, a thread).
+    pub fn run(self) -> Result<Report, VmError> {
+        let control = Control::new(self.vcpu.kicker(), self.stop)?;
+        let done = EventFd::new(EFD_NONBLOCK)?;
+        let signal_done = SignalOnDrop(done.try_clone()?);
+        let mut run_loop = RunLoop::new(
+            self.vcpu,
+            self.devices,
+            control.clone(),
+            self.max_instructions,
+        );
+        let host_kind = self.accelerator.host_kind();
+        let counted = self.count_host_instructions.then_some(host_kind);
+        let (entered, entered_ticks) = (Instant::now(), host_ticks());
+        let thread = thread::Builder::new().name("vcpu0".into()).spawn(move || {
+            let _signal = signal_done;
+            let counter = counted.map(InstructionCounter::start);
+            let result = run_loop.run();
+            (run_loop, result, counter.map(InstructionCounter::finish))
+        })?;
+        control.attach(thread.thread().clone());
+        events::serve(&control, self.sources, &done)?;
+        let (mut run_loop, result, host_instructions) =
+            thread.join().map_err(|_| VmError::VcpuPanicked)?;
+        let ended = Instant::now();
+        let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
+        let ns_per_tick = (ended - entered).as_nanos() as f64 / ticks as f64;
+
+        let outcome = match (result, run_loop.devices.take_console_error()) {
+            (Err(error), _) => Outcome::error(error.to_string()),
+            // A reader that went away (as `head` does) has seen what it wanted.
+            (Ok(_), Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Outcome::error(format!("console output: {error}"))
+            }
+            (Ok(outcome), _) => outcome,
+        };
+        let shared = guest_counters::read(&self.ram, &self.kernel);
+        let vcpu = run_loop.vcpu.as_mut();
+        let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
+        let counters = vcpu.counters()?;
+        let instructions = vcpu.instructions();
+        let mut guest = shared.guest;
+        guest.boot_instructions = instructions.and_then(|counts| counts.boot);
+        let wall_ns = nanoseconds(ended - self.started);
+        let kvm = counters.kvm.map(Counters::from_iter);
+        Ok(Report {
+            accel: self.accelerator.accel(),
+            apic: self.apic,
+            host_kind,
+            outcome,
+            wall_ns,
+            boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
+            time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
+            exits: run_loop.counts.finish(ns_per_tick),
+            kvm,
+            remedies: counters.remedies.map(Counters::from_iter),
+            emu: instructions.map(EmuCounters::from),
+            host_instructions,
+            guest,
+        })
+    }
+}
+
+/// Signals an event when it goes out of scope, whatever the reason.
+struct SignalOnDrop(EventFd);
+
+impl Drop for SignalOnDrop {
+    fn drop(&mut self) {
+        // Fails only if the counter is full, and then the event is signalled.
+        let _ = self.0.write(1);
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When the time-stamp counter of `vcpu`, which goes on while the vCPU stands still, was at
+/// `tsc`; `None` if that is in the future.
+fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
+    let ticks = vcpu.state().ok()?.tsc.checked_sub(tsc)?;
+    let now = Instant::now();
+    let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
+    now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
+}
+
+/// The kernel's command line; guest-kernel/src/cmdline.rs is the other side.
+fn command_line(config: &VmConfig, host: HostKind) -> String {
+    let mut line = CommandLine::default();
+    line.option(
+        "init",
+        boot::quote_argument(&format!("/bin/{}", config.program.name)),
+    );
+    line.option("tick_us", config.tick.as_micros());
+    // Fresh anonymous memory of the host is zero.
+    line.option("ram", "zero");
+    if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        line.option("realtime_ns", now.as_nanos());
+    }
+    if host == HostKind::Software {
+        line.option("sysret", "off").option("smap", "off");
+    }
+    if !config.append.trim().is_empty() {
+        line.raw(&config.append);
+    }
+    for argument in &config.args {
+        line.argument(argument);
+    }
+    line.build()
+}
