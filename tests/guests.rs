@@ -1,0 +1,38 @@
+//! Guest programs and what they must print, return and cost, on every accelerator.
+//!
+//! Each case is a function of a [`support::Target`]; it becomes one test per target, named
+//! `case::target`. A target that this host does not have shows as ignored, and a line
+//! says why; `RINGFENCE_REQUIRE=kvm` makes that a failure. The programs that a foreign VMM
+//! runs as well are listed in `foreign/mod.rs`.
+
+#[path = "foreign/mod.rs"]
+mod foreign;
+mod support;
+
+#[path = "guests/boot.rs"]
+mod boot;
+#[path = "guests/calls.rs"]
+mod calls;
+#[path = "guests/ends.rs"]
+mod ends;
+#[path = "guests/faults.rs"]
+mod faults;
+#[path = "guests/footprint.rs"]
+mod footprint;
+
+use support::Target;
+use support::suite::{self, Case};
+
+fn main() {
+    let cases: Vec<Case> = [
+        boot::CASES,
+        calls::CASES,
+        ends::CASES,
+        faults::CASES,
+        footprint::CASES,
+    ]
+    .concat();
+    let mut trials = suite::on(&Target::ALL, &cases);
+    trials.extend(foreign::trials());
+    suite::main(trials);
+}

@@ -1,0 +1,108 @@
+//! What ring 3 must not do: each ends the process that tried, with its reason.
+
+use crate::Case;
+use crate::support::{Ended, Target};
+
+pub const CASES: &[Case] = &[
+    ("privileged_instructions", privileged_instructions),
+    ("forbidden_accesses", forbidden_accesses),
+    ("stack_overflow", stack_overflow),
+    ("other_exceptions", other_exceptions),
+    ("bad_write_arguments", bad_write_arguments),
+];
+
+const SIGILL: i32 = 4;
+const SIGTRAP: i32 = 5;
+const SIGFPE: i32 = 8;
+const SIGSEGV: i32 = 11;
+
+/// Asserts that the signal killed the process and the kernel said why.
+#[track_caller]
+fn killed(run: &Ended, signal: i32, reason: &str) {
+    run.status(128 + signal)
+        .outcome("killed")
+        .prints_part(reason);
+}
+
+fn privileged_instructions(target: Target) {
+    let usage = target.vmm("privileged").run();
+    usage.status(2);
+    let names: Vec<_> = usage.stdout.lines().skip(1).collect();
+    assert!(names.len() >= 20, "{usage}");
+    for name in names {
+        let run = target.vmm("privileged").args(&[name]).run();
+        // Reading a table's address traps by UMIP; `iret` to ring 0 and the like trap where
+        // they touch what ring 3 must not have.
+        killed(
+            &run,
+            SIGSEGV,
+            &format!(
+                "executing {name} in ring 3\nkernel: process 1 (privileged) killed by SIGSEGV"
+            ),
+        );
+    }
+}
+
+fn forbidden_accesses(target: Target) {
+    const MAPERR: &str = "nothing is mapped there (SEGV_MAPERR)";
+    const ACCERR: &str = "not allowed there (SEGV_ACCERR)";
+    const PROTECTION: &str = "general protection (vector 13)";
+    for (access, reason) in [
+        ("null", MAPERR),
+        ("null_write", MAPERR),
+        ("null_jump", MAPERR),
+        ("unmapped", MAPERR),
+        ("kernel", MAPERR),
+        ("kernel_write", MAPERR),
+        ("kernel_jump", MAPERR),
+        ("direct_map", MAPERR),
+        ("text_write", ACCERR),
+        ("rodata_write", ACCERR),
+        ("data_execute", ACCERR),
+        ("stack_execute", ACCERR),
+        ("noncanonical", PROTECTION),
+        ("noncanonical_jump", PROTECTION),
+    ] {
+        killed(&target.vmm("segv").args(&[access]).run(), SIGSEGV, reason);
+    }
+}
+
+fn stack_overflow(target: Target) {
+    let run = target.vmm("stack_overflow").run();
+    killed(&run, SIGSEGV, "stack overflow (SEGV_MAPERR)");
+}
+
+fn other_exceptions(target: Target) {
+    killed(
+        &target.vmm("divide").run(),
+        SIGFPE,
+        "divide error (vector 0)",
+    );
+    killed(
+        &target.vmm("undefined").run(),
+        SIGILL,
+        "invalid opcode (vector 6)",
+    );
+    killed(
+        &target.vmm("breakpoint").run(),
+        SIGTRAP,
+        "breakpoint (vector 3)",
+    );
+}
+
+fn bad_write_arguments(target: Target) {
+    target.vmm("write_error").run().status(0).prints(concat!(
+        "text\n",
+        "good: Ok(5)\n",
+        "nothing: Ok(0)\n",
+        "closed descriptor: Err(EBADF)\n",
+        "huge descriptor: Err(EBADF)\n",
+        "null: Err(EFAULT)\n",
+        "kernel: Err(EFAULT)\n",
+        "direct map: Err(EFAULT)\n",
+        "non-canonical: Err(EFAULT)\n",
+        "into the kernel: Err(EFAULT)\n",
+        "around the end: Err(EFAULT)\n",
+        "null, nothing: Ok(0)\n",
+    ));
+}

@@ -1,0 +1,300 @@
+//! Running `vmm` in tests: on which accelerators, with which result.
+
+// Each suite compiles this module for itself and uses a part of it.
+#![allow(dead_code)]
+
+pub mod elf;
+pub mod suite;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// Ends a guest that hangs: far above what any test needs, under nested emulation too.
+const TIMEOUT: &str = "120s";
+/// Names what must be there (`kvm`, `qemu`), separated by commas: then its absence is a
+/// failure, not a skip.
+const REQUIRED: &str = "RINGFENCE_REQUIRE";
+/// Names a folder that keeps the JSON report of every run.
+const REPORTS: &str = "RINGFENCE_REPORTS";
+/// The binary under test, where it is not the one that cargo built.
+const BINARY: &str = "RINGFENCE_VMM";
+
+/// One way to run a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The emulator.
+    Emu,
+    /// KVM with its own local APIC.
+    Kvm,
+    /// KVM with the VMM's local APIC.
+    KvmUserApic,
+}
+
+impl Target {
+    /// All of them, the emulator first.
+    pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
+
+    /// The accelerator's name on the command line.
+    pub fn accel(self) -> &'static str {
+        match self {
+            Self::Emu => "emu",
+            Self::Kvm | Self::KvmUserApic => "kvm",
+        }
+    }
+
+    /// The options of `vmm run` that choose it.
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Emu => &["--accel", "emu"],
+            Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
+            Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
+        }
+    }
+
+    /// Why it cannot run here, if it cannot.
+    pub fn missing(self) -> Option<&'static str> {
+        static KVM_ERROR: OnceLock<Option<String>> = OnceLock::new();
+        if self == Self::Emu {
+            return None;
+        }
+        let error =
+            KVM_ERROR.get_or_init(|| host_info()["kvm"]["error"].as_str().map(ToOwned::to_owned));
+        error.as_deref()
+    }
+
+    /// Whether its absence is a failure.
+    pub fn required(self) -> bool {
+        required(self.accel())
+    }
+
+    /// Starts describing a run of `program` here.
+    pub fn vmm(self, program: &str) -> Run {
+        Run {
+            target: self,
+            options: Vec::new(),
+            words: vec![program.to_owned()],
+            input: None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Emu => "emu",
+            Self::Kvm => "kvm",
+            Self::KvmUserApic => "kvm_user_apic",
+        })
+    }
+}
+
+/// Path of the binary under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_vmm").into(), PathBuf::from)
+}
+
+/// Whether [`REQUIRED`] names `what`.
+pub fn required(what: &str) -> bool {
+    std::env::var(REQUIRED).is_ok_and(|names| names.split(',').any(|name| name.trim() == what))
+}
+
+/// What `vmm info --json` says.
+pub fn host_info() -> Value {
+    let output = Command::new(binary())
+        .args(["info", "--json"])
+        .output()
+        .expect("the binary under test starts");
+    serde_json::from_slice(&output.stdout).expect("vmm info --json prints JSON")
+}
+
+/// A run to be.
+#[derive(Debug)]
+pub struct Run {
+    target: Target,
+    options: Vec<String>,
+    words: Vec<String>,
+    input: Option<Vec<u8>>,
+}
+
+impl Run {
+    /// Adds arguments of the program.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.words.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Adds options of `vmm run`.
+    /// The options of `vmm run` that choose it.
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Gives the console this input.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// Runs the guest to its end.
+    pub fn run(self) -> Ended {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let kept = std::env::var_os(REPORTS);
+        let program = self.words[0].rsplit('/').next().unwrap_or_default();
+        let name = format!(
+            "{program}-{}-{}-{count}.json",
+            self.target,
+            std::process::id()
+        );
+        let folder = kept.as_ref().map_or_else(std::env::temp_dir, PathBuf::from);
+        let report_path = folder.join(name);
+        let mut command = Command::new(binary());
+        command
+            .arg("run")
+            .args(self.target.options())
+            .args(["--timeout", TIMEOUT, "--report", "json", "--report-file"])
+            .arg(&report_path)
+            .args(&self.options)
+            .args(&self.words);
+        let output = output_with_input(&mut command, self.input.as_deref());
+        let report = std::fs::read(&report_path).unwrap_or_default();
+        if kept.is_none() {
+            // The file is there unless the VMM refused to start.
+            let _ = std::fs::remove_file(&report_path);
+        }
+        Ended {
+            command: format!("{command:?}"),
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            report: serde_json::from_slice(&report).unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// Runs `command` to its end, with `input` on its standard input.
+pub fn output_with_input(command: &mut Command, input: Option<&[u8]>) -> Output {
+    let stdin = if input.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+        // The guest may end before it has read everything.
+        let _ = std::io::Write::write_all(&mut stdin, input);
+    }
+    child
+        .wait_with_output()
+        .expect("the binary under test ends")
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    command: String,
+    /// Exit status; `None` if a signal killed the VMM.
+    pub status: Option<i32>,
+    /// What the guest printed.
+    pub stdout: String,
+    /// What the VMM printed.
+    pub stderr: String,
+    /// The JSON report, `Null` if there is none.
+    pub report: Value,
+}
+
+impl Ended {
+    /// Asserts the exit status; shows everything if it differs.
+    #[track_caller]
+    pub fn status(&self, expected: i32) -> &Self {
+        assert_eq!(self.status, Some(expected), "{self}");
+        self
+    }
+
+    /// Asserts what the guest printed, to the letter.
+    #[track_caller]
+    pub fn prints(&self, expected: &str) -> &Self {
+        assert_eq!(self.stdout, expected, "{self}");
+        self
+    }
+
+    /// Asserts that the guest printed `part` among other things.
+    #[track_caller]
+    pub fn prints_part(&self, part: &str) -> &Self {
+        assert!(
+            self.stdout.contains(part),
+            "no {part:?} in the output\n{self}"
+        );
+        self
+    }
+
+    /// Asserts `outcome.kind` of the report.
+    #[track_caller]
+    pub fn outcome(&self, kind: &str) -> &Self {
+        assert_eq!(self.report["outcome"]["kind"], kind, "{self}");
+        self
+    }
+
+    /// A counter of the report, by path, as `["guest", "timer_ticks"]`.
+    #[track_caller]
+    pub fn count(&self, path: &[&str]) -> u64 {
+        let value = path.iter().fold(&self.report, |value, key| &value[key]);
+        value
+            .as_u64()
+            .unwrap_or_else(|| panic!("{path:?} is {value}\n{self}"))
+    }
+
+    /// Exits with this reason, of all details together.
+    pub fn exits(&self, reason: &str) -> u64 {
+        let exits = self.report["exits"].as_array();
+        exits
+            .into_iter()
+            .flatten()
+            .filter(|exit| exit["reason"] == reason)
+            .filter_map(|exit| exit["count"].as_u64())
+            .sum()
+    }
+
+    /// Port I/O exits as (reason, port, count), in order: what must not depend on the
+    /// accelerator.
+    pub fn port_exits(&self) -> Vec<(String, String, u64)> {
+        let exits = self.report["exits"].as_array();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        exits
+            .into_iter()
+            .flatten()
+            .map(|exit| {
+                (
+                    text(&exit["reason"]),
+                    text(&exit["detail"]),
+                    exit["count"].as_u64(),
+                )
+            })
+            .filter(|(reason, ..)| reason.starts_with("pio_"))
+            .map(|(reason, detail, count)| (reason, detail, count.unwrap_or_default()))
+            .collect()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Enough of an output to see what went wrong.
+        const SHOWN: usize = 4000;
+        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        writeln!(f, "{} -> {:?}", self.command, self.status)?;
+        writeln!(f, "--- stdout\n{}", shown(&self.stdout))?;
+        writeln!(f, "--- stderr\n{}", shown(&self.stderr))?;
+        write!(f, "--- report\n{:#}", self.report)
+    }
+}
