@@ -1,0 +1,179 @@
+//! The guest under a VMM that is not ours: QEMU's own processor emulator and devices boot
+//! the same images, and every program must print and return the same as under `vmm`.
+//!
+//! Two machines differ in everything that the kernel could wrongly rely on: `pc` has a
+//! PC's firmware, PCI and memory map and QEMU's plainest 64-bit processor, `microvm` has
+//! next to no devices and every processor feature that QEMU emulates. Neither has CPUID
+//! leaf 0x4000_0010, so the kernel must find its timer's frequency otherwise.
+//!
+//! The reference is the emulator, which runs everywhere. Exits are not compared: QEMU does
+//! not report them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use libtest_mimic::{Failed, Trial};
+use vmm::boot::CommandLine;
+
+use crate::support::{binary, output_with_input, required};
+
+const QEMU: &str = "qemu-system-x86_64";
+/// Seconds after which a guest under QEMU is taken for hung.
+const TIMEOUT: &str = "60";
+/// What a terminal's user types to end input (ASCII EOT); `vmm` makes it of the end of its
+/// input, QEMU does not.
+const END_OF_INPUT: u8 = 4;
+
+/// A machine of QEMU's.
+#[derive(Clone, Copy)]
+struct Machine {
+    name: &'static str,
+    options: &'static [&'static str],
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine {
+        name: "qemu_pc",
+        options: &["-M", "pc", "-cpu", "qemu64"],
+    },
+    Machine {
+        name: "qemu_microvm",
+        // By default it would add its devices' addresses to the command line's end, where
+        // the program's arguments are.
+        options: &["-M", "microvm,auto-kernel-cmdline=off", "-cpu", "max"],
+    },
+];
+
+/// A program to run, with its arguments and its console input.
+#[derive(Clone, Copy)]
+struct Program {
+    name: &'static str,
+    args: &'static [&'static str],
+    input: Option<&'static str>,
+}
+
+impl Program {
+    const fn new(name: &'static str, args: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            args,
+            input: None,
+        }
+    }
+}
+
+/// Programs whose output depends on nothing but their arguments and input.
+const PROGRAMS: &[Program] = &[Program::new("hello", &[])];
+
+/// One test per program and machine, named as `hello::qemu_pc`.
+pub fn trials() -> Vec<Trial> {
+    let missing = missing();
+    if let Some(why) = &missing {
+        eprintln!("qemu: does not run here: {why}");
+    }
+    let mut trials = Vec::new();
+    for &machine in &MACHINES {
+        for &program in PROGRAMS {
+            let missing = missing.clone();
+            let ignored = missing.is_some() && !required("qemu");
+            let name = format!("{}::{}", program.name, machine.name);
+            let trial = Trial::test(name, move || match missing {
+                Some(why) => Err(Failed::from(why)),
+                None => compare(program, machine),
+            });
+            trials.push(trial.with_ignored_flag(ignored));
+        }
+    }
+    trials
+}
+
+/// Why QEMU cannot run here, if it cannot.
+fn missing() -> Option<String> {
+    let version = Command::new(QEMU)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    match version {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("{QEMU} --version: {status}")),
+        Err(error) => Some(format!("{QEMU}: {error}")),
+    }
+}
+
+/// What a run leaves behind: exit status as QEMU gives it, and the console's output.
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    status: Option<i32>,
+    console: String,
+}
+
+fn compare(program: Program, machine: Machine) -> Result<(), Failed> {
+    let expected = under_vmm(program);
+    let (found, stderr) = under_qemu(program, machine);
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("vmm: {expected:#?}\n{}: {found:#?}\n{stderr}", machine.name).into())
+}
+
+fn under_vmm(program: Program) -> Traces {
+    let mut vmm = Command::new(binary());
+    vmm.args(["run", "--accel", "emu", "--report", "none", program.name])
+        .args(program.args);
+    let output = output_with_input(&mut vmm, program.input.map(str::as_bytes));
+    Traces {
+        // QEMU's exit status of a guest that writes `status` to the debug-exit port: see
+        // `abi::debug_exit`. The topmost bit is lost; what it means is on the console.
+        status: output.status.code().map(|status| (status << 1 | 1) & 0xff),
+        console: String::from_utf8_lossy(&output.stdout).into_owned(),
+    }
+}
+
+/// Also returns what QEMU itself has to say.
+fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
+    let mut qemu = Command::new("timeout");
+    qemu.args(["--kill-after=5", TIMEOUT, QEMU, "-accel", "tcg"])
+        .args(machine.options)
+        .args(["-m", "64M", "-nodefaults", "-no-reboot"])
+        .args(["-display", "none", "-serial", "stdio"])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
+        .args(["-kernel".into(), image("kernel.elf")])
+        .args(["-initrd".into(), image("initramfs.cpio")])
+        .args(["-append", &command_line(program)]);
+    let input = program.input.map(|text| {
+        let mut input = text.as_bytes().to_vec();
+        input.push(END_OF_INPUT);
+        input
+    });
+    let output = output_with_input(&mut qemu, input.as_deref());
+    let traces = Traces {
+        status: output.status.code(),
+        console: String::from_utf8_lossy(&output.stdout).into_owned(),
+    };
+    (traces, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn command_line(program: Program) -> String {
+    let mut line = CommandLine::default();
+    line.option("init", format_args!("/bin/{}", program.name));
+    for argument in program.args {
+        line.argument(argument);
+    }
+    line.build()
+}
+
+/// Path of one of the files that `vmm images` writes.
+fn image(name: &str) -> OsString {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("images");
+        let status = Command::new(binary()).arg("images").arg(&folder).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "vmm images failed"
+        );
+        folder
+    });
+    FOLDER.join(name).into()
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Runs the integration tests on real kvm-amd, without hardware: QEMU emulates an AMD
+# processor with SVM, Debian's kernel and its kvm-amd.ko run on that, and in there `vmm`
+# runs its guests. See README.md beside this file.
+#
+# run.sh [ARGUMENTS]: ARGUMENTS go to every test executable; by default they leave out what
+# does not concern KVM.
+#
+# Exit status: 0 all passed, 1 a test failed or the inner host did not finish,
+# 77 something is missing on this machine (and stderr says what).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=tests/nested
+work=target/nested
+# shellcheck source=tests/nested/packages.sh
+. "$here/packages.sh"
+
+target=x86_64-unknown-linux-gnu
+# Seconds until the inner host, with all its tests, is taken for dead.
+limit=${RINGFENCE_NESTED_TIMEOUT:-420}
+# What the test executables are told.
+[ $# -gt 0 ] || set -- --skip ::emu --skip ::qemu
+arguments=("$@")
+
+say() { printf 'nested: %s\n' "$*"; }
+
+# Builds `vmm`, the examples and the integration tests static, since the inner host has no
+# libraries, and puts them into $root/bin, $root/bin/examples and $root/tests.
+build_tests() {
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static'
+    local options=(--locked --release --target "$target" --target-dir "$work/build")
+    mkdir -p "$work/build" "$root/bin/examples" "$root/tests"
+    {
+        cargo build "${options[@]}" --bins --examples --message-format=json
+        cargo test "${options[@]}" --test '*' --no-run --message-format=json
+    } >"$work/build/artifacts.json"
+    local kind path
+    while read -r kind path; do
+        case $kind in
+            bin) cp "$path" "$root/bin/" ;;
+            example) cp "$path" "$root/bin/examples/" ;;
+            test) cp "$path" "$root/tests/$(basename "${path%-*}")" ;;
+        esac
+    done < <(sed -En 's/.*"kind":\["(bin|example|test)"\].*"executable":"([^"]+)".*/\1 \2/p' \
+        "$work/build/artifacts.json" | sort -u)
+    strip --strip-debug "$root"/bin/vmm "$root"/bin/examples/* "$root"/tests/*
+}
+
+# Puts busybox, the modules and the init script into $root and makes it the initramfs.
+pack() {
+    mkdir -p "$root"/{dev,proc,sys,tmp,reports}
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    cp -r "$kernel/modules" "$root/modules"
+    install -m 755 "$here/init" "$root/init"
+    printf '%s\n' "${arguments[@]}" >"$root/arguments"
+    (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs.cpio"
+}
+
+# Boots the inner host; its console, with the tests' output, is $work/console.log and
+# goes to stdout as well. The second serial line carries the reports.
+#
+# -icount: the inner host's time is its instructions, 16 ns each, and idle time passes at
+# once. So a busy machine costs no guest its timer ticks, and runs repeat.
+# -smp 1: with two processors, one boot in eighty hung with both in Linux's breakpoint
+# handler: QEMU 7.2 kept running its translation of an instruction that Linux had patched,
+# and Linux patches its scheduler when KVM's first guest starts and its last one ends.
+# +umip: so that programs that read the descriptor tables' addresses are seen to trap.
+boot() {
+    local qemu=(
+        qemu-system-x86_64 -accel tcg -icount shift=4,sleep=off
+        -cpu EPYC,+svm,+npt,+umip -smp 1 -m 2048
+        -nographic -no-reboot -nodefaults
+        -serial stdio -serial "file:$work/reports.tar.gz"
+        -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio"
+        -append "console=ttyS0 quiet panic=-1 mitigations=off limit=$((limit - 30))"
+    )
+    # QEMU ends by itself when the inner host reboots; `timeout` ends it otherwise.
+    timeout --foreground --kill-after=5 "$limit" "${qemu[@]}" </dev/null 2>"$work/qemu.log" |
+        tr -d '\r' | tee "$work/console.log"
+}
+
+# Unpacks the reports that arrived; a stream cut short loses only its last part.
+unpack_reports() {
+    mkdir -p "$work/reports"
+    [ -s "$work/reports.tar.gz" ] || return 0
+    gzip -dc "$work/reports.tar.gz" 2>/dev/null |
+        tar -xi -C "$work/reports" 2>/dev/null || say 'the stream of reports is cut short'
+}
+
+# The sum of one figure over all summary lines of the tests.
+count() {
+    sed -En "s/^test result: .* ([0-9]+) $1;.*/\1/p" "$work/console.log" |
+        awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# Time and exits of `hello`, of the report that is marked as taken under emulation.
+hello_figures() {
+    local apic report
+    for apic in kernel user; do
+        report=$work/reports/hello-$apic.json
+        [ -f "$report" ] || continue
+        say "hello, --apic $apic, under emulation: $(figure boot_ns), $(figure exits_total)"
+    done
+}
+
+# One number of $report, with its name.
+figure() {
+    sed -n "s/^ *\"\($1\)\": \([^,]*\),\{0,1\}\$/\1 \2/p" "$report"
+}
+
+main() {
+    need_tools qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio \
+        modprobe:kmod dpkg-deb:dpkg strip:binutils cargo:cargo
+    kernel=$(fetch_kernel "$work/kernel")
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    rm -rf "$work/reports" "$work/reports.tar.gz" "$work/console.log"
+    local start=$SECONDS
+    build_tests
+    say "static build took $((SECONDS - start)) s"
+    pack
+    start=$SECONDS
+    local qemu_status=0
+    boot || qemu_status=$?
+    unpack_reports
+    local ran=$((SECONDS - start)) ended
+    ended=$(sed -n 's/^inner host: done, //p' "$work/console.log")
+    local summary
+    summary="$(count passed) passed, $(count failed) failed, $(count ignored) ignored on nested kvm-amd"
+    if [ -z "$ended" ]; then
+        tail -n 40 "$work/console.log" "$work/qemu.log"
+        say "the inner host did not finish (QEMU's status $qemu_status, after $ran s); its console is in $work/console.log"
+        say "$summary, incomplete"
+        return 1
+    fi
+    hello_figures
+    say "inner host ran for $ran s; reports are in $work/reports"
+    say "$summary"
+    [ "$ended" = 'all passed' ] && [ "$(count passed)" -gt 0 ]
+}
+
+main
