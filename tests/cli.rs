@@ -1,0 +1,22 @@
+//! The command line: what it says to bad input, to a host without KVM and to a terminal.
+
+mod support;
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/kvm_access.rs"]
+mod kvm_access;
+#[path = "cli/readme.rs"]
+mod readme;
+#[path = "cli/terminal.rs"]
+mod terminal;
+
+use support::{Target, suite};
+
+fn main() {
+    let mut trials = bad_input::trials();
+    trials.extend(kvm_access::trials());
+    trials.extend(readme::trials());
+    trials.extend(suite::on(&Target::ALL, terminal::CASES));
+    suite::main(trials);
+}

@@ -1,0 +1,201 @@
+//! Bad input: one clear line on standard error, nothing on standard output, status 125, or
+//! 2 for a command line that makes no sense.
+
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::support::elf::{self, E_MACHINE, E_TYPE, TempFile};
+use crate::support::suite::plain;
+use crate::support::{binary, output_with_input};
+
+const FAILURE: i32 = 125;
+const USAGE: i32 = 2;
+const MIB: usize = 1 << 20;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        plain("unknown_program", unknown_program),
+        plain("files_that_are_no_program", files_that_are_no_program),
+        plain("program_larger_than_memory", program_larger_than_memory),
+        plain("sizes_and_durations", sizes_and_durations),
+        plain("files_that_cannot_be_opened", files_that_cannot_be_opened),
+        plain("kernels_that_are_none", kernels_that_are_none),
+        plain(
+            "command_lines_that_make_no_sense",
+            command_lines_that_make_no_sense,
+        ),
+        plain("program_of_the_host", program_of_the_host),
+    ]
+}
+
+/// Asserts that `vmm` with these arguments says one line, with all of `parts` in it, and
+/// ends with `status`.
+#[track_caller]
+fn refused(args: &[&str], status: i32, parts: &[&str]) {
+    let output = output_with_input(Command::new(binary()).args(args), None);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let context = format!("{args:?} -> {:?}\n{stderr}", output.status.code());
+    assert_eq!(output.status.code(), Some(status), "{context}");
+    assert_eq!(output.stdout, b"", "{context}");
+    assert_eq!(stderr.lines().count(), 1, "{context}");
+    assert!(stderr.starts_with("vmm: "), "{context}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?}: {context}");
+    }
+}
+
+/// The same for `vmm run` and `vmm compare` with a program file of these bytes.
+#[track_caller]
+fn program_refused(bytes: &[u8], options: &[&str], parts: &[&str]) {
+    let file = TempFile::new("program", bytes);
+    let path = file.path().to_str().expect("temporary paths are text");
+    for command in ["run", "compare"] {
+        let args = [&[command], options, &[path]].concat();
+        refused(&args, FAILURE, parts);
+    }
+}
+
+fn unknown_program() {
+    refused(
+        &["run", "helo"],
+        FAILURE,
+        &["no program \"helo\"", "did you mean hello?", "vmm list"],
+    );
+    refused(&["compare", "helo"], FAILURE, &["did you mean hello?"]);
+    refused(
+        &["run", "zzzzzz"],
+        FAILURE,
+        &["no program \"zzzzzz\"; see `vmm list`"],
+    );
+    refused(&["run", ""], FAILURE, &["no program \"\""]);
+    refused(
+        &["run", "./no/such/file"],
+        FAILURE,
+        &["./no/such/file: No such file"],
+    );
+    refused(&["run", "/"], FAILURE, &["/: Is a directory"]);
+}
+
+fn files_that_are_no_program() {
+    let good = elf::program(0);
+    program_refused(b"", &[], &["not an ELF file"]);
+    program_refused(b"#!/bin/sh\n", &[], &["not an ELF file"]);
+    for length in [5, 20, 63, 64, 100, good.len() - 1] {
+        program_refused(&good[..length], &[], &["truncated"]);
+    }
+    let mut arm = good.clone();
+    arm[E_MACHINE] = 183;
+    program_refused(&arm, &[], &["x86-64"]);
+    let mut shared = good.clone();
+    shared[E_TYPE] = 3;
+    program_refused(&shared, &[], &["not static"]);
+    let mut object = good;
+    object[E_TYPE] = 1;
+    program_refused(&object, &[], &["not an executable"]);
+}
+
+fn program_larger_than_memory() {
+    let mut large = elf::program(0);
+    large.resize(20 * MIB, 0);
+    let parts = ["--memory", "bytes"];
+    program_refused(&large, &["--memory", "16M"], &parts);
+    refused(
+        &["run", "--memory", "1M", "hello"],
+        FAILURE,
+        &["between 4M and 1T", "--memory"],
+    );
+}
+
+fn sizes_and_durations() {
+    for (args, part) in [
+        (["--memory", "lots"], "--memory <SIZE>"),
+        (["--memory", "64X"], "--memory <SIZE>"),
+        (["--memory", "99999999999T"], "too large"),
+        (["--tick", "10"], "10ms"),
+        (["--tick", "soon"], "--tick <TIME>"),
+        (["--timeout", "1 fortnight"], "--timeout <TIME>"),
+    ] {
+        refused(
+            &[&["run"], args.as_slice(), &["hello"]].concat(),
+            USAGE,
+            &[part],
+        );
+        refused(
+            &[&["compare"], args.as_slice(), &["hello"]].concat(),
+            USAGE,
+            &[part],
+        );
+    }
+    for (args, part) in [
+        (["--memory", "0"], "between 4M and 1T"),
+        (["--memory", "2T"], "between 4M and 1T"),
+        (["--memory", "12345678"], "units of 4K"),
+        (["--tick", "10us"], "between 1ms and 1s"),
+        (["--tick", "2s"], "between 1ms and 1s"),
+    ] {
+        refused(
+            &[&["run"], args.as_slice(), &["hello"]].concat(),
+            FAILURE,
+            &[part],
+        );
+    }
+}
+
+fn files_that_cannot_be_opened() {
+    for option in ["--kernel", "--initrd"] {
+        let args = ["run", option, "/no/such/file", "hello"];
+        refused(&args, FAILURE, &["/no/such/file: No such file"]);
+    }
+    let args = ["run", "--report-file", "/no/such/folder/report", "hello"];
+    refused(&args, FAILURE, &["/no/such/folder/report: No such file"]);
+    let args = ["compare", "--input", "/no/such/file", "hello"];
+    refused(&args, FAILURE, &["/no/such/file: No such file"]);
+}
+
+fn kernels_that_are_none() {
+    for (bytes, part) in [
+        (b"no kernel".as_slice(), "kernel: not an ELF file"),
+        (&elf::program(0), "kernel: no PVH entry point"),
+        (&elf::program(0)[..100], "kernel: truncated"),
+    ] {
+        let file = TempFile::new("kernel", bytes);
+        let path = file.path().to_str().expect("temporary paths are text");
+        refused(&["run", "--kernel", path, "hello"], FAILURE, &[part]);
+    }
+}
+
+fn command_lines_that_make_no_sense() {
+    refused(&["run"], USAGE, &["<PROGRAM>"]);
+    refused(&["fly"], USAGE, &["fly"]);
+    refused(
+        &["run", "--memroy", "64M", "hello"],
+        USAGE,
+        &["--memroy", "similar", "--memory"],
+    );
+    refused(
+        &["run", "--accel", "warp", "hello"],
+        USAGE,
+        &["warp", "auto, kvm, emu"],
+    );
+    refused(
+        &["run", "--apic", "none", "hello"],
+        USAGE,
+        &["kernel, user"],
+    );
+    refused(&["compare", "--runs", "0", "hello"], USAGE, &["--runs <N>"]);
+    refused(
+        &["run", "--accel", "kvm", "--max-instructions", "5", "hello"],
+        FAILURE,
+        &["does not count instructions", "--accel emu"],
+    );
+}
+
+/// The good file that the bad ones are made from is indeed good.
+fn program_of_the_host() {
+    let file = TempFile::new("program", &elf::program(7));
+    let mut command = Command::new(binary());
+    command.args(["run", "--report", "none"]).arg(file.path());
+    let output = output_with_input(&mut command, None);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+}

@@ -1,0 +1,78 @@
+//! A host whose `/dev/kvm` is missing or forbidden.
+//!
+//! The host of the test keeps its device: `vmm` runs in mount and user namespaces of its
+//! own, in which `/dev` is empty, or the device lies on a mount that forbids devices.
+
+use std::process::{Command, Output};
+
+use libtest_mimic::Trial;
+
+use crate::support::suite::unless;
+use crate::support::{binary, output_with_input};
+
+const FAILURE: i32 = 125;
+const EMPTY_DEV: &str = "mount -t tmpfs none /dev";
+const FORBIDDEN: &str = "mount --bind /dev/kvm /dev/kvm && mount -o remount,bind,nodev /dev/kvm";
+
+pub fn trials() -> Vec<Trial> {
+    let no_namespaces = (!in_namespace("true", &["info"]).status.success())
+        .then(|| "no user and mount namespaces (unshare)".to_owned());
+    let no_kvm = no_namespaces.clone().or_else(|| {
+        let there = std::path::Path::new("/dev/kvm").exists();
+        (!there).then(|| "no /dev/kvm to forbid".to_owned())
+    });
+    vec![
+        unless(no_namespaces.clone(), "kvm_missing", kvm_missing),
+        unless(no_kvm, "kvm_forbidden", kvm_forbidden),
+        unless(no_namespaces, "without_kvm_the_emulator_runs", fallback),
+    ]
+}
+
+/// Runs `vmm` after `mounts`, where nobody else sees them.
+fn in_namespace(mounts: &str, args: &[&str]) -> Output {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--map-root-user", "sh", "-c"])
+        .arg(format!("{mounts} && exec \"$0\" \"$@\""))
+        .arg(binary())
+        .args(args);
+    output_with_input(&mut command, None)
+}
+
+/// Asserts that the run is refused in one line with all of `parts`.
+#[track_caller]
+fn refused(output: &Output, parts: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(FAILURE), "{stderr}");
+    assert_eq!(output.stdout, b"", "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?} in {stderr}");
+    }
+}
+
+fn kvm_missing() {
+    let output = in_namespace(EMPTY_DEV, &["run", "--accel", "kvm", "hello"]);
+    refused(
+        &output,
+        &["/dev/kvm does not exist", "kvm_intel", "--accel emu"],
+    );
+}
+
+fn kvm_forbidden() {
+    let output = in_namespace(FORBIDDEN, &["run", "--accel", "kvm", "hello"]);
+    refused(
+        &output,
+        &["/dev/kvm: permission denied", "group kvm", "--accel emu"],
+    );
+}
+
+fn fallback() {
+    let args = ["run", "--report", "none", "hello"];
+    let output = in_namespace(EMPTY_DEV, &args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let expected = "vmm: running in the emulator: /dev/kvm does not exist";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}

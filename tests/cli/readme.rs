@@ -1,0 +1,87 @@
+//! The README keeps up with the program: every option, command, example and test that one
+//! has, the other has.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::support::suite::plain;
+use crate::support::{binary, output_with_input};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        plain("readme_has_every_option", every_option),
+        plain("readme_has_every_example", every_example),
+        plain("readme_names_tests_that_are_there", tests_are_there),
+    ]
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("there is a README")
+}
+
+/// What `vmm` prints with these arguments.
+fn help(args: &[&str]) -> String {
+    let output = output_with_input(Command::new(binary()).args(args), None);
+    assert!(output.status.success(), "{args:?}");
+    String::from_utf8(output.stdout).expect("help is text")
+}
+
+fn every_option() {
+    let readme = readme();
+    for command in ["run", "compare", "list", "info"] {
+        assert!(readme.contains(&format!("`vmm {command}")), "no {command}");
+        let help = help(&[command, "--help"]);
+        let options = help.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+        for option in options.filter(|word| word.starts_with("--") && *word != "--help") {
+            assert!(readme.contains(option), "vmm {command} has {option}");
+        }
+    }
+}
+
+fn every_example() {
+    let readme = readme();
+    let files = fs::read_dir(root().join("examples")).expect("there are examples");
+    for file in files {
+        let path = file.expect("the folder can be read").path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let name = name.expect("names are text");
+        assert!(readme.contains(&format!("`{name}`")), "no example {name}");
+        let lines = fs::read_to_string(&path).expect("text").lines().count();
+        assert!(lines < 100, "{name} has {lines} lines");
+    }
+}
+
+/// In the table of requirements a test is `suite:` and names in backquotes.
+fn tests_are_there() {
+    let readme = readme();
+    let mut found = 0;
+    for suite in ["guests", "cli", "compare", "examples"] {
+        let mut sources = fs::read_to_string(root().join(format!("tests/{suite}.rs")))
+            .expect("there is such a suite");
+        let folder = fs::read_dir(root().join("tests").join(suite));
+        for file in folder.into_iter().flatten() {
+            let path = file.expect("the folder can be read").path();
+            sources += &fs::read_to_string(path).expect("text");
+        }
+        for cited in readme.split(&format!("{suite}:`")).skip(1) {
+            // As in `one`, `two`; other:`three` |
+            let names = cited.split([';', '|']).next().unwrap_or_default();
+            for name in names.split(',').map(|name| name.trim().trim_matches('`')) {
+                assert!(
+                    sources.contains(&format!("\"{name}\""))
+                        || sources.contains(&format!("fn {name}(")),
+                    "{suite} has no test {name}"
+                );
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0, "the README names no test");
+}

@@ -1,0 +1,264 @@
+//! `vmm compare`: the machines of this host agree on every deterministic program, and when
+//! they do not, it says so.
+
+mod support;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use support::elf::{self, TempFile};
+use support::suite::{self, plain, unless};
+use support::{Target, binary, output_with_input};
+
+/// Programs that do the same in every run, with their arguments.
+const DETERMINISTIC: &[&[&str]] = &[
+    &["args", "one", "two words"],
+    &["breakpoint"],
+    &["divide"],
+    &["exit_status", "7"],
+    &["hello"],
+    &["int80"],
+    &["segv"],
+    &["stack_overflow"],
+    &["undefined"],
+    &["yield", "100"],
+];
+
+fn main() {
+    let no_kvm = Target::Kvm.missing().map(ToOwned::to_owned);
+    suite::main(vec![
+        plain("deterministic_programs_agree", deterministic_programs_agree),
+        plain("table", table),
+        plain("runs_on_a_time_limit_get_no_verdict", time_limit),
+        plain("every_run_has_the_same_input", input),
+        plain("a_signal_stops_all_runs", signal),
+        unless(
+            no_kvm,
+            "machines_that_differ_are_found",
+            machines_that_differ,
+        ),
+    ]);
+}
+
+/// The exit status, standard output and report of a comparison.
+fn compare(args: &[&str]) -> (Option<i32>, String, String) {
+    let report = TempFile::new("comparison", b"");
+    let mut command = Command::new(binary());
+    command
+        .arg("compare")
+        .arg("--report-file")
+        .arg(report.path());
+    let output = output_with_input(command.args(args), None);
+    let text = std::fs::read_to_string(report.path()).expect("the report is text");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "", "{args:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), stdout, text)
+}
+
+/// The same with the report as JSON.
+fn compare_json(args: &[&str]) -> (Option<i32>, String, Value) {
+    let (status, stdout, text) = compare(&[&["--report", "json"], args].concat());
+    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (status, stdout, json)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn names(machines: &Value) -> Vec<&str> {
+    let names = list(machines).iter();
+    names
+        .filter_map(|machine| machine["machine"].as_str())
+        .collect()
+}
+
+fn deterministic_programs_agree() {
+    for program in DETERMINISTIC {
+        let (status, _, json) = compare_json(&[&["--runs", "2"], *program].concat());
+        assert_eq!(status, Some(0), "{program:?}: {:#}", json["verdict"]);
+        assert_eq!(
+            json["verdict"]["not_deterministic"],
+            Value::Null,
+            "{program:?}"
+        );
+        assert_eq!(
+            list(&json["verdict"]["differences"]).len(),
+            0,
+            "{program:?}"
+        );
+        for row in list(&json["exits"]) {
+            let reason = row["reason"].as_str().unwrap_or_default();
+            let cause = &row["cause"];
+            assert!(
+                !reason.starts_with("pio_") || cause.is_null(),
+                "{program:?}: {row:#}"
+            );
+            assert_ne!(cause, "program", "{program:?}: {row:#}");
+        }
+        for machine in list(&json["machines"]) {
+            assert_eq!(list(&machine["reports"]).len(), 2, "{program:?}");
+            let parts = ["setup_ns", "guest_ns", "vmm_ns", "idle_ns"];
+            for report in list(&machine["reports"]) {
+                let time = parts.iter().map(|part| report["time"][part].as_u64());
+                let sum: Option<u64> = time.sum();
+                assert_eq!(sum, report["wall_ns"].as_u64(), "{program:?}");
+            }
+        }
+    }
+}
+
+fn table() {
+    let (status, stdout, text) = compare(&["--runs", "2", "sleep", "50"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(stdout, "slept for 50 ms\n", "the output shows once");
+    for target in Target::ALL {
+        let head = match target.missing() {
+            None => format!("\n  {target} "),
+            Some(_) => format!("{target}  not on this host: "),
+        };
+        assert!(text.contains(head.trim_end()), "no {head:?}: {text}");
+    }
+    for part in [
+        "Program  sleep 50, medians and ranges of 2 runs on each machine\n",
+        "\n  pio_out ",
+        "\n    in the guest ",
+        "\n    idle ",
+        "\n  host instructions ",
+        "\nVerdict  ",
+    ] {
+        assert!(text.contains(part), "no {part:?}: {text}");
+    }
+    let (_, _, json) = compare_json(&["--runs", "1", "sleep", "50"]);
+    let mut all = names(&json["machines"]);
+    all.extend(names(&json["missing"]));
+    all.sort_unstable();
+    assert_eq!(all, ["emu", "kvm", "kvm_user_apic"]);
+    for machine in list(&json["machines"]) {
+        let idle = machine["idle_ns"]["median"].as_u64().unwrap_or(0);
+        assert!(
+            idle >= 40_000_000,
+            "sleeping is idling, wherever the APIC is: {machine:#}"
+        );
+    }
+}
+
+fn time_limit() {
+    let args = ["--runs", "1", "--timeout", "300ms", "spin", "3600000"];
+    let (status, _, json) = compare_json(&args);
+    assert_eq!(status, Some(0), "{:#}", json["verdict"]);
+    let why = json["verdict"]["not_deterministic"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(why.starts_with("the time limit ended a run on "), "{why:?}");
+}
+
+fn signal() {
+    let mut child = Command::new(binary())
+        .args(["compare", "spin", "3600000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    // The signal may come before it is caught, while the first guest boots, or while it
+    // spins: the end is the same in the last two, and the first is not what is tested.
+    thread::sleep(Duration::from_secs(1));
+    let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
+    kill(pid, Signal::SIGINT).expect("our child");
+    let status = child.wait().expect("our child");
+    let mut stderr = String::new();
+    let pipe = child.stderr.as_mut().expect("a pipe");
+    pipe.read_to_string(&mut stderr).expect("text");
+    assert_eq!(status.code(), Some(130), "{stderr}");
+    assert_eq!(stderr, "vmm: stopped by signal 2\n");
+}
+
+/// Copies its console input to its output up to the first byte that is EOT, and ends.
+#[rustfmt::skip]
+const ECHO: &[u8] = &[
+    0x66, 0xba, 0xf9, 0x03,         // mov dx, 0x3f9
+    0xb0, 0x01, 0xee,               // mov al, 1 ; out dx, al: interrupts on, so input comes
+    // next:
+    0x66, 0xba, 0xfd, 0x03,         // mov dx, 0x3fd
+    // wait:
+    0xec,                           // in al, dx
+    0xa8, 0x01,                     // test al, 1
+    0x74, 0xfb,                     // jz wait
+    0x66, 0xba, 0xf8, 0x03,         // mov dx, 0x3f8
+    0xec,                           // in al, dx
+    0x3c, 0x04,                     // cmp al, 4
+    0x74, 0x03,                     // je end
+    0xee,                           // out dx, al
+    0xeb, 0xeb,                     // jmp next
+    // end:
+    0x66, 0xba, 0xf4, 0x00,         // mov dx, 0xf4
+    0x31, 0xc0, 0xef, 0xf4,         // xor eax, eax ; out dx, eax ; hlt
+];
+
+fn input() {
+    let kernel = TempFile::new("kernel", &elf::kernel(ECHO));
+    let input = TempFile::new("input", b"typed\n");
+    let path = |file: &TempFile| {
+        file.path()
+            .to_str()
+            .expect("temporary paths are text")
+            .to_owned()
+    };
+    let (kernel, input) = (path(&kernel), path(&input));
+    let args = [
+        "--runs",
+        "2",
+        "--kernel",
+        &kernel,
+        "--input",
+        &input,
+        "--timeout",
+        "20s",
+        "hello",
+    ];
+    let (_, stdout, json) = compare_json(&args);
+    assert_eq!(stdout, "typed\n", "{:#}", json["verdict"]);
+    for machine in list(&json["machines"]) {
+        assert_eq!(machine["output_bytes"], 6, "{machine:#}");
+        assert_eq!(machine["outcome"]["kind"], "exited", "{machine:#}");
+    }
+}
+
+/// Prints an `x`, and one more where CPUID says x2APIC, as it does with KVM's local APIC
+/// only.
+#[rustfmt::skip]
+const TELLS_APICS_APART: &[u8] = &[
+    0xb8, 0x01, 0x00, 0x00, 0x00,   // mov eax, 1
+    0x0f, 0xa2,                     // cpuid
+    0xc1, 0xe9, 0x15,               // shr ecx, 21
+    0x83, 0xe1, 0x01, 0x41,         // and ecx, 1 ; inc ecx
+    0x66, 0xba, 0xf8, 0x03,         // mov dx, 0x3f8
+    0xb0, b'x',                     // mov al, 'x'
+    0xee, 0xe2, 0xfd,               // out dx, al ; loop to it
+    0x66, 0xba, 0xf4, 0x00,         // mov dx, 0xf4
+    0x31, 0xc0, 0xef, 0xf4,         // xor eax, eax ; out dx, eax ; hlt
+];
+
+fn machines_that_differ() {
+    let kernel = TempFile::new("kernel", &elf::kernel(TELLS_APICS_APART));
+    let kernel = kernel.path().to_str().expect("temporary paths are text");
+    let (status, stdout, json) = compare_json(&["--runs", "2", "--kernel", kernel, "hello"]);
+    assert_eq!(status, Some(1), "{:#}", json["verdict"]);
+    assert_eq!(stdout, "xx");
+    let differences = list(&json["verdict"]["differences"]);
+    for expected in [
+        r#"kvm and kvm_user_apic: output: line 1 is "xx" and "x""#,
+        "kvm and kvm_user_apic: pio_out port 0x3f8: 2 and 1 exits",
+    ] {
+        assert!(
+            differences.iter().any(|difference| difference == expected),
+            "{differences:#?}"
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! The programs in examples/, each run as a user would, and what they must show.
+
+mod support;
+
+use std::process::{Command, Output};
+
+use support::suite::{self, Case, plain};
+use support::{Target, binary, output_with_input};
+
+fn main() {
+    let cases: &[Case] = &[
+        ("hello_machine_code", hello_machine_code),
+        ("exit_counts", exit_counts),
+        ("many_machines", many_machines),
+    ];
+    let mut trials = suite::on(&[Target::Emu, Target::Kvm], cases);
+    trials.push(plain("run_program", run_program));
+    trials.push(plain("compare_accelerators", compare_accelerators));
+    suite::main(trials);
+}
+
+/// Runs example `name`, which cargo builds beside the binary under test.
+fn example(name: &str, args: &[&str]) -> Output {
+    let folder = binary().with_file_name("examples");
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "no {}: build it with `cargo build --examples`",
+        path.display()
+    );
+    output_with_input(Command::new(path).args(args), None)
+}
+
+/// What it printed, if it ended well.
+#[track_caller]
+fn printed(output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{stdout}\n{stderr}",
+        output.status
+    );
+    stdout
+}
+
+fn hello_machine_code(target: Target) {
+    let text = printed(&example("hello_machine_code", &[target.accel()]));
+    let (machine, exits) = text.split_once('\n').expect("several lines");
+    assert!(
+        machine.starts_with(&format!("runs on {}", target.accel())),
+        "{text}"
+    );
+    let expected = "\
+exit: PioOut { port: 3f8, size: 1, data: [48] }
+exit: PioOut { port: 3f8, size: 1, data: [69] }
+exit: PioIn { port: 60, size: 1, data: [0] }
+exit: MmioWrite { gpa: d0000000, data: [21] }
+exit: Hlt
+the guest said \"Hi!\"
+";
+    assert_eq!(exits, expected);
+}
+
+fn run_program() {
+    let text = printed(&example("run_program", &["args", "one", "two"]));
+    assert!(
+        text.contains("\"one\"") && text.contains("\"two\""),
+        "{text}"
+    );
+    assert!(text.contains("\nOutcome  exited with status 0\n"), "{text}");
+}
+
+/// The table is the same on every accelerator, apart from what the timer does.
+fn exit_counts(target: Target) {
+    /// Columns after the program's name and argument: in, out, and system calls.
+    const IN: usize = 0;
+    const OUT: usize = 1;
+    const SYSCALLS: usize = 5;
+    let text = printed(&example("exit_counts", &[target.accel()]));
+    let row = |program: &str| -> Vec<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(program));
+        let line = line.unwrap_or_else(|| panic!("no {program} in {text}"));
+        line.split_whitespace()
+            .map(|cell| cell.parse().expect("a number"))
+            .collect()
+    };
+    // Every byte of output is an exit, and ending the machine is one.
+    for (program, output) in [
+        ("hello ", "Hello from ring 3!\n"),
+        ("spin 20 ", "spun for 20 ms\n"),
+        ("spin 200 ", "spun for 200 ms\n"),
+        ("sleep 200 ", "slept for 200 ms\n"),
+        ("yield 10 ", "yielded 10 times\n"),
+        ("yield 1000 ", "yielded 1000 times\n"),
+    ] {
+        let counts = row(program);
+        assert_eq!(counts[OUT], output.len() as u64 + 1, "{program}: {text}");
+        assert_eq!(counts[IN], 0, "{program}: {text}");
+    }
+    let more = row("yield 1000 ")[SYSCALLS] - row("yield 10 ")[SYSCALLS];
+    assert_eq!(more, 990, "system calls are no exits: {text}");
+}
+
+fn compare_accelerators() {
+    let text = printed(&example("compare_accelerators", &["hello"]));
+    assert!(
+        text.starts_with("Hello from ring 3!\nProgram  hello"),
+        "{text}"
+    );
+    for target in Target::ALL
+        .into_iter()
+        .filter(|target| target.missing().is_none())
+    {
+        let line = text.lines().find(|line| {
+            line.starts_with(&format!("{target} ")) && line.contains("times the fastest")
+        });
+        assert!(line.is_some(), "no line for {target}: {text}");
+    }
+}
+
+fn many_machines(target: Target) {
+    let text = printed(&example("many_machines", &[target.accel()]));
+    let lines_with = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(lines_with("exited with status 0 (as alone)"), 4, "{text}");
+    assert_eq!(
+        lines_with("stack_overflow: killed by signal 11"),
+        1,
+        "{text}"
+    );
+    assert_eq!(lines_with("spin 3600000: timeout"), 1, "{text}");
+    assert_eq!(lines_with("memory_hog: killed by signal 9"), 1, "{text}");
+}
