@@ -33,6 +33,11 @@ pub struct SharedPage {
     pub page_faults: AtomicU64,
     /// Processes made by `fork`, `vfork` or `clone`.
     pub forks: AtomicU64,
+    /// `int n` of programs that arrived as an undefined opcode: what a software-backed
+    /// KVM makes of it.
+    pub int80_as_undefined_opcode: AtomicU64,
+    /// `syscall` of programs that arrived as a page fault: likewise.
+    pub syscall_as_page_fault: AtomicU64,
 }
 
 impl SharedPage {
@@ -46,6 +51,8 @@ impl SharedPage {
             timer_ticks: AtomicU64::new(0),
             page_faults: AtomicU64::new(0),
             forks: AtomicU64::new(0),
+            int80_as_undefined_opcode: AtomicU64::new(0),
+            syscall_as_page_fault: AtomicU64::new(0),
         }
     }
 }
