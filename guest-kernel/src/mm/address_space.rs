@@ -1,27 +1,38 @@
 //! Address spaces: what one program can reach, page by page on demand.
+//!
+//! Areas say what belongs where, page tables what is there already. The difference is made
+//! up by page faults: [`AddressSpace::resolve`] puts a page in place when it is touched
+//! for the first time, gives a program its own copy when it writes to a page that a fork
+//! left shared, and lets the stack grow.
+//!
+//! A page of zeros gets its frame at the first touch of any kind. Rejected: one frame of
+//! zeros for all that is only read, which costs a second fault at the first write, and
+//! programs write first nearly always.
+//!
+//! All is done by shared reference, for an address space has several users as soon as its
+//! process has threads. Nothing stays borrowed when a function returns.
 
-#![allow(unsafe_code)]
+use core::cell::RefCell;
+use core::ops::Range;
 
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
-use super::area::Area;
-use super::frames::{self, Frame};
-use crate::arch::paging::{Access, PageTables};
+use super::area::{Area, FilePart, Kind};
+use super::area_tree::{AreaTree, Node};
+use super::frames::Frame;
+use super::mapping::SEARCH_END;
+use super::page_tables::{Access, PageTables, Sharing};
+use super::user_memory::BadAddress;
+use super::{OutOfMemory, quota};
+use crate::arch::paging::{self, Flags};
 use crate::shared;
 
-/// Areas that a program can have.
-const MAX_AREAS: usize = 16;
+/// How far the stack may grow, in bytes, unless the program has been told otherwise.
+pub const STACK_LIMIT: u64 = 8 << 20;
 
-/// The stack: everything between here and the top of user memory, as it is touched.
-const STACK_SIZE: u64 = 1 << 20;
-const STACK_START: u64 = USER_END - STACK_SIZE;
-
-/// A fault this close below the stack is called a stack overflow. Nothing else is ever
-/// mapped there.
-const STACK_GUARD_START: u64 = STACK_START - (1 << 20);
-
-/// Lowest address that may be mapped, so that null pointers and their neighbours fault.
-const LOWEST: u64 = 0x1_0000;
+/// The stack stays this far away from what is below it. A fault this close below the
+/// lowest place that the stack may reach is called a stack overflow.
+const STACK_GUARD: u64 = 1 << 20;
 
 /// How memory was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +56,7 @@ impl Attempt {
 
     fn is_allowed(self, access: Access) -> bool {
         match self {
-            Self::Read => true,
+            Self::Read => !access.is_empty(),
             Self::Write => access.contains(Access::WRITE),
             Self::Execute => access.contains(Access::EXECUTE),
         }
@@ -61,201 +72,310 @@ pub enum FaultCause {
     StackOverflow,
     /// Something is mapped there, but not for this.
     Forbidden,
-    /// There is no memory left to put there.
+    /// A file is mapped there that has become too short.
+    PastEndOfFile,
+    /// There is no memory left to put there, or none for a program that has so much.
     OutOfMemory,
 }
 
-/// An area that cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadArea;
+impl From<OutOfMemory> for FaultCause {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 /// A program's memory.
 pub struct AddressSpace {
-    tables: PageTables,
-    areas: Areas,
+    inner: RefCell<Inner>,
+}
+
+/// What is inside; the calls that change areas are in [`super::mapping`].
+pub(super) struct Inner {
+    pub(super) tables: PageTables,
+    pub(super) areas: AreaTree,
+    /// Bytes in all areas.
+    pub(super) size: u64,
+    /// Where the heap starts, and where the program wants it to end.
+    pub(super) heap: Range<u64>,
+    /// Where the search for a free range starts, downwards.
+    pub(super) search_from: u64,
+    pub(super) limits: MemoryLimits,
+}
+
+/// What a program may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Bytes in all areas (RLIMIT_AS).
+    pub size: u64,
+    /// Bytes of stack (RLIMIT_STACK); at most [`STACK_LIMIT`] count.
+    pub stack: u64,
+}
+
+impl MemoryLimits {
+    /// No limit but those of the machine.
+    pub const NONE: Self = Self {
+        size: u64::MAX,
+        stack: STACK_LIMIT,
+    };
 }
 
 impl AddressSpace {
-    /// With a stack and nothing else. `None` if memory is short.
-    pub fn new() -> Option<Self> {
-        let root = frames::for_tables()?;
-        let mut areas = Areas::EMPTY;
-        areas.push(STACK);
-        Some(Self {
-            // SAFETY: the frame is fresh, zero and nobody else's.
-            tables: unsafe { PageTables::new(root) },
-            areas,
-        })
-    }
-
-    /// Adds an area below the stack's guard.
+    /// With a page of stack and nothing else.
     ///
     /// # Errors
-    /// The area is empty, not page-aligned, outside the usable part of memory, overlaps
-    /// another, asks for write and execute at once, or is one too many.
-    pub fn add(&mut self, area: Area) -> Result<(), BadArea> {
-        if self.areas.accept(&area) {
-            self.areas.push(area);
-            return Ok(());
-        }
-        Err(BadArea)
+    /// Memory is short.
+    pub fn new(limits: MemoryLimits) -> Result<Self, OutOfMemory> {
+        let mut areas = AreaTree::EMPTY;
+        areas.insert(Node::new(Area {
+            start: USER_END - PAGE_SIZE,
+            end: USER_END,
+            access: Access::READ | Access::WRITE,
+            kind: Kind::Stack,
+        })?);
+        let inner = Inner {
+            tables: PageTables::new()?,
+            areas,
+            size: PAGE_SIZE,
+            heap: 0..0,
+            search_from: SEARCH_END,
+            limits,
+        };
+        let inner = RefCell::new(inner);
+        Ok(Self { inner })
     }
 
-    /// Makes this the address space that ring 3 and user copies use.
+    /// A copy. No page is copied before one of both writes to it.
+    ///
+    /// # Errors
+    /// Memory is short, for this program at least.
+    pub fn fork(&self) -> Result<Self, OutOfMemory> {
+        let mut inner = self.inner.borrow_mut();
+        quota::check_fork(inner.held())?;
+        let mut copy = Inner {
+            tables: PageTables::new()?,
+            areas: inner.areas.try_clone()?,
+            size: inner.size,
+            heap: inner.heap.clone(),
+            search_from: inner.search_from,
+            limits: inner.limits,
+        };
+        let Inner { tables, areas, .. } = &mut *inner;
+        let mut shared = Ok(());
+        let mut next = 0;
+        while let Some(area) = areas.at_or_after(next).filter(|_| shared.is_ok()) {
+            shared = tables.fork(&mut copy.tables, area.start..area.end, area.sharing());
+            next = area.end;
+        }
+        tables.finish_fork();
+        shared?;
+        let inner = RefCell::new(copy);
+        Ok(Self { inner })
+    }
+
+    /// Makes this the address space that ring 3 and user copies use, until another is
+    /// activated or this one is dropped.
     pub fn activate(&self) {
-        // SAFETY: tables are never freed.
-        unsafe { self.tables.activate() };
+        self.inner.borrow().tables.activate();
     }
 
     /// Puts the page in place that an access to `address` lacked.
     ///
     /// # Errors
     /// Why the access must fail instead.
-    pub fn resolve(&mut self, address: u64, error: u32) -> Result<(), FaultCause> {
-        const PRESENT: u32 = 1 << 0;
+    pub fn resolve(&self, address: u64, error: u32) -> Result<(), FaultCause> {
         shared::count(&shared::PAGE.page_faults);
-        let area = self.areas.find(address)?;
-        if error & PRESENT != 0 || !Attempt::from_error(error).is_allowed(area.access) {
+        let page = address & !(PAGE_SIZE - 1);
+        self.inner
+            .borrow_mut()
+            .resolve(page, Attempt::from_error(error))
+    }
+
+    /// Writes `bytes` to `address`, as the program could, whether or not this address
+    /// space is active.
+    ///
+    /// # Errors
+    /// The program could not; some of it may have been written.
+    pub fn put(&self, address: u64, bytes: &[u8]) -> Result<(), BadAddress> {
+        let mut inner = self.inner.borrow_mut();
+        for (page, offset, part) in page_parts(address, bytes.len()) {
+            inner
+                .resolve(page, Attempt::Write)
+                .map_err(|_| BadAddress)?;
+            inner.tables.write(page, offset, &bytes[part]);
+        }
+        Ok(())
+    }
+
+    /// A number that no other address space has as long as this one lives.
+    pub fn id(&self) -> u64 {
+        self.inner.borrow().tables.id()
+    }
+
+    /// The physical address of what is at `address`, if it is memory that other address
+    /// spaces may share.
+    pub fn shared_word(&self, address: u64) -> Option<u64> {
+        let inner = self.inner.borrow();
+        let page = address & !(PAGE_SIZE - 1);
+        let area = inner.areas.at_or_after(page)?;
+        if area.start > page || area.sharing() == Sharing::Private {
+            return None;
+        }
+        let entry = inner.tables.get(page)?;
+        Some(entry.address() + address % PAGE_SIZE)
+    }
+
+    /// Bytes in all areas.
+    pub fn size(&self) -> u64 {
+        self.inner.borrow().size
+    }
+
+    /// Frames held: pages that are there, alone or shared, and page tables.
+    pub fn frames(&self) -> u64 {
+        self.inner.borrow().tables.frames()
+    }
+
+    /// Changes what the program may ask for; it keeps what it has.
+    pub fn set_limits(&self, limits: MemoryLimits) {
+        self.inner.borrow_mut().limits = limits;
+    }
+
+    /// For the other half of this type.
+    pub(super) fn inner(&self) -> core::cell::RefMut<'_, Inner> {
+        self.inner.borrow_mut()
+    }
+}
+
+/// The pages of `len` bytes from `address` on: each with the offset in it, and with which
+/// of the bytes are there. Ends where the address would wrap around.
+fn page_parts(address: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        let address = address.checked_add(done as u64).filter(|_| done < len)?;
+        let offset = (address % PAGE_SIZE) as usize;
+        let start = done;
+        done = len.min(start + (PAGE_SIZE as usize - offset));
+        Some((address - offset as u64, offset, start..done))
+    })
+}
+
+impl Inner {
+    /// Frames that count as the program's.
+    pub(super) fn held(&self) -> u64 {
+        self.tables.frames() + quota::frames_for_areas(self.areas.len())
+    }
+
+    /// See [`AddressSpace::resolve`]; `page` is the page's address.
+    pub(super) fn resolve(&mut self, page: u64, attempt: Attempt) -> Result<(), FaultCause> {
+        if self
+            .areas
+            .at_or_after(page)
+            .is_none_or(|area| area.start > page)
+        {
+            self.grow_stack(page)?;
+        }
+        let held = self.held();
+        let Self { tables, areas, .. } = self;
+        let area = areas.at_or_after(page).ok_or(FaultCause::NotMapped)?;
+        if !attempt.is_allowed(area.access) {
             return Err(FaultCause::Forbidden);
         }
-        let page = address & !(PAGE_SIZE - 1);
-        let frame = filled_frame(area, page).ok_or(FaultCause::OutOfMemory)?;
-        let address = frame.into_address();
-        // SAFETY: the frame was this function's own and is the program's now; the page
-        // was not present, and the CPU caches no such translation (Intel SDM vol. 3A
-        // 5.10.2.3).
-        unsafe {
-            self.tables
-                .map(page, address, area.access, &mut frames::for_tables)
+        match tables.get(page) {
+            None => {
+                quota::check_page(held)?;
+                if attempt != Attempt::Write && map_in_place(tables, area, page)? {
+                    return Ok(());
+                }
+                Ok(tables.map(page, first_contents(area, page)?, area.access)?)
+            }
+            Some(entry) if attempt == Attempt::Write && !entry.has(Flags::WRITABLE) => {
+                quota::check_page(held)?;
+                Ok(tables.make_writable(page, entry, area.access)?)
+            }
+            // The CPU remembered less than is allowed by now.
+            Some(_) => {
+                paging::forget_page(page);
+                Ok(())
+            }
         }
-        .ok_or(FaultCause::OutOfMemory)
-    }
-}
-
-/// A frame with what `area` starts with on `page`.
-fn filled_frame(area: Area, page: u64) -> Option<Frame> {
-    let mut frame = Frame::allocate_zeroed()?;
-    if let Some(contents) = area.contents {
-        let (offset, bytes) = contents.on_page(page);
-        frame.bytes_mut()[offset..][..bytes.len()].copy_from_slice(bytes);
-    }
-    Some(frame)
-}
-
-const STACK: Area = Area {
-    start: STACK_START,
-    end: USER_END,
-    access: Access::WRITE,
-    contents: None,
-};
-
-/// The areas of an address space.
-struct Areas {
-    list: [Area; MAX_AREAS],
-    len: usize,
-}
-
-impl Areas {
-    const EMPTY: Self = Self {
-        list: [Area::EMPTY; MAX_AREAS],
-        len: 0,
-    };
-
-    fn all(&self) -> &[Area] {
-        &self.list[..self.len]
     }
 
-    /// Whether an area for a program's segment would be in order.
-    fn accept(&self, area: &Area) -> bool {
-        let aligned = area.start.is_multiple_of(PAGE_SIZE) && area.end.is_multiple_of(PAGE_SIZE);
-        aligned
-            && area.start < area.end
-            && area.start >= LOWEST
-            && area.end <= STACK_GUARD_START
-            && !area.access.is_all()
-            && self.len < MAX_AREAS
-            && !self.all().iter().any(|other| other.overlaps(area))
-    }
-
-    fn push(&mut self, area: Area) {
-        self.list[self.len] = area;
-        self.len += 1;
-    }
-
-    fn find(&self, address: u64) -> Result<Area, FaultCause> {
-        let area = self.all().iter().find(|area| area.contains(address));
-        area.copied()
-            .ok_or(if (STACK_GUARD_START..STACK_START).contains(&address) {
-                FaultCause::StackOverflow
-            } else {
-                FaultCause::NotMapped
-            })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: Area = Area {
-        start: 0x40_0000,
-        end: 0x40_2000,
-        access: Access::EXECUTE,
-        contents: None,
-    };
-
-    fn areas() -> Areas {
-        let mut areas = Areas::EMPTY;
-        areas.push(STACK);
-        areas.push(TEXT);
-        areas
-    }
-
-    #[test]
-    fn faults_are_told_apart_by_place() {
-        let find = |address| areas().find(address).map(|area| area.start);
-        assert_eq!(find(0x40_1fff), Ok(TEXT.start));
-        assert_eq!(find(USER_END - 1), Ok(STACK_START));
-        assert_eq!(find(STACK_START - 1), Err(FaultCause::StackOverflow));
-        assert_eq!(find(0), Err(FaultCause::NotMapped));
-        assert_eq!(find(USER_END), Err(FaultCause::NotMapped));
-        assert_eq!(find(u64::MAX), Err(FaultCause::NotMapped));
-    }
-
-    #[test]
-    fn attempts_are_read_from_error_codes() {
-        let of = Attempt::from_error;
-        assert_eq!(
-            [of(4), of(6), of(0x14), of(2)],
-            [
-                Attempt::Read,
-                Attempt::Write,
-                Attempt::Execute,
-                Attempt::Write
-            ]
-        );
-        assert!(!Attempt::Write.is_allowed(TEXT.access));
-        assert!(Attempt::Execute.is_allowed(TEXT.access));
-    }
-
-    #[test]
-    fn senseless_areas_are_refused() {
-        let with = |start, end| Area { start, end, ..TEXT };
-        assert!(areas().accept(&with(0x40_2000, 0x40_3000)));
-        for (start, end) in [
-            (0x40_1000, 0x40_3000),
-            (0x50_0000, 0x50_0000),
-            (0x50_0001, 0x50_1000),
-            (0, 0x1000),
-            (STACK_GUARD_START, STACK_START),
-            (u64::MAX - 0xfff, 0x50_0000),
-        ] {
-            assert!(!areas().accept(&with(start, end)), "{start:#x}..{end:#x}");
+    /// Lets the stack reach down to `page`, where no area is.
+    fn grow_stack(&mut self, page: u64) -> Result<(), FaultCause> {
+        let lowest = USER_END - self.limits.stack.min(STACK_LIMIT);
+        if page < lowest - STACK_GUARD {
+            return Err(FaultCause::NotMapped);
         }
-        let area = Area {
-            access: Access::all(),
-            ..with(0x50_0000, 0x50_1000)
+        let is_stack = |area: &&Area| matches!(area.kind, Kind::Stack);
+        let Some(stack) = self.areas.at_or_after(page).filter(is_stack) else {
+            return Err(FaultCause::NotMapped);
         };
-        assert!(!areas().accept(&area));
+        let (start, room) = (stack.start, self.limits.size.saturating_sub(self.size));
+        let below = self.areas.before(page).map_or(0, |area| area.end);
+        if page < lowest || page - below < STACK_GUARD {
+            return Err(FaultCause::StackOverflow);
+        }
+        if start - page > room {
+            return Err(FaultCause::OutOfMemory);
+        }
+        if let Some(stack) = self.areas.containing_mut(start) {
+            stack.start = page;
+            self.size += start - page;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the page of a file where it lies in place, if it can be, and those behind it: text
+/// is executed page by page, and each page that is there is a fault less. Says whether it
+/// has done so.
+fn map_in_place(tables: &mut PageTables, area: &Area, page: u64) -> Result<bool, OutOfMemory> {
+    const MOST: u64 = 16 * PAGE_SIZE;
+    let Kind::File(part) = &area.kind else {
+        return Ok(false);
+    };
+    if part.page_in_place(page).is_none() {
+        return Ok(false);
+    }
+    let mut pages = (page..area.end.min(page + MOST)).step_by(PAGE_SIZE as usize);
+    let next_page = || part.page_in_place(pages.next()?);
+    tables.map_in_place(page, area.access, next_page)?;
+    Ok(true)
+}
+
+/// A frame with what `area` holds on `page` before anyone writes.
+fn first_contents(area: &Area, page: u64) -> Result<Frame, FaultCause> {
+    match &area.kind {
+        Kind::File(part) => contents_of_file(part, page),
+        _ => Frame::allocate_zeroed().ok_or(FaultCause::OutOfMemory),
+    }
+}
+
+fn contents_of_file(part: &FilePart, page: u64) -> Result<Frame, FaultCause> {
+    let start = part.start.max(page);
+    let end = part.start.saturating_add(part.len).min(page + PAGE_SIZE);
+    if start >= end {
+        return Frame::allocate_zeroed().ok_or(FaultCause::OutOfMemory);
+    }
+    let offset = part.offset.saturating_add(start - part.start);
+    if offset >= part.file.len() {
+        return Err(FaultCause::PastEndOfFile);
+    }
+    let mut frame = Frame::allocate().ok_or(FaultCause::OutOfMemory)?;
+    let (start, end) = ((start - page) as usize, (end - page) as usize);
+    let bytes = frame.bytes_mut();
+    bytes[..start].fill(0);
+    part.file.copy_at(offset, &mut bytes[start..end]);
+    bytes[end..].fill(0);
+    Ok(frame)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Area by area: page tables alone would have to be searched.
+        let mut next = 0;
+        while let Some(area) = self.areas.at_or_after(next) {
+            self.tables.unmap(area.start..area.end);
+            next = area.end;
+        }
     }
 }

@@ -4,10 +4,12 @@
 
 use abi::virtual_map::PAGE_SIZE;
 
-use crate::arch::paging::Access;
+use super::file_pages::PageInPlace;
+use super::page_tables::{Access, Sharing};
+use super::{FilePages, Shared};
 
-/// A page-aligned range with one set of permissions.
-#[derive(Clone, Copy, Debug)]
+/// A page-aligned range with one set of permissions and one kind of contents.
+#[derive(Clone)]
 pub struct Area {
     /// First address, page-aligned.
     pub start: u64,
@@ -15,72 +17,103 @@ pub struct Area {
     pub end: u64,
     /// What programs may do there.
     pub access: Access,
-    /// Initial contents, if not all zeros.
-    pub contents: Option<Contents>,
+    /// What is there before anyone writes.
+    pub kind: Kind,
 }
 
-/// Bytes that an area starts with; the rest of it is zero.
-#[derive(Clone, Copy, Debug)]
-pub struct Contents {
+/// What an area holds.
+#[derive(Clone)]
+pub enum Kind {
+    /// Zeros, page by page as they are touched.
+    Zero,
+    /// Zeros, and the area grows downwards when it is touched below its start.
+    Stack,
+    /// Zeros that stay shared after a fork. All pages are there from the beginning:
+    /// nothing but page tables knows who shares what.
+    Shared,
+    /// The program's own copy of part of a file.
+    File(FilePart),
+}
+
+/// Part of a file, at an address.
+#[derive(Clone)]
+pub struct FilePart {
+    /// The file.
+    pub file: Shared<FilePages>,
+    /// Offset of the first byte in the file.
+    pub offset: u64,
     /// Address of the first byte.
     pub start: u64,
-    /// The bytes, part of the initramfs.
-    pub bytes: &'static [u8],
+    /// Bytes; what surrounds them is zero.
+    pub len: u64,
 }
 
-impl Contents {
-    /// What belongs on the page at `page`: the offset in the page, and the bytes.
-    pub fn on_page(&self, page: u64) -> (usize, &'static [u8]) {
-        let offset = self.start.saturating_sub(page).min(PAGE_SIZE);
-        let skip = page.saturating_sub(self.start);
-        let rest = usize::try_from(skip)
-            .ok()
-            .and_then(|skip| self.bytes.get(skip..));
-        let rest = rest.unwrap_or(&[]);
-        let len = rest.len().min((PAGE_SIZE - offset) as usize);
-        (offset as usize, &rest[..len])
+impl FilePart {
+    /// What belongs at `page`, if it is a page of the file, is nothing else, and can be
+    /// used where it lies.
+    pub fn page_in_place(&self, page: u64) -> Option<PageInPlace> {
+        let skipped = page.checked_sub(self.start)?;
+        let rest = self.len.checked_sub(skipped)?;
+        if rest < PAGE_SIZE {
+            return None;
+        }
+        self.file.page_in_place(self.offset.saturating_add(skipped))
+    }
+
+    /// The same bytes when what is at `old`, and above, moves to `new`.
+    pub fn moved(self, old: u64, new: u64) -> Self {
+        let skipped = old.saturating_sub(self.start);
+        Self {
+            offset: self.offset.saturating_add(skipped),
+            start: new + self.start.saturating_sub(old),
+            len: self.len.saturating_sub(skipped),
+            ..self
+        }
+    }
+
+    /// Whether the byte at address `start` is the same here and in `other`.
+    fn continues(&self, other: &Self) -> bool {
+        Shared::is_same(&self.file, &other.file)
+            && self.offset.wrapping_sub(self.start) == other.offset.wrapping_sub(other.start)
+            && self.start.saturating_add(self.len) == other.start.saturating_add(other.len)
     }
 }
 
 impl Area {
-    /// No area at all.
-    pub const EMPTY: Self = Self {
-        start: 0,
-        end: 0,
-        access: Access::empty(),
-        contents: None,
-    };
-
-    /// Whether `address` is inside.
-    pub fn contains(&self, address: u64) -> bool {
-        (self.start..self.end).contains(&address)
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.end - self.start
     }
 
-    /// Whether any page is in both.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.start < other.end && other.start < self.end
+    /// Whose pages these are after a fork.
+    pub fn sharing(&self) -> Sharing {
+        match self.kind {
+            Kind::Shared => Sharing::Shared,
+            _ => Sharing::Private,
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::Contents;
+    /// Whether this and `next`, which begins where this ends, might as well be one.
+    pub fn joins(&self, next: &Self) -> bool {
+        self.end == next.start
+            && self.access == next.access
+            && match (&self.kind, &next.kind) {
+                // What lies above a stack has been part of it.
+                (Kind::Zero, Kind::Zero)
+                | (Kind::Stack, Kind::Stack)
+                | (Kind::Shared, Kind::Shared) => true,
+                (Kind::File(part), Kind::File(next)) => part.continues(next),
+                _ => false,
+            }
+    }
 
-    #[test]
-    fn contents_are_cut_into_pages() {
-        let bytes: &'static [u8] = vec![7; 0x1800].leak();
-        let contents = Contents {
-            start: 0x40_0c00,
-            bytes,
+    /// Cuts the area in two at `at`, inside it, and returns the upper part.
+    pub fn split_off(&mut self, at: u64) -> Self {
+        let upper = Self {
+            start: at,
+            ..self.clone()
         };
-        let shape = |page| {
-            let (offset, bytes) = contents.on_page(page);
-            (offset, bytes.len())
-        };
-        assert_eq!(shape(0x40_0000), (0xc00, 0x400));
-        assert_eq!(shape(0x40_1000), (0, 0x1000));
-        assert_eq!(shape(0x40_2000), (0, 0x400));
-        assert_eq!(shape(0x40_3000), (0, 0));
-        assert_eq!(shape(0x3f_f000).1, 0);
+        self.end = at;
+        upper
     }
 }

@@ -4,16 +4,21 @@
 //! ones are chained through their own first bytes. So making the allocator costs the
 //! same whatever the size of memory. Rejected: a bitmap or a list of all frames, which
 //! have to be written first.
+//!
+//! Each frame has a [`number`] beside it for whoever has the frame: page tables count
+//! there who shares it. All are zero at first, which costs nothing where the machine
+//! promises memory of zeros, and one string instruction elsewhere.
 
 #![allow(unsafe_code)]
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::ptr::NonNull;
 use core::slice;
 
-use abi::virtual_map::{DIRECT_MAP, PAGE_SIZE};
+use abi::virtual_map::PAGE_SIZE;
 
 use crate::arch::SingleCpu;
-use crate::arch::paging::DIRECT_MAP_LIMIT;
+use crate::arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
 
 /// Bytes in a frame.
 pub const FRAME_SIZE: usize = PAGE_SIZE as usize;
@@ -24,8 +29,76 @@ const MAX_EXTENTS: usize = 16;
 /// End of the chain of returned frames: frame 0 is never free.
 const NO_FRAME: u64 = 0;
 
-static FRAMES: SingleCpu<RefCell<FrameAllocator>> =
-    SingleCpu::new(RefCell::new(FrameAllocator::empty(DIRECT_MAP)));
+#[cfg(not(test))]
+fn allocator() -> &'static RefCell<FrameAllocator> {
+    static FRAMES: SingleCpu<RefCell<FrameAllocator>> =
+        SingleCpu::new(RefCell::new(FrameAllocator::empty(DIRECT_MAP)));
+    &FRAMES
+}
+
+/// Tests run at the same time and each has its own 16 MiB.
+#[cfg(test)]
+fn allocator() -> &'static RefCell<FrameAllocator> {
+    const SIZE: u64 = 16 << 20;
+    std::thread_local! {
+        static FRAMES: &'static SingleCpu<RefCell<FrameAllocator>> = {
+            let memory = vec![0_u8; (SIZE + PAGE_SIZE) as usize].leak();
+            let start = (memory.as_ptr() as u64).next_multiple_of(PAGE_SIZE);
+            let mut frames = FrameAllocator::empty(DIRECT_MAP);
+            frames.add(start, start + SIZE, &[]);
+            let numbers = vec![Cell::new(0); (SIZE / PAGE_SIZE) as usize].leak();
+            NUMBERS.set(Numbers { first: start / PAGE_SIZE, all: numbers });
+            Box::leak(Box::new(SingleCpu::new(RefCell::new(frames))))
+        };
+    }
+    FRAMES.with(|frames| *frames)
+}
+
+/// How many frames are free.
+pub fn free() -> u64 {
+    allocator().borrow().free
+}
+
+/// How many frames there are, free or not.
+pub fn total() -> u64 {
+    allocator().borrow().total
+}
+
+/// The numbers beside the frames.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// Frame of the first.
+    first: u64,
+    all: &'static [Cell<u32>],
+}
+
+impl Numbers {
+    const NONE: Self = Self { first: 0, all: &[] };
+}
+
+#[cfg(not(test))]
+static NUMBERS: SingleCpu<Cell<Numbers>> = SingleCpu::new(Cell::new(Numbers::NONE));
+
+#[cfg(test)]
+std::thread_local! {
+    static NUMBERS: Cell<Numbers> = const { Cell::new(Numbers::NONE) };
+}
+
+/// The number beside the frame at `address`, which must be zero when the frame returns.
+///
+/// # Panics
+/// There is no RAM, see [`is_ram`].
+pub fn number(address: u64) -> &'static Cell<u32> {
+    let numbers = NUMBERS.get();
+    &numbers.all[(address / PAGE_SIZE - numbers.first) as usize]
+}
+
+/// Whether the frame at `address` has a number: whether it is RAM, the allocator's or not.
+pub fn is_ram(address: u64) -> bool {
+    let numbers = NUMBERS.get();
+    let index = (address / PAGE_SIZE).checked_sub(numbers.first);
+    index.is_some_and(|index| index < numbers.all.len() as u64)
+}
 
 /// A frame that belongs to whoever has this value; dropping it frees the frame.
 #[derive(Debug)]
@@ -34,13 +107,13 @@ pub struct Frame(u64);
 impl Frame {
     /// A free frame, contents unknown.
     pub fn allocate() -> Option<Self> {
-        let (address, _) = FRAMES.borrow_mut().allocate()?;
+        let (address, _) = allocator().borrow_mut().allocate(Contents::Unknown)?;
         Some(Self(address))
     }
 
     /// A free frame, filled with zeros.
     pub fn allocate_zeroed() -> Option<Self> {
-        let (address, contents) = FRAMES.borrow_mut().allocate()?;
+        let (address, contents) = allocator().borrow_mut().allocate(Contents::Zero)?;
         let mut frame = Self(address);
         if contents == Contents::Unknown {
             frame.bytes_mut().fill(0);
@@ -53,6 +126,40 @@ impl Frame {
         let address = self.0;
         core::mem::forget(self);
         address
+    }
+
+    /// Undoes [`Self::into_address`].
+    ///
+    /// # Safety
+    /// That is where the address came from, and nobody uses the frame any more.
+    pub unsafe fn from_address(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// Frees a frame that is all zeros, so that nobody has to clear it again.
+    ///
+    /// # Safety
+    /// It is.
+    pub unsafe fn free_zeroed(self) {
+        debug_assert_eq!(number(self.0).get(), 0, "a shared frame is not free");
+        let address = self.into_address();
+        // SAFETY: this value owned the frame; the caller answers for its contents.
+        unsafe { allocator().borrow_mut().free(address, Contents::Zero) };
+    }
+
+    /// Where the frame's contents are; from now on the caller must see to it.
+    pub fn into_pointer(self) -> NonNull<u8> {
+        let pointer = (DIRECT_MAP + self.into_address()) as *mut u8;
+        // SAFETY: frame 0 is never given out, and the direct map ends below the top.
+        unsafe { NonNull::new_unchecked(pointer) }
+    }
+
+    /// Undoes [`Self::into_pointer`].
+    ///
+    /// # Safety
+    /// That is where the pointer came from, and nobody uses the frame any more.
+    pub unsafe fn from_pointer(pointer: NonNull<u8>) -> Self {
+        Self(pointer.as_ptr() as u64 - DIRECT_MAP)
     }
 
     /// The frame's contents.
@@ -71,14 +178,10 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
+        debug_assert_eq!(number(self.0).get(), 0, "a shared frame is not free");
         // SAFETY: this value owned the frame.
-        unsafe { FRAMES.borrow_mut().free(self.0) };
+        unsafe { allocator().borrow_mut().free(self.0, Contents::Unknown) };
     }
-}
-
-/// A frame, contents unknown, for the kernel to keep.
-pub fn for_kernel() -> Option<u64> {
-    Frame::allocate().map(Frame::into_address)
 }
 
 /// A zeroed frame for the page tables to keep.
@@ -88,12 +191,30 @@ pub fn for_tables() -> Option<u64> {
 
 /// Gives the allocator what is in `ram` and not in `reserved`: ranges of physical
 /// addresses. `contents` is what the machine promises of it.
+///
+/// # Panics
+/// There is not even memory for the numbers beside the frames.
 pub fn start(ram: impl Iterator<Item = (u64, u64)>, reserved: &[(u64, u64)], contents: Contents) {
-    let mut frames = FRAMES.borrow_mut();
+    let mut frames = allocator().borrow_mut();
     frames.fresh_contents = contents;
-    for (start, end) in ram {
-        frames.add(start, end.min(DIRECT_MAP_LIMIT), reserved);
+    let mut end = 0;
+    for (range_start, range_end) in ram {
+        let range_end = range_end.min(DIRECT_MAP_LIMIT);
+        frames.add(range_start, range_end, reserved);
+        end = range_end.max(end);
     }
+    let count = end / PAGE_SIZE;
+    let place = frames.take(count * size_of::<Cell<u32>>() as u64);
+    let place = place.expect("enough memory to number its frames") + DIRECT_MAP;
+    // SAFETY: the range was free, large enough and in the part of the direct map that is
+    // there from the beginning, and is never given back. Zeros are a number.
+    let all = unsafe {
+        if contents == Contents::Unknown {
+            (place as *mut u32).write_bytes(0, count as usize);
+        }
+        slice::from_raw_parts(place as *const Cell<u32>, count as usize)
+    };
+    NUMBERS.set(Numbers { first: 0, all });
 }
 
 /// What is in a frame.
@@ -116,6 +237,12 @@ struct FrameAllocator {
     fresh_contents: Contents,
     /// First of the returned frames.
     returned: u64,
+    /// First of those that are zero but for their link.
+    returned_zeroed: u64,
+    /// Number of frames to be had, fresh and returned.
+    free: u64,
+    /// Number of frames to be had in the beginning.
+    total: u64,
 }
 
 impl FrameAllocator {
@@ -127,6 +254,9 @@ impl FrameAllocator {
             fresh_len: 0,
             fresh_contents: Contents::Unknown,
             returned: NO_FRAME,
+            returned_zeroed: NO_FRAME,
+            free: 0,
+            total: 0,
         }
     }
 
@@ -148,17 +278,60 @@ impl FrameAllocator {
         if start < end && self.fresh_len < MAX_EXTENTS {
             self.fresh[self.fresh_len] = (start, end);
             self.fresh_len += 1;
+            self.free += (end - start) / PAGE_SIZE;
+            self.total = self.free;
         }
     }
 
-    fn allocate(&mut self) -> Option<(u64, Contents)> {
-        if self.returned != NO_FRAME {
-            let frame = self.returned;
-            // SAFETY: `free` put the next frame's address there, and nobody has used the
-            // frame since.
-            self.returned = unsafe { self.link(frame).read() };
-            return Some((frame, Contents::Unknown));
+    /// Takes `size` bytes in one piece from what is mapped from the beginning.
+    fn take(&mut self, size: u64) -> Option<u64> {
+        let size = size.next_multiple_of(PAGE_SIZE);
+        let fits =
+            |range: &&mut (u64, u64)| range.1.min(BOOT_MAPPED).saturating_sub(range.0) > size;
+        let range = self.fresh[..self.fresh_len].iter_mut().find(fits)?;
+        let start = range.0;
+        range.0 += size;
+        self.free -= size / PAGE_SIZE;
+        self.total = self.free;
+        Some(start)
+    }
+
+    /// A frame, if possible with the contents that are wanted, and what it has.
+    fn allocate(&mut self, wanted: Contents) -> Option<(u64, Contents)> {
+        let found = match wanted {
+            Contents::Zero => (self.take_zeroed())
+                .or_else(|| self.take_returned())
+                .or_else(|| self.take_fresh()),
+            Contents::Unknown => (self.take_returned())
+                .or_else(|| self.take_fresh())
+                .or_else(|| self.take_zeroed()),
+        };
+        self.free -= u64::from(found.is_some());
+        found
+    }
+
+    fn take_returned(&mut self) -> Option<(u64, Contents)> {
+        let frame = self.returned;
+        if frame == NO_FRAME {
+            return None;
         }
+        // SAFETY: `free` put the next frame's address there, and nobody has used the frame
+        // since.
+        self.returned = unsafe { self.link(frame).read() };
+        Some((frame, Contents::Unknown))
+    }
+
+    fn take_zeroed(&mut self) -> Option<(u64, Contents)> {
+        let frame = self.returned_zeroed;
+        if frame == NO_FRAME {
+            return None;
+        }
+        // SAFETY: as for `take_returned`; the link is all that is not zero.
+        self.returned_zeroed = unsafe { self.link(frame).replace(0) };
+        Some((frame, Contents::Zero))
+    }
+
+    fn take_fresh(&mut self) -> Option<(u64, Contents)> {
         // From the first range on: in the order of the memory map the lowest, which is
         // mapped from the beginning.
         let (start, end) = self.fresh[..self.fresh_len].get_mut(self.fresh_first)?;
@@ -171,11 +344,17 @@ impl FrameAllocator {
     }
 
     /// # Safety
-    /// `allocate` gave the frame, and nobody uses it any more.
-    unsafe fn free(&mut self, frame: u64) {
+    /// `allocate` gave the frame, nobody uses it any more, and `contents` is true of it.
+    unsafe fn free(&mut self, frame: u64, contents: Contents) {
+        let link = self.link(frame);
+        let first = match contents {
+            Contents::Unknown => &mut self.returned,
+            Contents::Zero => &mut self.returned_zeroed,
+        };
         // SAFETY: the frame is mapped and, by the caller's promise, unused.
-        unsafe { self.link(frame).write(self.returned) };
-        self.returned = frame;
+        unsafe { link.write(*first) };
+        *first = frame;
+        self.free += 1;
     }
 
     fn link(&self, frame: u64) -> *mut u64 {
@@ -196,7 +375,7 @@ mod tests {
     }
 
     fn all(frames: &mut FrameAllocator) -> Vec<u64> {
-        let mut all: Vec<_> = std::iter::from_fn(|| frames.allocate())
+        let mut all: Vec<_> = std::iter::from_fn(|| frames.allocate(Contents::Unknown))
             .map(|(frame, _)| frame)
             .collect();
         all.sort_unstable();
@@ -230,7 +409,21 @@ mod tests {
             .map(|n| (n * 0x2000, n * 0x2000 + 0x1000))
             .collect();
         let mut frames = with_memory(&ranges, &[]);
+        assert_eq!(frames.free, MAX_EXTENTS as u64);
         assert_eq!(all(&mut frames).len(), MAX_EXTENTS);
+        assert_eq!(frames.free, 0);
+    }
+
+    #[test]
+    fn a_piece_is_taken_where_it_fits() {
+        let mut frames = with_memory(&[(0x1000, 0x3000), (0x5000, 0x9000)], &[]);
+        assert_eq!(frames.free, 6);
+        assert_eq!(frames.take(0x2001), Some(0x5000));
+        assert_eq!(frames.take(0x2000), None);
+        assert_eq!(frames.free, 3);
+        assert_eq!(all(&mut frames), [0x1000, 0x2000, 0x8000]);
+        let mut far = with_memory(&[(4 << 30, 5 << 30)], &[]);
+        assert_eq!(far.take(0x1000), None);
     }
 
     #[test]
@@ -244,9 +437,24 @@ mod tests {
         frames.fresh_contents = Contents::Zero;
         for &frame in &taken {
             // SAFETY: `memory` stands for frames 0 to 3, and `taken` is forgotten.
-            unsafe { frames.free(frame) };
+            unsafe { frames.free(frame, Contents::Unknown) };
         }
-        assert_eq!(frames.allocate(), Some((0x3000, Contents::Unknown)));
-        assert_eq!(all(&mut frames), taken[..2]);
+        let unknown = frames.allocate(Contents::Unknown);
+        assert_eq!(unknown, Some((0x3000, Contents::Unknown)));
+        // SAFETY: as above, and `memory` was zero.
+        unsafe { frames.free(0x3000, Contents::Zero) };
+        let zero = frames.allocate(Contents::Zero);
+        assert_eq!(zero, Some((0x3000, Contents::Zero)));
+        let zero = frames.allocate(Contents::Zero);
+        assert_eq!(zero, Some((0x2000, Contents::Unknown)));
+        // SAFETY: as above.
+        unsafe { frames.free(0x3000, Contents::Zero) };
+        assert_eq!(all(&mut frames), [0x1000, 0x3000]);
+        assert!(
+            memory
+                .iter()
+                .skip(0x2000 / 8)
+                .all(|&word| word == 0 || word == 0x1000)
+        );
     }
 }

@@ -2,16 +2,31 @@
 
 pub mod address_space;
 pub mod area;
+mod area_tree;
+pub mod file_pages;
 pub mod frames;
+pub mod kernel_stacks;
+pub mod mapping;
+pub mod object;
+pub mod page_tables;
+mod quota;
+#[cfg(test)]
+pub mod test_support;
 pub mod user_memory;
 
 pub use address_space::{AddressSpace, FaultCause};
+pub use file_pages::FilePages;
 pub use frames::Frame;
+pub use object::{Owned, Shared};
 pub use user_memory::{UserPtr, UserSlice};
 
 use abi::virtual_map::KERNEL_LOAD;
 
 use crate::arch::{paging, pvh};
+
+/// There are no frames left. Whoever gets this has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
 
 /// Takes over all memory that the image and the boot loader's data do not occupy.
 pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {

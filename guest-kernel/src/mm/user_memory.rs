@@ -55,7 +55,7 @@ impl UserSlice {
     /// Not all of them can be read, or the buffer is too small.
     pub fn copy_in<'a>(
         self,
-        space: &mut AddressSpace,
+        space: &AddressSpace,
         buffer: &'a mut [u8],
     ) -> Result<&'a [u8], BadAddress> {
         let len = usize::try_from(self.len).map_err(|_| BadAddress)?;
@@ -72,7 +72,7 @@ impl UserSlice {
     ///
     /// # Errors
     /// Not all of them can be written; some may have been.
-    pub fn copy_out(self, space: &mut AddressSpace, bytes: &[u8]) -> Result<(), BadAddress> {
+    pub fn copy_out(self, space: &AddressSpace, bytes: &[u8]) -> Result<(), BadAddress> {
         if bytes.len() as u64 != self.len {
             return Err(BadAddress);
         }
@@ -93,7 +93,7 @@ fn advance(done: &mut usize, result: Result<(), CopyFault>) -> Result<(), CopyFa
 
 /// Goes on with a copy as long as each fault can be resolved.
 fn retry(
-    space: &mut AddressSpace,
+    space: &AddressSpace,
     mut copy: impl FnMut() -> Result<(), CopyFault>,
 ) -> Result<(), BadAddress> {
     while let Err(fault) = copy() {
@@ -121,6 +121,68 @@ pub trait UserData: Sized {
     fn to_bytes(&self) -> Self::Bytes;
 }
 
+macro_rules! numbers {
+    ($($number:ty),*) => {
+        $(
+            impl UserData for $number {
+                type Bytes = [u8; size_of::<Self>()];
+
+                fn from_bytes(bytes: &Self::Bytes) -> Self {
+                    Self::from_le_bytes(*bytes)
+                }
+
+                fn to_bytes(&self) -> Self::Bytes {
+                    self.to_le_bytes()
+                }
+            }
+        )*
+    };
+}
+
+numbers!(u32, u64);
+
+/// The bytes of `N` numbers of `SIZE` bytes each.
+pub struct Flat<const SIZE: usize, const N: usize>([[u8; SIZE]; N]);
+
+impl<const SIZE: usize, const N: usize> Default for Flat<SIZE, N> {
+    fn default() -> Self {
+        Self([[0; SIZE]; N])
+    }
+}
+
+impl<const SIZE: usize, const N: usize> AsRef<[u8]> for Flat<SIZE, N> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_flattened()
+    }
+}
+
+impl<const SIZE: usize, const N: usize> AsMut<[u8]> for Flat<SIZE, N> {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.0.as_flattened_mut()
+    }
+}
+
+/// Structures of many equal fields.
+macro_rules! arrays_are_user_data {
+    ($($number:ty),*) => {
+        $(
+            impl<const N: usize> UserData for [$number; N] {
+                type Bytes = Flat<{ size_of::<$number>() }, N>;
+
+                fn from_bytes(bytes: &Self::Bytes) -> Self {
+                    bytes.0.map(<$number>::from_le_bytes)
+                }
+
+                fn to_bytes(&self) -> Self::Bytes {
+                    Flat(self.map(<$number>::to_le_bytes))
+                }
+            }
+        )*
+    };
+}
+
+arrays_are_user_data!(u32, u64);
+
 impl<T: UserData> UserPtr<T> {
     /// A pointer, which may be any number.
     pub fn new(address: u64) -> Self {
@@ -134,7 +196,7 @@ impl<T: UserData> UserPtr<T> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn read(&self, space: &mut AddressSpace) -> Result<T, BadAddress> {
+    pub fn read(&self, space: &AddressSpace) -> Result<T, BadAddress> {
         let mut bytes = T::Bytes::default();
         let buffer = bytes.as_mut();
         UserSlice::new(self.address, buffer.len() as u64).copy_in(space, buffer)?;
@@ -145,7 +207,7 @@ impl<T: UserData> UserPtr<T> {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(&self, space: &mut AddressSpace, value: &T) -> Result<(), BadAddress> {
+    pub fn write(&self, space: &AddressSpace, value: &T) -> Result<(), BadAddress> {
         let bytes = value.to_bytes();
         let bytes = bytes.as_ref();
         UserSlice::new(self.address, bytes.len() as u64).copy_out(space, bytes)

@@ -1,0 +1,450 @@
+//! Address spaces against a model that knows each page by itself.
+
+use std::collections::BTreeMap;
+
+use super::{AddressSpace, Backing, Place, Request, SEARCH_END};
+use crate::errno::Errno;
+use crate::mm::address_space::{Attempt, FaultCause, MemoryLimits, STACK_LIMIT};
+use crate::mm::frames::{self, Frame};
+use crate::mm::page_tables::Access;
+use crate::mm::test_support::{Random, pages};
+use crate::mm::{FilePages, Shared};
+use abi::virtual_map::{PAGE_SIZE, USER_END};
+
+const READ: Access = Access::READ;
+const READ_WRITE: Access = Access::READ.union(Access::WRITE);
+const BASE: u64 = 0x4000_0000;
+
+fn space() -> AddressSpace {
+    AddressSpace::new(MemoryLimits::NONE).expect("there is memory")
+}
+
+fn request(place: Place, pages: u64, access: Access, backing: Backing) -> Request {
+    Request {
+        place,
+        len: pages * PAGE_SIZE,
+        access,
+        backing,
+        populate: false,
+        overcommit: false,
+    }
+}
+
+fn zero(place: Place, pages: u64) -> Request {
+    request(place, pages, READ_WRITE, Backing::Zero)
+}
+
+fn page(number: u64) -> u64 {
+    BASE + number * PAGE_SIZE
+}
+
+/// The first byte of the page at `address`, as the program would read it.
+fn read(space: &AddressSpace, address: u64) -> Result<u8, FaultCause> {
+    let mut inner = space.inner();
+    inner.resolve(address, Attempt::Read)?;
+    Ok(inner.tables.first_byte(address))
+}
+
+fn write(space: &AddressSpace, address: u64, byte: u8) -> Result<(), FaultCause> {
+    space.inner().resolve(address, Attempt::Write)?;
+    space
+        .put(address, &[byte])
+        .expect("it has just been resolved");
+    Ok(())
+}
+
+fn area_count(space: &AddressSpace) -> usize {
+    space.inner().areas.len()
+}
+
+/// What a page is, as the model sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Page {
+    access: Access,
+    shared: bool,
+    byte: u8,
+}
+
+type Model = BTreeMap<u64, Page>;
+
+const PAGES: u64 = 40;
+
+fn any_range(random: &mut Random) -> (u64, u64) {
+    let start = random.below(PAGES);
+    (start, 1 + random.below(8))
+}
+
+fn any_access(random: &mut Random) -> Access {
+    let all = [
+        Access::empty(),
+        READ,
+        READ_WRITE,
+        READ_WRITE,
+        Access::EXECUTE,
+    ];
+    all[random.below(all.len() as u64) as usize]
+}
+
+fn check(space: &AddressSpace, model: &Model, number: u64) {
+    let expected = match model.get(&number) {
+        None => Err(FaultCause::NotMapped),
+        Some(page) if page.access.is_empty() => Err(FaultCause::Forbidden),
+        Some(page) => Ok(page.byte),
+    };
+    assert_eq!(read(space, page(number)), expected, "page {number}");
+}
+
+fn change_one(random: &mut Random, space: &AddressSpace, model: &mut Model) {
+    let (start, count) = any_range(random);
+    let pages = start..start + count;
+    let (address, len) = (page(start), count * PAGE_SIZE);
+    match random.below(6) {
+        0 | 1 => {
+            let shared = random.below(4) == 0;
+            let backing = if shared {
+                Backing::Shared
+            } else {
+                Backing::Zero
+            };
+            let access = any_access(random);
+            let place = Place::Replace(address);
+            let mapped = space.map(request(place, count, access, backing));
+            assert_eq!(mapped, Ok(address));
+            let new = Page {
+                access,
+                shared,
+                byte: 0,
+            };
+            model.extend(pages.map(|page| (page, new)));
+        }
+        2 => {
+            assert_eq!(space.unmap(address, len), Ok(()));
+            model.retain(|page, _| !pages.contains(page));
+        }
+        3 => {
+            let access = any_access(random);
+            let is_mapped = pages.clone().all(|page| model.contains_key(&page));
+            let expected = if is_mapped {
+                Ok(())
+            } else {
+                Err(Errno::ENOMEM)
+            };
+            assert_eq!(space.protect(address, len, access), expected);
+            if is_mapped {
+                let range = model.range_mut(pages);
+                range.for_each(|(_, page)| page.access = access);
+            }
+        }
+        4 => {
+            let is_mapped = pages.clone().all(|page| model.contains_key(&page));
+            assert_eq!(space.discard(address, len).is_ok(), is_mapped);
+            for (_, page) in model.range_mut(pages).filter(|(_, page)| !page.shared) {
+                page.byte = 0;
+            }
+        }
+        _ => {
+            let byte = 1 + random.below(255) as u8;
+            let result = write(space, address, byte);
+            match model.get_mut(&start) {
+                None => assert_eq!(result, Err(FaultCause::NotMapped)),
+                Some(page) if page.access.contains(Access::WRITE) => {
+                    assert_eq!(result, Ok(()));
+                    page.byte = byte;
+                }
+                Some(_) => assert_eq!(result, Err(FaultCause::Forbidden)),
+            }
+        }
+    }
+}
+
+/// A family of address spaces that fork, change and end in any order.
+#[test]
+fn families_of_address_spaces_behave_as_if_copied() {
+    let before = frames::free();
+    for seed in 0..6 {
+        let mut random = Random::new(seed);
+        let mut family = vec![(space(), Model::new())];
+        for _ in 0..1500 {
+            let index = random.below(family.len() as u64) as usize;
+            match random.below(60) {
+                0 if family.len() < 5 => {
+                    let (space, model) = &family[index];
+                    // What is shared from now on is a matter of the page tables' tests:
+                    // here a child has copies only.
+                    let has_shared = model.values().any(|page| page.shared);
+                    if !has_shared {
+                        let child = space.fork().expect("there is memory");
+                        let model = model.clone();
+                        family.push((child, model));
+                    }
+                }
+                1 if family.len() > 1 => drop(family.swap_remove(index)),
+                2 => {
+                    let (space, model) = &mut family[index];
+                    assert_eq!(space.unmap(BASE, 2 * PAGES * PAGE_SIZE), Ok(()));
+                    model.clear();
+                    assert_eq!(area_count(space), 1);
+                }
+                _ => {
+                    let (space, model) = &mut family[index];
+                    change_one(&mut random, space, model);
+                }
+            }
+            let index = random.below(family.len() as u64) as usize;
+            let (space, model) = &family[index];
+            check(space, model, random.below(PAGES + 8));
+            let size = (model.len() as u64 + 1) * PAGE_SIZE;
+            assert_eq!(space.size(), size);
+        }
+        for (space, model) in &family {
+            (0..PAGES + 8).for_each(|page| check(space, model, page));
+        }
+        drop(family);
+        assert_eq!(frames::free(), before, "seed {seed}");
+    }
+}
+
+#[test]
+fn areas_merge_and_split() {
+    let space = space();
+    assert_eq!(space.map(zero(Place::Free(page(0)), 2)), Ok(page(0)));
+    assert_eq!(space.map(zero(Place::Free(page(2)), 2)), Ok(page(2)));
+    // The stack, and one of four pages.
+    assert_eq!(area_count(&space), 2);
+    assert_eq!(space.protect(page(1), PAGE_SIZE, READ), Ok(()));
+    assert_eq!(area_count(&space), 4);
+    assert_eq!(space.protect(page(1), PAGE_SIZE, READ_WRITE), Ok(()));
+    assert_eq!(area_count(&space), 2);
+    assert_eq!(space.unmap(page(1), PAGE_SIZE), Ok(()));
+    assert_eq!(area_count(&space), 3);
+    assert_eq!(space.map(zero(Place::Free(page(1)), 1)), Ok(page(1)));
+    assert_eq!(area_count(&space), 2);
+}
+
+#[test]
+fn places_are_honoured_or_refused() {
+    let space = space();
+    let mapped = |place| space.map(zero(place, 2));
+    assert_eq!(mapped(Place::Near(BASE + 5)), Ok(BASE));
+    // Taken: from the top.
+    assert_eq!(mapped(Place::Near(BASE)), Ok(SEARCH_END - 2 * PAGE_SIZE));
+    assert_eq!(mapped(Place::Near(0)), Ok(SEARCH_END - 4 * PAGE_SIZE));
+    assert_eq!(mapped(Place::Free(page(1))), Err(Errno::EEXIST));
+    assert_eq!(mapped(Place::Replace(page(1))), Ok(page(1)));
+    assert_eq!(mapped(Place::Replace(page(1) + 1)), Err(Errno::EINVAL));
+    assert_eq!(mapped(Place::Replace(0)), Err(Errno::EPERM));
+    assert_eq!(
+        mapped(Place::Replace(USER_END - PAGE_SIZE)),
+        Err(Errno::ENOMEM)
+    );
+    assert_eq!(mapped(Place::Replace(u64::MAX - 0xfff)), Err(Errno::ENOMEM));
+    assert_eq!(space.map(zero(Place::Near(0), 0)), Err(Errno::EINVAL));
+    // A hole is found again once it is at the end of the search.
+    assert_eq!(
+        space.unmap(SEARCH_END - 2 * PAGE_SIZE, 2 * PAGE_SIZE),
+        Ok(())
+    );
+    assert_eq!(mapped(Place::Near(0)), Ok(SEARCH_END - 2 * PAGE_SIZE));
+}
+
+#[test]
+fn no_page_is_writable_and_executable() {
+    let space = space();
+    let both = READ_WRITE | Access::EXECUTE;
+    let refused = request(Place::Free(BASE), 1, both, Backing::Zero);
+    assert_eq!(space.map(refused), Err(Errno::EACCES));
+    assert_eq!(space.map(zero(Place::Free(BASE), 1)), Ok(BASE));
+    assert_eq!(space.protect(BASE, PAGE_SIZE, both), Err(Errno::EACCES));
+    let execute = Access::READ | Access::EXECUTE;
+    assert_eq!(write(&space, BASE, 0xc3), Ok(()));
+    assert_eq!(space.protect(BASE, PAGE_SIZE, execute), Ok(()));
+    assert_eq!(write(&space, BASE, 0), Err(FaultCause::Forbidden));
+    assert_eq!(read(&space, BASE), Ok(0xc3));
+}
+
+#[test]
+fn files_are_mapped_privately() {
+    let bytes: &'static [u8] = (0..3 * PAGE_SIZE + 5)
+        .map(|offset| (offset / PAGE_SIZE) as u8 + 1)
+        .collect::<Vec<_>>()
+        .leak();
+    let file = Shared::new(FilePages::new(bytes)).expect("there is memory");
+    let space = space();
+    let backing = Backing::File {
+        file: file.clone(),
+        offset: PAGE_SIZE,
+    };
+    let mapped = space.map(request(Place::Free(BASE), 4, READ_WRITE, backing));
+    assert_eq!(mapped, Ok(BASE));
+    assert_eq!(read(&space, page(0)), Ok(2));
+    assert_eq!(write(&space, page(1), 9), Ok(()));
+    assert_eq!(space.protect(page(1), PAGE_SIZE, READ), Ok(()));
+    assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [2, 9, 4].map(Ok));
+    assert_eq!(read(&space, page(3)), Err(FaultCause::PastEndOfFile));
+    assert_eq!(space.discard(page(1), PAGE_SIZE), Ok(()));
+    assert_eq!(read(&space, page(1)), Ok(3));
+    assert_eq!(bytes[2 * PAGE_SIZE as usize], 3);
+    // Moved, it is still the same part.
+    assert_eq!(space.protect(page(1), PAGE_SIZE, READ_WRITE), Ok(()));
+    let moved = space.remap(page(1), 2 * PAGE_SIZE, 3 * PAGE_SIZE, true);
+    let moved = moved.expect("there is room");
+    assert_eq!(read(&space, moved), Ok(3));
+    assert_eq!(read(&space, moved + PAGE_SIZE), Ok(4));
+    assert_eq!(read(&space, page(1)), Err(FaultCause::NotMapped));
+    assert_eq!(read(&space, page(0)), Ok(2));
+    drop(space);
+    assert_eq!(Shared::owners(&file), 1);
+}
+
+#[test]
+fn whole_pages_of_files_are_not_copied_before_a_write() {
+    let bytes = pages(&[1, 2, 3]);
+    let before = frames::free();
+    let file = Shared::new(FilePages::new(&bytes[..bytes.len() - 1])).expect("there is memory");
+    let space = space();
+    let backing = Backing::File { file, offset: 0 };
+    let mapped = space.map(request(Place::Free(BASE), 3, READ_WRITE, backing));
+    assert_eq!(mapped, Ok(BASE));
+    // Tables and objects, but no page: the second comes with the first.
+    assert_eq!(read(&space, page(0)), Ok(1));
+    assert!(space.inner().tables.get(page(1)).is_some());
+    assert!(space.inner().tables.get(page(2)).is_none());
+    let held = before - frames::free();
+    assert_eq!(write(&space, page(1), 9), Ok(()));
+    assert_eq!(before - frames::free(), held + 1);
+    assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [1, 9, 3].map(Ok));
+    let child = space.fork().expect("there is memory");
+    assert_eq!(write(&child, page(0), 8), Ok(()));
+    assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [1, 9, 3].map(Ok));
+    assert_eq!([0, 1, 2].map(|n| read(&child, page(n))), [8, 9, 3].map(Ok));
+    assert_eq!((bytes[0], bytes[4096]), (1, 2));
+    drop((space, child));
+    assert_eq!(frames::free(), before);
+}
+
+#[test]
+fn the_heap_grows_shrinks_and_meets_others() {
+    let space = space();
+    let start = page(0);
+    space.start_heap(start);
+    assert_eq!(space.set_heap_end(0), start);
+    assert_eq!(space.set_heap_end(start + 5), start + 5);
+    assert_eq!(
+        space.set_heap_end(start + 3 * PAGE_SIZE),
+        start + 3 * PAGE_SIZE
+    );
+    assert_eq!(write(&space, page(2), 1), Ok(()));
+    assert_eq!(space.set_heap_end(start + PAGE_SIZE), start + PAGE_SIZE);
+    assert_eq!(read(&space, page(2)), Err(FaultCause::NotMapped));
+    assert_eq!(space.set_heap_end(page(3)), page(3));
+    assert_eq!(read(&space, page(2)), Ok(0));
+    assert_eq!(space.map(zero(Place::Free(page(5)), 1)), Ok(page(5)));
+    assert_eq!(space.set_heap_end(page(6)), page(3));
+    assert_eq!(space.set_heap_end(page(5)), page(5));
+    for senseless in [u64::MAX, USER_END + 1, start - 1] {
+        assert_eq!(space.set_heap_end(senseless), page(5));
+    }
+}
+
+#[test]
+fn the_stack_grows_to_its_limit_and_no_closer_than_its_guard() {
+    let lowest = USER_END - STACK_LIMIT;
+    let space = space();
+    assert_eq!(write(&space, USER_END - 5 * PAGE_SIZE, 1), Ok(()));
+    assert_eq!(space.size(), 5 * PAGE_SIZE);
+    assert_eq!(write(&space, lowest, 1), Ok(()));
+    let below = write(&space, lowest - PAGE_SIZE, 1);
+    assert_eq!(below, Err(FaultCause::StackOverflow));
+    let far = write(&space, lowest - (1 << 20) - PAGE_SIZE, 1);
+    assert_eq!(far, Err(FaultCause::NotMapped));
+
+    let space = super::tests::space();
+    let middle = USER_END - STACK_LIMIT / 2;
+    assert_eq!(space.map(zero(Place::Free(middle), 1)), Ok(middle));
+    let guard = middle + PAGE_SIZE + (1 << 20);
+    assert_eq!(
+        write(&space, guard - PAGE_SIZE, 1),
+        Err(FaultCause::StackOverflow)
+    );
+    assert_eq!(write(&space, guard, 1), Ok(()));
+
+    let limits = MemoryLimits {
+        stack: 1 << 16,
+        ..MemoryLimits::NONE
+    };
+    space.set_limits(limits);
+    assert_eq!(write(&space, USER_END - (1 << 16), 1), Ok(()));
+    let space = AddressSpace::new(limits).expect("there is memory");
+    let below = write(&space, USER_END - (1 << 16) - 1, 1);
+    assert_eq!(below, Err(FaultCause::StackOverflow));
+}
+
+#[test]
+fn a_limit_on_size_is_kept() {
+    let size = 10 * PAGE_SIZE;
+    let limits = MemoryLimits {
+        size,
+        ..MemoryLimits::NONE
+    };
+    let space = AddressSpace::new(limits).expect("there is memory");
+    assert_eq!(space.map(zero(Place::Free(BASE), 10)), Err(Errno::ENOMEM));
+    assert_eq!(space.map(zero(Place::Free(BASE), 9)), Ok(BASE));
+    assert_eq!(space.map(zero(Place::Near(0), 1)), Err(Errno::ENOMEM));
+    let grown = write(&space, USER_END - 2 * PAGE_SIZE, 1);
+    assert_eq!(grown, Err(FaultCause::OutOfMemory));
+    assert_eq!(space.unmap(BASE, PAGE_SIZE), Ok(()));
+    assert_eq!(write(&space, USER_END - 2 * PAGE_SIZE, 1), Ok(()));
+}
+
+/// A hog is refused, and what it leaves is enough for somebody else.
+#[test]
+fn hogs_are_refused_and_others_go_on() {
+    let before = frames::free();
+    let (hog, other) = (space(), space());
+    let everything = zero(Place::Near(0), before);
+    assert_eq!(hog.map(everything), Err(Errno::ENOMEM));
+    let reserved = Request {
+        overcommit: true,
+        ..zero(Place::Free(BASE), before)
+    };
+    assert_eq!(hog.map(reserved), Ok(BASE));
+    let refused = (0..before).find(|&number| write(&hog, page(number), 1).is_err());
+    let refused = refused.expect("not all memory goes to one");
+    assert!(refused > before / 2, "{refused} of {before}");
+    assert_eq!(write(&hog, page(refused), 1), Err(FaultCause::OutOfMemory));
+    assert_eq!(hog.fork().map(drop), Err(crate::mm::OutOfMemory));
+    assert_eq!(
+        other.map(zero(Place::Near(0), 100)),
+        Ok(SEARCH_END - 100 * PAGE_SIZE)
+    );
+    assert!(other.fork().is_ok());
+    drop((hog, other));
+    assert_eq!(frames::free(), before);
+}
+
+/// Whatever runs out of memory, and when: nothing is lost and nothing panics.
+#[test]
+fn without_memory_nothing_is_lost() {
+    let before = frames::free();
+    for left in 0..40 {
+        let parent = space();
+        for number in [0, 3, 1000] {
+            assert_eq!(
+                parent.map(zero(Place::Free(page(number)), 2)),
+                Ok(page(number))
+            );
+            assert_eq!(write(&parent, page(number), 1), Ok(()));
+        }
+        let mut hog: Vec<_> = std::iter::from_fn(Frame::allocate).collect();
+        hog.truncate(hog.len() - left);
+        let child = parent.fork();
+        let _ = parent.map(request(Place::Near(0), 3, READ_WRITE, Backing::Shared));
+        let _ = parent.remap(page(0), PAGE_SIZE, 5 * PAGE_SIZE, true);
+        let _ = parent.protect(page(1000), PAGE_SIZE, READ);
+        let _ = write(&parent, page(3), 2);
+        let _ = parent.unmap(page(1001), PAGE_SIZE);
+        assert_eq!(read(&parent, page(1000)), Ok(1));
+        drop((parent, child, hog));
+        assert_eq!(frames::free(), before, "with {left} frames");
+    }
+}
