@@ -4,6 +4,7 @@
 const MAGIC: &[u8] = b"070701";
 /// Six bytes of magic and thirteen fields of eight hexadecimal digits.
 const HEADER_SIZE: usize = 110;
+const FIELD_MODE: usize = 1;
 const FIELD_FILE_SIZE: usize = 6;
 const FIELD_NAME_SIZE: usize = 11;
 const TRAILER: &[u8] = b"TRAILER!!!";
@@ -17,6 +18,47 @@ pub fn find<'a>(archive: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
     entries(archive)
         .find(|(name, _)| *name == path)
         .map(|(_, contents)| contents)
+}
+
+/// A file or directory of an archive.
+pub struct Entry {
+    /// Its path, relative to the root; empty for the root itself.
+    pub path: &'static [u8],
+    /// Type and permissions, as `stat` has them.
+    pub mode: u32,
+    /// Its bytes.
+    pub contents: &'static [u8],
+}
+
+/// A place in an archive.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    archive: &'static [u8],
+    offset: usize,
+}
+
+impl Position {
+    /// Where `archive` starts.
+    pub const fn start(archive: &'static [u8]) -> Self {
+        Self { archive, offset: 0 }
+    }
+
+    /// The entry that is here, and what comes after it. `None` at the end of the archive
+    /// or at the first thing that makes no sense.
+    pub fn entry(self) -> Option<(Entry, Self)> {
+        let (path, contents, next) = entry(self.archive, self.offset)?;
+        let header = self.archive.get(self.offset..)?.first_chunk()?;
+        let entry = Entry {
+            path: relative(path),
+            mode: field(header, FIELD_MODE)? as u32,
+            contents,
+        };
+        let after = Self {
+            offset: next,
+            ..self
+        };
+        (path != TRAILER).then_some((entry, after))
+    }
 }
 
 /// Names, relative to the root, and contents of an archive's files, up to its end or the
@@ -41,8 +83,7 @@ fn entry(archive: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
     let end = start.checked_add(field(header, FIELD_FILE_SIZE)?)?;
     // The name's size counts its zero, and any more zeros that align the contents.
     let name = archive.get(name_start..name_end)?;
-    let zeros = name.iter().rev().take_while(|&&byte| byte == 0).count();
-    let name = &name[..name.len() - zeros];
+    let name = name.split(|&byte| byte == 0).next().unwrap_or(name);
     let next = end.checked_next_multiple_of(ALIGNMENT)?;
     Some((name, archive.get(start..end)?, next))
 }
@@ -80,16 +121,17 @@ fn relative(path: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{find, hexadecimal};
+pub mod tests {
+    use super::{Position, find, hexadecimal};
 
-    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    /// An archive of files with these names, modes and contents.
+    pub fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
         let mut archive = Vec::new();
-        for (name, contents) in files.iter().chain(&[("TRAILER!!!", &[][..])]) {
+        for (name, mode, contents) in files.iter().chain(&[("TRAILER!!!", 0, &[][..])]) {
             let (size, name_size) = (contents.len(), name.len() + 1);
             let header = format!(
-                "070701{:048x}{size:08x}{:032x}{name_size:08x}{:08x}",
-                0, 0, 0
+                "070701{:08x}{mode:08x}{:032x}{size:08x}{:032x}{name_size:08x}{:08x}",
+                0, 0, 0, 0
             );
             archive.extend_from_slice(header.as_bytes());
             archive.extend_from_slice(name.as_bytes());
@@ -104,10 +146,10 @@ mod tests {
     #[test]
     fn files_are_found_by_path() {
         let archive = archive(&[
-            ("bin", b""),
-            ("bin/a", b"abc"),
-            ("./bin/b", b""),
-            ("/c", b"c"),
+            ("bin", 0o040_755, b""),
+            ("bin/a", 0o100_755, b"abc"),
+            ("./bin/b", 0o100_755, b""),
+            ("/c", 0o100_755, b"c"),
         ]);
         assert_eq!(find(&archive, b"/bin/a"), Some(&b"abc"[..]));
         assert_eq!(find(&archive, b"/bin/b"), Some(&b""[..]));
@@ -118,14 +160,14 @@ mod tests {
 
     #[test]
     fn names_may_be_padded_with_zeros() {
-        let mut padded = archive(&[("bin/a---", b"abc")]);
+        let mut padded = archive(&[("bin/a---", 0o100_755, b"abc")]);
         padded[115..118].fill(0);
         assert_eq!(find(&padded, b"/bin/a"), Some(&b"abc"[..]));
     }
 
     #[test]
     fn a_broken_archive_ends_early() {
-        let whole = archive(&[("a", b"first"), ("b", b"second")]);
+        let whole = archive(&[("a", 0, b"first"), ("b", 0, b"second")]);
         assert_eq!(find(&whole[..whole.len() - 130], b"/b"), None);
         assert_eq!(
             find(&whole[..whole.len() - 130], b"/a"),
@@ -139,6 +181,18 @@ mod tests {
         for len in 0..whole.len() {
             find(&whole[..len], b"/b");
         }
+    }
+
+    #[test]
+    fn entries_follow_each_other() {
+        let archive = archive(&[("bin", 0o040_700, b""), ("./bin/a", 0o100_755, b"abc")]);
+        let first = Position::start(archive.leak()).entry();
+        let (entry, next) = first.expect("there is one");
+        assert_eq!((entry.path, entry.mode), (&b"bin"[..], 0o040_700));
+        let (entry, next) = next.entry().expect("there is another");
+        assert_eq!((entry.path, entry.mode), (&b"bin/a"[..], 0o100_755));
+        assert_eq!(entry.contents, b"abc");
+        assert!(next.entry().is_none());
     }
 
     #[test]

@@ -1,7 +1,29 @@
 //! Devices and files (k2).
+//!
+//! ```text
+//! FileTable    descriptors of a process; threads share it, a child has a copy
+//!   OpenFile   offset and flags; descriptors share it
+//!     Node     in the tree: a file, directory, device, or text of /proc
+//!     pipes and terminals
+//! ```
+//!
+//! What blocks holds no borrow, and neither does what touches user memory (`transfer`).
 
-pub mod console;
-mod files;
+pub mod calls;
+mod device;
+mod directory;
+mod file_table;
 pub mod initramfs;
+pub mod node;
+pub mod open_file;
+mod path;
+mod pipe;
+pub mod poll;
+mod proc_files;
+pub mod ramfs;
+mod regular;
+pub mod terminal;
+pub mod transfer;
 
-pub use files::{FileTable, OpenFile};
+pub use file_table::{FileTable, LIMIT as FILE_LIMIT};
+pub use open_file::OpenFile;

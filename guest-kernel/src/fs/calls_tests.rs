@@ -1,0 +1,158 @@
+use super::super::initramfs::tests::archive;
+use super::super::transfer::KernelBytes;
+use super::super::transfer::tests::Buffer;
+use super::*;
+use crate::mm::frames;
+
+const CREATE: u32 = linux::O_CREAT | linux::O_RDWR;
+
+/// A tree of its own for each test, which runs on a thread of its own.
+fn root() -> Shared<Node> {
+    let files = [
+        ("dir/file", 0o100_755, &b"contents"[..]),
+        ("dir/plain", 0o100_644, &b""[..]),
+    ];
+    ramfs::start(archive(&files).leak());
+    ramfs::root().expect("there is memory")
+}
+
+fn opened(start: &Shared<Node>, path: &str, flags: u32) -> Result<Shared<OpenFile>, Errno> {
+    open(start, path.as_bytes(), flags, 0o644)
+}
+
+fn text(start: &Shared<Node>, path: &str) -> Result<String, Errno> {
+    let mut target = Buffer::room(100);
+    opened(start, path, 0)?.read(&mut target)?;
+    Ok(String::from_utf8(target.bytes).expect("it was text"))
+}
+
+fn names(directory: &Shared<Node>) -> Vec<String> {
+    let mut names = Vec::new();
+    let end = list(directory, 0, |listed| {
+        names.push(String::from_utf8_lossy(listed.name).into_owned());
+        true
+    });
+    assert_eq!(list(directory, end.expect("it lists"), |_| false), end);
+    names.split_off(2)
+}
+
+#[test]
+fn files_of_the_initramfs_can_be_written() {
+    let root = root();
+    assert_eq!(text(&root, "/dir/file"), Ok("contents".into()));
+    let file = opened(&root, "dir/file", linux::O_RDWR | linux::O_APPEND);
+    let file = file.expect("it is there");
+    assert_eq!(file.write(&mut KernelBytes(b"!")), Ok(1));
+    assert_eq!(text(&root, "dir/../dir//./file"), Ok("contents!".into()));
+    assert!(opened(&root, "dir/file", linux::O_RDWR | linux::O_TRUNC).is_ok());
+    assert_eq!(text(&root, "dir/file"), Ok(String::new()));
+    assert_eq!(truncate(&root, b"dir/file", 3), Ok(()));
+    assert_eq!(text(&root, "dir/file"), Ok("\0\0\0".into()));
+}
+
+#[test]
+fn an_unlinked_file_lives_as_long_as_it_is_open() {
+    let root = root();
+    let before = frames::free();
+    let file = opened(&root, "new", CREATE).expect("it can be made");
+    assert_eq!(remove_file(&root, b"new"), Ok(()));
+    assert_eq!(opened(&root, "new", 0).err(), Some(Errno::ENOENT));
+    assert_eq!(file.write(&mut KernelBytes(b"still")), Ok(5));
+    assert!(frames::free() < before);
+    drop(file);
+    assert_eq!(frames::free(), before);
+}
+
+#[test]
+fn opening_says_what_is_wrong() {
+    let root = root();
+    let error = |path, flags| opened(&root, path, flags).err();
+    assert_eq!(error("none", 0), Some(Errno::ENOENT));
+    assert_eq!(error("none/new", CREATE), Some(Errno::ENOENT));
+    assert_eq!(error("dir/file/new", CREATE), Some(Errno::ENOTDIR));
+    assert_eq!(error("dir/file/", 0), Some(Errno::ENOTDIR));
+    assert_eq!(error("new/", CREATE), Some(Errno::EISDIR));
+    assert_eq!(error("dir", linux::O_RDWR), Some(Errno::EISDIR));
+    assert_eq!(
+        error("dir/file", CREATE | linux::O_EXCL),
+        Some(Errno::EEXIST)
+    );
+    assert_eq!(error("dir/file", linux::O_DIRECTORY), Some(Errno::ENOTDIR));
+    assert_eq!(error("/proc/new", CREATE), Some(Errno::EROFS));
+    assert_eq!(error("/proc/uptime", linux::O_RDWR), Some(Errno::EACCES));
+    assert_eq!(error("", 0), Some(Errno::ENOENT));
+}
+
+#[test]
+fn directories_go_when_they_are_empty() {
+    let root = root();
+    assert_eq!(make_directory(&root, b"dir", 0o755), Err(Errno::EEXIST));
+    assert_eq!(make_directory(&root, b"dir/sub/", 0o700), Ok(()));
+    assert_eq!(remove_directory(&root, b"dir"), Err(Errno::ENOTEMPTY));
+    assert_eq!(remove_file(&root, b"dir/sub"), Err(Errno::EISDIR));
+    assert_eq!(remove_directory(&root, b"dir/sub/."), Err(Errno::EINVAL));
+    assert_eq!(
+        remove_directory(&root, b"dir/sub/.."),
+        Err(Errno::ENOTEMPTY)
+    );
+    assert_eq!(remove_directory(&root, b"/"), Err(Errno::EBUSY));
+    let sub = find(&root, b"dir/sub").expect("it is there");
+    let mut buffer = [0; 20];
+    assert_eq!(path_of(&sub, &mut buffer), Ok(&b"/dir/sub"[..]));
+    assert_eq!(path_of(&root, &mut buffer), Ok(&b"/"[..]));
+    assert_eq!(path_of(&sub, &mut [0; 7]), Err(Errno::ERANGE));
+    assert_eq!(remove_directory(&root, b"dir/sub"), Ok(()));
+    assert_eq!(path_of(&sub, &mut buffer), Err(Errno::ENOENT));
+    assert_eq!(opened(&sub, "new", CREATE).err(), Some(Errno::ENOENT));
+    assert_eq!(remove_directory(&root, b"dir/file"), Err(Errno::ENOTDIR));
+}
+
+#[test]
+fn renaming_replaces_what_is_alike() {
+    let root = root();
+    let to = |from: &str, to: &str| rename((&root, from.as_bytes()), (&root, to.as_bytes()), false);
+    assert_eq!(make_directory(&root, b"other", 0o755), Ok(()));
+    assert_eq!(to("dir/file", "dir/plain"), Ok(()));
+    assert_eq!(text(&root, "dir/plain"), Ok("contents".into()));
+    assert_eq!(to("dir/plain", "other"), Err(Errno::EISDIR));
+    assert_eq!(to("other", "dir/plain"), Err(Errno::ENOTDIR));
+    assert_eq!(to("other", "dir"), Err(Errno::ENOTEMPTY));
+    assert_eq!(to("dir", "dir/in/itself"), Err(Errno::ENOENT));
+    assert_eq!(to("dir", "dir/itself"), Err(Errno::EINVAL));
+    assert_eq!(to("dir", "other"), Ok(()));
+    assert_eq!(to("other/plain", "other/plain"), Ok(()));
+    assert_eq!(to(".", "x"), Err(Errno::EBUSY));
+    assert_eq!(to("other", "/proc/x"), Err(Errno::EROFS));
+    let keep = rename((&root, b"other"), (&root, b"dev"), true);
+    assert_eq!(keep, Err(Errno::EEXIST));
+    assert_eq!(
+        names(&find(&root, b"other").expect("it is there")),
+        ["plain"]
+    );
+}
+
+#[test]
+fn listings_have_everything_once() {
+    let root = root();
+    assert_eq!(names(&root), ["dir", "dev", "proc"]);
+    let dev = find(&root, b"dev").expect("it is there");
+    assert_eq!(names(&dev), ["console", "tty", "ttyS1", "null", "zero"]);
+    let sys = find(&root, b"proc/sys").expect("it is there");
+    assert_eq!(names(&sys), ["fs"]);
+    let file = find(&root, b"dir/file").expect("it is there");
+    assert_eq!(list(&file, 5, |_| true), Err(Errno::ENOTDIR));
+}
+
+#[test]
+fn only_files_that_may_be_run_are_run() {
+    let root = root();
+    assert_eq!(
+        executable(&root, b"dir/file").map(|pages| pages.len()),
+        Ok(8)
+    );
+    assert_eq!(executable(&root, b"dir/plain").err(), Some(Errno::EACCES));
+    assert_eq!(executable(&root, b"dir").err(), Some(Errno::EACCES));
+    assert_eq!(check_access(&root, b"dir/plain", 1), Err(Errno::EACCES));
+    assert_eq!(check_access(&root, b"dir", 7), Ok(()));
+    assert_eq!(check_access(&root, b"dir", 8), Err(Errno::EINVAL));
+}

@@ -1,0 +1,63 @@
+//! Devices that are files: which there are, and how `stat` and `/dev` show them.
+
+use super::terminal::{self, Terminal};
+
+/// A device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The serial console.
+    Console,
+    /// The terminal of whoever opens it: there is only the console.
+    Tty,
+    /// The serial line to another machine.
+    Link,
+    /// Takes everything, has nothing.
+    Null,
+    /// Takes everything, has zeros without end.
+    Zero,
+}
+
+impl Device {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Console, Self::Tty, Self::Link, Self::Null, Self::Zero];
+
+    /// Its name in `/dev`.
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Self::Console => b"console",
+            Self::Tty => b"tty",
+            Self::Link => b"ttyS1",
+            Self::Null => b"null",
+            Self::Zero => b"zero",
+        }
+    }
+
+    /// Its major and minor number (Linux, Documentation/admin-guide/devices.txt).
+    pub fn number(self) -> (u8, u8) {
+        match self {
+            Self::Console => (5, 1),
+            Self::Tty => (5, 0),
+            Self::Link => (4, 65),
+            Self::Null => (1, 3),
+            Self::Zero => (1, 5),
+        }
+    }
+
+    /// Its permission bits.
+    pub fn mode(self) -> u32 {
+        match self {
+            Self::Console => 0o600,
+            Self::Link => 0o660,
+            Self::Tty | Self::Null | Self::Zero => 0o666,
+        }
+    }
+
+    /// The terminal that it is, if it is one.
+    pub fn terminal(self) -> Option<&'static Terminal> {
+        match self {
+            Self::Console | Self::Tty => Some(&terminal::CONSOLE),
+            Self::Link => Some(&terminal::LINK),
+            Self::Null | Self::Zero => None,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Open files: what descriptors stand for.
+//!
+//! An open file has one offset and one set of flags, whoever shares it: descriptors made
+//! by `dup`, and those that a child has from its parent.
+
+use core::cell::Cell;
+
+use linux_raw_sys::general as linux;
+
+use super::device::Device;
+use super::node::{Kind, Node};
+use super::pipe::{ReadEnd, WriteEnd};
+use super::poll::Readiness;
+use super::transfer::{self, Source, Step, Target};
+use super::{proc_files, regular};
+use crate::errno::Errno;
+use crate::mm::Shared;
+use crate::mm::file_pages::{self, FilePages};
+
+/// Open files that there can be at once, in all processes together.
+pub const LIMIT: usize = 1024;
+
+#[cfg(not(test))]
+static COUNT: crate::arch::SingleCpu<Cell<usize>> = crate::arch::SingleCpu::new(Cell::new(0));
+
+// Tests run at the same time and each has its own.
+#[cfg(test)]
+std::thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many open files there are.
+pub fn count() -> usize {
+    COUNT.get()
+}
+
+/// Flags that can be changed by `fcntl`.
+const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK;
+
+/// What is open.
+pub enum Object {
+    /// A file, directory, or something of `/proc`.
+    Node(Shared<Node>),
+    /// A device.
+    Device(Device),
+    /// The end of a pipe that bytes come out of.
+    ReadEnd(ReadEnd),
+    /// The other one.
+    WriteEnd(WriteEnd),
+}
+
+/// An open file.
+pub struct OpenFile {
+    object: Object,
+    /// As `open` has them: access mode, [`CHANGEABLE`] flags.
+    flags: Cell<u32>,
+    offset: Cell<u64>,
+}
+
+impl OpenFile {
+    /// Opens `object` with these flags of `open`.
+    ///
+    /// # Errors
+    /// ENFILE, ENOMEM.
+    pub fn new(object: Object, flags: u32) -> Result<Shared<Self>, Errno> {
+        if count() >= LIMIT {
+            return Err(Errno::ENFILE);
+        }
+        COUNT.set(count() + 1);
+        let kept = linux::O_ACCMODE | CHANGEABLE | linux::O_DIRECTORY | linux::O_LARGEFILE;
+        // If there is no memory the value is dropped, which counts it out again.
+        Ok(Shared::new(Self {
+            object,
+            flags: Cell::new(flags & kept),
+            offset: Cell::new(0),
+        })?)
+    }
+
+    /// What is open.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The flags, as `open` has them.
+    pub fn flags(&self) -> u32 {
+        self.flags.get()
+    }
+
+    /// Changes those flags that can be.
+    pub fn set_flags(&self, flags: u32) {
+        self.flags
+            .set(self.flags.get() & !CHANGEABLE | flags & CHANGEABLE);
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    /// Whether reads and writes return instead of waiting.
+    pub fn is_nonblocking(&self) -> bool {
+        self.has(linux::O_NONBLOCK)
+    }
+
+    /// Says whether reads and writes shall return instead of waiting.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        let others = self.flags.get() & !linux::O_NONBLOCK;
+        let flag = if nonblocking { linux::O_NONBLOCK } else { 0 };
+        self.flags.set(others | flag);
+    }
+
+    fn is_readable(&self) -> bool {
+        self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
+    }
+
+    fn is_writable(&self) -> bool {
+        self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
+    }
+
+    /// The bytes of a file, for who maps it or runs it.
+    ///
+    /// # Errors
+    /// EACCES: not open for reading. ENODEV: not a file.
+    pub fn pages(&self) -> Result<&Shared<FilePages>, Errno> {
+        if !self.is_readable() {
+            return Err(Errno::EACCES);
+        }
+        self.regular().ok_or(Errno::ENODEV)
+    }
+
+    fn regular(&self) -> Option<&Shared<FilePages>> {
+        match &self.object {
+            Object::Node(node) => match node.kind() {
+                Kind::File(pages) => Some(pages),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it has an offset.
+    fn is_seekable(&self) -> bool {
+        matches!(
+            self.object,
+            Object::Node(_) | Object::Device(Device::Null | Device::Zero)
+        )
+    }
+
+    /// Reads from where the offset is, and moves it.
+    ///
+    /// # Errors
+    /// EBADF: not open for reading. EISDIR, EAGAIN, EINTR, EFAULT.
+    pub fn read(&self, target: &mut dyn Target) -> Result<u64, Errno> {
+        let offset = self.offset.get();
+        let count = self.read_from(offset, target)?;
+        self.offset.set(offset.saturating_add(count));
+        Ok(count)
+    }
+
+    /// Reads from `offset` on and leaves the offset alone.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and ESPIPE: has no offset.
+    pub fn read_at(&self, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
+        if !self.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        self.read_from(offset, target)
+    }
+
+    fn read_from(&self, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
+        if !self.is_readable() {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Node(node) => match node.kind() {
+                Kind::File(pages) => regular::read(pages, offset, target),
+                Kind::Proc(file) => proc_files::read(*file, offset, target),
+                Kind::Directory(_) => Err(Errno::EISDIR),
+                Kind::Device(device) => self.read_device(*device, target),
+            },
+            Object::Device(device) => self.read_device(*device, target),
+            Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
+            Object::WriteEnd(_) => Err(Errno::EBADF),
+        }
+    }
+
+    fn read_device(&self, device: Device, target: &mut dyn Target) -> Result<u64, Errno> {
+        match device.terminal() {
+            Some(terminal) => terminal.read(target, self.is_nonblocking()),
+            None if device == Device::Null => Ok(0),
+            None => transfer::run(target, |target, _| {
+                let zeros = file_pages::zeros();
+                let wanted = zeros.len().min(target.left());
+                Ok(Step::copied(target.put(&zeros[..wanted]), wanted))
+            }),
+        }
+    }
+
+    /// Writes to where the offset is, or to the end if so opened, and moves the offset.
+    ///
+    /// # Errors
+    /// EBADF: not open for writing. EPIPE, EFBIG, ENOSPC, EAGAIN, EINTR, EFAULT.
+    pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
+        let offset = match self.regular() {
+            Some(pages) if self.has(linux::O_APPEND) => pages.len(),
+            _ => self.offset.get(),
+        };
+        let count = self.write_to(offset, source)?;
+        self.offset.set(offset.saturating_add(count));
+        Ok(count)
+    }
+
+    /// Writes to `offset`, or to the end if so opened, and leaves the offset alone.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write), and ESPIPE: has no offset.
+    pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
+        if !self.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        match self.regular() {
+            Some(pages) if self.has(linux::O_APPEND) => self.write_to(pages.len(), source),
+            _ => self.write_to(offset, source),
+        }
+    }
+
+    fn write_to(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
+        if !self.is_writable() {
+            return Err(Errno::EBADF);
+        }
+        match &self.object {
+            Object::Node(node) => match node.kind() {
+                Kind::File(pages) => regular::write(pages, offset, source),
+                Kind::Device(device) => write_device(*device, source),
+                Kind::Directory(_) | Kind::Proc(_) => Err(Errno::EBADF),
+            },
+            Object::Device(device) => write_device(*device, source),
+            Object::WriteEnd(end) => end.write(source, self.is_nonblocking()),
+            Object::ReadEnd(_) => Err(Errno::EBADF),
+        }
+    }
+
+    /// Moves the offset, as `lseek` does, and returns it: devices stay at 0.
+    ///
+    /// # Errors
+    /// ESPIPE: has none. EINVAL: to before the start, or `whence` makes no sense.
+    pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        if !self.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        if let Object::Device(_) = self.object {
+            return Ok(0);
+        }
+        let from = match whence {
+            linux::SEEK_SET => 0,
+            linux::SEEK_CUR => self.offset.get(),
+            linux::SEEK_END => self.regular().map_or(0, |pages| pages.len()),
+            _ => return Err(Errno::EINVAL),
+        };
+        let to = from.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
+        if i64::try_from(to).is_err() {
+            return Err(Errno::EINVAL);
+        }
+        self.offset.set(to);
+        Ok(to)
+    }
+
+    /// Where the offset is, for directories: the place of the next node.
+    pub fn offset(&self) -> u64 {
+        self.offset.get()
+    }
+
+    /// Sets the offset.
+    pub fn set_offset(&self, offset: u64) {
+        self.offset.set(offset);
+    }
+
+    /// Cuts the file off, or lets it grow with zeros.
+    ///
+    /// # Errors
+    /// EINVAL: not a file, or not open for writing. EFBIG.
+    pub fn truncate(&self, len: u64) -> Result<(), Errno> {
+        match self.regular() {
+            Some(pages) if self.is_writable() => set_len(pages, len),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// What a poll would find.
+    pub fn readiness(&self) -> Readiness {
+        match &self.object {
+            Object::Device(device) => device
+                .terminal()
+                .map_or(Readiness::READ | Readiness::WRITE, |terminal| {
+                    terminal.readiness()
+                }),
+            Object::Node(_) => Readiness::READ | Readiness::WRITE,
+            Object::ReadEnd(end) => end.readiness(),
+            Object::WriteEnd(end) => end.readiness(),
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        COUNT.set(count() - 1);
+    }
+}
+
+fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
+    match device.terminal() {
+        Some(terminal) => terminal.write(source),
+        None => Ok(source.left() as u64),
+    }
+}
+
+/// Cuts a file off, or lets it grow with zeros.
+///
+/// # Errors
+/// EFBIG.
+pub fn set_len(pages: &FilePages, len: u64) -> Result<(), Errno> {
+    if len > file_pages::MAX_LEN {
+        return Err(Errno::EFBIG);
+    }
+    pages.set_len(len);
+    Ok(())
+}

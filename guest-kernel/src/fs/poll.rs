@@ -1,0 +1,66 @@
+//! Waiting for any of several files.
+//!
+//! There is one queue for all who do: whatever makes some file ready wakes them all, and
+//! each looks at its files again. Rejected: a place in the queue of every file that is
+//! waited for, which takes memory for each and a way to give it back whatever happens.
+
+use bitflags::bitflags;
+use linux_raw_sys::general as linux;
+
+use crate::arch::SingleCpu;
+use crate::errno::Errno;
+use crate::proc::wait::{WaitQueue, Woken};
+
+bitflags! {
+    /// What can be done with a file at once, with the values of `poll`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Readiness: u16 {
+        /// Reading would not wait.
+        const READ = (linux::POLLIN | linux::POLLRDNORM) as u16;
+        /// Writing would not wait.
+        const WRITE = (linux::POLLOUT | linux::POLLWRNORM) as u16;
+        /// The other end can be written to no more; told whether asked or not.
+        const ERROR = linux::POLLERR as u16;
+        /// The other end has gone; told whether asked or not.
+        const HANG_UP = linux::POLLHUP as u16;
+        /// There is no such descriptor; told whether asked or not.
+        const INVALID = linux::POLLNVAL as u16;
+    }
+}
+
+impl Readiness {
+    /// Told even if not asked for.
+    pub const ALWAYS: Self = Self::ERROR.union(Self::HANG_UP).union(Self::INVALID);
+}
+
+static WAITING: SingleCpu<WaitQueue> = SingleCpu::new(WaitQueue::new());
+
+/// A file may have become ready.
+pub fn changed() {
+    WAITING.wake_all();
+}
+
+/// Calls `look` until it finds something, each time that a file may have become ready, up
+/// to `deadline` in nanoseconds after boot. `None` is no deadline.
+///
+/// # Errors
+/// EINTR, and those of `look`.
+pub fn wait(
+    deadline: Option<u64>,
+    mut look: impl FnMut() -> Result<u64, Errno>,
+) -> Result<u64, Errno> {
+    loop {
+        let found = look()?;
+        if found > 0 {
+            return Ok(found);
+        }
+        match deadline {
+            None => WAITING.sleep()?,
+            Some(deadline) => {
+                if WAITING.sleep_until(deadline)? == Woken::TimedOut {
+                    return look();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading and writing files at an offset.
+
+use super::transfer::{self, Source, Step, Target};
+use crate::errno::Errno;
+use crate::mm::file_pages::{FilePages, MAX_LEN};
+
+/// Reads from `offset` on; 0 at the end.
+///
+/// # Errors
+/// EFAULT.
+pub fn read(file: &FilePages, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
+    transfer::run(target, |target, done| {
+        file.with_bytes(offset.saturating_add(done), |bytes| {
+            let wanted = bytes.len().min(target.left());
+            Ok(match wanted {
+                0 => Step::stop(),
+                _ => Step::copied(target.put(&bytes[..wanted]), wanted),
+            })
+        })
+    })
+}
+
+/// Writes from `offset` on; the file grows as needed.
+///
+/// # Errors
+/// EFBIG, ENOSPC if memory is short, EFAULT; all before anything is written.
+pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
+    transfer::run(source, |source, done| {
+        let at = offset.saturating_add(done);
+        if at >= MAX_LEN {
+            return Err(Errno::EFBIG);
+        }
+        let mut wanted = 0;
+        let moved = file.write_with(at, |place| {
+            wanted = place.len().min(source.left());
+            source.take(&mut place[..wanted])
+        });
+        Ok(Step::copied(moved.map_err(|_| Errno::ENOSPC)?, wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transfer::tests::Buffer;
+    use super::{MAX_LEN, read, write};
+    use crate::errno::Errno;
+    use crate::mm::file_pages::FilePages;
+
+    #[test]
+    fn reads_and_writes_cross_pages_and_faults() {
+        let file = FilePages::new(b"");
+        let text: Vec<_> = (0..10_000).map(|n| (n % 253) as u8).collect();
+        let mut source = Buffer::new(&text).with_faults(&[0, 5000, 9999]);
+        assert_eq!(write(&file, 100, &mut source), Ok(10_000));
+        assert_eq!(file.len(), 10_100);
+        let mut target = Buffer::room(20_000).with_faults(&[0, 4096]);
+        assert_eq!(read(&file, 100, &mut target), Ok(10_000));
+        assert_eq!(target.bytes, text);
+        assert_eq!(read(&file, 10_100, &mut Buffer::room(1)), Ok(0));
+        assert_eq!(read(&file, u64::MAX, &mut Buffer::room(1)), Ok(0));
+    }
+
+    #[test]
+    fn a_bad_buffer_changes_nothing() {
+        let file = FilePages::new(b"old");
+        let mut source = Buffer::new(b"new").with_end(0);
+        assert_eq!(write(&file, 3, &mut source), Err(Errno::EFAULT));
+        assert_eq!(file.len(), 3);
+    }
+
+    #[test]
+    fn there_is_a_largest_file() {
+        let file = FilePages::new(b"");
+        let mut source = Buffer::new(b"ab");
+        assert_eq!(write(&file, MAX_LEN - 1, &mut source), Ok(1));
+        let mut source = Buffer::new(b"ab");
+        assert_eq!(write(&file, u64::MAX, &mut source), Err(Errno::EFBIG));
+    }
+}

@@ -1,0 +1,255 @@
+//! What happens to bytes between a terminal and the programs that read it: echo, editing
+//! of the line, the characters that end input and send signals (Linux, termios(3)).
+//!
+//! ```text
+//!           | lines that programs may read | line being edited | free |
+//!  head ----^                       head + ready          head + len
+//! ```
+//!
+//! The place of each line's end is remembered beside the bytes: what a line ends with can
+//! be changed while it waits, and the character that ends input is not itself read.
+
+use linux_raw_sys::general as linux;
+
+use super::settings::Settings;
+
+/// Bytes that wait at most; the longest line is one less.
+const CAPACITY: usize = 1024;
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// Stands in the queue for the end of input, with its place marked as a line's end. No
+/// other line ends with it.
+const END_OF_INPUT: u8 = 0;
+
+/// What a byte has done beside being kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// There is something to read that was not there before.
+    Readable,
+    /// Somebody wants the programs in the foreground to stop (SIGINT).
+    Interrupt,
+    /// The same, with more force (SIGQUIT).
+    Quit,
+}
+
+/// A terminal's input.
+pub struct LineDiscipline {
+    settings: Settings,
+    bytes: [u8; CAPACITY],
+    /// A bit for each byte that ends a line.
+    ends: [u64; CAPACITY / WORD_BITS],
+    head: usize,
+    ready: usize,
+    len: usize,
+}
+
+impl LineDiscipline {
+    /// Nothing typed yet.
+    pub const fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            bytes: [0; CAPACITY],
+            ends: [0; CAPACITY / WORD_BITS],
+            head: 0,
+            ready: 0,
+            len: 0,
+        }
+    }
+
+    /// What is done with input.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Changes that. Leaving canonical mode makes the line being edited readable.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+        if !settings.is_canonical() {
+            self.ready = self.len;
+        }
+    }
+
+    /// Forgets all input.
+    pub fn flush(&mut self) {
+        (self.head, self.ready, self.len) = (0, 0, 0);
+    }
+
+    /// Bytes that can be read at once.
+    pub fn readable(&self) -> usize {
+        self.ready
+    }
+
+    /// Whether another byte should be taken from the device. While there is something to
+    /// read, a full queue lets it wait there; a line that nobody can ever read for its
+    /// length must go on, though what exceeds it is lost.
+    pub fn accepts(&self) -> bool {
+        self.len < CAPACITY - 1 || self.ready == 0
+    }
+
+    /// Takes a byte from the device. What should appear on the terminal goes to `echo`.
+    pub fn input(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
+        let settings = self.settings;
+        let byte = match byte {
+            b'\r' if settings.input(linux::IGNCR) => return Effect::None,
+            b'\r' if settings.input(linux::ICRNL) => b'\n',
+            b'\n' if settings.input(linux::INLCR) => b'\r',
+            byte => byte,
+        };
+        if settings.local(linux::ISIG) {
+            for (index, effect) in [
+                (linux::VINTR, Effect::Interrupt),
+                (linux::VQUIT, Effect::Quit),
+            ] {
+                if settings.is(byte, index) {
+                    self.echo(byte, echo);
+                    if !settings.local(linux::NOFLSH) {
+                        self.flush();
+                    }
+                    return effect;
+                }
+            }
+        }
+        if settings.is_canonical() {
+            return self.edit(byte, echo);
+        }
+        self.echo(byte, echo);
+        if self.push(byte, false, CAPACITY) {
+            self.ready = self.len;
+            return Effect::Readable;
+        }
+        Effect::None
+    }
+
+    /// Canonical mode.
+    fn edit(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
+        let settings = self.settings;
+        if settings.is(byte, linux::VERASE) {
+            self.erase(echo);
+        } else if settings.is(byte, linux::VKILL) {
+            while self.len > self.ready {
+                self.erase(echo);
+            }
+        } else if settings.is(byte, linux::VEOF) {
+            return self.end_line(END_OF_INPUT);
+        } else if byte == b'\n' || settings.is(byte, linux::VEOL) {
+            if settings.local(linux::ECHO) || settings.local(linux::ECHONL) {
+                echo(b"\n");
+            }
+            return self.end_line(byte);
+        } else if self.push(byte, false, CAPACITY - 1) {
+            self.echo(byte, echo);
+        }
+        Effect::None
+    }
+
+    fn end_line(&mut self, byte: u8) -> Effect {
+        // `push` keeps the last place free for this; after a change of settings there may
+        // be none, but then there is also much to read.
+        if !self.push(byte, true, CAPACITY) {
+            return Effect::None;
+        }
+        self.ready = self.len;
+        Effect::Readable
+    }
+
+    /// Takes back the last byte of the line being edited.
+    fn erase(&mut self, echo: &mut dyn FnMut(&[u8])) {
+        if self.len == self.ready {
+            return;
+        }
+        self.len -= 1;
+        let byte = self.bytes[self.place(self.len)];
+        if self.settings.local(linux::ECHO | linux::ECHOE) {
+            let width = self.width(byte);
+            for _ in 0..width {
+                echo(b"\x08 \x08");
+            }
+        }
+    }
+
+    /// Shows a byte as it was typed.
+    fn echo(&self, byte: u8, echo: &mut dyn FnMut(&[u8])) {
+        if !self.settings.local(linux::ECHO) {
+            return;
+        }
+        if self.width(byte) == 2 {
+            echo(&[b'^', byte ^ 0x40]);
+        } else {
+            echo(&[byte]);
+        }
+    }
+
+    /// Columns that a byte takes when echoed.
+    fn width(&self, byte: u8) -> usize {
+        let control = byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n');
+        1 + usize::from(control && self.settings.local(linux::ECHOCTL))
+    }
+
+    fn place(&self, offset: usize) -> usize {
+        (self.head + offset) % CAPACITY
+    }
+
+    fn push(&mut self, byte: u8, ends_line: bool, limit: usize) -> bool {
+        if self.len >= limit {
+            return false;
+        }
+        let place = self.place(self.len);
+        self.bytes[place] = byte;
+        let bit = 1 << (place % WORD_BITS);
+        if ends_line {
+            self.ends[place / WORD_BITS] |= bit;
+        } else {
+            self.ends[place / WORD_BITS] &= !bit;
+        }
+        self.len += 1;
+        true
+    }
+
+    fn is_end(&self, offset: usize) -> bool {
+        let place = self.place(offset);
+        self.ends[place / WORD_BITS] & 1 << (place % WORD_BITS) != 0
+    }
+
+    fn is_end_of_input(&self, offset: usize) -> bool {
+        offset < self.ready && self.is_end(offset) && self.bytes[self.place(offset)] == END_OF_INPUT
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.head = self.place(count);
+        self.ready -= count;
+        self.len -= count;
+    }
+
+    /// The bytes that come next, in one piece: in canonical mode at most to the end of the
+    /// line, and none at the end of input. There is something to read.
+    pub fn front(&self) -> &[u8] {
+        let piece = (CAPACITY - self.head).min(self.ready);
+        let mut len = 0;
+        while len < piece && !self.is_end_of_input(len) {
+            len += 1;
+            if self.settings.is_canonical() && self.is_end(len - 1) {
+                break;
+            }
+        }
+        &self.bytes[self.head..][..len]
+    }
+
+    /// Drops `count` bytes of the [front](Self::front), which a program has read, and says
+    /// whether its read ends here: with the line, or for want of more.
+    pub fn consume(&mut self, count: usize) -> bool {
+        let line_ended = self.settings.is_canonical() && count > 0 && self.is_end(count - 1);
+        self.drop_front(count);
+        if !line_ended && self.is_end_of_input(0) {
+            // The mark goes with what it ended, be it nothing.
+            self.drop_front(1);
+            return true;
+        }
+        line_ended || self.ready == 0
+    }
+}
+
+#[cfg(test)]
+#[path = "line_discipline_tests.rs"]
+mod tests;

@@ -1,0 +1,259 @@
+//! Terminals: the serial ports as files.
+//!
+//! A port receives only once somebody reads it or asks whether it could be read. Then each
+//! interrupt empties the port into the line discipline; when that is full the port keeps
+//! the rest until there is a reader, and whoever sends waits.
+
+mod line_discipline;
+mod settings;
+
+use core::cell::{Cell, RefCell};
+
+pub use line_discipline::LineDiscipline;
+pub use settings::Settings;
+
+use super::poll::{self, Readiness};
+use super::transfer::{self, Next, Source, Step, Target};
+use crate::arch::{SingleCpu, clock, serial::SerialPort};
+use crate::errno::Errno;
+use crate::proc::signal::{self, Signal};
+use crate::proc::table;
+use crate::proc::wait::{WaitQueue, Woken};
+use line_discipline::Effect;
+
+/// Bytes that go out at a time.
+const CHUNK: usize = 256;
+
+/// What the setting `VTIME` counts in.
+const NS_PER_TENTH: u64 = 100_000_000;
+
+/// Where output is on its way. Not on the stack, where it would have to be cleared for
+/// every call.
+static BUFFER: SingleCpu<RefCell<[u8; CHUNK]>> = SingleCpu::new(RefCell::new([0; CHUNK]));
+
+/// The console: somebody sits at it.
+pub static CONSOLE: SingleCpu<Terminal> =
+    SingleCpu::new(Terminal::new(SerialPort::CONSOLE, Settings::COOKED, || {
+        CONSOLE.receive();
+    }));
+
+/// The line to another machine.
+pub static LINK: SingleCpu<Terminal> =
+    SingleCpu::new(Terminal::new(SerialPort::LINK, Settings::RAW, || {
+        LINK.receive();
+    }));
+
+/// Size of a terminal's screen in characters, as far as anybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+/// A serial port and what is done with its bytes.
+pub struct Terminal {
+    port: SerialPort,
+    /// What the port's interrupt calls: `receive` of this terminal.
+    interrupt: fn(),
+    input: RefCell<LineDiscipline>,
+    readers: WaitQueue,
+    is_receiving: Cell<bool>,
+    /// The port has bytes that there was no room for.
+    is_stalled: Cell<bool>,
+    /// The process group that the keyboard's signals go to; 0 is none.
+    foreground: Cell<u32>,
+    window_size: Cell<WindowSize>,
+}
+
+impl Terminal {
+    const fn new(port: SerialPort, settings: Settings, interrupt: fn()) -> Self {
+        Self {
+            port,
+            interrupt,
+            input: RefCell::new(LineDiscipline::new(settings)),
+            readers: WaitQueue::new(),
+            is_receiving: Cell::new(false),
+            is_stalled: Cell::new(false),
+            foreground: Cell::new(0),
+            window_size: Cell::new(WindowSize {
+                rows: 24,
+                columns: 80,
+            }),
+        }
+    }
+
+    /// Whether the machine has it.
+    pub fn is_present(&self) -> bool {
+        self.port == SerialPort::CONSOLE || self.port.is_present()
+    }
+
+    /// What is done with input.
+    pub fn settings(&self) -> Settings {
+        self.input.borrow().settings()
+    }
+
+    /// Changes that, and forgets input that has not been read if `flush`.
+    pub fn set(&self, settings: Settings, flush: bool) {
+        let mut input = self.input.borrow_mut();
+        if flush {
+            input.flush();
+        }
+        input.set(settings);
+        drop(input);
+        self.tell_readers();
+    }
+
+    /// Forgets input that has not been read.
+    pub fn flush(&self) {
+        self.input.borrow_mut().flush();
+    }
+
+    /// Size of its screen.
+    pub fn window_size(&self) -> WindowSize {
+        self.window_size.get()
+    }
+
+    /// Says how large its screen is.
+    pub fn set_window_size(&self, size: WindowSize) {
+        self.window_size.set(size);
+    }
+
+    /// The process group in the foreground; 0 is none.
+    pub fn foreground(&self) -> u32 {
+        self.foreground.get()
+    }
+
+    /// Makes a process group the one in the foreground.
+    pub fn set_foreground(&self, group: u32) {
+        self.foreground.set(group);
+    }
+
+    /// Bytes that can be read at once.
+    pub fn available(&self) -> usize {
+        self.start();
+        self.input.borrow().readable()
+    }
+
+    /// What a poll would find.
+    pub fn readiness(&self) -> Readiness {
+        let mut ready = Readiness::WRITE;
+        ready.set(Readiness::READ, self.available() > 0);
+        ready
+    }
+
+    /// Reads a line, or in raw mode what there is, and waits for it unless `nonblocking`;
+    /// 0 at the end of input.
+    ///
+    /// # Errors
+    /// EAGAIN instead of waiting, EINTR, EFAULT.
+    pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        self.start();
+        if target.left() == 0 || !self.wait(target.left(), nonblocking)? {
+            return Ok(0);
+        }
+        let result = transfer::run(target, |target, _| {
+            let mut input = self.input.borrow_mut();
+            let front = input.front();
+            let wanted = front.len().min(target.left());
+            let moved = target.put(&front[..wanted]);
+            let mut step = Step::copied(moved, wanted);
+            if input.consume(moved) && step.next == Next::More {
+                step.next = Next::Stop;
+            }
+            Ok(step)
+        });
+        if self.is_stalled.get() {
+            self.receive();
+        }
+        result
+    }
+
+    /// Waits for a line, or in raw mode for as many of `len` bytes as the settings say;
+    /// whether there is something.
+    fn wait(&self, len: usize, nonblocking: bool) -> Result<bool, Errno> {
+        let settings = self.settings();
+        let (min, time) = match settings.is_canonical() {
+            true => (1, 0),
+            false => (settings.min().min(len), settings.time()),
+        };
+        let deadline = clock::now_ns() + time * NS_PER_TENTH;
+        loop {
+            let ready = self.input.borrow().readable();
+            if ready > 0 && ready >= min {
+                return Ok(true);
+            }
+            if nonblocking && min > 0 {
+                return match ready {
+                    0 => Err(Errno::EAGAIN),
+                    _ => Ok(true),
+                };
+            }
+            if min > 0 {
+                self.readers.sleep()?;
+            } else if time == 0 || self.readers.sleep_until(deadline)? == Woken::TimedOut {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Writes everything: one VM exit a byte.
+    ///
+    /// # Errors
+    /// EFAULT, before anything is written.
+    pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
+        transfer::run(source, |source, _| {
+            let mut buffer = BUFFER.borrow_mut();
+            let wanted = source.left().min(CHUNK);
+            let moved = source.take(&mut buffer[..wanted]);
+            self.port.send(&buffer[..moved]);
+            Ok(Step::copied(moved, wanted))
+        })
+    }
+
+    fn start(&self) {
+        if !self.is_receiving.replace(true) {
+            self.port.enable_receive(self.interrupt);
+            self.receive();
+        }
+    }
+
+    /// Takes what has arrived, as far as there is room.
+    fn receive(&self) {
+        self.is_stalled.set(false);
+        loop {
+            if !self.input.borrow().accepts() {
+                self.is_stalled.set(true);
+                break;
+            }
+            let Some(byte) = self.port.receive() else {
+                break;
+            };
+            let mut echo = |bytes: &[u8]| self.port.send(bytes);
+            let effect = self.input.borrow_mut().input(byte, &mut echo);
+            match effect {
+                Effect::None | Effect::Readable => {}
+                Effect::Interrupt => self.signal(Signal::SIGINT),
+                Effect::Quit => self.signal(Signal::SIGQUIT),
+            }
+        }
+        self.tell_readers();
+    }
+
+    fn tell_readers(&self) {
+        if self.input.borrow().readable() > 0 {
+            self.readers.wake_all();
+            poll::changed();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = self.foreground.get();
+        if group != 0 {
+            table::processes()
+                .filter(|process| process.group() == group)
+                .for_each(|process| signal::send(process, signal));
+        }
+    }
+}

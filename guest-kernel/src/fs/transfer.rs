@@ -1,0 +1,391 @@
+//! The program's side of a read or write: where bytes come from and go to.
+//!
+//! A copy stops where user memory faults. Only the call to `resolve` puts the missing page
+//! in place, and who makes it has nothing borrowed: a fault may read the very file that is
+//! being written, and one day sleep. So every file's loop is: copy; if that stopped early,
+//! resolve; again.
+
+use crate::arch::user_copy::{self, CopyFault};
+use crate::errno::Errno;
+use crate::mm::UserSlice;
+use crate::proc::current;
+
+/// Most bytes that one call moves (Linux, MAX_RW_COUNT).
+const MAX_LEN: u64 = 0x7fff_f000;
+/// Bytes of an `iovec`: address and length.
+const VECTOR_SIZE: u64 = 16;
+/// Vectors that a call can have.
+const MAX_VECTORS: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
+
+/// What is common to both directions.
+pub trait Transfer {
+    /// Bytes still to be moved.
+    fn left(&self) -> usize;
+
+    /// Deals with what stopped a copy. Nothing of `fs` may be borrowed.
+    ///
+    /// # Errors
+    /// EFAULT: nothing more can be copied.
+    fn resolve(&mut self) -> Result<(), Errno>;
+}
+
+/// Where a write takes its bytes.
+pub trait Source: Transfer {
+    /// Fills the front of `buffer` with what comes next and says how much: less than there
+    /// is room for and bytes are left only if it must be [resolved](Transfer::resolve).
+    fn take(&mut self, buffer: &mut [u8]) -> usize;
+}
+
+/// Where a read puts its bytes.
+pub trait Target: Transfer {
+    /// Copies the front of `bytes` out and says how much: less than there are and room is
+    /// left for only if it must be [resolved](Transfer::resolve).
+    fn put(&mut self, bytes: &[u8]) -> usize;
+}
+
+/// Makes `step` until nothing is left or it moves no more, and says how many bytes were
+/// moved in all. `step` says how many it has moved, and whether it stopped at a fault.
+///
+/// # Errors
+/// Those of `step` and EFAULT, if nothing was moved before.
+pub fn run<T: Transfer + ?Sized>(
+    transfer: &mut T,
+    mut step: impl FnMut(&mut T, u64) -> Result<Step, Errno>,
+) -> Result<u64, Errno> {
+    let mut done = 0;
+    while transfer.left() > 0 {
+        let result = step(transfer, done).and_then(|step| {
+            done += step.moved as u64;
+            match step.next {
+                Next::Resolve => transfer.resolve().map(|()| true),
+                Next::More => Ok(true),
+                Next::Stop => Ok(false),
+            }
+        });
+        match result {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// What one step of a transfer has done.
+pub struct Step {
+    /// Bytes that it moved.
+    pub moved: usize,
+    /// What comes after it.
+    pub next: Next,
+}
+
+/// How a transfer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// With another step.
+    More,
+    /// With another step, once the fault is resolved.
+    Resolve,
+    /// Not at all.
+    Stop,
+}
+
+impl Step {
+    /// After copying `moved` of the `wanted` bytes that could be.
+    pub fn copied(moved: usize, wanted: usize) -> Self {
+        let next = if moved < wanted {
+            Next::Resolve
+        } else {
+            Next::More
+        };
+        Self { moved, next }
+    }
+
+    /// Nothing more to move.
+    pub fn stop() -> Self {
+        Self {
+            moved: 0,
+            next: Next::Stop,
+        }
+    }
+}
+
+/// Memory of the current process, in one piece or several.
+pub struct UserBytes {
+    /// The rest of the piece at hand.
+    start: u64,
+    len: u64,
+    /// `iovec`s of the pieces to come.
+    vectors: u64,
+    vector_count: u64,
+    /// Bytes in all of them, as far as they are to be moved.
+    left: u64,
+    fault: Option<CopyFault>,
+}
+
+impl UserBytes {
+    /// `len` bytes from `start`; both may be any number.
+    ///
+    /// # Errors
+    /// EFAULT: not a range of user memory.
+    pub fn one(start: u64, len: u64) -> Result<Self, Errno> {
+        UserSlice::new(start, len).check()?;
+        let len = len.min(MAX_LEN);
+        Ok(Self {
+            start,
+            len,
+            vectors: 0,
+            vector_count: 0,
+            left: len,
+            fault: None,
+        })
+    }
+
+    /// What `count` vectors from `address` refer to.
+    ///
+    /// # Errors
+    /// EINVAL: too many, or too much. EFAULT: they cannot be read, or a piece is not user
+    /// memory.
+    pub fn vectors(address: u64, count: u64) -> Result<Self, Errno> {
+        if count > MAX_VECTORS {
+            return Err(Errno::EINVAL);
+        }
+        let mut left = 0_u64;
+        for number in 0..count {
+            let (start, len) = read_vector(address.wrapping_add(number * VECTOR_SIZE))?;
+            UserSlice::new(start, len).check()?;
+            left = left.checked_add(len).ok_or(Errno::EINVAL)?;
+        }
+        if i64::try_from(left).is_err() {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Self {
+            start: 0,
+            len: 0,
+            vectors: address,
+            vector_count: count,
+            left: left.min(MAX_LEN),
+            fault: None,
+        })
+    }
+
+    /// Sees to it that the piece at hand has bytes; there are some left. The program may
+    /// have changed its vectors meanwhile: then what is left is a fault.
+    fn next_piece(&mut self) -> bool {
+        while self.len == 0 {
+            if self.vector_count == 0 {
+                return false;
+            }
+            let mut bytes = [0; VECTOR_SIZE as usize];
+            if let Err(fault) = user_copy::from_user(&mut bytes, self.vectors) {
+                self.fault = Some(fault);
+                return false;
+            }
+            (self.start, self.len) = parse_vector(&bytes);
+            self.vectors += VECTOR_SIZE;
+            self.vector_count -= 1;
+        }
+        true
+    }
+
+    /// Copies up to `len` bytes by `copy(address in user memory, done, how many)`.
+    fn copy(
+        &mut self,
+        len: usize,
+        mut copy: impl FnMut(u64, usize, usize) -> Result<(), CopyFault>,
+    ) -> usize {
+        let len = len.min(self.left());
+        let mut done = 0;
+        while done < len && self.next_piece() {
+            let count = (len - done).min(usize::try_from(self.len).unwrap_or(usize::MAX));
+            let result = copy(self.start, done, count);
+            let copied = result.err().map_or(count, |fault| fault.copied);
+            self.start += copied as u64;
+            self.len -= copied as u64;
+            self.left -= copied as u64;
+            done += copied;
+            if result.is_err() {
+                self.fault = result.err();
+                break;
+            }
+        }
+        done
+    }
+}
+
+impl Transfer for UserBytes {
+    fn left(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    fn resolve(&mut self) -> Result<(), Errno> {
+        let fault = self.fault.take().ok_or(Errno::EFAULT)?;
+        let resolved = current().space().resolve(fault.address, fault.error);
+        resolved.map_err(|_| Errno::EFAULT)
+    }
+}
+
+impl Source for UserBytes {
+    fn take(&mut self, buffer: &mut [u8]) -> usize {
+        self.copy(buffer.len(), |address, done, count| {
+            user_copy::from_user(&mut buffer[done..][..count], address)
+        })
+    }
+}
+
+impl Target for UserBytes {
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        self.copy(bytes.len(), |address, done, count| {
+            user_copy::to_user(address, &bytes[done..][..count])
+        })
+    }
+}
+
+fn read_vector(address: u64) -> Result<(u64, u64), Errno> {
+    let mut bytes = [0; VECTOR_SIZE as usize];
+    UserSlice::new(address, VECTOR_SIZE).copy_in(&current().space(), &mut bytes)?;
+    Ok(parse_vector(&bytes))
+}
+
+fn parse_vector(bytes: &[u8; VECTOR_SIZE as usize]) -> (u64, u64) {
+    let [start, len] = [0, 8].map(|at| {
+        let word = bytes[at..].first_chunk().copied();
+        u64::from_le_bytes(word.unwrap_or_default())
+    });
+    (start, len)
+}
+
+/// Bytes of the kernel's own, on their way to a file.
+pub struct KernelBytes<'a>(pub &'a [u8]);
+
+impl Transfer for KernelBytes<'_> {
+    fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    fn resolve(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+impl Source for KernelBytes<'_> {
+    fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let count = buffer.len().min(self.0.len());
+        let (taken, rest) = self.0.split_at(count);
+        buffer[..count].copy_from_slice(taken);
+        self.0 = rest;
+        count
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A program's buffer, some bytes of which need a page that is not there yet.
+    pub struct Buffer {
+        pub bytes: Vec<u8>,
+        pub limit: usize,
+        /// Positions at which a copy faults once.
+        pub faults: Vec<usize>,
+        /// Position at which nothing can ever be.
+        pub end: usize,
+        at: usize,
+    }
+
+    impl Buffer {
+        pub fn new(bytes: &[u8]) -> Self {
+            Self {
+                bytes: bytes.to_vec(),
+                limit: bytes.len(),
+                faults: Vec::new(),
+                end: usize::MAX,
+                at: 0,
+            }
+        }
+
+        pub fn room(limit: usize) -> Self {
+            Self {
+                limit,
+                ..Self::new(&[])
+            }
+        }
+
+        pub fn with_faults(self, faults: &[usize]) -> Self {
+            let faults = faults.to_vec();
+            Self { faults, ..self }
+        }
+
+        pub fn with_end(self, end: usize) -> Self {
+            Self { end, ..self }
+        }
+
+        /// How far a copy gets.
+        fn reach(&self, len: usize) -> usize {
+            let faults = self.faults.iter().copied().chain([self.end]);
+            let stop = faults.filter(|&fault| fault >= self.at).min();
+            len.min(self.left())
+                .min(stop.unwrap_or(usize::MAX) - self.at)
+        }
+    }
+
+    impl Transfer for Buffer {
+        fn left(&self) -> usize {
+            self.limit - self.at
+        }
+
+        fn resolve(&mut self) -> Result<(), Errno> {
+            if self.at >= self.end {
+                return Err(Errno::EFAULT);
+            }
+            let at = self.at;
+            self.faults.retain(|&fault| fault != at);
+            Ok(())
+        }
+    }
+
+    impl Source for Buffer {
+        fn take(&mut self, buffer: &mut [u8]) -> usize {
+            let count = self.reach(buffer.len());
+            buffer[..count].copy_from_slice(&self.bytes[self.at..][..count]);
+            self.at += count;
+            count
+        }
+    }
+
+    impl Target for Buffer {
+        fn put(&mut self, bytes: &[u8]) -> usize {
+            let count = self.reach(bytes.len());
+            self.bytes.extend_from_slice(&bytes[..count]);
+            self.at += count;
+            count
+        }
+    }
+
+    #[test]
+    fn a_transfer_goes_on_after_a_fault() {
+        let mut source = Buffer::new(b"abcdef").with_faults(&[0, 4]);
+        let mut got = Vec::new();
+        let moved = run(&mut source, |source, done| {
+            assert_eq!(done, got.len() as u64);
+            let mut buffer = [0; 3];
+            let wanted = source.left().min(3);
+            let count = source.take(&mut buffer);
+            got.extend_from_slice(&buffer[..count]);
+            Ok(Step::copied(count, wanted))
+        });
+        assert_eq!((moved, &got[..]), (Ok(6), &b"abcdef"[..]));
+    }
+
+    #[test]
+    fn errors_count_only_before_the_first_byte() {
+        let copy = |source: &mut Buffer, _| {
+            let wanted = source.left().min(3);
+            Ok(Step::copied(source.take(&mut [0; 3]), wanted))
+        };
+        assert_eq!(run(&mut Buffer::new(b"abcd").with_end(2), copy), Ok(2));
+        let at_once = run(&mut Buffer::new(b"abcd").with_end(0), copy);
+        assert_eq!(at_once, Err(Errno::EFAULT));
+    }
+}
