@@ -9,6 +9,7 @@
 //! proc           k1: processes, programs, who runs when
 //! mm             k0: frames, address spaces, user memory
 //! arch           k0: the processor and the board
+//! errno, shared  what all layers use
 //! ```
 //!
 //! One edge points up: a process descriptor holds the process's file table. `proc` stores
@@ -24,6 +25,7 @@
 
 mod arch;
 mod command_line;
+mod errno;
 mod fs;
 mod mm;
 #[cfg(all(not(test), feature = "image"))]

@@ -1,15 +1,22 @@
-//! The loop in which every process spends its life: run the program, serve its trap.
+//! The loop in which every thread spends its life: run the program, serve its trap.
 
 use crate::arch::trap::{Trap, UserContext};
 use crate::{proc, syscall};
 
-/// Serves the current process until it ends.
+/// Serves the current thread until it ends.
 pub extern "C" fn serve(context: &'static mut UserContext) -> ! {
+    let thread = proc::current_thread();
     loop {
-        match context.run() {
-            Trap::Syscall => syscall::serve(&mut context.registers),
+        proc::enter_ring_3();
+        let trap = context.run();
+        proc::leave_ring_3();
+        match trap {
+            Trap::Syscall => syscall::serve(context),
             Trap::Interrupt(number) => proc::scheduler::interrupt(number),
             Trap::Exception(exception) => proc::exception::handle(exception),
+        }
+        if thread.needs_attention() {
+            proc::signal::attend(thread);
         }
     }
 }

@@ -6,10 +6,14 @@ use crate::arch::pvh::BootInfo;
 use crate::arch::trap::UserContext;
 use crate::arch::{boot, clock};
 use crate::command_line::CommandLine;
-use crate::fs::{FileTable, initramfs};
-use crate::proc::arguments::{Arguments, TooLong};
-use crate::proc::elf::Elf;
-use crate::proc::process::{self, Name, Process, last_component};
+use crate::errno::Errno;
+use crate::fs::{self, FileTable, initramfs, ramfs};
+use crate::mm::address_space::{MemoryLimits, STACK_LIMIT};
+use crate::mm::{FilePages, Shared};
+use crate::proc::arguments::Arguments;
+use crate::proc::limits::Limits;
+use crate::proc::process::{Name, last_component};
+use crate::proc::spawn::{self, First};
 use crate::proc::{program, scheduler};
 use crate::{mm, ring3, shared, syscall};
 
@@ -24,31 +28,37 @@ pub fn start(info: &BootInfo) -> ! {
     mm::start(info, options.ram_contents);
     boot::enable_cpu(&options);
     syscall::time::set_realtime(options.realtime_ns);
-    let (process, context) = first_process(info, &options);
-    scheduler::start(options.tick_ns);
+    ramfs::start(info.initramfs);
+    first_process(info, &options);
     shared::enter_ring_3(clock::counter());
-    process.start(context, ring3::serve)
+    scheduler::start(options.tick_ns)
 }
 
-/// Loads init, as the only process, and makes its address space the current one.
-fn first_process(info: &BootInfo, options: &CommandLine) -> (&'static Process, UserContext) {
+/// Makes init, ready to run.
+fn first_process(info: &BootInfo, options: &CommandLine) {
     let path = options.init;
     let fail = |what: &dyn fmt::Debug| -> ! { panic!("{}: {what:?}", path.escape_ascii()) };
     let file = initramfs::find(info.initramfs, path);
     let file = file.unwrap_or_else(|| fail(&"not in the initramfs"));
-    let elf = Elf::parse(file).unwrap_or_else(|error| fail(&error));
-    let space = program::load(elf).unwrap_or_else(|error| fail(&error));
-    let process = process::spawn(Name::of(path), space, FileTable::standard());
-    let process = process.unwrap_or_else(|error| fail(&error));
+    let file = Shared::new(FilePages::new(file)).unwrap_or_else(|error| fail(&error));
     let arguments = arguments(options).unwrap_or_else(|error| fail(&error));
-    let start = program::build_stack(&mut process.space(), elf, &arguments);
-    let start = start.unwrap_or_else(|error| fail(&error));
-    (process, UserContext::new(start.entry, start.stack))
+    let loaded = program::load(&file, &arguments, MemoryLimits::NONE);
+    let (space, start) = loaded.unwrap_or_else(|error| fail(&error));
+    let files = FileTable::standard().unwrap_or_else(|error| fail(&error));
+    let first = First {
+        name: Name::of(path),
+        space,
+        files,
+        limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
+    };
+    let context = UserContext::new(start.entry, start.stack);
+    let process = spawn::first(first, &context, ring3::serve);
+    process.unwrap_or_else(|error| fail(&error));
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.
-fn arguments(options: &CommandLine) -> Result<Arguments, TooLong> {
-    let mut arguments = Arguments::new().ok_or(TooLong)?;
+fn arguments(options: &CommandLine) -> Result<Arguments, Errno> {
+    let mut arguments = Arguments::new();
     arguments.push_argument(last_component(options.init).iter().copied())?;
     for word in options.arguments() {
         arguments.push_argument(word.bytes())?;

@@ -109,6 +109,14 @@ pd_image:
     .quad LARGE                         # all access, until paging::take_over
     .fill 511, 8, 0
 
+pd_stacks:
+    .set table, pt_stacks - KERNEL_BASE + TABLE
+    .rept {STACK_REGION_PAGES} / 512
+    .quad table
+    .set table, table + 0x1000
+    .endr
+    .fill 512 - {STACK_REGION_PAGES} / 512, 8, 0
+
 pd_devices:
     .fill 502, 8, 0
     .quad 0xfec00000 + UNCACHED         # I/O APIC
@@ -121,6 +129,7 @@ pd_devices:
     .global pt_image
 pt_image:
     .skip 4096
-pd_stacks:
-    .skip 4096
+    .global pt_stacks
+pt_stacks:                              # arch/kernel_stack.rs
+    .skip 8 * {STACK_REGION_PAGES}
     .popsection

@@ -5,12 +5,19 @@ use crate::command_line::CommandLine;
 
 const BOOT_STACK_SIZE: usize = 16 * 1024;
 
-#[repr(C, align(16))]
-struct BootStack([u8; BOOT_STACK_SIZE]);
+/// The first page is a guard: it is not mapped once the image is protected.
+#[repr(C, align(4096))]
+struct BootStack([u8; GUARD_SIZE + BOOT_STACK_SIZE]);
 
-/// The stack until init's own.
-#[cfg(not(test))]
-static mut BOOT_STACK: BootStack = BootStack([0; BOOT_STACK_SIZE]);
+const GUARD_SIZE: usize = abi::virtual_map::PAGE_SIZE as usize;
+
+/// The stack until init runs on its own.
+static mut BOOT_STACK: BootStack = BootStack([0; GUARD_SIZE + BOOT_STACK_SIZE]);
+
+/// Address of the page below the boot stack that nothing must touch.
+pub(super) fn stack_guard() -> u64 {
+    (&raw const BOOT_STACK) as u64
+}
 
 /// Called by `boot.S` once, with the physical address of the start info.
 extern "C" fn kernel_main(start_info: u64) -> ! {
@@ -40,6 +47,7 @@ core::arch::global_asm!(
     include_str!("boot.S"),
     KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
     BOOT_MAPPED = const paging::BOOT_MAPPED,
+    STACK_REGION_PAGES = const paging::STACK_REGION_PAGES,
     NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,
     CR0 = const cpu::initial_cr0().bits(),
     CR4 = const cpu::initial_cr4().bits(),
@@ -48,7 +56,7 @@ core::arch::global_asm!(
     KERNEL_CODE = const descriptors::KERNEL_CODE,
     KERNEL_DATA = const descriptors::KERNEL_DATA,
     GDT_SIZE = const descriptors::GDT_LEN * 8,
-    BOOT_STACK_SIZE = const BOOT_STACK_SIZE,
+    BOOT_STACK_SIZE = const size_of::<BootStack>(),
     shared_page = sym crate::shared::PAGE,
     boot_stack = sym BOOT_STACK,
     gdt = sym descriptors::GDT,

@@ -71,6 +71,11 @@ pub fn now_ns() -> u64 {
     scale(counter().wrapping_sub(clock.boot), clock.ns_per_count)
 }
 
+/// So many counts in nanoseconds.
+pub fn ns(counts: u64) -> u64 {
+    scale(counts, CLOCK.get().ns_per_count)
+}
+
 /// The counter's value `ns` nanoseconds after boot.
 pub fn counter_at(ns: u64) -> u64 {
     let clock = CLOCK.get();

@@ -64,6 +64,9 @@ pub mod msr {
     pub const LSTAR: u32 = 0xc000_0082;
     /// Flags that `syscall` clears.
     pub const SFMASK: u32 = 0xc000_0084;
+    /// Bases of the segments fs and gs.
+    pub const FS_BASE: u32 = 0xc000_0100;
+    pub const GS_BASE: u32 = 0xc000_0101;
 }
 
 /// What CPUID says of the features that the kernel can use.

@@ -1,4 +1,4 @@
-//! Kernel stacks, one for each process, each with an unmapped page below it.
+//! Kernel stacks, one for each thread, each with an unmapped page below it.
 //!
 //! ```text
 //! slot n: | guard page | page | page | page ........ UserContext |
@@ -7,68 +7,65 @@
 //!
 //! An overflow meets the guard page, and that fault the double-fault stack: the kernel
 //! panics and nothing is overwritten.
-
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+//!
+//! The slots have their own page tables, part of the image, so that mapping a stack takes
+//! a store for each page and never fails.
 
 use abi::virtual_map::PAGE_SIZE;
 
-use super::trap::UserContext;
-use super::{descriptors, paging, trap};
+use super::paging;
 
-/// Where boot.S keeps a page directory for them: 1 GiB, 3 GiB below the top.
+/// Where boot.S has these page tables: 3 GiB below the top.
 const REGION: u64 = 0xffff_ffff_4000_0000;
-const SLOT: u64 = 4 * PAGE_SIZE;
-const GUARD: u64 = PAGE_SIZE;
+const SLOT_PAGES: usize = 1 << SLOT_PAGES_LOG2;
+const SLOT_PAGES_LOG2: u32 = 2;
+
+/// Pages of memory in a stack.
+pub const STACK_PAGES: usize = SLOT_PAGES - 1;
 
 /// Stacks that there can be.
-const LIMIT: usize = ((1 << 30) / SLOT) as usize;
+pub const STACK_COUNT: usize = paging::STACK_REGION_PAGES >> SLOT_PAGES_LOG2;
 
-/// Slots in use. A stack is made for a slot of the process table and stays with it, so
-/// slots are never given back.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// The stack in one slot.
+/// A stack with memory, of whoever has this value.
 pub struct KernelStack {
-    top: u64,
+    number: usize,
 }
 
 impl KernelStack {
-    /// Makes the next stack, from frames that `allocate` gives, and from zeroed ones for
-    /// page tables. `None` if there are no more, or if there are [`LIMIT`] stacks.
-    pub fn new(
-        mut allocate: impl FnMut() -> Option<u64>,
-        allocate_table: &mut dyn FnMut() -> Option<u64>,
-    ) -> Option<Self> {
-        let number = NEXT.load(Relaxed);
-        if number == LIMIT {
-            return None;
+    /// The stack with this number, its memory the frames at these physical addresses.
+    ///
+    /// # Safety
+    /// There is no stack with this number, and the frames belong to it from now on.
+    ///
+    /// # Panics
+    /// There are only [`STACK_COUNT`] numbers.
+    pub unsafe fn map(number: usize, frames: [u64; STACK_PAGES]) -> Self {
+        for (page, frame) in first_page(number).zip(frames) {
+            // SAFETY: the page was never mapped, or `unmap` has unmapped it; the frame is
+            // the stack's.
+            unsafe { paging::map_stack_page(page, frame) };
         }
-        NEXT.store(number + 1, Relaxed);
-        let slot = REGION + number as u64 * SLOT;
-        let top = slot + SLOT;
-        for page in (slot + GUARD..top).step_by(PAGE_SIZE as usize) {
-            let frame = allocate()?;
-            // SAFETY: no two stacks have the same number, so the page is new.
-            unsafe { paging::map_kernel(page, frame, allocate_table)? };
-        }
-        Some(Self { top })
+        Self { number }
     }
 
-    /// Leaves the current stack for good: `main` runs on this one, with `context` at its
-    /// top, where traps will look for it.
-    pub fn start(
-        self,
-        context: UserContext,
-        main: extern "C" fn(&'static mut UserContext) -> !,
-    ) -> ! {
-        descriptors::set_trap_stack(self.top as *mut u8);
-        let place = (self.top as *mut UserContext).wrapping_sub(1);
-        // SAFETY: the stack is mapped and 16-byte aligned, and since this value goes here
-        // nothing else runs on it. The current stack is not touched again: this function
-        // does not return, and stacks are never given back.
-        unsafe {
-            place.write(context);
-            trap::enter_stack(place.cast(), &mut *place, main)
+    /// Takes the stack's memory away and returns its number and its frames.
+    pub fn unmap(self) -> (usize, [u64; STACK_PAGES]) {
+        let mut frames = [0; STACK_PAGES];
+        for (page, frame) in first_page(self.number).zip(&mut frames) {
+            let address = REGION + page as u64 * PAGE_SIZE;
+            // SAFETY: whoever had this value had the stack, so nobody runs on it.
+            *frame = unsafe { paging::unmap_stack_page(page, address) };
         }
+        (self.number, frames)
     }
+
+    /// Its end, where it starts to grow down.
+    pub fn top(&self) -> *mut u8 {
+        (REGION + ((self.number + 1) * SLOT_PAGES) as u64 * PAGE_SIZE) as *mut u8
+    }
+}
+
+/// Pages of the region from a stack's first one on.
+fn first_page(number: usize) -> core::ops::RangeFrom<usize> {
+    number * SLOT_PAGES + 1..
 }

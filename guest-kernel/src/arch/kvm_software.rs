@@ -10,6 +10,7 @@
 
 use super::trap::{Exception, Trap, UserContext, syscall_target, vector};
 use super::user_copy;
+use crate::shared;
 use abi::virtual_map::USER_END;
 
 /// The first byte of `int n`; the second is the vector.
@@ -37,6 +38,7 @@ fn int_n(context: &mut UserContext, exception: Exception) -> Trap {
     if user_copy::from_user(&mut code, exception.rip).is_err() || code[0] != INT_N {
         return Trap::Exception(exception);
     }
+    shared::count(&shared::PAGE.int80_as_undefined_opcode);
     let next = exception.rip + INT_N_SIZE;
     match code[1] {
         vector::INT_80 => {
@@ -69,6 +71,7 @@ fn syscall_in_ring_3(context: &mut UserContext, exception: Exception) -> Trap {
     if !is_syscall {
         return Trap::Exception(exception);
     }
+    shared::count(&shared::PAGE.syscall_as_page_fault);
     context.serve_as_syscall(rip, context.registers.r11);
     Trap::Syscall
 }

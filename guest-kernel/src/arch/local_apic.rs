@@ -96,6 +96,15 @@ pub fn set_deadline(deadline: u64) {
     }
 }
 
+/// Has the timer not interrupt at all, until a deadline is set.
+pub fn clear_deadline() {
+    match BUS_PER_TSC.load(Relaxed) {
+        // SAFETY: in this mode the register exists; 0 means no deadline.
+        0 => unsafe { cpu::write_msr(msr::TSC_DEADLINE, 0) },
+        _ => write(Register::InitialCount, 0),
+    }
+}
+
 /// Says that the interrupt at hand has been handled.
 pub fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);

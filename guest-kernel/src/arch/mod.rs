@@ -11,16 +11,19 @@
 pub mod boot;
 mod calibrate;
 pub mod clock;
+pub mod context;
 mod cpu;
 mod descriptors;
 pub mod exit;
 mod idt;
+pub mod io_apic;
 pub mod kernel_stack;
 mod kvm_software;
 pub mod local_apic;
 pub mod paging;
 mod port;
 pub mod pvh;
+pub mod random;
 pub mod serial;
 mod single_cpu;
 pub mod trap;
@@ -30,3 +33,22 @@ pub use single_cpu::SingleCpu;
 
 #[cfg(not(test))]
 core::arch::global_asm!(include_str!("core_support.S"));
+
+/// What the assembly files define. Tests are linked with code that leads to it, but none
+/// gets there.
+#[cfg(test)]
+mod without_hardware {
+    macro_rules! unreachable {
+        ($($name:ident),*) => {
+            $(
+                // SAFETY: the only definition, since no assembly file is part of a test.
+                #[unsafe(no_mangle)]
+                extern "C" fn $name() {
+                    panic!("tests have no hardware")
+                }
+            )*
+        };
+    }
+
+    unreachable!(wait_for_interrupt, switch_stacks);
+}

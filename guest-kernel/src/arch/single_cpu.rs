@@ -19,6 +19,11 @@ impl<T> SingleCpu<T> {
     pub const fn new(value: T) -> Self {
         Self(value)
     }
+
+    /// The global, where a constant needs it: elsewhere it is simply dereferenced.
+    pub const fn value(this: &'static Self) -> &'static T {
+        &this.0
+    }
 }
 
 impl<T> Deref for SingleCpu<T> {

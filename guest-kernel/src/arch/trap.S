@@ -205,13 +205,31 @@ wait_for_interrupt:
     hlt
     ret
 
-# extern "C" fn enter_stack(stack: *mut u8, context: *mut UserContext, main: fn) -> !
-    .global enter_stack
-enter_stack:
-    mov rsp, rdi
-    mov rdi, rsi
-    xor ebp, ebp
-    call rdx
+# extern "C" fn switch_stacks(save: *mut u64, load: u64): see context.rs
+    .balign 16
+    .global switch_stacks
+switch_stacks:
+    push rbp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    mov [rdi], rsp
+    mov rsp, rsi
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    ret
+
+# Where the first switch to a new thread returns to: rsp = rbx = its UserContext.
+    .global start_thread
+start_thread:
+    mov rdi, rbx
+    call r12
     ud2
 
 # extern "C" fn copy_{{qwords,bytes}}(to: *mut u8, from: *const u8, count: usize) -> Left

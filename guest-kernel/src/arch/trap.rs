@@ -45,6 +45,8 @@ pub mod vector {
 
 /// What [`UserContext::vector`] says after the `syscall` instruction, beyond all vectors.
 const VECTOR_SYSCALL: u64 = 0x100;
+/// What it says after `int 0x80`.
+const INT_80: u64 = vector::INT_80 as u64;
 
 /// Flags of RFLAGS (Intel SDM vol. 1 3.4.3).
 mod rflags {
@@ -70,6 +72,7 @@ const SFMASK: u64 = rflags::TRAP
     | rflags::ALIGNMENT_CHECK;
 
 /// The 512 bytes of `fxsave64`: x87, MMX, SSE and MXCSR (Intel SDM vol. 1 10.5.1).
+#[derive(Clone)]
 #[repr(C, align(16))]
 struct FxState([u8; 512]);
 
@@ -88,6 +91,7 @@ impl FxState {
 
 /// What the CPU pushes on a trap, the error code (or a zero in its place) first, after
 /// the vector that the stub pushes (Intel SDM vol. 3A 7.14.2).
+#[derive(Clone)]
 #[repr(C)]
 struct TrapFrame {
     vector: u64,
@@ -125,6 +129,7 @@ pub struct Registers {
 
 /// The state of a program in ring 3, valid while it does not run. It lies at the very
 /// top of a kernel stack, so that the CPU itself pushes the last part of it.
+#[derive(Clone)]
 #[repr(C, align(16))]
 pub struct UserContext {
     fx: FxState,
@@ -199,6 +204,17 @@ impl UserContext {
         }
     }
 
+    /// The state of a child that `fork` or `clone` makes: the call returns 0 there, on the
+    /// same stack unless `stack` says another.
+    pub fn of_child(&self, stack: u64) -> Self {
+        let mut child = self.clone();
+        child.registers.rax = 0;
+        if stack != 0 {
+            child.frame.rsp = stack;
+        }
+        child
+    }
+
     /// Runs the program until it traps. The context must be the one whose end was given
     /// to `descriptors::set_trap_stack`.
     pub fn run(&mut self) -> Trap {
@@ -208,10 +224,11 @@ impl UserContext {
         // everything in this context again.
         unsafe { enter_user(self) };
         let number = self.frame.vector;
-        if number == VECTOR_SYSCALL || number == u64::from(vector::INT_80) {
-            return Trap::Syscall;
+        match number {
+            VECTOR_SYSCALL => Trap::Syscall,
+            INT_80 => Trap::Syscall,
+            number => self.other_trap(number as u8),
         }
-        self.other_trap(number as u8)
     }
 
     fn other_trap(&mut self, number: u8) -> Trap {
@@ -271,20 +288,6 @@ pub(super) fn syscall_target() -> u64 {
     syscall_entry as *const () as u64
 }
 
-/// Leaves the current stack for good and calls `main` on the one that ends at `stack`.
-///
-/// # Safety
-/// `stack` is the 16-byte aligned end of a stack that nobody else uses, and whatever is
-/// on the current one is never needed again.
-pub(super) unsafe fn enter_stack(
-    stack: *mut u8,
-    context: &'static mut UserContext,
-    main: extern "C" fn(&'static mut UserContext) -> !,
-) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe { enter_stack_unchecked(stack, context, main) }
-}
-
 /// Vector of the interrupt that ended the last wait.
 static IDLE_VECTOR: AtomicU8 = AtomicU8::new(0);
 /// Traps that return by `sysretq`: [`VECTOR_SYSCALL`], or none.
@@ -334,12 +337,6 @@ unsafe extern "C" {
     fn syscall_entry();
     #[link_name = "wait_for_interrupt"]
     fn wait_for_interrupt_unchecked();
-    #[link_name = "enter_stack"]
-    fn enter_stack_unchecked(
-        stack: *mut u8,
-        context: *mut UserContext,
-        main: extern "C" fn(&'static mut UserContext) -> !,
-    ) -> !;
 }
 
 #[cfg(not(test))]

@@ -1,22 +1,23 @@
-//! Reading executables: ELF, 64-bit, x86-64, linked at fixed addresses (System V ABI,
-//! chapter 4 and 5).
+//! Reading executables: ELF, 64-bit, x86-64, either linked at fixed addresses or able to
+//! run anywhere by itself (static PIE) (System V ABI, chapter 4 and 5).
 //!
-//! The file is whatever someone put into the initramfs: every field is checked before it
-//! is believed.
+//! The file is whatever someone has written: every field is checked before it is believed.
 
 use core::mem::{offset_of, size_of};
 
 use linux_raw_sys::elf_uapi::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_EXEC, Elf64_Ehdr, Elf64_Phdr, PF_W, PF_X,
-    PT_INTERP, PT_LOAD, SELFMAG,
+    ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Elf64_Ehdr, Elf64_Phdr, PF_R,
+    PF_W, PF_X, PT_INTERP, PT_LOAD, SELFMAG,
 };
 
-use crate::arch::paging::Access;
+use crate::errno::Errno;
+use crate::mm::FilePages;
+use crate::mm::page_tables::Access;
 
 /// A file that cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElfError {
-    /// Not a 64-bit little-endian ELF file for x86-64, linked at fixed addresses.
+    /// Not a 64-bit little-endian ELF file for x86-64 that could be run.
     NotForThisMachine,
     /// It wants a dynamic linker.
     Dynamic,
@@ -24,14 +25,23 @@ pub enum ElfError {
     Malformed,
 }
 
+impl From<ElfError> for Errno {
+    fn from(_: ElfError) -> Self {
+        Self::ENOEXEC
+    }
+}
+
 /// An executable whose header has been checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Elf {
-    file: &'static [u8],
-    /// Address of the first instruction.
+#[derive(Clone, Copy)]
+pub struct Elf<'a> {
+    file: &'a FilePages,
+    /// Address of the first instruction, before any bias.
     pub entry: u64,
-    table: &'static [u8],
+    /// Whether it may be put anywhere: all addresses are relative to where that is.
+    pub is_relative: bool,
     table_offset: u64,
+    /// Number of program headers.
+    pub header_count: u16,
 }
 
 /// A part of an executable to be mapped.
@@ -41,122 +51,125 @@ pub struct Segment {
     pub start: u64,
     /// Past-the-end address, above `start`.
     pub end: u64,
-    /// What comes from the file; the rest of the segment is zero.
-    pub bytes: &'static [u8],
+    /// Where in the file its bytes are.
+    pub offset: u64,
+    /// How many come from the file; the rest of the segment is zero.
+    pub len: u64,
     /// What the program may do there.
     pub access: Access,
 }
 
+const HEADER_SIZE: usize = size_of::<Elf64_Ehdr>();
 const PROGRAM_HEADER_SIZE: usize = size_of::<Elf64_Phdr>();
+/// More program headers are refused, so that none can keep the kernel busy.
+const MAX_HEADERS: u16 = 64;
 
 /// A field of a header: the little-endian number at the field's place.
 macro_rules! field {
     ($bytes:expr, $header:ty, $field:ident, $number:ty) => {{
         const OFFSET: usize = offset_of!($header, $field);
-        let bytes = $bytes.get(OFFSET..OFFSET + size_of::<$number>());
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes
-            .map(<$number>::from_le_bytes)
-            .ok_or(ElfError::Malformed)
+        let mut number = [0; size_of::<$number>()];
+        number.copy_from_slice(&$bytes[OFFSET..][..size_of::<$number>()]);
+        <$number>::from_le_bytes(number)
     }};
 }
 
-impl Elf {
+impl<'a> Elf<'a> {
     /// Checks the header of `file`.
     ///
     /// # Errors
     /// Not an executable for this kernel.
-    pub fn parse(file: &'static [u8]) -> Result<Self, ElfError> {
+    pub fn parse(file: &'a FilePages) -> Result<Self, ElfError> {
         const CLASS: usize = SELFMAG as usize;
-        let is_elf = file.starts_with(&ELFMAG[..CLASS])
-            && file.get(CLASS..CLASS + 2) == Some(&[ELFCLASS64 as u8, ELFDATA2LSB as u8]);
-        if !is_elf
-            || u32::from(field!(file, Elf64_Ehdr, e_type, u16)?) != ET_EXEC
-            || u32::from(field!(file, Elf64_Ehdr, e_machine, u16)?) != EM_X86_64
+        let mut header = [0; HEADER_SIZE];
+        file.copy_at(0, &mut header);
+        let kind = u32::from(field!(header, Elf64_Ehdr, e_type, u16));
+        if !header.starts_with(&ELFMAG[..CLASS])
+            || header[CLASS..CLASS + 2] != [ELFCLASS64 as u8, ELFDATA2LSB as u8]
+            || u32::from(field!(header, Elf64_Ehdr, e_machine, u16)) != EM_X86_64
+            || ![ET_EXEC, ET_DYN].contains(&kind)
         {
             return Err(ElfError::NotForThisMachine);
         }
-        if usize::from(field!(file, Elf64_Ehdr, e_phentsize, u16)?) != PROGRAM_HEADER_SIZE {
+        let header_size = field!(header, Elf64_Ehdr, e_phentsize, u16);
+        let elf = Self {
+            file,
+            entry: field!(header, Elf64_Ehdr, e_entry, u64),
+            is_relative: kind == ET_DYN,
+            table_offset: field!(header, Elf64_Ehdr, e_phoff, u64),
+            header_count: field!(header, Elf64_Ehdr, e_phnum, u16),
+        };
+        if usize::from(header_size) != PROGRAM_HEADER_SIZE || elf.header_count > MAX_HEADERS {
             return Err(ElfError::Malformed);
         }
-        let count = u64::from(field!(file, Elf64_Ehdr, e_phnum, u16)?);
-        let table_offset = field!(file, Elf64_Ehdr, e_phoff, u64)?;
-        Ok(Self {
-            file,
-            entry: field!(file, Elf64_Ehdr, e_entry, u64)?,
-            table: part(file, table_offset, count * PROGRAM_HEADER_SIZE as u64)?,
-            table_offset,
-        })
+        elf.check_part(elf.table_offset, elf.table_size())?;
+        Ok(elf)
     }
 
     /// The parts to be mapped, in the file's order.
-    pub fn segments(self) -> impl Iterator<Item = Result<Segment, ElfError>> {
-        self.table
-            .chunks_exact(PROGRAM_HEADER_SIZE)
-            .filter_map(move |header| self.segment(header).transpose())
-    }
-
-    /// Number of program headers.
-    pub fn header_count(self) -> usize {
-        self.table.len() / PROGRAM_HEADER_SIZE
-    }
-
-    /// Where the program itself finds its program headers, if a segment has them.
-    pub fn header_address(self) -> Option<u64> {
-        self.segments().flatten().find_map(|segment| {
-            let start = segment.bytes.as_ptr_range().start as usize - self.file.as_ptr() as usize;
-            let offset = self.table_offset.checked_sub(start as u64)?;
-            let end = offset + self.table.len() as u64;
-            (end <= segment.bytes.len() as u64).then_some(segment.start + offset)
+    pub fn segments(self) -> impl Iterator<Item = Result<Segment, ElfError>> + use<'a> {
+        (0..u64::from(self.header_count)).filter_map(move |number| {
+            let mut header = [0; PROGRAM_HEADER_SIZE];
+            let offset = self.table_offset + number * PROGRAM_HEADER_SIZE as u64;
+            self.file.copy_at(offset, &mut header);
+            self.segment(&header).transpose()
         })
     }
 
-    fn segment(self, header: &[u8]) -> Result<Option<Segment>, ElfError> {
-        match field!(header, Elf64_Phdr, p_type, u32)? {
+    /// Where the program itself finds its program headers, if `segment` has them.
+    pub fn headers_in(self, segment: &Segment) -> Option<u64> {
+        let offset = self.table_offset.checked_sub(segment.offset)?;
+        let end = offset + self.table_size();
+        (end <= segment.len).then_some(segment.start + offset)
+    }
+
+    fn table_size(self) -> u64 {
+        u64::from(self.header_count) * PROGRAM_HEADER_SIZE as u64
+    }
+
+    fn segment(self, header: &[u8; PROGRAM_HEADER_SIZE]) -> Result<Option<Segment>, ElfError> {
+        match field!(header, Elf64_Phdr, p_type, u32) {
             PT_LOAD => {}
             PT_INTERP => return Err(ElfError::Dynamic),
             _ => return Ok(None),
         }
-        let size = field!(header, Elf64_Phdr, p_memsz, u64)?;
+        let size = field!(header, Elf64_Phdr, p_memsz, u64);
         if size == 0 {
             return Ok(None);
         }
-        let start = field!(header, Elf64_Phdr, p_vaddr, u64)?;
-        let offset = field!(header, Elf64_Phdr, p_offset, u64)?;
-        let bytes = part(
-            self.file,
-            offset,
-            field!(header, Elf64_Phdr, p_filesz, u64)?,
-        )?;
+        let start = field!(header, Elf64_Phdr, p_vaddr, u64);
+        let offset = field!(header, Elf64_Phdr, p_offset, u64);
+        let len = field!(header, Elf64_Phdr, p_filesz, u64);
+        self.check_part(offset, len)?;
         let end = start.checked_add(size).ok_or(ElfError::Malformed)?;
-        if bytes.len() as u64 > size {
+        if len > size {
             return Err(ElfError::Malformed);
         }
-        let flags = field!(header, Elf64_Phdr, p_flags, u32)?;
+        let flags = field!(header, Elf64_Phdr, p_flags, u32);
         let mut access = Access::empty();
+        access.set(Access::READ, flags & PF_R != 0);
         access.set(Access::WRITE, flags & PF_W != 0);
         access.set(Access::EXECUTE, flags & PF_X != 0);
         Ok(Some(Segment {
             start,
             end,
-            bytes,
+            offset,
+            len,
             access,
         }))
     }
-}
 
-fn part(file: &'static [u8], offset: u64, len: u64) -> Result<&'static [u8], ElfError> {
-    let range = || {
-        let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(usize::try_from(len).ok()?)?;
-        file.get(start..end)
-    };
-    range().ok_or(ElfError::Malformed)
+    fn check_part(self, offset: u64, len: u64) -> Result<(), ElfError> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.file.len() => Ok(()),
+            _ => Err(ElfError::Malformed),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Elf, ElfError, Segment};
+    use super::{Access, Elf, ElfError, FilePages, Segment};
 
     const E_TYPE: usize = 16;
     const E_PHOFF: usize = 32;
@@ -187,7 +200,8 @@ mod tests {
     }
 
     fn segments(file: Vec<u8>) -> Result<Vec<Segment>, ElfError> {
-        Elf::parse(file.leak())?.segments().collect()
+        let file = FilePages::new(file.leak());
+        Elf::parse(&file)?.segments().collect()
     }
 
     fn with(at: usize, bytes: &[u8]) -> Vec<u8> {
@@ -204,22 +218,38 @@ mod tests {
             [Segment {
                 start: 0x40_0078,
                 end: 0x40_00a8,
-                bytes: &[0; 0x10],
-                access: Access::EXECUTE
+                offset: 0x78,
+                len: 0x10,
+                access: Access::READ | Access::EXECUTE
             }]
         );
     }
 
+    fn header_address(file: Vec<u8>) -> Option<u64> {
+        let file = FilePages::new(file.leak());
+        let elf = Elf::parse(&file).expect("the file is in order");
+        assert_eq!(elf.header_count, 1);
+        let mut segments = elf.segments().flatten();
+        segments.find_map(|segment| elf.headers_in(&segment))
+    }
+
     #[test]
     fn headers_are_found_where_a_segment_has_them() {
-        let elf = Elf::parse(file().leak()).expect("the file is in order");
-        assert_eq!((elf.header_address(), elf.header_count()), (None, 1));
+        assert_eq!(header_address(file()), None);
         let mut whole = with(P_OFFSET, &[0]);
         whole[P_VADDR] = 0;
         whole[P_FILESZ] = 0x80;
         whole[P_MEMSZ] = 0x80;
-        let elf = Elf::parse(whole.leak()).expect("the file is in order");
-        assert_eq!(elf.header_address(), Some(0x40_0040));
+        assert_eq!(header_address(whole), Some(0x40_0040));
+    }
+
+    #[test]
+    fn a_static_pie_is_relative() {
+        for (kind, is_relative) in [(2, false), (3, true)] {
+            let file = FilePages::new(with(E_TYPE, &[kind]).leak());
+            let elf = Elf::parse(&file).map(|elf| elf.is_relative);
+            assert_eq!(elf, Ok(is_relative));
+        }
     }
 
     #[test]
@@ -229,7 +259,7 @@ mod tests {
             vec![],
             with(4, &[1]),
             with(18, &[3]),
-            with(E_TYPE, &[3]),
+            with(E_TYPE, &[1]),
         ] {
             assert_eq!(segments(file), Err(ElfError::NotForThisMachine));
         }

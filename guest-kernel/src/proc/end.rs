@@ -1,37 +1,8 @@
 //! How a process ended, as `wait` tells it.
 
 use abi::debug_exit::GuestExit;
-use linux_raw_sys::general as linux;
 
-/// A signal that ends a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal {
-    number: u8,
-    name: &'static str,
-}
-
-macro_rules! signals {
-    ($($name:ident),*) => {
-        impl Signal {
-            $(
-                #[allow(missing_docs)]
-                pub const $name: Self = Self {
-                    number: linux::$name as u8,
-                    name: stringify!($name),
-                };
-            )*
-        }
-    };
-}
-
-signals!(SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV);
-
-impl Signal {
-    /// The name, as `SIGSEGV`.
-    pub fn name(self) -> &'static str {
-        self.name
-    }
-}
+use super::signal::Signal;
 
 /// The status word of Linux's `wait4`: exit status in bits 8 to 15, or signal in bits 0
 /// to 6.
@@ -48,14 +19,27 @@ impl WaitStatus {
 
     /// Ended by a signal.
     pub fn killed(signal: Signal) -> Self {
-        Self(u32::from(signal.number))
+        Self(u32::from(signal.number()))
+    }
+
+    /// The word.
+    pub fn word(self) -> u32 {
+        self.0
+    }
+
+    /// The exit status, or the signal's number.
+    pub fn cause(self) -> Result<u8, u8> {
+        match (self.0 & Self::SIGNAL_MASK) as u8 {
+            0 => Ok((self.0 >> 8) as u8),
+            signal => Err(signal),
+        }
     }
 
     /// What the end of the first process tells the VMM.
     pub fn guest_exit(self) -> GuestExit {
-        match (self.0 & Self::SIGNAL_MASK) as u8 {
-            0 => GuestExit::Exited((self.0 >> 8) as u8),
-            signal => GuestExit::Killed(signal),
+        match self.cause() {
+            Ok(status) => GuestExit::Exited(status),
+            Err(signal) => GuestExit::Killed(signal),
         }
     }
 }
@@ -66,9 +50,16 @@ mod tests {
 
     #[test]
     fn status_words_are_linux_s() {
-        assert_eq!(WaitStatus::exited(3), WaitStatus(0x300));
-        assert_eq!(WaitStatus::exited(0x1_02ff), WaitStatus(0xff00));
-        assert_eq!(WaitStatus::killed(Signal::SIGSEGV), WaitStatus(11));
+        assert_eq!(WaitStatus::exited(3).word(), 0x300);
+        assert_eq!(WaitStatus::exited(0x1_02ff).word(), 0xff00);
+        assert_eq!(WaitStatus::killed(Signal::SIGSEGV).word(), 11);
+    }
+
+    #[test]
+    fn causes_are_told_apart() {
+        assert_eq!(WaitStatus::exited(0).cause(), Ok(0));
+        assert_eq!(WaitStatus::exited(11).cause(), Ok(11));
+        assert_eq!(WaitStatus::killed(Signal::SIGKILL).cause(), Err(9));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 
 use core::fmt;
 
-use super::end::{Signal, WaitStatus};
-use super::process::{self, current};
+use super::end::WaitStatus;
+use super::exit;
+use super::scheduler::current;
+use super::signal::Signal;
 use crate::arch::trap::{Exception, vector};
 use crate::console_line;
 use crate::mm::FaultCause;
@@ -13,10 +15,7 @@ use crate::mm::address_space::Attempt;
 /// Resolves the exception or ends the current process.
 pub fn handle(exception: Exception) {
     let cause = if exception.vector == vector::PAGE_FAULT {
-        let resolved = current()
-            .space()
-            .resolve(exception.address, exception.error);
-        match resolved {
+        match resolve(exception) {
             Ok(()) => return,
             Err(cause) => Some(cause),
         }
@@ -32,7 +31,20 @@ pub fn handle(exception: Exception) {
         signal.name(),
         Report { exception, cause }
     );
-    process::end(WaitStatus::killed(signal))
+    exit::end_process(WaitStatus::killed(signal))
+}
+
+/// Puts the page in place that the program lacked.
+fn resolve(exception: Exception) -> Result<(), FaultCause> {
+    const BY_PROGRAM: u32 = 1 << 2;
+    // An access by the CPU itself, as to a descriptor, and as QEMU makes of a far return:
+    // no user page would help, so the fault would come again and again.
+    if exception.error & BY_PROGRAM == 0 {
+        return Err(FaultCause::Forbidden);
+    }
+    current()
+        .space()
+        .resolve(exception.address, exception.error)
 }
 
 /// As Linux has them (arch/x86/kernel/traps.c).
@@ -45,6 +57,7 @@ fn signal(number: u8, cause: Option<FaultCause>) -> Signal {
             Signal::SIGBUS
         }
         _ if cause == Some(FaultCause::OutOfMemory) => Signal::SIGKILL,
+        _ if cause == Some(FaultCause::PastEndOfFile) => Signal::SIGBUS,
         _ => Signal::SIGSEGV,
     }
 }
@@ -97,6 +110,7 @@ impl fmt::Display for Report {
             FaultCause::NotMapped => "nothing is mapped there (SEGV_MAPERR)",
             FaultCause::StackOverflow => "stack overflow (SEGV_MAPERR)",
             FaultCause::Forbidden => "not allowed there (SEGV_ACCERR)",
+            FaultCause::PastEndOfFile => "past the end of the file (BUS_ADRERR)",
             FaultCause::OutOfMemory => "out of memory",
         };
         write!(f, ", {attempt} {address:#x}: {cause}")

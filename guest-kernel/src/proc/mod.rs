@@ -1,11 +1,27 @@
 //! Processes (k1): descriptors, programs, and who runs when.
 
 pub mod arguments;
+mod cpu_time;
 pub mod elf;
 pub mod end;
 pub mod exception;
+pub mod execute;
+pub mod exit;
+pub mod futex;
+pub mod limits;
+mod list;
 pub mod process;
 pub mod program;
+pub mod reap;
+mod run_queue;
 pub mod scheduler;
+pub mod signal;
+pub mod spawn;
+pub mod table;
+pub mod thread;
+mod tick;
+mod timer_queue;
+pub mod wait;
 
-pub use process::current;
+pub use cpu_time::{enter_ring_3, leave_ring_3};
+pub use scheduler::{current, current_thread};

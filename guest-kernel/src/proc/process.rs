@@ -1,78 +1,109 @@
-//! Process descriptors and their table.
+//! Process descriptors.
 //!
-//! A descriptor stays where it is, so that a reference to it may be kept. Its fields are
-//! grouped by who may touch them. The saved registers are not among them: they lie at the
-//! top of the kernel stack, where the CPU puts them, and belong to [`crate::ring3`].
+//! A descriptor is a slot of a table and stays where it is; it stands for a process from
+//! `fork` until it is reaped, so a reference may be kept as long as the process cannot be
+//! reaped. Fields are grouped by who may touch them.
 
-use core::cell::{Cell, RefCell, RefMut};
+use core::cell::{Cell, RefCell};
 use core::fmt;
 
 use super::end::WaitStatus;
-use crate::arch::kernel_stack::KernelStack;
-use crate::arch::trap::UserContext;
-use crate::arch::{SingleCpu, exit};
+use super::limits::Limits;
+use super::list::{Link, Linked, List};
+use super::signal::{DefaultAction, Signal, Signals};
+use super::thread::{CpuTime, Members, Thread};
+use super::wait::WaitQueue;
 use crate::fs::FileTable;
-use crate::mm::{AddressSpace, frames};
+use crate::mm::{AddressSpace, Shared};
 
-/// Processes that there can be at once.
-const LIMIT: usize = 256;
+/// Number of the first process, which adopts orphans and takes the machine with it.
+pub const INIT: u32 = 1;
 
 const NAME_LEN: usize = 15;
 
-static TABLE: SingleCpu<[Process; LIMIT]> = SingleCpu::new([const { Process::unused() }; LIMIT]);
-
-/// Index of the process that runs, or whose system call does.
-static CURRENT: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(0));
-
-/// What a process is doing.
+/// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Stage {
     /// There is none in this slot of the table.
     Unused,
-    /// It has the CPU.
-    Running,
-    /// It waits for something.
-    Blocked,
-}
-
-/// What a process has used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Accounting {
-    /// Timer ticks that came while it ran.
-    pub ticks: u64,
-    /// System calls that it made.
-    pub syscalls: u64,
+    /// It has threads and memory.
+    Alive,
+    /// All that is left is how it ended.
+    Zombie(WaitStatus),
 }
 
 /// A process descriptor.
 pub struct Process {
     // Set as the slot is filled, constant until it is emptied.
-    pid: Cell<u32>,
-    name: Cell<Name>,
-    kernel_stack: Cell<Option<KernelStack>>,
+    pub(super) pid: Cell<u32>,
 
-    // The scheduler's.
-    state: Cell<State>,
-    accounting: Cell<Accounting>,
+    // Set by the process, read by all.
+    pub(super) name: Cell<Name>,
+    pub(super) group: Cell<u32>,
+    pub(super) session: Cell<u32>,
+    pub(super) limits: Cell<Limits>,
+
+    // The family's: touched by fork, exit and wait.
+    pub(super) stage: Cell<Stage>,
+    pub(super) parent: Cell<Option<&'static Process>>,
+    pub(super) children: List<Process, Siblings>,
+    pub(super) sibling_link: Link<Process>,
+    /// Whoever waits for a child to end.
+    pub(super) child_ended: WaitQueue,
+    /// What children that have been reaped, and theirs, have used.
+    pub(super) children_time: Cell<CpuTime>,
+    /// The parent's thread that waits until this process has memory of its own (`vfork`).
+    pub(super) lender: Cell<Option<&'static Thread>>,
+
+    // The threads'.
+    pub(super) members: List<Thread, Members>,
+    /// What threads that have ended have used.
+    pub(super) ended_time: Cell<CpuTime>,
+    /// Set as soon as it is clear how the process will end: its threads are to end.
+    pub(super) end: Cell<Option<WaitStatus>>,
+    /// Whoever waits for other threads to end.
+    pub(super) thread_ended: WaitQueue,
+    pub(super) pending_signals: Cell<Signals>,
+    pub(super) ignored_signals: Cell<Signals>,
 
     // The process's own: touched by its system calls and faults only.
-    space: RefCell<Option<AddressSpace>>,
-    files: RefCell<FileTable>,
+    pub(super) space: RefCell<Option<Shared<AddressSpace>>>,
+    pub(super) files: RefCell<Option<Shared<FileTable>>>,
+}
+
+/// The children of a process.
+pub enum Siblings {}
+
+impl Linked<Siblings> for Process {
+    fn link(&self) -> &Link<Self> {
+        &self.sibling_link
+    }
 }
 
 impl Process {
-    const fn unused() -> Self {
+    /// An unused slot.
+    pub const fn unused() -> Self {
         Self {
             pid: Cell::new(0),
             name: Cell::new(Name::EMPTY),
-            kernel_stack: Cell::new(None),
-            state: Cell::new(State::Unused),
-            accounting: Cell::new(Accounting {
-                ticks: 0,
-                syscalls: 0,
-            }),
+            group: Cell::new(0),
+            session: Cell::new(0),
+            limits: Cell::new(Limits::NONE),
+            stage: Cell::new(Stage::Unused),
+            parent: Cell::new(None),
+            children: List::new(),
+            sibling_link: Link::new(),
+            child_ended: WaitQueue::new(),
+            children_time: Cell::new(CpuTime::ZERO),
+            lender: Cell::new(None),
+            members: List::new(),
+            ended_time: Cell::new(CpuTime::ZERO),
+            end: Cell::new(None),
+            thread_ended: WaitQueue::new(),
+            pending_signals: Cell::new(Signals::EMPTY),
+            ignored_signals: Cell::new(Signals::EMPTY),
             space: RefCell::new(None),
-            files: RefCell::new(FileTable::EMPTY),
+            files: RefCell::new(None),
         }
     }
 
@@ -81,52 +112,121 @@ impl Process {
         self.pid.get()
     }
 
+    /// Its parent's number; 0 for init.
+    pub fn parent_pid(&self) -> u32 {
+        self.parent.get().map_or(0, Self::pid)
+    }
+
+    /// Number of its process group.
+    pub fn group(&self) -> u32 {
+        self.group.get()
+    }
+
+    /// Moves it to a process group.
+    pub fn set_group(&self, group: u32) {
+        self.group.set(group);
+    }
+
+    /// Number of its session.
+    pub fn session(&self) -> u32 {
+        self.session.get()
+    }
+
+    /// Moves it to a session.
+    pub fn set_session(&self, session: u32) {
+        self.session.set(session);
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Changes its limits.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+    }
+
     /// Name of its program.
     pub fn name(&self) -> Name {
         self.name.get()
     }
 
-    /// What it is doing.
-    pub fn state(&self) -> State {
-        self.state.get()
+    /// Changes the name.
+    pub fn set_name(&self, name: Name) {
+        self.name.set(name);
     }
 
-    /// For the scheduler alone.
-    pub(super) fn set_state(&self, state: State) {
-        self.state.set(state);
+    /// Where it is in its life.
+    pub fn stage(&self) -> Stage {
+        self.stage.get()
     }
 
-    /// Changes what it has used.
-    pub fn account(&self, change: impl FnOnce(&mut Accounting)) {
-        let mut accounting = self.accounting.get();
-        change(&mut accounting);
-        self.accounting.set(accounting);
+    /// Whether there is no process in this slot.
+    pub fn is_unused(&self) -> bool {
+        self.stage() == Stage::Unused
     }
 
-    /// Enters ring 3 for the first time, as `context` says; `main` serves its traps. Must
-    /// be the current process.
-    ///
-    /// # Panics
-    /// It is already running.
-    pub fn start(
-        &self,
-        context: UserContext,
-        main: extern "C" fn(&'static mut UserContext) -> !,
-    ) -> ! {
-        let stack = self.kernel_stack.take();
-        stack.expect("a process starts once").start(context, main)
+    /// Whether it has threads and memory.
+    pub fn is_alive(&self) -> bool {
+        self.stage() == Stage::Alive
+    }
+
+    /// Its threads, the oldest first.
+    pub fn threads(&self) -> impl Iterator<Item = &'static Thread> + use<> {
+        self.members.iter()
+    }
+
+    /// Whether a signal does nothing to it.
+    pub fn ignores(&self, signal: Signal) -> bool {
+        self.ignored_signals.get().contains(signal)
+            || signal.default_action() == DefaultAction::Ignore
+    }
+
+    /// Which signals its program wants ignored.
+    pub fn ignored_signals(&self) -> Signals {
+        self.ignored_signals.get()
+    }
+
+    /// Changes which signals are ignored; those that are pending are forgotten.
+    pub fn set_ignored_signals(&self, signals: Signals) {
+        self.ignored_signals.set(signals.blockable());
+        let pending = self.pending_signals.get();
+        self.pending_signals
+            .set(Signals(pending.0 & !signals.blockable().0));
+    }
+
+    /// What its threads have used, those that have ended too.
+    pub fn cpu_time(&self) -> CpuTime {
+        let ended = self.ended_time.get();
+        self.threads()
+            .fold(ended, |sum, thread| sum.plus(thread.cpu_time()))
+    }
+
+    /// What its reaped children, and theirs, have used.
+    pub fn children_cpu_time(&self) -> CpuTime {
+        self.children_time.get()
+    }
+
+    /// Whether it has other threads than this one.
+    pub fn has_other_threads(&self, thread: &Thread) -> bool {
+        self.threads().any(|other| !core::ptr::eq(other, thread))
     }
 
     /// Its memory.
-    pub fn space(&self) -> RefMut<'_, AddressSpace> {
-        RefMut::map(self.space.borrow_mut(), |space| {
-            space.as_mut().expect("a process has memory")
-        })
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn space(&self) -> Shared<AddressSpace> {
+        self.space.borrow().clone().expect("a process has memory")
     }
 
     /// Its open files.
-    pub fn files(&self) -> RefMut<'_, FileTable> {
-        self.files.borrow_mut()
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn files(&self) -> Shared<FileTable> {
+        self.files.borrow().clone().expect("a process has files")
     }
 }
 
@@ -145,14 +245,26 @@ impl Name {
 
     /// The last component of a path.
     pub fn of(path: &[u8]) -> Self {
-        let name = last_component(path);
-        let len = name.len().min(NAME_LEN);
+        Self::new(last_component(path))
+    }
+
+    /// These bytes, up to a zero if there is one.
+    pub fn new(name: &[u8]) -> Self {
+        let end = name.iter().position(|&byte| byte == 0);
+        let len = end.unwrap_or(name.len()).min(NAME_LEN);
         let mut bytes = [0; NAME_LEN];
         bytes[..len].copy_from_slice(&name[..len]);
         Self {
             bytes,
             len: len as u8,
         }
+    }
+
+    /// Its bytes and at least one zero.
+    pub fn padded(self) -> [u8; NAME_LEN + 1] {
+        let mut padded = [0; NAME_LEN + 1];
+        padded[..NAME_LEN].copy_from_slice(&self.bytes);
+        padded
     }
 }
 
@@ -165,54 +277,6 @@ impl fmt::Display for Name {
 /// What follows the last slash.
 pub fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
-}
-
-/// The process that runs, or whose system call or fault is being served.
-pub fn current() -> &'static Process {
-    &TABLE[CURRENT.get()]
-}
-
-/// Why there is no new process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpawnError {
-    /// The table is full.
-    TooMany,
-    /// Memory is short.
-    OutOfMemory,
-}
-
-/// Puts a process that runs the program `name` in the table and makes it the current one:
-/// its address space is active when this returns.
-///
-/// # Errors
-/// See [`SpawnError`].
-pub fn spawn(
-    name: Name,
-    space: AddressSpace,
-    files: FileTable,
-) -> Result<&'static Process, SpawnError> {
-    let free = TABLE
-        .iter()
-        .position(|process| process.state() == State::Unused);
-    let index = free.ok_or(SpawnError::TooMany)?;
-    let process = &TABLE[index];
-    let stack = KernelStack::new(frames::for_kernel, &mut frames::for_tables)
-        .ok_or(SpawnError::OutOfMemory)?;
-    space.activate();
-    process.kernel_stack.set(Some(stack));
-    process.pid.set(index as u32 + 1);
-    process.name.set(name);
-    process.accounting.set(Accounting::default());
-    *process.space.borrow_mut() = Some(space);
-    *process.files.borrow_mut() = files;
-    process.state.set(State::Running);
-    CURRENT.set(index);
-    Ok(process)
-}
-
-/// Ends the current process. The first process takes the machine with it.
-pub fn end(status: WaitStatus) -> ! {
-    exit::exit(status.guest_exit())
 }
 
 #[cfg(test)]
@@ -228,5 +292,10 @@ mod tests {
             "abcdefghijklmno"
         );
         assert_eq!(Name::of(b"/\n\xff").to_string(), "\\n\\xff");
+        assert_eq!(Name::new(b"a/b\0c").to_string(), "a/b");
+        assert_eq!(
+            Name::of(b"/bin/sh").padded(),
+            *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        );
     }
 }

@@ -1,32 +1,62 @@
 //! Loading a program: its memory, and the stack that it starts with (System V ABI for
 //! x86-64, 3.4.1).
 //!
-//! Nothing is copied but the stack: an area refers to the file's bytes, and a page of it
-//! is made when it is touched.
+//! Nothing is copied but the stack: an area refers to the file, and a page of it is made
+//! when it is touched. The address space need not be active, so a program that cannot be
+//! loaded leaves no trace.
 
 use abi::virtual_map::{PAGE_SIZE, USER_END};
-use linux_raw_sys::auxvec::{AT_ENTRY, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM};
+use linux_raw_sys::auxvec as linux;
 use linux_raw_sys::elf_uapi::Elf64_Phdr;
 
-use super::arguments::{Arguments, offsets};
+use super::arguments::Arguments;
 use super::elf::{Elf, ElfError, Segment};
-use crate::mm::area::{Area, Contents};
-use crate::mm::{AddressSpace, UserSlice};
+use crate::arch::clock;
+use crate::errno::Errno;
+use crate::mm::address_space::MemoryLimits;
+use crate::mm::area::FilePart;
+use crate::mm::user_memory::BadAddress;
+use crate::mm::{AddressSpace, FilePages, OutOfMemory, Shared};
+
+/// Where a static PIE goes: where other programs are linked to be.
+const BIAS: u64 = 0x40_0000;
 
 /// Why a program cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadError {
     /// The file is not one that the kernel can run.
     File(ElfError),
-    /// A segment is where none may be.
-    Layout,
-    /// Memory is short.
-    OutOfMemory,
+    /// A segment is where none may be, or memory is short.
+    Memory(Errno),
 }
 
 impl From<ElfError> for LoadError {
     fn from(error: ElfError) -> Self {
         Self::File(error)
+    }
+}
+
+impl From<OutOfMemory> for LoadError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+impl From<BadAddress> for LoadError {
+    /// The stack is there, so it can only be that it cannot be filled.
+    fn from(_: BadAddress) -> Self {
+        Self::Memory(Errno::ENOMEM)
+    }
+}
+
+impl From<LoadError> for Errno {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::File(error) => error.into(),
+            // What the file says about addresses is the file's fault.
+            LoadError::Memory(Errno::ENOMEM) => Self::ENOMEM,
+            LoadError::Memory(_) => Self::ENOEXEC,
+        }
     }
 }
 
@@ -39,73 +69,126 @@ pub struct Start {
     pub stack: u64,
 }
 
-/// An address space with the segments of `elf`.
+/// An address space with the program in `file`, about to start with `arguments`.
 ///
 /// # Errors
 /// The file makes no sense, or there is no memory.
-pub fn load(elf: Elf) -> Result<AddressSpace, LoadError> {
-    let mut space = AddressSpace::new().ok_or(LoadError::OutOfMemory)?;
+pub fn load(
+    file: &Shared<FilePages>,
+    arguments: &Arguments,
+    limits: MemoryLimits,
+) -> Result<(AddressSpace, Start), LoadError> {
+    let elf = Elf::parse(file)?;
+    let space = AddressSpace::new(limits)?;
+    let bias = if elf.is_relative { BIAS } else { 0 };
+    let (mut headers, mut heap) = (None, 0);
     for segment in elf.segments() {
-        space.add(area(segment?)?).map_err(|_| LoadError::Layout)?;
+        let segment = segment?;
+        let end = map(&space, file, segment, bias).map_err(LoadError::Memory)?;
+        headers = headers.or(elf.headers_in(&segment));
+        heap = heap.max(end);
     }
-    Ok(space)
+    space.start_heap(heap);
+    let entry = elf.entry.wrapping_add(bias);
+    let headers = headers.map_or(0, |address| address.wrapping_add(bias));
+    let auxiliary = Auxiliary {
+        entry,
+        headers,
+        header_count: u64::from(elf.header_count),
+    };
+    let stack = build_stack(&space, &auxiliary, arguments)?;
+    Ok((space, Start { entry, stack }))
 }
 
-fn area(segment: Segment) -> Result<Area, LoadError> {
-    let end = segment.end.checked_next_multiple_of(PAGE_SIZE);
-    Ok(Area {
-        start: segment.start & !(PAGE_SIZE - 1),
-        end: end.ok_or(LoadError::Layout)?,
-        access: segment.access,
-        contents: Some(Contents {
-            start: segment.start,
-            bytes: segment.bytes,
-        }),
-    })
+/// Maps a segment and returns where it ends.
+fn map(
+    space: &AddressSpace,
+    file: &Shared<FilePages>,
+    segment: Segment,
+    bias: u64,
+) -> Result<u64, Errno> {
+    let start = segment.start.checked_add(bias).ok_or(Errno::ENOEXEC)?;
+    let end = segment.end.checked_add(bias).ok_or(Errno::ENOEXEC)?;
+    let end = end
+        .checked_next_multiple_of(PAGE_SIZE)
+        .ok_or(Errno::ENOEXEC)?;
+    let part = FilePart {
+        file: file.clone(),
+        offset: segment.offset,
+        start,
+        len: segment.len,
+    };
+    space.map_segment(start & !(PAGE_SIZE - 1)..end, segment.access, part)?;
+    Ok(end)
 }
 
-/// Builds the initial stack in `space`, which must be active, and says where to start.
+/// What the auxiliary vector says of the program itself.
+struct Auxiliary {
+    entry: u64,
+    /// 0 if the program does not contain its headers.
+    headers: u64,
+    header_count: u64,
+}
+
+impl Auxiliary {
+    const LEN: usize = 13;
+
+    fn pairs(&self, random: u64) -> [(u32, u64); Self::LEN] {
+        [
+            (linux::AT_PHDR, self.headers),
+            (linux::AT_PHENT, size_of::<Elf64_Phdr>() as u64),
+            (linux::AT_PHNUM, self.header_count),
+            (linux::AT_PAGESZ, PAGE_SIZE),
+            (linux::AT_ENTRY, self.entry),
+            (linux::AT_UID, 0),
+            (linux::AT_EUID, 0),
+            (linux::AT_GID, 0),
+            (linux::AT_EGID, 0),
+            (linux::AT_SECURE, 0),
+            (linux::AT_CLKTCK, TICKS_PER_SECOND),
+            (linux::AT_RANDOM, random),
+            (linux::AT_NULL, 0),
+        ]
+    }
+}
+
+/// What `times` counts in.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Builds the initial stack and says where it starts.
 ///
 /// ```text
-/// USER_END  strings of arguments and environment
-///           0, 0 and other pairs: the auxiliary vector, upwards
+/// USER_END  16 bytes for AT_RANDOM
+///           strings of arguments and environment
+///           pairs of words: the auxiliary vector, upwards
 ///           0, pointers to the environment's strings
 ///           0, pointers to the arguments
 /// rsp       number of arguments
 /// ```
-///
-/// # Errors
-/// Memory is short.
-pub fn build_stack(
-    space: &mut AddressSpace,
-    elf: Elf,
+fn build_stack(
+    space: &AddressSpace,
+    auxiliary: &Auxiliary,
     arguments: &Arguments,
-) -> Result<Start, LoadError> {
+) -> Result<u64, BadAddress> {
     const ALIGNMENT: u64 = 16;
     let strings = arguments.strings();
-    let strings_start = USER_END - strings.len() as u64;
-    let mut pointers = offsets(strings).map(|offset| strings_start + offset);
-    let header_address = elf.header_address();
-    let auxiliary = [
-        (AT_PAGESZ, PAGE_SIZE),
-        (AT_ENTRY, elf.entry),
-        (AT_PHENT, size_of::<Elf64_Phdr>() as u64),
-        (AT_PHNUM, elf.header_count() as u64),
-        // Last, since it may be missing.
-        (
-            header_address.map_or(AT_NULL, |_| AT_PHDR),
-            header_address.unwrap_or(0),
-        ),
-        (AT_NULL, 0),
-    ];
-    let count = arguments.argument_count() + arguments.environment_count();
-    let words = (3 + count + 2 * auxiliary.len()) as u64;
+    let random = USER_END - 16;
+    let strings_start = random - strings.len();
+    let words = 3 + arguments.count() + 2 * Auxiliary::LEN as u64;
     let stack = (strings_start - 8 * words) & !(ALIGNMENT - 1);
 
-    copy_out(space, strings_start, strings)?;
+    space.put(random, &random_bytes())?;
+    let mut done = 0;
+    while done < strings.len() {
+        done += strings.with_bytes(done, |bytes| {
+            space.put(strings_start + done, bytes)?;
+            Ok(bytes.len() as u64)
+        })?;
+    }
     let mut writer = WordWriter::new(space, stack);
-    writer.push(arguments.argument_count() as u64)?;
-    for pointer in pointers.by_ref().take(arguments.argument_count()) {
+    writer.push(arguments.argument_count())?;
+    let mut pointers = arguments.offsets().map(|offset| strings_start + offset);
+    for pointer in pointers.by_ref().take(arguments.argument_count() as usize) {
         writer.push(pointer)?;
     }
     writer.push(0)?;
@@ -113,37 +196,41 @@ pub fn build_stack(
         writer.push(pointer)?;
     }
     writer.push(0)?;
-    for (kind, value) in auxiliary {
+    for (kind, value) in auxiliary.pairs(random) {
         writer.push(u64::from(kind))?;
         writer.push(value)?;
     }
     writer.flush()?;
-    Ok(Start {
-        entry: elf.entry,
-        stack,
-    })
+    Ok(stack)
 }
 
-fn copy_out(space: &mut AddressSpace, start: u64, bytes: &[u8]) -> Result<(), LoadError> {
-    let target = UserSlice::new(start, bytes.len() as u64);
-    target
-        .copy_out(space, bytes)
-        .map_err(|_| LoadError::OutOfMemory)
+/// What C libraries take to tell their own data from an attacker's. Nobody attacks here:
+/// it only has to differ from program to program (splitmix64).
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let mut state = clock::counter();
+    for half in bytes.chunks_exact_mut(8) {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        half.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
+    }
+    bytes
 }
 
-/// Bytes that a [`WordWriter`] copies at a time.
+/// Bytes that a [`WordWriter`] writes at a time.
 const BUFFER_SIZE: usize = 32 * size_of::<u64>();
 
 /// Writes words upwards, several at a time.
 struct WordWriter<'a> {
-    space: &'a mut AddressSpace,
+    space: &'a AddressSpace,
     next: u64,
     buffer: [u8; BUFFER_SIZE],
     used: usize,
 }
 
 impl<'a> WordWriter<'a> {
-    fn new(space: &'a mut AddressSpace, start: u64) -> Self {
+    fn new(space: &'a AddressSpace, start: u64) -> Self {
         Self {
             space,
             next: start,
@@ -152,7 +239,7 @@ impl<'a> WordWriter<'a> {
         }
     }
 
-    fn push(&mut self, word: u64) -> Result<(), LoadError> {
+    fn push(&mut self, word: u64) -> Result<(), BadAddress> {
         if self.used == self.buffer.len() {
             self.flush()?;
         }
@@ -161,8 +248,8 @@ impl<'a> WordWriter<'a> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), LoadError> {
-        copy_out(self.space, self.next, &self.buffer[..self.used])?;
+    fn flush(&mut self) -> Result<(), BadAddress> {
+        self.space.put(self.next, &self.buffer[..self.used])?;
         self.next += self.used as u64;
         self.used = 0;
         Ok(())

@@ -1,96 +1,204 @@
 //! Who runs, and until when.
 //!
-//! The timer is set to one moment at a time. While a program runs that is the next tick,
-//! counted from the one before and not from when its interrupt was served, so that ticks
-//! do not drift. While nothing runs it is the moment at which the sleeper wants to wake:
-//! an idle machine takes no ticks.
+//! Whoever gets the CPU keeps it until it blocks or yields, until a tick finds that it has
+//! had its turn, or until an interrupt wakes a thread that has not: see `run_queue`.
+//! Nothing here depends on how many threads there are.
+//!
+//! A thread that finds nobody to take over from it waits for an interrupt right where it
+//! is, on its own stack. Rejected: an idle thread, which costs two more switches for each
+//! wait.
 
 use core::cell::Cell;
+use core::ptr;
 
-use super::process::{State, current};
+use super::cpu_time;
+use super::process::Process;
+use super::run_queue::{self, RunQueue};
+use super::table::{self, boot_thread};
+use super::thread::{State, Thread};
+use super::tick;
+use super::timer_queue::TimerQueue;
 use crate::arch::trap::{vector, wait_for_interrupt};
-use crate::arch::{SingleCpu, clock, local_apic};
+use crate::arch::{SingleCpu, clock, io_apic, local_apic};
+use crate::mm::kernel_stacks;
 use crate::shared;
 
-#[derive(Clone, Copy)]
-struct Tick {
-    /// Time-stamp counts from tick to tick.
-    period: u64,
-    /// Time-stamp counter at the next one.
-    next: u64,
+static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
+static TIMERS: SingleCpu<TimerQueue<{ table::LEN }>> = SingleCpu::new(TimerQueue::new());
+
+/// Whether an interrupt is being served.
+static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
+
+/// The thread that has the CPU, and its process, which nearly every system call asks for.
+static CURRENT: SingleCpu<Cell<&'static Thread>> = SingleCpu::new(Cell::new(boot_thread()));
+static PROCESS: SingleCpu<Cell<&'static Process>> = SingleCpu::new(Cell::new(table::no_process()));
+
+/// The thread that runs, or whose system call or fault is being served.
+pub fn current_thread() -> &'static Thread {
+    CURRENT.get()
 }
 
-static TICK: SingleCpu<Cell<Tick>> = SingleCpu::new(Cell::new(Tick { period: 0, next: 0 }));
-
-/// Starts the tick.
-pub fn start(tick_ns: u64) {
-    let period = clock::counts(tick_ns);
-    TICK.set(Tick { period, next: 0 });
-    restart_tick();
+/// The process whose program runs, or whose system call or fault is being served.
+pub fn current() -> &'static Process {
+    PROCESS.get()
 }
 
-/// Gives whoever runs a whole tick from now.
-fn restart_tick() {
-    let tick = TICK.get();
-    let next = clock::counter().saturating_add(tick.period);
-    TICK.set(Tick { next, ..tick });
-    local_apic::set_deadline(next);
+/// Starts the tick, and the first thread, which is runnable. The boot stack is not used
+/// any more.
+pub fn start(tick_ns: u64) -> ! {
+    tick::start(tick_ns);
+    let first = pop().expect("there is a first thread");
+    take_cpu(first);
+    kernel_stacks::leave(boot_thread().context(), first.context())
+}
+
+/// Lets a new thread have its turns.
+pub fn add(thread: &'static Thread) {
+    thread.state.set(State::Runnable);
+    RUN_QUEUE.push(thread);
+}
+
+/// Makes a blocked thread runnable; others are left as they are.
+pub fn wake(thread: &'static Thread) {
+    if thread.state() != State::Blocked {
+        return;
+    }
+    if INTERRUPT.get() {
+        thread.state.set(State::Runnable);
+        RUN_QUEUE.push_woken(thread);
+    } else {
+        add(thread);
+    }
+}
+
+/// Lets all others that can run do so before the current thread goes on.
+pub fn yield_now() {
+    if RUN_QUEUE.is_empty() {
+        return;
+    }
+    let thread = current_thread();
+    add(thread);
+    switch_from(thread);
+}
+
+/// Blocks the current thread until [`wake`], or until so many nanoseconds after boot if
+/// that comes first; says whether it came.
+pub fn block(deadline_ns: Option<u64>) -> bool {
+    let thread = current_thread();
+    let deadline = deadline_ns.map(clock::counter_at);
+    if let Some(deadline) = deadline {
+        TIMERS.insert(thread, deadline);
+        tick::await_no_later_than(deadline);
+    }
+    thread.state.set(State::Blocked);
+    switch_from(thread);
+    TIMERS.remove(thread);
+    deadline.is_some_and(|deadline| clock::counter() >= deadline)
+}
+
+/// Ends the current thread, of which nothing but its slot, its kernel stack and what is on
+/// that is left.
+pub fn end_current() -> ! {
+    let thread = current_thread();
+    // So that no interrupt in the meantime finds it runnable.
+    thread.state.set(State::Blocked);
+    let next = next();
+    thread.state.set(State::Unused);
+    shared::count(&shared::PAGE.context_switches);
+    take_cpu(next);
+    kernel_stacks::leave(thread.context(), next.context())
+}
+
+/// Gives the CPU to the next thread, and returns when `thread`, which is the current one,
+/// has it again.
+fn switch_from(thread: &'static Thread) {
+    let next = next();
+    if ptr::eq(next, thread) {
+        thread.state.set(State::Running);
+        return;
+    }
+    shared::count(&shared::PAGE.context_switches);
+    take_cpu(next);
+    thread.context().switch_to(next.context());
+}
+
+/// The thread whose turn it is, as soon as there is one.
+fn next() -> &'static Thread {
+    match pop() {
+        Some(thread) => thread,
+        None => idle(),
+    }
+}
+
+fn pop() -> Option<&'static Thread> {
+    RUN_QUEUE.pop(tick::period())
+}
+
+/// Waits for interrupts until one makes a thread runnable. An idle machine takes no ticks.
+fn idle() -> &'static Thread {
+    run_queue::charge(current_thread(), cpu_time::start_idling(), tick::period());
+    let thread = loop {
+        tick::await_only(TIMERS.deadline());
+        serve(wait_for_interrupt());
+        if let Some(thread) = pop() {
+            break thread;
+        }
+    };
+    cpu_time::stop_idling();
+    tick::restart(TIMERS.deadline());
+    thread
+}
+
+/// Makes `next` the current thread, but for the switch of stacks.
+fn take_cpu(next: &'static Thread) {
+    next.state.set(State::Running);
+    let last = CURRENT.replace(next);
+    run_queue::charge(last, cpu_time::switch(last), tick::period());
+    let process = next.process();
+    if !ptr::eq(PROCESS.replace(process), process) {
+        process.space().activate();
+    }
 }
 
 /// Serves an interrupt that came while a program ran.
 pub fn interrupt(number: u8) {
-    acknowledge(number);
+    serve(number);
+    let thread = current_thread();
     if number == vector::TIMER {
         let now = clock::counter();
-        let tick = TICK.get();
-        if now >= tick.next {
-            shared::count(&shared::PAGE.timer_ticks);
-            current().account(|used| used.ticks += 1);
-            let next = next_tick(tick.next, tick.period, now);
-            TICK.set(Tick { next, ..tick });
+        let is_tick = tick::take(now);
+        tick::await_next(TIMERS.deadline());
+        if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(now), tick::period()) {
+            return yield_now();
         }
-        local_apic::set_deadline(TICK.get().next);
+    }
+    if RUN_QUEUE.is_urgent() {
+        thread.state.set(State::Runnable);
+        RUN_QUEUE.push_preempted(thread);
+        switch_from(thread);
     }
 }
 
-/// The first multiple of `period` after `last` that lies after `now`: ticks that were
-/// missed are not made up for.
-fn next_tick(last: u64, period: u64, now: u64) -> u64 {
-    let next = last.saturating_add(period);
-    if next > now {
-        return next;
+/// Does what an interrupt asks for, whatever it interrupted.
+fn serve(number: u8) {
+    if number == vector::SPURIOUS {
+        return;
     }
-    now - (now - last) % period.max(1) + period
+    INTERRUPT.set(true);
+    match number {
+        vector::TIMER => {
+            tick::note_interrupt();
+            wake_sleepers(clock::counter());
+        }
+        number => io_apic::serve(number),
+    }
+    INTERRUPT.set(false);
+    local_apic::end_of_interrupt();
 }
 
-fn acknowledge(number: u8) {
-    if number != vector::SPURIOUS {
-        local_apic::end_of_interrupt();
-    }
-}
-
-/// Blocks the current process until `wake_ns` nanoseconds after boot.
-pub fn sleep_until(wake_ns: u64) {
-    let process = current();
-    let wake = clock::counter_at(wake_ns);
-    process.set_state(State::Blocked);
-    while clock::counter() < wake {
-        local_apic::set_deadline(wake);
-        acknowledge(wait_for_interrupt());
-    }
-    process.set_state(State::Running);
-    restart_tick();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next_tick;
-
-    #[test]
-    fn ticks_keep_their_grid() {
-        assert_eq!(next_tick(100, 10, 101), 110);
-        assert_eq!(next_tick(100, 10, 109), 110);
-        assert_eq!(next_tick(100, 10, 110), 120);
-        assert_eq!(next_tick(100, 10, 135), 140);
+/// Makes the threads runnable that wanted to sleep until `now` or earlier.
+fn wake_sleepers(now: u64) {
+    while let Some(thread) = TIMERS.pop_due(now) {
+        wake(thread);
     }
 }

@@ -1,15 +1,23 @@
 //! System calls: Linux's numbers, arguments, structures and errors, by either entry.
 
-mod errno;
+mod descriptor;
 mod file;
+mod memory;
+mod path;
+mod poll;
 mod process;
+mod signal;
+mod stat;
+mod system;
 mod table;
+mod terminal;
+mod thread;
 pub mod time;
+mod usage;
 
-pub use errno::Errno;
+pub use crate::errno::Errno;
 
-use crate::arch::trap::Registers;
-use crate::proc::current;
+use crate::arch::trap::{Registers, UserContext};
 use crate::shared;
 
 /// What a system call comes to: the value in rax, or minus an errno there.
@@ -18,18 +26,18 @@ type SyscallResult = Result<u64, Errno>;
 /// Reads its arguments from rdi, rsi, rdx, r10, r8 and r9, in this order.
 type Handler = fn(&Registers) -> SyscallResult;
 
-/// Serves the system call in `registers` and leaves its result there.
-pub fn serve(registers: &mut Registers) {
+/// Serves the system call in `context` and leaves its result there.
+pub fn serve(context: &mut UserContext) {
     shared::count(&shared::PAGE.syscalls);
-    current().account(|used| used.syscalls += 1);
-    let handler = usize::try_from(registers.rax)
+    let number = context.registers.rax;
+    let handler = usize::try_from(number)
         .ok()
         .and_then(|number| *table::HANDLERS.get(number)?);
     let result = match handler {
-        Some(handler) => handler(registers),
-        None => Err(Errno::ENOSYS),
+        Some(handler) => handler(&context.registers),
+        None => table::serve_with_context(number, context),
     };
-    registers.rax = match result {
+    context.registers.rax = match result {
         Ok(value) => value,
         Err(errno) => errno.to_rax(),
     };

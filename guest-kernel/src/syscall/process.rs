@@ -1,22 +1,243 @@
-//! Calls about processes.
+//! Calls about processes: their beginnings and ends, numbers and groups.
 
-use super::SyscallResult;
-use crate::arch::trap::Registers;
-use crate::proc::current;
+use linux_raw_sys::general as linux;
+
+use super::path::{self, HERE, Path};
+use super::{Errno, SyscallResult, usage};
+use crate::arch::trap::{Registers, UserContext};
+use crate::fs::calls;
+use crate::mm::UserPtr;
+use crate::proc::arguments::Arguments;
 use crate::proc::end::WaitStatus;
-use crate::proc::process;
+use crate::proc::execute::{self, Loaded};
+use crate::proc::process::{Name, Process};
+use crate::proc::reap::{self, Ended, Options, Which};
+use crate::proc::signal::Signal;
+use crate::proc::spawn::{self, CloneFlags, Request};
+use crate::proc::{current, current_thread, exit as end, program, scheduler, table};
 
-/// `exit(status)` and, as long as a process has one thread, `exit_group(status)`.
+/// `exit(status)`: ends the thread.
 pub fn exit(registers: &Registers) -> SyscallResult {
-    process::end(WaitStatus::exited(registers.rdi as u32))
+    end::end_thread(WaitStatus::exited(registers.rdi as u32))
+}
+
+/// `exit_group(status)`: ends the process.
+pub fn exit_group(registers: &Registers) -> SyscallResult {
+    end::end_process(WaitStatus::exited(registers.rdi as u32))
+}
+
+/// `fork()`
+pub fn fork(context: &mut UserContext) -> SyscallResult {
+    Ok(spawn::clone(context, &Request::FORK)?.into())
+}
+
+/// `vfork()`
+pub fn vfork(context: &mut UserContext) -> SyscallResult {
+    Ok(spawn::clone(context, &Request::VFORK)?.into())
+}
+
+/// `clone(flags, stack, parent_tid, child_tid, tls)`; the low byte of the flags, the
+/// signal at the child's end, is taken and nothing sent.
+pub fn clone(context: &mut UserContext) -> SyscallResult {
+    let registers = &context.registers;
+    let flags = registers.rdi & !u64::from(linux::CSIGNAL);
+    let flags = u32::try_from(flags).ok().and_then(CloneFlags::from_bits);
+    let request = Request {
+        flags: flags.ok_or(Errno::EINVAL)?,
+        stack: registers.rsi,
+        parent_tid: registers.rdx,
+        child_tid: registers.r10,
+        storage: registers.r8,
+    };
+    Ok(spawn::clone(context, &request)?.into())
+}
+
+/// `execve(path, arguments, environment)`
+pub fn execve(context: &mut UserContext) -> SyscallResult {
+    let registers = &context.registers;
+    let process = current();
+    let old_space = process.space();
+    let path = Path::read(registers.rdi)?;
+    let start = path::start(HERE, path.bytes())?;
+    let file = calls::executable(&start, path.bytes())?;
+    drop(start);
+    let arguments = Arguments::from_user(&old_space, registers.rsi, registers.rdx)?;
+    let limits = process.limits().of_memory();
+    let (space, start) = program::load(&file, &arguments, limits)?;
+    let name = Name::of(path.bytes());
+    // The call may not return, so nothing is left to be dropped after it.
+    drop((file, arguments, path, old_space));
+    execute::replace_program(Loaded { name, space, start }, context)?;
+    Ok(0)
+}
+
+/// `sched_yield()`
+pub fn sched_yield(_: &Registers) -> SyscallResult {
+    scheduler::yield_now();
+    Ok(0)
+}
+
+/// `wait4(pid, status, options, usage)`
+pub fn wait4(registers: &Registers) -> SyscallResult {
+    const KNOWN: u32 = linux::WNOHANG
+        | linux::WUNTRACED
+        | linux::WCONTINUED
+        | linux::__WALL
+        | linux::__WCLONE
+        | linux::__WNOTHREAD;
+    let options = registers.rdx as u32;
+    if options & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = current();
+    let which = Which::from_pid(registers.rdi as i32, process.group());
+    let how = Options {
+        without_waiting: options & linux::WNOHANG != 0,
+        keep: false,
+    };
+    let Some(ended) = reap::wait(which, how)? else {
+        return Ok(0);
+    };
+    if registers.rsi != 0 {
+        UserPtr::new(registers.rsi).write(&process.space(), &ended.status.word())?;
+    }
+    usage::write_if_wanted(registers.r10, ended.cpu_time)?;
+    Ok(ended.pid.into())
+}
+
+/// `waitid(kind, id, info, options, usage)`
+pub fn waitid(registers: &Registers) -> SyscallResult {
+    const KNOWN: u32 = linux::WNOHANG
+        | linux::WNOWAIT
+        | linux::WEXITED
+        | linux::WSTOPPED
+        | linux::WCONTINUED
+        | linux::__WALL
+        | linux::__WCLONE
+        | linux::__WNOTHREAD;
+    let options = registers.r10 as u32;
+    if options & !KNOWN != 0 || options & linux::WEXITED == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = current();
+    let id = registers.rsi as u32;
+    let which = match registers.rdi as u32 {
+        linux::P_ALL => Which::Any,
+        linux::P_PID if id != 0 => Which::Pid(id),
+        linux::P_PGID if id != 0 => Which::Group(id),
+        linux::P_PGID => Which::Group(process.group()),
+        _ => return Err(Errno::EINVAL),
+    };
+    let how = Options {
+        without_waiting: options & linux::WNOHANG != 0,
+        keep: options & linux::WNOWAIT != 0,
+    };
+    let ended = reap::wait(which, how)?;
+    if registers.rdx != 0 {
+        let info = signal_info(ended.as_ref());
+        UserPtr::new(registers.rdx).write(&process.space(), &info)?;
+    }
+    if let Some(ended) = ended {
+        usage::write_if_wanted(registers.r8, ended.cpu_time)?;
+    }
+    Ok(0)
+}
+
+/// `siginfo_t` for a child's end: signal, errno and code, a gap, then pid, uid and status.
+/// All zeros if there is none.
+fn signal_info(ended: Option<&Ended>) -> [u32; 32] {
+    let mut info = [0; 32];
+    if let Some(ended) = ended {
+        let (code, status) = match ended.status.cause() {
+            Ok(status) => (linux::CLD_EXITED, status),
+            Err(signal) => (linux::CLD_KILLED, signal),
+        };
+        info[0] = Signal::SIGCHLD.number().into();
+        info[2] = code;
+        info[4] = ended.pid;
+        info[6] = status.into();
+    }
+    info
 }
 
 /// `getpid()`
 pub fn getpid(_: &Registers) -> SyscallResult {
-    Ok(u64::from(current().pid()))
+    Ok(current().pid().into())
 }
 
-/// `sched_yield()`. Init is alone as long as nothing makes processes: it yields to nobody.
-pub fn sched_yield(_: &Registers) -> SyscallResult {
+/// `getppid()`
+pub fn getppid(_: &Registers) -> SyscallResult {
+    Ok(current().parent_pid().into())
+}
+
+/// `gettid()`
+pub fn gettid(_: &Registers) -> SyscallResult {
+    Ok(current_thread().tid().into())
+}
+
+/// `getuid()`, `geteuid()`, `getgid()` and `getegid()`: there is but one user.
+pub fn get_user(_: &Registers) -> SyscallResult {
     Ok(0)
+}
+
+/// The process with this number; 0 means the current one.
+pub(super) fn process_of(pid: u64) -> Result<&'static Process, Errno> {
+    match u32::try_from(pid) {
+        Ok(0) => Ok(current()),
+        Ok(pid) => table::process(pid).ok_or(Errno::ESRCH),
+        Err(_) => Err(Errno::ESRCH),
+    }
+}
+
+/// `getpgid(pid)`
+pub fn getpgid(registers: &Registers) -> SyscallResult {
+    Ok(process_of(registers.rdi)?.group().into())
+}
+
+/// `getpgrp()`
+pub fn getpgrp(_: &Registers) -> SyscallResult {
+    Ok(current().group().into())
+}
+
+/// `getsid(pid)`
+pub fn getsid(registers: &Registers) -> SyscallResult {
+    Ok(process_of(registers.rdi)?.session().into())
+}
+
+/// `setpgid(pid, group)`: moves the process itself or a child to a group of the same
+/// session, or to a new one of its own.
+pub fn setpgid(registers: &Registers) -> SyscallResult {
+    let process = process_of(registers.rdi)?;
+    let group = u32::try_from(registers.rsi).map_err(|_| Errno::EINVAL)?;
+    let group = if group == 0 { process.pid() } else { group };
+    let own = current();
+    if process.pid() != own.pid() && process.parent_pid() != own.pid() {
+        return Err(Errno::ESRCH);
+    }
+    let leads_session = process.session() == process.pid();
+    if leads_session || process.session() != own.session() {
+        return Err(Errno::EPERM);
+    }
+    let is_new = group == process.pid();
+    if !is_new && !is_group(group, own.session()) {
+        return Err(Errno::EPERM);
+    }
+    process.set_group(group);
+    Ok(0)
+}
+
+fn is_group(group: u32, session: u32) -> bool {
+    table::processes().any(|process| process.group() == group && process.session() == session)
+}
+
+/// `setsid()`: a new session and a group in it, which the process leads.
+pub fn setsid(_: &Registers) -> SyscallResult {
+    let process = current();
+    let pid = process.pid();
+    if table::processes().any(|process| process.group() == pid) {
+        return Err(Errno::EPERM);
+    }
+    process.set_session(pid);
+    process.set_group(pid);
+    Ok(pid.into())
 }

@@ -2,14 +2,18 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use linux_raw_sys::general::{self as linux, __kernel_timespec};
+use linux_raw_sys::general as linux;
 
 use super::{Errno, SyscallResult};
 use crate::arch::{clock, trap::Registers};
-use crate::mm::{UserPtr, user_memory::UserData};
-use crate::proc::{current, scheduler};
+use crate::mm::UserPtr;
+use crate::proc::wait::{WaitQueue, Woken};
+use crate::proc::{current, current_thread};
 
-const NS_PER_S: u64 = 1_000_000_000;
+pub use crate::arch::clock::now_ns;
+
+/// Nanoseconds in a second.
+pub const NS_PER_S: u64 = 1_000_000_000;
 
 /// CLOCK_REALTIME at boot.
 static REALTIME: AtomicU64 = AtomicU64::new(0);
@@ -19,83 +23,135 @@ pub fn set_realtime(ns: u64) {
     REALTIME.store(ns, Relaxed);
 }
 
-impl UserData for __kernel_timespec {
-    type Bytes = [u8; 16];
+/// `struct timespec`: seconds and nanoseconds, both signed.
+type Timespec = [u64; 2];
 
-    fn from_bytes(bytes: &Self::Bytes) -> Self {
-        let [seconds, nanoseconds] = [0, 8].map(|at| {
-            let word = bytes[at..].first_chunk().copied();
-            i64::from_le_bytes(word.unwrap_or_default())
-        });
-        Self {
-            tv_sec: seconds,
-            tv_nsec: nanoseconds,
+fn timespec(ns: u64) -> Timespec {
+    [ns / NS_PER_S, ns % NS_PER_S]
+}
+
+/// A duration that makes sense, in nanoseconds; at most the 584 years that there are.
+fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
+    let is_valid = i64::try_from(seconds).is_ok() && nanoseconds < NS_PER_S;
+    is_valid.then(|| seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
+}
+
+/// The `struct timespec` of a program at `address`, in nanoseconds.
+///
+/// # Errors
+/// EFAULT; EINVAL: it makes no sense.
+pub(super) fn read_ns(address: u64) -> Result<u64, Errno> {
+    let time = UserPtr::<Timespec>::new(address).read(&current().space())?;
+    nanoseconds(time).ok_or(Errno::EINVAL)
+}
+
+/// Nanoseconds after boot, so many from now.
+pub(super) fn deadline_after(ns: u64) -> u64 {
+    now_ns().saturating_add(ns)
+}
+
+/// Nanoseconds after boot, from nanoseconds after 1970.
+pub(super) fn since_boot(realtime: u64) -> u64 {
+    realtime.saturating_sub(REALTIME.load(Relaxed))
+}
+
+/// What a clock shows, if there is such a clock.
+fn read_clock(clock: u64) -> Option<u64> {
+    let used = |time: crate::proc::thread::CpuTime| clock::ns(time.user + time.system);
+    Some(match u32::try_from(clock).ok()? {
+        linux::CLOCK_MONOTONIC
+        | linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_MONOTONIC_COARSE
+        | linux::CLOCK_BOOTTIME => now_ns(),
+        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => {
+            now_ns().wrapping_add(REALTIME.load(Relaxed))
         }
-    }
-
-    fn to_bytes(&self) -> Self::Bytes {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.tv_sec.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.tv_nsec.to_le_bytes());
-        bytes
-    }
+        linux::CLOCK_PROCESS_CPUTIME_ID => used(current().cpu_time()),
+        linux::CLOCK_THREAD_CPUTIME_ID => used(current_thread().cpu_time()),
+        _ => return None,
+    })
 }
 
 /// `clock_gettime(clock, time)`
 pub fn clock_gettime(registers: &Registers) -> SyscallResult {
-    let now = clock::now_ns();
-    let ns = match u32::try_from(registers.rdi) {
-        Ok(linux::CLOCK_MONOTONIC) => now,
-        Ok(linux::CLOCK_REALTIME) => now.wrapping_add(REALTIME.load(Relaxed)),
-        _ => return Err(Errno::EINVAL),
-    };
-    let time = __kernel_timespec {
-        tv_sec: (ns / NS_PER_S) as i64,
-        tv_nsec: (ns % NS_PER_S) as i64,
-    };
-    UserPtr::new(registers.rsi).write(&mut current().space(), &time)?;
+    let ns = read_clock(registers.rdi).ok_or(Errno::EINVAL)?;
+    UserPtr::new(registers.rsi).write(&current().space(), &timespec(ns))?;
     Ok(0)
 }
 
-/// `nanosleep(duration, remaining)`. No signal ever cuts it short, so nothing remains.
+/// `clock_getres(clock, resolution)`: a nanosecond.
+pub fn clock_getres(registers: &Registers) -> SyscallResult {
+    read_clock(registers.rdi).ok_or(Errno::EINVAL)?;
+    if registers.rsi != 0 {
+        UserPtr::new(registers.rsi).write(&current().space(), &timespec(1))?;
+    }
+    Ok(0)
+}
+
+/// `gettimeofday(time, zone)`: seconds and microseconds after 1970; the zone is UTC.
+pub fn gettimeofday(registers: &Registers) -> SyscallResult {
+    let ns = now_ns().wrapping_add(REALTIME.load(Relaxed));
+    let space = current().space();
+    if registers.rdi != 0 {
+        let time = [ns / NS_PER_S, ns % NS_PER_S / 1000];
+        UserPtr::new(registers.rdi).write(&space, &time)?;
+    }
+    if registers.rsi != 0 {
+        UserPtr::new(registers.rsi).write(&space, &[0_u32; 2])?;
+    }
+    Ok(0)
+}
+
+/// `time(seconds)`
+pub fn time(registers: &Registers) -> SyscallResult {
+    let seconds = now_ns().wrapping_add(REALTIME.load(Relaxed)) / NS_PER_S;
+    if registers.rdi != 0 {
+        UserPtr::new(registers.rdi).write(&current().space(), &[seconds])?;
+    }
+    Ok(seconds)
+}
+
+/// `nanosleep(duration, remaining)`
 pub fn nanosleep(registers: &Registers) -> SyscallResult {
-    let duration = UserPtr::new(registers.rdi).read(&mut current().space())?;
-    let ns = nanoseconds(&duration).ok_or(Errno::EINVAL)?;
-    scheduler::sleep_until(clock::now_ns().saturating_add(ns));
-    Ok(0)
+    sleep_until(deadline_after(read_ns(registers.rdi)?))
 }
 
-/// A duration that makes sense, in nanoseconds; at most the 584 years that there are.
-fn nanoseconds(duration: &__kernel_timespec) -> Option<u64> {
-    let seconds = u64::try_from(duration.tv_sec).ok()?;
-    let nanoseconds = u64::try_from(duration.tv_nsec).ok()?;
-    (nanoseconds < NS_PER_S).then(|| seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
+/// `clock_nanosleep(clock, flags, time, remaining)`
+pub fn clock_nanosleep(registers: &Registers) -> SyscallResult {
+    let clock = u32::try_from(registers.rdi).map_err(|_| Errno::EINVAL)?;
+    let is_absolute = registers.rsi as u32 & linux::TIMER_ABSTIME != 0;
+    let ns = read_ns(registers.rdx)?;
+    sleep_until(match clock {
+        linux::CLOCK_REALTIME if is_absolute => since_boot(ns),
+        linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME if is_absolute => ns,
+        linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
+            deadline_after(ns)
+        }
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+/// Nobody but a signal, which ends the process, cuts a sleep short: nothing remains.
+fn sleep_until(deadline_ns: u64) -> SyscallResult {
+    let nobody = WaitQueue::new();
+    while nobody.sleep_until(deadline_ns)? != Woken::TimedOut {}
+    Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(tv_sec: i64, tv_nsec: i64) -> Option<u64> {
-        nanoseconds(&__kernel_timespec { tv_sec, tv_nsec })
-    }
-
     #[test]
     fn durations_are_checked() {
-        assert_eq!(of(1, 5), Some(1_000_000_005));
-        assert_eq!(of(i64::MAX, 0), Some(u64::MAX));
-        assert_eq!([of(-1, 0), of(0, -1), of(0, 1_000_000_000)], [None; 3]);
+        assert_eq!(nanoseconds([1, 5]), Some(1_000_000_005));
+        assert_eq!(nanoseconds([i64::MAX as u64, 0]), Some(u64::MAX));
+        let bad = [[-1_i64 as u64, 0], [0, -1_i64 as u64], [0, NS_PER_S]];
+        assert_eq!(bad.map(nanoseconds), [None; 3]);
     }
 
     #[test]
-    fn timespecs_cross_as_bytes() {
-        let time = __kernel_timespec {
-            tv_sec: -2,
-            tv_nsec: 0x0102_0304,
-        };
-        let bytes = time.to_bytes();
-        assert_eq!(bytes[8..12], [4, 3, 2, 1]);
-        let back = __kernel_timespec::from_bytes(&bytes);
-        assert_eq!((back.tv_sec, back.tv_nsec), (time.tv_sec, time.tv_nsec));
+    fn times_are_split() {
+        assert_eq!(timespec(3 * NS_PER_S + 7), [3, 7]);
     }
 }

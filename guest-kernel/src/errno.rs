@@ -1,0 +1,115 @@
+//! Why requests of programs fail: Linux's error numbers.
+//!
+//! The one vocabulary of all layers, so that a reason that arises deep down reaches the
+//! program as it is. Rejected: an error type for each layer; the ones above would only
+//! translate variant by variant.
+
+use core::fmt;
+
+use linux_raw_sys::errno;
+
+use crate::mm::OutOfMemory;
+use crate::mm::user_memory::BadAddress;
+use crate::proc::wait::Interrupted;
+
+/// An error number of Linux. As wide as a result, so that one of both fits into two
+/// registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(u64);
+
+macro_rules! errnos {
+    ($($name:ident $meaning:literal,)*) => {
+        // All that the calls of this kernel can fail with; not each is used by now.
+        #[allow(dead_code)]
+        impl Errno {
+            $(
+                #[doc = $meaning]
+                pub const $name: Self = Self(errno::$name as u64);
+            )*
+        }
+
+        impl fmt::Debug for Errno {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 as u32 {
+                    $(errno::$name => f.write_str(stringify!($name)),)*
+                    number => write!(f, "errno {number}"),
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM "Not allowed.",
+    ENOENT "No such file or directory.",
+    ESRCH "No such process.",
+    EINTR "Interrupted by a signal.",
+    EIO "Input or output failed.",
+    ENXIO "No such device.",
+    E2BIG "Arguments are too long.",
+    ENOEXEC "Not an executable.",
+    EBADF "Bad file descriptor.",
+    ECHILD "No such child.",
+    EAGAIN "Not now, try again.",
+    ENOMEM "Out of memory.",
+    EACCES "Permission denied.",
+    EFAULT "Bad address.",
+    EBUSY "In use.",
+    EEXIST "It exists.",
+    EXDEV "On another file system.",
+    ENODEV "No such device, or not for this.",
+    ENOTDIR "Not a directory.",
+    EISDIR "A directory.",
+    EINVAL "Invalid argument.",
+    ENFILE "Too many open files in the system.",
+    EMFILE "Too many open files in the process.",
+    ENOTTY "Not for this kind of file.",
+    EFBIG "Too large for a file.",
+    ENOSPC "No room.",
+    ESPIPE "Not for a pipe or terminal.",
+    EROFS "Read-only.",
+    EPIPE "Nobody reads the pipe.",
+    ERANGE "Result too large.",
+    ENAMETOOLONG "Name too long.",
+    ENOSYS "No such system call.",
+    ENOTEMPTY "Directory not empty.",
+    EOVERFLOW "Value too large.",
+    EOPNOTSUPP "Not supported.",
+    ETIMEDOUT "Time is up.",
+}
+
+impl Errno {
+    /// How a program sees it: its negative.
+    pub fn to_rax(self) -> u64 {
+        self.0.wrapping_neg()
+    }
+}
+
+impl From<BadAddress> for Errno {
+    fn from(BadAddress: BadAddress) -> Self {
+        Self::EFAULT
+    }
+}
+
+impl From<OutOfMemory> for Errno {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::ENOMEM
+    }
+}
+
+impl From<Interrupted> for Errno {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::EINTR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Errno;
+
+    #[test]
+    fn programs_see_the_negative() {
+        assert_eq!(Errno::EFAULT.to_rax() as i64, -14);
+        assert_eq!(format!("{:?}", Errno::EFAULT), "EFAULT");
+    }
+}

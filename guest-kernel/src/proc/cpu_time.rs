@@ -1,0 +1,89 @@
+//! Who has used how much of the CPU, by the time-stamp counter.
+//!
+//! What the current thread uses is gathered here and written to its descriptor when the
+//! CPU goes to another, since this is done at every entry to the kernel and every exit.
+
+use core::cell::Cell;
+
+use super::thread::{CpuTime, Thread};
+use crate::arch::{SingleCpu, clock};
+
+struct Meter {
+    /// The counter up to which all time has been given to somebody.
+    mark: Cell<u64>,
+    /// The counter as the current thread got the CPU.
+    turn: Cell<u64>,
+    /// What the current thread has used since then.
+    user: Cell<u64>,
+    system: Cell<u64>,
+}
+
+static METER: SingleCpu<Meter> = SingleCpu::new(Meter {
+    mark: Cell::new(0),
+    turn: Cell::new(0),
+    user: Cell::new(0),
+    system: Cell::new(0),
+});
+
+impl Meter {
+    /// Gives the time since the mark to `account`; returns the counter.
+    fn charge(&self, account: &Cell<u64>) -> u64 {
+        let now = clock::counter();
+        account.set(
+            account
+                .get()
+                .wrapping_add(now.wrapping_sub(self.mark.get())),
+        );
+        self.mark.set(now);
+        now
+    }
+}
+
+/// The kernel is about to run the current thread's program.
+pub fn enter_ring_3() {
+    METER.charge(&METER.system);
+}
+
+/// The program has come back.
+pub fn leave_ring_3() {
+    METER.charge(&METER.user);
+}
+
+/// The CPU goes from one thread to another; says for how long the one had it.
+pub fn switch(last: &Thread) -> u64 {
+    let now = METER.charge(&METER.system);
+    last.cpu_time.set(last.cpu_time.get().plus(take()));
+    now.wrapping_sub(METER.turn.replace(now))
+}
+
+/// What `thread`, which is the current one, has used in all.
+pub fn used_by_current(thread: &Thread) -> CpuTime {
+    METER.charge(&METER.system);
+    let used = thread.cpu_time.get().plus(take());
+    thread.cpu_time.set(used);
+    used
+}
+
+fn take() -> CpuTime {
+    CpuTime {
+        user: METER.user.take(),
+        system: METER.system.take(),
+    }
+}
+
+/// Nobody uses the CPU from now on; says for how long the current thread has had it.
+pub fn start_idling() -> u64 {
+    METER.charge(&METER.system).wrapping_sub(METER.turn.get())
+}
+
+/// Somebody does again.
+pub fn stop_idling() {
+    let now = clock::counter();
+    METER.mark.set(now);
+    METER.turn.set(now);
+}
+
+/// For how long the current thread has had the CPU at `now`.
+pub fn turn(now: u64) -> u64 {
+    now.wrapping_sub(METER.turn.get())
+}

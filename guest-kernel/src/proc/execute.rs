@@ -1,0 +1,68 @@
+//! Running another program in a process: the last part of `execve`, which cannot fail.
+
+use super::end::WaitStatus;
+use super::exit;
+use super::process::{Name, Process};
+use super::program::Start;
+use super::scheduler::current_thread;
+use super::spawn;
+use super::table;
+use crate::arch::context::Bases;
+use crate::arch::trap::UserContext;
+use crate::errno::Errno;
+use crate::mm::{AddressSpace, Shared, kernel_stacks};
+
+/// A program that is ready to run.
+pub struct Loaded {
+    /// Its name.
+    pub name: Name,
+    /// Its memory, stack included.
+    pub space: AddressSpace,
+    /// Where it starts.
+    pub start: Start,
+}
+
+/// Makes `program` the program of the current process, and `context` its state. Other
+/// threads end first; open files that are not to be inherited are closed.
+///
+/// # Errors
+/// ENOMEM; EINTR if the process is to end.
+pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(), Errno> {
+    let thread = current_thread();
+    let process = thread.process();
+    let space = Shared::new(program.space)?;
+    while process.has_other_threads(thread) {
+        exit::doom_others(thread);
+        process.thread_ended.sleep()?;
+    }
+    let user = UserContext::new(program.start.entry, program.start.stack);
+    if thread.tid() == process.pid() {
+        replace_memory(process, space, program.name);
+        thread.clear_at_end.set(0);
+        thread.context.use_bases(Bases::ZERO);
+        *context = user;
+        return Ok(());
+    }
+    // The program runs in the process's first thread, which has ended: nobody else has
+    // used its slot, since the process has the number.
+    let stack = kernel_stacks::allocate()?;
+    replace_memory(process, space, program.name);
+    let first = table::slot_of_thread(process.pid());
+    first
+        .context
+        .prepare(stack, &user, Bases::ZERO, spawn::main());
+    first.blocked_signals.set(thread.blocked_signals.get());
+    first.clear_at_end.set(0);
+    spawn::begin_thread(first, process.pid(), process);
+    thread.clear_at_end.set(0);
+    exit::end_thread(WaitStatus::exited(0))
+}
+
+fn replace_memory(process: &'static Process, space: Shared<AddressSpace>, name: Name) {
+    space.activate();
+    let old = process.space.replace(Some(space));
+    drop(old);
+    exit::return_memory(process);
+    process.files().close_on_exec();
+    process.set_name(name);
+}

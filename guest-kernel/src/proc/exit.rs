@@ -1,0 +1,102 @@
+//! The ends of threads and processes.
+//!
+//! A thread ends itself: whoever wants it to end says so and interrupts it, and it sees
+//! that on its way back to ring 3. The last one takes the process's files and memory with
+//! it. What is left is a zombie: a slot of the table with the status for the parent.
+
+use super::end::WaitStatus;
+use super::process::{INIT, Process, Stage};
+use super::scheduler::{self, current_thread};
+use super::signal::Signal;
+use super::thread::Thread;
+use super::{futex, reap, table};
+use crate::arch::exit;
+
+/// Ends the current thread. Its process ends with the last one, with `status` unless it
+/// was to end anyway.
+pub fn end_thread(status: WaitStatus) -> ! {
+    let thread = current_thread();
+    let process = thread.process();
+    futex::thread_ends(thread);
+    let used = process.ended_time.get().plus(thread.cpu_time());
+    process.ended_time.set(used);
+    process.members.remove(thread);
+    if process.members.is_empty() {
+        end_alone(process, process.end.get().unwrap_or(status));
+    } else {
+        table::note_end();
+        process.thread_ended.wake_all();
+    }
+    scheduler::end_current()
+}
+
+/// Ends the current process, all threads of it.
+pub fn end_process(status: WaitStatus) -> ! {
+    let thread = current_thread();
+    let process = thread.process();
+    if process.end.get().is_none() {
+        process.end.set(Some(status));
+    }
+    doom_others(thread);
+    end_thread(status)
+}
+
+/// Tells the other threads of the current process to end.
+pub fn doom_others(thread: &'static Thread) {
+    for other in thread.process().threads() {
+        if !core::ptr::eq(other, thread) {
+            other.doomed.set(true);
+            other.attention.set(true);
+            scheduler::wake(other);
+        }
+    }
+}
+
+/// Ends a process without threads.
+fn end_alone(process: &'static Process, status: WaitStatus) {
+    if process.pid() == INIT {
+        exit::exit(status.guest_exit());
+    }
+    drop(process.files.take());
+    drop(process.space.take());
+    return_memory(process);
+    give_children_to_init(process);
+    process.stage.set(Stage::Zombie(status));
+    match process.parent.get() {
+        Some(parent) if parent.ignored_signals.get().contains(Signal::SIGCHLD) => {
+            reap::release(process);
+            // It may have waited for just this one: now there may be none.
+            parent.child_ended.wake_all();
+        }
+        Some(parent) => show_to(process, parent),
+        None => {}
+    }
+}
+
+/// Puts an ended child where the parent finds it first, and wakes the parent.
+fn show_to(child: &'static Process, parent: &Process) {
+    parent.children.remove(child);
+    parent.children.push_front(child);
+    parent.child_ended.wake_all();
+}
+
+fn give_children_to_init(process: &Process) {
+    let Some(init) = table::process(INIT) else {
+        return;
+    };
+    while let Some(child) = process.children.pop_front() {
+        child.parent.set(Some(init));
+        init.children.push_back(child);
+        if !child.is_alive() {
+            show_to(child, init);
+        }
+    }
+}
+
+/// Tells the parent that lent its memory to `process` that it is not needed any more.
+pub fn return_memory(process: &Process) {
+    if let Some(lender) = process.lender.take() {
+        lender.has_lent_memory.set(false);
+        scheduler::wake(lender);
+    }
+}

@@ -1,0 +1,261 @@
+//! Futexes: waiting until somebody says that a word of user memory has changed.
+//!
+//! A futex is nothing but the address of a word. Those who wait are found by it in a
+//! table of lists, longest waiting first. Memory that processes share is known by its
+//! physical address, other memory by its address space.
+
+use super::list::List;
+use super::scheduler::{self, current_thread};
+use super::thread::{Thread, Waits};
+use crate::arch::SingleCpu;
+use crate::errno::Errno;
+use crate::mm::{AddressSpace, UserPtr};
+
+/// A number of lists, for few threads each.
+const LISTS: usize = 64;
+
+static TABLE: SingleCpu<Table> = SingleCpu::new(Table::new());
+
+/// Matches any bits.
+pub const ANY: u32 = u32::MAX;
+
+/// Which word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The address space, or 0 for a physical address.
+    space: u64,
+    address: u64,
+}
+
+impl Key {
+    const NOWHERE: Self = Self {
+        space: 0,
+        address: 0,
+    };
+
+    /// The word at `address` of an address space; `is_private` promises that no other one
+    /// shares it.
+    ///
+    /// # Errors
+    /// EINVAL: the address is not aligned.
+    pub fn new(space: &AddressSpace, address: u64, is_private: bool) -> Result<Self, Errno> {
+        if !address.is_multiple_of(size_of::<u32>() as u64) {
+            return Err(Errno::EINVAL);
+        }
+        let shared = if is_private {
+            None
+        } else {
+            space.shared_word(address)
+        };
+        Ok(match shared {
+            Some(address) => Self { space: 0, address },
+            None => Self {
+                space: space.id(),
+                address,
+            },
+        })
+    }
+
+    fn list(self) -> usize {
+        // Words lie next to each other, and tables of pages do not.
+        ((self.address / 4) ^ (self.address >> 12) ^ (self.space >> 12)) as usize % LISTS
+    }
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    key: Key,
+    bits: u32,
+}
+
+impl Waiting {
+    /// Nothing.
+    pub const NOWHERE: Self = Self {
+        key: Key::NOWHERE,
+        bits: 0,
+    };
+}
+
+/// Those who wait, by the list of their key.
+struct Table {
+    lists: [List<Thread, Waits>; LISTS],
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self {
+            lists: [const { List::new() }; LISTS],
+        }
+    }
+
+    fn insert(&self, thread: &'static Thread, waiting: Waiting) {
+        thread.futex.set(waiting);
+        self.lists[waiting.key.list()].push_back(thread);
+    }
+
+    /// Takes the thread out; says whether it was there.
+    fn remove(&self, thread: &'static Thread) -> bool {
+        let was_there = thread.wait_link.is_linked();
+        self.lists[thread.futex.get().key.list()].remove(thread);
+        was_there
+    }
+
+    /// Takes out up to `count` threads that wait for any of `bits` of the word; says how
+    /// many.
+    fn take(&self, key: Key, bits: u32, count: u64, mut each: impl FnMut(&'static Thread)) -> u64 {
+        let list = &self.lists[key.list()];
+        let mut taken = 0;
+        for thread in list.iter() {
+            if taken == count {
+                break;
+            }
+            let waiting = thread.futex.get();
+            if waiting.key == key && waiting.bits & bits != 0 {
+                list.remove(thread);
+                each(thread);
+                taken += 1;
+            }
+        }
+        taken
+    }
+}
+
+/// Waits until the word at `address`, which must hold `expected` now, is woken for any of
+/// `bits`, at most until so many nanoseconds after boot.
+///
+/// # Errors
+/// EAGAIN: it holds something else. ETIMEDOUT. EINTR. EINVAL: no bits.
+pub fn wait(
+    space: &AddressSpace,
+    key: Key,
+    address: u64,
+    expected: u32,
+    bits: u32,
+    deadline_ns: Option<u64>,
+) -> Result<(), Errno> {
+    if bits == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if UserPtr::<u32>::new(address).read(space)? != expected {
+        return Err(Errno::EAGAIN);
+    }
+    let thread = current_thread();
+    if thread.needs_attention() {
+        return Err(Errno::EINTR);
+    }
+    TABLE.insert(thread, Waiting { key, bits });
+    let is_late = scheduler::block(deadline_ns);
+    match (TABLE.remove(thread), is_late) {
+        (false, _) => Ok(()),
+        (true, true) => Err(Errno::ETIMEDOUT),
+        (true, false) => Err(Errno::EINTR),
+    }
+}
+
+/// Wakes up to `count` threads that wait for any of `bits`; says how many.
+///
+/// # Errors
+/// EINVAL: no bits.
+pub fn wake(key: Key, bits: u32, count: u64) -> Result<u64, Errno> {
+    if bits == 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(TABLE.take(key, bits, count, scheduler::wake))
+}
+
+/// Wakes up to `wake_count` threads and lets up to `move_count` others wait for another
+/// word; says how many both are together.
+pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
+    let woken = TABLE.take(key, ANY, wake_count, scheduler::wake);
+    if key == target {
+        return woken;
+    }
+    let moved = TABLE.take(key, ANY, move_count, |thread| {
+        let waiting = Waiting {
+            key: target,
+            ..thread.futex.get()
+        };
+        TABLE.insert(thread, waiting);
+    });
+    woken + moved
+}
+
+/// Does what a thread that ends, the current one, has promised to others: a zero where it
+/// said, and a wake-up.
+pub fn thread_ends(thread: &Thread) {
+    let address = thread.clear_at_end.take();
+    if address == 0 {
+        return;
+    }
+    let space = thread.process().space();
+    // A bad address is the program's own problem.
+    let _ = UserPtr::<u32>::new(address).write(&space, &0);
+    if let Ok(key) = Key::new(&space, address, false) {
+        TABLE.take(key, ANY, 1, scheduler::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ANY, Key, Table, Waiting};
+    use crate::proc::thread::Thread;
+
+    const A: Key = Key {
+        space: 0x1000,
+        address: 0x5000,
+    };
+    const B: Key = Key {
+        space: 0x2000,
+        address: 0x5000,
+    };
+
+    fn waiting(table: &Table, key: Key, bits: u32) -> &'static Thread {
+        let thread: &'static Thread = Box::leak(Box::new(Thread::unused()));
+        table.insert(thread, Waiting { key, bits });
+        thread
+    }
+
+    fn take(table: &Table, key: Key, bits: u32, count: u64) -> Vec<&'static Thread> {
+        let mut taken = Vec::new();
+        let said = table.take(key, bits, count, |thread| taken.push(thread));
+        assert_eq!(said, taken.len() as u64);
+        taken
+    }
+
+    fn same(left: &[&Thread], right: &[&Thread]) -> bool {
+        left.len() == right.len() && left.iter().zip(right).all(|(l, r)| std::ptr::eq(*l, *r))
+    }
+
+    #[test]
+    fn only_those_who_wait_for_the_word_are_found_in_order() {
+        let table = Table::new();
+        let [a, b, c] = [A, B, A].map(|key| waiting(&table, key, ANY));
+        assert!(same(&take(&table, A, ANY, 1), &[a]));
+        assert!(same(&take(&table, A, ANY, 9), &[c]));
+        assert!(same(&take(&table, B, ANY, 9), &[b]));
+        assert!(take(&table, A, ANY, 9).is_empty());
+    }
+
+    #[test]
+    fn bits_select() {
+        let table = Table::new();
+        let [one, two, both] = [1, 2, 3].map(|bits| waiting(&table, A, bits));
+        assert!(take(&table, A, 4, 9).is_empty());
+        assert!(same(&take(&table, A, 2, 9), &[two, both]));
+        assert!(table.remove(one));
+        assert!(!table.remove(two));
+        assert!(take(&table, A, ANY, 9).is_empty());
+    }
+
+    #[test]
+    fn threads_can_be_moved_to_another_word() {
+        let table = Table::new();
+        let thread = waiting(&table, A, ANY);
+        table.take(A, ANY, 1, |thread| {
+            table.insert(thread, Waiting { key: B, bits: ANY });
+        });
+        assert!(take(&table, A, ANY, 1).is_empty());
+        assert!(same(&take(&table, B, ANY, 1), &[thread]));
+    }
+}

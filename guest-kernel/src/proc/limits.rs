@@ -1,0 +1,107 @@
+//! Resource limits, by Linux's numbers (`setrlimit`).
+
+use linux_raw_sys::general as linux;
+
+use super::table;
+use crate::mm::address_space::MemoryLimits;
+
+/// One past the highest number of a resource.
+const COUNT: usize = 16;
+
+/// No limit.
+pub const INFINITY: u64 = u64::MAX;
+
+/// A soft limit, and the hard one up to which a process may raise it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What holds.
+    pub soft: u64,
+    /// How far it may be raised.
+    pub hard: u64,
+}
+
+/// A process's limits; children inherit them.
+#[derive(Clone, Copy)]
+pub struct Limits([Limit; COUNT]);
+
+impl Limits {
+    /// Everything is forbidden: what a slot without a process has.
+    pub const NONE: Self = Self([Limit { soft: 0, hard: 0 }; COUNT]);
+
+    /// What init has: everything is allowed, but for what the kernel has only so much of.
+    pub fn of_init(stack: u64, files: u64) -> Self {
+        let mut limits = Self(
+            [Limit {
+                soft: INFINITY,
+                hard: INFINITY,
+            }; COUNT],
+        );
+        for (resource, most) in [
+            (linux::RLIMIT_NPROC, table::LEN as u64 - 1),
+            (linux::RLIMIT_STACK, stack),
+            (linux::RLIMIT_NOFILE, files),
+            (linux::RLIMIT_CORE, 0),
+        ] {
+            limits.0[resource as usize] = Limit {
+                soft: most,
+                hard: most,
+            };
+        }
+        limits
+    }
+
+    /// The limit on a resource, if there is such a resource.
+    pub fn get(&self, resource: u32) -> Option<Limit> {
+        self.0.get(resource as usize).copied()
+    }
+
+    /// What holds for a resource that there is.
+    pub fn soft(&self, resource: u32) -> u64 {
+        self.get(resource).map_or(INFINITY, |limit| limit.soft)
+    }
+
+    /// Those on memory.
+    pub fn of_memory(&self) -> MemoryLimits {
+        MemoryLimits {
+            size: self.soft(linux::RLIMIT_AS),
+            stack: self.soft(linux::RLIMIT_STACK),
+        }
+    }
+
+    /// These limits with another one on `resource`: lower, or raised no further than the
+    /// hard limit. `None` if it is neither.
+    pub fn with(mut self, resource: u32, limit: Limit) -> Option<Self> {
+        let old = self.0.get_mut(resource as usize)?;
+        if limit.soft > limit.hard || limit.hard > old.hard {
+            return None;
+        }
+        *old = limit;
+        Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_go_down_but_not_up() {
+        let limits = Limits::of_init(1 << 20, 64);
+        let with = |soft, hard| limits.with(linux::RLIMIT_NOFILE, Limit { soft, hard });
+        let lower = with(8, 16).expect("lower is allowed");
+        assert_eq!(lower.soft(linux::RLIMIT_NOFILE), 8);
+        assert!(
+            lower
+                .with(linux::RLIMIT_NOFILE, Limit { soft: 16, hard: 16 })
+                .is_some()
+        );
+        assert!(
+            lower
+                .with(linux::RLIMIT_NOFILE, Limit { soft: 1, hard: 17 })
+                .is_none()
+        );
+        assert!(with(9, 8).is_none());
+        assert!(limits.get(COUNT as u32).is_none());
+        assert_eq!(limits.soft(linux::RLIMIT_AS), INFINITY);
+    }
+}

@@ -1,0 +1,125 @@
+//! Waiting for children, and the end of what is left of them.
+
+use super::end::WaitStatus;
+use super::process::{Process, Stage};
+use super::scheduler::current;
+use super::table;
+use super::thread::CpuTime;
+use crate::errno::Errno;
+
+/// Which children are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Any.
+    Any,
+    /// The one with this number.
+    Pid(u32),
+    /// Those in the group with this number.
+    Group(u32),
+}
+
+impl Which {
+    /// As `wait4`'s first argument has it; 0 means the group `own_group`.
+    pub fn from_pid(pid: i32, own_group: u32) -> Self {
+        match pid {
+            -1 => Self::Any,
+            0 => Self::Group(own_group),
+            1.. => Self::Pid(pid.unsigned_abs()),
+            _ => Self::Group(pid.unsigned_abs()),
+        }
+    }
+
+    fn includes(self, child: &Process) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Pid(pid) => child.pid() == pid,
+            Self::Group(group) => child.group() == group,
+        }
+    }
+}
+
+/// What is known of a child that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Its number.
+    pub pid: u32,
+    /// How it ended.
+    pub status: WaitStatus,
+    /// What it and its reaped children used.
+    pub cpu_time: CpuTime,
+}
+
+/// How to wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Come back at once if no child has ended.
+    pub without_waiting: bool,
+    /// Leave the child to be waited for again.
+    pub keep: bool,
+}
+
+/// Waits until one of the current process's children that are meant has ended; `None` if
+/// that would take waiting and is not wanted.
+///
+/// # Errors
+/// ECHILD: there is no such child. EINTR: the thread is to end.
+pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
+    let parent = current();
+    loop {
+        let mut is_any = false;
+        let mut meant = parent.children.iter().filter(|child| which.includes(child));
+        // Those that have ended are in front.
+        let ended = meant.next().inspect(|_| is_any = true);
+        if let Some((child, status)) = ended.and_then(zombie) {
+            let ended = Ended {
+                pid: child.pid(),
+                status,
+                cpu_time: child.ended_time.get().plus(child.children_time.get()),
+            };
+            if !options.keep {
+                parent
+                    .children_time
+                    .set(parent.children_time.get().plus(ended.cpu_time));
+                release(child);
+            }
+            return Ok(Some(ended));
+        }
+        if !is_any {
+            return Err(Errno::ECHILD);
+        }
+        if options.without_waiting {
+            return Ok(None);
+        }
+        parent.child_ended.sleep()?;
+    }
+}
+
+fn zombie(child: &'static Process) -> Option<(&'static Process, WaitStatus)> {
+    match child.stage() {
+        Stage::Zombie(status) => Some((child, status)),
+        _ => None,
+    }
+}
+
+/// Empties the slot of a process that has ended.
+pub(super) fn release(process: &'static Process) {
+    if let Some(parent) = process.parent.take() {
+        parent.children.remove(process);
+    }
+    process.stage.set(Stage::Unused);
+    table::note_end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Which;
+
+    #[test]
+    fn children_are_named_as_by_wait4() {
+        assert_eq!(Which::from_pid(-1, 7), Which::Any);
+        assert_eq!(Which::from_pid(0, 7), Which::Group(7));
+        assert_eq!(Which::from_pid(5, 7), Which::Pid(5));
+        assert_eq!(Which::from_pid(-5, 7), Which::Group(5));
+        assert_eq!(Which::from_pid(i32::MIN, 7), Which::Group(1 << 31));
+    }
+}

@@ -1,0 +1,204 @@
+//! The threads that could run and do not, and whose turn it is.
+//!
+//! Round robin by credit (deficit round robin: Shreedhar and Varghese, SIGCOMM 1995). A
+//! thread has the CPU as long as it has credit and gets a tick's worth more as its next
+//! turn comes. One that used more than it had, since a tick came late or not at all, pays
+//! that back by shorter turns; so over time all use the same, whatever the ticks did.
+//!
+//! A thread that an interrupt wakes goes before all others, if it has credit left from its
+//! last turn: it waited for this very moment. It cannot live on that, for there is no
+//! credit but by turns.
+
+use super::list::List;
+use super::thread::{Runs, Thread};
+
+/// Ticks that a thread can owe; more are forgiven, so that finding the next thread takes a
+/// bounded number of steps.
+const MAX_DEBT: i64 = 8;
+
+/// The queue.
+pub struct RunQueue {
+    urgent: List<Thread, Runs>,
+    others: List<Thread, Runs>,
+}
+
+impl RunQueue {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self {
+            urgent: List::new(),
+            others: List::new(),
+        }
+    }
+
+    /// Whether nobody else could run.
+    pub fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.others.is_empty()
+    }
+
+    /// Whether somebody should run at once.
+    pub fn is_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// Puts a thread behind all others.
+    pub fn push(&self, thread: &'static Thread) {
+        self.others.push_back(thread);
+    }
+
+    /// Puts a thread that an interrupt woke before all others, if it has credit.
+    pub fn push_woken(&self, thread: &'static Thread) {
+        if thread.credit.get() > 0 {
+            self.urgent.push_back(thread);
+        } else {
+            self.push(thread);
+        }
+    }
+
+    /// Puts a thread whose turn was broken off before all others but the urgent ones.
+    pub fn push_preempted(&self, thread: &'static Thread) {
+        self.others.push_front(thread);
+    }
+
+    /// Takes out the thread whose turn it is; a new turn is worth `tick` counts.
+    pub fn pop(&self, tick: u64) -> Option<&'static Thread> {
+        if let Some(thread) = self.urgent.pop_front() {
+            return Some(thread);
+        }
+        loop {
+            let thread = self.others.pop_front()?;
+            if thread.credit.get() > 0 {
+                return Some(thread);
+            }
+            let credit = thread.credit.get() + signed(tick);
+            thread.credit.set(credit);
+            if credit > 0 {
+                return Some(thread);
+            }
+            self.others.push_back(thread);
+        }
+    }
+}
+
+/// Notes that a thread has had the CPU for `used` counts since that was last noted.
+pub fn charge(thread: &Thread, used: u64, tick: u64) {
+    let credit = thread.credit.get().saturating_sub(signed(used));
+    thread.credit.set(credit.max(-MAX_DEBT * signed(tick)));
+}
+
+/// Whether a thread that has had the CPU for `used` counts since that was last noted has
+/// had its turn. Ticks are all that can end a turn, so the nearest one does.
+pub fn has_had_turn(thread: &Thread, used: u64, tick: u64) -> bool {
+    thread.credit.get().saturating_sub(signed(used)) <= signed(tick / 2)
+}
+
+/// A count that would not fit is no different from the largest that does.
+fn signed(counts: u64) -> i64 {
+    i64::try_from(counts).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mm::test_support::Random;
+
+    const TICK: u64 = 1000;
+
+    fn threads<const N: usize>() -> [&'static Thread; N] {
+        std::array::from_fn(|_| &*Box::leak(Box::new(Thread::unused())))
+    }
+
+    /// Lets spinners run for `ticks` ticks and says what each has used. A tick comes
+    /// `late(now)` counts late.
+    fn spin<const N: usize>(ticks: u64, mut late: impl FnMut() -> u64) -> [u64; N] {
+        let queue = RunQueue::new();
+        let all = threads::<N>();
+        let mut used = [0; N];
+        all.iter().for_each(|thread| queue.push(thread));
+        let mut now = 0;
+        let mut thread = queue.pop(TICK).expect("there are threads");
+        let mut turn = now;
+        while now < ticks * TICK {
+            now = (now / TICK + 1) * TICK + late();
+            if has_had_turn(thread, now - turn, TICK) {
+                let number = all.iter().position(|other| std::ptr::eq(*other, thread));
+                used[number.expect("it is one of them")] += now - turn;
+                charge(thread, now - turn, TICK);
+                queue.push(thread);
+                thread = queue.pop(TICK).expect("there are threads");
+                turn = now;
+            }
+        }
+        used
+    }
+
+    fn spread<const N: usize>(used: [u64; N]) -> u64 {
+        used.into_iter().max().unwrap_or(0) - used.into_iter().min().unwrap_or(0)
+    }
+
+    #[test]
+    fn all_get_the_same() {
+        assert!(spread(spin::<3>(100, || 0)) <= TICK);
+        assert!(spread(spin::<8>(100, || 7)) <= TICK + 13 * 7);
+    }
+
+    #[test]
+    fn lost_ticks_are_paid_back() {
+        let mut random = Random::new(2);
+        let late = || match random.below(10) {
+            0 => random.below(5 * TICK),
+            _ => random.below(TICK / 10),
+        };
+        let used = spin::<4>(1000, late);
+        assert!(spread(used) <= 8 * TICK, "{used:?}");
+    }
+
+    #[test]
+    fn threads_take_turns_in_order() {
+        let queue = RunQueue::new();
+        let [a, b, c] = threads();
+        [a, b, c].into_iter().for_each(|thread| queue.push(thread));
+        for expected in [a, b, c, a, b, c] {
+            let thread = queue.pop(TICK).expect("there are threads");
+            assert!(std::ptr::eq(thread, expected));
+            charge(thread, TICK, TICK);
+            queue.push(thread);
+        }
+    }
+
+    #[test]
+    fn who_is_woken_comes_first_while_credit_lasts() {
+        let queue = RunQueue::new();
+        let [sleeper, spinner] = threads();
+        queue.push(sleeper);
+        queue.push(spinner);
+        let first = queue.pop(TICK).expect("there are threads");
+        assert!(std::ptr::eq(first, sleeper));
+        charge(sleeper, TICK / 2, TICK);
+        let second = queue.pop(TICK).expect("there are threads");
+        queue.push_preempted(second);
+        queue.push_woken(sleeper);
+        assert!(queue.is_urgent());
+        assert!(std::ptr::eq(
+            queue.pop(TICK).expect("two are there"),
+            sleeper
+        ));
+        charge(sleeper, TICK, TICK);
+        queue.push_woken(sleeper);
+        assert!(!queue.is_urgent());
+        assert!(std::ptr::eq(
+            queue.pop(TICK).expect("two are there"),
+            spinner
+        ));
+    }
+
+    #[test]
+    fn debts_are_bounded() {
+        let queue = RunQueue::new();
+        let [thread] = threads();
+        charge(thread, u64::MAX, TICK);
+        queue.push(thread);
+        assert!(queue.pop(TICK).is_some());
+        assert!(queue.is_empty() && queue.pop(TICK).is_none());
+    }
+}

@@ -1,0 +1,199 @@
+//! Signals: their names, sets of them, and what becomes of one that is sent.
+//!
+//! A signal ends a process or is ignored, as its default action or the program says.
+//! There are no handlers: `rt_sigaction` refuses them.
+
+use linux_raw_sys::general as linux;
+
+use super::end::WaitStatus;
+use super::process::Process;
+use super::thread::Thread;
+use super::{exit, scheduler};
+
+/// A signal by its number, 1 to 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(u8);
+
+macro_rules! signals {
+    ($($name:ident),* $(,)?) => {
+        // Named for those who send them; the kernel itself sends few.
+        #[allow(dead_code, missing_docs)]
+        impl Signal {
+            $(pub const $name: Self = Self(linux::$name as u8);)*
+
+            /// The name, as `SIGSEGV`; real-time signals have none of their own.
+            pub fn name(self) -> &'static str {
+                match u32::from(self.0) {
+                    $(linux::$name => stringify!($name),)*
+                    _ => "a real-time signal",
+                }
+            }
+        }
+    };
+}
+
+signals!(
+    SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV,
+    SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
+);
+
+/// What a signal does if the program does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultAction {
+    /// The process ends.
+    End,
+    /// Nothing.
+    Ignore,
+    /// The process stops, for good as far as this kernel goes: nobody can send these.
+    Stop,
+}
+
+impl Signal {
+    /// Highest number.
+    pub const MAX: u8 = 64;
+
+    /// The signal with this number, if there is one.
+    pub fn new(number: u64) -> Option<Self> {
+        let number = u8::try_from(number).ok()?;
+        (1..=Self::MAX).contains(&number).then_some(Self(number))
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// As signal(7) has it.
+    pub fn default_action(self) -> DefaultAction {
+        match self {
+            Self::SIGCHLD | Self::SIGURG | Self::SIGWINCH | Self::SIGCONT => DefaultAction::Ignore,
+            Self::SIGSTOP | Self::SIGTSTP | Self::SIGTTIN | Self::SIGTTOU => DefaultAction::Stop,
+            _ => DefaultAction::End,
+        }
+    }
+}
+
+/// A set of signals, as `sigset_t` has it: bit `n - 1` for signal `n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals(pub u64);
+
+impl Signals {
+    /// None.
+    pub const EMPTY: Self = Self(0);
+    /// Those that programs can neither block nor ignore.
+    const MIGHTY: Self = Self(1 << (linux::SIGKILL - 1) | 1 << (linux::SIGSTOP - 1));
+
+    fn bit(signal: Signal) -> u64 {
+        1 << (signal.0 - 1)
+    }
+
+    /// Whether `signal` is in the set.
+    pub fn contains(self, signal: Signal) -> bool {
+        self.0 & Self::bit(signal) != 0
+    }
+
+    /// The set with `signal`.
+    pub fn with(self, signal: Signal) -> Self {
+        Self(self.0 | Self::bit(signal))
+    }
+
+    /// The set without `signal`.
+    pub fn without(self, signal: Signal) -> Self {
+        Self(self.0 & !Self::bit(signal))
+    }
+
+    /// What programs can have blocked.
+    pub fn blockable(self) -> Self {
+        Self(self.0 & !Self::MIGHTY.0)
+    }
+
+    /// The signal with the lowest number that is in this set and not in `blocked`.
+    pub fn first_but(self, blocked: Self) -> Option<Signal> {
+        Signal::new(u64::from((self.0 & !blocked.0).trailing_zeros()) + 1)
+    }
+}
+
+/// Sends a signal to a process.
+pub fn send(process: &Process, signal: Signal) {
+    if process.is_alive() && !process.ignores(signal) {
+        let pending = process.pending_signals.get().with(signal);
+        process.pending_signals.set(pending);
+        process.threads().for_each(notice);
+    }
+}
+
+/// Sends a signal to one thread; what it does, it does to the whole process.
+pub fn send_to_thread(thread: &'static Thread, signal: Signal) {
+    if !thread.process().ignores(signal) {
+        thread
+            .pending_signals
+            .set(thread.pending_signals.get().with(signal));
+        notice(thread);
+    }
+}
+
+/// Interrupts the thread if a signal is pending that it does not block.
+fn notice(thread: &'static Thread) {
+    if pending(thread).is_some() {
+        thread.attention.set(true);
+        scheduler::wake(thread);
+    }
+}
+
+/// A signal that the thread must heed.
+fn pending(thread: &Thread) -> Option<Signal> {
+    let blocked = thread.blocked_signals.get();
+    let of_thread = thread.pending_signals.get().first_but(blocked);
+    of_thread.or_else(|| thread.process().pending_signals.get().first_but(blocked))
+}
+
+/// All signals that wait for the thread, those among them that it blocks.
+pub fn all_pending(thread: &Thread) -> Signals {
+    let of_process = thread.process().pending_signals.get();
+    Signals(thread.pending_signals.get().0 | of_process.0)
+}
+
+/// Sets which signals the current thread blocks.
+pub fn set_blocked(thread: &'static Thread, blocked: Signals) {
+    thread.blocked_signals.set(blocked.blockable());
+    notice(thread);
+}
+
+/// Does what the current thread must do before it returns to ring 3.
+pub fn attend(thread: &'static Thread) {
+    thread.attention.set(false);
+    if thread.doomed.get() {
+        exit::end_thread(WaitStatus::exited(0));
+    }
+    if let Some(signal) = pending(thread) {
+        exit::end_process(WaitStatus::killed(signal));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DefaultAction, Signal, Signals};
+
+    #[test]
+    fn signals_have_numbers_and_names() {
+        assert_eq!(Signal::new(9), Some(Signal::SIGKILL));
+        assert_eq!([0, 65, u64::MAX].map(Signal::new), [None; 3]);
+        assert_eq!(Signal::SIGSEGV.name(), "SIGSEGV");
+        assert_eq!(Signal::SIGCHLD.default_action(), DefaultAction::Ignore);
+        assert_eq!(Signal::SIGTSTP.default_action(), DefaultAction::Stop);
+        assert_eq!(Signal::SIGTERM.default_action(), DefaultAction::End);
+    }
+
+    #[test]
+    fn sets_are_linux_s() {
+        let both = Signals::EMPTY.with(Signal::SIGTERM).with(Signal::SIGKILL);
+        assert_eq!(both, Signals(1 << 14 | 1 << 8));
+        assert_eq!(both.blockable(), Signals(1 << 14));
+        assert_eq!(both.first_but(Signals::EMPTY), Some(Signal::SIGKILL));
+        let but = both.without(Signal::SIGTERM);
+        assert_eq!(both.first_but(but), Some(Signal::SIGTERM));
+        assert_eq!(both.first_but(both), None);
+        assert_eq!(Signals(1 << 63).first_but(both), Signal::new(64));
+    }
+}

@@ -1,0 +1,328 @@
+//! New processes and threads: the first one, and what `fork` and `clone` make.
+
+use core::cell::Cell;
+
+use bitflags::bitflags;
+use linux_raw_sys::general as linux;
+
+use super::limits::Limits;
+use super::process::{Name, Process, Stage};
+use super::scheduler::{self, current_thread};
+use super::signal::Signals;
+use super::table::{self, Slot};
+use super::thread::{CpuTime, Thread};
+use crate::arch::SingleCpu;
+use crate::arch::context::{Bases, Main};
+use crate::arch::trap::UserContext;
+use crate::errno::Errno;
+use crate::fs::FileTable;
+use crate::mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
+use crate::shared;
+
+bitflags! {
+    /// What a child shares with its parent, and what is to be done besides (`clone`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct CloneFlags: u32 {
+        /// The same memory.
+        const MEMORY = linux::CLONE_VM;
+        /// The same working directory and umask, which are part of the open files here.
+        const DIRECTORY = linux::CLONE_FS;
+        /// The same open files.
+        const FILES = linux::CLONE_FILES;
+        /// The same reactions to signals.
+        const SIGNALS = linux::CLONE_SIGHAND;
+        /// A thread of the same process.
+        const THREAD = linux::CLONE_THREAD;
+        /// The parent waits until the child ends or runs another program.
+        const PARENT_WAITS = linux::CLONE_VFORK;
+        /// The parent's parent becomes the child's.
+        const SIBLING = linux::CLONE_PARENT;
+        /// The child has its own thread-local storage.
+        const STORAGE = linux::CLONE_SETTLS;
+        /// The child's number goes to the parent's memory.
+        const TELL_PARENT = linux::CLONE_PARENT_SETTID;
+        /// The child's number goes to the child's memory.
+        const TELL_CHILD = linux::CLONE_CHILD_SETTID;
+        /// A zero goes to the child's memory as it ends.
+        const CLEAR_AT_END = linux::CLONE_CHILD_CLEARTID;
+        /// No effect: undoing of semaphores, of which there are none; obsolete; tracing.
+        const WITHOUT_EFFECT = linux::CLONE_SYSVSEM | linux::CLONE_DETACHED
+            | linux::CLONE_UNTRACED | linux::CLONE_PTRACE;
+    }
+}
+
+impl CloneFlags {
+    /// Whether the flags go together, for Linux and for processes as they are here, whose
+    /// threads all have the same files.
+    fn make_sense(self) -> bool {
+        const OF_THREADS: CloneFlags = CloneFlags::MEMORY
+            .union(CloneFlags::FILES)
+            .union(CloneFlags::SIGNALS);
+        if self.contains(Self::THREAD) {
+            self.contains(OF_THREADS) && !self.contains(Self::PARENT_WAITS)
+        } else {
+            !self.contains(Self::SIGNALS)
+        }
+    }
+}
+
+/// A child to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// How much of it is the parent's.
+    pub flags: CloneFlags,
+    /// Its stack pointer; 0 for the parent's.
+    pub stack: u64,
+    /// Base of its fs segment, with [`CloneFlags::STORAGE`].
+    pub storage: u64,
+    /// Where its number goes in the parent.
+    pub parent_tid: u64,
+    /// Where its number or the zero goes in the child.
+    pub child_tid: u64,
+}
+
+impl Request {
+    /// `fork`.
+    pub const FORK: Self = Self {
+        flags: CloneFlags::empty(),
+        stack: 0,
+        storage: 0,
+        parent_tid: 0,
+        child_tid: 0,
+    };
+
+    /// `vfork`.
+    pub const VFORK: Self = Self {
+        flags: CloneFlags::MEMORY.union(CloneFlags::PARENT_WAITS),
+        ..Self::FORK
+    };
+}
+
+/// What new threads run.
+static MAIN: SingleCpu<Cell<Option<Main>>> = SingleCpu::new(Cell::new(None));
+
+/// What the first process starts with.
+pub struct First {
+    /// Name of its program.
+    pub name: Name,
+    /// Its memory.
+    pub space: AddressSpace,
+    /// Its open files.
+    pub files: Shared<FileTable>,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Makes the first process. It runs when the scheduler starts: `main`, as in all threads
+/// from now on, then serves a program in state `context`.
+///
+/// # Errors
+/// Memory is short.
+pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errno> {
+    MAIN.set(Some(main));
+    let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
+    let space = Shared::new(first.space)?;
+    let stack = kernel_stacks::allocate()?;
+    let process = slot.process;
+    process.group.set(slot.number);
+    process.session.set(slot.number);
+    process.name.set(first.name);
+    process.limits.set(first.limits);
+    begin_process(process, slot.number, space, first.files);
+    slot.thread
+        .context
+        .prepare(stack, context, Bases::ZERO, main);
+    begin_thread(slot.thread, slot.number, process);
+    Ok(())
+}
+
+/// Makes a child of the current thread or its process, whose program is in state
+/// `context`, and returns its number. The child finds a zero instead.
+///
+/// # Errors
+/// EAGAIN: too many threads and processes. ENOMEM. EINVAL: the flags make no sense, or an
+/// address is not one.
+pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
+    let flags = request.flags;
+    let parent = current_thread();
+    let process = parent.process();
+    if !flags.make_sense() {
+        return Err(Errno::EINVAL);
+    }
+    if table::in_use() as u64 >= process.limits().soft(linux::RLIMIT_NPROC) {
+        return Err(Errno::EAGAIN);
+    }
+    let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
+    let mut bases = parent.context.bases();
+    if flags.contains(CloneFlags::STORAGE) {
+        bases = bases.with_fs(request.storage).ok_or(Errno::EPERM)?;
+    }
+    let new = New {
+        slot,
+        context: context.of_child(request.stack),
+        bases,
+    };
+    let child = if flags.contains(CloneFlags::THREAD) {
+        new.prepare()?;
+        process
+    } else {
+        fork(&new, flags, process)?
+    };
+    let slot = new.slot;
+    tell_number(&slot, request, child);
+    slot.thread
+        .blocked_signals
+        .set(parent.blocked_signals.get());
+    begin_thread(slot.thread, slot.number, child);
+    if flags.contains(CloneFlags::PARENT_WAITS) {
+        lend_memory(parent, child);
+    }
+    Ok(slot.number)
+}
+
+/// A child in the making.
+struct New {
+    slot: Slot,
+    context: UserContext,
+    bases: Bases,
+}
+
+impl New {
+    /// Gives its thread a stack, as the last thing that can fail.
+    fn prepare(&self) -> Result<(), OutOfMemory> {
+        let stack = kernel_stacks::allocate()?;
+        let thread = self.slot.thread;
+        thread
+            .context
+            .prepare(stack, &self.context, self.bases, main());
+        Ok(())
+    }
+}
+
+/// What new threads run.
+pub(super) fn main() -> Main {
+    MAIN.get().expect("the first process has been made")
+}
+
+/// Makes the process of a child.
+fn fork(
+    new: &New,
+    flags: CloneFlags,
+    parent: &'static Process,
+) -> Result<&'static Process, OutOfMemory> {
+    let space = if flags.contains(CloneFlags::MEMORY) {
+        parent.space()
+    } else {
+        Shared::new(parent.space().fork()?)?
+    };
+    let files = if flags.contains(CloneFlags::FILES) {
+        parent.files()
+    } else {
+        parent.files().duplicate()?
+    };
+    new.prepare()?;
+    let child = new.slot.process;
+    child.group.set(parent.group());
+    child.session.set(parent.session());
+    child.name.set(parent.name());
+    child.limits.set(parent.limits());
+    child.ignored_signals.set(parent.ignored_signals());
+    begin_process(child, new.slot.number, space, files);
+    let parent = match parent.parent.get() {
+        Some(grandparent) if flags.contains(CloneFlags::SIBLING) => grandparent,
+        _ => parent,
+    };
+    child.parent.set(Some(parent));
+    parent.children.push_back(child);
+    shared::count(&shared::PAGE.forks);
+    Ok(child)
+}
+
+/// Fills in what is the same for every new process.
+fn begin_process(
+    process: &Process,
+    pid: u32,
+    space: Shared<AddressSpace>,
+    files: Shared<FileTable>,
+) {
+    process.pid.set(pid);
+    process.children_time.set(CpuTime::ZERO);
+    process.ended_time.set(CpuTime::ZERO);
+    process.end.set(None);
+    process.pending_signals.set(Signals::EMPTY);
+    *process.space.borrow_mut() = Some(space);
+    *process.files.borrow_mut() = Some(files);
+    process.stage.set(Stage::Alive);
+}
+
+/// Fills in what is the same for every new thread and lets it run.
+pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static Process) {
+    thread.tid.set(tid);
+    thread.process.set(Some(process));
+    thread.cpu_time.set(CpuTime::ZERO);
+    thread.credit.set(0);
+    thread.attention.set(false);
+    thread.doomed.set(false);
+    thread.pending_signals.set(Signals::EMPTY);
+    process.members.push_back(thread);
+    table::note_start();
+    scheduler::add(thread);
+}
+
+/// Puts the child's number where the request wants it. A bad address is the program's own
+/// problem, as in Linux.
+fn tell_number(slot: &Slot, request: &Request, child: &Process) {
+    let number = slot.number.to_le_bytes();
+    let flags = request.flags;
+    if flags.contains(CloneFlags::TELL_PARENT) {
+        let _ = current_thread()
+            .process()
+            .space()
+            .put(request.parent_tid, &number);
+    }
+    if flags.contains(CloneFlags::TELL_CHILD) {
+        let _ = child.space().put(request.child_tid, &number);
+    }
+    slot.thread
+        .clear_at_end
+        .set(if flags.contains(CloneFlags::CLEAR_AT_END) {
+            request.child_tid
+        } else {
+            0
+        });
+}
+
+/// Waits until `child`, which uses the memory of `thread`, the current one, needs it no
+/// more; or until the thread is to end.
+fn lend_memory(thread: &'static Thread, child: &'static Process) {
+    child.lender.set(Some(thread));
+    thread.has_lent_memory.set(true);
+    while thread.has_lent_memory.get() {
+        if thread.attention.get() {
+            // The child still has the memory, so it is still there.
+            child.lender.set(None);
+            thread.has_lent_memory.set(false);
+        } else {
+            scheduler::block(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CloneFlags;
+
+    #[test]
+    fn threads_share_everything() {
+        let all = CloneFlags::MEMORY | CloneFlags::FILES | CloneFlags::SIGNALS;
+        let thread = all | CloneFlags::THREAD | CloneFlags::DIRECTORY;
+        assert!(thread.make_sense());
+        for missing in all {
+            assert!(!(thread - missing).make_sense());
+        }
+        assert!(!(thread | CloneFlags::PARENT_WAITS).make_sense());
+        assert!((CloneFlags::MEMORY | CloneFlags::PARENT_WAITS).make_sense());
+        assert!(!(CloneFlags::MEMORY | CloneFlags::SIGNALS).make_sense());
+        assert!(CloneFlags::empty().make_sense());
+    }
+}

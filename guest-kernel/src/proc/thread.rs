@@ -1,0 +1,186 @@
+//! Thread descriptors.
+//!
+//! A descriptor is a slot of a table and stays where it is; it stands for a thread as
+//! long as its state is not [`State::Unused`]. The saved registers are not among its
+//! fields: they lie at the top of the kernel stack, where the CPU puts them, and belong
+//! to [`crate::ring3`].
+
+use core::cell::Cell;
+
+use super::cpu_time;
+use super::futex::Waiting;
+use super::list::{Link, Linked};
+use super::process::Process;
+use super::scheduler::current_thread;
+use super::signal::Signals;
+use super::timer_queue::Timer;
+use crate::arch::context::Context;
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is none in this slot of the table.
+    Unused,
+    /// It waits for the CPU.
+    Runnable,
+    /// It has the CPU.
+    Running,
+    /// It waits for something else.
+    Blocked,
+}
+
+/// CPU time in counts of the time-stamp counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// In ring 3.
+    pub user: u64,
+    /// In the kernel.
+    pub system: u64,
+}
+
+impl CpuTime {
+    /// None.
+    pub const ZERO: Self = Self { user: 0, system: 0 };
+
+    /// Both, added field by field.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            user: self.user + other.user,
+            system: self.system + other.system,
+        }
+    }
+}
+
+/// A thread descriptor.
+pub struct Thread {
+    // Set as the slot is filled, constant until it is emptied.
+    pub(super) tid: Cell<u32>,
+    pub(super) process: Cell<Option<&'static Process>>,
+
+    // The scheduler's.
+    pub(super) state: Cell<State>,
+    pub(super) context: Context,
+    pub(super) queue_link: Link<Thread>,
+    pub(super) timer: Timer,
+    pub(super) cpu_time: Cell<CpuTime>,
+    /// Counts of CPU time that it has left of its turn; what it owes if negative.
+    pub(super) credit: Cell<i64>,
+
+    // Whoever the thread waits for.
+    pub(super) wait_link: Link<Thread>,
+    pub(super) futex: Cell<Waiting>,
+
+    // Its process's.
+    pub(super) member_link: Link<Thread>,
+    /// Something is to be done before the thread returns to ring 3.
+    pub(super) attention: Cell<bool>,
+    /// That something is to end.
+    pub(super) doomed: Cell<bool>,
+
+    // The thread's own: touched by its system calls only.
+    pub(super) blocked_signals: Cell<Signals>,
+    pub(super) pending_signals: Cell<Signals>,
+    /// Where to write a zero, and wake whoever waits there, as the thread ends; 0: nowhere.
+    pub(super) clear_at_end: Cell<u64>,
+    /// Whether a child still uses the memory that the thread lent it (`vfork`).
+    pub(super) has_lent_memory: Cell<bool>,
+}
+
+impl Thread {
+    /// An unused slot.
+    pub const fn unused() -> Self {
+        Self {
+            tid: Cell::new(0),
+            process: Cell::new(None),
+            state: Cell::new(State::Unused),
+            context: Context::new(),
+            queue_link: Link::new(),
+            timer: Timer::new(),
+            cpu_time: Cell::new(CpuTime::ZERO),
+            credit: Cell::new(0),
+            wait_link: Link::new(),
+            futex: Cell::new(Waiting::NOWHERE),
+            member_link: Link::new(),
+            attention: Cell::new(false),
+            doomed: Cell::new(false),
+            blocked_signals: Cell::new(Signals::EMPTY),
+            pending_signals: Cell::new(Signals::EMPTY),
+            clear_at_end: Cell::new(0),
+            has_lent_memory: Cell::new(false),
+        }
+    }
+
+    /// Its number; that of its process if it is the first thread of that.
+    pub fn tid(&self) -> u32 {
+        self.tid.get()
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// The slot is unused.
+    pub fn process(&self) -> &'static Process {
+        self.process.get().expect("a thread has a process")
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Whether something is to be done before it returns to ring 3.
+    pub fn needs_attention(&self) -> bool {
+        self.attention.get()
+    }
+
+    /// What the kernel saves for it while it does not run.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// What it has used.
+    pub fn cpu_time(&'static self) -> CpuTime {
+        if core::ptr::eq(self, current_thread()) {
+            cpu_time::used_by_current(self)
+        } else {
+            self.cpu_time.get()
+        }
+    }
+
+    /// Which signals it blocks.
+    pub fn blocked_signals(&self) -> Signals {
+        self.blocked_signals.get()
+    }
+
+    /// Where `set_tid_address` says that a zero goes as the thread ends.
+    pub fn set_clear_at_end(&self, address: u64) {
+        self.clear_at_end.set(address);
+    }
+}
+
+/// The run queue.
+pub enum Runs {}
+
+impl Linked<Runs> for Thread {
+    fn link(&self) -> &Link<Self> {
+        &self.queue_link
+    }
+}
+
+/// Wait queues.
+pub enum Waits {}
+
+impl Linked<Waits> for Thread {
+    fn link(&self) -> &Link<Self> {
+        &self.wait_link
+    }
+}
+
+/// The threads of a process.
+pub enum Members {}
+
+impl Linked<Members> for Thread {
+    fn link(&self) -> &Link<Self> {
+        &self.member_link
+    }
+}

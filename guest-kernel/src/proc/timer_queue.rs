@@ -1,0 +1,179 @@
+//! Threads that want to be woken at a certain time, soonest first: a binary heap.
+//!
+//! A thread has at most one timer, and its place in the heap is noted in it, so that a
+//! timer can be given up in a few steps. Rejected: a sorted list, which takes as many
+//! steps as there are sleepers; a wheel, whose ticks an idle machine does not have.
+
+use core::cell::Cell;
+
+use super::thread::Thread;
+
+/// A thread's timer.
+pub struct Timer {
+    /// Time-stamp counter at which it is due.
+    deadline: Cell<u64>,
+    /// One more than its place in the heap; 0 if it is not there.
+    place: Cell<u16>,
+}
+
+impl Timer {
+    /// Not set.
+    pub const fn new() -> Self {
+        Self {
+            deadline: Cell::new(0),
+            place: Cell::new(0),
+        }
+    }
+}
+
+/// The timers of at most `N` threads.
+pub struct TimerQueue<const N: usize> {
+    heap: [Cell<Option<&'static Thread>>; N],
+    len: Cell<usize>,
+}
+
+impl<const N: usize> TimerQueue<N> {
+    /// No timers.
+    pub const fn new() -> Self {
+        Self {
+            heap: [const { Cell::new(None) }; N],
+            len: Cell::new(0),
+        }
+    }
+
+    /// When the first timer is due.
+    pub fn deadline(&self) -> Option<u64> {
+        self.at(0).map(|thread| thread.timer.deadline.get())
+    }
+
+    /// Sets the thread's timer, which is not set.
+    pub fn insert(&self, thread: &'static Thread, deadline: u64) {
+        debug_assert!(thread.timer.place.get() == 0);
+        let place = self.len.get();
+        self.len.set(place + 1);
+        thread.timer.deadline.set(deadline);
+        self.rise(place, thread);
+    }
+
+    /// Gives up the thread's timer, if it is set.
+    pub fn remove(&self, thread: &'static Thread) {
+        let Some(place) = usize::from(thread.timer.place.take()).checked_sub(1) else {
+            return;
+        };
+        let last_place = self.len.get() - 1;
+        self.len.set(last_place);
+        let last = self.heap[last_place].take();
+        let Some(last) = last.filter(|_| place != last_place) else {
+            return;
+        };
+        // The last one takes the place, from where it may have to go either way.
+        self.rise(place, last);
+        self.sink(usize::from(last.timer.place.get()) - 1, last);
+    }
+
+    /// Takes out the thread whose timer is due first, if it is due at `now`.
+    pub fn pop_due(&self, now: u64) -> Option<&'static Thread> {
+        let first = self.at(0)?;
+        if first.timer.deadline.get() > now {
+            return None;
+        }
+        self.remove(first);
+        Some(first)
+    }
+
+    fn at(&self, place: usize) -> Option<&'static Thread> {
+        self.heap.get(place)?.get()
+    }
+
+    fn put(&self, place: usize, thread: &'static Thread) {
+        self.heap[place].set(Some(thread));
+        thread.timer.place.set(place as u16 + 1);
+    }
+
+    /// Puts `thread` at `place` or, past all that are due later, nearer to the root.
+    fn rise(&self, mut place: usize, thread: &'static Thread) {
+        while place > 0 {
+            let above = (place - 1) / 2;
+            match self.at(above) {
+                Some(other) if other.timer.deadline > thread.timer.deadline => {
+                    self.put(place, other);
+                    place = above;
+                }
+                _ => break,
+            }
+        }
+        self.put(place, thread);
+    }
+
+    /// The converse, away from the root.
+    fn sink(&self, mut place: usize, thread: &'static Thread) {
+        loop {
+            let below = [2 * place + 1, 2 * place + 2]
+                .into_iter()
+                .filter_map(|below| Some((below, self.at(below)?)))
+                .min_by_key(|(_, other)| other.timer.deadline.get());
+            match below {
+                Some((below, other)) if other.timer.deadline < thread.timer.deadline => {
+                    self.put(place, other);
+                    place = below;
+                }
+                _ => break,
+            }
+        }
+        self.put(place, thread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Thread, TimerQueue};
+    use crate::mm::test_support::Random;
+
+    fn thread() -> &'static Thread {
+        Box::leak(Box::new(Thread::unused()))
+    }
+
+    #[test]
+    fn timers_come_in_order_and_not_before_their_time() {
+        let queue = TimerQueue::<3>::new();
+        let [a, b, c] = [thread(), thread(), thread()];
+        queue.insert(b, 20);
+        queue.insert(c, 30);
+        queue.insert(a, 10);
+        assert_eq!(queue.deadline(), Some(10));
+        assert!(queue.pop_due(9).is_none());
+        assert!(std::ptr::eq(queue.pop_due(30).expect("due"), a));
+        queue.remove(a);
+        queue.remove(b);
+        assert_eq!(queue.deadline(), Some(30));
+        assert!(std::ptr::eq(queue.pop_due(30).expect("due"), c));
+        assert_eq!(queue.deadline(), None);
+        assert!(queue.pop_due(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn any_order_of_setting_and_giving_up_works() {
+        const COUNT: usize = 64;
+        let queue = TimerQueue::<COUNT>::new();
+        let threads: Vec<_> = (0..COUNT).map(|_| thread()).collect();
+        let mut expected: Vec<Option<u64>> = vec![None; COUNT];
+        let mut random = Random::new(1);
+        for _ in 0..20_000 {
+            let number = random.below(COUNT as u64) as usize;
+            if expected[number].take().is_some() {
+                queue.remove(threads[number]);
+            } else {
+                let deadline = random.below(100);
+                queue.insert(threads[number], deadline);
+                expected[number] = Some(deadline);
+            }
+            assert_eq!(queue.deadline(), expected.iter().flatten().min().copied());
+        }
+        let mut left: Vec<_> = expected.into_iter().flatten().collect();
+        left.sort_unstable();
+        let drained: Vec<_> = std::iter::from_fn(|| queue.pop_due(u64::MAX))
+            .map(|thread| thread.timer.deadline.get())
+            .collect();
+        assert_eq!(drained, left);
+    }
+}

@@ -1,0 +1,127 @@
+//! Calls about descriptors.
+
+use linux_raw_sys::general::{self as linux, RLIMIT_NOFILE};
+
+use super::file::open_file;
+use super::{Errno, SyscallResult};
+use crate::arch::trap::Registers;
+use crate::fs::{FILE_LIMIT, OpenFile, calls};
+use crate::mm::{Shared, UserPtr};
+use crate::proc::current;
+
+/// One past the highest descriptor that the current process may have.
+pub fn limit() -> usize {
+    let limit = current().limits().soft(RLIMIT_NOFILE);
+    usize::try_from(limit).map_or(FILE_LIMIT, |limit| limit.min(FILE_LIMIT))
+}
+
+/// Gives the current process a descriptor for `file`.
+///
+/// # Errors
+/// EMFILE, ENOMEM.
+pub fn add(file: Shared<OpenFile>, from: usize, close_on_exec: bool) -> SyscallResult {
+    current().files().add(file, from, limit(), close_on_exec)
+}
+
+/// `close(fd)`
+pub fn close(registers: &Registers) -> SyscallResult {
+    current().files().close(registers.rdi)?;
+    Ok(0)
+}
+
+/// `dup(fd)`
+pub fn dup(registers: &Registers) -> SyscallResult {
+    add(open_file(registers.rdi)?, 0, false)
+}
+
+/// `dup2(old, new)`
+pub fn dup2(registers: &Registers) -> SyscallResult {
+    let (old, new) = (registers.rdi as u32, registers.rsi as u32);
+    let file = open_file(registers.rdi)?;
+    if old != new {
+        current()
+            .files()
+            .replace(new.into(), file, limit(), false)?;
+    }
+    Ok(new.into())
+}
+
+/// `dup3(old, new, flags)`
+pub fn dup3(registers: &Registers) -> SyscallResult {
+    let (old, new) = (registers.rdi as u32, registers.rsi as u32);
+    let flags = registers.rdx as u32;
+    if old == new || flags & !linux::O_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = open_file(registers.rdi)?;
+    let close_on_exec = flags & linux::O_CLOEXEC != 0;
+    current()
+        .files()
+        .replace(new.into(), file, limit(), close_on_exec)?;
+    Ok(new.into())
+}
+
+/// `fcntl(fd, command, argument)`
+pub fn fcntl(registers: &Registers) -> SyscallResult {
+    let (fd, argument) = (registers.rdi, registers.rdx);
+    let file = open_file(fd)?;
+    let command = registers.rsi as u32;
+    match command {
+        linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
+            let from = usize::try_from(argument)
+                .ok()
+                .filter(|&from| from < limit());
+            let from = from.ok_or(Errno::EINVAL)?;
+            add(file, from, command == linux::F_DUPFD_CLOEXEC)
+        }
+        linux::F_GETFD => {
+            let closes = current().files().closes_on_exec(fd)?;
+            Ok(u64::from(closes) * u64::from(linux::FD_CLOEXEC))
+        }
+        linux::F_SETFD => {
+            let close = argument & u64::from(linux::FD_CLOEXEC) != 0;
+            current().files().set_close_on_exec(fd, close)?;
+            Ok(0)
+        }
+        linux::F_GETFL => Ok(file.flags().into()),
+        linux::F_SETFL => {
+            file.set_flags(argument as u32);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `pipe(descriptors)`
+pub fn pipe(registers: &Registers) -> SyscallResult {
+    new_pipe(registers.rdi, 0)
+}
+
+/// `pipe2(descriptors, flags)`
+pub fn pipe2(registers: &Registers) -> SyscallResult {
+    new_pipe(registers.rdi, registers.rsi as u32)
+}
+
+fn new_pipe(address: u64, flags: u32) -> SyscallResult {
+    if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let close_on_exec = flags & linux::O_CLOEXEC != 0;
+    let [read_end, write_end] = calls::pipe(flags)?;
+    let files = current().files();
+    let read_end = add(read_end, 0, close_on_exec)?;
+    let close_read_end = |errno| {
+        // It is this process's own; another thread may have closed it by now.
+        let _ = files.close(read_end);
+        errno
+    };
+    let write_end = add(write_end, 0, close_on_exec).map_err(close_read_end)?;
+    // Two ints: the low half is the first.
+    let both = read_end | write_end << 32;
+    let told = UserPtr::new(address).write(&current().space(), &both);
+    if told.is_err() {
+        let _ = files.close(write_end);
+        return Err(close_read_end(Errno::EFAULT));
+    }
+    Ok(0)
+}

@@ -1,0 +1,282 @@
+//! Calls that name files by paths.
+
+use linux_raw_sys::general as linux;
+
+use super::file::{offset, open_file};
+use super::{Errno, SyscallResult, descriptor};
+use crate::arch::trap::Registers;
+use crate::fs::calls;
+use crate::fs::node::Node;
+use crate::fs::open_file::Object;
+use crate::mm::frames::FRAME_SIZE;
+use crate::mm::{Frame, OutOfMemory, Shared, UserSlice};
+use crate::proc::current;
+
+/// Where paths of calls that do not say start: the working directory.
+pub const HERE: u64 = linux::AT_FDCWD as u64;
+
+/// Bytes of a path that are copied at a time: most are shorter.
+const CHUNK: usize = 64;
+
+/// A path of a program, copied.
+pub struct Path {
+    frame: Frame,
+    len: usize,
+}
+
+impl Path {
+    /// Copies the string at `address`.
+    ///
+    /// # Errors
+    /// EFAULT; ENAMETOOLONG: with its zero longer than a frame, as PATH_MAX is; ENOMEM.
+    pub fn read(address: u64) -> Result<Self, Errno> {
+        const _: () = assert!(linux::PATH_MAX as usize == FRAME_SIZE);
+        let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+        let buffer = frame.bytes_mut();
+        let mut len = 0;
+        while len < FRAME_SIZE {
+            // No chunk crosses a page: bytes past the string may not be there.
+            let at = address.wrapping_add(len as u64);
+            let on_page = FRAME_SIZE - at as usize % FRAME_SIZE;
+            let count = CHUNK.min(on_page).min(FRAME_SIZE - len);
+            let slice = UserSlice::new(at, count as u64);
+            let chunk = slice.copy_in(&current().space(), &mut buffer[len..])?;
+            if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
+                len += end;
+                return Ok(Self { frame, len });
+            }
+            len += count;
+        }
+        Err(Errno::ENAMETOOLONG)
+    }
+
+    /// The path, without its zero.
+    pub fn bytes(&self) -> &[u8] {
+        &self.frame.bytes()[..self.len]
+    }
+}
+
+/// The directory that descriptor `fd` stands for, or the working directory for AT_FDCWD;
+/// an absolute path needs none.
+///
+/// # Errors
+/// EBADF, ENOTDIR; ENOENT: there is no path at all.
+pub fn start(fd: u64, path: &[u8]) -> Result<Shared<Node>, Errno> {
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    if fd as i32 == linux::AT_FDCWD || path.starts_with(b"/") {
+        return Ok(current().files().directory()?);
+    }
+    match open_file(fd)?.object() {
+        Object::Node(node) => calls::directory(node.clone()),
+        _ => Err(Errno::ENOTDIR),
+    }
+}
+
+/// `open(path, flags, mode)`
+pub fn open(registers: &Registers) -> SyscallResult {
+    open_at(HERE, registers.rdi, registers.rsi, registers.rdx)
+}
+
+/// `openat(directory, path, flags, mode)`
+pub fn openat(registers: &Registers) -> SyscallResult {
+    let Registers {
+        rdi, rsi, rdx, r10, ..
+    } = *registers;
+    open_at(rdi, rsi, rdx, r10)
+}
+
+/// `creat(path, mode)`
+pub fn creat(registers: &Registers) -> SyscallResult {
+    let flags = linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC;
+    open_at(HERE, registers.rdi, flags.into(), registers.rsi)
+}
+
+fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
+    let flags = flags as u32;
+    let path = Path::read(path)?;
+    let start = start(directory, path.bytes())?;
+    let files = current().files();
+    files.check_room(descriptor::limit())?;
+    let mode = mode as u32 & !files.mask();
+    let file = calls::open(&start, path.bytes(), flags, mode)?;
+    descriptor::add(file, 0, flags & linux::O_CLOEXEC != 0)
+}
+
+/// `mkdir(path, mode)`
+pub fn mkdir(registers: &Registers) -> SyscallResult {
+    make_directory_at(HERE, registers.rdi, registers.rsi)
+}
+
+/// `mkdirat(directory, path, mode)`
+pub fn mkdirat(registers: &Registers) -> SyscallResult {
+    make_directory_at(registers.rdi, registers.rsi, registers.rdx)
+}
+
+fn make_directory_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(directory, path.bytes())?;
+    let mode = mode as u32 & !current().files().mask();
+    calls::make_directory(&start, path.bytes(), mode)?;
+    Ok(0)
+}
+
+/// `unlink(path)`
+pub fn unlink(registers: &Registers) -> SyscallResult {
+    remove_at(HERE, registers.rdi, 0)
+}
+
+/// `rmdir(path)`
+pub fn rmdir(registers: &Registers) -> SyscallResult {
+    remove_at(HERE, registers.rdi, linux::AT_REMOVEDIR)
+}
+
+/// `unlinkat(directory, path, flags)`
+pub fn unlinkat(registers: &Registers) -> SyscallResult {
+    remove_at(registers.rdi, registers.rsi, registers.rdx as u32)
+}
+
+fn remove_at(directory: u64, path: u64, flags: u32) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(directory, path.bytes())?;
+    match flags {
+        0 => calls::remove_file(&start, path.bytes())?,
+        linux::AT_REMOVEDIR => calls::remove_directory(&start, path.bytes())?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// `rename(from, to)`
+pub fn rename(registers: &Registers) -> SyscallResult {
+    rename_at([HERE, registers.rdi], [HERE, registers.rsi], 0)
+}
+
+/// `renameat(directory, from, directory, to)`
+pub fn renameat(registers: &Registers) -> SyscallResult {
+    let Registers {
+        rdi, rsi, rdx, r10, ..
+    } = *registers;
+    rename_at([rdi, rsi], [rdx, r10], 0)
+}
+
+/// `renameat2(directory, from, directory, to, flags)`
+pub fn renameat2(registers: &Registers) -> SyscallResult {
+    let Registers {
+        rdi, rsi, rdx, r10, ..
+    } = *registers;
+    rename_at([rdi, rsi], [rdx, r10], registers.r8 as u32)
+}
+
+fn rename_at(from: [u64; 2], to: [u64; 2], flags: u32) -> SyscallResult {
+    if flags & !linux::RENAME_NOREPLACE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let ([from_fd, from], [to_fd, to]) = (from, to);
+    let (from, to) = (Path::read(from)?, Path::read(to)?);
+    let from_start = start(from_fd, from.bytes())?;
+    let to_start = start(to_fd, to.bytes())?;
+    calls::rename(
+        (&from_start, from.bytes()),
+        (&to_start, to.bytes()),
+        flags != 0,
+    )?;
+    Ok(0)
+}
+
+/// `truncate(path, length)`
+pub fn truncate(registers: &Registers) -> SyscallResult {
+    let path = Path::read(registers.rdi)?;
+    let start = start(HERE, path.bytes())?;
+    calls::truncate(&start, path.bytes(), offset(registers.rsi)?)?;
+    Ok(0)
+}
+
+/// `access(path, mode)`
+pub fn access(registers: &Registers) -> SyscallResult {
+    access_at(HERE, registers.rdi, registers.rsi)
+}
+
+/// `faccessat(directory, path, mode)`
+pub fn faccessat(registers: &Registers) -> SyscallResult {
+    access_at(registers.rdi, registers.rsi, registers.rdx)
+}
+
+fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(directory, path.bytes())?;
+    let mode = u32::try_from(mode).map_err(|_| Errno::EINVAL)?;
+    calls::check_access(&start, path.bytes(), mode)?;
+    Ok(0)
+}
+
+/// `readlink(path, buffer, size)` and `readlinkat(directory, path, buffer, size)`: nothing
+/// is a symbolic link.
+pub fn readlink(registers: &Registers) -> SyscallResult {
+    not_a_link(HERE, registers.rdi)
+}
+
+/// See [`readlink`].
+pub fn readlinkat(registers: &Registers) -> SyscallResult {
+    not_a_link(registers.rdi, registers.rsi)
+}
+
+fn not_a_link(directory: u64, path: u64) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(directory, path.bytes())?;
+    calls::find(&start, path.bytes())?;
+    Err(Errno::EINVAL)
+}
+
+/// `chdir(path)`
+pub fn chdir(registers: &Registers) -> SyscallResult {
+    let path = Path::read(registers.rdi)?;
+    let start = start(HERE, path.bytes())?;
+    let directory = calls::directory(calls::find(&start, path.bytes())?)?;
+    current().files().set_directory(directory);
+    Ok(0)
+}
+
+/// `fchdir(fd)`
+pub fn fchdir(registers: &Registers) -> SyscallResult {
+    let file = open_file(registers.rdi)?;
+    let Object::Node(node) = file.object() else {
+        return Err(Errno::ENOTDIR);
+    };
+    current()
+        .files()
+        .set_directory(calls::directory(node.clone())?);
+    Ok(0)
+}
+
+/// `getcwd(buffer, size)`: the length with its zero.
+pub fn getcwd(registers: &Registers) -> SyscallResult {
+    let directory = current().files().directory()?;
+    let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+    let (zero, buffer) = frame
+        .bytes_mut()
+        .split_last_mut()
+        .ok_or(Errno::ENAMETOOLONG)?;
+    *zero = 0;
+    let len = calls::path_of(&directory, buffer)?.len() + 1;
+    if (len as u64) > registers.rsi {
+        return Err(Errno::ERANGE);
+    }
+    let path = &frame.bytes()[FRAME_SIZE - len..];
+    UserSlice::new(registers.rdi, len as u64).copy_out(&current().space(), path)?;
+    Ok(len as u64)
+}
+
+/// `umask(mask)`
+pub fn umask(registers: &Registers) -> SyscallResult {
+    Ok(current().files().set_mask(registers.rdi as u32).into())
+}
+
+/// `chmod(path, mode)`
+pub fn chmod(registers: &Registers) -> SyscallResult {
+    let path = Path::read(registers.rdi)?;
+    let start = start(HERE, path.bytes())?;
+    calls::find(&start, path.bytes())?.set_mode(registers.rsi as u32);
+    Ok(0)
+}

@@ -1,0 +1,76 @@
+//! Calls that wait for several files.
+
+use super::file::open_file;
+use super::time::read_ns;
+use super::{Errno, SyscallResult};
+use crate::arch::clock;
+use crate::arch::trap::Registers;
+use crate::fs::FILE_LIMIT;
+use crate::fs::poll::{self, Readiness};
+use crate::mm::UserSlice;
+use crate::proc::current;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Bytes of a `pollfd`: descriptor, events, and where what was found goes.
+const POLLFD_SIZE: u64 = 8;
+const FOUND_OFFSET: u64 = 6;
+
+/// `poll(files, count, timeout)`, the timeout in milliseconds; none if negative.
+pub fn poll(registers: &Registers) -> SyscallResult {
+    let timeout = u64::try_from(registers.rdx as i32).ok();
+    let timeout = timeout.map(|ms| ms * NS_PER_MS);
+    wait(registers.rdi, registers.rsi, timeout)
+}
+
+/// `ppoll(files, count, timeout, signals)`, the timeout a duration, or none. Which signals
+/// are blocked meanwhile makes no difference: those that arrive end the process.
+pub fn ppoll(registers: &Registers) -> SyscallResult {
+    let timeout = match registers.rdx {
+        0 => None,
+        address => Some(read_ns(address)?),
+    };
+    wait(registers.rdi, registers.rsi, timeout)
+}
+
+fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
+    if count > FILE_LIMIT as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let look = || look(files, count);
+    match timeout {
+        Some(0) => look(),
+        Some(timeout) => poll::wait(Some(clock::now_ns().saturating_add(timeout)), look),
+        None => poll::wait(None, look),
+    }
+}
+
+/// Tells the program what is ready, and returns how many files are.
+fn look(files: u64, count: u64) -> SyscallResult {
+    let mut ready = 0;
+    for number in 0..count {
+        let address = files.wrapping_add(number * POLLFD_SIZE);
+        let mut pollfd = [0; POLLFD_SIZE as usize];
+        UserSlice::new(address, POLLFD_SIZE).copy_in(&current().space(), &mut pollfd)?;
+        let found = ready_of(&pollfd).bits();
+        let place = UserSlice::new(address.wrapping_add(FOUND_OFFSET), 2);
+        place.copy_out(&current().space(), &found.to_le_bytes())?;
+        ready += u64::from(found != 0);
+    }
+    Ok(ready)
+}
+
+fn ready_of(pollfd: &[u8; POLLFD_SIZE as usize]) -> Readiness {
+    let [fd @ .., wanted_0, wanted_1, _, _] = *pollfd;
+    let fd = i32::from_le_bytes(fd);
+    let wanted = Readiness::from_bits_retain(u16::from_le_bytes([wanted_0, wanted_1]));
+    // A negative number is skipped.
+    let Ok(fd) = u32::try_from(fd) else {
+        return Readiness::empty();
+    };
+    let ready = match open_file(fd.into()) {
+        Ok(file) => file.readiness(),
+        Err(_) => Readiness::INVALID,
+    };
+    ready & (wanted | Readiness::ALWAYS)
+}

@@ -1,0 +1,64 @@
+//! Calls about the machine.
+
+use super::SyscallResult;
+use super::time::{NS_PER_S, now_ns};
+use crate::arch::random;
+use crate::arch::trap::Registers;
+use crate::mm::{UserPtr, UserSlice, frames, kernel_stacks};
+use crate::proc::{current, table};
+
+/// Bytes in a field of `struct new_utsname`.
+const FIELD: usize = 65;
+const FIELDS: usize = 6;
+
+/// `uname(buffer)`: the interface is Linux's, so this is what programs are told. They check
+/// the release for being recent enough.
+pub fn uname(registers: &Registers) -> SyscallResult {
+    const TEXTS: [&str; FIELDS] = [
+        "Linux",
+        "ringfence",
+        "6.1.0-ringfence",
+        concat!("#1 Ringfence ", env!("CARGO_PKG_VERSION")),
+        "x86_64",
+        "(none)",
+    ];
+    let mut name = [0; FIELD * FIELDS];
+    for (field, text) in name.chunks_exact_mut(FIELD).zip(TEXTS) {
+        field[..text.len()].copy_from_slice(text.as_bytes());
+    }
+    let target = UserSlice::new(registers.rdi, name.len() as u64);
+    target.copy_out(&current().space(), &name)?;
+    Ok(0)
+}
+
+/// `sysinfo(info)`: `struct sysinfo` in words. Uptime, three loads, total and free memory,
+/// shared memory and buffers, two of swap, processes, two of high memory, and the unit.
+pub fn sysinfo(registers: &Registers) -> SyscallResult {
+    const UNIT: u64 = frames::FRAME_SIZE as u64;
+    let mut info = [0_u64; 14];
+    info[0] = now_ns() / NS_PER_S;
+    info[4] = frames::total();
+    info[5] = frames::free() + kernel_stacks::idle_frames();
+    info[10] = table::in_use() as u64;
+    info[13] = UNIT;
+    UserPtr::new(registers.rdi).write(&current().space(), &info)?;
+    Ok(0)
+}
+
+/// `getrandom(buffer, size, flags)`
+pub fn getrandom(registers: &Registers) -> SyscallResult {
+    let target = UserSlice::new(registers.rdi, registers.rsi);
+    let space = current().space();
+    target.check()?;
+    let mut done = 0;
+    while done < target.len() {
+        let bytes = random::number().to_ne_bytes();
+        let part = target.part(done, bytes.len() as u64);
+        match part.copy_out(&space, &bytes[..part.len() as usize]) {
+            Ok(()) => done += part.len(),
+            Err(_) if done != 0 => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}

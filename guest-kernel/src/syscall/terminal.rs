@@ -1,0 +1,157 @@
+//! `ioctl`: what terminals can do beside reading and writing, and what can be read.
+
+use core::mem::offset_of;
+
+use linux_raw_sys::general::termios;
+use linux_raw_sys::ioctl;
+
+use super::file::open_file;
+use super::{Errno, SyscallResult};
+use crate::arch::trap::Registers;
+use crate::fs::OpenFile;
+use crate::fs::open_file::Object;
+use crate::fs::terminal::{Settings, Terminal, WindowSize};
+use crate::mm::UserSlice;
+use crate::proc::current;
+
+/// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
+const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
+const _: () = assert!(TERMIOS_SIZE == 36);
+
+/// `ioctl(fd, request, argument)`
+pub fn ioctl(registers: &Registers) -> SyscallResult {
+    let file = open_file(registers.rdi)?;
+    let (request, argument) = (registers.rsi as u32, registers.rdx);
+    match request {
+        ioctl::FIONREAD => {
+            let available = u32::try_from(available(&file)?).unwrap_or(u32::MAX);
+            tell(argument, &available.to_le_bytes())
+        }
+        ioctl::FIONBIO => {
+            let mut value = [0; 4];
+            UserSlice::new(argument, 4).copy_in(&current().space(), &mut value)?;
+            file.set_nonblocking(value != [0; 4]);
+            Ok(0)
+        }
+        _ => {
+            let Object::Device(device) = file.object() else {
+                return Err(Errno::ENOTTY);
+            };
+            let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
+            terminal_request(terminal, request, argument)
+        }
+    }
+}
+
+fn available(file: &OpenFile) -> Result<u64, Errno> {
+    match file.object() {
+        Object::ReadEnd(end) => Ok(end.available() as u64),
+        Object::Device(device) => {
+            let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
+            Ok(terminal.available() as u64)
+        }
+        Object::Node(_) => Ok(file.pages()?.len().saturating_sub(file.offset())),
+        Object::WriteEnd(_) => Err(Errno::ENOTTY),
+    }
+}
+
+fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> SyscallResult {
+    /// Arguments of TCFLSH: input, and both.
+    const INPUT: u64 = 0;
+    const BOTH: u64 = 2;
+    match request {
+        ioctl::TCGETS => tell(argument, &termios_bytes(&terminal.settings().to_linux())),
+        ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => {
+            let mut bytes = [0; TERMIOS_SIZE];
+            UserSlice::new(argument, TERMIOS_SIZE as u64)
+                .copy_in(&current().space(), &mut bytes)?;
+            let settings = Settings::from_linux(&termios_from(&bytes));
+            terminal.set(settings, request == ioctl::TCSETSF);
+            Ok(0)
+        }
+        ioctl::TIOCGWINSZ => {
+            let WindowSize { rows, columns } = terminal.window_size();
+            let words = [rows, columns, 0, 0].map(u16::to_le_bytes);
+            tell(argument, words.as_flattened())
+        }
+        ioctl::TIOCSWINSZ => {
+            let mut bytes = [0; 8];
+            UserSlice::new(argument, 8).copy_in(&current().space(), &mut bytes)?;
+            let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+            terminal.set_window_size(WindowSize {
+                rows: word(0),
+                columns: word(2),
+            });
+            Ok(0)
+        }
+        ioctl::TIOCGPGRP => tell(argument, &terminal.foreground().to_le_bytes()),
+        ioctl::TIOCSPGRP => {
+            let mut group = [0; 4];
+            UserSlice::new(argument, 4).copy_in(&current().space(), &mut group)?;
+            terminal.set_foreground(u32::from_le_bytes(group));
+            Ok(0)
+        }
+        // There is one session, and these are its terminals.
+        ioctl::TIOCSCTTY => Ok(0),
+        ioctl::TCFLSH => {
+            if argument == INPUT || argument == BOTH {
+                terminal.flush();
+            }
+            Ok(0)
+        }
+        _ => Err(Errno::ENOTTY),
+    }
+}
+
+fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
+    UserSlice::new(address, bytes.len() as u64).copy_out(&current().space(), bytes)?;
+    Ok(0)
+}
+
+/// Offsets of the four flag words.
+const FLAGS: [usize; 4] = [
+    offset_of!(termios, c_iflag),
+    offset_of!(termios, c_oflag),
+    offset_of!(termios, c_cflag),
+    offset_of!(termios, c_lflag),
+];
+
+fn termios_bytes(from: &termios) -> [u8; TERMIOS_SIZE] {
+    let mut bytes = [0; TERMIOS_SIZE];
+    let flags = [from.c_iflag, from.c_oflag, from.c_cflag, from.c_lflag];
+    for (offset, value) in FLAGS.into_iter().zip(flags) {
+        bytes[offset..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes[offset_of!(termios, c_line)] = from.c_line;
+    bytes[offset_of!(termios, c_cc)..].copy_from_slice(&from.c_cc);
+    bytes
+}
+
+fn termios_from(bytes: &[u8; TERMIOS_SIZE]) -> termios {
+    let flags = FLAGS.map(|offset| {
+        let word = bytes[offset..].first_chunk().copied();
+        u32::from_le_bytes(word.unwrap_or_default())
+    });
+    let characters = bytes[offset_of!(termios, c_cc)..].first_chunk().copied();
+    termios {
+        c_iflag: flags[0],
+        c_oflag: flags[1],
+        c_cflag: flags[2],
+        c_lflag: flags[3],
+        c_line: bytes[offset_of!(termios, c_line)],
+        c_cc: characters.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, termios_bytes, termios_from};
+
+    #[test]
+    fn settings_survive_the_way_to_a_program_and_back() {
+        let bytes = termios_bytes(&Settings::COOKED.to_linux());
+        assert_eq!(bytes[17..22], [3, 0x1c, 0x7f, 0x15, 4]);
+        let back = Settings::from_linux(&termios_from(&bytes));
+        assert_eq!(back, Settings::COOKED);
+    }
+}

@@ -1,0 +1,108 @@
+//! Calls about what processes have used and what they may use.
+
+use linux_raw_sys::general as linux;
+
+use super::process::process_of;
+use super::time::{NS_PER_S, now_ns};
+use super::{Errno, SyscallResult};
+use crate::arch::clock;
+use crate::arch::trap::Registers;
+use crate::mm::UserPtr;
+use crate::proc::limits::Limit;
+use crate::proc::thread::CpuTime;
+use crate::proc::{current, current_thread, process::Process};
+
+/// Length of a tick of `times`, whatever the timer's is: 100 in a second.
+const NS_PER_USER_TICK: u64 = NS_PER_S / 100;
+
+/// `struct rusage`, of which the two times are known: user and system, each in seconds and
+/// microseconds.
+type Usage = [u64; 18];
+
+fn usage(time: CpuTime) -> Usage {
+    let mut usage = [0; 18];
+    for (fields, counts) in usage.chunks_exact_mut(2).zip([time.user, time.system]) {
+        let ns = clock::ns(counts);
+        fields.copy_from_slice(&[ns / NS_PER_S, ns % NS_PER_S / 1000]);
+    }
+    usage
+}
+
+/// Writes a `struct rusage` unless the pointer is null.
+pub(super) fn write_if_wanted(address: u64, time: CpuTime) -> Result<(), Errno> {
+    if address != 0 {
+        UserPtr::new(address).write(&current().space(), &usage(time))?;
+    }
+    Ok(())
+}
+
+/// `getrusage(who, usage)`
+pub fn getrusage(registers: &Registers) -> SyscallResult {
+    const CHILDREN: i32 = linux::RUSAGE_CHILDREN;
+    let time = match registers.rdi as i32 {
+        0 => current().cpu_time(),
+        1 => current_thread().cpu_time(),
+        CHILDREN => current().children_cpu_time(),
+        _ => return Err(Errno::EINVAL),
+    };
+    UserPtr::new(registers.rsi).write(&current().space(), &usage(time))?;
+    Ok(0)
+}
+
+/// `times(buffer)`
+pub fn times(registers: &Registers) -> SyscallResult {
+    let ticks = |counts| clock::ns(counts) / NS_PER_USER_TICK;
+    if registers.rdi != 0 {
+        let process = current();
+        let (own, children) = (process.cpu_time(), process.children_cpu_time());
+        let times = [own.user, own.system, children.user, children.system].map(ticks);
+        UserPtr::new(registers.rdi).write(&process.space(), &times)?;
+    }
+    Ok(now_ns() / NS_PER_USER_TICK)
+}
+
+/// `prlimit64(pid, resource, new, old)`
+pub fn prlimit64(registers: &Registers) -> SyscallResult {
+    let process = process_of(registers.rdi)?;
+    let (new, old) = (registers.rdx, registers.r10);
+    change_limit(process, registers.rsi, new, old)
+}
+
+/// `getrlimit(resource, limit)`
+pub fn getrlimit(registers: &Registers) -> SyscallResult {
+    change_limit(current(), registers.rdi, 0, registers.rsi)
+}
+
+/// `setrlimit(resource, limit)`
+pub fn setrlimit(registers: &Registers) -> SyscallResult {
+    change_limit(current(), registers.rdi, registers.rsi, 0)
+}
+
+/// Writes a limit to where `old` says, and reads another one from where `new` says, each
+/// unless it is null.
+fn change_limit(process: &Process, resource: u64, new: u64, old: u64) -> SyscallResult {
+    let resource = u32::try_from(resource).map_err(|_| Errno::EINVAL)?;
+    let space = current().space();
+    let limits = process.limits();
+    let limit = limits.get(resource).ok_or(Errno::EINVAL)?;
+    let new = match new {
+        0 => None,
+        new => Some(UserPtr::<[u64; 2]>::new(new).read(&space)?),
+    };
+    if old != 0 {
+        UserPtr::new(old).write(&space, &[limit.soft, limit.hard])?;
+    }
+    let Some([soft, hard]) = new else {
+        return Ok(0);
+    };
+    if soft > hard {
+        return Err(Errno::EINVAL);
+    }
+    let limits = limits.with(resource, Limit { soft, hard });
+    let limits = limits.ok_or(Errno::EPERM)?;
+    process.set_limits(limits);
+    if process.is_alive() {
+        process.space().set_limits(limits.of_memory());
+    }
+    Ok(0)
+}
