@@ -36,6 +36,11 @@ impl Arguments {
         self.arguments.iter().map(text)
     }
 
+    /// All arguments as the kernel has them.
+    pub fn c_strings(self) -> impl Iterator<Item = &'static CStr> {
+        self.arguments.iter().map(c_string)
+    }
+
     /// The environment: strings like `NAME=value`.
     pub fn environment(self) -> impl Iterator<Item = &'static str> {
         self.environment.iter().map(text)
@@ -57,10 +62,13 @@ impl Arguments {
     }
 }
 
-fn text(pointer: &*const c_char) -> &'static str {
+fn c_string(pointer: &*const c_char) -> &'static CStr {
     // SAFETY: each pointer of `Arguments` leads to a string that ends with a zero.
-    let bytes = unsafe { CStr::from_ptr(*pointer) };
-    bytes.to_str().unwrap_or("(not UTF-8)")
+    unsafe { CStr::from_ptr(*pointer) }
+}
+
+fn text(pointer: &*const c_char) -> &'static str {
+    c_string(pointer).to_str().unwrap_or("(not UTF-8)")
 }
 
 #[cfg(test)]

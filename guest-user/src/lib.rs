@@ -16,12 +16,19 @@
 
 mod arguments;
 pub mod cpu;
+pub mod file;
 pub mod io;
+pub mod memory;
 #[cfg(all(not(test), feature = "image"))]
 mod panic;
+pub mod path;
+pub mod process;
 #[cfg(not(test))]
 mod start;
+pub mod storage;
+pub mod sync;
 pub mod syscall;
+pub mod thread;
 pub mod time;
 
 pub use arguments::Arguments;

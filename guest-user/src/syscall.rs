@@ -33,12 +33,53 @@ impl Entry {
 pub struct Errno(pub u32);
 
 impl Errno {
-    const NAMES: [(u32, &'static str); 4] = [
+    const NAMES: [(u32, &'static str); 34] = [
+        (errno::EPERM, "EPERM"),
+        (errno::ENOENT, "ENOENT"),
+        (errno::ESRCH, "ESRCH"),
+        (errno::EINTR, "EINTR"),
+        (errno::EIO, "EIO"),
+        (errno::E2BIG, "E2BIG"),
+        (errno::ENOEXEC, "ENOEXEC"),
+        (errno::ENXIO, "ENXIO"),
         (errno::EBADF, "EBADF"),
+        (errno::ECHILD, "ECHILD"),
+        (errno::EAGAIN, "EAGAIN"),
+        (errno::ENOMEM, "ENOMEM"),
+        (errno::EACCES, "EACCES"),
         (errno::EFAULT, "EFAULT"),
+        (errno::EBUSY, "EBUSY"),
+        (errno::EEXIST, "EEXIST"),
+        (errno::EXDEV, "EXDEV"),
+        (errno::ENODEV, "ENODEV"),
+        (errno::ENOTDIR, "ENOTDIR"),
+        (errno::EISDIR, "EISDIR"),
         (errno::EINVAL, "EINVAL"),
+        (errno::ENFILE, "ENFILE"),
+        (errno::EMFILE, "EMFILE"),
+        (errno::ENOTTY, "ENOTTY"),
+        (errno::EFBIG, "EFBIG"),
+        (errno::ENOSPC, "ENOSPC"),
+        (errno::ESPIPE, "ESPIPE"),
+        (errno::EROFS, "EROFS"),
+        (errno::EPIPE, "EPIPE"),
+        (errno::ERANGE, "ERANGE"),
+        (errno::ENAMETOOLONG, "ENAMETOOLONG"),
         (errno::ENOSYS, "ENOSYS"),
+        (errno::ENOTEMPTY, "ENOTEMPTY"),
+        (errno::ETIMEDOUT, "ETIMEDOUT"),
     ];
+
+    /// Nothing to wait for, or no place for more: try again.
+    pub const EAGAIN: Self = Self(errno::EAGAIN);
+    /// No such child.
+    pub const ECHILD: Self = Self(errno::ECHILD);
+    /// A memory limit is reached.
+    pub const ENOMEM: Self = Self(errno::ENOMEM);
+    /// A result does not fit.
+    pub const ERANGE: Self = Self(errno::ERANGE);
+    /// An argument list is too long.
+    pub const E2BIG: Self = Self(errno::E2BIG);
 }
 
 impl fmt::Debug for Errno {
@@ -53,13 +94,16 @@ impl fmt::Debug for Errno {
 /// What a system call comes to.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// Makes system call `number`.
+/// Makes system call `number` with up to six arguments.
 ///
 /// # Safety
 /// Whatever the call does with `arguments` must be sound.
-pub unsafe fn raw(entry: Entry, number: u32, arguments: [u64; 3]) -> Result<u64> {
+pub unsafe fn raw<const N: usize>(entry: Entry, number: u32, arguments: [u64; N]) -> Result<u64> {
+    const { assert!(N <= 6, "no call has more") };
+    let mut registers = [0; 6];
+    registers[..N].copy_from_slice(&arguments);
+    let [rdi, rsi, rdx, r10, r8, r9] = registers;
     let mut rax = u64::from(number);
-    let [first, second, third] = arguments;
     // SAFETY: the kernel changes rax, and with `syscall` the CPU rcx and r11; for the
     // rest the caller answers.
     unsafe {
@@ -67,9 +111,12 @@ pub unsafe fn raw(entry: Entry, number: u32, arguments: [u64; 3]) -> Result<u64>
             Entry::Syscall => asm!(
                 "syscall",
                 inout("rax") rax,
-                in("rdi") first,
-                in("rsi") second,
-                in("rdx") third,
+                in("rdi") rdi,
+                in("rsi") rsi,
+                in("rdx") rdx,
+                in("r10") r10,
+                in("r8") r8,
+                in("r9") r9,
                 out("rcx") _,
                 out("r11") _,
                 options(nostack),
@@ -77,14 +124,26 @@ pub unsafe fn raw(entry: Entry, number: u32, arguments: [u64; 3]) -> Result<u64>
             Entry::Int80 => asm!(
                 "int 0x80",
                 inout("rax") rax,
-                in("rdi") first,
-                in("rsi") second,
-                in("rdx") third,
+                in("rdi") rdi,
+                in("rsi") rsi,
+                in("rdx") rdx,
+                in("r10") r10,
+                in("r8") r8,
+                in("r9") r9,
                 options(nostack),
             ),
         }
     }
     decode(rax)
+}
+
+/// Makes system call `number` by the `syscall` instruction.
+///
+/// # Safety
+/// As for [`raw`].
+pub(crate) unsafe fn call<const N: usize>(number: u32, arguments: [u64; N]) -> Result<u64> {
+    // SAFETY: passed on to the caller.
+    unsafe { raw(Entry::Syscall, number, arguments) }
 }
 
 /// Results from minus 4095 up are errors.
@@ -175,6 +234,9 @@ mod tests {
         assert_eq!(decode(14_u64.wrapping_neg()), Err(Errno(14)));
         assert_eq!(decode(4095_u64.wrapping_neg()), Err(Errno(4095)));
         assert_eq!(decode(4096_u64.wrapping_neg()), Ok(4096_u64.wrapping_neg()));
-        assert_eq!(format!("{:?} {:?}", Errno(14), Errno(1)), "EFAULT errno 1");
+        assert_eq!(
+            format!("{:?} {:?}", Errno(14), Errno(4000)),
+            "EFAULT errno 4000"
+        );
     }
 }
