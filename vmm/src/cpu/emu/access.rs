@@ -7,7 +7,7 @@
 //! hot path makes no call and needs no stack frame.
 
 use super::cpu::{Cpu, SS};
-use super::exception::{Exception, Stop};
+use super::exception::{Exception, Stop, vector};
 use super::exit::{ExitKind, Reply};
 use super::mmu::{Privilege, Want, to_page_end};
 use super::value::Plain;
@@ -181,6 +181,13 @@ impl Cpu {
             .map(drop)
     }
 
+    /// Finds out whether `size` bytes may be read.
+    pub(super) fn probe_read(&mut self, at: Linear, size: u64) -> Result<(), Stop> {
+        let privilege = self.privilege();
+        self.pieces(at, size as usize, Want::Read, privilege)
+            .map(drop)
+    }
+
     /// Reads with the rights of the processor itself, as from descriptor tables.
     pub(super) fn system_read<T: Plain>(&mut self, la: u64) -> Result<T, Stop> {
         if let Some(host) = self.tlbs.view(Privilege::Supervisor).read(la, T::SIZE) {
@@ -281,6 +288,9 @@ impl Cpu {
                 Exception::GP.into()
             });
         }
+        if self.checks_alignment() && privilege == Privilege::User {
+            check_alignment(la, size)?;
+        }
         let here = (to_page_end(la) as usize).min(size);
         let first = Piece {
             gpa: self.translate(la, want, privilege)?,
@@ -298,6 +308,17 @@ impl Cpu {
         };
         Ok([Some(first), second])
     }
+}
+
+/// # Errors
+/// #AC(0) where a value of `size` bytes is not aligned to its size. Images and records
+/// have rules of their own.
+fn check_alignment(la: u64, size: usize) -> Result<(), Stop> {
+    let value = matches!(size, 2 | 4 | 8 | 16);
+    if value && la & (size as u64 - 1) != 0 {
+        return Err(Exception::coded(vector::AC, 0).into());
+    }
+    Ok(())
 }
 
 /// The address `la` for the processor's own accesses, whose address faults are #GP.

@@ -377,6 +377,15 @@ impl Cpu {
     }
 }
 
+/// Where the instruction at `op` begins.
+///
+/// # Safety
+/// `op` points into a live block.
+pub(super) unsafe fn rip_of(op: *const Op) -> u64 {
+    // SAFETY: passed on to the caller.
+    unsafe { (*Op::block(op)).rip.wrapping_add(u64::from((*op).off)) }
+}
+
 /// Where the instruction after the one at `op` begins.
 ///
 /// # Safety

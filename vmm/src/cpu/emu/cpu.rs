@@ -109,39 +109,40 @@ impl Gprs {
     }
 }
 
-/// The XMM registers, addressed by [`Slot`].
+/// The XMM registers, addressed by [`Slot`]. One more than there are, so that any slot
+/// is inside.
 #[repr(C, align(16))]
-pub(super) struct Xmms([__m128i; 16]);
+pub(super) struct Xmms([__m128i; 17]);
 
 impl Xmms {
+    const ZERO: Self = Self([xmm_zero(); 17]);
+
     /// Reads the low bytes of the register at `slot`.
     #[inline(always)]
     pub(super) fn read<T: Plain>(&self, slot: Slot) -> T {
-        debug_assert!(slot.0.is_multiple_of(16));
-        // SAFETY: slots of XMM registers are multiples of 16 up to 240, and `T` has at
-        // most 16 bytes.
+        const { assert!(u8::MAX as usize + 16 <= size_of::<Self>()) };
+        // SAFETY: a slot is at most 255 and `T` has at most 16 bytes, so they are inside.
         unsafe {
             self.0
                 .as_ptr()
                 .cast::<u8>()
-                .add(usize::from(slot.0 & 0xf0))
+                .add(usize::from(slot.0))
                 .cast::<T>()
-                .read()
+                .read_unaligned()
         }
     }
 
     /// Writes the low bytes of the register at `slot`; the others stay.
     #[inline(always)]
     pub(super) fn write<T: Plain>(&mut self, slot: Slot, value: T) {
-        debug_assert!(slot.0.is_multiple_of(16));
         // SAFETY: as in `read`.
         unsafe {
             self.0
                 .as_mut_ptr()
                 .cast::<u8>()
-                .add(usize::from(slot.0 & 0xf0))
+                .add(usize::from(slot.0))
                 .cast::<T>()
-                .write(value);
+                .write_unaligned(value);
         }
     }
 }
@@ -236,6 +237,8 @@ pub(super) struct Cpu {
     pub(super) window_wanted: bool,
     /// Retired count at which an interrupt shadow holds; see [`Cpu::set_shadow`].
     pub(super) shadow: Option<u64>,
+    /// Whether the instruction at hand ends with a single-step trap.
+    pub(super) stepping: bool,
 
     pub(super) tlbs: Tlbs,
     pub(super) code: CodeCache,
@@ -244,7 +247,7 @@ pub(super) struct Cpu {
 
 impl Cpu {
     /// A processor with registers of zeros; [`super::state`] gives it a state.
-    pub(super) fn new(ram: Ram, clock: Clock, started: std::time::Instant) -> Self {
+    pub(super) fn new(ram: Ram, clock: Clock) -> Self {
         Self {
             gprs: Gprs([0; 17]),
             flags: Flags(0),
@@ -252,7 +255,7 @@ impl Cpu {
             ctx: 0,
             tlb: TlbView::nothing(),
             jumps: JumpTable::nothing(),
-            xmms: Xmms([xmm_zero(); 16]),
+            xmms: Xmms::ZERO,
             rip: 0,
             stop: Stop::Leave,
             code_changed: false,
@@ -280,12 +283,13 @@ impl Cpu {
             mxcsr_mask: fp::host_mxcsr_mask(),
             x87: X87::new(),
             unsupported: Some("real mode"),
-            time: Time::new(clock, started),
+            time: Time::new(clock),
             exit: Exit::new(),
             replies: Replies::new(),
             injected: None,
             window_wanted: false,
             shadow: None,
+            stepping: false,
             tlbs: Tlbs::new(),
             code: CodeCache::new(),
             ram,

@@ -33,6 +33,8 @@ pub(super) struct Site {
     pub(super) next_rip: u64,
     /// Whether anything can see the flags that the instruction writes.
     pub(super) flags_live: bool,
+    /// The instruction's bytes, and whatever follows.
+    pub(super) bytes: [u8; LONGEST],
     /// The instruction that follows in the block, if one does.
     pub(super) following: Code,
 }
@@ -104,6 +106,8 @@ pub(super) fn form(code: Code) -> &'static Form {
 pub(super) struct Scratch {
     instructions: Vec<Instruction>,
     live: [bool; BLOCK_LIMIT],
+    /// The instructions' bytes, and whatever follows.
+    bytes: [u8; WINDOW],
     /// A block of one instruction that is not kept.
     single: Vec<u64>,
 }
@@ -113,6 +117,7 @@ impl Scratch {
         Self {
             instructions: Vec::new(),
             live: [true; BLOCK_LIMIT],
+            bytes: [0; WINDOW],
             single: Vec::new(),
         }
     }
@@ -192,6 +197,7 @@ impl Cpu {
                 instructions.push(invalid);
             }
         }
+        self.code.scratch.bytes = bytes;
         let instructions = &self.code.scratch.instructions;
         let len: usize = instructions.iter().map(Instruction::len).sum();
         Ok(Block {
@@ -223,7 +229,16 @@ impl Cpu {
             unsafe { ops.add(n).write(op) };
         };
         for (n, insn) in scratch.instructions.iter().enumerate() {
+            let off = insn.ip().wrapping_sub(rip) as u16;
+            let mut bytes = [0; LONGEST];
+            for (to, from) in bytes
+                .iter_mut()
+                .zip(scratch.bytes.iter().skip(usize::from(off)))
+            {
+                *to = *from;
+            }
             let site = Site {
+                bytes,
                 size: self.code_size,
                 fp: self.fp_mode,
                 next_rip: insn.next_ip(),
@@ -236,7 +251,7 @@ impl Cpu {
             let mut op = Op::new(ops::invalid::HANDLER);
             let lower = fp::refusal(site.fp, insn).unwrap_or(form(insn.code()).lower);
             lower(&site, insn, &mut op);
-            write(n, op, insn.ip().wrapping_sub(rip) as u16);
+            write(n, op, off);
         }
         let mut end = Op::new(fall_through);
         end.set_distance(0);
@@ -256,7 +271,11 @@ fn decode_run(
     let bitness = 16 << size as u32;
     let mut decoder = Decoder::with_ip(bitness, bytes, rip, DecoderOptions::AMD);
     while instructions.len() < limit && decoder.can_decode() {
-        let insn = decoder.decode();
+        let start = decoder.position();
+        let mut insn = decoder.decode();
+        if insn.code() == Code::Pause {
+            insn = pause_or_exchange(insn, bitness, &bytes[start..decoder.position()]);
+        }
         if insn.is_invalid() {
             let error = decoder.last_error();
             if error != DecoderError::NoMoreBytes && !instructions.is_empty() {
@@ -272,6 +291,30 @@ fn decode_run(
         }
     }
     DecoderError::None
+}
+
+/// What a `pause` of `bytes` is on a processor: with REX.B it is an exchange of r8, and
+/// its repeat prefixes mean nothing, which the decoder takes otherwise.
+fn pause_or_exchange(pause: Instruction, bitness: u32, bytes: &[u8]) -> Instruction {
+    let rex_b = bytes
+        .len()
+        .checked_sub(2)
+        .and_then(|at| bytes.get(at))
+        .is_some_and(|byte| byte & 0xf1 == 0x41);
+    if bitness != 64 || !rex_b {
+        return pause;
+    }
+    let mut plain = [0; LONGEST];
+    let mut len = 0;
+    for (to, &byte) in plain.iter_mut().zip(bytes.iter().filter(|&&b| b != 0xf3)) {
+        *to = byte;
+        len += 1;
+    }
+    let mut decoder = Decoder::with_ip(bitness, &plain[..len], pause.ip(), DecoderOptions::AMD);
+    let mut exchange = decoder.decode();
+    exchange.set_len(pause.len());
+    exchange.set_next_ip(pause.next_ip());
+    exchange
 }
 
 /// The flags that the engine keeps in [`super::flags::Flags`].
@@ -290,7 +333,9 @@ fn follow_flags(instructions: &[Instruction], live: &mut [bool; BLOCK_LIMIT], fp
         *live = written & wanted != 0;
         if !quiet(insn, fp) {
             wanted = ARITHMETIC;
-        } else if !by_variable_count(insn) {
+        } else if by_variable_count(insn) {
+            wanted |= insn.rflags_read();
+        } else {
             wanted = wanted & !written | insn.rflags_read();
         }
     }

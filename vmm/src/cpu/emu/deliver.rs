@@ -32,6 +32,9 @@ struct Gate {
     interrupt: bool,
 }
 
+/// DR6.BS.
+const DR6_SINGLE_STEP: u64 = 1 << 14;
+
 /// How exceptions combine (AMD APM vol. 2 8.2.9).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -58,6 +61,30 @@ impl Cpu {
             Source::Fault
         };
         self.take(exception, source);
+    }
+
+    /// Finishes an instruction whose result the VMM supplied.
+    pub(super) fn finish_outside(&mut self) {
+        self.rip = self.exit.next_rip;
+        self.retire_one();
+        self.system_flags &= !rflags::RF;
+        self.stepping = self.system_flags & rflags::TF != 0;
+        self.take_step();
+    }
+
+    /// Has the guest take the single-step trap (AMD APM vol. 2 13.1.4) after an
+    /// instruction that began with RFLAGS.TF set. An interrupt shadow holds it off.
+    pub(super) fn take_step(&mut self) {
+        if !self.stepping || self.shadow == Some(self.retired()) {
+            return;
+        }
+        self.stepping = false;
+        if self.exit.kind == ExitKind::Hlt {
+            // It wakes the processor.
+            self.exit.kind = ExitKind::None;
+        }
+        self.dr[6] |= DR6_SINGLE_STEP;
+        self.take_exception(Exception::plain(vector::DB));
     }
 
     /// Has the guest take interrupt `number` from outside.
@@ -126,10 +153,7 @@ impl Cpu {
         } else {
             old_rsp
         };
-        let mut flags = self.rflags();
-        if source == Source::Fault {
-            flags |= rflags::RF;
-        }
+        let flags = self.pushed_flags(source);
         let frame = [
             u64::from(self.segments[SS].selector),
             old_rsp,
@@ -173,6 +197,7 @@ impl Cpu {
             ..cs
         };
         self.rip = gate.offset;
+        self.stepping = false;
         self.set_cpl(cpl, retired);
         if self.code_size != CodeSize::Bits64 {
             self.code_segment_changed();
@@ -183,6 +208,16 @@ impl Cpu {
         }
         self.set_rflags(self.rflags() & !cleared);
         Ok(())
+    }
+
+    /// RFLAGS as a frame has them: RF makes a fault's handler return past the breakpoint
+    /// that it met; after an instruction it is clear.
+    fn pushed_flags(&self, source: Source) -> u64 {
+        match source {
+            Source::Fault => self.rflags() | rflags::RF,
+            Source::Trap | Source::Software => self.rflags() & !rflags::RF,
+            Source::External => self.rflags(),
+        }
     }
 
     /// Reads and checks the gate for `number`.
@@ -307,10 +342,7 @@ impl Cpu {
             self.exit.kind = ExitKind::Failed("a change of privilege outside long mode");
             return Err(Stop::Exit);
         }
-        let mut flags = self.rflags();
-        if source == Source::Fault {
-            flags |= rflags::RF;
-        }
+        let flags = self.pushed_flags(source);
         let frame = [
             flags as u32,
             u32::from(self.segments[CS].selector),
@@ -331,6 +363,7 @@ impl Cpu {
             ..cs
         };
         self.rip = gate & 0xffff | gate >> 32 & 0xffff_0000;
+        self.stepping = false;
         self.code_segment_changed();
         let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
         if kind == 0xe {

@@ -14,7 +14,7 @@
 //! Budget, and with it limits, kicks and interrupts, is looked at once a block.
 
 use super::access::{Access, Fast, Slow};
-use super::cache::next_rip;
+use super::cache::{next_rip, rip_of};
 use super::cpu::{CodeSize, Cpu};
 use super::exception::Stop;
 use super::flags::Condition;
@@ -276,7 +276,7 @@ pub(super) unsafe fn fall_through(cpu: *mut Cpu, op: Next) -> Next {
 unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
     // SAFETY: `op` is in a live block.
     unsafe {
-        cpu.rip = (*Op::block(op)).rip.wrapping_add(u64::from((*op).off));
+        cpu.rip = rip_of(op);
         cpu.budget -= i64::from((*op).n);
         if stop == Stop::Exit {
             cpu.exit.next_rip = next_rip(op);

@@ -96,9 +96,19 @@ impl Cpu {
         }
     }
 
-    /// Makes the fast path use the TLB that the privilege asks for.
+    /// Makes the fast path use the TLB that the privilege asks for, or none where every
+    /// access has its alignment checked.
     pub(super) fn select_tlb(&mut self) {
-        self.tlb = self.tlbs.view(self.privilege());
+        self.tlb = if self.checks_alignment() {
+            TlbView::nothing()
+        } else {
+            self.tlbs.view(self.privilege())
+        };
+    }
+
+    /// Whether misaligned accesses are #AC: in ring 3, if CR0.AM and RFLAGS.AC say so.
+    pub(super) fn checks_alignment(&self) -> bool {
+        self.cpl == 3 && self.system_flags & rflags::AC != 0 && self.cr0 & bits::CR0_AM != 0
     }
 
     /// Forgets translations: all, or those of pages that are not global.

@@ -6,6 +6,7 @@
 //!     ops/*              one file per instruction family: semantics and forms
 //!       operand, access  where operands are; TLB look-up or everything else
 //!       host, flags      arithmetic by the host's own instructions
+//!       fp, x87          MXCSR, which units may be used; x87 and MMX state
 //!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
 //!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
 //!   deliver, segment     IDT, TSS, descriptors
@@ -21,8 +22,9 @@
 //!    exit: so it commits nothing (registers, flags, memory) before the last thing that
 //!    can fail. Faults are `Err(Exception::...into())`.
 //! 3. Make it generic over the operands' places: `S: Src<T>`, `D: Dst<T>`, with
-//!    `DstReg SrcReg Imm Mem<E>` for general registers and `DstXmm SrcXmm Mem<E>
-//!    Aligned<E>` for XMM (see `operand.rs`; `by_ea!` chooses `E`).
+//!    `DstReg SrcReg Imm Mem<E>` for general registers and `SrcXmm Mem<E> Aligned<E>`
+//!    for XMM (see `operand.rs`; `by_ea!` chooses `E`). Vector instructions of the form
+//!    `op xmm, xmm/memory` are a line in a table: see `ops/sse.rs`.
 //! 4. Write a lowering function `fn(&Site, &Instruction, &mut Op)` that fills in operand
 //!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
 //!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
@@ -62,16 +64,17 @@ mod time;
 mod tlb;
 mod value;
 mod x87;
+mod x87_frame;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 pub use time::Clock;
 
 use cpu::Cpu;
 use exception::{Exception, Stop};
 use exit::ExitKind;
+use flags::rflags;
 use op::{BLOCK_LIMIT, Slot};
 use ram::Ram;
 
@@ -91,7 +94,6 @@ pub struct Emulator {
     cpu: Box<Cpu>,
     limit: Option<u64>,
     kicked: Arc<Kicked>,
-    clock: GuestClock,
 }
 
 // SAFETY: the pointers inside are to memory that the emulator owns (decoded blocks, TLB
@@ -111,22 +113,16 @@ impl Kick for Kicked {
 impl Emulator {
     /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
     pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
-        let started = Instant::now();
         Self {
-            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock, started)),
+            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock)),
             limit: None,
             kicked: Arc::default(),
-            clock: match config.clock {
-                Clock::Host => GuestClock::Host(started),
-                Clock::Instructions => GuestClock::Counted(Arc::default()),
-            },
         }
     }
 
-    /// Lets `ns` nanoseconds pass in which the vCPU is idle: with
-    /// [`Clock::Instructions`] the only way that time goes by while it halts.
-    pub fn skip_time(&mut self, ns: u64) {
-        self.cpu.time.skip(ns);
+    /// Whether the emulator executes instructions of the form `code`; the others are #UD.
+    pub fn implements(code: iced_x86::Code) -> bool {
+        code != iced_x86::Code::INVALID && decode::form(code).code == code
     }
 
     /// Finishes the instruction that the last exit interrupted, if it waits for nothing
@@ -146,8 +142,7 @@ impl Emulator {
                         cpu.gprs.write(Slot::RAX, u64::from(value));
                     }
                 }
-                cpu.rip = cpu.exit.next_rip;
-                cpu.retire_one();
+                cpu.finish_outside();
             }
             ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. } if cpu.exit.error != 0 => {
                 cpu.take_exception(Exception::GP);
@@ -165,8 +160,7 @@ impl Emulator {
                     cpu.gprs.write(Slot::RAX, value & 0xffff_ffff);
                     cpu.gprs.write(Slot::RDX, value >> 32);
                 }
-                cpu.rip = cpu.exit.next_rip;
-                cpu.retire_one();
+                cpu.finish_outside();
             }
             _ => {}
         }
@@ -194,6 +188,10 @@ impl Emulator {
             if left == 0 {
                 return Some(VmExit::InstructionLimit);
             }
+            let left = match cpu.until_alarm() {
+                0 => return Some(VmExit::Interrupted),
+                ns => left.min(i64::try_from(ns).unwrap_or(i64::MAX)),
+            };
             if let Some(vector) = cpu.injected.take() {
                 cpu.take_interrupt(vector);
                 continue;
@@ -207,7 +205,12 @@ impl Emulator {
 
     /// Runs a slice, or one instruction where more would be too many.
     fn go_on(cpu: &mut Cpu, left: i64) {
+        // One at a time where each instruction has consequences of its own.
+        cpu.stepping = cpu.system_flags & rflags::TF != 0;
+        let resumed = cpu.system_flags & rflags::RF != 0;
         let exact = left < BLOCK_LIMIT as i64
+            || cpu.stepping
+            || resumed
             || cpu.replies.pending()
             || (cpu.window_wanted && cpu.shadow == Some(cpu.retired()));
         cpu.replies.rewind();
@@ -233,8 +236,16 @@ impl Emulator {
         if cpu.stop != Stop::Exit {
             cpu.replies.clear();
         }
-        if let Stop::Exception(exception) = cpu.stop {
-            cpu.take_exception(exception);
+        match cpu.stop {
+            Stop::Exception(exception) => cpu.take_exception(exception),
+            Stop::Leave => {
+                if resumed {
+                    cpu.system_flags &= !rflags::RF;
+                }
+                cpu.take_step();
+            }
+            Stop::Again => cpu.take_step(),
+            Stop::Miss | Stop::Exit => {}
         }
     }
 }
@@ -243,8 +254,8 @@ impl Vcpu for Emulator {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
         self.complete();
         let exit = self.advance();
-        if let GuestClock::Counted(now) = &self.clock {
-            now.store(self.cpu.time.now_ns(self.cpu.retired()), Ordering::Relaxed);
+        if let Some(time) = self.cpu.time.counted() {
+            time.publish(self.cpu.time.now_ns(self.cpu.retired()));
         }
         if let Some(exit) = exit {
             return Ok(exit);
@@ -349,7 +360,7 @@ impl Vcpu for Emulator {
     }
 
     fn clock(&self) -> GuestClock {
-        self.clock.clone()
+        self.cpu.time.clock().clone()
     }
 
     fn tsc_khz(&self) -> u32 {

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use iced_x86::{Instruction, OpKind, Register};
 
 use super::access::{Access, Linear};
-use super::cpu::{CodeSize, Cpu};
+use super::cpu::{CodeSize, Cpu, DS, FS, SS};
 use super::decode::Site;
 use super::engine::{Instr, fast};
 use super::exception::Stop;
@@ -78,6 +78,8 @@ pub(super) trait Src<T>: 'static {
 
 /// An output of type `T`, which may be an input as well.
 pub(super) trait Dst<T>: Src<T> {
+    /// Whether it is in guest memory.
+    const IN_MEMORY: bool = false;
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop>;
     /// Replaces the value by `change` of it.
     fn update<M: Access, R>(
@@ -95,9 +97,6 @@ pub(super) struct SrcReg;
 pub(super) struct Imm;
 /// The memory operand.
 pub(super) struct Mem<E>(PhantomData<E>);
-/// The XMM register in `dst`.
-#[expect(dead_code, reason = "the instructions that use it come next")]
-pub(super) struct DstXmm;
 /// The XMM register in `src`.
 pub(super) struct SrcXmm;
 
@@ -149,6 +148,7 @@ impl<T: Plain, E: Ea> Src<T> for Mem<E> {
 }
 
 impl<T: Plain, E: Ea> Dst<T> for Mem<E> {
+    const IN_MEMORY: bool = true;
     #[inline(always)]
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop> {
         let at = E::linear(cpu, op, T::SIZE, true)?;
@@ -162,31 +162,6 @@ impl<T: Plain, E: Ea> Dst<T> for Mem<E> {
     ) -> Result<R, Stop> {
         let at = E::linear(cpu, op, T::SIZE, true)?;
         M::update(cpu, at, change)
-    }
-}
-
-impl<T: Plain> Src<T> for DstXmm {
-    #[inline(always)]
-    fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
-        Ok(cpu.xmms.read(op.dst))
-    }
-}
-
-impl<T: Plain> Dst<T> for DstXmm {
-    #[inline(always)]
-    fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop> {
-        cpu.xmms.write(op.dst, value);
-        Ok(())
-    }
-    #[inline(always)]
-    fn update<M: Access, R>(
-        cpu: &mut Cpu,
-        op: &Op,
-        change: impl FnOnce(T) -> (T, R),
-    ) -> Result<R, Stop> {
-        let (value, result) = change(cpu.xmms.read(op.dst));
-        cpu.xmms.write(op.dst, value);
-        Ok(result)
     }
 }
 
@@ -219,6 +194,7 @@ impl<E: Ea> Src<__m128i> for Aligned<E> {
 }
 
 impl<E: Ea> Dst<__m128i> for Aligned<E> {
+    const IN_MEMORY: bool = true;
     #[inline(always)]
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: __m128i) -> Result<(), Stop> {
         let at = E::linear(cpu, op, 16, true)?;
@@ -275,6 +251,19 @@ pub(super) fn segment_number(register: Register) -> u8 {
     (register as u32).wrapping_sub(Register::ES as u32).min(5) as u8
 }
 
+/// Number of the segment that the memory operand is in. 64-bit code ignores prefixes for
+/// the first four, which then tell only of #SS or #GP: the base register decides.
+pub(super) fn memory_segment(site: &Site, insn: &Instruction) -> u8 {
+    let named = segment_number(insn.memory_segment());
+    if site.size != CodeSize::Bits64 || usize::from(named) >= FS {
+        return named;
+    }
+    match insn.memory_base() {
+        Register::RSP | Register::RBP | Register::ESP | Register::EBP => SS as u8,
+        _ => DS as u8,
+    }
+}
+
 impl Op {
     /// Describes the instruction's memory operand.
     pub(super) fn set_memory(&mut self, site: &Site, insn: &Instruction) -> EaKind {
@@ -304,7 +293,7 @@ impl Op {
         self.index = slot(index);
         self.disp.set(insn.memory_displacement64());
         let scale = insn.memory_index_scale().trailing_zeros() as u8;
-        let segment = segment_number(insn.memory_segment());
+        let segment = memory_segment(site, insn);
         self.aux = Aux::new(scale, segment, size);
         if site.size != CodeSize::Bits64 || size != 2 || segment >= 4 {
             EaKind::General

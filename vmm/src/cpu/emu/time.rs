@@ -1,9 +1,10 @@
 //! Instructions retired, by privilege, and the time that follows from them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::cpu::Cpu;
-use crate::cpu::InstructionCounts;
+use crate::cpu::{CountedTime, GuestClock, InstructionCounts};
 
 /// What guest time goes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub enum Clock {
     #[default]
     Host,
     /// One nanosecond for each instruction retired: two runs of one guest see the same
-    /// times. Idle time does not pass by itself; see [`super::Emulator::skip_time`].
+    /// times. Idle time does not pass by itself; see [`CountedTime`].
     Instructions,
 }
 
@@ -21,8 +22,7 @@ pub(super) const TSC_KHZ: u32 = 1_000_000;
 
 /// Counts and clocks.
 pub(super) struct Time {
-    clock: Clock,
-    started: Instant,
+    clock: GuestClock,
     /// Instructions retired before the engine was entered last.
     base: u64,
     /// Budget with which the engine was entered last; 0 outside.
@@ -33,39 +33,45 @@ pub(super) struct Time {
     switched: u64,
     /// Retired count at the first entry into CPL 3.
     boot: Option<u64>,
-    /// Nanoseconds that the VMM skipped.
-    skipped: u64,
     /// Time-stamp counter less nanoseconds.
     pub(super) tsc_offset: u64,
 }
 
 impl Time {
-    pub(super) fn new(clock: Clock, started: Instant) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
-            clock,
-            started,
+            clock: match clock {
+                Clock::Host => GuestClock::Host(Instant::now()),
+                Clock::Instructions => GuestClock::Counted(Arc::default()),
+            },
             base: 0,
             slice: 0,
             ring3: 0,
             switched: 0,
             boot: None,
-            skipped: 0,
             tsc_offset: 0,
         }
     }
 
-    /// Lets idle time pass.
-    pub(super) fn skip(&mut self, ns: u64) {
-        self.skipped = self.skipped.saturating_add(ns);
+    /// The clock, for the VMM.
+    pub(super) fn clock(&self) -> &GuestClock {
+        &self.clock
+    }
+
+    /// The clock, if it goes by instructions.
+    pub(super) fn counted(&self) -> Option<&CountedTime> {
+        match &self.clock {
+            GuestClock::Host(_) => None,
+            GuestClock::Counted(time) => Some(time),
+        }
     }
 
     /// Nanoseconds of guest time when `retired` instructions have been.
     pub(super) fn now_ns(&self, retired: u64) -> u64 {
-        let running = match self.clock {
-            Clock::Host => u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            Clock::Instructions => retired,
-        };
-        running.saturating_add(self.skipped)
+        match self.counted() {
+            None => self.clock.now_ns(),
+            Some(time) => retired.saturating_add(time.skipped_ns()),
+        }
     }
 }
 
@@ -75,6 +81,13 @@ impl Cpu {
         self.time
             .base
             .wrapping_add((self.time.slice - self.budget) as u64)
+    }
+
+    /// Instructions that may be retired before the clock's alarm is due.
+    pub(super) fn until_alarm(&self) -> u64 {
+        self.time.counted().map_or(u64::MAX, |time| {
+            time.until_alarm(self.time.now_ns(self.retired()))
+        })
     }
 
     /// Counts one instruction that finishes outside the engine.

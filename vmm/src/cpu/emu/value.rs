@@ -1,6 +1,6 @@
 //! The widths of values that instructions work on.
 
-use std::arch::x86_64::{__m128i, _mm_setzero_si128};
+use std::arch::x86_64::__m128i;
 
 use super::cpu::Cpu;
 use super::host::Arith;
@@ -94,13 +94,11 @@ unsafe impl Plain for u128 {
 
 // SAFETY: 128 bits without meaning.
 unsafe impl Plain for __m128i {
-    // SAFETY: SSE2 is part of x86-64.
+    // SAFETY: both are 128 bits of any value.
     const ZERO: Self = unsafe { std::mem::transmute::<u128, Self>(0) };
 }
 
 /// An XMM value of zeros.
-#[inline(always)]
-pub(super) fn xmm_zero() -> __m128i {
-    // SAFETY: SSE2 is part of x86-64.
-    unsafe { _mm_setzero_si128() }
+pub(super) const fn xmm_zero() -> __m128i {
+    <__m128i as Plain>::ZERO
 }

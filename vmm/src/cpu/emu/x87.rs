@@ -10,8 +10,13 @@ use crate::cpu::FxState;
 
 /// Bits of the status word (Intel SDM vol. 1 8.1.3).
 pub(super) mod status {
+    pub const INVALID: u16 = 1;
+    pub const OVERFLOW: u16 = 1 << 3;
+    pub const UNDERFLOW: u16 = 1 << 4;
     /// Exception flags.
     pub const EXCEPTIONS: u16 = 0x3f;
+    /// A stack fault, that is, an invalid operation on an empty or full register.
+    pub const STACK_FAULT: u16 = 1 << 6;
     /// An unmasked exception is pending.
     pub const SUMMARY: u16 = 1 << 7;
     pub const TOP_SHIFT: u32 = 11;
@@ -25,8 +30,6 @@ const CONTROL_INIT: u16 = 0x37f;
 /// Bits of the control word that can be written, and one that always reads as one.
 const CONTROL_MASK: u16 = 0x1f7f;
 const CONTROL_FIXED: u16 = 1 << 6;
-/// Bits of an opcode that are kept.
-const OPCODE_MASK: u16 = 0x7ff;
 /// The 80 bits of a register.
 const REGISTER: u128 = u128::MAX >> 48;
 
@@ -49,8 +52,10 @@ pub(super) struct X87 {
     pub(super) data_selector: u16,
 }
 
-#[expect(dead_code, reason = "the instructions that use the rest come next")]
 impl X87 {
+    /// Bits of an opcode that are kept.
+    pub(super) const OPCODE_MASK: u16 = 0x7ff;
+
     /// State after `fninit`, with registers of zeros.
     pub(super) const fn new() -> Self {
         Self {
@@ -127,6 +132,39 @@ impl X87 {
 
     pub(super) fn set_mmx(&mut self, number: usize, value: u64) {
         self.registers[number % 8] = u128::from(value) | 0xffff << 64;
+    }
+}
+
+/// The tag of an empty register.
+const EMPTY: u16 = 3;
+
+impl X87 {
+    /// The tag word as `fnstenv` stores it.
+    pub(super) fn tag_word(&self) -> u16 {
+        const ZERO: u16 = 1;
+        const SPECIAL: u16 = 2;
+        let mut word = 0;
+        for (i, &value) in self.registers.iter().enumerate() {
+            let (exponent, fraction) = ((value >> 64) as u16 & 0x7fff, value as u64);
+            let tag = if self.full >> i & 1 == 0 {
+                EMPTY
+            } else if exponent == 0 && fraction == 0 {
+                ZERO
+            } else if exponent == 0 || exponent == 0x7fff || fraction >> 63 == 0 {
+                SPECIAL
+            } else {
+                0
+            };
+            word |= tag << (2 * i);
+        }
+        word
+    }
+
+    /// Sets the tags from a word, of which only empty or not counts.
+    pub(super) fn set_tag_word(&mut self, word: u16) {
+        self.full = (0..8)
+            .filter(|i| word >> (2 * i) & EMPTY != EMPTY)
+            .fold(0, |full, i| full | 1 << i);
     }
 }
 
@@ -272,7 +310,7 @@ impl Cpu {
             x87.control = (*from).control & CONTROL_MASK | CONTROL_FIXED;
             x87.status = (*from).status;
             x87.full = (*from).full;
-            x87.opcode = (*from).opcode & OPCODE_MASK;
+            x87.opcode = (*from).opcode & X87::OPCODE_MASK;
             (x87.instruction, x87.instruction_selector) = layout.unpack((*from).instruction);
             (x87.data, x87.data_selector) = layout.unpack((*from).data);
             x87.set_stack((*from).stack);

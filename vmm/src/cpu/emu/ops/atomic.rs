@@ -18,7 +18,8 @@ use super::super::operand::{Binary, Dst, Ea, Src, by_ea, lower_binary};
 use super::super::value::Int;
 use super::forms;
 
-/// `cmpxchg dst, src`: memory is written in any case.
+/// `cmpxchg dst, src`: memory is written in any case, a register (its upper half, with
+/// 32 bits) only if equal.
 struct CmpXchg<T, D>(PhantomData<(T, D)>);
 
 impl<T: Int, D: Dst<T>> Instr for CmpXchg<T, D> {
@@ -26,11 +27,19 @@ impl<T: Int, D: Dst<T>> Instr for CmpXchg<T, D> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
         let (expected, new) = (T::get(cpu, Slot::RAX), T::get(cpu, op.src));
         let none = cpu.flags;
-        let (old, flags): (T, Flags) = D::update::<M, _>(cpu, op, |old| {
-            let flags = T::sub(expected, old, none).1;
-            let value = if old == expected { new } else { old };
-            (value, (old, flags))
-        })?;
+        let (old, flags): (T, Flags) = if D::IN_MEMORY {
+            D::update::<M, _>(cpu, op, |old| {
+                let flags = T::sub(expected, old, none).1;
+                let value = if old == expected { new } else { old };
+                (value, (old, flags))
+            })?
+        } else {
+            let old = D::get::<M>(cpu, op)?;
+            if old == expected {
+                D::set::<M>(cpu, op, new)?;
+            }
+            (old, T::sub(expected, old, none).1)
+        };
         cpu.flags = flags;
         if old != expected {
             old.set(cpu, Slot::RAX);

@@ -118,13 +118,16 @@ fn lower_bit<O: BitOp, T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
 
 /// `op dst, src` by the host's instruction, which gets the old destination as well.
 trait ScanOp: 'static {
+    /// Whether zero leaves the destination as it is: all of it, also with 32 bits.
+    const KEEPS: bool = false;
     fn full<T: Int>(old: T, value: T, flags: Flags) -> (T, Flags);
 }
 
 macro_rules! scans {
-    ($($name:ident, $host:ident;)*) => {$(
+    ($($name:ident, $host:ident $(, $keeps:literal)?;)*) => {$(
         struct $name;
         impl ScanOp for $name {
+            $(const KEEPS: bool = $keeps;)?
             #[inline(always)]
             fn full<T: Int>(old: T, value: T, flags: Flags) -> (T, Flags) {
                 T::$host(old, value, flags)
@@ -134,8 +137,8 @@ macro_rules! scans {
 }
 
 scans! {
-    Bsf, bsf;
-    Bsr, bsr;
+    Bsf, bsf, true;
+    Bsr, bsr, true;
     Tzcnt, tzcnt;
     Lzcnt, lzcnt;
     Popcnt, popcnt;
@@ -149,7 +152,9 @@ impl<O: ScanOp, T: Int, S: Src<T>> Instr for Scan<O, T, S> {
         let value = S::get::<M>(cpu, op)?;
         let (result, flags) = O::full(T::get(cpu, op.dst), value, cpu.flags);
         cpu.flags = flags;
-        result.set(cpu, op.dst);
+        if !O::KEEPS || value != T::ZERO {
+            result.set(cpu, op.dst);
+        }
         Ok(())
     }
 }

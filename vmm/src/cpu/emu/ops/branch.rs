@@ -176,7 +176,14 @@ struct CallTo<T, S, K>(PhantomData<(T, S, K)>);
 impl<T: Int, S: Src<T>, K: StackMode> Jump for CallTo<T, S, K> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
-        let target = checked(S::get::<M>(cpu, op)?)?;
+        let target = S::get::<M>(cpu, op)?;
+        if checked(target).is_err() {
+            // The push would come first.
+            let pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
+            let at = K::linear(cpu, pointer, T::SIZE, true)?;
+            cpu.probe_write(at, T::SIZE)?;
+        }
+        let target = checked(target)?;
         push::<M, T, K>(cpu, T::truncate(op.imm.get()))?;
         Ok(target)
     }

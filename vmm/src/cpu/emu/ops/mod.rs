@@ -8,6 +8,9 @@ mod flag;
 mod fxsave;
 pub(super) mod invalid;
 mod io;
+mod mmx;
+mod mmx_convert;
+mod mmx_int;
 mod mov;
 mod muldiv;
 mod segments;
@@ -15,6 +18,7 @@ mod shift;
 pub(super) mod sse;
 mod sse_element;
 mod sse_float;
+mod sse_forms;
 mod sse_int;
 mod sse_move;
 mod sse_range;
@@ -24,6 +28,8 @@ mod stack;
 mod string;
 mod system;
 mod transfer;
+mod x87;
+mod x87_env;
 
 use iced_x86::{Instruction, Mnemonic};
 
@@ -38,6 +44,9 @@ pub(super) const FAMILIES: &[&[Form]] = &[
     flag::FORMS,
     fxsave::FORMS,
     io::FORMS,
+    mmx::FORMS,
+    mmx_convert::FORMS,
+    mmx_int::FORMS,
     mov::FORMS,
     muldiv::FORMS,
     segments::FORMS,
@@ -52,6 +61,8 @@ pub(super) const FAMILIES: &[&[Form]] = &[
     string::FORMS,
     system::FORMS,
     transfer::FORMS,
+    x87::FORMS,
+    x87_env::FORMS,
 ];
 
 /// The families on XMM registers.
@@ -65,6 +76,18 @@ pub(super) fn sse_families() -> [&'static [Form]; 6] {
         sse_scalar::FORMS,
         sse_string::FORMS,
     ]
+}
+
+/// The families on MMX registers.
+#[cfg(test)]
+pub(super) fn mmx_families() -> [&'static [Form]; 3] {
+    [mmx::FORMS, mmx_convert::FORMS, mmx_int::FORMS]
+}
+
+/// The families on x87 registers.
+#[cfg(test)]
+pub(super) fn x87_families() -> [&'static [Form]; 2] {
+    [x87::FORMS, x87_env::FORMS]
 }
 
 /// Whether the instruction, on registers and immediates, can neither fault nor leave.

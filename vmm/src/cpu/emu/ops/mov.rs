@@ -8,12 +8,12 @@ use iced_x86::{Instruction, OpKind};
 use super::super::access::Access;
 use super::super::cpu::Cpu;
 use super::super::decode::{Form, Site};
-use super::super::engine::{Instr, fast};
+use super::super::engine::{Instr, fast, slow};
 use super::super::exception::Stop;
 use super::super::flags::{self, Condition};
 use super::super::op::{Op, Slot};
 use super::super::operand::{
-    Binary, Dst, DstReg, Mem, Src, SrcReg, by_ea, gpr_slot, lower_binary, offset,
+    Binary, Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, lower_binary, offset,
 };
 use super::super::value::Int;
 use super::forms;
@@ -234,6 +234,21 @@ impl Instr for Nop {
     }
 }
 
+/// `clflush`: there are no caches, but the byte must be readable.
+struct Clflush;
+
+impl Instr for Clflush {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let at = General::linear(cpu, op, 1, false)?;
+        cpu.probe_read(at, 1)
+    }
+}
+
+fn lower_clflush(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.set_memory(site, insn);
+    op.handler = slow::<Clflush>;
+}
+
 fn lower_nop(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = fast::<Nop>;
 }
@@ -266,10 +281,11 @@ pub(super) const FORMS: &[Form] = forms! {
     next [lower_bswap::<u16>]: Bswap_r16;
     next [lower_bswap::<u32>]: Bswap_r32;
     next [lower_bswap::<u64>]: Bswap_r64;
+    next [lower_clflush]: Clflush_m8;
     next [lower_nop]:
         Nopw Nopd Nopq Pause Prefetch_m8 Prefetchw_m8 Prefetchwt1_m8 Prefetchnta_m8
         Prefetcht0_m8 Prefetcht1_m8 Prefetcht2_m8 Endbr64 Endbr32 Nop_rm16 Nop_rm32
-        Nop_rm64 Clflush_m8 Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
+        Nop_rm64 Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
         Lfence_ED Lfence_EE Lfence_EF Mfence_F1 Mfence_F2 Mfence_F3 Mfence_F4 Mfence_F5
         Mfence_F6 Mfence_F7 Sfence_F9 Sfence_FA Sfence_FB Sfence_FC Sfence_FD Sfence_FE
         Sfence_FF Prefetchreserved3_m8 Prefetchreserved4_m8

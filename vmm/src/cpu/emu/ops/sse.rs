@@ -154,9 +154,15 @@ impl Bits128 {
 #[inline(always)]
 pub(super) unsafe fn call_stub(address: u64, a: __m128i, b: __m128i) -> __m128i {
     let mut result = a;
-    // SAFETY: a stub executes an instruction on xmm0 and xmm1 and returns.
+    // SAFETY: a stub changes xmm0 and xmm1 at most, and returns.
     unsafe {
-        asm!("call {}", in(reg) address, inout("xmm0") result, in("xmm1") b, options(nomem));
+        asm!(
+            "call {}",
+            in(reg) address,
+            inout("xmm0") result,
+            inout("xmm1") b => _,
+            options(nomem),
+        );
     }
     result
 }
@@ -184,7 +190,7 @@ pub(super) unsafe fn call_stub_under(
             f = in(reg) address,
             m = in(reg) registers.as_mut_ptr(),
             inout("xmm0") result,
-            in("xmm1") b,
+            inout("xmm1") b => _,
         );
     }
     (result, registers[0] & mxcsr::FLAGS)
@@ -335,117 +341,6 @@ pub(super) fn lower_direct<O: Direct, P: Place>(site: &Site, insn: &Instruction,
         }
     };
 }
-
-/// A stub for each immediate of an instruction: the text without it.
-macro_rules! stub_for_each_imm {
-    ($text:expr) => {
-        std::arch::naked_asm!(
-            ".set stub_imm, 0",
-            ".rept 256",
-            "2:",
-            concat!($text, " stub_imm"),
-            "ret",
-            ".skip {size} - (. - 2b), 0xcc",
-            ".set stub_imm, stub_imm + 1",
-            ".endr",
-            size = const $crate::cpu::emu::ops::sse::STUB_SIZE,
-        )
-    };
-}
-pub(super) use stub_for_each_imm;
-
-/// Lists forms of `op xmm, xmm/memory`, as `kind source math { "op" Code ... }`. They
-/// are executed by `stub`s or `direct`ly; `imm` and `shift` are stubs for `op xmm,
-/// xmm/memory, imm8` and `op xmm, imm8`.
-macro_rules! xmm_forms {
-    ($($kind:ident $source:ident $math:ident { $($text:literal $code:ident)* })*) => {
-        &[$($(
-            $crate::cpu::emu::decode::Form::next(
-                iced_x86::Code::$code,
-                $crate::cpu::emu::ops::sse::xmm_forms!(@$kind $source $math $text),
-            ),
-        )*)*]
-    };
-    (@stub $source:ident $math:ident $text:literal) => {{
-        #[unsafe(naked)]
-        unsafe extern "C" fn stub() {
-            std::arch::naked_asm!(concat!($text, " xmm0, xmm1"), "ret")
-        }
-        fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
-            use $crate::cpu::emu::ops::sse::{Math, Source, Stubs, lower_stub};
-            let stubs = Stubs { first: stub, imm: None };
-            lower_stub(site, insn, op, Source::$source, Math::$math, stubs);
-        }
-        lower
-    }};
-    (@imm $source:ident $math:ident $text:literal) => {{
-        #[unsafe(naked)]
-        unsafe extern "C" fn stub() {
-            $crate::cpu::emu::ops::sse::stub_for_each_imm!(concat!($text, " xmm0, xmm1,"))
-        }
-        fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
-            use $crate::cpu::emu::ops::sse::{Math, Source, Stubs, lower_stub};
-            let stubs = Stubs { first: stub, imm: Some(2) };
-            lower_stub(site, insn, op, Source::$source, Math::$math, stubs);
-        }
-        lower
-    }};
-    (@shift $source:ident $math:ident $text:literal) => {{
-        #[unsafe(naked)]
-        unsafe extern "C" fn stub() {
-            $crate::cpu::emu::ops::sse::stub_for_each_imm!(concat!($text, " xmm0,"))
-        }
-        fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
-            use $crate::cpu::emu::ops::sse::{Stubs, lower_shift};
-            lower_shift(site, insn, op, Stubs { first: stub, imm: Some(1) });
-        }
-        lower
-    }};
-    (@direct $source:ident $math:ident $text:literal) => {{
-        use $crate::cpu::emu::ops::sse;
-        struct Op_;
-        impl sse::Direct for Op_ {
-            #[inline(always)]
-            fn apply(mut a: __m128i, b: __m128i) -> __m128i {
-                sse::xmm_forms!(@asm $math $text a b);
-                a
-            }
-        }
-        fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
-            if sse::Math::$math != sse::Math::None && site.fp.careful() {
-                return sse::xmm_forms!(@stub $source $math $text)(site, insn, op);
-            }
-            sse::lower_direct::<Op_, sse::xmm_forms!(@place $source)>(site, insn, op);
-        }
-        lower
-    }};
-    (@asm None $text:literal $a:ident $b:ident) => {
-        // SAFETY: computes on registers only.
-        unsafe {
-            std::arch::asm!(
-                concat!($text, " {a}, {b}"),
-                a = inout(xmm_reg) $a,
-                b = in(xmm_reg) $b,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-    };
-    (@asm $math:ident $text:literal $a:ident $b:ident) => {
-        // SAFETY: computes on registers only, and may set exception flags in MXCSR.
-        unsafe {
-            std::arch::asm!(
-                concat!($text, " {a}, {b}"),
-                a = inout(xmm_reg) $a,
-                b = in(xmm_reg) $b,
-                options(nomem, nostack),
-            );
-        }
-    };
-    (@place Full) => { sse::Full };
-    (@place Low64) => { sse::Low<u64> };
-    (@place Low32) => { sse::Low<u32> };
-}
-pub(super) use xmm_forms;
 
 /// Whether the instruction has only XMM and general registers and an immediate, and the
 /// first: then it cannot fault where it exists and floating-point exceptions are masked.

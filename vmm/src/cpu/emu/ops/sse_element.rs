@@ -15,12 +15,13 @@ use super::super::exception::Stop;
 use super::super::flags::Flags;
 use super::super::op::{Aux, Op, Slot};
 use super::super::operand::{
-    Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, segment_number,
+    Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, memory_segment,
     xmm_slot,
 };
 use super::super::value::Int;
 use super::forms;
-use super::sse::{Family, Source, source_form, xmm_forms};
+use super::sse::{Family, Source, source_form};
+use super::sse_forms::xmm_forms;
 
 /// Bits before the element of type `T` that the immediate names.
 fn element_shift<T: Int>(imm: u64) -> u32 {
@@ -254,7 +255,7 @@ pub(super) fn masked_store<M: Access>(
 }
 
 /// Describes the memory operand seg:rdi.
-pub(super) fn set_rdi_memory(insn: &Instruction, op: &mut Op) {
+pub(super) fn set_rdi_memory(site: &Site, insn: &Instruction, op: &mut Op) {
     let size = match insn.op0_kind() {
         OpKind::MemorySegDI => 0,
         OpKind::MemorySegEDI => 1,
@@ -263,13 +264,13 @@ pub(super) fn set_rdi_memory(insn: &Instruction, op: &mut Op) {
     op.base = Slot::RDI;
     op.index = Slot::ZERO;
     op.disp.set(0);
-    op.aux = Aux::new(0, segment_number(insn.memory_segment()), size);
+    op.aux = Aux::new(0, memory_segment(site, insn), size);
 }
 
-fn lower_mask_move(_: &Site, insn: &Instruction, op: &mut Op) {
+fn lower_mask_move(site: &Site, insn: &Instruction, op: &mut Op) {
     op.dst = xmm_slot(insn.op1_register());
     op.src = xmm_slot(insn.op2_register());
-    set_rdi_memory(insn, op);
+    set_rdi_memory(site, insn, op);
     op.handler = slow::<MaskMove>;
 }
 

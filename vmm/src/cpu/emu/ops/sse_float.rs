@@ -6,7 +6,7 @@ use iced_x86::Instruction;
 
 use super::super::decode::{Form, Site};
 use super::super::op::Op;
-use super::sse::xmm_forms;
+use super::sse_forms::xmm_forms;
 
 pub(super) const FORMS: &[Form] = xmm_forms! {
     direct Full Far {

@@ -81,7 +81,7 @@ impl<P: Part, D: Dst<P::Value>> Instr for Store<P, D> {
 }
 
 /// The low part of an XMM register, zero-extended.
-struct LowXmm<T>(PhantomData<T>);
+pub(super) struct LowXmm<T>(PhantomData<T>);
 
 impl<T: Int> Src<__m128i> for LowXmm<T> {
     #[inline(always)]

@@ -15,7 +15,8 @@ use super::super::flags::Flags;
 use super::super::op::{Op, Slot};
 use super::super::operand::{Src, xmm_slot};
 use super::forms;
-use super::sse::{Family, Source, Stubs, source_form, stub_for_each_imm};
+use super::sse::{Family, Source, Stubs, source_form};
+use super::sse_forms::stub_for_each_imm;
 
 /// Compares strings: the result is a mask in xmm0, or else an index in ecx. The lengths
 /// in rax and rdx count in full if `WIDE`; strings without ignore them.

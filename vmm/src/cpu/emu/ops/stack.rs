@@ -7,7 +7,7 @@ use iced_x86::{Instruction, OpKind};
 use super::super::access::{Access, Linear};
 use super::super::cpu::{CodeSize, Cpu, SS};
 use super::super::decode::{Form, Site};
-use super::super::engine::{Instr, fast};
+use super::super::engine::{Instr, fast, slow};
 use super::super::exception::Stop;
 use super::super::op::{Handler, Op, Slot};
 use super::super::operand::{Dst, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
@@ -143,6 +143,7 @@ impl<T: Int, S: StackMode> Instr for Enter<T, S> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
         let (size, level) = (op.imm.get() & 0xffff, op.imm.get() >> 16 & 31);
         let frame: u64 = cpu.gprs.read(Slot::RBP);
+        probe_enter::<T, S>(cpu, size, level)?;
         let mut pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
         let store = |cpu: &mut Cpu, pointer: u64, value: T| {
             let at = S::linear(cpu, pointer, T::SIZE, true)?;
@@ -161,15 +162,31 @@ impl<T: Int, S: StackMode> Instr for Enter<T, S> {
             };
             store(cpu, pointer, value)?;
         }
-        pointer = pointer.wrapping_sub(size);
-        // The new top of the stack must be writable.
-        let at = S::linear(cpu, pointer, T::SIZE, true)?;
-        M::update::<T, ()>(cpu, at, |value| (value, ()))?;
-        let pointer = S::pointer(cpu, pointer);
+        let pointer = S::pointer(cpu, pointer.wrapping_sub(size));
         cpu.gprs.write(Slot::RSP, pointer);
         T::truncate(new_frame).set(cpu, Slot::RBP);
         Ok(())
     }
+}
+
+/// Finds out whether everything that `enter` reads can be read, and everything that it
+/// writes, and the new top of the stack, be written.
+fn probe_enter<T: Int, S: StackMode>(cpu: &mut Cpu, size: u64, level: u64) -> Result<(), Stop> {
+    let frame: u64 = cpu.gprs.read(Slot::RBP);
+    let stack: u64 = cpu.gprs.read(Slot::RSP);
+    let writable = |cpu: &mut Cpu, pointer: u64| {
+        let at = S::linear(cpu, pointer, T::SIZE, true)?;
+        cpu.probe_write(at, T::SIZE)
+    };
+    writable(cpu, stack.wrapping_sub(T::SIZE))?;
+    for i in 1..=level {
+        if i != level {
+            let at = S::linear(cpu, frame.wrapping_sub(i * T::SIZE), T::SIZE, false)?;
+            cpu.probe_read(at, T::SIZE)?;
+        }
+        writable(cpu, stack.wrapping_sub((i + 1) * T::SIZE))?;
+    }
+    writable(cpu, stack.wrapping_sub((level + 1) * T::SIZE + size))
 }
 
 fn lower_push<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
@@ -225,9 +242,9 @@ fn lower_enter<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.imm
         .set(immediate(insn, 0) & 0xffff | immediate(insn, 1) << 16);
     op.handler = if site.size == CodeSize::Bits64 {
-        fast::<Enter<T, Long>>
+        slow::<Enter<T, Long>>
     } else {
-        fast::<Enter<T, Legacy>>
+        slow::<Enter<T, Legacy>>
     };
 }
 

@@ -19,7 +19,7 @@ use super::super::exit::{ExitKind, Reply};
 use super::super::flags::{Flags, bit, rflags};
 use super::super::mmu::to_page_end;
 use super::super::op::{Aux, Handler, Op, Slot};
-use super::super::operand::segment_number;
+use super::super::operand::memory_segment;
 use super::super::value::Int;
 use super::forms;
 
@@ -118,7 +118,12 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             cpu.flags = flags;
             return Ok(());
         }
-        let mut left = ELEMENTS;
+        // A single step is one element.
+        let mut left = if cpu.system_flags & rflags::TF == 0 {
+            ELEMENTS
+        } else {
+            1
+        };
         loop {
             let count = cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask();
             if count == 0 {
@@ -257,8 +262,9 @@ impl<T: Int> Element for Cmps<T> {
             source(cpu, op, T::SIZE)?,
             destination(cpu, op, T::SIZE, false)?,
         );
-        let a: T = M::load(cpu, from)?;
+        // In this order: it decides which of two faults is seen.
         let b: T = M::load(cpu, to)?;
+        let a: T = M::load(cpu, from)?;
         *flags = T::sub(a, b, *flags).1;
         Ok(())
     }
@@ -286,10 +292,11 @@ impl<T: Int, const REP: bool> Instr for Outs<T, REP> {
         let port = cpu.gprs.read(Slot::RDX);
         let size = T::SIZE as u8;
         let mask = op.aux.address_mask();
+        // Comes first: without permission even no elements are too many.
+        cpu.check_port(port, size)?;
         if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
             return Ok(());
         }
-        cpu.check_port(port, size)?;
         let from = source(cpu, op, T::SIZE)?;
         let value: T = M::load(cpu, from)?;
         cpu.exit.data = value.zero_extend().to_le_bytes();
@@ -306,10 +313,11 @@ impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
         let port = cpu.gprs.read(Slot::RDX);
         let size = T::SIZE as u8;
         let mask = op.aux.address_mask();
+        // Comes first: without permission even no elements are too many.
+        cpu.check_port(port, size)?;
         if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
             return Ok(());
         }
-        cpu.check_port(port, size)?;
         let to = destination(cpu, op, T::SIZE, true)?;
         cpu.probe_write(to, T::SIZE)?;
         let question = Reply {
@@ -348,7 +356,7 @@ fn after_element<T: Int, const REP: bool>(
 }
 
 /// Fills in address size and source segment.
-fn set_strings(insn: &Instruction, op: &mut Op) {
+fn set_strings(site: &Site, insn: &Instruction, op: &mut Op) {
     let mut size = 2;
     let mut segment = DS as u8;
     for i in 0..insn.op_count() {
@@ -361,15 +369,15 @@ fn set_strings(insn: &Instruction, op: &mut Op) {
             insn.op_kind(i),
             OpKind::MemorySegSI | OpKind::MemorySegESI | OpKind::MemorySegRSI
         ) {
-            segment = segment_number(insn.memory_segment());
+            segment = memory_segment(site, insn);
         }
     }
     op.aux = Aux::new(0, segment, size);
 }
 
 /// Lowers an instruction that ignores the kind of repeat prefix.
-fn lower_moving<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(insn, op);
+fn lower_moving<X: Element, T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(site, insn, op);
     op.handler = if insn.has_rep_prefix() || insn.has_repne_prefix() {
         fast::<Str<X, T, Rep>>
     } else {
@@ -377,8 +385,8 @@ fn lower_moving<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
     };
 }
 
-fn lower_comparing<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(insn, op);
+fn lower_comparing<X: Element, T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(site, insn, op);
     op.handler = if insn.has_repne_prefix() {
         fast::<Str<X, T, RepNe>>
     } else if insn.has_rep_prefix() {
@@ -388,13 +396,13 @@ fn lower_comparing<X: Element, T: Int>(_: &Site, insn: &Instruction, op: &mut Op
     };
 }
 
-fn lower_outs<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(insn, op);
+fn lower_outs<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(site, insn, op);
     op.handler = port_form(insn, last::<Outs<T, true>>, last::<Outs<T, false>>);
 }
 
-fn lower_ins<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(insn, op);
+fn lower_ins<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
+    set_strings(site, insn, op);
     op.handler = port_form(insn, slow::<Ins<T, true>>, slow::<Ins<T, false>>);
 }
 

@@ -69,6 +69,7 @@ impl Cpu {
         if changed & (CR0_PG | CR0_WP | CR0_PE) != 0 {
             self.flush_tlb(false);
         }
+        self.select_tlb();
         self.check_mode();
         self.code_segment_changed();
         Ok(())

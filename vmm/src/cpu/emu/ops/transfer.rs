@@ -104,6 +104,7 @@ impl Jump for Syscall {
         cpu.segments[SS] = flat(selector.wrapping_add(8), 0, a::BIG);
         cpu.set_cs(flat(selector, 0, a::LONG | a::CODE), retired);
         cpu.set_rflags(flags & !cpu.msrs.sfmask);
+        cpu.stepping = cpu.system_flags & rflags::TF != 0;
         Ok(target)
     }
 }

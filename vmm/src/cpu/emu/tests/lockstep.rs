@@ -1,8 +1,6 @@
 //! Runs the same code natively and on the emulator, in ring 3, and compares.
 
-use super::machine::{
-    CODE, DATA, KERNEL_CS, KERNEL_STACK, Machine, USER_CS, USER_DS, initial_state,
-};
+use super::machine::{CODE, DATA, KERNEL_CS, KERNEL_STACK, Machine, initial_state};
 use super::native::{Fault, Native, UserState};
 use crate::cpu::Vcpu;
 
@@ -11,8 +9,14 @@ const HANDLERS: u64 = 0xb000;
 /// `hlt`: ends the code (#GP in ring 3), and each handler.
 const HLT: u8 = 0xf4;
 const GP: u8 = 13;
+/// Has RFLAGS.AC mean alignment checks in ring 3, as hosts do.
+const CR0_AM: u64 = 1 << 18;
 /// Privilege level 3 and a usable code or data segment.
 const RING3: u16 = 0x60;
+
+/// The selectors that Linux gives programs, which `fnstenv` stores.
+const HOST_CS: u16 = 0x33;
+const HOST_SS: u16 = 0x2b;
 
 /// What a run ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +61,12 @@ impl Lockstep {
         all.regs.gpr = state.gpr;
         all.regs.rflags = state.rflags;
         all.fx = state.fx;
+        all.cr0 |= CR0_AM;
         for (segment, selector) in [
-            (&mut all.cs, USER_CS),
-            (&mut all.ss, USER_DS),
-            (&mut all.ds, USER_DS),
-            (&mut all.es, USER_DS),
+            (&mut all.cs, HOST_CS),
+            (&mut all.ss, HOST_SS),
+            (&mut all.ds, 0),
+            (&mut all.es, 0),
         ] {
             segment.selector = selector;
             segment.attributes |= RING3;
@@ -116,13 +121,25 @@ impl Lockstep {
         }
     }
 
-    /// Runs `code` on both and describes the first difference, if there is one.
+    /// Runs `code` on both and describes the first difference, if there is one. Tries
+    /// again: the host kernel may forget x87 pointers when it switches threads.
     pub(in crate::cpu::emu) fn difference(
         &mut self,
         code: &[u8],
         state: &UserState,
         data: &[u8],
     ) -> Option<String> {
+        let mut found = None;
+        for _ in 0..3 {
+            found = self.first_difference(code, state, data);
+            if found.is_none() {
+                break;
+            }
+        }
+        found
+    }
+
+    fn first_difference(&mut self, code: &[u8], state: &UserState, data: &[u8]) -> Option<String> {
         let native = self.execute(code, state, data);
         let emulated = self.emulate(code, state, data);
         if native.fault != emulated.fault {

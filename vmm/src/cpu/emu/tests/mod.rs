@@ -1,5 +1,7 @@
 //! Programs in assembler, run on the emulator; single instructions, also on the host.
 
+mod edges;
+mod float;
 mod fxsave;
 mod integer;
 mod lockstep;
@@ -8,3 +10,5 @@ mod native;
 mod random;
 mod sse;
 mod system;
+mod threading;
+mod x87;

@@ -73,9 +73,53 @@ impl Random {
         }
     }
 
+    /// The 80 bits of an x87 register: a number, or what is none.
+    fn extended(&mut self) -> u128 {
+        let number = u128::from(self.float(63, 15));
+        let (high, low) = (number >> 47, number as u64 & ((1 << 47) - 1));
+        let digits = low << 16
+            | if self.below(2) == 0 {
+                0
+            } else {
+                self.next() & 0xffff
+            };
+        let integer = match self.below(8) {
+            0 => self.next() & 1,
+            _ => u64::from(high & 0x7fff != 0),
+        };
+        high << 64 | u128::from(integer << 63 | digits)
+    }
+
+    /// The x87 part of an image: masks from `control`, the rest of it random, some
+    /// registers full, flags that are usually masked.
+    fn x87(&mut self, fx: &mut FxState, control: u16) {
+        const MASKS: u16 = 0x3f;
+        let control = control & MASKS | self.next() as u16 & 0xf00 | 0x40;
+        let flags = match self.below(16) {
+            0 => MASKS,
+            _ => control & MASKS,
+        };
+        let status = self.next() as u16 & (0x7f40 | flags);
+        fx.0[0..2].copy_from_slice(&control.to_le_bytes());
+        fx.0[2..4].copy_from_slice(&status.to_le_bytes());
+        fx.0[4] = match self.below(4) {
+            0 => self.next() as u8,
+            _ => !(1 << self.below(8)),
+        };
+        for register in 0..8 {
+            let at = 32 + 16 * register;
+            fx.0[at..at + 16].copy_from_slice(&self.extended().to_le_bytes());
+        }
+    }
+
     /// Registers, with an address amid the data in rbx and a small index in rsi.
     pub(in crate::cpu::emu) fn state(&mut self, mxcsr: u32) -> UserState {
         let mut fx = FxState::initial();
+        let masks = match self.below(4) {
+            0 => self.next() as u16,
+            _ => !0,
+        };
+        self.x87(&mut fx, masks);
         fx.0[24..28].copy_from_slice(&mxcsr.to_le_bytes());
         for register in 0..16 {
             let at = 160 + 16 * register;

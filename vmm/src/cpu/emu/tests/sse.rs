@@ -1,4 +1,4 @@
-//! Every SSE form against the host.
+//! Every SSE and MMX form against the host.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,16 +40,21 @@ fn check(forms: &[Form], mut mxcsr: impl FnMut(&mut Random) -> u32) {
     assert_eq!(failures.into_inner(), 0, "forms that differ from the host");
 }
 
+/// SSE and MMX, which share instructions.
+fn families() -> impl Iterator<Item = &'static [Form]> {
+    ops::sse_families().into_iter().chain(ops::mmx_families())
+}
+
 #[test]
 fn all_forms_with_default_mxcsr() {
-    for family in ops::sse_families() {
+    for family in families() {
         check(family, |_| DEFAULT_MXCSR);
     }
 }
 
 #[test]
 fn all_forms_with_any_rounding_and_flags() {
-    for family in ops::sse_families() {
+    for family in families() {
         check(family, |random| {
             DEFAULT_MXCSR | random.next() as u32 & 0xe07f
         });
@@ -58,7 +63,7 @@ fn all_forms_with_any_rounding_and_flags() {
 
 #[test]
 fn all_forms_with_any_exceptions_unmasked() {
-    for family in ops::sse_families() {
+    for family in families() {
         check(family, |random| random.next() as u32 & 0xffff);
     }
 }
