@@ -112,7 +112,7 @@ pub struct RunLoop {
     control: Arc<Control>,
     clock: GuestClock,
     max_instructions: Option<u64>,
-    /// The deadline that the host timer is set to.
+    /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
 }
 
@@ -162,10 +162,7 @@ impl RunLoop {
             let step = dispatch(exit, &mut self.devices, &self.clock);
             self.counts
                 .record(reason, detail, host_ticks().wrapping_sub(left));
-            if self.devices.wants_console_input() {
-                self.control
-                    .take_input(|bytes| self.devices.console_input(bytes));
-            }
+            self.take_input();
             let ended = match step {
                 Step::Continue => None,
                 Step::Idle => {
@@ -203,6 +200,10 @@ impl RunLoop {
         let deadline = apic.next_deadline();
         if deadline != self.armed {
             self.armed = deadline;
+            if let GuestClock::Counted(time) = &self.clock {
+                time.set_alarm(deadline);
+                return Ok(());
+            }
             let delay = deadline.map(|at| duration_until(at, &self.clock));
             self.control
                 .set_timer(delay)
@@ -214,6 +215,16 @@ impl RunLoop {
         Ok(())
     }
 
+    /// Hands the guest what has come for it from outside and it waits for.
+    #[inline]
+    fn take_input(&mut self) {
+        if self.devices.wants_console_input() {
+            self.control
+                .take_input(|bytes| self.devices.console_input(bytes));
+        }
+        self.devices.receive_link();
+    }
+
     /// What other threads asked for: a stop, console input, a look at the timer.
     fn serve_kick(&mut self) -> Option<Outcome> {
         if let Some(reason) = self.control.stop_reason() {
@@ -222,10 +233,7 @@ impl RunLoop {
                 StopReason::Signal(number) => Outcome::stopped(number),
             });
         }
-        if self.devices.wants_console_input() {
-            self.control
-                .take_input(|bytes| self.devices.console_input(bytes));
-        }
+        self.take_input();
         self.devices.flush_console();
         if let Some(apic) = self.devices.local_apic() {
             apic.advance(self.clock.now_ns());
@@ -243,9 +251,13 @@ impl RunLoop {
             if apic.pending().is_some() {
                 return None;
             }
-            match apic.next_deadline() {
-                Some(at) => thread::park_timeout(duration_until(at, &self.clock)),
-                None => thread::park(),
+            match (apic.next_deadline(), &self.clock) {
+                // Nobody works, so nothing but this makes time pass.
+                (Some(at), GuestClock::Counted(time)) => time.skip_to(at),
+                (Some(at), GuestClock::Host(_)) => {
+                    thread::park_timeout(duration_until(at, &self.clock));
+                }
+                (None, _) => thread::park(),
             }
         }
     }

@@ -10,7 +10,7 @@ pub enum GuestClock {
     /// Guest time is the host's.
     Host(Instant),
     /// Guest time is what the vCPU last said, for runs that repeat exactly.
-    Counted(Arc<AtomicU64>),
+    Counted(Arc<CountedTime>),
 }
 
 impl GuestClock {
@@ -23,7 +23,93 @@ impl GuestClock {
     pub fn now_ns(&self) -> u64 {
         match self {
             Self::Host(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            Self::Counted(now) => now.load(Ordering::Relaxed),
+            Self::Counted(time) => time.now_ns(),
         }
+    }
+}
+
+/// No alarm: a time that never comes.
+const NEVER: u64 = u64::MAX;
+
+/// The time of a vCPU whose clock is its own work: nothing of the host's time comes in,
+/// so the vCPU itself must stop when a deadline is due, and an idle one is moved on.
+///
+/// Only the vCPU's thread changes it; other threads may look.
+#[derive(Debug)]
+pub struct CountedTime {
+    now: AtomicU64,
+    skipped: AtomicU64,
+    alarm: AtomicU64,
+}
+
+impl Default for CountedTime {
+    fn default() -> Self {
+        Self {
+            now: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            alarm: AtomicU64::new(NEVER),
+        }
+    }
+}
+
+impl CountedTime {
+    /// Guest time when the vCPU last stopped, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The vCPU says what time it is.
+    pub(super) fn publish(&self, now_ns: u64) {
+        self.now.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds that passed while the vCPU was idle.
+    pub(super) fn skipped_ns(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Lets time pass until `at_ns` while the vCPU is idle; nothing if that is over.
+    pub fn skip_to(&self, at_ns: u64) {
+        let now = self.now_ns();
+        if at_ns > now {
+            self.skipped.fetch_add(at_ns - now, Ordering::Relaxed);
+            self.publish(at_ns);
+        }
+    }
+
+    /// Has [`Vcpu::run`](super::Vcpu::run) return
+    /// [`VmExit::Interrupted`](crate::exit::VmExit::Interrupted), once, exactly when guest
+    /// time reaches `at_ns`.
+    pub fn set_alarm(&self, at_ns: Option<u64>) {
+        self.alarm.store(at_ns.unwrap_or(NEVER), Ordering::Relaxed);
+    }
+
+    /// Nanoseconds from `now_ns` to the alarm. Zero says that it goes off, and ends it.
+    pub(super) fn until_alarm(&self, now_ns: u64) -> u64 {
+        let at = self.alarm.load(Ordering::Relaxed);
+        let left = at.saturating_sub(now_ns);
+        if left == 0 {
+            self.set_alarm(None);
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CountedTime;
+
+    #[test]
+    fn an_alarm_goes_off_once_and_idle_time_adds_up() {
+        let time = CountedTime::default();
+        assert_eq!(time.until_alarm(5), u64::MAX - 5);
+        time.set_alarm(Some(100));
+        assert_eq!(time.until_alarm(60), 40);
+        assert_eq!(time.until_alarm(130), 0);
+        assert_ne!(time.until_alarm(130), 0);
+        time.publish(130);
+        time.skip_to(200);
+        time.skip_to(150);
+        assert_eq!((time.now_ns(), time.skipped_ns()), (200, 70));
     }
 }

@@ -12,7 +12,7 @@ mod kind;
 pub mod kvm;
 mod state;
 
-pub use clock::GuestClock;
+pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
 pub use state::{CpuState, Dtable, FxState, Regs, Segment};
 

@@ -26,6 +26,7 @@ fn devices() -> Devices {
         apic: ApicMode::User,
         tsc_khz: 1_000_000,
         console,
+        link: None,
     })
 }
 

@@ -34,7 +34,9 @@ pub enum KvmUnavailable {
     #[error("{DEVICE} lacks {0}: use a newer Linux, or --accel emu")]
     Lacking(&'static str),
     /// Instructions must be counted.
-    #[error("KVM does not count instructions, as --max-instructions needs: use --accel emu")]
+    #[error(
+        "KVM does not count instructions, as --max-instructions and --deterministic need: use --accel emu"
+    )]
     DoesNotCount,
     /// The self-test guest did not run as it should.
     #[error("{DEVICE} fails the self-test ({0}): use --accel emu")]
