@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use abi::ports;
 
 const SERIAL_LAST: u16 = ports::SERIAL + (ports::SERIAL_LEN - 1);
+const LINK_LAST: u16 = ports::LINK + (ports::SERIAL_LEN - 1);
 const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
 
 /// Bytes in the register windows of the local and of the I/O APIC.
@@ -29,6 +30,8 @@ pub const X2APIC_MSRS: RangeInclusive<u32> = 0x800..=0x8ff;
 pub enum PortDevice {
     /// The serial console; offset 0 to 7.
     Serial(u8),
+    /// The link to another machine, in machines that have one; offset 0 to 7.
+    Link(u8),
     /// The debug-exit device, whose ports are all alike.
     DebugExit,
 }
@@ -46,6 +49,7 @@ pub enum MmioDevice {
 pub const fn port_device(port: u16) -> Option<PortDevice> {
     match port {
         ports::SERIAL..=SERIAL_LAST => Some(PortDevice::Serial((port - ports::SERIAL) as u8)),
+        ports::LINK..=LINK_LAST => Some(PortDevice::Link((port - ports::LINK) as u8)),
         ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
         _ => None,
     }
@@ -71,6 +75,7 @@ pub const fn mmio_device(gpa: u64, local_apic: Option<u64>) -> Option<MmioDevice
 pub const fn port_name(port: u16) -> Option<&'static str> {
     match port_device(port) {
         Some(PortDevice::Serial(_)) => Some("serial"),
+        Some(PortDevice::Link(_)) => Some("link"),
         Some(PortDevice::DebugExit) => Some("debug exit"),
         None => None,
     }
@@ -103,6 +108,10 @@ mod tests {
         assert_eq!(port_device(0x3f8), Some(PortDevice::Serial(0)));
         assert_eq!(port_device(0x3ff), Some(PortDevice::Serial(7)));
         assert_eq!(port_device(0x400), None);
+        assert_eq!(port_device(0x2f7), None);
+        assert_eq!(port_device(0x2f8), Some(PortDevice::Link(0)));
+        assert_eq!(port_device(0x2ff), Some(PortDevice::Link(7)));
+        assert_eq!(port_device(0x300), None);
         assert_eq!(port_device(0xf3), None);
         assert_eq!(port_device(0xf4), Some(PortDevice::DebugExit));
         assert_eq!(port_device(0xf7), Some(PortDevice::DebugExit));
@@ -135,6 +144,7 @@ mod tests {
     #[test]
     fn reports_know_the_names() {
         assert_eq!(port_name(0x3fd), Some("serial"));
+        assert_eq!(port_name(0x2f8), Some("link"));
         assert_eq!(port_name(0xf4), Some("debug exit"));
         assert_eq!(port_name(0x64), None);
         assert_eq!(mmio_name(0xfec0_0000), Some("I/O APIC"));

@@ -7,6 +7,8 @@
 
 use std::io::{self, Write};
 
+use super::serial::SerialOutput;
+
 /// Bytes that wait at most.
 pub const CAPACITY: usize = 4096;
 
@@ -31,14 +33,6 @@ impl Console {
         }
     }
 
-    /// Sends what waits if a line has ended in it. Called once an access, so that a string
-    /// of many lines is one host write.
-    pub fn send_lines(&mut self) {
-        if self.line_ended {
-            self.send();
-        }
-    }
-
     /// Sends all that waits.
     pub fn send(&mut self) {
         if !self.waiting.is_empty() && !self.broken {
@@ -55,6 +49,16 @@ impl Console {
     /// The failure that ended output, once.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
+    }
+}
+
+impl SerialOutput for Console {
+    /// Sends what waits if a line has ended in it, so that a string of many lines is one
+    /// host write.
+    fn end_access(&mut self) {
+        if self.line_ended {
+            self.send();
+        }
     }
 }
 
@@ -81,6 +85,7 @@ pub mod tests {
     use std::io::{self, ErrorKind, Write};
     use std::sync::{Arc, Mutex};
 
+    use super::super::serial::SerialOutput;
     use super::{CAPACITY, Console};
 
     /// A sink that remembers each host write.
@@ -126,15 +131,15 @@ pub mod tests {
         let recorder = Recorder::default();
         let mut console = Console::new(Box::new(recorder.clone()));
         console.write_all(b"no line yet").expect("never fails");
-        console.send_lines();
+        console.end_access();
         assert!(recorder.writes().is_empty());
         console.write_all(b"\nnext").expect("never fails");
-        console.send_lines();
+        console.end_access();
         assert_eq!(recorder.writes(), [b"no line yet\nnext"]);
         console
             .write_all(&[b'x'; CAPACITY + 1])
             .expect("never fails");
-        console.send_lines();
+        console.end_access();
         assert_eq!(recorder.writes()[1].len(), CAPACITY);
         console.send();
         assert_eq!(recorder.writes()[2], b"x");
@@ -147,7 +152,7 @@ pub mod tests {
         let mut console = Console::new(Box::new(ClosedPipe));
         for _ in 0..3 {
             console.write_all(b"line\n").expect("never fails");
-            console.send_lines();
+            console.end_access();
         }
         let error = console.take_error().expect("the first write failed");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   port 0x3f8 --> serial --edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
+//!   port 0x2f8 --> link ----edge GSI 3---^       (in machines that have one)
 //!   port 0xf4 ---> debug exit
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod bus;
 mod console;
 mod debug_exit;
 mod io_apic;
+mod link;
 mod local_apic;
 mod msi;
 mod serial;
@@ -24,7 +26,10 @@ use abi::debug_exit::GuestExit;
 use serde::Serialize;
 
 use bus::{MmioDevice, PortDevice};
+use console::Console;
 use io_apic::IoApic;
+pub use link::LinkEnd;
+use link::LinkOutput;
 pub use local_apic::{BUS_HZ, LocalApic};
 pub use msi::{DeliveryMode, Msi};
 use serial::Serial;
@@ -48,6 +53,8 @@ pub struct DevicesConfig {
     /// Where console output goes; one write a line. It must block: an error, even
     /// [`io::ErrorKind::WouldBlock`], ends output.
     pub console: Box<dyn Write + Send>,
+    /// The line to another machine, if there is one.
+    pub link: Option<LinkEnd>,
 }
 
 /// The guest's access raises #GP(0).
@@ -55,9 +62,16 @@ pub struct DevicesConfig {
 #[error("general-protection fault")]
 pub struct Gp;
 
+/// The port to another machine, and the line there.
+struct Link {
+    serial: Serial<LinkOutput>,
+    end: LinkEnd,
+}
+
 /// All devices of one machine.
 pub struct Devices {
-    serial: Serial,
+    serial: Serial<Console>,
+    link: Option<Link>,
     io_apic: IoApic,
     local_apic: Option<LocalApic>,
 }
@@ -66,7 +80,11 @@ impl Devices {
     /// A board after power-up.
     pub fn new(config: DevicesConfig) -> Self {
         Self {
-            serial: Serial::new(config.console),
+            serial: Serial::new(Console::new(config.console)),
+            link: config.link.map(|end| Link {
+                serial: Serial::new(LinkOutput::new(end.clone())),
+                end,
+            }),
             io_apic: IoApic::default(),
             local_apic: match config.apic {
                 ApicMode::Kernel => None,
@@ -80,6 +98,10 @@ impl Devices {
     pub fn pio_read(&mut self, port: u16, size: u8, data: &mut [u8]) {
         match bus::port_device(port) {
             Some(PortDevice::Serial(offset)) => self.serial.read(offset, size, data),
+            Some(PortDevice::Link(offset)) => match &mut self.link {
+                Some(link) => link.serial.read(offset, size, data),
+                None => data.fill(0xff),
+            },
             Some(PortDevice::DebugExit) => debug_exit::read(data),
             None => data.fill(0xff),
         }
@@ -93,6 +115,13 @@ impl Devices {
             PortDevice::Serial(offset) => {
                 self.serial.write(offset, size, data);
                 self.serve_serial();
+                None
+            }
+            PortDevice::Link(offset) => {
+                if let Some(link) = &mut self.link {
+                    link.serial.write(offset, size, data);
+                }
+                self.serve_link();
                 None
             }
             PortDevice::DebugExit => {
@@ -189,21 +218,51 @@ impl Devices {
     /// Sends console output that waits for the end of its line: when the machine is idle,
     /// and at its end.
     pub fn flush_console(&mut self) {
-        self.serial.flush();
+        self.serial.output().send();
     }
 
     /// The failure of the host that ended console output, once.
     pub fn take_console_error(&mut self) -> Option<io::Error> {
-        self.serial.take_error()
+        self.serial.output().take_error()
     }
 
-    /// Turns the UART's interrupt into an edge.
+    /// The machine's end of the line to another machine, if it has one.
+    pub fn link(&self) -> Option<&LinkEnd> {
+        self.link.as_ref().map(|link| &link.end)
+    }
+
+    /// Hands what has arrived from another machine to the guest, if it reads its port and
+    /// has taken all that was handed to it.
+    #[inline]
+    pub fn receive_link(&mut self) {
+        if let Some(link) = &mut self.link
+            && link.serial.wants_input()
+        {
+            link.end.receive(|bytes| link.serial.input(bytes));
+            self.serve_link();
+        }
+    }
+
+    /// Turns the console's interrupt into an edge.
     fn serve_serial(&mut self) {
         if self.serial.take_interrupt() {
-            self.io_apic.set_line(abi::ports::SERIAL_GSI, true);
-            self.io_apic.set_line(abi::ports::SERIAL_GSI, false);
-            self.route_interrupts();
+            self.raise_edge(abi::ports::SERIAL_GSI);
         }
+    }
+
+    /// Turns the link's interrupt into an edge.
+    fn serve_link(&mut self) {
+        if let Some(link) = &mut self.link
+            && link.serial.take_interrupt()
+        {
+            self.raise_edge(abi::ports::LINK_GSI);
+        }
+    }
+
+    fn raise_edge(&mut self, gsi: u32) {
+        self.io_apic.set_line(gsi, true);
+        self.io_apic.set_line(gsi, false);
+        self.route_interrupts();
     }
 
     /// Carries messages between the I/O APIC and a local APIC that is ours.

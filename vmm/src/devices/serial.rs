@@ -1,18 +1,17 @@
-//! The serial console: vm-superio's 16550A between the guest's ports and the host.
+//! Serial ports: vm-superio's 16550A between the guest's ports and the console or another
+//! machine.
 //!
 //! The UART's registers and FIFO are vm-superio's; this adapter adds where interrupts and
 //! bytes go. Its interrupt is a flag that the board collects after each access and turns
-//! into an edge on [`abi::ports::SERIAL_GSI`], so that the UART needs no handle on the I/O
-//! APIC (rejected: an `Rc<RefCell<..>>` between the two).
+//! into an edge on the port's GSI, so that the UART needs no handle on the I/O APIC
+//! (rejected: an `Rc<RefCell<..>>` between the two).
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io::Write;
 
 use vm_superio::Trigger;
 use vm_superio::serial::NoEvents;
-
-use super::console::Console;
 
 /// Remembers that the UART has raised its interrupt.
 #[derive(Default)]
@@ -27,7 +26,13 @@ impl Trigger for Raised {
     }
 }
 
-/// Register offsets that say whether the guest reads its console, and the bit of the
+/// Where a serial port's bytes go, one at a time. Writing must not fail.
+pub trait SerialOutput: Write {
+    /// The guest's access is over, which may have been many bytes.
+    fn end_access(&mut self);
+}
+
+/// Register offsets that say whether the guest reads its port, and the bit of the
 /// interrupt enable register for received data.
 const DATA: u8 = 0;
 const INTERRUPT_ENABLE: u8 = 1;
@@ -36,17 +41,17 @@ const RECEIVED_DATA: u8 = 1;
 /// Bytes that the receiver holds.
 const FIFO_LEN: usize = 64;
 
-/// A 16550A with a console behind it.
-pub struct Serial {
-    uart: vm_superio::Serial<Raised, NoEvents, Console>,
+/// A 16550A with something behind it.
+pub struct Serial<W: SerialOutput> {
+    uart: vm_superio::Serial<Raised, NoEvents, W>,
     receiving: bool,
 }
 
-impl Serial {
-    /// A UART after reset, whose output goes to `sink`.
-    pub fn new(sink: Box<dyn Write + Send>) -> Self {
+impl<W: SerialOutput> Serial<W> {
+    /// A UART after reset.
+    pub fn new(output: W) -> Self {
         Self {
-            uart: vm_superio::Serial::new(Raised::default(), Console::new(sink)),
+            uart: vm_superio::Serial::new(Raised::default(), output),
             receiving: false,
         }
     }
@@ -73,13 +78,13 @@ impl Serial {
             for (&byte, register) in item.iter().zip(offset..) {
                 if u16::from(register) < abi::ports::SERIAL_LEN {
                     self.receiving |= register == INTERRUPT_ENABLE && byte & RECEIVED_DATA != 0;
-                    // Neither the trigger nor the console can fail, and the UART drops
+                    // Neither the trigger nor the output can fail, and the UART drops
                     // what its own FIFO cannot take in loopback mode.
                     let _ = self.uart.write(register, byte);
                 }
             }
         }
-        self.uart.writer_mut().send_lines();
+        self.uart.writer_mut().end_access();
     }
 
     /// Hands `bytes` to the guest's receiver; returns how many it took, from the first on.
@@ -88,7 +93,7 @@ impl Serial {
         self.uart.enqueue_raw_bytes(bytes).unwrap_or(0)
     }
 
-    /// Whether the guest reads its console and has taken all that was handed to it.
+    /// Whether the guest reads its port and has taken all that was handed to it.
     #[inline]
     pub fn wants_input(&self) -> bool {
         self.receiving && self.uart.fifo_capacity() == FIFO_LEN
@@ -99,20 +104,15 @@ impl Serial {
         self.uart.interrupt_evt().0.take()
     }
 
-    /// Sends all output that waits.
-    pub fn flush(&mut self) {
-        self.uart.writer_mut().send();
-    }
-
-    /// The failure that ended output, once.
-    pub fn take_error(&mut self) -> Option<io::Error> {
-        self.uart.writer_mut().take_error()
+    /// Where its bytes go.
+    pub fn output(&mut self) -> &mut W {
+        self.uart.writer_mut()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::console::tests::Recorder;
+    use super::super::console::{Console, tests::Recorder};
     use super::{DATA, INTERRUPT_ENABLE, RECEIVED_DATA, Serial};
 
     const IER: u8 = INTERRUPT_ENABLE;
@@ -120,7 +120,11 @@ mod tests {
     const SCRATCH: u8 = 7;
     const RECEIVED: u8 = RECEIVED_DATA;
 
-    fn read(serial: &mut Serial, offset: u8) -> u8 {
+    fn port(sink: impl std::io::Write + Send + 'static) -> Serial<Console> {
+        Serial::new(Console::new(Box::new(sink)))
+    }
+
+    fn read(serial: &mut Serial<Console>, offset: u8) -> u8 {
         let mut byte = [0];
         serial.read(offset, 1, &mut byte);
         byte[0]
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn a_string_of_lines_is_one_host_write() {
         let recorder = Recorder::default();
-        let mut serial = Serial::new(Box::new(recorder.clone()));
+        let mut serial = port(recorder.clone());
         serial.write(DATA, 1, b"one\ntwo\n");
         assert_eq!(recorder.writes(), [b"one\ntwo\n"]);
         assert!(!serial.take_interrupt());
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn input_raises_one_edge_and_stops_at_the_fifo() {
-        let mut serial = Serial::new(Box::new(std::io::sink()));
+        let mut serial = port(std::io::sink());
         serial.write(IER, 1, &[RECEIVED]);
         assert!(serial.wants_input());
         assert_eq!(serial.input(&[b'a'; 100]), 64);
@@ -155,7 +159,7 @@ mod tests {
 
     #[test]
     fn wide_accesses_cover_registers_in_turn() {
-        let mut serial = Serial::new(Box::new(std::io::sink()));
+        let mut serial = port(std::io::sink());
         serial.write(SCRATCH - 1, 2, &[0xee, 0x5a, 0xee, 0xa5]);
         assert_eq!(read(&mut serial, SCRATCH), 0xa5);
         let mut wide = [0; 4];

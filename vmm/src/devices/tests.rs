@@ -1,18 +1,23 @@
 use abi::debug_exit::GuestExit;
-use abi::ports::{DEBUG_EXIT, IO_APIC, LOCAL_APIC, SERIAL, SERIAL_GSI};
+use abi::ports::{DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI};
 
 use super::console::tests::{ClosedPipe, Recorder};
-use super::{ApicMode, Devices, DevicesConfig, Gp, Msi};
+use super::{ApicMode, Devices, DevicesConfig, Gp, LinkEnd, Msi};
 
 const IER: u16 = SERIAL + 1;
 const VECTOR: u8 = 0x24;
 
 fn board(apic: ApicMode) -> (Devices, Recorder) {
+    board_with_link(apic, None)
+}
+
+fn board_with_link(apic: ApicMode, link: Option<LinkEnd>) -> (Devices, Recorder) {
     let recorder = Recorder::default();
     let devices = Devices::new(DevicesConfig {
         apic,
         tsc_khz: 1_000_000,
         console: Box::new(recorder.clone()),
+        link,
     });
     (devices, recorder)
 }
@@ -43,6 +48,7 @@ fn a_closed_host_is_told_once() {
         apic: ApicMode::Kernel,
         tsc_khz: 1_000_000,
         console: Box::new(ClosedPipe),
+        link: None,
     });
     devices.pio_write(SERIAL, 1, b"a\nb\n");
     devices.pio_write(SERIAL, 1, b"c\n");
@@ -177,9 +183,39 @@ impl Numbers {
 }
 
 #[test]
+fn a_link_carries_bytes_to_another_board() {
+    let [(mut one, _), (mut other, _)] =
+        LinkEnd::pair().map(|end| board_with_link(ApicMode::Kernel, Some(end)));
+    one.pio_write(LINK, 1, b"a");
+    let index = 0x10 + 2 * LINK_GSI;
+    other.mmio_write(IO_APIC, &index.to_le_bytes(), 0);
+    other.mmio_write(IO_APIC + 0x10, &u32::from(VECTOR).to_le_bytes(), 0);
+    other.receive_link();
+    assert_eq!(other.take_msi(), None);
+    other.pio_write(LINK + 1, 1, &[1]);
+    other.receive_link();
+    assert_eq!(other.take_msi(), Some(Msi::new(0, false, 0, VECTOR, false)));
+    let mut byte = [0];
+    other.pio_read(LINK, 1, &mut byte);
+    assert_eq!(byte, *b"a");
+}
+
+#[test]
+fn without_a_link_its_ports_are_nobody_s() {
+    let (mut devices, _) = board(ApicMode::Kernel);
+    assert_eq!(devices.pio_write(LINK + 7, 1, &[0x55]), None);
+    let mut byte = [0];
+    devices.pio_read(LINK + 7, 1, &mut byte);
+    assert_eq!(byte, [0xff]);
+    devices.receive_link();
+    assert_eq!(devices.take_msi(), None);
+}
+
+#[test]
 fn nothing_that_a_guest_writes_panics() {
     for mode in [ApicMode::Kernel, ApicMode::User] {
-        let (mut devices, _) = board(mode);
+        let [link, other_end] = LinkEnd::pair();
+        let (mut devices, _) = board_with_link(mode, Some(link));
         let mut numbers = Numbers(mode as u64 + 1);
         let mut now = 0u64;
         for _ in 0..300_000 {
@@ -188,7 +224,7 @@ fn nothing_that_a_guest_writes_panics() {
             let len = (numbers.next() % 9) as usize;
             let size = (numbers.next() % 6) as u8;
             now += numbers.next() >> (24 + numbers.next() % 40);
-            match numbers.next() % 10 {
+            match numbers.next() % 12 {
                 0 => devices.pio_read(numbers.near(0x3f8) as u16, size, &mut data[..len]),
                 1 => {
                     let _ = devices.pio_write(numbers.near(0x3f8) as u16, size, &data[..len]);
@@ -207,6 +243,11 @@ fn nothing_that_a_guest_writes_panics() {
                     let _ = devices.msr_write(index, value, now);
                 }
                 8 => assert!(devices.console_input(&data[..len]) <= len),
+                10 => devices.pio_read(numbers.near(LINK.into()) as u16, size, &mut data[..len]),
+                11 => {
+                    let _ = devices.pio_write(numbers.near(LINK.into()) as u16, size, &data[..len]);
+                    other_end.receive(|sent| sent.len() / 2);
+                }
                 _ => devices.set_cr8(bytes[0]),
             }
             while let Some(msi) = devices.take_msi() {
