@@ -31,13 +31,16 @@ const DEFAULT_PROFILE: &str = "guest";
 const PROGRAM_FLAGS: &[&str] = &["-Crelocation-model=static"];
 
 /// The kernel lives in the top 2 GiB; an interrupt may use the stack below rsp; and
-/// vector code in ring 0 is slow wherever a hypervisor has to emulate it.
+/// vector code in ring 0 is slow wherever a hypervisor has to emulate it. The K8 is the
+/// first x86-64 CPU: it has no instruction that others lack, and its unaligned vector
+/// stores are so slow that the compiler does not clear memory with them.
 const KERNEL_FLAGS: &[&str] = &[
     "-Crelocation-model=static",
     "-Ccode-model=kernel",
     "-Cno-redzone=yes",
     "-Cno-vectorize-loops",
     "-Cno-vectorize-slp",
+    "-Ctarget-cpu=k8",
 ];
 
 /// What the outer cargo or its user set for the host's crates and the guest's must not

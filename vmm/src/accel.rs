@@ -99,17 +99,22 @@ impl Accelerator {
         }
     }
 
-    /// Makes the vCPU of a machine with this RAM.
+    /// Makes the vCPU of a machine with this RAM; `emu` is for the emulator.
     ///
     /// # Errors
     /// An ioctl that the host refuses.
-    pub fn create_vcpu(&self, ram: &GuestRam, apic: ApicMode) -> Result<Box<dyn Vcpu>, CpuError> {
+    pub fn create_vcpu(
+        &self,
+        ram: &GuestRam,
+        apic: ApicMode,
+        emu: EmuConfig,
+    ) -> Result<Box<dyn Vcpu>, CpuError> {
         Ok(match self {
             Self::Kvm(host) => {
                 let vm: Arc<KvmVm> = KvmVm::new(host, ram.clone(), apic == ApicMode::Kernel)?;
                 Box::new(KvmVcpu::new(host, &vm)?)
             }
-            Self::Emu => Box::new(Emulator::new(ram.clone(), EmuConfig::default())),
+            Self::Emu => Box::new(Emulator::new(ram.clone(), emu)),
         })
     }
 }

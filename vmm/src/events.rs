@@ -19,8 +19,11 @@ use crate::control::{Control, StopReason};
 
 /// Bytes read from the console's input at a time.
 const INPUT_CHUNK: usize = 512;
-/// What the guest's terminal takes for the end of input (ASCII EOT).
+/// What the guest's terminal takes for the end of input at the start of a line, and
+/// elsewhere for the end of the line (ASCII EOT).
 const END_OF_INPUT: u8 = 4;
+/// Places in the guest's queue that stay free for the end of input.
+const END_ROOM: usize = 2;
 
 /// Where console input comes from. Clones read from the same place, one what the others
 /// have left.
@@ -141,6 +144,8 @@ struct Input {
     /// ready, and epoll refuses them.
     watched: bool,
     pollable: bool,
+    /// Whether the last byte ended a line, or there was none.
+    at_line_start: bool,
     ended: bool,
 }
 
@@ -151,6 +156,7 @@ impl Input {
             control,
             watched: false,
             pollable: true,
+            at_line_start: true,
             ended: false,
         }
     }
@@ -162,14 +168,19 @@ impl Input {
     /// Reads once, as much as there is room for.
     fn read_some(&mut self) {
         let mut chunk = [0; INPUT_CHUNK];
-        // One place stays free for the end of input.
-        let room = self.control.input_room().saturating_sub(1).min(INPUT_CHUNK);
+        let room = self.control.input_room().saturating_sub(END_ROOM);
+        let room = room.min(INPUT_CHUNK);
         match self.source.read(&mut chunk[..room]) {
             Ok(0) if room > 0 => {
                 self.ended = true;
-                self.control.push_input(&[END_OF_INPUT]);
+                let line = usize::from(!self.at_line_start);
+                self.control.push_input(&[END_OF_INPUT; END_ROOM][..=line]);
             }
-            Ok(count) => self.control.push_input(&chunk[..count]),
+            Ok(count) => {
+                let bytes = &chunk[..count];
+                self.at_line_start = bytes.last().map_or(self.at_line_start, |b| *b == b'\n');
+                self.control.push_input(bytes);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.ended = true,
@@ -179,7 +190,7 @@ impl Input {
     /// Starts or stops watching the source, as room and its end say.
     fn update(&mut self, ops: &mut EventOps<'_>) {
         loop {
-            let wanted = !self.ended && self.control.input_room() > 1;
+            let wanted = !self.ended && self.control.input_room() > END_ROOM;
             if !self.pollable {
                 if !wanted {
                     return;

@@ -18,6 +18,9 @@ pub struct SharedCounters {
     pub guest: GuestCounters,
     /// Time-stamp counter as ring 3 was first entered, if it was.
     pub first_user_tsc: Option<u64>,
+    /// How often the kernel helped a software-backed KVM, by remedy; none where that is
+    /// not known.
+    pub remedies: [(&'static str, Option<u64>); 2],
 }
 
 /// The counters; all unknown if the kernel has no shared page or did not get as far as
@@ -40,5 +43,15 @@ pub fn read(ram: &GuestRam, kernel: &KernelImage) -> SharedCounters {
             boot_instructions: None,
         },
         first_user_tsc: field(offset_of!(SharedPage, first_user_tsc)).filter(|&tsc| tsc != 0),
+        remedies: [
+            (
+                "int80_as_undefined_opcode",
+                field(offset_of!(SharedPage, int80_as_undefined_opcode)),
+            ),
+            (
+                "syscall_as_page_fault",
+                field(offset_of!(SharedPage, syscall_as_page_fault)),
+            ),
+        ],
     }
 }

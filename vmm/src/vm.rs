@@ -19,9 +19,10 @@ use crate::accel::{AccelChoice, Accelerator};
 use crate::boot::{self, BootError, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
 use crate::control::Control;
+use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{CpuError, HostKind, Vcpu};
-use crate::devices::{ApicMode, Devices, DevicesConfig};
+use crate::cpu::{CpuError, GuestClock, HostKind, Vcpu};
+use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::guest_counters;
 use crate::host_instructions::InstructionCounter;
@@ -35,6 +36,9 @@ use crate::run_loop::{RunLoop, host_ticks};
 /// Shortest and longest timer tick that the kernel takes.
 const TICK_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(1);
+
+/// Time of day at the start of every deterministic run: 2026-01-01 00:00 UTC.
+const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// What to run and how.
 #[derive(Clone, Debug)]
@@ -55,6 +59,10 @@ pub struct VmConfig {
     pub timeout: Option<Duration>,
     /// Instructions after which the run ends; emulator only.
     pub max_instructions: Option<u64>,
+    /// Whether guest time is instructions retired (one a nanosecond) and time of day is
+    /// fixed, so that two runs with the same input are the same in everything but host
+    /// time; emulator only. Time in which the guest is idle is skipped.
+    pub deterministic: bool,
     /// A kernel image instead of the bundled one.
     pub kernel: Option<Arc<[u8]>>,
     /// An initramfs instead of the one made of the bundled programs and `program`.
@@ -63,6 +71,9 @@ pub struct VmConfig {
     pub append: String,
     /// Where console input comes from.
     pub input: InputSource,
+    /// The serial line to another machine, if there is one: an end of
+    /// [`LinkEnd::pair`].
+    pub link: Option<LinkEnd>,
     /// Descriptors that stop the run when they become readable.
     pub stop: Vec<StopSource>,
     /// Whether to count the host's instructions on the vCPU's thread.
@@ -84,10 +95,12 @@ impl VmConfig {
             tick: Duration::from_millis(10),
             timeout: None,
             max_instructions: None,
+            deterministic: false,
             kernel: None,
             initramfs: None,
             append: String::new(),
             input: InputSource::None,
+            link: None,
             stop: Vec::new(),
             count_host_instructions: false,
             started: Instant::now(),
@@ -148,8 +161,12 @@ impl Vm {
         if !TICK_RANGE.contains(&config.tick) {
             return Err(VmError::Tick(config.tick));
         }
-        let (accelerator, fallback) =
-            Accelerator::open(config.accel, config.max_instructions.is_some())?;
+        let choice = match config.accel {
+            AccelChoice::Auto if config.deterministic => AccelChoice::Emu,
+            choice => choice,
+        };
+        let counted = config.max_instructions.is_some() || config.deterministic;
+        let (accelerator, fallback) = Accelerator::open(choice, counted)?;
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
         let kernel = boot::load_kernel(&ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
@@ -168,13 +185,21 @@ impl Vm {
         };
         boot::write_boot_info(&ram, &kernel, &info)?;
 
-        let mut vcpu = accelerator.create_vcpu(&ram, apic)?;
+        let emu = EmuConfig {
+            clock: if config.deterministic {
+                Clock::Instructions
+            } else {
+                Clock::Host
+            },
+        };
+        let mut vcpu = accelerator.create_vcpu(&ram, apic, emu)?;
         vcpu.set_state(&boot::start_state(kernel.entry))?;
         let stop = EventFd::new(EFD_NONBLOCK)?;
         let devices = Devices::new(DevicesConfig {
             apic,
             tsc_khz: vcpu.tsc_khz(),
             console: output.into().into_writer(stop.try_clone()?),
+            link: config.link,
         });
         let sources = EventSources {
             input: config.input,
@@ -209,6 +234,10 @@ impl Vm {
     /// The host lacks what a run needs (descriptors, a thread).
     pub fn run(self) -> Result<Report, VmError> {
         let control = Control::new(self.vcpu.kicker(), self.stop)?;
+        if let Some(link) = self.devices.link() {
+            let kicked = Arc::clone(&control);
+            link.on_arrival(move || kicked.kick());
+        }
         let done = EventFd::new(EFD_NONBLOCK)?;
         let signal_done = SignalOnDrop(done.try_clone()?);
         let mut run_loop = RunLoop::new(
@@ -261,7 +290,11 @@ impl Vm {
             time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
             exits: run_loop.counts.finish(ns_per_tick),
             kvm,
-            remedies: counters.remedies.map(Counters::from_iter),
+            remedies: counters.remedies.map(|by_vmm| {
+                let by_guest = shared.remedies.into_iter();
+                let by_guest = by_guest.filter_map(|(name, count)| Some((name, count?)));
+                by_vmm.into_iter().chain(by_guest).collect()
+            }),
             emu: instructions.map(EmuCounters::from),
             host_instructions,
             guest,
@@ -284,8 +317,11 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// When the time-stamp counter of `vcpu`, which goes on while the vCPU stands still, was at
-/// `tsc`; `None` if that is in the future.
+/// `tsc`; `None` if that is in the future, or guest time is not the host's.
 fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
+    if let GuestClock::Counted(_) = vcpu.clock() {
+        return None;
+    }
     let ticks = vcpu.state().ok()?.tsc.checked_sub(tsc)?;
     let now = Instant::now();
     let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
@@ -302,7 +338,12 @@ fn command_line(config: &VmConfig, host: HostKind) -> String {
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");
-    if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+    let now = if config.deterministic {
+        Ok(DETERMINISTIC_START)
+    } else {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)
+    };
+    if let Ok(now) = now {
         line.option("realtime_ns", now.as_nanos());
     }
     if host == HostKind::Software {

@@ -18,8 +18,8 @@ pub enum ElfError {
     /// An object file, a core dump or the like.
     #[error("not an executable")]
     NotExecutable,
-    /// Needs a dynamic loader, or can be placed anywhere by one.
-    #[error("not static: build it with -static -no-pie")]
+    /// Needs a dynamic loader.
+    #[error("not static: build it with -static or -static-pie")]
     NotStatic,
     /// Segments reach past the end of the file.
     #[error("truncated: a segment ends at byte {needed} of a file of {length}")]
@@ -49,7 +49,8 @@ pub struct Executable<'a> {
 }
 
 impl<'a> Executable<'a> {
-    /// Checks that `bytes` is a complete static x86-64 executable.
+    /// Checks that `bytes` is a complete static x86-64 executable, at fixed addresses or
+    /// able to run at any (static PIE).
     ///
     /// # Errors
     /// The first thing wrong with it.
@@ -82,8 +83,7 @@ impl<'a> Executable<'a> {
             memory = memory.saturating_add(segment.p_memsz);
         }
         match file.ehdr.e_type {
-            ET_EXEC => Ok(Self { file, memory }),
-            ET_DYN => Err(ElfError::NotStatic),
+            ET_EXEC | ET_DYN => Ok(Self { file, memory }),
             _ => Err(ElfError::NotExecutable),
         }
     }
@@ -155,7 +155,9 @@ mod tests {
         assert_eq!(error(b"#!/bin/sh\n"), ElfError::NotElf);
         assert_eq!(error(b""), ElfError::NotElf);
         assert_eq!(error(&header(2, 183, ET_EXEC)), ElfError::NotX86_64);
-        assert_eq!(error(&header(2, EM_X86_64, ET_DYN)), ElfError::NotStatic);
+        let mut dynamic = header(2, EM_X86_64, ET_DYN);
+        dynamic[64] = PT_INTERP as u8;
+        assert_eq!(error(&dynamic), ElfError::NotStatic);
         assert_eq!(error(&header(2, EM_X86_64, 1)), ElfError::NotExecutable);
         assert!(matches!(
             error(&header(2, EM_X86_64, ET_EXEC)[..80]),
@@ -174,7 +176,9 @@ mod tests {
 
     #[test]
     fn a_static_executable_passes() {
-        let file = header(2, EM_X86_64, ET_EXEC);
-        assert_eq!(Executable::parse(&file).expect("a fair file").memory, 0);
+        for kind in [ET_EXEC, ET_DYN] {
+            let file = header(2, EM_X86_64, kind);
+            assert_eq!(Executable::parse(&file).expect("a fair file").memory, 0);
+        }
     }
 }

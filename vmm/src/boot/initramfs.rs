@@ -1,7 +1,14 @@
 //! The initramfs: a cpio archive in the "newc" format (Linux:
 //! Documentation/driver-api/early-userspace/buffer-format.rst).
+//!
+//! Contents of a page or more start with a page, by zeros after the name as Linux's
+//! `gen_init_cpio -a` puts them there: a kernel can map such a file where it lies.
+
+use abi::virtual_map::PAGE_SIZE;
 
 const ALIGN: usize = 4;
+const HEADER_SIZE: usize = 110;
+const PAGE: usize = PAGE_SIZE as usize;
 const DIRECTORY: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
 const TRAILER: &str = "TRAILER!!!";
@@ -39,7 +46,15 @@ impl Initramfs {
         self.entries += 1;
         let links = 1;
         let size = contents.len() as u32;
-        let name_size = path.len() as u32 + 1;
+        let name_start = self.archive.len() + HEADER_SIZE;
+        let name_end = name_start + path.len() + 1;
+        let (name_end, contents_start) = if contents.len() < PAGE {
+            (name_end, name_end.next_multiple_of(ALIGN))
+        } else {
+            let start = name_end.next_multiple_of(PAGE);
+            (start, start)
+        };
+        let name_size = (name_end - name_start) as u32;
         // Inode, mode, uid, gid, links, mtime, size, device and special device as major
         // and minor, size of the name with its zero, checksum (unused).
         let fields = [
@@ -63,8 +78,7 @@ impl Initramfs {
                 .extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.archive.extend_from_slice(path.as_bytes());
-        self.archive.push(0);
-        self.pad();
+        self.archive.resize(contents_start, 0);
         self.archive.extend_from_slice(contents);
         self.pad();
     }
@@ -78,6 +92,22 @@ impl Initramfs {
 #[cfg(test)]
 mod tests {
     use super::Initramfs;
+
+    #[test]
+    fn large_contents_start_with_a_page() {
+        let mut initramfs = Initramfs::new();
+        initramfs.directory("bin");
+        initramfs.executable("bin/x", &[b'x'; 4096]);
+        initramfs.executable("bin/y", &[b'y'; 4097]);
+        let archive = initramfs.finish();
+        assert!(archive[4096..8192].iter().all(|&byte| byte == b'x'));
+        // The header of x is at 116, that of y at 8192.
+        assert_eq!(&archive[116 + 94..116 + 102], b"00000F1E");
+        assert_eq!(archive[116 + 110..116 + 116], *b"bin/x\0");
+        assert_eq!(&archive[8192 + 110..8192 + 116], b"bin/y\0");
+        assert!(archive[12288..16385].iter().all(|&byte| byte == b'y'));
+        assert_eq!(archive.len() % 4, 0);
+    }
 
     #[test]
     fn headers_and_contents_are_aligned() {

@@ -56,7 +56,7 @@ pub fn run(args: Args) -> CliResult {
     let summary = match measured {
         Ok(comparison) => comparison.summary(),
         Err(error @ CompareError::Stopped(signal)) => {
-            eprintln!("vmm: {error}");
+            super::complain(&error);
             return Ok(SIGNAL_STATUS_BASE | signal);
         }
         Err(error) => return Err(error.into()),

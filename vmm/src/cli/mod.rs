@@ -12,6 +12,7 @@ mod terminal;
 mod units;
 mod usage;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -56,6 +57,12 @@ enum Command {
     Images(images::Args),
 }
 
+/// Prints one line for the user to standard error, if anyone reads it.
+fn complain(message: &dyn std::fmt::Display) {
+    // A closed standard error is no reason to fail, or `eprintln!` would do.
+    let _ = writeln!(std::io::stderr(), "vmm: {message}");
+}
+
 /// Parses the command line and does what it says.
 pub fn main(started: Instant) -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -72,7 +79,7 @@ pub fn main(started: Instant) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("vmm: {error}");
+            complain(&error);
             ExitCode::from(FAILURE)
         }
     }

@@ -35,6 +35,10 @@ pub struct Args {
     /// End the run after exactly N guest instructions (status 124); needs --accel emu
     #[arg(long, value_name = "N")]
     max_instructions: Option<u64>,
+    /// Make runs repeat exactly: guest time is instructions executed, idle time is skipped,
+    /// the time of day is fixed; implies --accel emu
+    #[arg(long)]
+    deterministic: bool,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
@@ -68,20 +72,21 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         Apic::User => ApicMode::User,
     };
     config.max_instructions = args.max_instructions;
+    config.deterministic = args.deterministic;
     config.started = started;
     config.stop = stop_signals::catch()?;
     config.input = InputSource::Descriptor(Arc::new(io::stdin().as_fd().try_clone_to_owned()?));
     let destination = args.report.open()?;
     let machine = Vm::new(config, Output::stdout()?)?;
     if let Some(why) = machine.fallback() {
-        eprintln!("vmm: running in the emulator: {why}");
+        super::complain(&format_args!("running in the emulator: {why}"));
     }
     let terminal = GuestTerminal::acquire()?;
     let report = machine.run();
     drop(terminal);
     let report = report?;
     if report.outcome.kind != OutcomeKind::Exited {
-        eprintln!("vmm: {}", report.outcome);
+        super::complain(&report.outcome);
     }
     let status = report.outcome.exit_status();
     destination.write(|| report.to_string(), || report.to_json())?;

@@ -13,7 +13,7 @@ pub fn answer(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(error.exit_code() as u8);
     }
-    eprintln!("vmm: {}", one_line(&text));
+    super::complain(&one_line(&text));
     ExitCode::from(USAGE)
 }
 

@@ -16,7 +16,7 @@ const TICK_REGISTERS: [u64; 3] = [0xb0, 0x380, 0x390];
 pub enum Cause {
     /// Where the local APIC is: in the VMM, every access to it is an exit.
     Apic,
-    /// The timer's ticks, whose number depends on how long the program runs.
+    /// Time: the timer's ticks, and what else depends on how long the program runs.
     Timer,
     /// A software-backed KVM that leaves instructions to the VMM.
     Software,
@@ -66,7 +66,7 @@ impl Cause {
             Self::Apic => {
                 "local APIC: in the VMM, each access and each halt is an exit; in KVM, none is"
             }
-            Self::Timer => "timer: follows the ticks, and these the time that the program takes",
+            Self::Timer => "time: ticks, and what else depends on how long the program takes",
             Self::Software => {
                 "software-backed KVM: an instruction that it cannot execute and the VMM does"
             }

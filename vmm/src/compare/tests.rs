@@ -177,7 +177,7 @@ Program  hello you, medians and ranges of 3 runs on each machine
 
 Why counts differ
   A  local APIC: in the VMM, each access and each halt is an exit; in KVM, none is
-  T  timer: follows the ticks, and these the time that the program takes
+  T  time: ticks, and what else depends on how long the program takes
 
 Verdict  port I/O, output and outcome are the same on all machines
 ";
