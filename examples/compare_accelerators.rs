@@ -11,7 +11,7 @@ use vmm::{Output, Program, VmConfig};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = env::args().skip(1);
-    let program = words.next().unwrap_or("hello".into());
+    let program = words.next().unwrap_or("collatz".into());
     let mut config = VmConfig::new(Program::find(&program)?);
     config.args = words.collect();
 

@@ -11,6 +11,7 @@ use std::error::Error;
 
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::boot;
+use vmm::cpu::emu::EmuConfig;
 use vmm::devices::ApicMode;
 use vmm::exit::VmExit;
 use vmm::memory::GuestRam;
@@ -46,23 +47,30 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let ram = GuestRam::new(RAM)?;
     ram.write(ENTRY.into(), GUEST)?;
-    let mut vcpu = accelerator.create_vcpu(&ram, ApicMode::User)?;
+    let mut vcpu = accelerator.create_vcpu(&ram, ApicMode::User, EmuConfig::default())?;
     vcpu.set_state(&boot::start_state(ENTRY))?;
 
     let mut said = String::new();
     loop {
-        let exit = vcpu.run()?;
+        let mut exit = vcpu.run()?;
+        // What the guest reads must be there when it runs on.
+        if let VmExit::PioIn {
+            port: KEYBOARD,
+            data,
+            ..
+        } = &mut exit
+        {
+            data.fill(b'!' - 1);
+        }
         println!("exit: {exit:x?}");
         match exit {
             VmExit::PioOut {
                 port: SERIAL, data, ..
-            } => said.extend(data.iter().map(|&b| char::from(b))),
-            VmExit::PioIn {
-                port: KEYBOARD,
-                data,
-                ..
-            } => data.fill(b'!' - 1),
-            VmExit::MmioWrite { data, .. } => said.extend(data.iter().map(|&b| char::from(b))),
+            }
+            | VmExit::MmioWrite { data, .. } => {
+                said.extend(data.iter().copied().map(char::from));
+            }
+            VmExit::PioIn { port: KEYBOARD, .. } => {}
             VmExit::Hlt => break,
             other => return Err(format!("did not expect {other:?}").into()),
         }

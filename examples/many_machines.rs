@@ -23,8 +23,8 @@ const SPIN: &str = "spin 3600000";
 const TROUBLE: [&str; 3] = ["stack_overflow", SPIN, "memory_hog"];
 /// What the one that spins for an hour is given.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Little, so that the hog soon has all of it.
-const MEMORY: u64 = 8 << 20;
+/// Enough for a whole stack, and little, so that the hog soon has all of it.
+const MEMORY: u64 = 24 << 20;
 
 /// What a machine does that others could disturb.
 #[derive(Debug, PartialEq)]
