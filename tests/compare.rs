@@ -19,6 +19,7 @@ use support::{Target, binary, output_with_input};
 const DETERMINISTIC: &[&[&str]] = &[
     &["args", "one", "two words"],
     &["breakpoint"],
+    &["collatz", "10000"],
     &["divide"],
     &["exit_status", "7"],
     &["hello"],
@@ -34,6 +35,7 @@ fn main() {
     suite::main(vec![
         plain("deterministic_programs_agree", deterministic_programs_agree),
         plain("table", table),
+        plain("arithmetic_costs_no_exit", arithmetic),
         plain("runs_on_a_time_limit_get_no_verdict", time_limit),
         plain("every_run_has_the_same_input", input),
         plain("a_signal_stops_all_runs", signal),
@@ -147,6 +149,44 @@ fn table() {
             "sleeping is idling, wherever the APIC is: {machine:#}"
         );
     }
+}
+
+/// Arithmetic in ring 3 is the processor's business: as many exits for ten times the work.
+fn arithmetic() {
+    let counts = ["1000", "10000"].map(|limit| {
+        let (status, stdout, json) = compare_json(&["--runs", "1", "collatz", limit]);
+        assert_eq!(status, Some(0), "{:#}", json["verdict"]);
+        let exits = list(&json["exits"]).iter();
+        let port_exits: u64 = exits
+            .filter(|row| row["reason"] == "pio_out")
+            .filter_map(|row| row["counts"][0]["median"].as_u64())
+            .sum();
+        let emu = list(&json["machines"])
+            .iter()
+            .find(|machine| machine["machine"] == "emu");
+        let instructions = emu.and_then(|emu| emu["ring3_instructions"]["median"].as_u64());
+        let instructions = instructions.expect("the emulator counts");
+        (stdout, port_exits, instructions)
+    });
+    let [
+        (small_text, small_exits, small),
+        (large_text, large_exits, large),
+    ] = counts;
+    assert!(
+        small_text.starts_with("871 takes 179 numbers"),
+        "{small_text}"
+    );
+    assert!(
+        large_text.starts_with("6171 takes 262 numbers"),
+        "{large_text}"
+    );
+    assert!(large > 10 * small, "{small} and {large} instructions");
+    let printed = large_text.len() - small_text.len();
+    assert_eq!(
+        large_exits - small_exits,
+        printed as u64,
+        "one exit a byte, and no other"
+    );
 }
 
 fn time_limit() {

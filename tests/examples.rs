@@ -54,7 +54,7 @@ fn hello_machine_code(target: Target) {
     let expected = "\
 exit: PioOut { port: 3f8, size: 1, data: [48] }
 exit: PioOut { port: 3f8, size: 1, data: [69] }
-exit: PioIn { port: 60, size: 1, data: [0] }
+exit: PioIn { port: 60, size: 1, data: [20] }
 exit: MmioWrite { gpa: d0000000, data: [21] }
 exit: Hlt
 the guest said \"Hi!\"

@@ -13,12 +13,16 @@ mod support;
 mod boot;
 #[path = "guests/calls.rs"]
 mod calls;
+#[path = "guests/deterministic.rs"]
+mod deterministic;
 #[path = "guests/ends.rs"]
 mod ends;
 #[path = "guests/faults.rs"]
 mod faults;
 #[path = "guests/footprint.rs"]
 mod footprint;
+#[path = "guests/programs.rs"]
+mod programs;
 
 use support::Target;
 use support::suite::{self, Case};
@@ -30,9 +34,11 @@ fn main() {
         ends::CASES,
         faults::CASES,
         footprint::CASES,
+        programs::CASES,
     ]
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
+    trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
     trials.extend(foreign::trials());
     suite::main(trials);
 }

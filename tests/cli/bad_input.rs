@@ -5,7 +5,7 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
-use crate::support::elf::{self, E_MACHINE, E_TYPE, TempFile};
+use crate::support::elf::{self, E_MACHINE, E_TYPE, P_TYPE, TempFile};
 use crate::support::suite::plain;
 use crate::support::{binary, output_with_input};
 
@@ -87,9 +87,9 @@ fn files_that_are_no_program() {
     let mut arm = good.clone();
     arm[E_MACHINE] = 183;
     program_refused(&arm, &[], &["x86-64"]);
-    let mut shared = good.clone();
-    shared[E_TYPE] = 3;
-    program_refused(&shared, &[], &["not static"]);
+    let mut dynamic = good.clone();
+    dynamic[P_TYPE] = 3;
+    program_refused(&dynamic, &[], &["not static"]);
     let mut object = good;
     object[E_TYPE] = 1;
     program_refused(&object, &[], &["not an executable"]);

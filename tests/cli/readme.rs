@@ -35,7 +35,14 @@ fn help(args: &[&str]) -> String {
 
 fn every_option() {
     let readme = readme();
-    for command in ["run", "compare", "list", "info"] {
+    let commands = help(&["--help"]);
+    let commands = commands.split_once("Commands:\n").expect("a list").1;
+    let commands = commands.split_once("\n\n").expect("an end").0;
+    let names = commands.lines().filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then_some(name)
+    });
+    for command in names {
         assert!(readme.contains(&format!("`vmm {command}")), "no {command}");
         let help = help(&[command, "--help"]);
         let options = help.split(|c: char| !c.is_ascii_lowercase() && c != '-');

@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use libtest_mimic::{Failed, Trial};
 use vmm::boot::CommandLine;
@@ -22,9 +23,6 @@ use crate::support::{binary, output_with_input, required};
 const QEMU: &str = "qemu-system-x86_64";
 /// Seconds after which a guest under QEMU is taken for hung.
 const TIMEOUT: &str = "60";
-/// What a terminal's user types to end input (ASCII EOT); `vmm` makes it of the end of its
-/// input, QEMU does not.
-const END_OF_INPUT: u8 = 4;
 
 /// A machine of QEMU's.
 #[derive(Clone, Copy)]
@@ -46,39 +44,62 @@ const MACHINES: [Machine; 2] = [
     },
 ];
 
-/// A program to run, with its arguments and its console input.
+/// A program to run, with its arguments.
 #[derive(Clone, Copy)]
 struct Program {
     name: &'static str,
     args: &'static [&'static str],
-    input: Option<&'static str>,
 }
 
 impl Program {
     const fn new(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self {
-            name,
-            args,
-            input: None,
-        }
+        Self { name, args }
+    }
+
+    /// Its words, as one.
+    fn test_name(self) -> String {
+        let words = [&[self.name], self.args].concat().join("_");
+        words.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
     }
 }
 
-/// Programs whose output depends on nothing but their arguments and input.
-const PROGRAMS: &[Program] = &[Program::new("hello", &[])];
+/// Programs whose output depends on nothing but their arguments.
+const PROGRAMS: &[Program] = &[
+    Program::new("hello", &[]),
+    Program::new("args", &["one", "two words", "\"three\"", ""]),
+    Program::new("int80", &[]),
+    Program::new("write_error", &[]),
+    Program::new("time", &[]),
+    Program::new("sleep", &["20"]),
+    Program::new("spin", &["50"]),
+    Program::new("yield", &["100"]),
+    Program::new("exit_status", &["77"]),
+    Program::new("panic", &[]),
+    Program::new("breakpoint", &[]),
+    Program::new("divide", &[]),
+    Program::new("undefined", &[]),
+    Program::new("stack_overflow", &[]),
+    Program::new("privileged", &["hlt"]),
+    Program::new("privileged", &["wrmsr"]),
+    Program::new("segv", &["null"]),
+    Program::new("segv", &["kernel_write"]),
+    Program::new("segv", &["text_write"]),
+    Program::new("segv", &["stack_execute"]),
+];
 
 /// One test per program and machine, named as `hello::qemu_pc`.
 pub fn trials() -> Vec<Trial> {
     let missing = missing();
-    if let Some(why) = &missing {
-        eprintln!("qemu: does not run here: {why}");
+    match &missing {
+        None => eprintln!("qemu: runs here"),
+        Some(why) => eprintln!("qemu: does not run here: {why}"),
     }
     let mut trials = Vec::new();
     for &machine in &MACHINES {
         for &program in PROGRAMS {
             let missing = missing.clone();
             let ignored = missing.is_some() && !required("qemu");
-            let name = format!("{}::{}", program.name, machine.name);
+            let name = format!("{}::{}", program.test_name(), machine.name);
             let trial = Trial::test(name, move || match missing {
                 Some(why) => Err(Failed::from(why)),
                 None => compare(program, machine),
@@ -122,7 +143,7 @@ fn under_vmm(program: Program) -> Traces {
     let mut vmm = Command::new(binary());
     vmm.args(["run", "--accel", "emu", "--report", "none", program.name])
         .args(program.args);
-    let output = output_with_input(&mut vmm, program.input.map(str::as_bytes));
+    let output = output_with_input(&mut vmm, None);
     Traces {
         // QEMU's exit status of a guest that writes `status` to the debug-exit port: see
         // `abi::debug_exit`. The topmost bit is lost; what it means is on the console.
@@ -142,12 +163,7 @@ fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
         .args(["-kernel".into(), image("kernel.elf")])
         .args(["-initrd".into(), image("initramfs.cpio")])
         .args(["-append", &command_line(program)]);
-    let input = program.input.map(|text| {
-        let mut input = text.as_bytes().to_vec();
-        input.push(END_OF_INPUT);
-        input
-    });
-    let output = output_with_input(&mut qemu, input.as_deref());
+    let output = output_with_input(&mut qemu, None);
     let traces = Traces {
         status: output.status.code(),
         console: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -158,6 +174,9 @@ fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
 fn command_line(program: Program) -> String {
     let mut line = CommandLine::default();
     line.option("init", format_args!("/bin/{}", program.name));
+    if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        line.option("realtime_ns", now.as_nanos());
+    }
     for argument in program.args {
         line.argument(argument);
     }

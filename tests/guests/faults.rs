@@ -6,6 +6,7 @@ use crate::support::{Ended, Target};
 pub const CASES: &[Case] = &[
     ("privileged_instructions", privileged_instructions),
     ("forbidden_accesses", forbidden_accesses),
+    ("corners", corners),
     ("stack_overflow", stack_overflow),
     ("other_exceptions", other_exceptions),
     ("bad_write_arguments", bad_write_arguments),
@@ -64,6 +65,71 @@ fn forbidden_accesses(target: Target) {
         ("noncanonical_jump", PROTECTION),
     ] {
         killed(&target.vmm("segv").args(&[access]).run(), SIGSEGV, reason);
+    }
+}
+
+fn corners(target: Target) {
+    const SURVIVED: &[&str] = &["exited with 0"];
+    const SEGV: &[&str] = &["killed by SIGSEGV"];
+    const TRAP: &[&str] = &["killed by SIGTRAP"];
+    // QEMU's CPU, on which the nested host runs, has it as a general protection fault.
+    const STACK_FAULT: &[&str] = &["killed by SIGBUS", "killed by SIGSEGV"];
+    // It pops what these return to as if the kernel did, which SMAP forbids.
+    const RETURNED: &[&str] = &["exited with 0", "killed by SIGSEGV"];
+    let run = target.vmm("corners").run();
+    run.status(0);
+    for (attempt, ends) in [
+        ("syscall, stack in the kernel", SURVIVED),
+        ("syscall, no stack", SURVIVED),
+        ("syscall, non-canonical stack", SURVIVED),
+        ("int 0x80, stack in the kernel", SURVIVED),
+        ("int 0x80, no stack", SURVIVED),
+        ("int 0x80, non-canonical stack", SURVIVED),
+        ("interrupt, stack in the kernel", SURVIVED),
+        ("interrupt, non-canonical stack", SURVIVED),
+        ("exception, stack in the kernel", &["killed by SIGILL"]),
+        ("push, stack in the kernel", SEGV),
+        ("push, non-canonical stack", STACK_FAULT),
+        ("syscall at the end of user memory", SEGV),
+        ("jump past user memory", SEGV),
+        ("jump to a non-canonical address", SEGV),
+        ("return to a non-canonical address", SEGV),
+        ("far return to kernel code", SEGV),
+        ("far return to data", SEGV),
+        ("far return to nothing", SEGV),
+        ("far return beyond the table", SEGV),
+        ("far return to itself", RETURNED),
+        ("iretq to itself", RETURNED),
+        ("iretq to a non-canonical address", SEGV),
+        ("iretq to kernel code", SEGV),
+        ("iretq to kernel data", SEGV),
+        ("iretq without a stack segment", SEGV),
+        ("iretq with forbidden flags", RETURNED),
+        ("iretq as a nested task", SEGV),
+        ("load ds, kernel data", SEGV),
+        ("load ds, local table", SEGV),
+        ("load ds, beyond the table", SEGV),
+        ("null selectors", SURVIVED),
+        ("popfq, forbidden flags", SURVIVED),
+        ("single step", TRAP),
+        ("syscall, single step", TRAP),
+        ("syscall, nested task", SURVIVED),
+        ("syscall, backwards", SURVIVED),
+        ("syscall, alignment check", SURVIVED),
+        ("int1", TRAP),
+        // A software-backed KVM makes an invalid opcode of a protection fault at an
+        // instruction that its own emulator lacks.
+        (
+            "reserved bits in mxcsr",
+            &["killed by SIGSEGV", "killed by SIGILL"],
+        ),
+        ("unmasked floating-point exception", &["killed by SIGFPE"]),
+    ] {
+        let line = ends.iter().map(|end| format!("{attempt}: {end}\n"));
+        assert!(
+            line.clone().any(|line| run.stdout.contains(&line)),
+            "{attempt} did not end as it should: {run}"
+        );
     }
 }
 

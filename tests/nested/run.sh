@@ -18,8 +18,9 @@ work=target/nested
 target=x86_64-unknown-linux-gnu
 # Seconds until the inner host, with all its tests, is taken for dead.
 limit=${RINGFENCE_NESTED_TIMEOUT:-420}
-# What the test executables are told.
-[ $# -gt 0 ] || set -- --skip ::emu --skip ::qemu
+# What the test executables are told. `corners` tries what QEMU's processor is known to get
+# wrong (int1, far returns and iretq under SMAP): that says nothing about KVM.
+[ $# -gt 0 ] || set -- --skip ::emu --skip ::qemu --skip corners
 arguments=("$@")
 
 say() { printf 'nested: %s\n' "$*"; }
@@ -46,9 +47,12 @@ build_tests() {
     strip --strip-debug "$root"/bin/vmm "$root"/bin/examples/* "$root"/tests/*
 }
 
-# Puts busybox, the modules and the init script into $root and makes it the initramfs.
+# Puts busybox, the modules, the init script and what tests may read of the source tree
+# into $root and makes it the initramfs.
 pack() {
-    mkdir -p "$root"/{dev,proc,sys,tmp,reports}
+    mkdir -p "$root"/{dev,proc,sys,tmp,reports} "$root$PWD"
+    tar -c --exclude=./target --exclude=./.git . | tar -x -C "$root$PWD"
+    ln -s "$PWD" "$root/source"
     cp "$(command -v busybox)" "$root/bin/busybox"
     cp -r "$kernel/modules" "$root/modules"
     install -m 755 "$here/init" "$root/init"

@@ -12,6 +12,9 @@ pub const E_TYPE: usize = 16;
 /// The machine: 62 is x86-64.
 pub const E_MACHINE: usize = 18;
 
+/// What kind of segment the first program header is of.
+pub const P_TYPE: usize = 64;
+
 /// A static x86-64 program that exits with `status`.
 pub fn program(status: u8) -> Vec<u8> {
     #[rustfmt::skip]

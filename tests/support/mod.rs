@@ -168,13 +168,15 @@ impl Run {
             // The file is there unless the VMM refused to start.
             let _ = std::fs::remove_file(&report_path);
         }
-        Ended {
+        let ended = Ended {
             command: format!("{command:?}"),
             status: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             report: serde_json::from_slice(&report).unwrap_or(Value::Null),
-        }
+        };
+        ended.needs_no_remedy_on_hardware();
+        ended
     }
 }
 
@@ -215,6 +217,20 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Asserts that nothing was done that only a software-backed KVM needs, unless it was
+    /// one.
+    #[track_caller]
+    fn needs_no_remedy_on_hardware(&self) {
+        if self.report["host_kind"] != "hardware" {
+            return;
+        }
+        let remedies = self.report["remedies"].as_object();
+        let remedies = remedies.unwrap_or_else(|| panic!("no remedies\n{self}"));
+        for (name, count) in remedies {
+            assert_eq!(count, 0, "{name}\n{self}");
+        }
+    }
+
     /// Asserts the exit status; shows everything if it differs.
     #[track_caller]
     pub fn status(&self, expected: i32) -> &Self {

@@ -1,0 +1,81 @@
+//! `--deterministic`: two runs of one program are the same run.
+
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::support::{Ended, Target};
+
+/// For the emulator alone.
+pub const CASES: &[Case] = &[
+    ("runs_repeat_exactly", runs_repeat_exactly),
+    ("idle_time_is_skipped", idle_time_is_skipped),
+    ("spinners_share_fairly", spinners_share_fairly),
+];
+
+fn run(target: Target, program: &str, args: &[&str]) -> Ended {
+    target
+        .vmm(program)
+        .options(&["--deterministic", "--tick", "1ms"])
+        .args(args)
+        .run()
+}
+
+/// What a run did, without the time that it took the host.
+fn trace(ended: &Ended) -> Value {
+    let report = &ended.report;
+    let exits: Vec<Value> = report["exits"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|exit| json!([exit["reason"], exit["detail"], exit["count"]]))
+        .collect();
+    assert!(!exits.is_empty(), "{ended}");
+    json!({
+        "status": ended.status,
+        "stdout": ended.stdout,
+        "outcome": report["outcome"],
+        "exits": exits,
+        "exits_total": report["exits_total"],
+        "emu": report["emu"],
+        "guest": report["guest"],
+    })
+}
+
+fn runs_repeat_exactly(target: Target) {
+    let programs: [(&str, &[&str]); 7] = [
+        ("hello", &[]),
+        ("sleep", &["30"]),
+        ("spin", &["20"]),
+        ("yield", &["20"]),
+        ("segv", &[]),
+        ("stack_overflow", &[]),
+        ("time", &[]),
+    ];
+    for (program, args) in programs {
+        let first = run(target, program, args);
+        let second = run(target, program, args);
+        assert_eq!(trace(&first), trace(&second), "{program}");
+    }
+    // Ticks come by instructions: as many as the program spins for, give or take its start.
+    let spin = run(target, "spin", &["20"]);
+    let ticks = spin.status(0).count(&["guest", "timer_ticks"]);
+    assert!((19..=21).contains(&ticks), "{ticks} ticks of 1 ms\n{spin}");
+}
+
+/// The guest's time, not the test's.
+fn idle_time_is_skipped(target: Target) {
+    run(target, "sleep", &["600000"]).status(0);
+}
+
+/// Where no host's work swallows ticks, all that spin get the same, within 5 %.
+fn spinners_share_fairly(target: Target) {
+    for count in ["2", "4"] {
+        let run = target
+            .vmm("fairness")
+            .args(&[count])
+            .options(&["--deterministic"])
+            .run();
+        let line = format!("{count} processes within 5 % of an equal share\n");
+        run.status(0).prints(&line);
+    }
+}

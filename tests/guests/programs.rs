@@ -1,0 +1,376 @@
+//! Processes, threads, memory and files: what each program prints, to the letter. The same
+//! programs print the same under Linux.
+
+use crate::Case;
+use crate::support::Target;
+
+pub const CASES: &[Case] = &[
+    ("programs", programs),
+    ("programs_with_faults", programs_with_faults),
+    ("fork_bomb", fork_bomb),
+    ("interleave", interleave),
+    ("shell", shell),
+    ("tools", tools),
+    ("soak", soak),
+    ("usertests", usertests),
+];
+
+fn programs(target: Target) {
+    for (program, expected) in PROGRAMS {
+        target.vmm(program).run().status(0).prints(expected);
+    }
+}
+
+/// The kernel says of each process that dies why it does, between the program's lines.
+fn programs_with_faults(target: Target) {
+    for (program, expected, faults) in PROGRAMS_WITH_FAULTS {
+        let run = target.vmm(program).run();
+        run.status(0);
+        let (kernel, own): (Vec<_>, Vec<_>) = run
+            .stdout
+            .lines()
+            .partition(|line| line.starts_with("kernel: "));
+        assert!(own.iter().copied().eq(expected.lines()), "{run}");
+        let reasons: Vec<_> = kernel
+            .iter()
+            .filter_map(|line| line.rsplit_once('(')?.1.strip_suffix(')'))
+            .collect();
+        assert_eq!(reasons, *faults, "{run}");
+    }
+}
+
+fn fork_bomb(target: Target) {
+    target.vmm("fork_bomb").run().status(0).prints(concat!(
+        "refused: Some(EAGAIN)\n",
+        "all children finished: true\n",
+        "and there can be new ones: true\n",
+    ));
+}
+
+/// Lines of both processes are whole and in order, and mix.
+fn interleave(target: Target) {
+    let run = target.vmm("interleave").args(&["5"]).run();
+    run.status(0);
+    let said = |word: &str| -> Vec<_> {
+        let prefix = format!("{word} ");
+        let numbers = run
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix(&prefix));
+        numbers.map(str::to_owned).collect()
+    };
+    assert_eq!(said("hello"), ["1", "2", "3", "4", "5"], "{run}");
+    assert_eq!(said("goodbye"), ["1", "2", "3", "4", "5"], "{run}");
+    assert_eq!(run.stdout.lines().count(), 10, "{run}");
+    let first = run.stdout.lines().take(5);
+    assert!(
+        !first.clone().all(|line| line.starts_with("hello")),
+        "{run}"
+    );
+    assert!(
+        !first.clone().all(|line| line.starts_with("goodbye")),
+        "{run}"
+    );
+}
+
+fn shell(target: Target) {
+    let script = "echo a 'b  c' | cat | wc; echo hi > /x; echo ho >> /x; cat < /x; \
+                  cd /dev; nothing; hello & wait; exit 3";
+    target
+        .vmm("sh")
+        .args(&["-c", script])
+        .run()
+        .status(3)
+        .prints(concat!(
+            "1 3 7\n",
+            "hi\n",
+            "ho\n",
+            "sh: nothing: ENOENT\n",
+            "Hello from ring 3!\n",
+        ));
+}
+
+fn tools(target: Target) {
+    let ps = target.vmm("ps").run();
+    ps.status(0)
+        .prints("  pid  ppid s name\n    1     0 R ps\n");
+    let echo = target.vmm("echo").args(&["to", "be"]).run();
+    echo.status(0).prints("to be\n");
+    let kill = target.vmm("kill").args(&["77"]).run();
+    kill.status(1).prints("kill: 77: Some(Err(ESRCH))\n");
+}
+
+/// Ten thousand forks in the emulator; fewer where KVM may lack hardware assistance.
+fn soak(target: Target) {
+    let rounds = match target {
+        Target::Emu => "2500",
+        _ => "20",
+    };
+    let run = target.vmm("soak").args(&[rounds]).run();
+    run.status(0);
+    let is_own = |line: &&str| !line.starts_with("kernel: ");
+    assert!(
+        run.stdout.lines().filter(is_own).eq([
+            format!("{rounds} of {rounds} rounds went well").as_str(),
+            "processes: none left",
+            "frames: none leaked",
+        ]),
+        "{run}"
+    );
+}
+
+fn usertests(target: Target) {
+    let run = target.vmm("usertests").run();
+    run.status(0).prints_part(" tests, 0 failed\n");
+}
+
+const PROGRAMS: &[(&str, &str)] = &[
+    (
+        "fork",
+        concat!(
+            "child: fork returned 0, value 2\n",
+            "child: parent is the right one: true\n",
+            "child: own number: true\n",
+            "parent: child exited with 3\n",
+            "parent: value still 1\n",
+            "parent: fork returned the child's number: true\n",
+        ),
+    ),
+    (
+        "fork_offsets",
+        concat!(
+            "offset after the child wrote: Ok(13)\n",
+            "Ok(\"parent child parent\")\n",
+        ),
+    ),
+    (
+        "exec",
+        concat!(
+            "no such program: Some(ENOENT)\n",
+            "a directory: Some(EACCES)\n",
+            "argument 1: \"again\"\n",
+            "argument 2: \"two words\"\n",
+            "argument 3: \"\"\n",
+            "kept descriptor: Ok(())\n",
+            "descriptor closed by exec: Some(Some(EBADF))\n",
+            "standard output is kept\n",
+            "through the pipe: Ok(\"kept over exec\")\n",
+            "exited with 7\n",
+            "same process before and after: true\n",
+        ),
+    ),
+    (
+        "wait",
+        concat!(
+            "no child: Some(ECHILD)\n",
+            "exited with 0\n",
+            "waited for twice: Some(ECHILD)\n",
+            "exited with 1\n",
+            "waited for twice: Some(ECHILD)\n",
+            "exited with 255\n",
+            "waited for twice: Some(ECHILD)\n",
+            "running: None\n",
+            "let go: exited with 4\n",
+            "killed: killed by SIGKILL\n",
+            "5 children, sum of their statuses 15\n",
+            "orphan: Ok(\"adopted\")\n",
+        ),
+    ),
+    (
+        "threads",
+        concat!("4 threads counted to 4000\n", "sum of their numbers: 6\n",),
+    ),
+    ("bounded_buffer", "1000 numbers, sum 499500\n"),
+    (
+        "cow",
+        concat!(
+            "child sees the parent's memory: exited with 0\n",
+            "parent does not see the child's: true\n",
+            "8 children in a row\n",
+        ),
+    ),
+    (
+        "pipes",
+        concat!(
+            "1048576 bytes, in order: true\n",
+            "writer exited with 0\n",
+            "seek: Err(ESPIPE)\n",
+            "wrong end: Err(EBADF)\n",
+            "writer without a reader killed by SIGPIPE\n",
+            "full: (EAGAIN, EAGAIN)\n",
+        ),
+    ),
+    (
+        "files",
+        concat!(
+            "missing: Some(ENOENT)\n",
+            "exists: Some(EEXIST)\n",
+            "write: Ok(())\n",
+            "offset: Ok(10)\n",
+            "at the end: Ok(0)\n",
+            "seek to -3 from the end: Ok(7)\n",
+            "read: Ok(Ok(\"789\"))\n",
+            "seek before the start: Err(EINVAL)\n",
+            "seek past the end: Ok(12)\n",
+            "write there: Ok(())\n",
+            "size: Ok(14)\n",
+            "back: Ok(8)\n",
+            "zeros between: Ok(Ok(\"89\\0\\0ab\"))\n",
+            "rename: Ok(())\n",
+            "old name: Some(ENOENT)\n",
+            "append: Ok(())\n",
+            "read what is open to write: Err(EBADF)\n",
+            "size: Ok(15)\n",
+            "unlink: Ok(())\n",
+            "still open: Ok(Ok(\"0123456789\\0\\0ab!\"))\n",
+            "close: Ok(())\n",
+            "close again: Err(EBADF)\n",
+            "new: Ok(0)\n",
+            "unlink: Ok(()), again: Err(ENOENT)\n",
+        ),
+    ),
+    (
+        "dup",
+        concat!(
+            "the lowest free one: true\n",
+            "the chosen one: Ok(20)\n",
+            "onto itself: Ok(true)\n",
+            "offset of each: [Ok(9), Ok(9), Ok(9)]\n",
+            "after closing one: Ok(0)\n",
+            "not open: Err(EBADF)\n",
+            "standard output into the file:\n",
+            "the file: Ok(\"hidden\\nbc\")\n",
+        ),
+    ),
+    (
+        "dirs",
+        concat!(
+            "make: Ok(())\n",
+            "make again: Err(EEXIST)\n",
+            "make below nothing: Err(ENOENT)\n",
+            "enter: Ok(())\n",
+            "here: Ok(\"/tmp/dirs\")\n",
+            "\".\" has 3 names of 7 letters\n",
+            "\"inner\" has 1 names of 1 letters\n",
+            "\"inner/..\" has 3 names of 7 letters\n",
+            "into a file: Err(ENOTDIR)\n",
+            "through a file: Some(ENOTDIR)\n",
+            "write a directory: Some(EISDIR)\n",
+            "remove what is not empty: Err(ENOTEMPTY)\n",
+            "unlink a directory: true\n",
+            "after a child went elsewhere: Ok(\"/tmp/dirs\")\n",
+            "remove: Ok(())\n",
+            "enter: Err(ENOENT)\n",
+        ),
+    ),
+    (
+        "poll",
+        concat!(
+            "nothing yet: Ok(0)\n",
+            "room: Ok(1)\n",
+            "  file 0: POLLOUT\n",
+            "time is up: Ok(0)\n",
+            "waited: true\n",
+            "a child wrote: Ok(1)\n",
+            "  file 1: POLLIN\n",
+            "no writer: Ok(1)\n",
+            "  file 0: POLLHUP\n",
+            "not open: Ok(1)\n",
+            "  file 0: POLLNVAL\n",
+        ),
+    ),
+    (
+        "many",
+        concat!(
+            "200 processes at once\n",
+            "the number came to 200\n",
+            "200 ended well\n",
+        ),
+    ),
+    (
+        "storage_server",
+        concat!(
+            "4 of 4 clients saw only whole values and their own records unchanged\n",
+            "400 reads and 400 writes acknowledged, 200 writes refused\n",
+            "no record is torn: true\n",
+        ),
+    ),
+    (
+        "fd_leak",
+        concat!(
+            "refused: EMFILE, after many: true\n",
+            "a child closes one and opens one: exited with 0\n",
+            "still full: Some(EMFILE)\n",
+            "all closed: true\n",
+        ),
+    ),
+];
+
+const ACCERR: &str = "SEGV_ACCERR";
+const MAPERR: &str = "SEGV_MAPERR";
+
+/// Program, what it prints, and the kernel's reasons.
+const PROGRAMS_WITH_FAULTS: &[(&str, &str, &[&str])] = &[
+    (
+        "mmap",
+        concat!(
+            "zeroed: true\n",
+            "read and write: exited with 0, exited with 0\n",
+            "execute: killed by SIGSEGV\n",
+            "read: read exited with 0\n",
+            "read: write killed by SIGSEGV\n",
+            "read: execute killed by SIGSEGV\n",
+            "execute: read exited with 0\n",
+            "execute: write killed by SIGSEGV\n",
+            "execute: execute exited with 0\n",
+            "nothing: read killed by SIGSEGV\n",
+            "nothing: write killed by SIGSEGV\n",
+            "nothing: execute killed by SIGSEGV\n",
+            "contents are kept: true\n",
+            "unmap: Ok(()), then read killed by SIGSEGV\n",
+            "no bytes: Some(EINVAL)\n",
+            "too many: Some(ENOMEM)\n",
+        ),
+        &[
+            ACCERR, ACCERR, ACCERR, ACCERR, ACCERR, ACCERR, ACCERR, MAPERR,
+        ],
+    ),
+    (
+        "brk",
+        concat!(
+            "grew by 64 pages\n",
+            "zeroed and writable\n",
+            "shrank back: true\n",
+            "read past the end: killed by SIGSEGV\n",
+            "too much is refused: true\n",
+        ),
+        &[MAPERR],
+    ),
+    (
+        "stack_growth",
+        concat!(
+            "1000 frames of 4096 bytes: 1000\n",
+            "without end: killed by SIGSEGV\n",
+            "the parent goes on\n",
+        ),
+        &[MAPERR],
+    ),
+    (
+        "factorial",
+        concat!(
+            "subroutine: 0! = 1\n",
+            "subroutine: 5! = 120\n",
+            "subroutine: 20! = 2432902008176640000\n",
+            "server: {'!', 0}: OK 1\n",
+            "server: {'!', 5}: OK 120\n",
+            "server: {'!', 20}: OK 2432902008176640000\n",
+            "server: {'!', 21}: No Good\n",
+            "server: {'?', 5}: No Good\n",
+            "server: {'!', 1001}: gone\n",
+            "server: {'!', 1002}: no answer in 100 ms\n",
+            "server: killed by SIGKILL\n",
+            "the client goes on\n",
+        ),
+        &[],
+    ),
+];
