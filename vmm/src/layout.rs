@@ -13,6 +13,8 @@
 //! 0x1_0000_0000  the rest of RAM, if there is more than 3 GiB
 //! ```
 
+pub use cpu::memory::{DEVICE_HOLE, HIGH_RAM};
+
 /// Where the PVH start info lies.
 pub const START_INFO: u64 = 0x6000;
 /// Where the memory map that the start info names lies.
@@ -23,14 +25,6 @@ pub const MODULE_LIST: u64 = 0x7800;
 pub const COMMAND_LINE: u64 = 0x1_0000;
 /// Bytes for the command line with its terminating zero.
 pub const COMMAND_LINE_MAX: usize = 0x1_0000;
-/// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
-pub const DEVICE_HOLE: u64 = 0xc000_0000;
-/// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
-/// run a guest without paging on processors that lack "unrestricted guest"; the page below
-/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
-pub const KVM_TSS: usize = 0xfeff_d000;
-/// Where RAM goes on above the hole.
-pub const HIGH_RAM: u64 = 0x1_0000_0000;
 /// Smallest RAM that holds the map above and a kernel: 4 MiB.
 pub const MIN_RAM: u64 = 4 << 20;
 /// Largest RAM: 1 TiB, well inside what 4-level paging maps directly.

@@ -1,0 +1,375 @@
+//! Delivery of exceptions and interrupts through the IDT (AMD APM vol. 2 8.9).
+
+use super::access::Linear;
+use super::cpu::{CS, CodeSize, Cpu, SS};
+use super::exception::{Exception, Stop, vector};
+use super::exit::ExitKind;
+use super::flags::rflags;
+use super::mmu::Privilege;
+use super::op::Slot;
+use super::segment::{attribute as a, dpl, gp, has, np, parse, rpl};
+use crate::Segment;
+
+/// What is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An exception; faults push RFLAGS with RF set.
+    Fault,
+    /// An exception reported after its instruction: #DB, and those of `int3` and `into`,
+    /// which in addition check the gate's privilege.
+    Trap,
+    /// From outside.
+    External,
+    /// `int n`, `int3`, `into`: the gate's privilege is checked.
+    Software,
+}
+
+/// A gate of the IDT.
+struct Gate {
+    selector: u16,
+    offset: u64,
+    ist: u8,
+    interrupt: bool,
+}
+
+/// DR6.BS.
+const DR6_SINGLE_STEP: u64 = 1 << 14;
+
+/// How exceptions combine (AMD APM vol. 2 8.2.9).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Benign,
+    Contributory,
+    PageFault,
+}
+
+fn class(vector: u8) -> Class {
+    match vector {
+        vector::DE | vector::TS | vector::NP | vector::SS | vector::GP => Class::Contributory,
+        vector::PF => Class::PageFault,
+        _ => Class::Benign,
+    }
+}
+
+impl Cpu {
+    /// Has the guest take an exception that stopped the instruction at `rip`. Sets
+    /// `exit` if that ends in a triple fault or needs the VMM.
+    pub(super) fn take_exception(&mut self, exception: Exception) {
+        let source = if exception.vector == vector::DB {
+            Source::Trap
+        } else {
+            Source::Fault
+        };
+        self.take(exception, source);
+    }
+
+    /// Finishes an instruction whose result the VMM supplied.
+    pub(super) fn finish_outside(&mut self) {
+        self.rip = self.exit.next_rip;
+        self.retire_one();
+        self.system_flags &= !rflags::RF;
+        self.stepping = self.system_flags & rflags::TF != 0;
+        self.take_step();
+    }
+
+    /// Has the guest take the single-step trap (AMD APM vol. 2 13.1.4) after an
+    /// instruction that began with RFLAGS.TF set. An interrupt shadow holds it off.
+    pub(super) fn take_step(&mut self) {
+        if !self.stepping || self.shadow == Some(self.retired()) {
+            return;
+        }
+        self.stepping = false;
+        if self.exit.kind == ExitKind::Hlt {
+            // It wakes the processor.
+            self.exit.kind = ExitKind::None;
+        }
+        self.dr[6] |= DR6_SINGLE_STEP;
+        self.take_exception(Exception::plain(vector::DB));
+    }
+
+    /// Has the guest take interrupt `number` from outside.
+    pub(super) fn take_interrupt(&mut self, number: u8) {
+        self.take(Exception::plain(number), Source::External);
+    }
+
+    fn take(&mut self, first: Exception, source: Source) {
+        let (mut current, mut source) = (first, source);
+        loop {
+            let retired = self.retired();
+            match self.deliver(current, source, self.rip, retired) {
+                Ok(()) => return,
+                Err(Stop::Exception(second)) => {
+                    let first_class = if source == Source::External {
+                        Class::Benign
+                    } else {
+                        class(current.vector)
+                    };
+                    let second_class = class(second.vector);
+                    current = if current.vector == vector::DF && source == Source::Fault {
+                        self.exit.kind = ExitKind::TripleFault;
+                        return;
+                    } else if first_class != Class::Benign
+                        && second_class != Class::Benign
+                        && (first_class == Class::PageFault || second_class == Class::Contributory)
+                    {
+                        Exception::coded(vector::DF, 0)
+                    } else {
+                        second
+                    };
+                    source = Source::Fault;
+                }
+                Err(_) => {
+                    if !matches!(self.exit.kind, ExitKind::Failed(_)) {
+                        self.exit.kind = ExitKind::Failed("an exception frame outside RAM");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Delivers one event, to return to `rip`, with `retired` instructions retired.
+    ///
+    /// # Errors
+    /// What goes wrong on the way; nothing is committed then.
+    pub(super) fn deliver(
+        &mut self,
+        event: Exception,
+        source: Source,
+        rip: u64,
+        retired: u64,
+    ) -> Result<(), Stop> {
+        if !self.long_mode() {
+            return self.deliver_legacy(event, source, rip, retired);
+        }
+        let external = u16::from(source != Source::Software);
+        let gate = self.gate(event.vector, source)?;
+        let (cs, cpl) = self.gate_target(gate.selector, external)?;
+        let old_rsp: u64 = self.gprs.read(Slot::RSP);
+        let top = if gate.ist != 0 {
+            self.tss_stack(28 + 8 * u64::from(gate.ist), external)?
+        } else if cpl != self.cpl {
+            self.tss_stack(4 + 8 * u64::from(cpl), external)?
+        } else {
+            old_rsp
+        };
+        let flags = self.pushed_flags(source);
+        let frame = [
+            u64::from(self.segments[SS].selector),
+            old_rsp,
+            flags,
+            u64::from(self.segments[CS].selector),
+            rip,
+        ];
+        let privilege = if cpl == 3 {
+            Privilege::User
+        } else {
+            Privilege::Supervisor
+        };
+        let mut rsp = top & !15;
+        for value in frame.into_iter().chain(event.code.map(u64::from)) {
+            rsp = rsp.wrapping_sub(8);
+            let pushed = if privilege == Privilege::Supervisor {
+                self.system_write(rsp, value)
+            } else {
+                self.write_as(Linear::stack(rsp), &value.to_le_bytes(), privilege)
+            };
+            pushed.map_err(|stop| external_code(stop, external))?;
+        }
+
+        self.gprs.write(Slot::RSP, rsp);
+        if cpl != self.cpl {
+            self.segments[SS] = Segment {
+                selector: u16::from(cpl),
+                base: 0,
+                limit: u32::MAX,
+                attributes: a::PRESENT
+                    | a::ORDINARY
+                    | a::WRITABLE
+                    | a::ACCESSED
+                    | a::BIG
+                    | a::GRANULAR
+                    | u16::from(cpl) << a::DPL_SHIFT,
+            };
+        }
+        self.segments[CS] = Segment {
+            selector: cs.selector & !3 | u16::from(cpl),
+            ..cs
+        };
+        self.rip = gate.offset;
+        self.stepping = false;
+        self.set_cpl(cpl, retired);
+        if self.code_size != CodeSize::Bits64 {
+            self.code_segment_changed();
+        }
+        let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
+        if gate.interrupt {
+            cleared |= rflags::IF;
+        }
+        self.set_rflags(self.rflags() & !cleared);
+        Ok(())
+    }
+
+    /// RFLAGS as a frame has them: RF makes a fault's handler return past the breakpoint
+    /// that it met; after an instruction it is clear.
+    fn pushed_flags(&self, source: Source) -> u64 {
+        match source {
+            Source::Fault => self.rflags() | rflags::RF,
+            Source::Trap | Source::Software => self.rflags() & !rflags::RF,
+            Source::External => self.rflags(),
+        }
+    }
+
+    /// Reads and checks the gate for `number`.
+    fn gate(&mut self, number: u8, source: Source) -> Result<Gate, Stop> {
+        let external = u16::from(source != Source::Software);
+        // Bit 1: the error is in the IDT.
+        let code = u16::from(number) << 3 | 2 | external;
+        let bad = || Stop::from(Exception::coded(vector::GP, code));
+        let offset = u64::from(number) * 16;
+        if offset + 15 > u64::from(self.idt.limit) {
+            return Err(bad());
+        }
+        let low: u64 = self.system_read(self.idt.base.wrapping_add(offset))?;
+        let high: u64 = self.system_read(self.idt.base.wrapping_add(offset + 8))?;
+        let kind = (low >> 40 & 0x1f) as u16;
+        if !matches!(kind, 0xe | 0xf) {
+            return Err(bad());
+        }
+        if source == Source::Software && ((low >> 45 & 3) as u8) < self.cpl {
+            return Err(bad());
+        }
+        if low >> 47 & 1 == 0 {
+            return Err(Exception::coded(vector::NP, code).into());
+        }
+        let gate = Gate {
+            selector: (low >> 16) as u16,
+            offset: low & 0xffff | low >> 32 & 0xffff_0000 | high << 32,
+            ist: (low >> 32 & 7) as u8,
+            interrupt: kind == 0xe,
+        };
+        if !Self::canonical(gate.offset) {
+            return Err(Exception::coded(vector::GP, external).into());
+        }
+        Ok(gate)
+    }
+
+    /// The code segment that a gate names, checked, and the new privilege level.
+    fn gate_target(&mut self, selector: u16, external: u16) -> Result<(Segment, u8), Stop> {
+        if selector & !3 == 0 {
+            return Err(Exception::coded(vector::GP, external).into());
+        }
+        let raw = self
+            .descriptor(selector)
+            .map_err(|stop| external_code(stop, external))?;
+        let cs = parse(selector, raw);
+        let long = cs.attributes & (a::LONG | a::BIG) == a::LONG;
+        if !has(&cs, a::ORDINARY | a::CODE) || dpl(&cs) > self.cpl || !long {
+            return Err(external_code(gp(selector), external));
+        }
+        if !has(&cs, a::PRESENT) {
+            return Err(external_code(np(selector), external));
+        }
+        let conforming = has(&cs, a::CONFORMING);
+        let cpl = if conforming { self.cpl } else { dpl(&cs) };
+        Ok((cs, cpl))
+    }
+
+    /// Reads a stack pointer at `offset` in the TSS.
+    fn tss_stack(&mut self, offset: u64, external: u16) -> Result<u64, Stop> {
+        if offset + 7 > u64::from(self.tr.limit) {
+            let code = super::segment::selector_code(self.tr.selector) | external;
+            return Err(Exception::coded(vector::TS, code).into());
+        }
+        let pointer = self.system_read(self.tr.base.wrapping_add(offset))?;
+        if !Self::canonical(pointer) {
+            return Err(Exception::coded(vector::SS, external).into());
+        }
+        Ok(pointer)
+    }
+}
+
+/// Adds the EXT bit to the error code of a fault on the way to a handler.
+fn external_code(stop: Stop, external: u16) -> Stop {
+    match stop {
+        Stop::Exception(Exception {
+            vector,
+            code: Some(code),
+        }) if vector != vector::PF => Exception::coded(vector, code | external).into(),
+        other => other,
+    }
+}
+
+impl Cpu {
+    /// Delivery outside long mode: a 32-bit kernel's early exceptions.
+    fn deliver_legacy(
+        &mut self,
+        event: Exception,
+        source: Source,
+        rip: u64,
+        _retired: u64,
+    ) -> Result<(), Stop> {
+        let external = u16::from(source != Source::Software);
+        let code = u16::from(event.vector) << 3 | 2 | external;
+        let bad = || Stop::from(Exception::coded(vector::GP, code));
+        let offset = u64::from(event.vector) * 8;
+        if offset + 7 > u64::from(self.idt.limit) {
+            return Err(bad());
+        }
+        let gate: u64 = self.system_read(self.idt.base.wrapping_add(offset))?;
+        let kind = (gate >> 40 & 0x1f) as u16;
+        if !matches!(kind, 0xe | 0xf) {
+            return Err(bad());
+        }
+        if gate >> 47 & 1 == 0 {
+            return Err(Exception::coded(vector::NP, code).into());
+        }
+        let selector = (gate >> 16) as u16;
+        if selector & !3 == 0 {
+            return Err(Exception::coded(vector::GP, external).into());
+        }
+        let raw = self
+            .descriptor(selector)
+            .map_err(|stop| external_code(stop, external))?;
+        let cs = parse(selector, raw);
+        if !has(&cs, a::ORDINARY | a::CODE) || dpl(&cs) > self.cpl {
+            return Err(external_code(gp(selector), external));
+        }
+        if !has(&cs, a::PRESENT) {
+            return Err(external_code(np(selector), external));
+        }
+        if self.cpl != 0 || rpl(selector) != 0 {
+            self.exit.kind = ExitKind::Failed("a change of privilege outside long mode");
+            return Err(Stop::Exit);
+        }
+        let flags = self.pushed_flags(source);
+        let frame = [
+            flags as u32,
+            u32::from(self.segments[CS].selector),
+            rip as u32,
+        ];
+        let mask = self.stack_mask();
+        let old_rsp: u64 = self.gprs.read(Slot::RSP);
+        let mut rsp = old_rsp & mask;
+        for value in frame.into_iter().chain(event.code.map(u32::from)) {
+            rsp = rsp.wrapping_sub(4) & mask;
+            let at = self.linear(SS as u8, rsp, 4, true)?;
+            self.write_as(at, &value.to_le_bytes(), Privilege::Supervisor)?;
+        }
+        self.gprs
+            .write(Slot::RSP, old_rsp & !mask & 0xffff_ffff | rsp);
+        self.segments[CS] = Segment {
+            selector: selector & !3,
+            ..cs
+        };
+        self.rip = gate & 0xffff | gate >> 32 & 0xffff_0000;
+        self.stepping = false;
+        self.code_segment_changed();
+        let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
+        if kind == 0xe {
+            cleared |= rflags::IF;
+        }
+        self.set_rflags(self.rflags() & !cleared);
+        Ok(())
+    }
+}

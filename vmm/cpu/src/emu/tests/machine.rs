@@ -1,0 +1,219 @@
+//! A machine for tests: 64-bit ring 0, paging on, flat segments.
+//!
+//! ```text
+//! 0x1000 page tables: the first 2 MiB by 4 KiB pages, then 2 MiB pages to 1 GiB, all
+//!        writable and for the user; the same at DIRECT_MAP, supervisor only
+//! 0x8000 GDT, 0x9000 IDT, 0xa000 TSS
+//! 0x10000 code   0x20000 data   0x30000 top of stack   0x38000 top of the kernel stack
+//! ```
+
+use iced_x86::code_asm::CodeAssembler;
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::emu::{Clock, EmuConfig, Emulator};
+use crate::exit::VmExit;
+use crate::memory::GuestRam;
+use crate::{CpuState, Dtable, FxState, Regs, Segment, Vcpu};
+
+pub(in crate::emu) const CODE: u64 = 0x10000;
+pub(in crate::emu) const DATA: u64 = 0x20000;
+pub(in crate::emu) const STACK: u64 = 0x30000;
+pub(in crate::emu) const KERNEL_STACK: u64 = 0x38000;
+pub(in crate::emu) const GDT: u64 = 0x8000;
+pub(in crate::emu) const IDT: u64 = 0x9000;
+pub(in crate::emu) const TSS: u64 = 0xa000;
+pub(in crate::emu) const PAGE_TABLE: u64 = 0x4000;
+/// Bytes of RAM.
+pub(in crate::emu) const RAM: u64 = 4 << 20;
+pub(in crate::emu) const KERNEL_CS: u16 = 0x08;
+pub(in crate::emu) const KERNEL_DS: u16 = 0x10;
+pub(in crate::emu) const USER_DS: u16 = 0x1b;
+pub(in crate::emu) const USER_CS: u16 = 0x23;
+
+pub(in crate::emu) struct Machine {
+    pub(in crate::emu) ram: GuestRam,
+    pub(in crate::emu) emulator: Emulator,
+}
+
+/// Assembles.
+pub(in crate::emu) fn assemble(
+    at: u64,
+    program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
+) -> Vec<u8> {
+    let mut a = CodeAssembler::new(64).expect("64 is a bitness");
+    program(&mut a).expect("the program is well-formed");
+    a.assemble(at).expect("the program assembles")
+}
+
+impl Machine {
+    /// A machine about to execute `code`.
+    pub(in crate::emu) fn with_code(code: &[u8]) -> Self {
+        let ram = GuestRam::new(RAM).expect("memory");
+        let mut machine = Self {
+            emulator: Emulator::new(
+                ram.clone(),
+                EmuConfig {
+                    clock: Clock::Instructions,
+                },
+            ),
+            ram,
+        };
+        machine.write(CODE, code);
+        machine.make_tables();
+        let state = initial_state();
+        machine.emulator.set_state(&state).expect("a good state");
+        machine
+    }
+
+    /// A machine about to execute a program.
+    pub(in crate::emu) fn new(
+        program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
+    ) -> Self {
+        Self::with_code(&assemble(CODE, program))
+    }
+
+    fn make_tables(&mut self) {
+        const TABLE: u64 = 0x3;
+        const USER: u64 = 0x7;
+        const LARGE: u64 = 0x80;
+        self.write_u64(0x1000, 0x2000 | USER);
+        self.write_u64(0x1000 + 256 * 8, 0x5000 | TABLE);
+        self.write_u64(0x2000, 0x3000 | USER);
+        self.write_u64(0x3000, PAGE_TABLE | USER);
+        for i in 1..512 {
+            self.write_u64(0x3000 + 8 * i, i << 21 | LARGE | USER);
+        }
+        for i in 0..512 {
+            self.write_u64(PAGE_TABLE + 8 * i, i << 12 | USER);
+        }
+        self.write_u64(0x5000, LARGE | TABLE);
+        for (i, descriptor) in [
+            0,
+            0x00af_9b00_0000_ffff,
+            0x00cf_9300_0000_ffff,
+            0x00cf_f300_0000_ffff,
+            0x00af_fb00_0000_ffff,
+            0x0000_8900_a000_0067,
+            0,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            self.write_u64(GDT + 8 * i as u64, descriptor);
+        }
+        self.write_u64(TSS + 4, KERNEL_STACK);
+        // No port bitmap.
+        self.write(TSS + 102, &0x68_u16.to_le_bytes());
+    }
+
+    /// Sends `vector` to `handler`; rings up to `dpl` may call it.
+    pub(in crate::emu) fn set_gate(&mut self, vector: u8, handler: u64, dpl: u64, ist: u64) {
+        let low = handler & 0xffff
+            | u64::from(KERNEL_CS) << 16
+            | ist << 32
+            | 0x8e00 << 32
+            | dpl << 45
+            | (handler & 0xffff_0000) << 32;
+        self.write_u64(IDT + 16 * u64::from(vector), low);
+        self.write_u64(IDT + 16 * u64::from(vector) + 8, handler >> 32);
+    }
+
+    pub(in crate::emu) fn write(&mut self, gpa: u64, bytes: &[u8]) {
+        self.ram
+            .mmap()
+            .write_slice(bytes, GuestAddress(gpa))
+            .expect("RAM");
+    }
+
+    pub(in crate::emu) fn write_u64(&mut self, gpa: u64, value: u64) {
+        self.write(gpa, &value.to_le_bytes());
+    }
+
+    pub(in crate::emu) fn read_u64(&self, gpa: u64) -> u64 {
+        self.ram.mmap().read_obj(GuestAddress(gpa)).expect("RAM")
+    }
+
+    /// Changes the state.
+    pub(in crate::emu) fn alter(&mut self, change: impl FnOnce(&mut CpuState)) {
+        let mut state = self.state();
+        change(&mut state);
+        self.emulator.set_state(&state).expect("a good state");
+    }
+
+    pub(in crate::emu) fn state(&mut self) -> CpuState {
+        self.emulator.state().expect("a state")
+    }
+
+    pub(in crate::emu) fn gpr(&mut self, number: usize) -> u64 {
+        self.state().regs.gpr[number]
+    }
+
+    pub(in crate::emu) fn run(&mut self) -> VmExit<'_> {
+        self.emulator
+            .run()
+            .expect("the emulator itself never fails")
+    }
+
+    /// Runs to `hlt`.
+    pub(in crate::emu) fn run_to_hlt(&mut self) {
+        assert_eq!(self.run(), VmExit::Hlt);
+    }
+}
+
+fn flat(selector: u16, attributes: u16) -> Segment {
+    Segment {
+        selector,
+        base: 0,
+        limit: u32::MAX,
+        attributes,
+    }
+}
+
+/// Ring 0, 64-bit, at [`CODE`].
+pub(in crate::emu) fn initial_state() -> CpuState {
+    let mut gpr = [0; 16];
+    gpr[Regs::RSP] = STACK;
+    let data = flat(KERNEL_DS, 0xc093);
+    CpuState {
+        regs: Regs {
+            gpr,
+            rip: CODE,
+            rflags: 2,
+        },
+        es: data,
+        cs: flat(KERNEL_CS, 0xa09b),
+        ss: data,
+        ds: data,
+        fs: data,
+        gs: data,
+        ldt: Segment::default(),
+        tr: Segment {
+            selector: 0x28,
+            base: TSS,
+            limit: 0x67,
+            attributes: 0x8b,
+        },
+        gdt: Dtable {
+            base: GDT,
+            limit: 7 * 8 - 1,
+        },
+        idt: Dtable {
+            base: IDT,
+            limit: 0xfff,
+        },
+        cr0: 0x8001_0033,
+        cr2: 0,
+        cr3: 0x1000,
+        cr4: 0x620,
+        cr8: 0,
+        efer: 0xd01,
+        apic_base: 0xfee0_0900,
+        star: 0,
+        lstar: 0,
+        cstar: 0,
+        sfmask: 0,
+        kernel_gs_base: 0,
+        tsc: 0,
+        fx: FxState::initial(),
+    }
+}

@@ -1,0 +1,397 @@
+//! Exits, faults, interrupts and changes of privilege.
+
+use iced_x86::code_asm::*;
+
+use super::machine::{
+    CODE, DATA, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, assemble, initial_state,
+};
+use crate::exit::VmExit;
+use crate::{Regs, Segment, Vcpu};
+
+/// Where handlers are.
+const HANDLER: u64 = 0x11000;
+/// Guest-physical address that no RAM backs but the page tables map.
+const DEVICE: u64 = 0x1000_0000;
+const IF: u64 = 1 << 9;
+
+/// Makes the machine start in ring 3.
+fn enter_ring3(machine: &mut Machine) {
+    machine.alter(|state| {
+        let user = |segment: &Segment, selector| Segment {
+            selector,
+            attributes: segment.attributes | 3 << 5,
+            ..*segment
+        };
+        state.cs = user(&state.cs, USER_CS);
+        state.ss = user(&state.ss, USER_DS);
+    });
+}
+
+#[test]
+fn ports() {
+    let mut machine = Machine::new(|a| {
+        a.mov(eax, 0x1234_5678)?;
+        a.mov(dx, 0x3f8)?;
+        a.out(dx, al)?;
+        a.out(0x80, eax)?;
+        a.in_(ax, dx)?;
+        a.hlt()
+    });
+    assert_eq!(
+        machine.run(),
+        VmExit::PioOut {
+            port: 0x3f8,
+            size: 1,
+            data: &[0x78]
+        }
+    );
+    assert_eq!(
+        machine.run(),
+        VmExit::PioOut {
+            port: 0x80,
+            size: 4,
+            data: &[0x78, 0x56, 0x34, 0x12]
+        }
+    );
+    match machine.run() {
+        VmExit::PioIn {
+            port: 0x3f8,
+            size: 2,
+            data,
+        } => data.copy_from_slice(&[0xcd, 0xab]),
+        other => panic!("{other:?}"),
+    }
+    machine.run_to_hlt();
+    assert_eq!(machine.gpr(Regs::RAX), 0x1234_abcd);
+    let counts = machine.emulator.instructions().expect("counted");
+    assert_eq!(counts.ring0, 6);
+}
+
+#[test]
+fn string_ports_exit_once_for_each_element() {
+    let mut machine = Machine::new(|a| {
+        a.mov(dx, 0x3f8)?;
+        a.mov(rsi, DATA)?;
+        a.mov(ecx, 3)?;
+        a.rep().outsb()?;
+        a.mov(rdi, DATA + 0x100)?;
+        a.mov(ecx, 2)?;
+        a.rep().insw()?;
+        a.hlt()
+    });
+    machine.write(DATA, b"abc");
+    for byte in b"abc" {
+        let VmExit::PioOut { data, size: 1, .. } = machine.run() else {
+            panic!("no write");
+        };
+        assert_eq!(data, [*byte]);
+    }
+    for word in [[1, 2], [3, 4]] {
+        let VmExit::PioIn { data, size: 2, .. } = machine.run() else {
+            panic!("no read");
+        };
+        data.copy_from_slice(&word);
+    }
+    machine.run_to_hlt();
+    assert_eq!(machine.read_u64(DATA + 0x100), 0x0403_0201);
+    let gpr = machine.state().regs.gpr;
+    assert_eq!(gpr[Regs::RCX], 0);
+    assert_eq!(gpr[Regs::RSI], DATA + 3);
+    let counts = machine.emulator.instructions().expect("counted");
+    assert_eq!(counts.ring0, 8);
+}
+
+#[test]
+fn device_memory_is_read_and_written_once() {
+    let mut machine = Machine::new(|a| {
+        a.mov(rbx, DEVICE)?;
+        a.mov(rsi, DATA)?;
+        a.add(dword_ptr(rbx + 4), 5)?;
+        a.push(qword_ptr(rbx + 8))?;
+        a.pop(qword_ptr(rsi))?;
+        a.hlt()
+    });
+    match machine.run() {
+        VmExit::MmioRead { gpa, data } => {
+            assert_eq!((gpa, data.len()), (DEVICE + 4, 4));
+            data.copy_from_slice(&7_u32.to_le_bytes());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!machine.emulator.ready());
+    assert_eq!(
+        machine.run(),
+        VmExit::MmioWrite {
+            gpa: DEVICE + 4,
+            data: &12_u32.to_le_bytes()
+        }
+    );
+    match machine.run() {
+        VmExit::MmioRead { gpa, data } => {
+            assert_eq!((gpa, data.len()), (DEVICE + 8, 8));
+            data.copy_from_slice(&0x1122_u64.to_le_bytes());
+        }
+        other => panic!("{other:?}"),
+    }
+    machine.run_to_hlt();
+    assert_eq!(machine.read_u64(DATA), 0x1122);
+    assert_eq!(machine.emulator.instructions().expect("counted").ring0, 6);
+}
+
+#[test]
+fn a_page_fault_is_served_and_the_instruction_restarted() {
+    let mut machine = Machine::new(|a| {
+        a.mov(rbx, DATA + 0xffc)?;
+        a.mov(eax, 1)?;
+        a.add(qword_ptr(rbx), rax)?;
+        a.hlt()
+    });
+    let page = PAGE_TABLE + 8 * ((DATA + 0x1000) >> 12);
+    let present = machine.read_u64(page);
+    machine.write_u64(page, 0);
+    machine.write_u64(DATA + 0xff8, 0xffff_ffff_0000_0000);
+    machine.write(
+        HANDLER,
+        &assemble(HANDLER, |a| {
+            a.pop(r8)?;
+            a.mov(r9, cr2)?;
+            a.mov(r10, page)?;
+            a.mov(r11, present)?;
+            a.mov(qword_ptr(r10), r11)?;
+            a.iretq()
+        }),
+    );
+    machine.set_gate(14, HANDLER, 0, 0);
+    machine.run_to_hlt();
+    let gpr = machine.state().regs.gpr;
+    assert_eq!(gpr[8], 2, "a write to what is not present");
+    assert_eq!(gpr[9], DATA + 0x1000);
+    assert_eq!(machine.read_u64(DATA + 0xff8), 0);
+    assert_eq!(machine.read_u64(DATA + 0x1000), 1);
+    assert_eq!(machine.read_u64(page) & 0x60, 0x60, "accessed and dirty");
+}
+
+#[test]
+fn without_handlers_a_fault_is_a_triple_fault() {
+    let mut machine = Machine::new(|a| a.ud2());
+    assert_eq!(machine.run(), VmExit::TripleFault);
+}
+
+#[test]
+fn a_double_fault_takes_its_own_stack() {
+    let mut machine = Machine::new(|a| {
+        // No stack: the page fault's frame faults as well.
+        a.xor(esp, esp)?;
+        a.mov(rax, qword_ptr(0x7000_0000_0000_u64))?;
+        a.hlt()
+    });
+    machine.write(HANDLER, &assemble(HANDLER, |a| a.hlt()));
+    machine.set_gate(8, HANDLER, 0, 1);
+    machine.set_gate(14, HANDLER + 0x100, 0, 0);
+    machine.write_u64(super::machine::TSS + 36, KERNEL_STACK);
+    machine.run_to_hlt();
+    let state = machine.state();
+    assert_eq!(state.regs.rip, HANDLER + 1);
+    assert_eq!(state.regs.gpr[Regs::RSP], KERNEL_STACK - 48);
+}
+
+#[test]
+fn system_calls_change_privilege_and_are_counted() {
+    let mut machine = Machine::new(|a| {
+        a.syscall()?;
+        a.int(0x80)?;
+        a.int(0x81)
+    });
+    machine.write(HANDLER, &assemble(HANDLER, |a| a.sysretq()));
+    machine.write(HANDLER + 0x100, &assemble(HANDLER + 0x100, |a| a.iretq()));
+    machine.write(HANDLER + 0x200, &assemble(HANDLER + 0x200, |a| a.hlt()));
+    machine.set_gate(0x80, HANDLER + 0x100, 3, 0);
+    machine.set_gate(0x81, HANDLER + 0x100, 0, 0);
+    machine.set_gate(13, HANDLER + 0x200, 0, 0);
+    machine.alter(|state| {
+        state.star = 0x0013_0008_0000_0000;
+        state.lstar = HANDLER;
+        state.sfmask = IF;
+    });
+    enter_ring3(&mut machine);
+    machine.run_to_hlt();
+    let state = machine.state();
+    assert_eq!(state.cs.selector, 8);
+    assert_eq!(state.ss.selector, 0);
+    // ss, rsp, rflags, cs, rip, error code: #GP for gate 0x81.
+    assert_eq!(state.regs.gpr[Regs::RSP], KERNEL_STACK - 48);
+    assert_eq!(machine.read_u64(KERNEL_STACK - 48), 0x81 << 3 | 2);
+    assert_eq!(machine.read_u64(KERNEL_STACK - 40), CODE + 4);
+    assert_eq!(machine.read_u64(KERNEL_STACK - 32), u64::from(USER_CS));
+    let counts = machine.emulator.instructions().expect("counted");
+    assert_eq!((counts.ring0, counts.ring3, counts.boot), (3, 2, Some(0)));
+}
+
+#[test]
+fn ring_3_may_not() {
+    for code in [
+        assemble(CODE, |a| a.hlt()),
+        assemble(CODE, |a| a.cli()),
+        assemble(CODE, |a| a.in_(al, dx)),
+        assemble(CODE, |a| a.mov(rax, cr3)),
+        assemble(CODE, |a| a.rdmsr()),
+        assemble(CODE, |a| a.mov(rax, 1_u64 << 47).and_then(|()| a.jmp(rax))),
+    ] {
+        let mut machine = Machine::with_code(&code);
+        machine.write(HANDLER, &assemble(HANDLER, |a| a.hlt()));
+        machine.set_gate(13, HANDLER, 0, 0);
+        enter_ring3(&mut machine);
+        machine.run_to_hlt();
+        assert_eq!(machine.read_u64(KERNEL_STACK - 48), 0, "#GP(0)");
+    }
+}
+
+#[test]
+fn interrupts_wait_for_the_window() {
+    let mut machine = Machine::new(|a| {
+        a.nop()?;
+        a.sti()?;
+        a.inc(eax)?;
+        a.inc(eax)?;
+        a.hlt()
+    });
+    machine.write(
+        HANDLER,
+        &assemble(HANDLER, |a| {
+            a.mov(ebx, eax)?;
+            a.iretq()
+        }),
+    );
+    machine.set_gate(0x30, HANDLER, 0, 0);
+    assert!(!machine.emulator.ready());
+    machine.emulator.request_interrupt_window(true);
+    // The instruction after sti is still in its shadow.
+    assert_eq!(machine.run(), VmExit::InterruptWindow);
+    assert!(machine.emulator.ready());
+    machine.emulator.request_interrupt_window(false);
+    machine.emulator.inject(0x30).expect("ready");
+    assert!(!machine.emulator.ready());
+    machine.run_to_hlt();
+    let gpr = machine.state().regs.gpr;
+    assert_eq!((gpr[Regs::RBX], gpr[Regs::RAX]), (1, 2));
+}
+
+#[test]
+fn sti_and_hlt_sleep_together() {
+    let mut machine = Machine::new(|a| {
+        a.sti()?;
+        a.hlt()?;
+        a.hlt()
+    });
+    machine.write(HANDLER, &assemble(HANDLER, |a| a.iretq()));
+    machine.set_gate(0x40, HANDLER, 0, 0);
+    machine.run_to_hlt();
+    assert_eq!(machine.state().regs.rip, CODE + 2);
+    assert!(machine.emulator.ready());
+    machine.emulator.inject(0x40).expect("ready");
+    machine.run_to_hlt();
+    assert_eq!(machine.state().regs.rip, CODE + 3);
+}
+
+#[test]
+fn a_kick_ends_an_endless_loop() {
+    let mut machine = Machine::new(|a| {
+        let mut here = a.create_label();
+        a.set_label(&mut here)?;
+        a.jmp(here)
+    });
+    let kicker = machine.emulator.kicker();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        kicker.kick();
+    });
+    assert_eq!(machine.run(), VmExit::Interrupted);
+    thread.join().expect("the kicker");
+}
+
+#[test]
+fn apic_registers_are_the_vmms() {
+    let mut machine = Machine::new(|a| {
+        a.mov(ecx, 0x80b)?;
+        a.mov(eax, 5)?;
+        a.mov(edx, 6)?;
+        a.wrmsr()?;
+        a.mov(ecx, 0x1b)?;
+        a.rdmsr()?;
+        a.rdmsr()
+    });
+    match machine.run() {
+        VmExit::MsrWrite {
+            index: 0x80b,
+            value,
+            ..
+        } => assert_eq!(value, 0x6_0000_0005),
+        other => panic!("{other:?}"),
+    }
+    match machine.run() {
+        VmExit::MsrRead {
+            index: 0x1b, value, ..
+        } => *value = 0x1_0000_0002,
+        other => panic!("{other:?}"),
+    }
+    match machine.run() {
+        VmExit::MsrRead { error, .. } => *error = 1,
+        other => panic!("{other:?}"),
+    }
+    let state = machine.state();
+    assert_eq!(
+        (state.regs.gpr[Regs::RAX], state.regs.gpr[Regs::RDX]),
+        (2, 1)
+    );
+    // Refused: #GP, for which there is no handler here.
+    assert_eq!(machine.run(), VmExit::TripleFault);
+}
+
+#[test]
+fn one_instruction_at_a_time() {
+    let mut machine = Machine::new(|a| {
+        a.mov(eax, 1)?;
+        a.add(eax, 2)?;
+        a.hlt()
+    });
+    let mut state = initial_state();
+    for (expected_rip, expected_rax) in [(CODE + 5, 1), (CODE + 10, 3)] {
+        machine.emulator.set_state(&state).expect("a good state");
+        let counts = machine.emulator.instructions().expect("counted");
+        machine
+            .emulator
+            .set_instruction_limit(Some(counts.ring0 + 1))
+            .expect("counted");
+        assert_eq!(machine.run(), VmExit::InstructionLimit);
+        state = machine.state();
+        assert_eq!(state.regs.rip, expected_rip);
+        assert_eq!(state.regs.gpr[Regs::RAX], expected_rax);
+    }
+}
+
+#[test]
+fn modes_that_are_missing_end_the_run() {
+    let mut machine = Machine::new(|a| a.hlt());
+    machine.alter(|state| state.cr0 = 0x10);
+    let VmExit::Failed { message } = machine.run() else {
+        panic!("real mode ran");
+    };
+    assert!(message.contains("real mode"), "{message}");
+}
+
+#[test]
+fn a_long_string_store_sees_kicks_and_counts_once() {
+    let mut machine = Machine::new(|a| {
+        a.mov(rdi, DATA)?;
+        a.mov(ecx, 0x18_0000 / 8)?;
+        a.mov(rax, 0x0101_0101_0101_0101_u64)?;
+        a.rep().stosq()?;
+        a.hlt()
+    });
+    machine.emulator.kicker().kick();
+    assert_eq!(machine.run(), VmExit::Interrupted);
+    machine.run_to_hlt();
+    assert_eq!(machine.read_u64(DATA), 0x0101_0101_0101_0101);
+    assert_eq!(machine.read_u64(DATA + 0x17_fff8), 0x0101_0101_0101_0101);
+    assert_eq!(machine.emulator.instructions().expect("counted").ring0, 5);
+}

@@ -1,0 +1,93 @@
+//! Handlers are threaded: in optimised builds each ends in a jump to the next, elsewhere
+//! in a return to a loop; either way a run needs little stack.
+
+use std::thread;
+
+use iced_x86::code_asm::*;
+
+use super::machine::{DATA, Machine};
+use crate::Regs;
+
+/// Less than a slice would take if its handlers called each other, at 32 bytes each.
+const LITTLE_STACK: usize = 96 << 10;
+
+#[test]
+fn a_long_run_needs_little_stack() {
+    const ROUNDS: u32 = 200_000;
+    let run = || {
+        let mut machine = Machine::new(|a| {
+            let mut again = a.create_label();
+            a.mov(rbx, DATA)?;
+            a.mov(ecx, ROUNDS)?;
+            a.set_label(&mut again)?;
+            for _ in 0..8 {
+                a.add(rax, rcx)?;
+                a.mov(qword_ptr(rbx + 8), rax)?;
+                a.xor(rdx, qword_ptr(rbx + 8))?;
+                a.push(rdx)?;
+                a.pop(rsi)?;
+            }
+            a.dec(ecx)?;
+            a.jne(again)?;
+            a.hlt()
+        });
+        machine.run_to_hlt();
+        machine.gpr(Regs::RAX)
+    };
+    let sum = 8 * u64::from(ROUNDS) * u64::from(ROUNDS + 1) / 2;
+    let small = thread::Builder::new().stack_size(LITTLE_STACK).spawn(run);
+    let result = small.expect("a thread").join().expect("no panic");
+    assert_eq!(result, sum);
+}
+
+/// The compiler made sibling calls of the handlers' last calls: it is not obliged to. If
+/// this fails, runs are slower but right: a slice bounds the stack that real calls take.
+#[cfg(not(debug_assertions))]
+#[test]
+fn handlers_end_in_jumps() {
+    use super::machine::CODE;
+    use crate::emu::op::{Block, Op};
+
+    type Program = fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>;
+    let programs: [(&str, Program); 8] = [
+        ("add", |a| a.add(rax, rcx)),
+        ("load", |a| a.mov(rdx, qword_ptr(rbx + 8))),
+        ("store", |a| a.mov(dword_ptr(rbx + rcx * 4), edx)),
+        ("push", |a| a.push(rdx)),
+        ("shift", |a| a.shl(rdx, 3)),
+        ("addpd", |a| a.addpd(xmm1, xmm2)),
+        ("call", |a| a.call(CODE)),
+        ("ret", |a| a.ret()),
+    ];
+    for (name, program) in programs {
+        let mut machine = Machine::new(program);
+        let cpu = &mut machine.emulator.cpu;
+        let block = cpu.decode_block(CODE).expect("code at CODE");
+        let op: *const Op = Block::first(block);
+        // SAFETY: the block was just decoded and has an instruction.
+        let handler = unsafe { (*op).handler };
+        let end = first_transfer(handler as usize as u64);
+        assert_eq!(end, iced_x86::FlowControl::IndirectBranch, "{name}");
+    }
+}
+
+/// What the likely way through the function at `ip` ends with: the compiler lays it out
+/// so that conditional branches are not taken.
+#[cfg(not(debug_assertions))]
+fn first_transfer(mut ip: u64) -> iced_x86::FlowControl {
+    use iced_x86::{Decoder, DecoderOptions, FlowControl};
+    const LONGEST: usize = 15;
+    const MOST: usize = 200;
+    for _ in 0..MOST {
+        let code = std::ptr::with_exposed_provenance::<u8>(ip as usize);
+        // SAFETY: code of this program, before its end by far more than an instruction.
+        let bytes = unsafe { std::slice::from_raw_parts(code, LONGEST) };
+        let insn = Decoder::with_ip(64, bytes, ip, DecoderOptions::NONE).decode();
+        match insn.flow_control() {
+            FlowControl::Next | FlowControl::ConditionalBranch => ip = insn.next_ip(),
+            FlowControl::UnconditionalBranch => ip = insn.near_branch_target(),
+            end => return end,
+        }
+    }
+    FlowControl::Exception
+}

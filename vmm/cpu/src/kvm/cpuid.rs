@@ -1,0 +1,69 @@
+//! What the guest's CPUID says under KVM: what KVM supports, less what would make the
+//! accelerators differ, plus the timing leaf.
+
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
+
+use super::{KvmHost, failed};
+use crate::CpuError;
+
+/// Frequency of KVM's local APIC timer before its divider, in kHz.
+pub const APIC_BUS_KHZ: u32 = 1_000_000;
+
+const FEATURES: u32 = 1;
+const HYPERVISOR: u32 = 0x4000_0000;
+const HYPERVISOR_TIMING: u32 = 0x4000_0010;
+
+// Leaf 1 ECX.
+const X2APIC: u32 = 1 << 21;
+const TSC_DEADLINE: u32 = 1 << 24;
+const HYPERVISOR_PRESENT: u32 = 1 << 31;
+
+/// The guest's CPUID. With `local_apic` inside KVM it has x2APIC and the TSC-deadline
+/// timer, which the VMM cannot offer from outside; leaf 0x4000_0010 tells the frequencies
+/// of TSC and local APIC in kHz.
+pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<CpuId, CpuError> {
+    let supported = host
+        .kvm
+        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
+    let mut entries: Vec<kvm_cpuid_entry2> = supported
+        .as_slice()
+        .iter()
+        .copied()
+        .filter(|entry| !(HYPERVISOR..=HYPERVISOR_TIMING).contains(&entry.function))
+        .collect();
+    for entry in entries
+        .iter_mut()
+        .filter(|entry| entry.function == FEATURES)
+    {
+        // Bits 24 to 31: the initial APIC id of this only vCPU.
+        entry.ebx &= 0x00ff_ffff;
+        entry.ecx |= HYPERVISOR_PRESENT;
+        entry.ecx &= !(X2APIC | TSC_DEADLINE);
+        if local_apic {
+            entry.ecx |= X2APIC | TSC_DEADLINE;
+        }
+    }
+    entries.push(hypervisor_leaf());
+    entries.push(kvm_cpuid_entry2 {
+        function: HYPERVISOR_TIMING,
+        eax: tsc_khz,
+        ebx: APIC_BUS_KHZ,
+        ..Default::default()
+    });
+    CpuId::from_entries(&entries)
+        .map_err(|_| CpuError::Unsupported("KVM reports more CPUID leaves than it takes"))
+}
+
+/// The leaf that says who virtualizes and how far its leaves go.
+fn hypervisor_leaf() -> kvm_cpuid_entry2 {
+    let word = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
+    kvm_cpuid_entry2 {
+        function: HYPERVISOR,
+        eax: HYPERVISOR_TIMING,
+        ebx: word(b"Ring"),
+        ecx: word(b"fenc"),
+        edx: word(b"eKVM"),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,91 @@
+//! The host: whether it has KVM, what kind, and in whose words it is missing.
+
+use std::io;
+use std::path::Path;
+
+use kvm_ioctls::{Cap, Kvm};
+
+use crate::HostKind;
+/// The device that KVM is reached by.
+const DEVICE: &str = "/dev/kvm";
+/// Present where the loaded KVM is the software-backed one (PVM).
+const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
+/// The only version of the KVM API there has been since 2007.
+const API_VERSION: i32 = 12;
+
+/// Why KVM cannot be used here, and what would help.
+#[derive(Debug, thiserror::Error)]
+pub enum KvmUnavailable {
+    /// There is no such device.
+    #[error(
+        "{DEVICE} does not exist: load the kvm_intel or kvm_amd module, turn on virtualization \
+         in the firmware, or use --accel emu"
+    )]
+    Missing,
+    /// The user may not open the device.
+    #[error(
+        "{DEVICE}: permission denied: join the group kvm (usermod -aG kvm $USER), or use --accel emu"
+    )]
+    Forbidden,
+    /// The device cannot be opened for another reason.
+    #[error("{DEVICE}: {0}: use --accel emu")]
+    Broken(io::Error),
+    /// The device answers, but lacks something that Ringfence needs.
+    #[error("{DEVICE} lacks {0}: use a newer Linux, or --accel emu")]
+    Lacking(&'static str),
+    /// Instructions must be counted.
+    #[error(
+        "KVM does not count instructions, as --max-instructions and --deterministic need: use --accel emu"
+    )]
+    DoesNotCount,
+    /// The self-test guest did not run as it should.
+    #[error("{DEVICE} fails the self-test ({0}): use --accel emu")]
+    SelfTest(String),
+}
+
+/// A host whose KVM can be used.
+#[derive(Debug)]
+pub struct KvmHost {
+    pub(super) kvm: Kvm,
+    kind: HostKind,
+}
+
+impl KvmHost {
+    /// Opens `/dev/kvm` and checks that it has what Ringfence needs.
+    ///
+    /// # Errors
+    /// What is missing and the remedy.
+    pub fn open() -> Result<Self, KvmUnavailable> {
+        let kvm = Kvm::new().map_err(|error| match error.errno() {
+            libc::ENOENT | libc::ENXIO | libc::ENODEV => KvmUnavailable::Missing,
+            libc::EACCES | libc::EPERM => KvmUnavailable::Forbidden,
+            _ => KvmUnavailable::Broken(error.into()),
+        })?;
+        if kvm.get_api_version() != API_VERSION {
+            return Err(KvmUnavailable::Lacking("KVM API version 12"));
+        }
+        for (cap, name) in [
+            (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
+            (Cap::SplitIrqchip, "KVM_CAP_SPLIT_IRQCHIP"),
+            (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
+            (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
+            (Cap::Xsave, "KVM_CAP_XSAVE"),
+        ] {
+            if !kvm.check_extension(cap) {
+                return Err(KvmUnavailable::Lacking(name));
+            }
+        }
+        let software = Path::new(SOFTWARE_KVM_MODULE).exists();
+        let kind = if software {
+            HostKind::Software
+        } else {
+            HostKind::Hardware
+        };
+        Ok(Self { kvm, kind })
+    }
+
+    /// [`HostKind::Hardware`] or [`HostKind::Software`].
+    pub fn kind(&self) -> HostKind {
+        self.kind
+    }
+}

@@ -1,0 +1,118 @@
+//! Making `KVM_RUN` return from another thread, without a race and without a handler.
+//!
+//! The vCPU's thread blocks one real-time signal; `KVM_SET_SIGNAL_MASK` lets it in only
+//! while the guest runs. A kick before `KVM_RUN` thus stays pending and ends it at once,
+//! a kick during it interrupts it, and the signal is never delivered: the thread takes it
+//! back with `sigtimedwait`. Rejected: `immediate_exit` set from a signal handler, which
+//! needs a handler that reaches the vCPU's mapping through a thread-local pointer.
+
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
+
+use kvm_bindings::kvm_signal_mask;
+use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::{errno, ioctl_iow_nr, signal};
+
+use crate::Kick;
+
+ioctl_iow_nr!(
+    KVM_SET_SIGNAL_MASK,
+    kvm_bindings::KVMIO,
+    0x8b,
+    kvm_signal_mask
+);
+
+/// Bytes in the kernel's signal set on x86-64.
+const KERNEL_SIGSET_LEN: u32 = 8;
+
+fn kick_signal() -> libc::c_int {
+    signal::SIGRTMIN()
+}
+
+/// Where kicks go. The thread is known from its first run until the vCPU ends.
+#[derive(Debug, Default)]
+pub struct KickTarget {
+    state: Mutex<TargetState>,
+}
+
+#[derive(Debug, Default)]
+struct TargetState {
+    thread: Option<libc::pid_t>,
+    /// A kick that came while no thread ran the vCPU.
+    early: bool,
+}
+
+impl Kick for KickTarget {
+    fn kick(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.thread {
+            // SAFETY: a plain system call. The thread is alive: it takes itself out of
+            // `state` under this lock before it ends, and it blocks the signal.
+            Some(thread) => unsafe {
+                libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal());
+            },
+            None => state.early = true,
+        }
+    }
+}
+
+impl KickTarget {
+    /// Makes the calling thread the target; true if a kick came before.
+    pub fn attach(&self, vcpu: &impl AsRawFd) -> Result<bool, errno::Error> {
+        block_kick_signal()?;
+        set_run_mask(vcpu)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: a plain system call without arguments.
+        state.thread = Some(unsafe { libc::gettid() });
+        Ok(std::mem::take(&mut state.early))
+    }
+
+    /// From now on kicks go nowhere.
+    pub fn detach(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.thread = None;
+    }
+
+    /// Takes back the signals that made `KVM_RUN` return.
+    pub fn acknowledge(&self) {
+        // An error here would mean that the signal set itself is invalid.
+        let _ = signal::clear_signal(kick_signal());
+    }
+}
+
+fn block_kick_signal() -> Result<(), errno::Error> {
+    match signal::block_signal(kick_signal()) {
+        Ok(()) | Err(signal::Error::SignalAlreadyBlocked(_)) => Ok(()),
+        Err(_) => Err(errno::Error::last()),
+    }
+}
+
+/// Has KVM run the guest with this thread's mask, less the kick signal.
+fn set_run_mask(vcpu: &impl AsRawFd) -> Result<(), errno::Error> {
+    let blocked = signal::get_blocked_signals().map_err(|_| errno::Error::last())?;
+    let mask = blocked
+        .into_iter()
+        .filter(|&number| number != kick_signal())
+        .fold(0u64, |mask, number| mask | 1 << (number - 1));
+
+    /// `struct kvm_signal_mask` with the set that follows it.
+    #[repr(C)]
+    struct SignalMask {
+        header: kvm_signal_mask,
+        set: [u8; KERNEL_SIGSET_LEN as usize],
+    }
+    let request = SignalMask {
+        header: kvm_signal_mask {
+            len: KERNEL_SIGSET_LEN,
+            ..Default::default()
+        },
+        set: mask.to_ne_bytes(),
+    };
+    // SAFETY: the kernel reads the header and `len` bytes after it, which is `request`.
+    let result = unsafe { ioctl_with_ref(vcpu, KVM_SET_SIGNAL_MASK(), &request) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(errno::Error::last())
+    }
+}

@@ -1,0 +1,114 @@
+//! The `kvm` accelerator: the processor runs the guest, KVM catches what it must not do
+//! by itself.
+//!
+//! ```text
+//! Kvm (host.rs: /dev/kvm, what kind of host it is)
+//!  └─ KvmVm (here: memory slots, interrupt controller)
+//!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
+//!                            ── registers.rs KVM's register structs and ours
+//!                            ── cpuid.rs     what the guest's CPUID says
+//!                            ── stats.rs     KVM's own counters
+//!                            ── remedy.rs    instructions that software-backed KVM lacks
+//! ```
+
+mod cpuid;
+mod host;
+mod kick;
+mod registers;
+mod remedy;
+mod stats;
+mod vcpu;
+
+pub use host::{KvmHost, KvmUnavailable};
+pub use vcpu::KvmVcpu;
+
+use std::sync::Arc;
+
+use kvm_bindings::{KVM_CAP_SPLIT_IRQCHIP, kvm_enable_cap, kvm_msi, kvm_userspace_memory_region};
+use kvm_ioctls::VmFd;
+
+use super::CpuError;
+use crate::memory::GuestRam;
+
+/// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
+/// run a guest without paging on processors that lack "unrestricted guest"; the page below
+/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
+const KVM_TSS: usize = 0xfeff_d000;
+
+/// Pins of the I/O APIC that the VMM keeps beside KVM's local APIC.
+const IO_APIC_PINS: u64 = 24;
+
+/// Turns a failed ioctl into an error that names it.
+fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> CpuError {
+    move |source| CpuError::Kvm {
+        call,
+        source: source.into(),
+    }
+}
+
+/// One virtual machine inside KVM: its memory and, if asked for, its local APICs.
+#[derive(Debug)]
+pub struct KvmVm {
+    fd: VmFd,
+    /// Backs the memory slots; must outlive `fd`'s use of them.
+    ram: GuestRam,
+    has_local_apic: bool,
+}
+
+impl KvmVm {
+    /// Makes a machine whose RAM is `ram`. With `local_apic`, KVM keeps a local APIC for
+    /// each vCPU (split irqchip); the I/O APIC is the VMM's in every case.
+    ///
+    /// # Errors
+    /// An ioctl that the host refuses.
+    pub fn new(host: &KvmHost, ram: GuestRam, local_apic: bool) -> Result<Arc<Self>, CpuError> {
+        let fd = host.kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        fd.set_tss_address(KVM_TSS)
+            .map_err(failed("KVM_SET_TSS_ADDR"))?;
+        if local_apic {
+            let cap = kvm_enable_cap {
+                cap: KVM_CAP_SPLIT_IRQCHIP,
+                args: [IO_APIC_PINS, 0, 0, 0],
+                ..Default::default()
+            };
+            fd.enable_cap(&cap)
+                .map_err(failed("KVM_ENABLE_CAP(SPLIT_IRQCHIP)"))?;
+        }
+        for (slot, region) in (0..).zip(ram.regions()) {
+            let slot = kvm_userspace_memory_region {
+                slot,
+                flags: 0,
+                guest_phys_addr: region.gpa,
+                memory_size: region.len,
+                userspace_addr: region.hva as u64,
+            };
+            // SAFETY: the region is a live mapping of exactly this size, used as nothing
+            // but guest RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
+            unsafe { fd.set_user_memory_region(slot) }
+                .map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
+        }
+        Ok(Arc::new(Self {
+            fd,
+            ram,
+            has_local_apic: local_apic,
+        }))
+    }
+
+    fn signal_msi(&self, address: u64, data: u32) -> Result<(), CpuError> {
+        if !self.has_local_apic {
+            return Err(CpuError::Unsupported("the local APIC is not inside KVM"));
+        }
+        let msi = kvm_msi {
+            address_lo: address as u32,
+            address_hi: (address >> 32) as u32,
+            data,
+            ..Default::default()
+        };
+        // Zero means that no local APIC took it: the guest has its APIC off or the vector
+        // blocked, which is the guest's business.
+        self.fd
+            .signal_msi(msi)
+            .map(|_| ())
+            .map_err(failed("KVM_SIGNAL_MSI"))
+    }
+}

@@ -1,0 +1,347 @@
+//! One vCPU inside KVM.
+
+use std::sync::Arc;
+
+use kvm_bindings::{kvm_interrupt, kvm_run, kvm_xsave};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::{errno, ioctl_iow_nr};
+
+use super::cpuid::guest_cpuid;
+use super::kick::KickTarget;
+use super::registers::{msrs_of, msrs_to_read, state_from_kvm, update_sregs, update_xsave};
+use super::remedy::Remedy;
+use super::stats::Stats;
+use super::{KvmHost, KvmVm, failed};
+use crate::exit::VmExit;
+use crate::{AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Vcpu};
+
+ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
+
+/// A vCPU of a [`KvmVm`].
+pub struct KvmVcpu {
+    fd: VcpuFd,
+    kick: Arc<KickTarget>,
+    attached: bool,
+    clock: GuestClock,
+    tsc_khz: u32,
+    vm_stats: Option<Stats>,
+    vcpu_stats: Option<Stats>,
+    remedy: Remedy,
+    /// After the fields above, which refer to it.
+    vm: Arc<KvmVm>,
+}
+
+/// What `KVM_RUN` came back with, its borrows of the vCPU turned into pointers, so that
+/// the vCPU can be used before the exit is handed out.
+enum RawExit {
+    In(u16, Payload),
+    Out(u16, Payload),
+    MmioRead(u64, Payload),
+    MmioWrite(u64, Payload),
+    ReadMsr {
+        index: u32,
+        value: *mut u64,
+        error: *mut u8,
+    },
+    WriteMsr {
+        index: u32,
+        value: u64,
+        error: *mut u8,
+    },
+    Hlt,
+    Window,
+    SetTpr,
+    Kicked,
+    Shutdown,
+    CannotEmulate,
+    Other(String),
+}
+
+/// Bytes in the vCPU's mapping.
+#[derive(Clone, Copy)]
+struct Payload {
+    data: *mut u8,
+    len: usize,
+}
+
+impl Payload {
+    fn new(data: &mut [u8]) -> Self {
+        Self {
+            len: data.len(),
+            data: data.as_mut_ptr(),
+        }
+    }
+
+    fn read_only(data: &[u8]) -> Self {
+        Self {
+            len: data.len(),
+            data: data.as_ptr().cast_mut(),
+        }
+    }
+
+    /// # Safety
+    /// Until the result is dropped, the mapping lives, nothing else refers to these bytes,
+    /// and the guest does not run.
+    unsafe fn bytes<'a>(self) -> &'a mut [u8] {
+        // SAFETY: the pointer and length came from a slice; the caller promises the rest.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+    }
+}
+
+impl RawExit {
+    fn classify(result: Result<VcpuExit<'_>, errno::Error>) -> Result<Self, CpuError> {
+        Ok(match result {
+            Ok(VcpuExit::IoIn(port, data)) => Self::In(port, Payload::new(data)),
+            Ok(VcpuExit::IoOut(port, data)) => Self::Out(port, Payload::read_only(data)),
+            Ok(VcpuExit::MmioRead(gpa, data)) => Self::MmioRead(gpa, Payload::new(data)),
+            Ok(VcpuExit::MmioWrite(gpa, data)) => Self::MmioWrite(gpa, Payload::read_only(data)),
+            Ok(VcpuExit::X86Rdmsr(msr)) => Self::ReadMsr {
+                index: msr.index,
+                value: msr.data,
+                error: msr.error,
+            },
+            Ok(VcpuExit::X86Wrmsr(msr)) => Self::WriteMsr {
+                index: msr.index,
+                value: msr.data,
+                error: msr.error,
+            },
+            Ok(VcpuExit::Hlt) => Self::Hlt,
+            Ok(VcpuExit::IrqWindowOpen) => Self::Window,
+            Ok(VcpuExit::SetTpr) => Self::SetTpr,
+            Ok(VcpuExit::Intr) => Self::Kicked,
+            Ok(VcpuExit::Shutdown) => Self::Shutdown,
+            Ok(VcpuExit::InternalError) => Self::CannotEmulate,
+            Ok(VcpuExit::FailEntry(reason, _)) => Self::Other(format!(
+                "the processor refuses the guest's state ({reason:#x})"
+            )),
+            Ok(VcpuExit::MemoryFault { gpa, .. }) => {
+                Self::Other(format!("the host cannot back guest memory at {gpa:#x}"))
+            }
+            Ok(other) => Self::Other(format!("KVM exit that no x86-64 guest makes: {other:?}")),
+            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
+            Err(error) => return Err(failed("KVM_RUN")(error)),
+        })
+    }
+
+    /// The exit with its borrows again.
+    ///
+    /// # Safety
+    /// The exit is the last one of the vCPU with the mapping `run`, which has not run since
+    /// and is mutably borrowed for `'a`.
+    unsafe fn with_payload<'a>(self, run: &kvm_run) -> VmExit<'a> {
+        // SAFETY: `io` is what KVM filled in if the exit is one of port I/O; any bytes are
+        // a valid value of it, and else it is not used.
+        let size = unsafe { run.__bindgen_anon_1.io.size };
+        // SAFETY: the caller's promise is that of `Payload::bytes`, and for the two MSR
+        // fields, which lie in the same mapping, it is the same.
+        unsafe {
+            match self {
+                Self::In(port, data) => VmExit::PioIn {
+                    port,
+                    size,
+                    data: data.bytes(),
+                },
+                Self::Out(port, data) => VmExit::PioOut {
+                    port,
+                    size,
+                    data: data.bytes(),
+                },
+                Self::MmioRead(gpa, data) => VmExit::MmioRead {
+                    gpa,
+                    data: data.bytes(),
+                },
+                Self::MmioWrite(gpa, data) => VmExit::MmioWrite {
+                    gpa,
+                    data: data.bytes(),
+                },
+                Self::ReadMsr {
+                    index,
+                    value,
+                    error,
+                } => VmExit::MsrRead {
+                    index,
+                    value: &mut *value,
+                    error: &mut *error,
+                },
+                Self::WriteMsr {
+                    index,
+                    value,
+                    error,
+                } => VmExit::MsrWrite {
+                    index,
+                    value,
+                    error: &mut *error,
+                },
+                Self::Hlt => VmExit::Hlt,
+                Self::Window => VmExit::InterruptWindow,
+                Self::SetTpr => VmExit::Cr8Write {
+                    value: run.cr8 as u8,
+                },
+                Self::Kicked => VmExit::Interrupted,
+                Self::Shutdown => VmExit::TripleFault,
+                Self::CannotEmulate => VmExit::Emulated,
+                Self::Other(message) => VmExit::Failed { message },
+            }
+        }
+    }
+}
+
+impl KvmVcpu {
+    /// Makes the one vCPU of `vm`, with the CPUID that fits it.
+    ///
+    /// # Errors
+    /// An ioctl that the host refuses.
+    pub fn new(host: &KvmHost, vm: &Arc<KvmVm>) -> Result<Self, CpuError> {
+        let fd = vm.fd.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let tsc_khz = fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
+        let cpuid = guest_cpuid(host, vm.has_local_apic, tsc_khz)?;
+        fd.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
+        Ok(Self {
+            vm_stats: Stats::open(&vm.fd)?,
+            vcpu_stats: Stats::open(&fd)?,
+            remedy: Remedy::new(vm.ram.clone(), host.kind()),
+            fd,
+            kick: Arc::default(),
+            attached: false,
+            clock: GuestClock::host(),
+            tsc_khz,
+            vm: Arc::clone(vm),
+        })
+    }
+
+    /// Binds the vCPU to this thread on its first run; true if it was kicked already.
+    fn attach(&mut self) -> Result<bool, CpuError> {
+        if self.attached {
+            return Ok(false);
+        }
+        self.attached = true;
+        self.kick
+            .attach(&self.fd)
+            .map_err(failed("KVM_SET_SIGNAL_MASK"))
+    }
+
+    /// Executes the instruction at hand, which KVM could not, by other means.
+    fn complete_instruction(&mut self) -> Result<Result<(), String>, CpuError> {
+        let state = self.state()?;
+        match self.remedy.complete(&state) {
+            Ok(after) => self.set_state(&after).map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+}
+
+impl Vcpu for KvmVcpu {
+    fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
+        if self.attach()? {
+            return Ok(VmExit::Interrupted);
+        }
+        let raw = RawExit::classify(self.fd.run())?;
+        if matches!(raw, RawExit::CannotEmulate) {
+            return Ok(match self.complete_instruction()? {
+                Ok(()) => VmExit::Emulated,
+                Err(message) => VmExit::Failed { message },
+            });
+        }
+        if matches!(raw, RawExit::Kicked) {
+            self.kick.acknowledge();
+        }
+        // SAFETY: `raw` came from the run just above, and the result borrows `self`.
+        Ok(unsafe { raw.with_payload(self.fd.get_kvm_run()) })
+    }
+
+    fn state(&mut self) -> Result<CpuState, CpuError> {
+        let regs = self.fd.get_regs().map_err(failed("KVM_GET_REGS"))?;
+        let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        let xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+        let mut msrs = msrs_to_read().ok_or(CpuError::Unsupported("too many MSRs"))?;
+        self.fd
+            .get_msrs(&mut msrs)
+            .map_err(failed("KVM_GET_MSRS"))?;
+        Ok(state_from_kvm(&regs, &sregs, &msrs, &xsave))
+    }
+
+    fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
+        let mut sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        update_sregs(&mut sregs, state);
+        self.fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
+        self.fd
+            .set_regs(&(&state.regs).into())
+            .map_err(failed("KVM_SET_REGS"))?;
+        let msrs = msrs_of(state).ok_or(CpuError::Unsupported("too many MSRs"))?;
+        self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
+        let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+        update_xsave(&mut xsave, &state.fx);
+        // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
+        // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
+        unsafe { self.fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))
+    }
+
+    fn ready(&mut self) -> bool {
+        self.fd.get_kvm_run().ready_for_interrupt_injection != 0
+    }
+
+    fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
+        let interrupt = kvm_interrupt {
+            irq: u32::from(vector),
+        };
+        // SAFETY: the kernel reads one `kvm_interrupt`.
+        let result = unsafe { ioctl_with_ref(&self.fd, KVM_INTERRUPT(), &interrupt) };
+        if result != 0 {
+            return Err(failed("KVM_INTERRUPT")(errno::Error::last()));
+        }
+        // KVM says anew when the next may come; until then it is busy with this one.
+        self.fd.get_kvm_run().ready_for_interrupt_injection = 0;
+        Ok(())
+    }
+
+    fn request_interrupt_window(&mut self, wanted: bool) {
+        self.fd.get_kvm_run().request_interrupt_window = u8::from(wanted);
+    }
+
+    fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
+        match limit {
+            None => Ok(()),
+            Some(_) => Err(CpuError::Unsupported(
+                "KVM does not count instructions: --max-instructions needs --accel emu",
+            )),
+        }
+    }
+
+    fn instructions(&self) -> Option<InstructionCounts> {
+        None
+    }
+
+    fn counters(&mut self) -> Result<AcceleratorCounters, CpuError> {
+        let mut kvm = Vec::new();
+        for stats in [&self.vcpu_stats, &self.vm_stats].into_iter().flatten() {
+            kvm.extend(stats.read()?);
+        }
+        Ok(AcceleratorCounters {
+            kvm: Some(kvm),
+            remedies: Some(self.remedy.counters()),
+        })
+    }
+
+    fn signal_msi(&mut self, address: u64, data: u32) -> Result<(), CpuError> {
+        self.vm.signal_msi(address, data)
+    }
+
+    fn clock(&self) -> GuestClock {
+        self.clock.clone()
+    }
+
+    fn tsc_khz(&self) -> u32 {
+        self.tsc_khz
+    }
+
+    fn kicker(&self) -> Arc<dyn Kick> {
+        self.kick.clone()
+    }
+}
+
+impl Drop for KvmVcpu {
+    fn drop(&mut self) {
+        self.kick.detach();
+    }
+}

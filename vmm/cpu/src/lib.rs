@@ -1,0 +1,144 @@
+//! Virtual CPUs: what every accelerator offers to the run loop.
+//!
+//! A crate of its own, because the emulator takes longer to compile than all the rest of
+//! the VMM, and nothing in it changes when a guest program, a device or a command does.
+//!
+//! [`Vcpu`] is implemented by [`emu`] (the built-in emulator) and by `kvm`. The run loop
+//! knows only this trait; the machine's devices know neither. Interrupts reach a vCPU
+//! whose local APIC is outside it by three methods: is it [`ready`](Vcpu::ready),
+//! [`inject`](Vcpu::inject), else
+//! [`request_interrupt_window`](Vcpu::request_interrupt_window).
+
+#![deny(missing_docs)]
+
+mod clock;
+pub mod emu;
+pub mod exit;
+mod kind;
+pub mod kvm;
+pub mod memory;
+mod state;
+
+pub use clock::{CountedTime, GuestClock};
+pub use kind::{Accel, HostKind};
+pub use state::{CpuState, Dtable, FxState, Regs, Segment};
+
+use std::sync::Arc;
+
+use crate::exit::VmExit;
+
+/// A failure of the accelerator itself, never of the guest.
+#[derive(Debug, thiserror::Error)]
+pub enum CpuError {
+    /// A KVM ioctl failed.
+    #[error("{call} failed: {source}")]
+    Kvm {
+        /// The ioctl's name, as `KVM_RUN`.
+        call: &'static str,
+        /// The host's reason.
+        source: std::io::Error,
+    },
+    /// This accelerator has no such ability.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+/// Makes a running vCPU leave the guest; usable from any thread, any number of times.
+pub trait Kick: Send + Sync {
+    /// The vCPU's current or next [`Vcpu::run`] returns [`VmExit::Interrupted`] (or
+    /// another exit that came first) without further delay.
+    fn kick(&self);
+}
+
+/// Guest instructions retired since the vCPU was made, by privilege.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstructionCounts {
+    /// Retired at CPL 0 to 2.
+    pub ring0: u64,
+    /// Retired at CPL 3.
+    pub ring3: u64,
+    /// Retired at CPL 0 before the first one at CPL 3; `None` while there is none.
+    pub boot: Option<u64>,
+}
+
+/// Counts that only one kind of accelerator has, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcceleratorCounters {
+    /// KVM's own counters of the VM and the vCPU; `None` where KVM does not run it.
+    pub kvm: Option<Vec<(String, u64)>>,
+    /// How often the VMM helped out where software-backed KVM falls short; all zero on
+    /// hardware, `None` where KVM does not run it.
+    pub remedies: Option<Vec<(&'static str, u64)>>,
+}
+
+/// One virtual CPU. Not `Sync`: it belongs to the thread that runs it.
+pub trait Vcpu: Send {
+    /// Runs guest code until something needs the VMM. Replies to the exit are written
+    /// through its borrowed payload and take effect on the next call.
+    ///
+    /// # Errors
+    /// Only failures of the accelerator; guest behaviour is always a [`VmExit`].
+    fn run(&mut self) -> Result<VmExit<'_>, CpuError>;
+
+    /// The whole architectural state. Only between exits whose replies are consumed
+    /// (KVM: after a completed instruction).
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn state(&mut self) -> Result<CpuState, CpuError>;
+
+    /// Replaces the whole architectural state, but for the time-stamp counter where the
+    /// accelerator does not let it be set.
+    ///
+    /// # Errors
+    /// A failed ioctl, or a state that the accelerator refuses.
+    fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError>;
+
+    /// Whether [`inject`](Self::inject) would be taken at the next instruction: RFLAGS.IF
+    /// is set, no interrupt shadow, nothing else being injected.
+    fn ready(&mut self) -> bool;
+
+    /// Has the vCPU take external interrupt `vector` (16 to 255) before its next
+    /// instruction. Call only when [`ready`](Self::ready).
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn inject(&mut self, vector: u8) -> Result<(), CpuError>;
+
+    /// While `wanted`, [`run`](Self::run) returns [`VmExit::InterruptWindow`] as soon as
+    /// the vCPU is [`ready`](Self::ready).
+    fn request_interrupt_window(&mut self, wanted: bool);
+
+    /// From now on [`run`](Self::run) returns [`VmExit::InstructionLimit`] when exactly
+    /// `limit` instructions have been retired since the vCPU was made; `None` lifts it.
+    /// A limit already reached makes the next `run` return at once.
+    ///
+    /// # Errors
+    /// [`CpuError::Unsupported`] where instructions cannot be counted.
+    fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError>;
+
+    /// Guest instructions retired, where the accelerator counts them.
+    fn instructions(&self) -> Option<InstructionCounts>;
+
+    /// Counts by name that only this accelerator has.
+    ///
+    /// # Errors
+    /// A failed read of the host's counters.
+    fn counters(&mut self) -> Result<AcceleratorCounters, CpuError>;
+
+    /// Hands a message-signalled interrupt to the local APIC inside the accelerator.
+    ///
+    /// # Errors
+    /// A failed ioctl; [`CpuError::Unsupported`] where the accelerator has no local APIC.
+    fn signal_msi(&mut self, address: u64, data: u32) -> Result<(), CpuError>;
+
+    /// The clock that the vCPU's time-stamp counter, and a local APIC kept by the VMM,
+    /// go by.
+    fn clock(&self) -> GuestClock;
+
+    /// Frequency of the time-stamp counter in kHz.
+    fn tsc_khz(&self) -> u32;
+
+    /// A handle that makes [`run`](Self::run) return.
+    fn kicker(&self) -> Arc<dyn Kick>;
+}

@@ -1,0 +1,108 @@
+//! Guest RAM, on vm-memory.
+//!
+//! One piece from address 0 up to a hole for devices, the rest above 4 GiB. Pages are the
+//! host's anonymous memory, so untouched ones cost nothing.
+
+use std::sync::Arc;
+
+use vm_memory::{
+    Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryMmap, GuestMemoryRegion,
+    MemoryRegionAddress,
+};
+
+/// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
+pub const DEVICE_HOLE: u64 = 0xc000_0000;
+/// Where RAM goes on above the hole.
+pub const HIGH_RAM: u64 = 0x1_0000_0000;
+
+/// Guest RAM; clones share it.
+#[derive(Clone, Debug)]
+pub struct GuestRam {
+    mmap: Arc<GuestMemoryMmap>,
+    size: u64,
+}
+
+/// A contiguous piece of guest RAM in the VMM's own address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RamRegion {
+    /// First guest-physical address.
+    pub gpa: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Host-virtual address of the first byte; valid as long as the [`GuestRam`] lives.
+    pub hva: *mut u8,
+}
+
+/// Guest RAM could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reserve {size} bytes of guest memory: {source}; ask for less with --memory")]
+pub struct RamError {
+    size: u64,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl GuestRam {
+    /// Reserves `size` bytes (a multiple of 4096, above zero).
+    ///
+    /// # Errors
+    /// The host does not have the address space or memory.
+    pub fn new(size: u64) -> Result<Self, RamError> {
+        let low = size.min(DEVICE_HOLE);
+        let mut ranges = vec![(GuestAddress(0), low as usize)];
+        if size > low {
+            ranges.push((GuestAddress(HIGH_RAM), (size - low) as usize));
+        }
+        let mmap = GuestMemoryMmap::from_ranges(&ranges).map_err(|source| RamError {
+            size,
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            mmap: Arc::new(mmap),
+            size,
+        })
+    }
+
+    /// Bytes of RAM.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The memory as vm-memory knows it, for loaders and bounded copies.
+    pub fn mmap(&self) -> &GuestMemoryMmap {
+        &self.mmap
+    }
+
+    /// Copies `bytes` to guest-physical address `gpa`.
+    ///
+    /// # Errors
+    /// Not all of the range is RAM; nothing is promised about what was written then.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
+        self.mmap.write_slice(bytes, GuestAddress(gpa))
+    }
+
+    /// The one or two regions, in order of address; the first starts at GPA 0.
+    pub fn regions(&self) -> Vec<RamRegion> {
+        self.mmap
+            .iter()
+            .filter_map(|region| {
+                Some(RamRegion {
+                    gpa: region.start_addr().0,
+                    len: region.len(),
+                    hva: region.get_host_address(MemoryRegionAddress(0)).ok()?,
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEVICE_HOLE, GuestRam, HIGH_RAM};
+
+    #[test]
+    fn memory_above_the_hole_starts_at_four_gib() {
+        let ram = GuestRam::new(DEVICE_HOLE + 0x2000).expect("address space");
+        let spans: Vec<_> = ram.regions().iter().map(|r| (r.gpa, r.len)).collect();
+        assert_eq!(spans, [(0, DEVICE_HOLE), (HIGH_RAM, 0x2000)]);
+    }
+}
