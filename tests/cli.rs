@@ -1,4 +1,5 @@
 //! The command line: what it says to bad input, to a host without KVM and to a terminal.
+//! And what holds of the sources: the README keeps up, the kernel's layers stay layers.
 
 mod support;
 
@@ -6,6 +7,8 @@ mod support;
 mod bad_input;
 #[path = "cli/kvm_access.rs"]
 mod kvm_access;
+#[path = "cli/layers.rs"]
+mod layers;
 #[path = "cli/readme.rs"]
 mod readme;
 #[path = "cli/terminal.rs"]
@@ -16,6 +19,7 @@ use support::{Target, suite};
 fn main() {
     let mut trials = bad_input::trials();
     trials.extend(kvm_access::trials());
+    trials.extend(layers::trials());
     trials.extend(readme::trials());
     trials.extend(suite::on(&Target::ALL, terminal::CASES));
     suite::main(trials);
