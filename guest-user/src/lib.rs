@@ -16,6 +16,7 @@
 
 mod arguments;
 pub mod cpu;
+pub mod factorial;
 pub mod file;
 pub mod io;
 pub mod memory;

@@ -1,59 +1,118 @@
-//! The factorial service as a subroutine and as a server that gets messages, and what its faults do (R26).
+//! The factorial service as a subroutine, in a process and on another machine, and what its bugs do (R26).
+//!
+//! Without arguments it shows the first two. `factorial FORM REQUEST [CALLS]` has the
+//! service called in one form: `subroutine`, `processes` or `machines`, where the service is
+//! another machine's `factorial serve` at the end of the serial line. REQUEST is `call`,
+//! `crash`, `loop` or `write`; CALLS calls are made and timed before it.
 
 #![no_std]
 #![no_main]
 
-use guest_user::file::{self, Fd, POLLIN, PollFd};
+use core::ffi::CStr;
+use core::hint::black_box;
+
+use guest_user::factorial::{self, Answer, CRASH, Client, FACTORIAL, LOOP, WRITE, factorial};
+use guest_user::file::{self, O_RDWR};
 use guest_user::process::{self, Pid, SIGKILL, Status};
-use guest_user::{Arguments, println};
+use guest_user::{Arguments, println, time};
 
 guest_user::entry!(main);
 
-/// The largest whose factorial fits.
-const MAX: u64 = 20;
-const CRASHING: u64 = 1001;
-const ENDLESS: u64 = 1002;
-const TIMEOUT_MS: i32 = 100;
+const LINK: &CStr = c"/dev/ttyS1";
+/// What is asked for.
+const NUMBER: u64 = 5;
+const TIMEOUT_MS: i32 = 500;
+const FOR_EVER: i32 = -1;
+const USAGE: u8 = 2;
 
-const MESSAGE: usize = 16;
-const OK: u8 = b'K';
-const NO_GOOD: u8 = b'N';
-
-/// The service itself. Two of its values are its bugs.
-fn factorial(n: u64) -> Option<u64> {
-    match n {
-        // SAFETY: not at all, and that is the point: whoever calls it dies.
-        CRASHING => unsafe { core::arch::asm!("ud2", options(noreturn)) },
-        ENDLESS => loop {
-            core::hint::spin_loop();
-        },
-        _ => (1..=n).try_fold(1, u64::checked_mul).filter(|_| n <= MAX),
+fn main(arguments: Arguments) -> u8 {
+    let mut words = arguments.iter().skip(1);
+    let (form, request) = (words.next(), words.next());
+    let calls = words.next().and_then(|word| word.parse().ok());
+    let n = match request {
+        Some("crash") => CRASH,
+        Some("loop") => LOOP,
+        Some("write") => WRITE,
+        _ => NUMBER,
+    };
+    let call = |client: Client| {
+        show(calls.unwrap_or(0), n, |n, ms| client.ask(FACTORIAL, n, ms));
+    };
+    match form {
+        None => demonstrate(),
+        Some("subroutine") => show(calls.unwrap_or(0), n, |n, _| {
+            Answer::from(factorial(black_box(n)))
+        }),
+        Some("processes") => {
+            let server = Server::start();
+            call(server.client);
+            server.stop();
+        }
+        Some("machines") => {
+            let link = file::open(LINK, O_RDWR).expect("a line to another machine");
+            let client = Client {
+                requests: link,
+                replies: link,
+            };
+            call(client);
+            client.end();
+        }
+        Some("serve") => {
+            let link = file::open(LINK, O_RDWR).expect("a line to another machine");
+            factorial::serve(link, link).expect("the line takes replies");
+        }
+        Some(_) => return USAGE,
     }
+    0
 }
 
-/// A server process and the client's ends of its pipes.
-struct Server {
-    pid: Pid,
-    requests: Fd,
-    replies: Fd,
+/// Makes `calls` calls, then one for `n`, and prints what they took and what came of the
+/// last.
+fn show(calls: u64, n: u64, call: impl Fn(u64, i32) -> Answer) {
+    // The first one waits for the server to be there, and breaks shared pages.
+    call(NUMBER, FOR_EVER);
+    let start = time::now_ns();
+    for _ in 0..calls {
+        call(NUMBER, FOR_EVER);
+    }
+    let ns = time::now_ns() - start;
+    println!("{calls} calls in {ns} ns");
+    let answer = call(n, TIMEOUT_MS);
+    let data = match factorial::data_is_intact() {
+        true => "intact",
+        false => "damaged",
+    };
+    println!("{answer}, data {data}");
 }
 
-fn main(_: Arguments) -> u8 {
+fn demonstrate() {
     for n in [0, 5, 20] {
         println!("subroutine: {n}! = {}", factorial(n).unwrap_or(0));
     }
+    let ask = |server: &Server, kind: u8, n: u64| {
+        let answer = server.client.ask(kind, n, TIMEOUT_MS);
+        println!("server: {{{:?}, {n}}}: {answer}", char::from(kind));
+    };
     let server = Server::start();
-    for (operator, n) in [(b'!', 0), (b'!', 5), (b'!', 20), (b'!', 21), (b'?', 5)] {
-        server.show(operator, n);
+    for (kind, n) in [(b'!', 0), (b'!', 5), (b'!', 20), (b'!', 21), (b'?', 5)] {
+        ask(&server, kind, n);
     }
     server.stop();
-    for n in [CRASHING, ENDLESS] {
+    for n in [CRASH, LOOP, WRITE] {
         let server = Server::start();
-        server.show(b'!', n);
-        server.stop();
+        ask(&server, FACTORIAL, n);
+        println!("server: {}", server.stop());
     }
-    println!("the client goes on");
-    0
+    println!(
+        "the client goes on, its data intact: {}",
+        factorial::data_is_intact()
+    );
+}
+
+/// A server process.
+struct Server {
+    pid: Pid,
+    client: Client,
 }
 
 impl Server {
@@ -63,79 +122,30 @@ impl Server {
         let pid = process::spawn(|| {
             file::close(requests).expect("it is open");
             file::close(replies).expect("it is open");
-            serve(input, output)
+            factorial::serve(input, output).map_or(1, |()| 0)
         })
         .expect("a child");
         file::close(input).expect("it is open");
         file::close(output).expect("it is open");
         Self {
             pid,
-            requests,
-            replies,
+            client: Client { requests, replies },
         }
     }
 
-    /// Sends `{operator, n}` and prints what comes back.
-    fn show(&self, operator: u8, n: u64) {
-        let name = char::from(operator);
-        let sent = file::write_all(self.requests, &message(operator, n));
-        sent.expect("the server reads");
-        let mut files = [PollFd {
-            fd: self.replies as i32,
-            events: POLLIN as i16,
-            revents: 0,
-        }];
-        if file::poll(&mut files, TIMEOUT_MS) == Ok(0) {
-            println!("server: {{{name:?}, {n}}}: no answer in {TIMEOUT_MS} ms");
-            return;
+    /// Hangs up, which ends it, and kills it unless it does.
+    fn stop(self) -> Status {
+        const ATTEMPTS: u64 = 10;
+        let Client { requests, replies } = self.client;
+        file::close(requests).expect("it is open");
+        file::close(replies).expect("it is open");
+        for _ in 0..ATTEMPTS {
+            match process::try_wait(self.pid).expect("it is a child") {
+                Some(status) => return status,
+                None => process::sleep_ms(TIMEOUT_MS as u64 / ATTEMPTS),
+            }
         }
-        let mut reply = [0; MESSAGE];
-        let count = file::read_full(self.replies, &mut reply);
-        match parts(&reply) {
-            _ if count != Ok(MESSAGE) => println!("server: {{{name:?}, {n}}}: gone"),
-            (OK, value) => println!("server: {{{name:?}, {n}}}: OK {value}"),
-            _ => println!("server: {{{name:?}, {n}}}: No Good"),
-        }
+        process::kill(self.pid, SIGKILL).expect("it is there");
+        process::wait(self.pid).expect("it is a child")
     }
-
-    fn stop(self) {
-        file::close(self.requests).expect("it is open");
-        file::close(self.replies).expect("it is open");
-        process::sleep_ms(TIMEOUT_MS as u64);
-        if process::try_wait(self.pid) == Ok(None) {
-            process::kill(self.pid, SIGKILL).expect("it is there");
-            let status = process::wait(self.pid).unwrap_or(Status::Exited(255));
-            println!("server: {status}");
-        }
-    }
-}
-
-fn serve(input: Fd, output: Fd) -> u8 {
-    let mut request = [0; MESSAGE];
-    while file::read_full(input, &mut request) == Ok(MESSAGE) {
-        let result = match parts(&request) {
-            (b'!', n) => factorial(n),
-            _ => None,
-        };
-        let reply = match result {
-            Some(value) => message(OK, value),
-            None => message(NO_GOOD, 0),
-        };
-        if file::write_all(output, &reply).is_err() {
-            return 1;
-        }
-    }
-    0
-}
-
-fn message(kind: u8, number: u64) -> [u8; MESSAGE] {
-    let mut message = [0; MESSAGE];
-    message[0] = kind;
-    message[MESSAGE / 2..].copy_from_slice(&number.to_le_bytes());
-    message
-}
-
-fn parts(message: &[u8; MESSAGE]) -> (u8, u64) {
-    let [kind, _, _, _, _, _, _, _, number @ ..] = *message;
-    (kind, u64::from_le_bytes(number))
 }
