@@ -12,6 +12,7 @@ fn main() {
         ("hello_machine_code", hello_machine_code),
         ("exit_counts", exit_counts),
         ("many_machines", many_machines),
+        ("hard_modularity", hard_modularity),
     ];
     let mut trials = suite::on(&[Target::Emu, Target::Kvm], cases);
     trials.push(plain("run_program", run_program));
@@ -130,4 +131,56 @@ fn many_machines(target: Target) {
     );
     assert_eq!(lines_with("spin 3600000: timeout"), 1, "{text}");
     assert_eq!(lines_with("memory_hog: killed by signal 9"), 1, "{text}");
+}
+
+/// The weaker the wall, the cheaper the call and the worse the faults.
+fn hard_modularity(target: Target) {
+    let text = printed(&example("hard_modularity", &[target.accel()]));
+    assert!(text.starts_with(&format!("{target} (")), "{text}");
+    let rows: Vec<_> = text.lines().skip(2).collect();
+    let row = |form: &str| {
+        let first = rows.iter().position(|row| row.starts_with(form));
+        &rows[first.unwrap_or_else(|| panic!("no {form} in {text}"))..][..3]
+    };
+    let exits = |form| {
+        row(form)[0]
+            .split_whitespace()
+            .nth(2)
+            .map(str::parse::<f64>)
+    };
+    let faults = |form| row(form).iter().map(|row| row.trim()).collect::<Vec<_>>();
+    let expect = |form, ends: [&str; 3]| {
+        let found = faults(form);
+        let named = ["crash: ", "loop: ", "write: "].into_iter().zip(ends);
+        for (found, (fault, end)) in found.into_iter().zip(named) {
+            assert!(found.ends_with(&format!("{fault}{end}")), "{form}: {text}");
+        }
+    };
+    let (silent, unharmed) = ("no answer in 500 ms, data intact", "OK 0, data intact");
+    let killed = "the client: killed by signal 4";
+    let damaged = "OK 0, data damaged";
+    expect("subroutine", [killed, "the client: timeout", damaged]);
+    expect("processes", ["gone, data intact", silent, unharmed]);
+    expect("machines", [silent, silent, unharmed]);
+    expect(
+        "outside",
+        [
+            "no answer but an exit, triple_fault, data intact",
+            silent,
+            "no answer but an exit, mmio_write, data intact",
+        ],
+    );
+    for (form, least, most) in [
+        ("subroutine", 0.0, 0.5),
+        ("processes", 0.0, 10.0),
+        // Sixteen bytes there and as many back, each sent and each received.
+        ("machines", 64.0, f64::MAX),
+        ("outside", 2.0, 2.0),
+    ] {
+        let exits = exits(form).expect("a column").expect("a number");
+        assert!((least..=most).contains(&exits), "{form}: {text}");
+    }
+    let instructions = row("outside")[0].split_whitespace().nth(3);
+    let counted = if target == Target::Emu { "21.0" } else { "-" };
+    assert_eq!(instructions, Some(counted), "{text}");
 }

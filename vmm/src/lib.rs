@@ -39,6 +39,7 @@
 #![deny(missing_docs)]
 
 pub mod accel;
+pub mod bare;
 pub mod boot;
 pub mod bundled;
 pub mod compare;
@@ -48,6 +49,7 @@ pub mod events;
 mod guest_counters;
 mod host_instructions;
 pub mod layout;
+pub mod modularity;
 pub mod output;
 pub mod program;
 pub mod report;
