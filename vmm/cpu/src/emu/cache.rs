@@ -5,7 +5,7 @@
 //! valid while its `ctx` equals the CPU's. A context is a number that stands for one
 //! view of the code: privilege, code size, and everything since the last TLB flush. So a
 //! flush only takes a new number; a block is confirmed, not decoded, when it is met
-//! again. Taken links and [`JumpTable`] entries compare the same number and need never
+//! again. Taken links and [`JumpTable`](super::jump_table::JumpTable) entries compare the same number and need never
 //! be cleared.
 //!
 //! Pages that hold decoded code are known by number; the TLB lets no fast write into
@@ -21,61 +21,17 @@ use super::cpu::{CodeSize, Cpu};
 use super::exception::{Exception, Stop};
 use super::exit::ExitKind;
 use super::fp::FpMode;
+use super::jump_table::Jumps;
 use super::mmu::{Privilege, Want};
-use super::op::{BLOCK_LIMIT, Block, NO_BLOCK, Op};
+use super::op::{BLOCK_LIMIT, Block, Op};
 use super::ram::{PAGE, PAGE_MASK};
 
 /// Bytes in a piece of the arena.
 const CHUNK: usize = 64 << 10;
 /// Most pieces.
 const MOST_CHUNKS: usize = 256;
-/// Entries in the jump table.
-const JUMPS: usize = 1024;
 /// Entries in the table of recently fetched pages.
 const FETCHES: usize = 16;
-
-/// From instruction pointer to block, for indirect jumps; direct-mapped, lossy.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct JumpTable {
-    entries: *const *const Block,
-    /// Entries less one, in bytes.
-    mask: u64,
-}
-
-/// What the jump table is before the first block.
-struct NoJumps(*const Block);
-// SAFETY: a constant pointer to a constant.
-unsafe impl Sync for NoJumps {}
-static NO_JUMPS: NoJumps = NoJumps((&raw const NO_BLOCK).cast());
-
-impl JumpTable {
-    pub(super) fn nothing() -> Self {
-        Self {
-            entries: &raw const NO_JUMPS.0,
-            mask: 0,
-        }
-    }
-
-    fn offset(rip: u64) -> u64 {
-        (rip ^ rip >> 9) << 3
-    }
-
-    /// The block last noted in the place of `rip`.
-    #[inline(always)]
-    pub(super) fn get(&self, rip: u64) -> *const Block {
-        let offset = (Self::offset(rip) & self.mask) as usize;
-        // SAFETY: `entries` points to a table of `mask + 8` bytes that lives as long as
-        // the code cache, and the offset is that of an entry.
-        unsafe {
-            self.entries
-                .cast::<u8>()
-                .add(offset)
-                .cast::<*const Block>()
-                .read()
-        }
-    }
-}
 
 /// A page from which code was fetched.
 #[derive(Clone, Copy)]
@@ -119,7 +75,7 @@ pub(super) struct CodeCache {
     /// From page number to the blocks that have bytes there.
     pages: Map<u64, Vec<*const Block>>,
     chunks: Vec<Vec<u64>>,
-    jumps: Vec<*const Block>,
+    jumps: Jumps,
     fetched: [Fetched; FETCHES],
     /// The contexts now: of supervisor and user code in 64-bit mode, then in others.
     /// Each stands for one of every [`FpMode`], counted from it.
@@ -137,7 +93,7 @@ impl CodeCache {
             blocks: Map::default(),
             pages: Map::default(),
             chunks: Vec::new(),
-            jumps: Vec::new(),
+            jumps: Jumps::new(),
             fetched: [Fetched {
                 ctx: 0,
                 page: 0,
@@ -184,7 +140,7 @@ impl CodeCache {
         if let Some(chunk) = self.chunks.first_mut() {
             chunk.clear();
         }
-        self.jumps.fill(NO_BLOCK.pointer());
+        self.jumps.clear();
     }
 
     /// Room for a block of `ops` ops; empties the cache when it is full.
@@ -252,20 +208,8 @@ impl Cpu {
             }
         }
         header.ctx.set(self.ctx);
-        self.note_jump(rip, block);
+        self.code.jumps.note(&mut self.jumps, rip, block);
         Some(block)
-    }
-
-    fn note_jump(&mut self, rip: u64, block: *const Block) {
-        if self.code.jumps.is_empty() {
-            self.code.jumps = vec![NO_BLOCK.pointer(); JUMPS];
-            self.jumps = JumpTable {
-                entries: self.code.jumps.as_ptr(),
-                mask: (JUMPS as u64 - 1) << 3,
-            };
-        }
-        let place = (JumpTable::offset(rip) >> 3) as usize & (JUMPS - 1);
-        self.code.jumps[place] = block;
     }
 
     /// Guest-physical and host address of the code byte at `rip` (an offset in CS).
@@ -332,7 +276,7 @@ impl Cpu {
             }
             blocks.push(block);
         }
-        self.note_jump(header.rip, block);
+        self.code.jumps.note(&mut self.jumps, header.rip, block);
     }
 
     /// Guest code may have changed: drops the blocks that have any of `len` bytes at

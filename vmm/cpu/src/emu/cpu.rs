@@ -5,11 +5,12 @@
 
 use std::arch::x86_64::__m128i;
 
-use super::cache::{CodeCache, JumpTable};
+use super::cache::CodeCache;
 use super::exception::Stop;
 use super::exit::{Exit, Replies};
 use super::flags::{Flags, rflags};
 use super::fp::{self, FpMode};
+use super::jump_table::JumpTable;
 use super::mmu::Tlbs;
 use super::msr::PAT_RESET;
 use super::op::Slot;

@@ -29,7 +29,7 @@
 //!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
 //!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
 //!    interrupt masks or code may change, or the VMM is asked by setting `cpu.exit.kind`.
-//!    `lower_binary` and `lower_unary` do all of this for integer instructions with the
+//!    `lower_binary` and `lower_unary` (`lower.rs`) do all of this for integer instructions with the
 //!    usual operands.
 //! 5. List the `Code`s in `FORMS` with `forms!`; `end` before those that end a block. What
 //!    no family lists is #UD. Tell `cpuid.rs` if a feature bit depends on it.
@@ -50,6 +50,8 @@ mod exit;
 mod flags;
 mod fp;
 mod host;
+mod jump_table;
+mod lower;
 mod mmu;
 mod msr;
 mod op;

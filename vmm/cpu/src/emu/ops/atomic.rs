@@ -13,8 +13,9 @@ use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, fast};
 use super::super::exception::{Exception, Stop};
 use super::super::flags::{Flags, bit};
+use super::super::lower::{Binary, lower_binary};
 use super::super::op::{Op, Slot};
-use super::super::operand::{Binary, Dst, Ea, Src, by_ea, lower_binary};
+use super::super::operand::{Dst, Ea, Src, by_ea};
 use super::super::value::Int;
 use super::forms;
 

@@ -10,9 +10,10 @@ use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, fast};
 use super::super::exception::Stop;
 use super::super::flags::{Flags, bit};
+use super::super::lower::{Binary, lower_binary};
 use super::super::op::{Handler, Op};
 use super::super::operand::{
-    Binary, Dst, DstReg, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, lower_binary, offset,
+    Dst, DstReg, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, offset,
 };
 use super::super::value::Int;
 use super::forms;

@@ -4,6 +4,7 @@ mod alu;
 mod atomic;
 mod bits;
 mod branch;
+mod control;
 mod flag;
 mod fxsave;
 pub(super) mod invalid;
@@ -26,6 +27,7 @@ mod sse_scalar;
 mod sse_string;
 mod stack;
 mod string;
+mod string_io;
 mod system;
 mod transfer;
 mod x87;
@@ -41,6 +43,7 @@ pub(super) const FAMILIES: &[&[Form]] = &[
     atomic::FORMS,
     bits::FORMS,
     branch::FORMS,
+    control::FORMS,
     flag::FORMS,
     fxsave::FORMS,
     io::FORMS,
@@ -59,6 +62,7 @@ pub(super) const FAMILIES: &[&[Form]] = &[
     sse_string::FORMS,
     stack::FORMS,
     string::FORMS,
+    string_io::FORMS,
     system::FORMS,
     transfer::FORMS,
     x87::FORMS,

@@ -11,10 +11,9 @@ use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, fast, slow};
 use super::super::exception::Stop;
 use super::super::flags::{self, Condition};
+use super::super::lower::{Binary, lower_binary};
 use super::super::op::{Op, Slot};
-use super::super::operand::{
-    Binary, Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, lower_binary, offset,
-};
+use super::super::operand::{Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, offset};
 use super::super::value::Int;
 use super::forms;
 

@@ -9,11 +9,9 @@ use super::super::cpu::Cpu;
 use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, fast};
 use super::super::exception::{Exception, Stop};
+use super::super::lower::{Binary, UnaryForms, lower_binary, lower_unary};
 use super::super::op::{Handler, Op, Slot};
-use super::super::operand::{
-    Binary, Dst, Mem, Src, SrcReg, UnaryForms, by_ea, gpr_slot, immediate, lower_binary,
-    lower_unary,
-};
+use super::super::operand::{Dst, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
 use super::super::value::Int;
 use super::forms;
 

@@ -10,10 +10,9 @@ use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, fast};
 use super::super::exception::Stop;
 use super::super::flags::Flags;
+use super::super::lower::{Binary, lower_binary};
 use super::super::op::{Handler, Op, Slot};
-use super::super::operand::{
-    Binary, Dst, DstReg, Mem, Src, by_ea, gpr_slot, immediate, lower_binary,
-};
+use super::super::operand::{Dst, DstReg, Mem, Src, by_ea, gpr_slot, immediate};
 use super::super::value::Int;
 use super::forms;
 

@@ -1,4 +1,5 @@
-//! String instructions: `movs stos lods cmps scas ins outs`, with repeat prefixes.
+//! String instructions: `movs stos lods cmps scas`, with repeat prefixes; `ins` and `outs`
+//! are in [`super::string_io`].
 //!
 //! A repeated instruction commits each element; it counts as one instruction when it is
 //! through. It stops now and then ([`Stop::Again`]) so that kicks and interrupts are
@@ -13,12 +14,11 @@ use iced_x86::{Instruction, OpKind};
 use super::super::access::{Access, Linear};
 use super::super::cpu::{Cpu, DS, ES, FS};
 use super::super::decode::{Form, Site};
-use super::super::engine::{Instr, fast, last, slow};
+use super::super::engine::{Instr, fast};
 use super::super::exception::Stop;
-use super::super::exit::{ExitKind, Reply};
 use super::super::flags::{Flags, bit, rflags};
 use super::super::mmu::to_page_end;
-use super::super::op::{Aux, Handler, Op, Slot};
+use super::super::op::{Aux, Op, Slot};
 use super::super::operand::memory_segment;
 use super::super::value::Int;
 use super::forms;
@@ -75,21 +75,21 @@ trait Element: 'static {
 
 /// Where the source is.
 #[inline(always)]
-fn source(cpu: &Cpu, op: &Op, size: u64) -> Result<Linear, Stop> {
+pub(super) fn source(cpu: &Cpu, op: &Op, size: u64) -> Result<Linear, Stop> {
     let offset = cpu.gprs.read::<u64>(Slot::RSI) & op.aux.address_mask();
     cpu.linear(op.aux.segment(), offset, size, false)
 }
 
 /// Where the destination is.
 #[inline(always)]
-fn destination(cpu: &Cpu, op: &Op, size: u64, write: bool) -> Result<Linear, Stop> {
+pub(super) fn destination(cpu: &Cpu, op: &Op, size: u64, write: bool) -> Result<Linear, Stop> {
     let offset = cpu.gprs.read::<u64>(Slot::RDI) & op.aux.address_mask();
     cpu.linear(ES as u8, offset, size, write)
 }
 
 /// Moves `register` by `by`, within the address size.
 #[inline(always)]
-fn advance(cpu: &mut Cpu, op: &Op, register: Slot, by: u64) {
+pub(super) fn advance(cpu: &mut Cpu, op: &Op, register: Slot, by: u64) {
     let old: u64 = cpu.gprs.read(register);
     let new = old.wrapping_add(by);
     let value = match op.aux.address_mask() {
@@ -284,79 +284,8 @@ impl<T: Int> Element for Scas<T> {
     }
 }
 
-/// `outs`: the VMM gets one element at a time.
-struct Outs<T, const REP: bool>(PhantomData<T>);
-
-impl<T: Int, const REP: bool> Instr for Outs<T, REP> {
-    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        let port = cpu.gprs.read(Slot::RDX);
-        let size = T::SIZE as u8;
-        let mask = op.aux.address_mask();
-        // Comes first: without permission even no elements are too many.
-        cpu.check_port(port, size)?;
-        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
-            return Ok(());
-        }
-        let from = source(cpu, op, T::SIZE)?;
-        let value: T = M::load(cpu, from)?;
-        cpu.exit.data = value.zero_extend().to_le_bytes();
-        cpu.exit.kind = ExitKind::PioOut { port, size };
-        after_element::<T, REP>(cpu, op, Slot::RSI, Stop::Exit)
-    }
-}
-
-/// `ins`: the VMM gives one element at a time.
-struct Ins<T, const REP: bool>(PhantomData<T>);
-
-impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
-    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        let port = cpu.gprs.read(Slot::RDX);
-        let size = T::SIZE as u8;
-        let mask = op.aux.address_mask();
-        // Comes first: without permission even no elements are too many.
-        cpu.check_port(port, size)?;
-        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
-            return Ok(());
-        }
-        let to = destination(cpu, op, T::SIZE, true)?;
-        cpu.probe_write(to, T::SIZE)?;
-        let question = Reply {
-            gpa: u64::from(port),
-            data: [0xff; 8],
-            len: size,
-        };
-        let answer = cpu.outside(ExitKind::PioInString { port, size }, question)?;
-        M::store(cpu, to, T::truncate(u64::from_le_bytes(answer)))?;
-        after_element::<T, REP>(cpu, op, Slot::RDI, Stop::Again)
-    }
-}
-
-/// Advances after one element of `ins` or `outs`; `stop` if more are to come.
-fn after_element<T: Int, const REP: bool>(
-    cpu: &mut Cpu,
-    op: &Op,
-    register: Slot,
-    stop: Stop,
-) -> Result<(), Stop> {
-    let down = cpu.system_flags & rflags::DF != 0;
-    let step = if down {
-        T::SIZE.wrapping_neg()
-    } else {
-        T::SIZE
-    };
-    cpu.replies.clear();
-    advance(cpu, op, register, step);
-    if REP {
-        advance(cpu, op, Slot::RCX, u64::MAX);
-        if cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask() != 0 {
-            return Err(stop);
-        }
-    }
-    Ok(())
-}
-
 /// Fills in address size and source segment.
-fn set_strings(site: &Site, insn: &Instruction, op: &mut Op) {
+pub(super) fn set_strings(site: &Site, insn: &Instruction, op: &mut Op) {
     let mut size = 2;
     let mut segment = DS as u8;
     for i in 0..insn.op_count() {
@@ -396,24 +325,6 @@ fn lower_comparing<X: Element, T: Int>(site: &Site, insn: &Instruction, op: &mut
     };
 }
 
-fn lower_outs<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(site, insn, op);
-    op.handler = port_form(insn, last::<Outs<T, true>>, last::<Outs<T, false>>);
-}
-
-fn lower_ins<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
-    set_strings(site, insn, op);
-    op.handler = port_form(insn, slow::<Ins<T, true>>, slow::<Ins<T, false>>);
-}
-
-fn port_form(insn: &Instruction, repeated: Handler, once: Handler) -> Handler {
-    if insn.has_rep_prefix() || insn.has_repne_prefix() {
-        repeated
-    } else {
-        once
-    }
-}
-
 pub(super) const FORMS: &[Form] = forms! {
     next [lower_moving::<Movs<u8>, u8>]: Movsb_m8_m8;
     next [lower_moving::<Movs<u16>, u16>]: Movsw_m16_m16;
@@ -435,10 +346,4 @@ pub(super) const FORMS: &[Form] = forms! {
     next [lower_comparing::<Scas<u16>, u16>]: Scasw_AX_m16;
     next [lower_comparing::<Scas<u32>, u32>]: Scasd_EAX_m32;
     next [lower_comparing::<Scas<u64>, u64>]: Scasq_RAX_m64;
-    end [lower_outs::<u8>]: Outsb_DX_m8;
-    end [lower_outs::<u16>]: Outsw_DX_m16;
-    end [lower_outs::<u32>]: Outsd_DX_m32;
-    end [lower_ins::<u8>]: Insb_m8_DX;
-    end [lower_ins::<u16>]: Insw_m16_DX;
-    end [lower_ins::<u32>]: Insd_m32_DX;
 };
