@@ -13,6 +13,8 @@ mod support;
 mod boot;
 #[path = "guests/calls.rs"]
 mod calls;
+#[path = "guests/costs.rs"]
+mod costs;
 #[path = "guests/deterministic.rs"]
 mod deterministic;
 #[path = "guests/ends.rs"]
@@ -31,14 +33,17 @@ fn main() {
     let cases: Vec<Case> = [
         boot::CASES,
         calls::CASES,
+        costs::CASES,
         ends::CASES,
         faults::CASES,
-        footprint::CASES,
         programs::CASES,
     ]
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
+    let lean = support::checked_guest();
+    trials.extend(suite::on_unless(lean, &[Target::Emu], costs::LEAN_CASES));
+    trials.extend(suite::on_unless(lean, &Target::ALL, footprint::CASES));
     trials.extend(foreign::trials());
     suite::main(trials);
 }

@@ -24,6 +24,7 @@ pub mod memory;
 mod panic;
 pub mod path;
 pub mod process;
+pub mod resources;
 #[cfg(not(test))]
 mod start;
 pub mod storage;

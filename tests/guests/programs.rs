@@ -12,7 +12,9 @@ pub const CASES: &[Case] = &[
     ("shell", shell),
     ("tools", tools),
     ("soak", soak),
+    ("two_hundred_at_once", two_hundred_at_once),
     ("usertests", usertests),
+    ("fairness", fairness),
 ];
 
 fn programs(target: Target) {
@@ -100,10 +102,12 @@ fn tools(target: Target) {
     kill.status(1).prints("kill: 77: Some(Err(ESRCH))\n");
 }
 
-/// Ten thousand forks in the emulator; fewer where KVM may lack hardware assistance.
+/// Ten thousand rounds in one boot in the emulator: each has forks, an exec, a pipe and a
+/// fault. Fewer where KVM may lack hardware assistance, and an instruction in ring 0 take
+/// as long as a hundred.
 fn soak(target: Target) {
     let rounds = match target {
-        Target::Emu => "2500",
+        Target::Emu => "10000",
         _ => "20",
     };
     let run = target.vmm("soak").args(&[rounds]).run();
@@ -112,16 +116,48 @@ fn soak(target: Target) {
     assert!(
         run.stdout.lines().filter(is_own).eq([
             format!("{rounds} of {rounds} rounds went well").as_str(),
-            "processes: none left",
-            "frames: none leaked",
+            "nothing is left of them",
         ]),
         "{run}"
     );
 }
 
+fn two_hundred_at_once(target: Target) {
+    let run = target.vmm("many").args(&["200"]);
+    run.options(&["--memory", "64M"])
+        .run()
+        .status(0)
+        .prints(concat!(
+            "200 processes at once\n",
+            "the number came to 200\n",
+            "200 ended well\n",
+        ));
+}
+
+/// A line for each test, and all are well.
 fn usertests(target: Target) {
+    /// As many as there were once; there may be more.
+    const TESTS: usize = 29;
     let run = target.vmm("usertests").run();
-    run.status(0).prints_part(" tests, 0 failed\n");
+    run.status(0);
+    let mut lines: Vec<_> = run
+        .stdout
+        .lines()
+        .filter(|line| !line.starts_with("kernel: "))
+        .collect();
+    let last = lines.pop();
+    assert!(lines.len() >= TESTS, "{run}");
+    assert!(lines.iter().all(|line| line.ends_with(": ok")), "{run}");
+    let expected = format!("{} tests, 0 failed", lines.len());
+    assert_eq!(last, Some(expected.as_str()), "{run}");
+}
+
+/// Four seconds, of which a tick too many is less than 5 %, whatever else the host does: see
+/// the program. One second is enough where nothing is late: see `deterministic.rs`.
+fn fairness(target: Target) {
+    let run = target.vmm("fairness").args(&["4", "4"]).run();
+    run.status(0)
+        .prints_part("4 processes within 5 % of an equal share");
 }
 
 const PROGRAMS: &[(&str, &str)] = &[
@@ -277,14 +313,6 @@ const PROGRAMS: &[(&str, &str)] = &[
             "  file 0: POLLHUP\n",
             "not open: Ok(1)\n",
             "  file 0: POLLNVAL\n",
-        ),
-    ),
-    (
-        "many",
-        concat!(
-            "200 processes at once\n",
-            "the number came to 200\n",
-            "200 ended well\n",
         ),
     ),
     (

@@ -24,6 +24,15 @@ const REPORTS: &str = "RINGFENCE_REPORTS";
 /// The binary under test, where it is not the one that cargo built.
 const BINARY: &str = "RINGFENCE_VMM";
 
+/// Whether the guest that was built with these tests has every check on, which takes more
+/// instructions: see `vmm/build.rs`.
+pub const CHECKED_GUEST: bool = option_env!("RINGFENCE_GUEST_PROFILE").is_some();
+
+/// Why limits of what the guest takes do not count, if they do not.
+pub fn checked_guest() -> Option<&'static str> {
+    CHECKED_GUEST.then_some("the guest has every check on, which no limit allows for")
+}
+
 /// One way to run a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -129,7 +138,6 @@ impl Run {
     }
 
     /// Adds options of `vmm run`.
-    /// The options of `vmm run` that choose it.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(ToString::to_string));
         self

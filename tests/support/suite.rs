@@ -10,13 +10,34 @@ pub type Case = (&'static str, fn(Target));
 /// `cases` on each of `targets` as tests `case::target`. A target that this host does not
 /// have shows as ignored, and a line says why; `RINGFENCE_REQUIRE=kvm` makes that a failure.
 pub fn on(targets: &[Target], cases: &[Case]) -> Vec<Trial> {
-    let mut trials = Vec::new();
     for &target in targets {
-        let missing = target.missing();
-        match missing {
+        match target.missing() {
             None => eprintln!("{target}: runs here"),
             Some(why) => eprintln!("{target}: does not run here: {why}"),
         }
+    }
+    on_each(targets, cases)
+}
+
+/// The same for cases that need something else as well, which may be `missing`.
+pub fn on_unless(missing: Option<&'static str>, targets: &[Target], cases: &[Case]) -> Vec<Trial> {
+    let mut trials = on_each(targets, cases);
+    if let Some(why) = missing {
+        for (name, _) in cases {
+            eprintln!("{name}: does not run: {why}");
+        }
+        trials = trials
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(true))
+            .collect();
+    }
+    trials
+}
+
+fn on_each(targets: &[Target], cases: &[Case]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &target in targets {
+        let missing = target.missing();
         for &(name, case) in cases {
             let trial = Trial::test(format!("{name}::{target}"), move || match missing {
                 Some(why) => Err(Failed::from(why)),

@@ -1,0 +1,67 @@
+//! What the kernel's operations cost: instructions in ring 0, and no VM exit.
+//!
+//! Everything but the operation is the same in two runs that do it a different number of
+//! times, so the difference is what the operation costs. A tick would be one more cost;
+//! ticks of a second keep them out.
+
+use crate::Case;
+use crate::support::{Ended, Target};
+
+pub const CASES: &[Case] = &[("operations_cost_no_exit", operations_cost_no_exit)];
+/// What holds for the kernel as it is meant to run, not for one with every check on.
+pub const LEAN_CASES: &[Case] = &[("ring_0_instructions", ring_0_instructions)];
+
+/// An operation of the program `operations`, what it is, and instructions in ring 0 that
+/// it may take at most.
+const LIMITS: [(&str, &str, u64); 7] = [
+    ("getpid", "getpid by syscall", 120),
+    ("getpid_int80", "getpid by int 0x80", 150),
+    ("yield", "sched_yield to another process and back", 1000),
+    ("pipe", "a byte through a pipe and back", 4000),
+    ("fork", "fork, exit, wait", 15_000),
+    ("exec", "fork, exec, exit, wait", 30_000),
+    ("touch", "first touch of a page", 700),
+];
+
+fn run(target: Target, operation: &str, count: u64) -> Ended {
+    let run = target
+        .vmm("operations")
+        .args(&[operation, &count.to_string()])
+        .options(&["--tick", "1s"])
+        .run();
+    run.status(0).prints("");
+    run
+}
+
+fn ring_0_instructions(target: Target) {
+    const FEW: u64 = 200;
+    const MANY: u64 = 1200;
+    println!("{:42} {:>7} {:>8}", "operation", "limit", "ring 0");
+    let mut too_many = Vec::new();
+    for (operation, what, limit) in LIMITS {
+        let in_ring_0 = |count| run(target, operation, count).count(&["emu", "ring0"]);
+        let cost = (in_ring_0(MANY) - in_ring_0(FEW)).div_ceil(MANY - FEW);
+        println!("{what:42} {limit:>7} {cost:>8}");
+        if cost > limit {
+            too_many.push(what);
+        }
+    }
+    assert!(too_many.is_empty(), "too many for {too_many:?}");
+}
+
+/// None but what time makes, ticks and the end of an idle wait, and what a software-backed
+/// KVM leaves to the VMM.
+fn operations_cost_no_exit(target: Target) {
+    for (operation, ..) in LIMITS {
+        let (few, many) = (run(target, operation, 20), run(target, operation, 60));
+        assert_eq!(few.port_exits(), many.port_exits(), "{few}\n{many}");
+        if target == Target::Kvm {
+            assert_eq!(exits(&few), exits(&many), "{few}\n{many}");
+        }
+    }
+}
+
+/// All exits but those; an access to a local APIC in KVM is none.
+fn exits(run: &Ended) -> u64 {
+    run.count(&["exits_total"]) - run.exits("interrupted") - run.exits("emulated")
+}
