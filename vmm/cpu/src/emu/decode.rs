@@ -256,6 +256,9 @@ impl Cpu {
         let mut end = Op::new(fall_through);
         end.set_distance(0);
         write(usize::from(count), end, len);
+        // SAFETY: so many ops were just written there.
+        let ops = unsafe { std::slice::from_raw_parts_mut(ops, usize::from(count)) };
+        ops::pairs::combine(&scratch.instructions, &scratch.live, ops);
     }
 }
 

@@ -19,6 +19,7 @@ use super::cpu::{CodeSize, Cpu};
 use super::exception::Stop;
 use super::flags::Condition;
 use super::op::{Block, Op};
+use super::value::Int;
 
 /// Instructions between looks at the outside.
 pub(super) const SLICE: i64 = 4096;
@@ -51,6 +52,22 @@ pub(super) trait Jump: 'static {
     /// # Errors
     /// As for [`Instr`].
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop>;
+}
+
+/// What an instruction makes of its destination, a general register, where that is all it
+/// does: it cannot fail, and what becomes of flags does not matter.
+pub(super) trait Step: 'static {
+    /// The destination's new value, which was `a`.
+    fn apply<T: Int>(cpu: &Cpu, op: &Op, a: T) -> T;
+}
+
+/// Two instructions at once, by the [`Fast`] way.
+pub(super) trait Both: 'static {
+    /// Executes `first` and `second`.
+    ///
+    /// # Errors
+    /// It commits nothing then, so that they can run one after the other.
+    fn exec(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop>;
 }
 
 /// What a handler's result means: go on at that op, or return.
@@ -118,6 +135,51 @@ pub(super) unsafe fn last<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
+/// Handler of two steps with one destination, which the second does not use otherwise.
+///
+/// # Safety
+/// As for [`super::op::Handler`]; the op after this one is `B`.
+pub(super) unsafe fn chain<T: Int, A: Step, B: Step>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        let (first, second, state) = (&*op, &*op.add(1), &mut *cpu);
+        let value = A::apply(state, first, T::get(state, first.dst));
+        let value = B::apply(state, second, value);
+        value.set(state, first.dst);
+        go(cpu, op.add(2))
+    }
+}
+
+/// Handler of two steps.
+///
+/// # Safety
+/// As for [`super::op::Handler`]; the op after this one is `B`.
+pub(super) unsafe fn couple<T: Int, A: Step, B: Step>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        let (first, second, state) = (&*op, &*op.add(1), &mut *cpu);
+        let value: T = A::apply(state, first, T::get(state, first.dst));
+        value.set(state, first.dst);
+        let value: T = B::apply(state, second, T::get(state, second.dst));
+        value.set(state, second.dst);
+        go(cpu, op.add(2))
+    }
+}
+
+/// Handler of two instructions, of which the first is `I`.
+///
+/// # Safety
+/// As for [`super::op::Handler`]; the op after this one is `B`'s second.
+pub(super) unsafe fn both<B: Both, I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match B::exec(&mut *cpu, &*op, &*op.add(1)) {
+            Ok(()) => go(cpu, op.add(2)),
+            Err(_) => slow::<I>(cpu, op),
+        }
+    }
+}
+
 /// Handler of a direct branch.
 ///
 /// # Safety
@@ -158,16 +220,27 @@ pub(super) unsafe fn fused<I: Instr, C: Condition>(cpu: *mut Cpu, op: Next) -> N
     }
 }
 
+/// Takes the instructions up to `op`, the last of its block, from the budget; whether
+/// anything is left.
+#[inline(always)]
+unsafe fn spend(cpu: *mut Cpu, op: Next) -> bool {
+    // SAFETY: as in `fast`.
+    unsafe {
+        let (budget, spent) = ((*cpu).budget, i64::from((*op).n) + 1);
+        (*cpu).budget = budget.wrapping_sub(spent);
+        budget > spent
+    }
+}
+
 /// Goes on after a block that ends with the direct branch at `op`.
 #[inline(always)]
 unsafe fn follow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
     // SAFETY: as in `fast`; links point to blocks that are live or [`NO_BLOCK`], whose
     // context is never the CPU's.
     unsafe {
-        let budget = (*cpu).budget - i64::from((*op).n) - 1;
-        (*cpu).budget = budget;
+        let within = spend(cpu, op);
         let block = (*op).link(taken);
-        if budget > 0 && (*block).ctx.get() == (*cpu).ctx {
+        if within && (*block).ctx.get() == (*cpu).ctx {
             go(cpu, Block::first(block))
         } else {
             follow_slow(cpu, op, taken)
@@ -233,10 +306,9 @@ pub(super) unsafe fn jump_slow<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
 unsafe fn land(cpu: *mut Cpu, op: Next, rip: u64) -> Next {
     // SAFETY: as in `fast`; the jump table's entries are live or `NO_BLOCK`.
     unsafe {
-        let budget = (*cpu).budget - i64::from((*op).n) - 1;
-        (*cpu).budget = budget;
+        let within = spend(cpu, op);
         let block = (*cpu).jumps.get(rip);
-        if budget > 0 && (*block).rip == rip && (*block).ctx.get() == (*cpu).ctx {
+        if within && (*block).rip == rip && (*block).ctx.get() == (*cpu).ctx {
             go(cpu, Block::first(block))
         } else {
             land_slow(cpu, rip)

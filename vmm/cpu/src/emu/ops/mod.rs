@@ -14,6 +14,7 @@ mod mmx_convert;
 mod mmx_int;
 mod mov;
 mod muldiv;
+pub(super) mod pairs;
 mod segments;
 mod shift;
 pub(super) mod sse;

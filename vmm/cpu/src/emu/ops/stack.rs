@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use iced_x86::{Instruction, OpKind};
+use iced_x86::{Code, Instruction, OpKind, Register};
 
-use super::super::access::{Access, Linear};
+use super::super::access::{Access, Fast, Linear};
 use super::super::cpu::{CodeSize, Cpu, SS};
 use super::super::decode::{Form, Site};
-use super::super::engine::{Instr, fast, slow};
+use super::super::engine::{Both, Instr, both, fast, slow};
 use super::super::exception::Stop;
 use super::super::op::{Handler, Op, Slot};
 use super::super::operand::{Dst, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
@@ -100,6 +100,52 @@ impl<T: Int, S: StackMode> Instr for PopReg<T, S> {
         // Last: it may be the stack pointer itself.
         value.set(cpu, op.dst);
         Ok(())
+    }
+}
+
+/// `push a; push b` of 64 bits, neither of them the stack pointer.
+struct PushTwo;
+
+impl Both for PushTwo {
+    #[inline(always)]
+    fn exec(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
+        let values = [
+            cpu.gprs.read::<u64>(second.src),
+            cpu.gprs.read::<u64>(first.src),
+        ];
+        let pointer = cpu.gprs.read::<u64>(Slot::RSP).wrapping_sub(16);
+        Fast::store(cpu, Linear::stack(pointer), values)?;
+        cpu.gprs.write(Slot::RSP, pointer);
+        Ok(())
+    }
+}
+
+/// `pop a; pop b` of 64 bits, neither of them the stack pointer.
+struct PopTwo;
+
+impl Both for PopTwo {
+    #[inline(always)]
+    fn exec(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
+        let pointer = cpu.gprs.read::<u64>(Slot::RSP);
+        let [a, b]: [u64; 2] = Fast::load(cpu, Linear::stack(pointer))?;
+        cpu.gprs.write(Slot::RSP, pointer.wrapping_add(16));
+        cpu.gprs.write(first.dst, a);
+        cpu.gprs.write(second.dst, b);
+        Ok(())
+    }
+}
+
+/// The handler of two pushes or pops of registers in 64-bit code.
+pub(super) fn two(first: &Instruction, second: &Instruction) -> Option<Handler> {
+    let of_registers =
+        |insn: &Instruction| insn.op0_register().is_gpr64() && insn.op0_register() != Register::RSP;
+    if !of_registers(first) || !of_registers(second) {
+        return None;
+    }
+    match (first.code(), second.code()) {
+        (Code::Push_r64, Code::Push_r64) => Some(both::<PushTwo, Push<u64, SrcReg, Long>>),
+        (Code::Pop_r64, Code::Pop_r64) => Some(both::<PopTwo, PopReg<u64, Long>>),
+        _ => None,
     }
 }
 

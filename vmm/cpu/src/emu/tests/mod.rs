@@ -7,6 +7,7 @@ mod integer;
 mod lockstep;
 mod machine;
 mod native;
+mod pairs;
 mod random;
 mod sse;
 mod system;

@@ -49,12 +49,20 @@ fn handlers_end_in_jumps() {
     use crate::emu::op::{Block, Op};
 
     type Program = fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>;
-    let programs: [(&str, Program); 8] = [
+    let programs: [(&str, Program); 10] = [
         ("add", |a| a.add(rax, rcx)),
         ("load", |a| a.mov(rdx, qword_ptr(rbx + 8))),
         ("store", |a| a.mov(dword_ptr(rbx + rcx * 4), edx)),
         ("push", |a| a.push(rdx)),
         ("shift", |a| a.shl(rdx, 3)),
+        ("chain", |a| {
+            a.mov(rdx, rcx)?;
+            a.rol(rdx, 5)
+        }),
+        ("couple", |a| {
+            a.mov(rdx, rcx)?;
+            a.mov(rsi, rdi)
+        }),
         ("addpd", |a| a.addpd(xmm1, xmm2)),
         ("call", |a| a.call(CODE)),
         ("ret", |a| a.ret()),

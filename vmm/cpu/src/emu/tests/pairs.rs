@@ -1,0 +1,116 @@
+//! Steps in pairs do what the processor does with one after the other.
+
+use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock};
+use iced_x86::{MemoryOperand, Register};
+
+use super::lockstep::Lockstep;
+use super::machine::{CODE, STACK};
+use super::native::UserState;
+use super::random::Random;
+use crate::FxState;
+
+/// What comes after the destination.
+#[derive(Clone, Copy)]
+enum Form {
+    Register,
+    Number,
+    Nothing,
+    Based,
+    Indexed,
+}
+
+/// Instructions of 32 and 64 bits, and a few that are no steps.
+const FORMS: &[(Code, Code, Form)] = &[
+    (Code::Add_rm32_r32, Code::Add_rm64_r64, Form::Register),
+    (Code::Sub_r32_rm32, Code::Sub_r64_rm64, Form::Register),
+    (Code::And_rm32_r32, Code::And_rm64_r64, Form::Register),
+    (Code::Or_rm32_r32, Code::Or_rm64_r64, Form::Register),
+    (Code::Xor_r32_rm32, Code::Xor_r64_rm64, Form::Register),
+    (Code::Mov_r32_rm32, Code::Mov_r64_rm64, Form::Register),
+    (Code::Adc_r32_rm32, Code::Adc_r64_rm64, Form::Register),
+    (Code::Xchg_rm32_r32, Code::Xchg_rm64_r64, Form::Register),
+    (Code::Add_rm32_imm32, Code::Add_rm64_imm8, Form::Number),
+    (Code::Sub_rm32_imm8, Code::Sub_rm64_imm8, Form::Number),
+    (Code::And_rm32_imm8, Code::And_rm64_imm8, Form::Number),
+    (Code::Xor_rm32_imm8, Code::Xor_rm64_imm32, Form::Number),
+    (Code::Mov_r32_imm32, Code::Mov_r64_imm64, Form::Number),
+    (Code::Rol_rm32_imm8, Code::Rol_rm64_imm8, Form::Number),
+    (Code::Shl_rm32_imm8, Code::Shl_rm64_imm8, Form::Number),
+    (Code::Shr_rm32_imm8, Code::Shr_rm64_imm8, Form::Number),
+    (Code::Sar_rm32_imm8, Code::Sar_rm64_imm8, Form::Number),
+    (Code::Inc_rm32, Code::Inc_rm64, Form::Nothing),
+    (Code::Dec_rm32, Code::Dec_rm64, Form::Nothing),
+    (Code::Push_r64, Code::Push_r64, Form::Nothing),
+    (Code::Pop_r64, Code::Pop_r64, Form::Nothing),
+    (Code::Lea_r32_m, Code::Lea_r64_m, Form::Based),
+    (Code::Lea_r32_m, Code::Lea_r64_m, Form::Indexed),
+];
+
+const WIDE: [Register; 4] = [Register::RAX, Register::RBX, Register::RSI, Register::R9];
+const NARROW: [Register; 4] = [Register::EAX, Register::EBX, Register::ESI, Register::R9D];
+
+/// An instruction of the form, on few registers, so that they are often the same.
+fn instruction(random: &mut Random, form: (Code, Code, Form), wide: bool) -> Instruction {
+    let (narrow_code, wide_code, operands) = form;
+    let (code, registers) = if wide || narrow_code == wide_code {
+        (wide_code, WIDE)
+    } else {
+        (narrow_code, NARROW)
+    };
+    let mut any = |registers: [Register; 4]| registers[random.below(4) as usize];
+    let (dst, src, base, index) = (any(registers), any(registers), any(WIDE), any(WIDE));
+    let number = random.below(64) as i32 - 16;
+    let number = match code {
+        Code::Rol_rm32_imm8 | Code::Shl_rm32_imm8 | Code::Shr_rm32_imm8 => number & 0x3f,
+        Code::Rol_rm64_imm8 | Code::Shl_rm64_imm8 | Code::Shr_rm64_imm8 => number & 0x7f,
+        Code::Sar_rm32_imm8 | Code::Sar_rm64_imm8 => number & 0x7f,
+        _ => number,
+    };
+    match operands {
+        Form::Register => Instruction::with2(code, dst, src),
+        Form::Number => Instruction::with2(code, dst, number),
+        Form::Nothing => Instruction::with1(code, dst),
+        Form::Based => {
+            let memory = MemoryOperand::with_base_displ(base, i64::from(number));
+            Instruction::with2(code, dst, memory)
+        }
+        Form::Indexed => {
+            let memory = MemoryOperand::with_base_index_scale(base, index, 4);
+            Instruction::with2(code, dst, memory)
+        }
+    }
+    .expect("operands of the form")
+}
+
+/// Every two forms of both widths, with others around them, so that what pairs changes.
+#[test]
+fn as_one_after_the_other() {
+    let mut lockstep = Lockstep::new();
+    let mut random = Random::new(20);
+    for (first, second, wide) in FORMS.iter().flat_map(|first| {
+        let second = move |second| [(first, second, true), (first, second, false)];
+        FORMS.iter().flat_map(second)
+    }) {
+        let before = FORMS[random.below(FORMS.len() as u64) as usize];
+        let mut program: Vec<_> = [before, *first, *second]
+            .into_iter()
+            .map(|form| instruction(&mut random, form, wide))
+            .collect();
+        // Nobody can see the flags of what comes before this.
+        let compare = Instruction::with2(Code::Cmp_r64_rm64, Register::RAX, Register::RBX);
+        program.push(compare.expect("registers"));
+        let block = InstructionBlock::new(&program, CODE);
+        let code = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE)
+            .expect("encodable")
+            .code_buffer;
+        let mut state = UserState {
+            fx: FxState::initial(),
+            gpr: std::array::from_fn(|_| random.integer()),
+            rflags: 0x202,
+        };
+        state.gpr[4] = STACK - 0x100;
+        let difference = lockstep.difference(&code, &state, &[0; 8]);
+        let text: Vec<_> = program.iter().map(Instruction::code).collect();
+        assert_eq!(difference, None, "{text:?}");
+    }
+}
