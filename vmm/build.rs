@@ -21,6 +21,12 @@ use std::{
     process::Command,
 };
 
+#[path = "src/boot/initramfs.rs"]
+#[allow(dead_code)]
+mod initramfs;
+
+use initramfs::Initramfs;
+
 /// The only target that is always installed with the toolchain. Naming it keeps the
 /// flags below away from build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -64,6 +70,7 @@ fn main() {
         );
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/boot/initramfs.rs");
     println!("cargo::rerun-if-env-changed={PROFILE_VARIABLE}");
 
     let profile = env::var(PROFILE_VARIABLE).unwrap_or_else(|_| DEFAULT_PROFILE.into());
@@ -76,8 +83,11 @@ fn main() {
 
     let images = target_dir.join(TARGET).join(&profile);
     let programs = programs(&workspace.join("guest-user/src/bin"));
-    let index = Path::new(&variable("OUT_DIR")).join("bundled.rs");
-    fs::write(&index, render(&images, &programs)).expect("OUT_DIR can be written");
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let archive = out.join("initramfs.cpio");
+    let places = write_archive(&images, &programs, &archive);
+    let source = render(&images.join("kernel"), &archive, &programs, &places);
+    fs::write(out.join("bundled.rs"), source).expect("OUT_DIR can be written");
 }
 
 fn variable(name: &str) -> String {
@@ -133,29 +143,45 @@ fn program(source: &Path) -> Program {
     Program { name, about }
 }
 
+/// Writes an initramfs with every program in `/bin`, and returns where in it each one's
+/// contents start and how long they are.
+fn write_archive(images: &Path, programs: &[Program], archive: &Path) -> Vec<(usize, usize)> {
+    let mut initramfs = Initramfs::new();
+    initramfs.directory("bin");
+    let mut places = Vec::new();
+    for Program { name, .. } in programs {
+        let elf = fs::read(images.join(name)).unwrap_or_else(|error| {
+            panic!("src/bin/{name}.rs: {error}; has guest-user/Cargo.toml a line for it?")
+        });
+        let start = initramfs.executable(&format!("bin/{name}"), &elf);
+        places.push((start, elf.len()));
+    }
+    fs::write(archive, initramfs.finish()).expect("OUT_DIR can be written");
+    places
+}
+
 /// The Rust source that `src/bundled.rs` includes.
-fn render(images: &Path, programs: &[Program]) -> String {
-    let image = |name: &str| -> PathBuf {
-        let path = images.join(name);
-        assert!(
-            path.is_file(),
-            "src/bin/{name}.rs was not built: guest-user/Cargo.toml has no line for it"
-        );
-        path
-    };
+fn render(
+    kernel: &Path,
+    archive: &Path,
+    programs: &[Program],
+    places: &[(usize, usize)],
+) -> String {
     let mut source = String::new();
     let mut line = |text: String| writeln!(source, "{text}").expect("strings grow");
     line("/// The guest kernel, an ELF image that starts by the PVH protocol.".into());
-    let kernel = image("kernel");
     line(format!(
         "pub static KERNEL: &[u8] = include_bytes!({kernel:?});"
     ));
+    line("/// An archive with all programs in `/bin`.".into());
+    line(format!(
+        "pub const INITRAMFS: &[u8] = include_bytes!({archive:?});"
+    ));
     line("/// The guest's programs, sorted by name.".into());
     line("pub static PROGRAMS: &[Program] = &[".into());
-    for Program { name, about } in programs {
-        let path = image(name);
+    for (Program { name, about }, (start, len)) in programs.iter().zip(places) {
         line(format!(
-            "Program {{ name: {name:?}, about: {about:?}, elf: include_bytes!({path:?}) }},"
+            "Program {{ name: {name:?}, about: {about:?}, elf: part({start}, {len}) }},"
         ));
     }
     line("];".into());

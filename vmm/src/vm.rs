@@ -170,12 +170,12 @@ impl Vm {
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
         let kernel = boot::load_kernel(&ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
-        let bundle;
+        let head;
         let initramfs = match &config.initramfs {
-            Some(given) => given.as_ref(),
+            Some(given) => &[given.as_ref()][..],
             None => {
-                bundle = bundled::initramfs(Some(&config.program));
-                bundle.as_slice()
+                head = bundled::initramfs_head(&config.program);
+                &[&head, bundled::INITRAMFS]
             }
         };
         let command_line = command_line(&config, accelerator.host_kind());

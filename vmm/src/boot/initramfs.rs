@@ -3,6 +3,8 @@
 //!
 //! Contents of a page or more start with a page, by zeros after the name as Linux's
 //! `gen_init_cpio -a` puts them there: a kernel can map such a file where it lies.
+//!
+//! `build.rs` compiles this file too, for the archive of all bundled programs.
 
 use abi::virtual_map::PAGE_SIZE;
 
@@ -28,31 +30,43 @@ impl Initramfs {
 
     /// Adds a directory; `path` has no leading slash.
     pub fn directory(&mut self, path: &str) {
-        self.entry(path, DIRECTORY, &[]);
+        self.entry(path, DIRECTORY, &[], ALIGN);
     }
 
-    /// Adds an executable file; `path` has no leading slash.
-    pub fn executable(&mut self, path: &str, contents: &[u8]) {
-        self.entry(path, EXECUTABLE, contents);
+    /// Adds an executable file and says at which offset of the archive its contents lie;
+    /// `path` has no leading slash.
+    pub fn executable(&mut self, path: &str, contents: &[u8]) -> usize {
+        let align = if contents.len() < PAGE { ALIGN } else { PAGE };
+        self.entry(path, EXECUTABLE, contents, align)
     }
 
     /// The archive with its end marker.
     pub fn finish(mut self) -> Vec<u8> {
-        self.entry(TRAILER, 0, &[]);
+        self.entry(TRAILER, 0, &[], ALIGN);
         self.archive
     }
 
-    fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) {
+    /// The archive so far, some pages long, for another one to follow at once: files of
+    /// that one which are in this one too are hidden. Adds directory `path`, which may be
+    /// there already, to fill the last page.
+    pub fn finish_before_another(mut self, path: &str) -> Vec<u8> {
+        self.entry(path, DIRECTORY, &[], PAGE);
+        self.archive
+    }
+
+    /// Adds an entry whose contents start with a multiple of `align`, and returns that.
+    fn entry(&mut self, path: &str, mode: u32, contents: &[u8], align: usize) -> usize {
         self.entries += 1;
         let links = 1;
         let size = contents.len() as u32;
         let name_start = self.archive.len() + HEADER_SIZE;
         let name_end = name_start + path.len() + 1;
-        let (name_end, contents_start) = if contents.len() < PAGE {
-            (name_end, name_end.next_multiple_of(ALIGN))
+        let contents_start = name_end.next_multiple_of(align);
+        // More zeros than the format has after a name count as the name's.
+        let name_end = if align > ALIGN {
+            contents_start
         } else {
-            let start = name_end.next_multiple_of(PAGE);
-            (start, start)
+            name_end
         };
         let name_size = (name_end - name_start) as u32;
         // Inode, mode, uid, gid, links, mtime, size, device and special device as major
@@ -80,12 +94,9 @@ impl Initramfs {
         self.archive.extend_from_slice(path.as_bytes());
         self.archive.resize(contents_start, 0);
         self.archive.extend_from_slice(contents);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
         self.archive
             .resize(self.archive.len().next_multiple_of(ALIGN), 0);
+        contents_start
     }
 }
 
@@ -107,6 +118,23 @@ mod tests {
         assert_eq!(&archive[8192 + 110..8192 + 116], b"bin/y\0");
         assert!(archive[12288..16385].iter().all(|&byte| byte == b'y'));
         assert_eq!(archive.len() % 4, 0);
+    }
+
+    #[test]
+    fn an_archive_can_go_before_another() {
+        let mut initramfs = Initramfs::new();
+        initramfs.directory("bin");
+        let start = initramfs.executable("bin/x", &[b'x'; 5000]);
+        assert_eq!(start, 4096);
+        let head = initramfs.finish_before_another("bin");
+        assert_eq!(head.len(), 12288);
+        // After the contents, the header of the directory, whose name fills the page.
+        assert_eq!(&head[9096..9102], b"070701");
+        assert_eq!(
+            &head[9096 + 94..9096 + 102],
+            format!("{:08X}", 12288 - 9206).as_bytes()
+        );
+        assert_eq!(&head[9206..9211], b"bin\0\0");
     }
 
     #[test]

@@ -24,8 +24,8 @@ const START_INFO_VERSION: u32 = 1;
 pub struct BootInfo<'a> {
     /// The kernel's command line.
     pub command_line: &'a str,
-    /// The initramfs, as it is; may be empty.
-    pub initramfs: &'a [u8],
+    /// The initramfs, in pieces that follow each other at once; may be empty.
+    pub initramfs: &'a [&'a [u8]],
 }
 
 /// Writes initramfs, command line, memory map and start info.
@@ -37,13 +37,17 @@ pub fn write_boot_info(
     kernel: &KernelImage,
     info: &BootInfo<'_>,
 ) -> Result<(), BootError> {
+    let size = info.initramfs.iter().map(|piece| piece.len() as u64).sum();
     let module = hvm_modlist_entry {
-        paddr: place_initramfs(ram, kernel, info.initramfs)?,
-        size: info.initramfs.len() as u64,
+        paddr: place_initramfs(ram, kernel, size)?,
+        size,
         ..Default::default()
     };
-    ram.mmap()
-        .write_slice(info.initramfs, GuestAddress(module.paddr))?;
+    let mut address = module.paddr;
+    for piece in info.initramfs {
+        ram.write(address, piece)?;
+        address += piece.len() as u64;
+    }
     write_command_line(ram, info.command_line)?;
 
     let memory_map: Vec<_> = ram
@@ -74,12 +78,7 @@ pub fn write_boot_info(
 }
 
 /// The page-aligned address just below the end of low RAM where the initramfs fits.
-fn place_initramfs(
-    ram: &GuestRam,
-    kernel: &KernelImage,
-    initramfs: &[u8],
-) -> Result<u64, BootError> {
-    let needed = initramfs.len() as u64;
+fn place_initramfs(ram: &GuestRam, kernel: &KernelImage, needed: u64) -> Result<u64, BootError> {
     let top = ram.size().min(DEVICE_HOLE);
     let floor = kernel.end.next_multiple_of(PAGE);
     let available = top.saturating_sub(floor);
@@ -189,7 +188,7 @@ mod tests {
         let ram = ram();
         let info = BootInfo {
             command_line: "init=/bin/x",
-            initramfs: &[7; 5000],
+            initramfs: &[&[7; 4000], &[8; 1000]],
         };
         write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
         let read = |at: u64| {
@@ -202,6 +201,7 @@ mod tests {
         let (initramfs, size) = (read(MODULE_LIST), read(MODULE_LIST + 8));
         assert_eq!((initramfs, size), ((8 << 20) - 8192, 5000));
         assert_eq!(read(initramfs), 0x0707_0707_0707_0707);
+        assert_eq!(read(initramfs + 3996), 0x0808_0808_0707_0707);
         let mut line = [0xff; 12];
         ram.mmap()
             .read_slice(&mut line, GuestAddress(COMMAND_LINE))
@@ -215,7 +215,7 @@ mod tests {
         let large = vec![0; 7 << 20];
         let info = BootInfo {
             command_line: "",
-            initramfs: &large,
+            initramfs: &[&large],
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
         assert!(matches!(

@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> CliResult {
     let folder = &args.folder;
     fs::create_dir_all(folder).map_err(|error| at(folder, &error))?;
     write(&folder.join(KERNEL), bundled::KERNEL)?;
-    write(&folder.join(INITRAMFS), &bundled::initramfs(None))?;
+    write(&folder.join(INITRAMFS), bundled::INITRAMFS)?;
     Ok(0)
 }
 
