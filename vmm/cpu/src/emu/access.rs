@@ -298,8 +298,14 @@ impl Cpu {
             end: here,
         };
         let second = if here < size {
+            let start = la.wrapping_add(here as u64);
+            let probed = if here >= x87_frame_word(size) {
+                last
+            } else {
+                start
+            };
             Some(Piece {
-                gpa: self.translate(la.wrapping_add(here as u64), want, privilege)?,
+                gpa: self.translate(probed, want, privilege)? - (probed - start),
                 start: here,
                 end: size,
             })
@@ -311,14 +317,33 @@ impl Cpu {
 }
 
 /// # Errors
-/// #AC(0) where a value of `size` bytes is not aligned to its size. Images and records
-/// have rules of their own.
+/// #AC(0) where an access of `size` bytes is not aligned as it should be (Intel SDM vol. 3
+/// 6.15, table 6-7).
 fn check_alignment(la: u64, size: usize) -> Result<(), Stop> {
-    let value = matches!(size, 2 | 4 | 8 | 16);
-    if value && la & (size as u64 - 1) != 0 {
+    let alignment = match size {
+        2 | 4 | 8 | 16 => size as u64,
+        // Extended precision and packed decimal.
+        10 => 8,
+        // x87 frames of 16-bit, then of 32-bit words.
+        14 | 94 => 2,
+        28 | 108 => 4,
+        _ => 1,
+    };
+    if !la.is_multiple_of(alignment) {
         return Err(Exception::coded(vector::AC, 0).into());
     }
     Ok(())
+}
+
+/// Bytes of a word in the x87 environment or state that has `size` bytes. Of these AMD's
+/// processors try the first word, then the last byte: its address is in CR2 where only the
+/// second page faults. For all other sizes, which are tried in order, larger than a page.
+fn x87_frame_word(size: usize) -> usize {
+    match size {
+        14 | 94 => 2,
+        28 | 108 => 4,
+        _ => usize::MAX,
+    }
 }
 
 /// The address `la` for the processor's own accesses, whose address faults are #GP.

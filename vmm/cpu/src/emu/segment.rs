@@ -99,9 +99,19 @@ impl Cpu {
         let number = usize::from(segment).min(5);
         let cached = &self.segments[number];
         if self.code_size == CodeSize::Bits64 {
-            let base = if number >= FS { cached.base } else { 0 };
+            if number < FS {
+                return Ok(Linear {
+                    address: offset,
+                    segment,
+                });
+            }
+            // AMD's processors want this of the offset as well as of the sum.
+            let last = offset.wrapping_add(size.saturating_sub(1));
+            if !Self::canonical(offset) || !Self::canonical(last) {
+                return Err(Exception::GP.into());
+            }
             return Ok(Linear {
-                address: base.wrapping_add(offset),
+                address: cached.base.wrapping_add(offset),
                 segment,
             });
         }

@@ -13,7 +13,7 @@ use super::super::cache::next_rip;
 use super::super::cpu::{CodeSize, Cpu, bits};
 use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, Jump, fast, jump};
-use super::super::exception::{Exception, Stop};
+use super::super::exception::{Exception, Stop, vector};
 use super::super::op::Op;
 use super::super::operand::{Dst, Ea, Mem, Src, by_ea};
 use super::super::x87::{IMAGE_SIZE, Image, Layout};
@@ -37,12 +37,15 @@ fn layout<const WIDE: bool>(cpu: &Cpu) -> Layout {
 /// The address of the image.
 ///
 /// # Errors
-/// #GP(0) if it is not aligned to 16 bytes.
+/// #GP(0) if it is not aligned to 16 bytes; with alignment checks, #AC(0) if it is not
+/// even aligned to 4.
 #[inline(always)]
 fn image_at<E: Ea>(cpu: &Cpu, op: &Op, write: bool) -> Result<Linear, Stop> {
     let at = E::linear(cpu, op, IMAGE_SIZE, write)?;
-    if at.address % 16 == 0 {
+    if at.address.is_multiple_of(16) {
         Ok(at)
+    } else if cpu.checks_alignment() && !at.address.is_multiple_of(4) {
+        Err(Exception::coded(vector::AC, 0).into())
     } else {
         Err(Exception::GP.into())
     }
@@ -56,6 +59,8 @@ impl<E: Ea, const WIDE: bool> Instr for Fxsave<E, WIDE> {
         let at = image_at::<E>(cpu, op, true)?;
         let layout = layout::<WIDE>(cpu);
         if M::SLOW {
+            // The last byte is tried first, as by AMD's processors.
+            cpu.probe_write(at.add(IMAGE_SIZE - 1), 1)?;
             cpu.probe_write(at, IMAGE_SIZE)?;
             cpu.collect_flags();
             let mut image = Image::ZERO;
@@ -81,6 +86,7 @@ impl<E: Ea, const WIDE: bool> Jump for Fxrstor<E, WIDE> {
         let at = image_at::<E>(cpu, op, false)?;
         let layout = layout::<WIDE>(cpu);
         if M::SLOW {
+            cpu.probe_read(at.add(IMAGE_SIZE - 1), 1)?;
             let mut bytes = [0; IMAGE_SIZE as usize];
             cpu.read_bytes(at, &mut bytes)?;
             let mut image = Image::ZERO;

@@ -233,7 +233,8 @@ impl Instr for MaskMove {
     }
 }
 
-/// Stores the bytes of `value` that `mask` names, all or none.
+/// Stores the bytes of `value` that `mask` names, all or none. As on AMD's processors the
+/// others must be writable too.
 pub(super) fn masked_store<M: Access>(
     cpu: &mut Cpu,
     op: &Op,
@@ -244,11 +245,10 @@ pub(super) fn masked_store<M: Access>(
         return Err(Stop::Miss);
     }
     let at = General::linear(cpu, op, value.len() as u64, true)?;
-    let chosen = || (0..value.len()).filter(|&i| mask[i] & 0x80 != 0);
-    for i in chosen() {
-        cpu.probe_write(at.add(i as u64), 1)?;
+    for half in (0..value.len()).step_by(8) {
+        cpu.probe_write(at.add(half as u64), 8)?;
     }
-    for i in chosen() {
+    for i in (0..value.len()).filter(|&i| mask[i] & 0x80 != 0) {
         M::store(cpu, at.add(i as u64), value[i])?;
     }
     Ok(())

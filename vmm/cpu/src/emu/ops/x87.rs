@@ -141,12 +141,15 @@ fn run(cpu: &Cpu, op: &Op, at: Option<Linear>, mut memory: [u8; LARGEST]) -> Exe
     x87.instruction = unsafe { rip_of(op) };
     x87.instruction_selector = cpu.segments[CS].selector;
     x87.opcode = (op.imm.get() >> OPCODE_SHIFT) as u16;
-    if let Some(at) = at {
+    (x87.data, x87.data_selector) = if let Some(at) = at {
         let segment = &cpu.segments[usize::from(at.segment).min(GS)];
         let flat = cpu.code_size == CodeSize::Bits64 && usize::from(at.segment) < FS;
         let base = if flat { 0 } else { segment.base };
-        (x87.data, x87.data_selector) = (at.address.wrapping_sub(base), segment.selector);
-    }
+        (at.address.wrapping_sub(base), segment.selector)
+    } else {
+        // Not what came through the frame, which has 32 bits of it.
+        (cpu.x87.data, cpu.x87.data_selector)
+    };
     Executed { x87, flags, memory }
 }
 
@@ -176,7 +179,8 @@ impl<E: Ea, const SIZE: usize> Instr for Reads<E, SIZE> {
     }
 }
 
-/// An instruction that writes `SIZE` bytes, unless an exception keeps it from that.
+/// An instruction that writes `SIZE` bytes, unless an exception keeps it from that. The
+/// bytes must be writable in any case.
 struct Writes<E, const SIZE: usize>(PhantomData<E>);
 
 impl<E: Ea, const SIZE: usize> Instr for Writes<E, SIZE> {
@@ -189,6 +193,10 @@ impl<E: Ea, const SIZE: usize> Instr for Writes<E, SIZE> {
             & (status::INVALID | status::OVERFLOW | status::UNDERFLOW);
         if kept_back == 0 {
             write::<M>(cpu, at, &done.memory[..SIZE])?;
+        } else if M::SLOW {
+            cpu.probe_write(at, SIZE as u64)?;
+        } else {
+            return Err(Stop::Miss);
         }
         cpu.x87 = done.x87;
         Ok(())

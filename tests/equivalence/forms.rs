@@ -1,0 +1,290 @@
+//! Which instruction forms sequences are made of, and which are not, and why.
+
+use iced_x86::{
+    Code, CpuidFeature, EncodingKind, FlowControl, Instruction, Mnemonic, OpCodeOperandKind,
+};
+
+/// Why no sequence has a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Excluded {
+    /// There is no such instruction in 64-bit mode, or it is not encoded so there.
+    OtherMode,
+    /// It belongs to a feature that this test does not know.
+    NoFeature,
+    /// It says something about the processor, or the time, and not about its operands.
+    Unpredictable,
+    /// Software-backed KVM lets ring 3 see the host's descriptors or entry points.
+    HostTables,
+    /// AMD's and Intel's processors disagree on what it does.
+    VendorsDiffer,
+    /// The manuals leave its result undefined.
+    Undefined,
+    /// Another name for one or two instructions.
+    Alias,
+}
+
+impl Excluded {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::OtherMode,
+        Self::NoFeature,
+        Self::Unpredictable,
+        Self::HostTables,
+        Self::VendorsDiffer,
+        Self::Undefined,
+        Self::Alias,
+    ];
+
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::OtherMode => "not of 64-bit mode",
+            Self::NoFeature => "of a feature that is not tested",
+            Self::Unpredictable => "result depends on processor or time",
+            Self::HostTables => "software-backed KVM shows ring 3 the host's tables",
+            Self::VendorsDiffer => "AMD and Intel differ",
+            Self::Undefined => "result is undefined",
+            Self::Alias => "another name for other forms",
+        }
+    }
+}
+
+/// Kinds of forms; a sequence prefers one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Integer,
+    Vector,
+    X87,
+    Privileged,
+}
+
+/// A form that sequences can have.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    pub code: Code,
+    pub kind: Kind,
+}
+
+/// All forms of baseline x86-64 up to SSE4.2 that ring 3 can try.
+pub fn all() -> Vec<Form> {
+    Code::values()
+        .filter(|&code| exclusion(code).is_none())
+        .map(|code| Form {
+            code,
+            kind: kind(code),
+        })
+        .collect()
+}
+
+/// Why no sequence has `code`; `None` if some may.
+pub fn exclusion(code: Code) -> Option<Excluded> {
+    let info = code.op_code();
+    if !info.is_instruction() || !info.mode64() || info.encoding() != EncodingKind::Legacy {
+        return Some(Excluded::OtherMode);
+    }
+    if !code.cpuid_features().iter().all(|&feature| has(feature)) {
+        return Some(Excluded::NoFeature);
+    }
+    if code == Code::Ud0 {
+        // The same without a ModRM byte, as AMD's manual has it.
+        return Some(Excluded::Alias);
+    }
+    by_mnemonic(code).or_else(|| by_operands(code))
+}
+
+fn has(feature: CpuidFeature) -> bool {
+    matches!(
+        feature,
+        CpuidFeature::INTEL8086
+            | CpuidFeature::INTEL186
+            | CpuidFeature::INTEL286
+            | CpuidFeature::INTEL386
+            | CpuidFeature::INTEL486
+            | CpuidFeature::X64
+            | CpuidFeature::CMOV
+            | CpuidFeature::CX8
+            | CpuidFeature::CMPXCHG16B
+            | CpuidFeature::CLFSH
+            | CpuidFeature::FPU
+            | CpuidFeature::FPU287
+            | CpuidFeature::FPU387
+            | CpuidFeature::FXSR
+            | CpuidFeature::MMX
+            | CpuidFeature::MULTIBYTENOP
+            | CpuidFeature::PAUSE
+            | CpuidFeature::POPCNT
+            | CpuidFeature::PREFETCHW
+            | CpuidFeature::MSR
+            | CpuidFeature::TSC
+            | CpuidFeature::CPUID
+            | CpuidFeature::SYSCALL
+            | CpuidFeature::SSE
+            | CpuidFeature::SSE2
+            | CpuidFeature::SSE3
+            | CpuidFeature::SSSE3
+            | CpuidFeature::SSE4_1
+            | CpuidFeature::SSE4_2
+            | CpuidFeature::FSGSBASE
+            | CpuidFeature::LZCNT
+            | CpuidFeature::BMI1
+            | CpuidFeature::MOVBE
+            | CpuidFeature::RDTSCP
+            | CpuidFeature::RDPID
+            | CpuidFeature::RDPMC
+            | CpuidFeature::SMAP
+            | CpuidFeature::CET_IBT
+            | CpuidFeature::PREFETCHWT1
+            | CpuidFeature::PREFETCHITI
+    )
+}
+
+fn by_mnemonic(code: Code) -> Option<Excluded> {
+    use Mnemonic as M;
+    Some(match code.mnemonic() {
+        M::Rdtsc | M::Rdtscp | M::Rdpid | M::Cpuid => Excluded::Unpredictable,
+        M::Bswap if code == Code::Bswap_r16 => Excluded::Undefined,
+        M::Int
+        | M::Int1
+        | M::Syscall
+        | M::Lar
+        | M::Lsl
+        | M::Verr
+        | M::Verw
+        | M::Lfs
+        | M::Lgs
+        | M::Lss
+        | M::Iret
+        | M::Iretd
+        | M::Iretq
+        | M::Retf => Excluded::HostTables,
+        // Their names stand for `wait` and another instruction.
+        M::Fstenv
+        | M::Fstcw
+        | M::Fstsw
+        | M::Fsave
+        | M::Fclex
+        | M::Finit
+        | M::Feni
+        | M::Fdisi
+        | M::Fsetpm => Excluded::Alias,
+        _ => return None,
+    })
+}
+
+fn by_operands(code: Code) -> Option<Excluded> {
+    use OpCodeOperandKind as K;
+    let info = code.op_code();
+    let first = info.op0_kind();
+    // The operand size prefix on a near branch.
+    if matches!(first, K::br16_1 | K::br16_2) {
+        return Some(Excluded::VendorsDiffer);
+    }
+    let near = matches!(
+        code.flow_control(),
+        FlowControl::Return | FlowControl::IndirectBranch | FlowControl::IndirectCall
+    );
+    let far = matches!(code.mnemonic(), Mnemonic::Jmp | Mnemonic::Call) && first == K::mem;
+    // AMD's processors read four bytes for two.
+    if code == Code::Movsxd_r16_rm16 {
+        return Some(Excluded::VendorsDiffer);
+    }
+    if far || code == Code::Popw_FS || code == Code::Popw_GS {
+        return Some(Excluded::HostTables);
+    }
+    if near && info.operand_size() == 16 {
+        return Some(Excluded::VendorsDiffer);
+    }
+    let loads_segment = matches!(first, K::seg_reg | K::fs | K::gs)
+        && matches!(code.mnemonic(), Mnemonic::Mov | Mnemonic::Pop);
+    loads_segment.then_some(Excluded::HostTables)
+}
+
+/// Whether it stores where the last x87 instruction and its operand were: see
+/// [`super::compare::endings`].
+pub fn shows_x87_pointers(code: Code) -> bool {
+    matches!(code.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave)
+}
+
+/// Whether it can bring about a page fault for data in ring 3. Not what is refused there
+/// before it comes to memory, and not what only names an address.
+pub fn may_page_fault(code: Code) -> bool {
+    use Mnemonic as M;
+    use OpCodeOperandKind as K;
+    let without = matches!(
+        code.mnemonic(),
+        M::Lea
+            | M::Nop
+            | M::Prefetchnta
+            | M::Prefetcht0
+            | M::Prefetcht1
+            | M::Prefetcht2
+            | M::Prefetchw
+            | M::Prefetchwt1
+            | M::Prefetchit0
+            | M::Prefetchit1
+            | M::Prefetch
+            | M::Insb
+            | M::Insw
+            | M::Insd
+            | M::Outsb
+            | M::Outsw
+            | M::Outsd
+            | M::Sgdt
+            | M::Sidt
+            | M::Sldt
+            | M::Str
+            | M::Smsw
+    );
+    let uses = |kind: K| {
+        matches!(
+            kind,
+            K::mem
+                | K::mem_offs
+                | K::r8_or_mem
+                | K::r16_or_mem
+                | K::r32_or_mem
+                | K::r64_or_mem
+                | K::mm_or_mem
+                | K::xmm_or_mem
+                | K::seg_rSI
+                | K::es_rDI
+                | K::seg_rDI
+                | K::seg_rBX_al
+        )
+    };
+    let mut instruction = Instruction::new();
+    instruction.set_code(code);
+    let memory = code.op_code().op_kinds().iter().any(|&kind| uses(kind));
+    let stack = instruction.is_stack_instruction();
+    kind(code) != Kind::Privileged && !without && (memory || stack)
+}
+
+fn kind(code: Code) -> Kind {
+    let features = code.cpuid_features();
+    let has = |wanted: &[CpuidFeature]| features.iter().any(|feature| wanted.contains(feature));
+    let mut instruction = Instruction::new();
+    instruction.set_code(code);
+    if instruction.is_privileged() {
+        return Kind::Privileged;
+    }
+    if has(&[
+        CpuidFeature::FPU,
+        CpuidFeature::FPU287,
+        CpuidFeature::FPU387,
+        CpuidFeature::FXSR,
+    ]) {
+        return Kind::X87;
+    }
+    if has(&[
+        CpuidFeature::MMX,
+        CpuidFeature::SSE,
+        CpuidFeature::SSE2,
+        CpuidFeature::SSE3,
+        CpuidFeature::SSSE3,
+        CpuidFeature::SSE4_1,
+        CpuidFeature::SSE4_2,
+    ]) {
+        return Kind::Vector;
+    }
+    Kind::Integer
+}

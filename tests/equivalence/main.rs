@@ -1,0 +1,259 @@
+//! The emulator against the processor: random ring-3 sequences must end in the same
+//! registers, flags, memory and exceptions on both.
+//!
+//! ```text
+//! forms       which instruction forms there are to try
+//! generate    random sequences of them; operands, address, implicit: what they act on
+//! menu        what is chosen from; rng, fx: random values; undefined: what not to look at
+//! sketch      a sequence with labels, as it is generated and shrunk
+//! case        the same with addresses, as it is run; text: as a file
+//! layout      the machine it runs in; frame: the code before and after it
+//! machine     one engine running batches (load, serve); ending: what came of a sequence
+//! pair        two, compared (compare)
+//! campaign    many sequences on all host processors; coverage: of which forms
+//! kept        sequences that once differed, in cases/
+//! ```
+//!
+//! Ring 3 is native in every KVM, a software-backed one included. Trials that end in
+//! `::processor` take it for the reference: where this host has no KVM they are ignored,
+//! and a line says so; `RINGFENCE_REQUIRE=kvm` makes that a failure. Where the processor
+//! is itself emulated they say nothing about the emulator.
+//!
+//! `RINGFENCE_SEQUENCES` and `RINGFENCE_SEED` make the random test longer and different,
+//! `--nocapture` prints its coverage table:
+//!
+//! ```sh
+//! RINGFENCE_SEQUENCES=5000000 cargo test --release --test equivalence random -- --nocapture
+//! ```
+//!
+//! A difference is shrunk and printed in the format of `tests/equivalence/cases/`: put it
+//! there when the emulator is mended.
+
+mod address;
+mod campaign;
+mod case;
+mod compare;
+mod coverage;
+mod ending;
+mod forms;
+mod frame;
+mod fx;
+mod generate;
+mod implicit;
+mod kept;
+mod layout;
+mod load;
+mod machine;
+mod memory;
+mod menu;
+mod operands;
+mod pair;
+mod rng;
+mod serve;
+mod shrink;
+mod sketch;
+mod text;
+mod undefined;
+mod watchdog;
+
+use std::fmt::Write;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use vmm::cpu::emu::Emulator;
+use vmm::cpu::kvm::KvmHost;
+
+use campaign::{Campaign, Results};
+use coverage::Table;
+use menu::Menu;
+use pair::{Engine, Engines, Mode, Pair};
+use watchdog::Watchdog;
+
+/// Names accelerators whose absence is a failure, separated by commas.
+const REQUIRED: &str = "RINGFENCE_REQUIRE";
+/// Number of sequences of the random test.
+const SEQUENCES: &str = "RINGFENCE_SEQUENCES";
+/// Seed of all random tests.
+const SEED: &str = "RINGFENCE_SEED";
+
+/// A random test: its name, what it compares, and for how many sequences.
+struct RandomTest {
+    name: &'static str,
+    engines: Engines,
+    sequences: u64,
+}
+
+impl RandomTest {
+    const fn new(name: &'static str, engines: [Engine; 2], mode: Mode, sequences: u64) -> Self {
+        let [reference, tested] = engines;
+        Self {
+            name,
+            engines: Engines {
+                reference,
+                tested,
+                mode,
+            },
+            sequences,
+        }
+    }
+}
+
+/// The test that can be made longer.
+const RANDOM: &str = "random::processor";
+
+/// Unoptimized code is about 20 times slower.
+const UNIT: u64 = if cfg!(debug_assertions) { 500 } else { 10_000 };
+
+const RANDOM_TESTS: [RandomTest; 5] = {
+    use Engine::{Emu, Kvm};
+    use Mode::{Batches, Serving, Stepping};
+    [
+        RandomTest::new(RANDOM, [Kvm, Emu], Batches, 10 * UNIT),
+        RandomTest::new("steady::processor", [Kvm, Kvm], Batches, UNIT),
+        RandomTest::new("restarted_faults::processor", [Kvm, Kvm], Serving, UNIT / 4),
+        RandomTest::new("restarted_faults::emu", [Emu, Emu], Serving, 10 * UNIT),
+        RandomTest::new("stepping::emu", [Emu, Emu], Stepping, UNIT),
+    ]
+};
+
+/// Sequences of four instructions on average in which none of 1,300 forms is missed by
+/// chance, and none with a page fault that is served.
+const ENOUGH: u64 = 100_000;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let no_kvm = KvmHost::open().err().map(|error| error.to_string());
+    match &no_kvm {
+        None => eprintln!("processor: runs here, in ring 3 of KVM"),
+        Some(why) => eprintln!("processor: KVM does not run here: {why}"),
+    }
+    let watchdog = Watchdog::start();
+    let mut trials = Vec::new();
+    let mut add = |name: String, test: Test| trials.push(trial(name, no_kvm.clone(), test));
+    for (name, engine) in [("emu", Engine::Emu), ("processor", Engine::Kvm)] {
+        let dog = watchdog.clone();
+        let test = Box::new(move || kept::check_all(engine, &dog));
+        add(format!("cases::{name}"), test);
+    }
+    let verbose = arguments.nocapture;
+    for test in RANDOM_TESTS {
+        let dog = watchdog.clone();
+        let name = test.name.to_owned();
+        add(name, Box::new(move || random(&test, &dog, verbose)));
+    }
+    let one_at_a_time = Arguments {
+        // Each test uses all processors by itself.
+        test_threads: Some(1),
+        ..arguments
+    };
+    libtest_mimic::run(&one_at_a_time, trials).exit();
+}
+
+type Test = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
+
+fn trial(name: String, no_kvm: Option<String>, test: Test) -> Trial {
+    let required = std::env::var(REQUIRED)
+        .is_ok_and(|names| names.split(',').any(|name| name.trim() == "kvm"));
+    let missing = no_kvm.filter(|_| name.ends_with("::processor"));
+    let ignored = missing.is_some() && !required;
+    let run = move || match missing {
+        Some(why) => Err(Failed::from(why)),
+        None => test(),
+    };
+    Trial::test(name, run).with_ignored_flag(ignored)
+}
+
+fn number(variable: &str, default: u64) -> Result<u64, Failed> {
+    match std::env::var(variable) {
+        Err(_) => Ok(default),
+        Ok(text) => text
+            .parse()
+            .map_err(|_| Failed::from(format!("{variable} is not a number: {text}"))),
+    }
+}
+
+fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), Failed> {
+    let RandomTest { name, engines, .. } = test;
+    let serving = engines.mode == Mode::Serving;
+    let forms = forms::all()
+        .into_iter()
+        .filter(|form| !serving || !forms::shows_x87_pointers(form.code))
+        .filter(|form| !engines.need(Engine::Emu) || Emulator::implements(form.code))
+        .collect();
+    let count = match *name {
+        RANDOM => number(SEQUENCES, test.sequences)?,
+        _ => test.sequences,
+    };
+    let campaign = Campaign {
+        seed: number(SEED, 1)?,
+        first: 0,
+        count,
+        menu: &Menu::new(forms),
+        engines: *engines,
+    };
+    let results = campaign.run(watchdog)?;
+    println!("{name}: {}", summary(&results));
+    let table = Table {
+        coverage: &results.coverage,
+        implements: Emulator::implements,
+    };
+    if *name == RANDOM && verbose {
+        println!("{table}");
+    }
+    if !results.findings.is_empty() {
+        let mut pair = Pair::new(*engines, watchdog)?;
+        return Err(report(&mut pair, &results).into());
+    }
+    let missed = match (serving, engines.need(Engine::Emu)) {
+        (false, true) if *name == RANDOM => table.missed(),
+        (true, true) => table.never_served(),
+        _ => Vec::new(),
+    };
+    if count >= ENOUGH && !missed.is_empty() {
+        return Err(format!("forms that were never tried: {missed:?}").into());
+    }
+    Ok(())
+}
+
+fn summary(results: &Results) -> String {
+    let seconds = results.time.as_secs_f64();
+    let rate = results.sequences as f64 / seconds;
+    let endings: Vec<String> = results
+        .endings
+        .iter()
+        .map(|(vector, count)| match vector {
+            None => format!("{count} completed"),
+            Some(vector) => format!("{count} #{vector}"),
+        })
+        .collect();
+    format!(
+        "{} sequences in {seconds:.1} s ({rate:.0}/s): {}; {} stuck, {} unsteady",
+        results.sequences,
+        endings.join(", "),
+        results.stuck,
+        results.unsteady,
+    )
+}
+
+fn report(pair: &mut Pair, results: &Results) -> String {
+    let mut text = String::new();
+    for finding in &results.findings {
+        let _ = writeln!(text, "\n# sequence {}: reference, tested", finding.number);
+        let (case, differences, alone) = match shrink::shrink(pair, &finding.sketch) {
+            Some((sketch, differences)) => (sketch.assemble(), differences, true),
+            None => (
+                finding.sketch.assemble(),
+                finding.differences.clone(),
+                false,
+            ),
+        };
+        for difference in &differences {
+            let _ = writeln!(text, "# {difference}");
+        }
+        text += &match case {
+            Some(case) if alone => text::write(&pair.keep(case)),
+            Some(case) => text::listing(&case),
+            None => String::new(),
+        };
+    }
+    text
+}

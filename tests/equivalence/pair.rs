@@ -1,0 +1,185 @@
+//! Two machines that run the same sequences: the reference and the one under test.
+
+use super::case::Case;
+use super::compare::{self, Difference};
+use super::ending::{End, Ending};
+use super::kept;
+use super::layout::WRITABLE;
+use super::machine::Machine;
+use super::text::Kept;
+use super::watchdog::Watchdog;
+
+/// What executes instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The processor, by KVM.
+    Kvm,
+    /// The emulator.
+    Emu,
+}
+
+/// How the engine under test runs sequences; the reference always runs them in batches,
+/// with all pages mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As the reference does.
+    Batches,
+    /// An instruction at a time.
+    Stepping,
+    /// With pages missing, which are mapped when they are first touched.
+    Serving,
+}
+
+/// The two, and how the second runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Engines {
+    pub reference: Engine,
+    pub tested: Engine,
+    pub mode: Mode,
+}
+
+impl Engines {
+    /// Whether `engine` is one of them.
+    pub fn need(&self, engine: Engine) -> bool {
+        self.reference == engine || self.tested == engine
+    }
+}
+
+/// Times that the reference runs a batch before a difference is believed.
+const RUNS: u32 = 3;
+
+/// Two machines.
+pub struct Pair {
+    reference: Machine,
+    tested: Machine,
+    mode: Mode,
+    /// Whether x87 pointers are compared: see [`compare::endings`].
+    pointers: bool,
+}
+
+/// What came of a batch.
+pub struct Outcome {
+    /// How each sequence ended on the reference.
+    pub reference: Vec<Ending>,
+    /// Numbers of the sequences in the batch that differ, and in what.
+    pub differences: Vec<(usize, Vec<Difference>)>,
+    /// Sequences that the reference does not always end in the same way. Software-backed
+    /// KVM loses NT when the host is interrupted at the wrong time; and a sequence may be
+    /// held to be stuck because the host was busy.
+    pub unsteady: u64,
+    /// For each sequence, addresses of instructions that had faults served.
+    pub served: Vec<Vec<u64>>,
+}
+
+impl Pair {
+    /// Makes both.
+    ///
+    /// # Errors
+    /// An engine cannot be had here, and why.
+    pub fn new(engines: Engines, watchdog: &Watchdog) -> Result<Self, String> {
+        let mut pair = Self {
+            reference: Machine::of(engines.reference, watchdog)?,
+            tested: Machine::of(engines.tested, watchdog)?,
+            mode: engines.mode,
+            pointers: engines.mode != Mode::Serving,
+        };
+        pair.tested.set_stepping(engines.mode == Mode::Stepping);
+        Ok(pair)
+    }
+
+    /// Runs `cases` on both and compares.
+    pub fn run(&mut self, cases: &[Case]) -> Outcome {
+        let (tested, served) = match self.mode {
+            Mode::Batches | Mode::Stepping => (self.tested.run(cases), Vec::new()),
+            Mode::Serving => cases
+                .iter()
+                .map(|case| self.tested.run_serving(case, missing_for(case)))
+                .unzip(),
+        };
+        let mut reference = self.reference.run(cases);
+        let mut differences = self.compare(cases, &reference, &tested);
+        let found = differences.len();
+        for _ in 1..RUNS {
+            if differences.is_empty() {
+                break;
+            }
+            self.reference.clean(cases);
+            reference = self.run_reference_again(cases);
+            let again = self.compare(cases, &reference, &tested);
+            differences.retain(|(at, _)| again.iter().any(|(other, _)| other == at));
+        }
+        self.reference.clean(cases);
+        self.tested.clean(cases);
+        Outcome {
+            unsteady: (found - differences.len()) as u64,
+            reference,
+            differences,
+            served,
+        }
+    }
+
+    /// A sequence with a wild address may change what belongs to another of its batch:
+    /// where the tested engine runs them one by one, so does the reference now.
+    fn run_reference_again(&mut self, cases: &[Case]) -> Vec<Ending> {
+        match self.mode {
+            Mode::Batches | Mode::Stepping => self.reference.run(cases),
+            Mode::Serving => cases
+                .chunks(1)
+                .flat_map(|case| self.reference.run(case))
+                .collect(),
+        }
+    }
+
+    fn compare(
+        &self,
+        cases: &[Case],
+        reference: &[Ending],
+        tested: &[Ending],
+    ) -> Vec<(usize, Vec<Difference>)> {
+        let mut list = Vec::new();
+        for (at, case) in cases.iter().enumerate() {
+            let ends = [&reference[at].end, &tested[at].end];
+            if ends.contains(&&End::NotRun) || compare::is_leniently_executed(case, ends[1]) {
+                continue;
+            }
+            let mut differences =
+                compare::endings(case, &reference[at], &tested[at], self.pointers);
+            let memory = compare::memory(case, &tested[at], &self.reference, &self.tested);
+            differences.extend(memory);
+            if !differences.is_empty() {
+                list.push((at, differences));
+            }
+        }
+        list
+    }
+
+    /// What `case` does on the reference, as it is kept.
+    pub fn keep(&mut self, case: Case) -> Kept {
+        let missing = match self.mode {
+            Mode::Batches | Mode::Stepping => None,
+            Mode::Serving => Some(missing_for(&case)),
+        };
+        let expected = Some(kept::run(&mut self.reference, &case, None));
+        Kept {
+            case,
+            missing,
+            expected,
+        }
+    }
+
+    /// Runs one sequence by itself; in what it differs.
+    pub fn run_one(&mut self, case: &Case) -> Vec<Difference> {
+        let outcome = self.run(std::slice::from_ref(case));
+        outcome
+            .differences
+            .into_iter()
+            .flat_map(|(_, differences)| differences)
+            .collect()
+    }
+}
+
+/// Which pages `case` has to do without at first: some always, not always the same.
+fn missing_for(case: &Case) -> usize {
+    const ALL: usize = (1 << WRITABLE.len()) - 1;
+    1 + (case.start ^ case.slot) % ALL
+}
