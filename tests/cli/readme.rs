@@ -69,14 +69,17 @@ fn every_example() {
 fn tests_are_there() {
     let readme = readme();
     let mut found = 0;
-    for suite in ["guests", "cli", "compare", "examples"] {
-        let mut sources = fs::read_to_string(root().join(format!("tests/{suite}.rs")))
-            .expect("there is such a suite");
-        let folder = fs::read_dir(root().join("tests").join(suite));
-        for file in folder.into_iter().flatten() {
+    for suite in ["guests", "cli", "compare", "examples", "equivalence"] {
+        // A file, a folder or both.
+        let tests = root().join("tests");
+        let mut sources = fs::read_to_string(tests.join(format!("{suite}.rs"))).unwrap_or_default();
+        for file in fs::read_dir(tests.join(suite)).into_iter().flatten() {
             let path = file.expect("the folder can be read").path();
-            sources += &fs::read_to_string(path).expect("text");
+            if path.is_file() {
+                sources += &fs::read_to_string(path).expect("text");
+            }
         }
+        assert!(!sources.is_empty(), "there is a suite {suite}");
         for cited in readme.split(&format!("{suite}:`")).skip(1) {
             // As in `one`, `two`; other:`three` |
             let names = cited.split([';', '|']).next().unwrap_or_default();

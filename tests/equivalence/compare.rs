@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 use super::case::{Case, Registers, rflags_mask, x87_status_mask};
 use super::ending::{End, Ending};
@@ -40,7 +40,7 @@ pub const GPR_NAMES: [&str; 16] = [
 /// All differences between the endings of `case`, memory not looked at, x87 instruction
 /// and operand pointers only if `pointers`: AMD's processors do not keep them when the host
 /// saves and restores their state without an exception pending, which any exit may bring
-/// about.
+/// about. Processors differ in how many bits of an address they keep, at least 48.
 pub fn endings(case: &Case, left: &Ending, right: &Ending, pointers: bool) -> Vec<Difference> {
     if left == right {
         return Vec::new();
@@ -75,16 +75,30 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, pointers: bool) -> Ve
     list.0
 }
 
-/// Whether nothing can be said of `case`, which ended in the emulator in `tested`: where
-/// the processor raises #GP(0) for an image that is misaligned, software-backed KVM looks
-/// for itself and executes the instruction.
-pub fn is_leniently_executed(case: &Case, tested: &End) -> bool {
-    let End::Fault(fault) = tested else {
+/// Whether nothing can be said of `case`, which ended in `reference` and, in the emulator,
+/// in `tested`. Where the processor raises #GP(0) software-backed KVM looks for itself: it
+/// executes `fxsave` and `fxrstor` though the image is misaligned; it takes the prefixes
+/// for ES, CS, SS and DS to mean something, also after one for FS or GS; and with these two
+/// it wants the sum of base and offset to be canonical, but not the offset.
+pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool {
+    let fault = match tested {
+        End::Fault(fault) if matches!(fault.vector, SS | GP) => fault,
+        _ => return false,
+    };
+    let Some(instruction) = instruction_at(case, fault.rip) else {
         return false;
     };
-    matches!(fault.vector, SS | GP)
-        && instruction_at(case, fault.rip)
-            .is_some_and(|instruction| operands::must_be_aligned(instruction.code()))
+    let start = (fault.rip - case.address()) as usize;
+    let code = case.code.concat();
+    let prefixes = || {
+        let is_prefix =
+            |byte: &u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0..=0xf3);
+        code[start..].iter().copied().take_while(is_prefix)
+    };
+    let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
+    prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
+        || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
+        || operands::must_be_aligned(instruction.code())
 }
 
 /// Vectors.
@@ -97,13 +111,12 @@ const GP: u8 = 13;
 /// Software-backed KVM looks at instructions that the processor refuses in ring 3 with its
 /// own emulator. That knows few SSE instructions (so that #GP becomes #UD), stores
 /// descriptor table registers before it finds that UMIP forbids it, checks for privilege
-/// before it finds an encoding invalid, takes the prefixes for ES, CS, SS and DS to choose
-/// between #GP and #SS, and the stack segment to come before the alignment of
-/// `cmpxchg16b`, and reads rsi's operand of `cmps` first.
+/// before it finds an encoding invalid, takes the stack segment to come before the
+/// alignment of operands of 16 bytes, and reads rsi's operand of `cmps` first.
 ///
 /// And no manual says which operand of `cmps` is read first (AMD's processors read rdi's,
-/// but rsi's in `repe cmpsb`, and in that alone), nor whether all bytes of an instruction that there is not
-/// must be there.
+/// but rsi's in `repe cmpsb`, and in that alone), nor whether all bytes of an instruction
+/// that there is not must be there.
 fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
     const FETCH: u64 = 1 << 4;
     let (End::Fault(reference), End::Fault(tested)) = (reference, tested) else {
@@ -118,10 +131,6 @@ fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         instruction.mnemonic(),
         Mnemonic::Sgdt | Mnemonic::Sidt | Mnemonic::Sldt | Mnemonic::Str | Mnemonic::Smsw
     );
-    let ignored_prefix = matches!(
-        instruction.segment_prefix(),
-        Register::ES | Register::CS | Register::SS | Register::DS
-    );
     match (reference.vector, tested.vector) {
         (UD, GP | SS) => has_memory || instruction.is_invalid(),
         (PAGE_FAULT | SS, GP) if has_memory && of_umip => true,
@@ -129,8 +138,7 @@ fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         (PAGE_FAULT, PAGE_FAULT) => {
             instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix()
         }
-        (SS, GP) => ignored_prefix || instruction.code() == Code::Cmpxchg16b_m128,
-        (GP, SS) => ignored_prefix,
+        (SS, GP) => instruction.memory_size().size() == 16,
         (PAGE_FAULT, UD) => instruction.is_invalid() && reference.error_code & FETCH != 0,
         (GP, UD) => instruction.is_invalid(),
         _ => false,
@@ -217,8 +225,8 @@ fn compare_fx(list: &mut List, undefined: u32, left: &[u8; 512], right: &[u8; 51
 fn compare_x87_pointers(list: &mut List, left: &[u8; 512], right: &[u8; 512]) {
     for (what, at, len) in [
         ("fop", offset::FOP, 2),
-        ("fip", offset::FIP, 8),
-        ("fdp", offset::FDP, 8),
+        ("fip", offset::FIP, 6),
+        ("fdp", offset::FDP, 6),
     ] {
         let (a, b) = (&left[at..at + len], &right[at..at + len]);
         if a != b {

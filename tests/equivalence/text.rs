@@ -224,7 +224,7 @@ fn read_expected(kept: &mut Kept, line: &str) -> Option<()> {
         kept.expected = Some(Expected {
             ending: Ending {
                 end: read_end(value)?,
-                registers: kept.case.registers.clone(),
+                registers: kept.case.registers,
             },
             memory: Vec::new(),
         });
