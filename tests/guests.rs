@@ -25,6 +25,8 @@ mod faults;
 mod footprint;
 #[path = "guests/programs.rs"]
 mod programs;
+#[path = "guests/signals.rs"]
+mod signals;
 
 use support::Target;
 use support::suite::{self, Case};
@@ -37,6 +39,7 @@ fn main() {
         ends::CASES,
         faults::CASES,
         programs::CASES,
+        signals::CASES,
     ]
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
@@ -44,6 +47,11 @@ fn main() {
     let lean = support::checked_guest();
     trials.extend(suite::on_unless(lean, &[Target::Emu], costs::LEAN_CASES));
     trials.extend(suite::on_unless(lean, &Target::ALL, footprint::CASES));
+    trials.extend(suite::on_unless(
+        signals::without_busybox(),
+        &Target::ALL,
+        signals::BUSYBOX_CASES,
+    ));
     trials.extend(foreign::trials());
     suite::main(trials);
 }

@@ -79,9 +79,28 @@ errnos! {
 }
 
 impl Errno {
+    /// A signal came first: the call is to be made again, unless a handler of the signal
+    /// is called and says otherwise. Programs never see it (Linux's ERESTARTSYS).
+    pub const RESTART: Self = Self(512);
+    /// The same, but no call is made again after a handler (ERESTARTNOHAND).
+    pub const RESTART_UNHANDLED: Self = Self(514);
+
+    /// Whether a call that failed like this may be made again after a handler too; `None`
+    /// if it has failed for good.
+    pub fn restarts(self) -> Option<bool> {
+        match self {
+            Self::RESTART => Some(true),
+            Self::RESTART_UNHANDLED => Some(false),
+            _ => None,
+        }
+    }
+
     /// How a program sees it: its negative.
     pub fn to_rax(self) -> u64 {
-        self.0.wrapping_neg()
+        match self.restarts() {
+            None => self.0.wrapping_neg(),
+            Some(_) => Self::EINTR.to_rax(),
+        }
     }
 }
 
@@ -99,7 +118,7 @@ impl From<OutOfMemory> for Errno {
 
 impl From<Interrupted> for Errno {
     fn from(Interrupted: Interrupted) -> Self {
-        Self::EINTR
+        Self::RESTART
     }
 }
 
@@ -110,6 +129,7 @@ mod tests {
     #[test]
     fn programs_see_the_negative() {
         assert_eq!(Errno::EFAULT.to_rax() as i64, -14);
+        assert_eq!(Errno::RESTART.to_rax(), Errno::EINTR.to_rax());
         assert_eq!(format!("{:?}", Errno::EFAULT), "EFAULT");
     }
 }

@@ -13,10 +13,10 @@ pub extern "C" fn serve(context: &'static mut UserContext) -> ! {
         match trap {
             Trap::Syscall => syscall::serve(context),
             Trap::Interrupt(number) => proc::scheduler::interrupt(number),
-            Trap::Exception(exception) => proc::exception::handle(exception),
+            Trap::Exception(exception) => proc::exception::handle(exception, context),
         }
         if thread.needs_attention() {
-            proc::signal::attend(thread);
+            proc::signal::attend(thread, context);
         }
     }
 }

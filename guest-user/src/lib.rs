@@ -25,6 +25,7 @@ mod panic;
 pub mod path;
 pub mod process;
 pub mod resources;
+pub mod signal;
 #[cfg(not(test))]
 mod start;
 pub mod storage;

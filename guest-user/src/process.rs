@@ -78,21 +78,27 @@ pub fn exec(path: &CStr, arguments: &[&CStr]) -> Result<Never> {
     Err(result.expect_err("only failure returns"))
 }
 
-/// How a process ended.
+/// How a process ended, or that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// By itself, with this status.
     Exited(u8),
     /// By this signal.
     Killed(u32),
+    /// Not at all: this signal has stopped it.
+    Stopped(u32),
+    /// Not at all: it goes on after a stop.
+    Continued,
 }
 
 impl Status {
     /// As `wait4` encodes it.
     fn decode(status: u32) -> Self {
-        match status & 0x7f {
-            0 => Self::Exited((status >> 8) as u8),
-            signal => Self::Killed(signal),
+        match (status & 0x7f, status) {
+            (_, 0xffff) => Self::Continued,
+            (0, _) => Self::Exited((status >> 8) as u8),
+            (0x7f, _) => Self::Stopped(status >> 8),
+            (signal, _) => Self::Killed(signal),
         }
     }
 }
@@ -102,6 +108,8 @@ impl fmt::Display for Status {
         match self {
             Self::Exited(status) => write!(f, "exited with {status}"),
             Self::Killed(signal) => write!(f, "killed by {}", signal_name(*signal)),
+            Self::Stopped(signal) => write!(f, "stopped by {}", signal_name(*signal)),
+            Self::Continued => f.write_str("goes on"),
         }
     }
 }
@@ -118,6 +126,13 @@ pub fn signal_name(signal: u32) -> &'static str {
         linux::SIGSEGV => "SIGSEGV",
         linux::SIGPIPE => "SIGPIPE",
         linux::SIGTERM => "SIGTERM",
+        linux::SIGALRM => "SIGALRM",
+        linux::SIGCHLD => "SIGCHLD",
+        linux::SIGSTOP => "SIGSTOP",
+        linux::SIGTSTP => "SIGTSTP",
+        linux::SIGCONT => "SIGCONT",
+        linux::SIGUSR1 => "SIGUSR1",
+        linux::SIGUSR2 => "SIGUSR2",
         _ => "another signal",
     }
 }
@@ -138,6 +153,12 @@ pub fn wait_any() -> Result<(Pid, Status)> {
 /// Waits for this child to end.
 pub fn wait(child: Pid) -> Result<Status> {
     wait4(child.into(), 0).map(|ended| ended.expect("there is one if it has waited").1)
+}
+
+/// Waits for this child to end, stop or go on.
+pub fn wait_for_change(child: Pid) -> Result<Status> {
+    let options = linux::WUNTRACED | linux::WCONTINUED;
+    wait4(child.into(), options).map(|change| change.expect("there is one if it has waited").1)
 }
 
 /// How this child ended, if it has, without waiting.
@@ -172,10 +193,10 @@ pub fn yield_now() {
     crate::syscall::sched_yield(Entry::Syscall).expect("cannot fail");
 }
 
-/// Sleeps for so many milliseconds.
+/// Sleeps for so many milliseconds, or until a handler of a signal has been called.
 pub fn sleep_ms(milliseconds: u64) {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000 * 1_000_000);
-    // Nothing interrupts it: programs handle no signals.
+    // It fails for no other reason.
     let _ = crate::syscall::nanosleep(Entry::Syscall, seconds as i64, rest as i64);
 }
 
@@ -216,6 +237,8 @@ mod tests {
         assert_eq!(Status::decode(0xff00), Status::Exited(255));
         assert_eq!(Status::decode(11), Status::Killed(11));
         assert_eq!(Status::decode(0x8b), Status::Killed(11));
+        assert_eq!(Status::decode(0x137f), Status::Stopped(19));
+        assert_eq!(Status::decode(0xffff), Status::Continued);
         assert_eq!(Status::Killed(11).to_string(), "killed by SIGSEGV");
     }
 }

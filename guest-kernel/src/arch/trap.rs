@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use super::{cpu, descriptors, kvm_software, user_copy};
 
+pub mod machine_state;
+
 /// Vectors, by the Intel SDM's names (vol. 3A 7.3.1), and ours.
 pub mod vector {
     pub const DIVIDE_ERROR: u8 = 0;
@@ -219,7 +221,8 @@ impl UserContext {
     /// to `descriptors::set_trap_stack`.
     pub fn run(&mut self) -> Trap {
         // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
-        // ring 3, and `serve_as_syscall` keeps cs, ss and the forbidden flags), which
+        // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
+        // the forbidden flags; MXCSR has no reserved bits), which
         // cannot touch kernel memory; enter_user returns when the CPU has saved
         // everything in this context again.
         unsafe { enter_user(self) };

@@ -9,7 +9,7 @@ use linux_raw_sys::general as linux;
 
 use crate::arch::SingleCpu;
 use crate::errno::Errno;
-use crate::proc::wait::{WaitQueue, Woken};
+use crate::proc::wait::{Interrupted, WaitQueue, Woken};
 
 bitflags! {
     /// What can be done with a file at once, with the values of `poll`.
@@ -44,7 +44,7 @@ pub fn changed() {
 /// to `deadline` in nanoseconds after boot. `None` is no deadline.
 ///
 /// # Errors
-/// EINTR, and those of `look`.
+/// RESTART_UNHANDLED: a signal came. Those of `look`.
 pub fn wait(
     deadline: Option<u64>,
     mut look: impl FnMut() -> Result<u64, Errno>,
@@ -55,12 +55,17 @@ pub fn wait(
             return Ok(found);
         }
         match deadline {
-            None => WAITING.sleep()?,
+            None => WAITING.sleep().map_err(interrupted)?,
             Some(deadline) => {
-                if WAITING.sleep_until(deadline)? == Woken::TimedOut {
+                let woken = WAITING.sleep_until(deadline).map_err(interrupted)?;
+                if woken == Woken::TimedOut {
                     return look();
                 }
             }
         }
     }
+}
+
+fn interrupted(Interrupted: Interrupted) -> Errno {
+    Errno::RESTART_UNHANDLED
 }

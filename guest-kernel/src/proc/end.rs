@@ -1,6 +1,7 @@
 //! How a process ended, as `wait` tells it.
 
 use abi::debug_exit::GuestExit;
+use linux_raw_sys::general as linux;
 
 use super::signal::Signal;
 
@@ -11,6 +12,7 @@ pub struct WaitStatus(u32);
 
 impl WaitStatus {
     const SIGNAL_MASK: u32 = 0x7f;
+    const IS_STOPPED: u32 = 0x7f;
 
     /// `exit(status)`, of which the low byte counts.
     pub fn exited(status: u32) -> Self {
@@ -22,16 +24,41 @@ impl WaitStatus {
         Self(u32::from(signal.number()))
     }
 
+    /// Stopped by a signal.
+    pub fn stopped(signal: Signal) -> Self {
+        Self(u32::from(signal.number()) << 8 | Self::IS_STOPPED)
+    }
+
+    /// Goes on after a stop.
+    pub fn continued() -> Self {
+        Self(0xffff)
+    }
+
+    /// Whether it says that a process has stopped, not ended.
+    pub fn is_stop(self) -> bool {
+        self.0 & 0xff == Self::IS_STOPPED
+    }
+
     /// The word.
     pub fn word(self) -> u32 {
         self.0
     }
 
-    /// The exit status, or the signal's number.
+    /// The exit status, or the signal's number, of one that has ended.
     pub fn cause(self) -> Result<u8, u8> {
         match (self.0 & Self::SIGNAL_MASK) as u8 {
             0 => Ok((self.0 >> 8) as u8),
             signal => Err(signal),
+        }
+    }
+
+    /// `si_code` and `si_status` of `siginfo_t`.
+    pub fn code_and_status(self) -> (u32, u8) {
+        match self.cause() {
+            _ if self == Self::continued() => (linux::CLD_CONTINUED, linux::SIGCONT as u8),
+            _ if self.is_stop() => (linux::CLD_STOPPED, (self.0 >> 8) as u8),
+            Ok(status) => (linux::CLD_EXITED, status),
+            Err(signal) => (linux::CLD_KILLED, signal),
         }
     }
 
@@ -53,6 +80,9 @@ mod tests {
         assert_eq!(WaitStatus::exited(3).word(), 0x300);
         assert_eq!(WaitStatus::exited(0x1_02ff).word(), 0xff00);
         assert_eq!(WaitStatus::killed(Signal::SIGSEGV).word(), 11);
+        assert_eq!(WaitStatus::stopped(Signal::SIGSTOP).word(), 0x137f);
+        assert!(WaitStatus::stopped(Signal::SIGSTOP).is_stop());
+        assert!(!WaitStatus::continued().is_stop());
     }
 
     #[test]

@@ -1,19 +1,22 @@
-//! Exceptions in ring 3: page faults that memory can satisfy, and the end of the process
-//! for all others, with one line that says why.
+//! Exceptions in ring 3: page faults that memory can satisfy, signals for programs that
+//! handle them, and the end of the process for all others, with one line that says why.
 
 use core::fmt;
+
+use linux_raw_sys::general as linux;
 
 use super::end::WaitStatus;
 use super::exit;
 use super::scheduler::current;
-use super::signal::Signal;
-use crate::arch::trap::{Exception, vector};
+use super::signal::{self, Cause, Signal};
+use crate::arch::trap::{Exception, UserContext, vector};
 use crate::console_line;
 use crate::mm::FaultCause;
 use crate::mm::address_space::Attempt;
 
-/// Resolves the exception or ends the current process.
-pub fn handle(exception: Exception) {
+/// Resolves the exception, has the program in state `context` handle it, or ends the
+/// current process.
+pub fn handle(exception: Exception, context: &mut UserContext) {
     let cause = if exception.vector == vector::PAGE_FAULT {
         match resolve(exception) {
             Ok(()) => return,
@@ -23,6 +26,10 @@ pub fn handle(exception: Exception) {
         None
     };
     let signal = signal(exception.vector, cause);
+    let details = details(exception, cause);
+    if signal::handle_fault(context, signal, details, exception) {
+        return;
+    }
     let process = current();
     console_line!(
         "process {} ({}) killed by {}: {}",
@@ -60,6 +67,26 @@ fn signal(number: u8, cause: Option<FaultCause>) -> Signal {
         _ if cause == Some(FaultCause::PastEndOfFile) => Signal::SIGBUS,
         _ => Signal::SIGSEGV,
     }
+}
+
+/// What a handler is told: code and address, as Linux has them.
+fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
+    let code = match (exception.vector, cause) {
+        (_, Some(FaultCause::NotMapped | FaultCause::StackOverflow)) => linux::SEGV_MAPERR,
+        (_, Some(FaultCause::Forbidden)) => linux::SEGV_ACCERR,
+        (_, Some(FaultCause::PastEndOfFile)) => linux::BUS_ADRERR,
+        (vector::DIVIDE_ERROR, _) => linux::FPE_INTDIV,
+        (vector::X87_ERROR | vector::SIMD_ERROR, _) => linux::FPE_FLTUNK,
+        (vector::INVALID_OPCODE, _) => linux::ILL_ILLOPN,
+        (vector::DEBUG, _) => linux::TRAP_TRACE,
+        (vector::ALIGNMENT_CHECK, _) => linux::BUS_ADRALN,
+        _ => return Cause::KERNEL,
+    };
+    let address = match exception.vector {
+        vector::PAGE_FAULT => exception.address,
+        _ => exception.rip,
+    };
+    Cause::fault(code, address)
 }
 
 fn name(number: u8) -> &'static str {

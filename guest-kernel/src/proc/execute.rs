@@ -5,6 +5,7 @@ use super::exit;
 use super::process::{Name, Process};
 use super::program::Start;
 use super::scheduler::current_thread;
+use super::signal::AlternateStack;
 use super::spawn;
 use super::table;
 use crate::arch::context::Bases;
@@ -39,6 +40,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     if thread.tid() == process.pid() {
         replace_memory(process, space, program.name);
         thread.clear_at_end.set(0);
+        thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
         *context = user;
         return Ok(());
@@ -53,6 +55,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         .prepare(stack, &user, Bases::ZERO, spawn::main());
     first.blocked_signals.set(thread.blocked_signals.get());
     first.clear_at_end.set(0);
+    first.alternate_stack.set(AlternateStack::NONE);
     spawn::begin_thread(first, process.pid(), process);
     thread.clear_at_end.set(0);
     exit::end_thread(WaitStatus::exited(0))
@@ -63,6 +66,7 @@ fn replace_memory(process: &'static Process, space: Shared<AddressSpace>, name: 
     let old = process.space.replace(Some(space));
     drop(old);
     exit::return_memory(process);
+    process.drop_actions();
     process.files().close_on_exec();
     process.set_name(name);
 }

@@ -4,10 +4,11 @@
 //! that on its way back to ring 3. The last one takes the process's files and memory with
 //! it. What is left is a zombie: a slot of the table with the status for the parent.
 
+use super::alarm::{self, Alarm};
 use super::end::WaitStatus;
 use super::process::{INIT, Process, Stage};
 use super::scheduler::{self, current_thread};
-use super::signal::Signal;
+use super::signal::{self, Cause, Signal};
 use super::thread::Thread;
 use super::{futex, reap, table};
 use crate::arch::exit;
@@ -57,20 +58,29 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     if process.pid() == INIT {
         exit::exit(status.guest_exit());
     }
+    alarm::set(process, Alarm::default());
+    process.drop_actions();
     drop(process.files.take());
     drop(process.space.take());
     return_memory(process);
     give_children_to_init(process);
     process.stage.set(Stage::Zombie(status));
-    match process.parent.get() {
-        Some(parent) if parent.ignored_signals.get().contains(Signal::SIGCHLD) => {
+    if let Some(parent) = process.parent.get() {
+        let cause = cause_of_end(process.pid(), status);
+        if parent.wants_zombies() {
+            show_to(process, parent);
+        } else {
             reap::release(process);
             // It may have waited for just this one: now there may be none.
             parent.child_ended.wake_all();
         }
-        Some(parent) => show_to(process, parent),
-        None => {}
+        signal::send_for(parent, Signal::SIGCHLD, cause);
     }
+}
+
+fn cause_of_end(pid: u32, status: WaitStatus) -> Cause {
+    let (code, status) = status.code_and_status();
+    Cause::child(pid, code, status)
 }
 
 /// Puts an ended child where the parent finds it first, and wakes the parent.

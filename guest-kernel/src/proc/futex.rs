@@ -125,7 +125,8 @@ impl Table {
 /// `bits`, at most until so many nanoseconds after boot.
 ///
 /// # Errors
-/// EAGAIN: it holds something else. ETIMEDOUT. EINTR. EINVAL: no bits.
+/// EAGAIN: it holds something else. ETIMEDOUT. EINVAL: no bits. RESTART or
+/// RESTART_UNHANDLED: a signal came.
 pub fn wait(
     space: &AddressSpace,
     key: Key,
@@ -141,15 +142,19 @@ pub fn wait(
         return Err(Errno::EAGAIN);
     }
     let thread = current_thread();
+    let interrupted = match deadline_ns {
+        None => Errno::RESTART,
+        Some(_) => Errno::RESTART_UNHANDLED,
+    };
     if thread.needs_attention() {
-        return Err(Errno::EINTR);
+        return Err(interrupted);
     }
     TABLE.insert(thread, Waiting { key, bits });
     let is_late = scheduler::block(deadline_ns);
     match (TABLE.remove(thread), is_late) {
         (false, _) => Ok(()),
         (true, true) => Err(Errno::ETIMEDOUT),
-        (true, false) => Err(Errno::EINTR),
+        (true, false) => Err(interrupted),
     }
 }
 

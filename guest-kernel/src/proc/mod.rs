@@ -1,5 +1,6 @@
 //! Processes (k1): descriptors, programs, and who runs when.
 
+pub mod alarm;
 pub mod arguments;
 mod cpu_time;
 pub mod elf;
@@ -17,6 +18,7 @@ mod run_queue;
 pub mod scheduler;
 pub mod signal;
 pub mod spawn;
+pub mod stop;
 pub mod table;
 pub mod thread;
 mod tick;

@@ -10,11 +10,12 @@ use core::fmt;
 use super::end::WaitStatus;
 use super::limits::Limits;
 use super::list::{Link, Linked, List};
-use super::signal::{DefaultAction, Signal, Signals};
+use super::signal::{Actions, Signals};
 use super::thread::{CpuTime, Members, Thread};
+use super::timer_queue::{Timed, Timer};
 use super::wait::WaitQueue;
 use crate::fs::FileTable;
-use crate::mm::{AddressSpace, Shared};
+use crate::mm::{AddressSpace, Owned, Shared};
 
 /// Number of the first process, which adopts orphans and takes the machine with it.
 pub const INIT: u32 = 1;
@@ -48,8 +49,10 @@ pub struct Process {
     pub(super) parent: Cell<Option<&'static Process>>,
     pub(super) children: List<Process, Siblings>,
     pub(super) sibling_link: Link<Process>,
-    /// Whoever waits for a child to end.
+    /// Whoever waits for a child to end, stop or go on.
     pub(super) child_ended: WaitQueue,
+    /// That it has stopped or gone on, until the parent has waited for it.
+    pub(super) news: Cell<Option<WaitStatus>>,
     /// What children that have been reaped, and theirs, have used.
     pub(super) children_time: Cell<CpuTime>,
     /// The parent's thread that waits until this process has memory of its own (`vfork`).
@@ -63,12 +66,29 @@ pub struct Process {
     pub(super) end: Cell<Option<WaitStatus>>,
     /// Whoever waits for other threads to end.
     pub(super) thread_ended: WaitQueue,
+
+    // Signals: sent by all, heeded by the process.
     pub(super) pending_signals: Cell<Signals>,
     pub(super) ignored_signals: Cell<Signals>,
+    /// Those with a handler.
+    pub(super) caught_signals: Cell<Signals>,
+    pub(super) actions: RefCell<Option<Owned<Actions>>>,
+    pub(super) is_stopped: Cell<bool>,
+    /// Its threads while it is stopped.
+    pub(super) goes_on: WaitQueue,
+    pub(super) alarm: Timer,
+    /// From alarm to alarm, in counts of the time-stamp counter; 0 if there is but one.
+    pub(super) alarm_interval: Cell<u64>,
 
     // The process's own: touched by its system calls and faults only.
     pub(super) space: RefCell<Option<Shared<AddressSpace>>>,
     pub(super) files: RefCell<Option<Shared<FileTable>>>,
+}
+
+impl Timed for Process {
+    fn timer(&self) -> &Timer {
+        &self.alarm
+    }
 }
 
 /// The children of a process.
@@ -94,6 +114,7 @@ impl Process {
             children: List::new(),
             sibling_link: Link::new(),
             child_ended: WaitQueue::new(),
+            news: Cell::new(None),
             children_time: Cell::new(CpuTime::ZERO),
             lender: Cell::new(None),
             members: List::new(),
@@ -102,6 +123,12 @@ impl Process {
             thread_ended: WaitQueue::new(),
             pending_signals: Cell::new(Signals::EMPTY),
             ignored_signals: Cell::new(Signals::EMPTY),
+            caught_signals: Cell::new(Signals::EMPTY),
+            actions: RefCell::new(None),
+            is_stopped: Cell::new(false),
+            goes_on: WaitQueue::new(),
+            alarm: Timer::new(),
+            alarm_interval: Cell::new(0),
             space: RefCell::new(None),
             files: RefCell::new(None),
         }
@@ -175,25 +202,6 @@ impl Process {
     /// Its threads, the oldest first.
     pub fn threads(&self) -> impl Iterator<Item = &'static Thread> + use<> {
         self.members.iter()
-    }
-
-    /// Whether a signal does nothing to it.
-    pub fn ignores(&self, signal: Signal) -> bool {
-        self.ignored_signals.get().contains(signal)
-            || signal.default_action() == DefaultAction::Ignore
-    }
-
-    /// Which signals its program wants ignored.
-    pub fn ignored_signals(&self) -> Signals {
-        self.ignored_signals.get()
-    }
-
-    /// Changes which signals are ignored; those that are pending are forgotten.
-    pub fn set_ignored_signals(&self, signals: Signals) {
-        self.ignored_signals.set(signals.blockable());
-        let pending = self.pending_signals.get();
-        self.pending_signals
-            .set(Signals(pending.0 & !signals.blockable().0));
     }
 
     /// What its threads have used, those that have ended too.

@@ -38,12 +38,12 @@ impl Which {
     }
 }
 
-/// What is known of a child that has ended.
+/// What is known of a child that has ended, stopped or gone on.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     /// Its number.
     pub pid: u32,
-    /// How it ended.
+    /// What has become of it.
     pub status: WaitStatus,
     /// What it and its reaped children used.
     pub cpu_time: CpuTime,
@@ -56,13 +56,19 @@ pub struct Options {
     pub without_waiting: bool,
     /// Leave the child to be waited for again.
     pub keep: bool,
+    /// Not for children that end.
+    pub without_ends: bool,
+    /// For children that stop as well.
+    pub stops: bool,
+    /// For children that go on after a stop as well.
+    pub continues: bool,
 }
 
-/// Waits until one of the current process's children that are meant has ended; `None` if
-/// that would take waiting and is not wanted.
+/// Waits until one of the current process's children that are meant has ended, or has done
+/// what else is waited for; `None` if that would take waiting and is not wanted.
 ///
 /// # Errors
-/// ECHILD: there is no such child. EINTR: the thread is to end.
+/// ECHILD: there is no such child. RESTART: a signal came.
 pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
     let parent = current();
     loop {
@@ -70,6 +76,7 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
         let mut meant = parent.children.iter().filter(|child| which.includes(child));
         // Those that have ended are in front.
         let ended = meant.next().inspect(|_| is_any = true);
+        let ended = ended.filter(|_| !options.without_ends);
         if let Some((child, status)) = ended.and_then(zombie) {
             let ended = Ended {
                 pid: child.pid(),
@@ -87,11 +94,38 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
         if !is_any {
             return Err(Errno::ECHILD);
         }
+        if let Some(changed) = changed(parent, which, options) {
+            return Ok(Some(changed));
+        }
         if options.without_waiting {
             return Ok(None);
         }
         parent.child_ended.sleep()?;
     }
+}
+
+/// A child that has stopped or gone on, if that is waited for.
+fn changed(parent: &Process, which: Which, options: Options) -> Option<Ended> {
+    let is_wanted = |news: &WaitStatus| match news.is_stop() {
+        true => options.stops,
+        false => options.continues,
+    };
+    if !options.stops && !options.continues {
+        return None;
+    }
+    let mut meant = parent.children.iter().filter(|child| which.includes(child));
+    meant.find_map(|child| {
+        let status = child.news.get().filter(is_wanted)?;
+        if !options.keep {
+            child.news.set(None);
+        }
+        let cpu_time = child.cpu_time().plus(child.children_time.get());
+        Some(Ended {
+            pid: child.pid(),
+            status,
+            cpu_time,
+        })
+    })
 }
 
 fn zombie(child: &'static Process) -> Option<(&'static Process, WaitStatus)> {

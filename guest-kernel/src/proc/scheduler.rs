@@ -11,20 +11,20 @@
 use core::cell::Cell;
 use core::ptr;
 
-use super::cpu_time;
 use super::process::Process;
 use super::run_queue::{self, RunQueue};
 use super::table::{self, boot_thread};
 use super::thread::{State, Thread};
 use super::tick;
 use super::timer_queue::TimerQueue;
+use super::{alarm, cpu_time};
 use crate::arch::trap::{vector, wait_for_interrupt};
 use crate::arch::{SingleCpu, clock, io_apic, local_apic};
 use crate::mm::kernel_stacks;
 use crate::shared;
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
-static TIMERS: SingleCpu<TimerQueue<{ table::LEN }>> = SingleCpu::new(TimerQueue::new());
+static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
 
 /// Whether an interrupt is being served.
 static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
@@ -138,14 +138,14 @@ fn pop() -> Option<&'static Thread> {
 fn idle() -> &'static Thread {
     run_queue::charge(current_thread(), cpu_time::start_idling(), tick::period());
     let thread = loop {
-        tick::await_only(TIMERS.deadline());
+        tick::await_only(next_deadline());
         serve(wait_for_interrupt());
         if let Some(thread) = pop() {
             break thread;
         }
     };
     cpu_time::stop_idling();
-    tick::restart(TIMERS.deadline());
+    tick::restart(next_deadline());
     thread
 }
 
@@ -167,7 +167,7 @@ pub fn interrupt(number: u8) {
     if number == vector::TIMER {
         let now = clock::counter();
         let is_tick = tick::take(now);
-        tick::await_next(TIMERS.deadline());
+        tick::await_next(next_deadline());
         if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(now), tick::period()) {
             return yield_now();
         }
@@ -188,12 +188,22 @@ fn serve(number: u8) {
     match number {
         vector::TIMER => {
             tick::note_interrupt();
-            wake_sleepers(clock::counter());
+            let now = clock::counter();
+            wake_sleepers(now);
+            alarm::ring(now);
         }
         number => io_apic::serve(number),
     }
     INTERRUPT.set(false);
     local_apic::end_of_interrupt();
+}
+
+/// When the first thread wants to wake, or the first alarm is due.
+fn next_deadline() -> Option<u64> {
+    match (TIMERS.deadline(), alarm::deadline()) {
+        (Some(sleeper), Some(alarm)) => Some(sleeper.min(alarm)),
+        (sleeper, alarm) => sleeper.or(alarm),
+    }
 }
 
 /// Makes the threads runnable that wanted to sleep until `now` or earlier.

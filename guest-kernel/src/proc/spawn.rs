@@ -8,7 +8,7 @@ use linux_raw_sys::general as linux;
 use super::limits::Limits;
 use super::process::{Name, Process, Stage};
 use super::scheduler::{self, current_thread};
-use super::signal::Signals;
+use super::signal::{self, AlternateStack, Signals};
 use super::table::{self, Slot};
 use super::thread::{CpuTime, Thread};
 use crate::arch::SingleCpu;
@@ -173,6 +173,12 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     slot.thread
         .blocked_signals
         .set(parent.blocked_signals.get());
+    // A thread of the same process has its own stack, and so must have another one of these.
+    let alternate_stack = match flags.contains(CloneFlags::MEMORY) {
+        true => AlternateStack::NONE,
+        false => parent.alternate_stack.get(),
+    };
+    slot.thread.alternate_stack.set(alternate_stack);
     begin_thread(slot.thread, slot.number, child);
     if flags.contains(CloneFlags::PARENT_WAITS) {
         lend_memory(parent, child);
@@ -220,13 +226,16 @@ fn fork(
     } else {
         parent.files().duplicate()?
     };
+    let actions = parent.copy_actions()?;
     new.prepare()?;
     let child = new.slot.process;
     child.group.set(parent.group());
     child.session.set(parent.session());
     child.name.set(parent.name());
     child.limits.set(parent.limits());
-    child.ignored_signals.set(parent.ignored_signals());
+    child.ignored_signals.set(parent.ignored_signals.get());
+    child.caught_signals.set(parent.caught_signals.get());
+    child.actions.replace(actions);
     begin_process(child, new.slot.number, space, files);
     let parent = match parent.parent.get() {
         Some(grandparent) if flags.contains(CloneFlags::SIBLING) => grandparent,
@@ -250,6 +259,8 @@ fn begin_process(
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);
     process.pending_signals.set(Signals::EMPTY);
+    process.is_stopped.set(false);
+    process.news.set(None);
     *process.space.borrow_mut() = Some(space);
     *process.files.borrow_mut() = Some(files);
     process.stage.set(Stage::Alive);
@@ -264,6 +275,9 @@ pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static 
     thread.attention.set(false);
     thread.doomed.set(false);
     thread.pending_signals.set(Signals::EMPTY);
+    thread.saved_blocked_signals.set(None);
+    thread.interrupted_call.set(None);
+    thread.wait_deadline.set(None);
     process.members.push_back(thread);
     table::note_start();
     scheduler::add(thread);
@@ -293,12 +307,12 @@ fn tell_number(slot: &Slot, request: &Request, child: &Process) {
 }
 
 /// Waits until `child`, which uses the memory of `thread`, the current one, needs it no
-/// more; or until the thread is to end.
+/// more; or until the thread is to end. Other signals wait as well.
 fn lend_memory(thread: &'static Thread, child: &'static Process) {
     child.lender.set(Some(thread));
     thread.has_lent_memory.set(true);
     while thread.has_lent_memory.get() {
-        if thread.attention.get() {
+        if signal::will_end(thread) {
             // The child still has the memory, so it is still there.
             child.lender.set(None);
             thread.has_lent_memory.set(false);

@@ -12,8 +12,8 @@ use super::futex::Waiting;
 use super::list::{Link, Linked};
 use super::process::Process;
 use super::scheduler::current_thread;
-use super::signal::Signals;
-use super::timer_queue::Timer;
+use super::signal::{AlternateStack, InterruptedCall, Signals};
+use super::timer_queue::{Timed, Timer};
 use crate::arch::context::Context;
 
 /// What a thread is doing.
@@ -80,6 +80,13 @@ pub struct Thread {
     // The thread's own: touched by its system calls only.
     pub(super) blocked_signals: Cell<Signals>,
     pub(super) pending_signals: Cell<Signals>,
+    /// What it blocks when the wait is over for which it blocks something else.
+    pub(super) saved_blocked_signals: Cell<Option<Signals>>,
+    pub(super) alternate_stack: Cell<AlternateStack>,
+    /// Its system call that a signal has interrupted.
+    pub(super) interrupted_call: Cell<Option<InterruptedCall>>,
+    /// Nanoseconds after boot at which the wait of that call was to end.
+    pub(super) wait_deadline: Cell<Option<u64>>,
     /// Where to write a zero, and wake whoever waits there, as the thread ends; 0: nowhere.
     pub(super) clear_at_end: Cell<u64>,
     /// Whether a child still uses the memory that the thread lent it (`vfork`).
@@ -105,6 +112,10 @@ impl Thread {
             doomed: Cell::new(false),
             blocked_signals: Cell::new(Signals::EMPTY),
             pending_signals: Cell::new(Signals::EMPTY),
+            saved_blocked_signals: Cell::new(None),
+            alternate_stack: Cell::new(AlternateStack::NONE),
+            interrupted_call: Cell::new(None),
+            wait_deadline: Cell::new(None),
             clear_at_end: Cell::new(0),
             has_lent_memory: Cell::new(false),
         }
@@ -152,9 +163,48 @@ impl Thread {
         self.blocked_signals.get()
     }
 
+    /// Blocks `blocked` until its next wait is over.
+    pub fn block_while_waiting(&'static self, blocked: Signals) {
+        self.saved_blocked_signals.set(Some(self.blocked_signals()));
+        super::signal::set_blocked(self, blocked);
+    }
+
+    /// Its wait is over, and no signal came: blocks what it did before.
+    pub fn stop_blocking(&'static self) {
+        if let Some(blocked) = self.saved_blocked_signals.take() {
+            super::signal::set_blocked(self, blocked);
+        }
+    }
+
+    /// Its stack for signal handlers.
+    pub fn alternate_stack(&self) -> AlternateStack {
+        self.alternate_stack.get()
+    }
+
+    /// Gives it another one.
+    pub fn set_alternate_stack(&self, stack: AlternateStack) {
+        self.alternate_stack.set(stack);
+    }
+
+    /// When the wait is to end of a call that is made again, once.
+    pub fn take_wait_deadline(&self) -> Option<u64> {
+        self.wait_deadline.take()
+    }
+
+    /// Notes that for a call that a signal has interrupted.
+    pub fn set_wait_deadline(&self, deadline_ns: u64) {
+        self.wait_deadline.set(Some(deadline_ns));
+    }
+
     /// Where `set_tid_address` says that a zero goes as the thread ends.
     pub fn set_clear_at_end(&self, address: u64) {
         self.clear_at_end.set(address);
+    }
+}
+
+impl Timed for Thread {
+    fn timer(&self) -> &Timer {
+        &self.timer
     }
 }
 

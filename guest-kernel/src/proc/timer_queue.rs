@@ -1,14 +1,13 @@
-//! Threads that want to be woken at a certain time, soonest first: a binary heap.
+//! Threads that want to be woken at a certain time, or processes that want a signal,
+//! soonest first: a binary heap.
 //!
-//! A thread has at most one timer, and its place in the heap is noted in it, so that a
+//! Each has at most one timer in a heap, and its place in the heap is noted in it, so that a
 //! timer can be given up in a few steps. Rejected: a sorted list, which takes as many
 //! steps as there are sleepers; a wheel, whose ticks an idle machine does not have.
 
 use core::cell::Cell;
 
-use super::thread::Thread;
-
-/// A thread's timer.
+/// A timer of something.
 pub struct Timer {
     /// Time-stamp counter at which it is due.
     deadline: Cell<u64>,
@@ -24,15 +23,26 @@ impl Timer {
             place: Cell::new(0),
         }
     }
+
+    /// When it is due, if it is set.
+    pub fn deadline(&self) -> Option<u64> {
+        (self.place.get() != 0).then(|| self.deadline.get())
+    }
 }
 
-/// The timers of at most `N` threads.
-pub struct TimerQueue<const N: usize> {
-    heap: [Cell<Option<&'static Thread>>; N],
+/// What has a timer.
+pub trait Timed: 'static {
+    /// The timer.
+    fn timer(&self) -> &Timer;
+}
+
+/// The timers of at most `N` of them.
+pub struct TimerQueue<T: Timed, const N: usize> {
+    heap: [Cell<Option<&'static T>>; N],
     len: Cell<usize>,
 }
 
-impl<const N: usize> TimerQueue<N> {
+impl<T: Timed, const N: usize> TimerQueue<T, N> {
     /// No timers.
     pub const fn new() -> Self {
         Self {
@@ -43,21 +53,21 @@ impl<const N: usize> TimerQueue<N> {
 
     /// When the first timer is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.at(0).map(|thread| thread.timer.deadline.get())
+        self.at(0).map(|owner| owner.timer().deadline.get())
     }
 
-    /// Sets the thread's timer, which is not set.
-    pub fn insert(&self, thread: &'static Thread, deadline: u64) {
-        debug_assert!(thread.timer.place.get() == 0);
+    /// Sets its owner's timer, which is not set.
+    pub fn insert(&self, owner: &'static T, deadline: u64) {
+        debug_assert!(owner.timer().place.get() == 0);
         let place = self.len.get();
         self.len.set(place + 1);
-        thread.timer.deadline.set(deadline);
-        self.rise(place, thread);
+        owner.timer().deadline.set(deadline);
+        self.rise(place, owner);
     }
 
-    /// Gives up the thread's timer, if it is set.
-    pub fn remove(&self, thread: &'static Thread) {
-        let Some(place) = usize::from(thread.timer.place.take()).checked_sub(1) else {
+    /// Gives up its owner's timer, if it is set.
+    pub fn remove(&self, owner: &'static T) {
+        let Some(place) = usize::from(owner.timer().place.take()).checked_sub(1) else {
             return;
         };
         let last_place = self.len.get() - 1;
@@ -68,66 +78,67 @@ impl<const N: usize> TimerQueue<N> {
         };
         // The last one takes the place, from where it may have to go either way.
         self.rise(place, last);
-        self.sink(usize::from(last.timer.place.get()) - 1, last);
+        self.sink(usize::from(last.timer().place.get()) - 1, last);
     }
 
-    /// Takes out the thread whose timer is due first, if it is due at `now`.
-    pub fn pop_due(&self, now: u64) -> Option<&'static Thread> {
+    /// Takes out the owner whose timer is due first, if it is due at `now`.
+    pub fn pop_due(&self, now: u64) -> Option<&'static T> {
         let first = self.at(0)?;
-        if first.timer.deadline.get() > now {
+        if first.timer().deadline.get() > now {
             return None;
         }
         self.remove(first);
         Some(first)
     }
 
-    fn at(&self, place: usize) -> Option<&'static Thread> {
+    fn at(&self, place: usize) -> Option<&'static T> {
         self.heap.get(place)?.get()
     }
 
-    fn put(&self, place: usize, thread: &'static Thread) {
-        self.heap[place].set(Some(thread));
-        thread.timer.place.set(place as u16 + 1);
+    fn put(&self, place: usize, owner: &'static T) {
+        self.heap[place].set(Some(owner));
+        owner.timer().place.set(place as u16 + 1);
     }
 
-    /// Puts `thread` at `place` or, past all that are due later, nearer to the root.
-    fn rise(&self, mut place: usize, thread: &'static Thread) {
+    /// Puts `owner` at `place` or, past all that are due later, nearer to the root.
+    fn rise(&self, mut place: usize, owner: &'static T) {
         while place > 0 {
             let above = (place - 1) / 2;
             match self.at(above) {
-                Some(other) if other.timer.deadline > thread.timer.deadline => {
+                Some(other) if other.timer().deadline > owner.timer().deadline => {
                     self.put(place, other);
                     place = above;
                 }
                 _ => break,
             }
         }
-        self.put(place, thread);
+        self.put(place, owner);
     }
 
     /// The converse, away from the root.
-    fn sink(&self, mut place: usize, thread: &'static Thread) {
+    fn sink(&self, mut place: usize, owner: &'static T) {
         loop {
             let below = [2 * place + 1, 2 * place + 2]
                 .into_iter()
                 .filter_map(|below| Some((below, self.at(below)?)))
-                .min_by_key(|(_, other)| other.timer.deadline.get());
+                .min_by_key(|(_, other)| other.timer().deadline.get());
             match below {
-                Some((below, other)) if other.timer.deadline < thread.timer.deadline => {
+                Some((below, other)) if other.timer().deadline < owner.timer().deadline => {
                     self.put(place, other);
                     place = below;
                 }
                 _ => break,
             }
         }
-        self.put(place, thread);
+        self.put(place, owner);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Thread, TimerQueue};
+    use super::TimerQueue;
     use crate::mm::test_support::Random;
+    use crate::proc::thread::Thread;
 
     fn thread() -> &'static Thread {
         Box::leak(Box::new(Thread::unused()))
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn timers_come_in_order_and_not_before_their_time() {
-        let queue = TimerQueue::<3>::new();
+        let queue = TimerQueue::<Thread, 3>::new();
         let [a, b, c] = [thread(), thread(), thread()];
         queue.insert(b, 20);
         queue.insert(c, 30);
@@ -154,7 +165,7 @@ mod tests {
     #[test]
     fn any_order_of_setting_and_giving_up_works() {
         const COUNT: usize = 64;
-        let queue = TimerQueue::<COUNT>::new();
+        let queue = TimerQueue::<Thread, COUNT>::new();
         let threads: Vec<_> = (0..COUNT).map(|_| thread()).collect();
         let mut expected: Vec<Option<u64>> = vec![None; COUNT];
         let mut random = Random::new(1);

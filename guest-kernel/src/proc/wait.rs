@@ -17,8 +17,9 @@ use super::list::List;
 use super::scheduler::{self, current_thread};
 use super::thread::{Thread, Waits};
 
-/// The thread must do something else before it may go on waiting: end, as a rule.
-/// Whatever it waits for is to be given up, and ring 3 sees EINTR if it sees anything.
+/// The thread must do something else before it may go on waiting: end, stop, or call a
+/// handler. Whatever it waits for is to be given up; the system call is made again
+/// afterwards, or ring 3 sees EINTR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 

@@ -1,7 +1,9 @@
 //! System calls: Linux's numbers, arguments, structures and errors, by either entry.
 
+mod alarm;
 mod descriptor;
 mod file;
+mod kill;
 mod memory;
 mod path;
 mod poll;
@@ -18,6 +20,7 @@ mod usage;
 pub use crate::errno::Errno;
 
 use crate::arch::trap::{Registers, UserContext};
+use crate::proc::current_thread;
 use crate::shared;
 
 /// What a system call comes to: the value in rax, or minus an errno there.
@@ -39,6 +42,9 @@ pub fn serve(context: &mut UserContext) {
     };
     context.registers.rax = match result {
         Ok(value) => value,
-        Err(errno) => errno.to_rax(),
+        Err(errno) => {
+            current_thread().note_failed_call(context.registers.rax, errno);
+            errno.to_rax()
+        }
     };
 }

@@ -1,9 +1,8 @@
 //! Calls that wait for several files.
 
 use super::file::open_file;
-use super::time::read_ns;
-use super::{Errno, SyscallResult};
-use crate::arch::clock;
+use super::time::{deadline_after, note_deadline, read_ns};
+use super::{Errno, SyscallResult, signal};
 use crate::arch::trap::Registers;
 use crate::fs::FILE_LIMIT;
 use crate::fs::poll::{self, Readiness};
@@ -23,14 +22,15 @@ pub fn poll(registers: &Registers) -> SyscallResult {
     wait(registers.rdi, registers.rsi, timeout)
 }
 
-/// `ppoll(files, count, timeout, signals)`, the timeout a duration, or none. Which signals
-/// are blocked meanwhile makes no difference: those that arrive end the process.
+/// `ppoll(files, count, timeout, signals, set_size)`, the timeout a duration, or none, and
+/// the signals those that are blocked meanwhile.
 pub fn ppoll(registers: &Registers) -> SyscallResult {
     let timeout = match registers.rdx {
         0 => None,
         address => Some(read_ns(address)?),
     };
-    wait(registers.rdi, registers.rsi, timeout)
+    let blocked = signal::read_set(registers.r10, registers.r8)?;
+    signal::with_blocked(blocked, || wait(registers.rdi, registers.rsi, timeout))
 }
 
 fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
@@ -40,7 +40,10 @@ fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
     let look = || look(files, count);
     match timeout {
         Some(0) => look(),
-        Some(timeout) => poll::wait(Some(clock::now_ns().saturating_add(timeout)), look),
+        Some(timeout) => {
+            let deadline = deadline_after(timeout);
+            poll::wait(Some(deadline), look).map_err(|errno| note_deadline(deadline, errno))
+        }
         None => poll::wait(None, look),
     }
 }

@@ -36,8 +36,8 @@ pub fn vfork(context: &mut UserContext) -> SyscallResult {
     Ok(spawn::clone(context, &Request::VFORK)?.into())
 }
 
-/// `clone(flags, stack, parent_tid, child_tid, tls)`; the low byte of the flags, the
-/// signal at the child's end, is taken and nothing sent.
+/// `clone(flags, stack, parent_tid, child_tid, tls)`; whatever signal the low byte of the
+/// flags says, it is SIGCHLD that is sent at the child's end.
 pub fn clone(context: &mut UserContext) -> SyscallResult {
     let registers = &context.registers;
     let flags = registers.rdi & !u64::from(linux::CSIGNAL);
@@ -93,7 +93,9 @@ pub fn wait4(registers: &Registers) -> SyscallResult {
     let which = Which::from_pid(registers.rdi as i32, process.group());
     let how = Options {
         without_waiting: options & linux::WNOHANG != 0,
-        keep: false,
+        stops: options & linux::WUNTRACED != 0,
+        continues: options & linux::WCONTINUED != 0,
+        ..Options::default()
     };
     let Some(ended) = reap::wait(which, how)? else {
         return Ok(0);
@@ -116,7 +118,8 @@ pub fn waitid(registers: &Registers) -> SyscallResult {
         | linux::__WCLONE
         | linux::__WNOTHREAD;
     let options = registers.r10 as u32;
-    if options & !KNOWN != 0 || options & linux::WEXITED == 0 {
+    const EVENTS: u32 = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
+    if options & !KNOWN != 0 || options & EVENTS == 0 {
         return Err(Errno::EINVAL);
     }
     let process = current();
@@ -131,6 +134,9 @@ pub fn waitid(registers: &Registers) -> SyscallResult {
     let how = Options {
         without_waiting: options & linux::WNOHANG != 0,
         keep: options & linux::WNOWAIT != 0,
+        without_ends: options & linux::WEXITED == 0,
+        stops: options & linux::WSTOPPED != 0,
+        continues: options & linux::WCONTINUED != 0,
     };
     let ended = reap::wait(which, how)?;
     if registers.rdx != 0 {
@@ -143,15 +149,12 @@ pub fn waitid(registers: &Registers) -> SyscallResult {
     Ok(0)
 }
 
-/// `siginfo_t` for a child's end: signal, errno and code, a gap, then pid, uid and status.
-/// All zeros if there is none.
+/// `siginfo_t` for what has become of a child: signal, errno and code, a gap, then pid, uid
+/// and status. All zeros if there is none.
 fn signal_info(ended: Option<&Ended>) -> [u32; 32] {
     let mut info = [0; 32];
     if let Some(ended) = ended {
-        let (code, status) = match ended.status.cause() {
-            Ok(status) => (linux::CLD_EXITED, status),
-            Err(signal) => (linux::CLD_KILLED, signal),
-        };
+        let (code, status) = ended.status.code_and_status();
         info[0] = Signal::SIGCHLD.number().into();
         info[2] = code;
         info[4] = ended.pid;

@@ -1,17 +1,14 @@
-//! Calls about signals, as far as signals end a process or do nothing.
-//!
-//! Programs can ignore signals, block them and send them; handlers there are none
-//! (ENOSYS), nor stopped processes.
+//! Calls about signals: what a process does about them, what a thread blocks, waiting for
+//! them, and the way back from a handler. Sending is in `kill`.
 
 use linux_raw_sys::general as linux;
 
 use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
+use crate::arch::trap::{Registers, UserContext};
 use crate::mm::UserPtr;
-use crate::proc::process::{INIT, Process};
-use crate::proc::signal::{self, DefaultAction, Signal, Signals};
-use crate::proc::wait::WaitQueue;
-use crate::proc::{current, current_thread, table};
+use crate::proc::signal::{self, Action, ActionFlags, AlternateStack, Reaction, Signal, Signals};
+use crate::proc::wait::{Interrupted, WaitQueue};
+use crate::proc::{current, current_thread};
 
 /// Size of `sigset_t`.
 const SET_SIZE: u64 = 8;
@@ -21,7 +18,33 @@ const DEFAULT: u64 = 0;
 const IGNORE: u64 = 1;
 
 /// `struct sigaction` of the kernel: handler, flags, restorer, mask.
-type Action = [u64; 4];
+type Words = [u64; 4];
+
+fn words(reaction: Reaction) -> Words {
+    match reaction {
+        Reaction::Default(_) => [DEFAULT, 0, 0, 0],
+        Reaction::Ignore => [IGNORE, 0, 0, 0],
+        Reaction::Call(action) => [
+            action.handler,
+            action.flags.bits(),
+            action.restorer,
+            action.mask.0,
+        ],
+    }
+}
+
+fn reaction(signal: Signal, [handler, flags, restorer, mask]: Words) -> Reaction {
+    match handler {
+        DEFAULT => Reaction::Default(signal.default_action()),
+        IGNORE => Reaction::Ignore,
+        handler => Reaction::Call(Action {
+            handler,
+            flags: ActionFlags::from_bits_retain(flags),
+            restorer,
+            mask: Signals(mask).blockable(),
+        }),
+    }
+}
 
 /// `rt_sigaction(signal, new, old, set_size)`
 pub fn rt_sigaction(registers: &Registers) -> SyscallResult {
@@ -31,30 +54,54 @@ pub fn rt_sigaction(registers: &Registers) -> SyscallResult {
     }
     let process = current();
     let space = process.space();
-    let ignored = process.ignored_signals();
+    let old = words(process.reaction(signal));
     let new = match registers.rsi {
         0 => None,
-        address => Some(UserPtr::<Action>::new(address).read(&space)?[0]),
+        address => Some(UserPtr::<Words>::new(address).read(&space)?),
     };
-    if registers.rdx != 0 {
-        let handler = if ignored.contains(signal) {
-            IGNORE
-        } else {
-            DEFAULT
-        };
-        UserPtr::<Action>::new(registers.rdx).write(&space, &[handler, 0, 0, 0])?;
-    }
-    let changed = match new {
-        None => return Ok(0),
-        Some(DEFAULT) => ignored.without(signal),
-        Some(IGNORE) => ignored.with(signal),
-        Some(_) => return Err(Errno::ENOSYS),
-    };
-    if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+    if new.is_some() && matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         return Err(Errno::EINVAL);
     }
-    process.set_ignored_signals(changed);
+    if registers.rdx != 0 {
+        UserPtr::new(registers.rdx).write(&space, &old)?;
+    }
+    if let Some(new) = new {
+        process.react(signal, reaction(signal, new))?;
+    }
     Ok(0)
+}
+
+/// The `sigset_t` at `address`; `None` if that is null.
+///
+/// # Errors
+/// EINVAL: it has another size. EFAULT.
+pub(super) fn read_set(address: u64, size: u64) -> Result<Option<Signals>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    if size != SET_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let set = UserPtr::<u64>::new(address).read(&current().space())?;
+    Ok(Some(Signals(set)))
+}
+
+/// Waits by `wait` and blocks these signals meanwhile, up to the end of a handler of one
+/// that comes.
+pub(super) fn with_blocked(
+    blocked: Option<Signals>,
+    wait: impl FnOnce() -> SyscallResult,
+) -> SyscallResult {
+    let thread = current_thread();
+    if let Some(blocked) = blocked {
+        thread.block_while_waiting(blocked);
+    }
+    let result = wait();
+    let is_interrupted = matches!(result, Err(errno) if errno.restarts().is_some());
+    if !is_interrupted {
+        thread.stop_blocking();
+    }
+    result
 }
 
 /// `rt_sigprocmask(how, new, old, set_size)`
@@ -96,91 +143,57 @@ pub fn rt_sigpending(registers: &Registers) -> SyscallResult {
     Ok(0)
 }
 
-/// `sigaltstack(new, old)`: taken for what it is without handlers, and reported as off.
-pub fn sigaltstack(registers: &Registers) -> SyscallResult {
-    const STACK_WORDS: usize = size_of::<linux::stack_t>() / size_of::<u64>();
-    let space = current().space();
-    if registers.rdi != 0 {
-        UserPtr::<[u64; STACK_WORDS]>::new(registers.rdi).read(&space)?;
-    }
-    if registers.rsi != 0 {
-        let off = [0, linux::SS_DISABLE.into(), 0];
-        UserPtr::<[u64; STACK_WORDS]>::new(registers.rsi).write(&space, &off)?;
-    }
-    Ok(0)
+/// `rt_sigsuspend(set, set_size)`: waits for a signal that is not in the set.
+pub fn rt_sigsuspend(registers: &Registers) -> SyscallResult {
+    let blocked = read_set(registers.rdi, registers.rsi)?;
+    with_blocked(Some(blocked.ok_or(Errno::EFAULT)?), wait_for_handler)
 }
 
-/// `pause()`: until a signal comes, and that is the end.
+/// `pause()`
 pub fn pause(_: &Registers) -> SyscallResult {
+    wait_for_handler()
+}
+
+fn wait_for_handler() -> SyscallResult {
     let nobody = WaitQueue::new();
     loop {
-        nobody.sleep()?;
+        if let Err(Interrupted) = nobody.sleep() {
+            return Err(Errno::RESTART_UNHANDLED);
+        }
     }
 }
 
-/// `kill(pid, signal)`: to a process, to the own group (0), to all but init and oneself
-/// (-1), or to a group (its number negated).
-pub fn kill(registers: &Registers) -> SyscallResult {
-    let signal = signal(registers.rsi)?;
-    let own = current();
-    let is_meant = |process: &Process| match registers.rdi as i32 {
-        0 => process.group() == own.group(),
-        -1 => process.pid() != INIT && process.pid() != own.pid(),
-        pid @ 1.. => process.pid() == pid.unsigned_abs(),
-        group => process.group() == group.unsigned_abs(),
+/// `sigaltstack(new, old)`
+pub fn sigaltstack(context: &mut UserContext) -> SyscallResult {
+    const MIN_SIZE: u64 = linux::MINSIGSTKSZ as u64;
+    let (new, old) = (context.registers.rdi, context.registers.rsi);
+    let thread = current_thread();
+    let space = current().space();
+    let stack = thread.alternate_stack();
+    let rsp = context.stack_pointer();
+    let new = match new {
+        0 => None,
+        address => Some(UserPtr::<[u64; 3]>::new(address).read(&space)?),
     };
-    let mut found = false;
-    for process in table::processes().filter(|process| is_meant(process)) {
-        found = true;
-        send(process, signal);
+    if let Some([start, flags, size]) = new {
+        if stack.contains(rsp) {
+            return Err(Errno::EPERM);
+        }
+        thread.set_alternate_stack(match flags as u32 {
+            linux::SS_DISABLE => AlternateStack::NONE,
+            0 | linux::SS_ONSTACK if size < MIN_SIZE => return Err(Errno::ENOMEM),
+            0 | linux::SS_ONSTACK => AlternateStack { start, size },
+            _ => return Err(Errno::EINVAL),
+        });
     }
-    if found { Ok(0) } else { Err(Errno::ESRCH) }
-}
-
-/// `tkill(tid, signal)`
-pub fn tkill(registers: &Registers) -> SyscallResult {
-    send_to_thread(None, registers.rdi, registers.rsi)
-}
-
-/// `tgkill(pid, tid, signal)`
-pub fn tgkill(registers: &Registers) -> SyscallResult {
-    send_to_thread(Some(registers.rdi), registers.rsi, registers.rdx)
-}
-
-fn send_to_thread(pid: Option<u64>, tid: u64, number: u64) -> SyscallResult {
-    let signal = signal(number)?;
-    let tid = u32::try_from(tid).ok().filter(|&tid| tid != 0);
-    let thread = table::thread(tid.ok_or(Errno::EINVAL)?).ok_or(Errno::ESRCH)?;
-    let process = thread.process();
-    if pid.is_some_and(|pid| pid != u64::from(process.pid())) {
-        return Err(Errno::ESRCH);
-    }
-    if let Some(signal) = signal.filter(|_| may_reach(process)) {
-        signal::send_to_thread(thread, signal);
+    if old != 0 {
+        UserPtr::new(old).write(&space, &stack.words(rsp))?;
     }
     Ok(0)
 }
 
-/// The signal with this number; none for 0, which only asks whether there is somebody.
-fn signal(number: u64) -> Result<Option<Signal>, Errno> {
-    match number {
-        0 => Ok(None),
-        number => match Signal::new(number) {
-            None => Err(Errno::EINVAL),
-            Some(signal) if signal.default_action() == DefaultAction::Stop => Err(Errno::ENOSYS),
-            signal => Ok(signal),
-        },
-    }
-}
-
-fn send(process: &Process, signal: Option<Signal>) {
-    if let Some(signal) = signal.filter(|_| may_reach(process)) {
-        signal::send(process, signal);
-    }
-}
-
-/// Without handlers a signal can do nothing but end its process, and no other process may
-/// end init.
-fn may_reach(process: &Process) -> bool {
-    process.pid() != INIT || current().pid() == INIT
+/// `rt_sigreturn()`: all registers are those of the frame, rax too.
+pub fn rt_sigreturn(context: &mut UserContext) -> SyscallResult {
+    signal::return_from_handler(current_thread(), context);
+    Ok(context.registers.rax)
 }

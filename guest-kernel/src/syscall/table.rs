@@ -4,8 +4,8 @@ use linux_raw_sys::general as linux;
 
 use super::{Errno, Handler, SyscallResult};
 use super::{
-    descriptor, file, memory, path, poll, process, signal, stat, system, terminal, thread, time,
-    usage,
+    alarm, descriptor, file, kill, memory, path, poll, process, signal, stat, system, terminal,
+    thread, time, usage,
 };
 use crate::arch::trap::UserContext;
 
@@ -43,13 +43,16 @@ pub static HANDLERS: [Option<Handler>; LEN] = {
     table[linux::__NR_madvise as usize] = Some(memory::madvise);
     table[linux::__NR_dup as usize] = Some(descriptor::dup);
     table[linux::__NR_dup2 as usize] = Some(descriptor::dup2);
+    table[linux::__NR_getitimer as usize] = Some(alarm::getitimer);
+    table[linux::__NR_alarm as usize] = Some(alarm::alarm);
+    table[linux::__NR_setitimer as usize] = Some(alarm::setitimer);
     table[linux::__NR_pause as usize] = Some(signal::pause);
     table[linux::__NR_nanosleep as usize] = Some(time::nanosleep);
     table[linux::__NR_getpid as usize] = Some(process::getpid);
     table[linux::__NR_sendfile as usize] = Some(file::sendfile);
     table[linux::__NR_exit as usize] = Some(process::exit);
     table[linux::__NR_wait4 as usize] = Some(process::wait4);
-    table[linux::__NR_kill as usize] = Some(signal::kill);
+    table[linux::__NR_kill as usize] = Some(kill::kill);
     table[linux::__NR_uname as usize] = Some(system::uname);
     table[linux::__NR_fcntl as usize] = Some(descriptor::fcntl);
     table[linux::__NR_fsync as usize] = Some(file::fsync);
@@ -83,13 +86,13 @@ pub static HANDLERS: [Option<Handler>; LEN] = {
     table[linux::__NR_getpgid as usize] = Some(process::getpgid);
     table[linux::__NR_getsid as usize] = Some(process::getsid);
     table[linux::__NR_rt_sigpending as usize] = Some(signal::rt_sigpending);
-    table[linux::__NR_sigaltstack as usize] = Some(signal::sigaltstack);
+    table[linux::__NR_rt_sigsuspend as usize] = Some(signal::rt_sigsuspend);
     table[linux::__NR_prctl as usize] = Some(thread::prctl);
     table[linux::__NR_arch_prctl as usize] = Some(thread::arch_prctl);
     table[linux::__NR_setrlimit as usize] = Some(usage::setrlimit);
     table[linux::__NR_sync as usize] = Some(file::sync);
     table[linux::__NR_gettid as usize] = Some(process::gettid);
-    table[linux::__NR_tkill as usize] = Some(signal::tkill);
+    table[linux::__NR_tkill as usize] = Some(kill::tkill);
     table[linux::__NR_time as usize] = Some(time::time);
     table[linux::__NR_futex as usize] = Some(thread::futex);
     table[linux::__NR_sched_getaffinity as usize] = Some(thread::sched_getaffinity);
@@ -99,7 +102,7 @@ pub static HANDLERS: [Option<Handler>; LEN] = {
     table[linux::__NR_clock_getres as usize] = Some(time::clock_getres);
     table[linux::__NR_clock_nanosleep as usize] = Some(time::clock_nanosleep);
     table[linux::__NR_exit_group as usize] = Some(process::exit_group);
-    table[linux::__NR_tgkill as usize] = Some(signal::tgkill);
+    table[linux::__NR_tgkill as usize] = Some(kill::tgkill);
     table[linux::__NR_waitid as usize] = Some(process::waitid);
     table[linux::__NR_openat as usize] = Some(path::openat);
     table[linux::__NR_mkdirat as usize] = Some(path::mkdirat);
@@ -125,6 +128,8 @@ pub fn serve_with_context(number: u64, context: &mut UserContext) -> SyscallResu
         Ok(linux::__NR_clone) => process::clone(context),
         Ok(linux::__NR_fork) => process::fork(context),
         Ok(linux::__NR_vfork) => process::vfork(context),
+        Ok(linux::__NR_rt_sigreturn) => signal::rt_sigreturn(context),
+        Ok(linux::__NR_sigaltstack) => signal::sigaltstack(context),
         Ok(linux::__NR_execve) => process::execve(context),
         _ => Err(Errno::ENOSYS),
     }

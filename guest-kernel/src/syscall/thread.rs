@@ -88,7 +88,11 @@ pub fn futex(registers: &Registers) -> SyscallResult {
             let is_wait = command == linux::FUTEX_WAIT;
             let deadline = deadline(operation, is_wait, registers.r10)?;
             let bits = if is_wait { futex::ANY } else { bits };
-            futex::wait(&space, key(address)?, address, value, bits, deadline)?;
+            let waited = futex::wait(&space, key(address)?, address, value, bits, deadline);
+            waited.map_err(|errno| match deadline {
+                Some(deadline) if is_wait => time::note_deadline(deadline, errno),
+                _ => errno,
+            })?;
             Ok(0)
         }
         linux::FUTEX_WAKE => futex::wake(key(address)?, futex::ANY, count),

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use super::{Errno, SyscallResult};
 use crate::arch::{clock, trap::Registers};
 use crate::mm::UserPtr;
-use crate::proc::wait::{WaitQueue, Woken};
+use crate::proc::wait::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread};
 
 pub use crate::arch::clock::now_ns;
@@ -45,9 +45,20 @@ pub(super) fn read_ns(address: u64) -> Result<u64, Errno> {
     nanoseconds(time).ok_or(Errno::EINVAL)
 }
 
-/// Nanoseconds after boot, so many from now.
+/// Nanoseconds after boot, so many from now; or what that was when a call was first made
+/// that is made again after a signal.
 pub(super) fn deadline_after(ns: u64) -> u64 {
-    now_ns().saturating_add(ns)
+    let first = current_thread().take_wait_deadline();
+    first.unwrap_or_else(|| now_ns().saturating_add(ns))
+}
+
+/// Why a call fails if `errno` comes out of its wait until a deadline that
+/// [`deadline_after`] gave.
+pub(super) fn note_deadline(deadline_ns: u64, errno: Errno) -> Errno {
+    if errno.restarts().is_some() {
+        current_thread().set_wait_deadline(deadline_ns);
+    }
+    errno
 }
 
 /// Nanoseconds after boot, from nanoseconds after 1970.
@@ -113,7 +124,7 @@ pub fn time(registers: &Registers) -> SyscallResult {
 
 /// `nanosleep(duration, remaining)`
 pub fn nanosleep(registers: &Registers) -> SyscallResult {
-    sleep_until(deadline_after(read_ns(registers.rdi)?))
+    sleep_for(read_ns(registers.rdi)?, registers.rsi)
 }
 
 /// `clock_nanosleep(clock, flags, time, remaining)`
@@ -125,17 +136,35 @@ pub fn clock_nanosleep(registers: &Registers) -> SyscallResult {
         linux::CLOCK_REALTIME if is_absolute => since_boot(ns),
         linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME if is_absolute => ns,
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
-            deadline_after(ns)
+            return sleep_for(ns, registers.r10);
         }
         _ => return Err(Errno::EINVAL),
     })
 }
 
-/// Nobody but a signal, which ends the process, cuts a sleep short: nothing remains.
+/// Sleeps for so long. What remains when a signal comes is written to `remaining`, unless
+/// that is null.
+fn sleep_for(ns: u64, remaining: u64) -> SyscallResult {
+    let deadline = deadline_after(ns);
+    sleep_until(deadline).map_err(|errno| {
+        let left = timespec(deadline.saturating_sub(now_ns()));
+        if remaining != 0 {
+            // A bad address is the program's own problem.
+            let _ = UserPtr::new(remaining).write(&current().space(), &left);
+        }
+        note_deadline(deadline, errno)
+    })
+}
+
 fn sleep_until(deadline_ns: u64) -> SyscallResult {
     let nobody = WaitQueue::new();
-    while nobody.sleep_until(deadline_ns)? != Woken::TimedOut {}
-    Ok(0)
+    loop {
+        match nobody.sleep_until(deadline_ns) {
+            Ok(Woken::TimedOut) => return Ok(0),
+            Ok(Woken::Up) => {}
+            Err(Interrupted) => return Err(Errno::RESTART_UNHANDLED),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -177,6 +177,8 @@ impl Shell {
                 self.last_status = match status {
                     Status::Exited(status) => status,
                     Status::Killed(signal) => KILLED + signal as u8,
+                    // Not asked for.
+                    Status::Stopped(_) | Status::Continued => 0,
                 };
                 return;
             }

@@ -13,7 +13,7 @@ guest_user::entry!(main);
 
 /// Programs, the argument of some, and how they must end. Each looks at its own
 /// results; the letter of what it prints is tested from outside.
-const TESTS: [(&str, &str, Status); 29] = [
+const TESTS: [(&str, &str, Status); 31] = [
     ("args", "", Status::Exited(0)),
     ("exit_status", "7", Status::Exited(7)),
     ("write_error", "", Status::Exited(0)),
@@ -39,6 +39,8 @@ const TESTS: [(&str, &str, Status); 29] = [
     ("many", "50", Status::Exited(0)),
     ("storage_server", "", Status::Exited(0)),
     ("factorial", "", Status::Exited(0)),
+    ("signals", "", Status::Exited(0)),
+    ("signal_frames", "", Status::Exited(0)),
     ("divide", "", Status::Killed(process::SIGFPE)),
     ("segv", "kernel", Status::Killed(process::SIGSEGV)),
     ("undefined", "", Status::Killed(process::SIGILL)),

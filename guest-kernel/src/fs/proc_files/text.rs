@@ -93,6 +93,7 @@ fn write_stat(process: &Process, to: &mut dyn Write) -> fmt::Result {
 
 fn state(process: &Process) -> char {
     match process.stage() {
+        Stage::Alive if process.is_stopped() => 'T',
         Stage::Alive => {
             let runs = |state| matches!(state, State::Running | State::Runnable);
             match process.threads().any(|thread| runs(thread.state())) {

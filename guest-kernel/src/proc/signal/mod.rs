@@ -1,14 +1,18 @@
-//! Signals: their names, sets of them, and what becomes of one that is sent.
-//!
-//! A signal ends a process or is ignored, as its default action or the program says.
-//! There are no handlers: `rt_sigaction` refuses them.
+//! Signals: their names and sets. What a process does about one is in `action`, how one
+//! is sent in `sending`, what becomes of it in `attention`, and how a handler is called
+//! and comes back in `frame`.
+
+mod action;
+mod attention;
+mod frame;
+mod sending;
 
 use linux_raw_sys::general as linux;
 
-use super::end::WaitStatus;
-use super::process::Process;
-use super::thread::Thread;
-use super::{exit, scheduler};
+pub use action::{Action, ActionFlags, Actions, Cause, Reaction};
+pub use attention::{InterruptedCall, attend, will_end};
+pub use frame::{AlternateStack, handle_fault, return_from_handler};
+pub use sending::{all_pending, send, send_for, send_to_thread, set_blocked};
 
 /// A signal by its number, 1 to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +49,7 @@ pub enum DefaultAction {
     End,
     /// Nothing.
     Ignore,
-    /// The process stops, for good as far as this kernel goes: nobody can send these.
+    /// The process stops, until it is told to continue.
     Stop,
 }
 
@@ -111,63 +115,6 @@ impl Signals {
     /// The signal with the lowest number that is in this set and not in `blocked`.
     pub fn first_but(self, blocked: Self) -> Option<Signal> {
         Signal::new(u64::from((self.0 & !blocked.0).trailing_zeros()) + 1)
-    }
-}
-
-/// Sends a signal to a process.
-pub fn send(process: &Process, signal: Signal) {
-    if process.is_alive() && !process.ignores(signal) {
-        let pending = process.pending_signals.get().with(signal);
-        process.pending_signals.set(pending);
-        process.threads().for_each(notice);
-    }
-}
-
-/// Sends a signal to one thread; what it does, it does to the whole process.
-pub fn send_to_thread(thread: &'static Thread, signal: Signal) {
-    if !thread.process().ignores(signal) {
-        thread
-            .pending_signals
-            .set(thread.pending_signals.get().with(signal));
-        notice(thread);
-    }
-}
-
-/// Interrupts the thread if a signal is pending that it does not block.
-fn notice(thread: &'static Thread) {
-    if pending(thread).is_some() {
-        thread.attention.set(true);
-        scheduler::wake(thread);
-    }
-}
-
-/// A signal that the thread must heed.
-fn pending(thread: &Thread) -> Option<Signal> {
-    let blocked = thread.blocked_signals.get();
-    let of_thread = thread.pending_signals.get().first_but(blocked);
-    of_thread.or_else(|| thread.process().pending_signals.get().first_but(blocked))
-}
-
-/// All signals that wait for the thread, those among them that it blocks.
-pub fn all_pending(thread: &Thread) -> Signals {
-    let of_process = thread.process().pending_signals.get();
-    Signals(thread.pending_signals.get().0 | of_process.0)
-}
-
-/// Sets which signals the current thread blocks.
-pub fn set_blocked(thread: &'static Thread, blocked: Signals) {
-    thread.blocked_signals.set(blocked.blockable());
-    notice(thread);
-}
-
-/// Does what the current thread must do before it returns to ring 3.
-pub fn attend(thread: &'static Thread) {
-    thread.attention.set(false);
-    if thread.doomed.get() {
-        exit::end_thread(WaitStatus::exited(0));
-    }
-    if let Some(signal) = pending(thread) {
-        exit::end_process(WaitStatus::killed(signal));
     }
 }
 

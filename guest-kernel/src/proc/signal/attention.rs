@@ -1,0 +1,84 @@
+//! What a thread does before it returns to ring 3: end, stop, or call a handler.
+//!
+//! A system call that a signal has interrupted failed with one of two reasons that no
+//! program sees. If a handler is called it becomes EINTR, or the call is made again after
+//! the handler, as its reason and the handler's flags say; without a handler the call is
+//! made again at once, and its timeout ends when it would have.
+
+use super::sending::{is_deadly, is_killed, take};
+use super::{ActionFlags, DefaultAction, Reaction, Signal, frame};
+use crate::arch::trap::UserContext;
+use crate::errno::Errno;
+use crate::proc::end::WaitStatus;
+use crate::proc::thread::Thread;
+use crate::proc::{alarm, exit, stop};
+
+/// A system call that a signal has interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterruptedCall {
+    /// Its number.
+    pub number: u64,
+    /// Whether it may be made again after a handler too.
+    pub restarts: bool,
+}
+
+impl Thread {
+    /// Notes that its system call failed with `errno` and may have to be made again.
+    pub fn note_failed_call(&self, number: u64, errno: Errno) {
+        if let Some(restarts) = errno.restarts() {
+            self.interrupted_call
+                .set(Some(InterruptedCall { number, restarts }));
+        }
+    }
+}
+
+/// Whether the thread will not return to ring 3.
+pub fn will_end(thread: &Thread) -> bool {
+    thread.doomed.get() || is_deadly(thread)
+}
+
+/// Does what the current thread must do before it returns to ring 3 in state `context`.
+pub fn attend(thread: &'static Thread, context: &mut UserContext) {
+    let process = thread.process();
+    let mut call = thread.interrupted_call.take();
+    thread.attention.set(false);
+    loop {
+        if thread.doomed.get() {
+            exit::end_thread(WaitStatus::exited(0));
+        }
+        if process.is_stopped() && !is_killed(thread) {
+            stop::wait(thread);
+            continue;
+        }
+        let Some(signal) = take(thread) else {
+            break;
+        };
+        if signal == Signal::SIGALRM {
+            alarm::taken(process);
+        }
+        let action = match process.reaction(signal) {
+            Reaction::Ignore | Reaction::Default(DefaultAction::Ignore) => continue,
+            Reaction::Default(DefaultAction::End) => exit::end_process(WaitStatus::killed(signal)),
+            Reaction::Default(DefaultAction::Stop) => {
+                stop::stop(process, signal);
+                continue;
+            }
+            Reaction::Call(action) => action,
+        };
+        let restarts = action.flags.contains(ActionFlags::RESTART);
+        if let Some(call) = call.take().filter(|call| call.restarts && restarts) {
+            context.repeat_call(call.number);
+        }
+        thread.wait_deadline.set(None);
+        let cause = process.cause(signal);
+        if frame::push(thread, context, signal, action, cause, None).is_err() {
+            exit::end_process(WaitStatus::killed(Signal::SIGSEGV));
+        }
+    }
+    if let Some(call) = call {
+        context.repeat_call(call.number);
+    }
+    if let Some(blocked) = thread.saved_blocked_signals.take() {
+        super::set_blocked(thread, blocked);
+    }
+}

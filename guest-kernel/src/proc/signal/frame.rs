@@ -1,0 +1,201 @@
+//! What a handler finds on its stack, and how it gets back: `struct rt_sigframe` of Linux
+//! (arch/x86/include/asm/sigframe.h).
+//!
+//! ```text
+//! rsp ->  return address: the restorer, which calls rt_sigreturn
+//!         ucontext: flags, link, alternate stack, registers, blocked signals
+//!         siginfo
+//!         ...
+//!         x87 and SSE, as fxsave64 has them
+//! ```
+
+use linux_raw_sys::general as linux;
+
+use super::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
+use crate::arch::trap::machine_state::{FX_SIZE, MachineState, WORDS, fx_address};
+use crate::arch::trap::{Exception, UserContext};
+use crate::mm::user_memory::BadAddress;
+use crate::mm::{UserPtr, UserSlice};
+use crate::proc::end::WaitStatus;
+use crate::proc::exit;
+use crate::proc::scheduler::current_thread;
+use crate::proc::thread::Thread;
+
+/// Which word of the frame is what.
+const CONTEXT: usize = 1;
+const CONTEXT_STACK: usize = CONTEXT + 2;
+const CONTEXT_MACHINE: usize = CONTEXT + 5;
+const CONTEXT_BLOCKED: usize = CONTEXT_MACHINE + WORDS;
+const INFO: usize = CONTEXT_BLOCKED + 1;
+const FRAME_WORDS: usize = INFO + linux::SI_MAX_SIZE as usize / WORD as usize;
+const CONTEXT_WORDS: usize = INFO - CONTEXT;
+const WORD: u64 = size_of::<u64>() as u64;
+const _: () = assert!(CONTEXT_WORDS * 8 == 304 && FRAME_WORDS * 8 == 440);
+
+/// `uc_flags`: cs and ss are both saved, and both are restored.
+const SAVES_SS: u64 = 0x2 | 0x4;
+/// Bytes below rsp that a program may use all the same (System V ABI for x86-64, 3.2.2).
+const RED_ZONE: u64 = 128;
+
+/// A thread's stack for handlers, `stack_t`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlternateStack {
+    /// Its lowest address.
+    pub start: u64,
+    /// Bytes; 0 if there is none.
+    pub size: u64,
+}
+
+impl AlternateStack {
+    /// None.
+    pub const NONE: Self = Self { start: 0, size: 0 };
+
+    /// Whether a stack pointer is in it.
+    pub fn contains(self, rsp: u64) -> bool {
+        rsp.wrapping_sub(self.start).wrapping_sub(1) < self.size
+    }
+
+    fn end(self) -> u64 {
+        self.start.wrapping_add(self.size)
+    }
+
+    /// `stack_t` of a thread with this stack pointer.
+    pub fn words(self, rsp: u64) -> [u64; 3] {
+        let flags = match self.size {
+            0 => linux::SS_DISABLE,
+            _ if self.contains(rsp) => linux::SS_ONSTACK,
+            _ => 0,
+        };
+        [self.start, flags.into(), self.size]
+    }
+}
+
+/// Calls the handler of a signal: leaves a frame on the program's stack and `context` at
+/// the handler.
+///
+/// # Errors
+/// There is no room for the frame, or no handler at the address; only the stack may have
+/// changed.
+pub(super) fn push(
+    thread: &'static Thread,
+    context: &mut UserContext,
+    signal: Signal,
+    action: Action,
+    cause: Cause,
+    exception: Option<Exception>,
+) -> Result<(), BadAddress> {
+    let process = thread.process();
+    let alternate = thread.alternate_stack.get();
+    let rsp = context.stack_pointer();
+    let is_inside = alternate.contains(rsp);
+    let switches = action.flags.contains(ActionFlags::ON_STACK) && alternate.size > 0 && !is_inside;
+    let top = match switches {
+        true => alternate.end(),
+        false => rsp.wrapping_sub(RED_ZONE),
+    };
+    let fx = top.wrapping_sub(FX_SIZE as u64) & !63;
+    // As after a call: aligned to 16 bytes but for the return address.
+    let frame = (fx.wrapping_sub(FRAME_WORDS as u64 * WORD) & !15).wrapping_sub(WORD);
+    if (switches || is_inside) && !alternate.contains(frame) {
+        return Err(BadAddress);
+    }
+    let blocked = thread.blocked_signals.get();
+    let before = thread.saved_blocked_signals.get().unwrap_or(blocked);
+    let mut words = [0; FRAME_WORDS];
+    words[0] = action.restorer;
+    words[CONTEXT] = SAVES_SS;
+    words[CONTEXT_STACK..][..3].copy_from_slice(&alternate.words(rsp));
+    words[CONTEXT_MACHINE..][..WORDS].copy_from_slice(&context.machine_state(exception, fx));
+    words[CONTEXT_BLOCKED] = before.0;
+    words[INFO] = signal.number().into();
+    words[INFO + 1] = u64::from(cause.code as u32);
+    words[INFO + 2..][..2].copy_from_slice(&cause.words);
+    let space = process.space();
+    UserSlice::new(fx, FX_SIZE as u64).copy_out(&space, context.fx_state())?;
+    UserPtr::new(frame).write(&space, &words)?;
+    let place = |word: usize| frame.wrapping_add(word as u64 * WORD);
+    let arguments = [signal.number().into(), place(INFO), place(CONTEXT)];
+    context
+        .call(action.handler, arguments, frame)
+        .map_err(|_| BadAddress)?;
+    thread.saved_blocked_signals.set(None);
+    let mut blocked = Signals(blocked.0 | action.mask.0);
+    if !action.flags.contains(ActionFlags::NO_DEFER) {
+        blocked = blocked.with(signal);
+    }
+    set_blocked(thread, blocked);
+    if action.flags.contains(ActionFlags::RESET_HANDLER) {
+        let default = Reaction::Default(signal.default_action());
+        process
+            .react(signal, default)
+            .expect("only handlers take memory");
+    }
+    Ok(())
+}
+
+/// Lets the current thread's program handle a fault of its own; whether it does. One that
+/// comes while its signal is blocked cannot wait.
+pub fn handle_fault(
+    context: &mut UserContext,
+    signal: Signal,
+    cause: Cause,
+    exception: Exception,
+) -> bool {
+    let thread = current_thread();
+    match thread.process().reaction(signal) {
+        Reaction::Call(action) if !thread.blocked_signals.get().contains(signal) => {
+            push(thread, context, signal, action, cause, Some(exception)).is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// Puts back what [`push`] has left below the stack pointer, or what the program has made
+/// of it; the process ends if ring 3 cannot have that.
+pub fn return_from_handler(thread: &'static Thread, context: &mut UserContext) {
+    if restore(thread, context).is_err() {
+        exit::end_process(WaitStatus::killed(Signal::SIGSEGV));
+    }
+}
+
+fn restore(thread: &'static Thread, context: &mut UserContext) -> Result<(), BadAddress> {
+    let space = thread.process().space();
+    let address = context.stack_pointer();
+    let words: [u64; CONTEXT_WORDS] = UserPtr::new(address).read(&space)?;
+    let mut machine: MachineState = [0; WORDS];
+    machine.copy_from_slice(&words[CONTEXT_MACHINE - CONTEXT..][..WORDS]);
+    let fx = match fx_address(&machine) {
+        0 => None,
+        fx => {
+            let mut image = [0; FX_SIZE];
+            UserSlice::new(fx, FX_SIZE as u64).copy_in(&space, &mut image)?;
+            Some(image)
+        }
+    };
+    context
+        .set_machine_state(&machine, fx)
+        .map_err(|_| BadAddress)?;
+    set_blocked(thread, Signals(words[CONTEXT_BLOCKED - CONTEXT]));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AlternateStack;
+
+    #[test]
+    fn stack_pointers_are_inside_or_not() {
+        let stack = AlternateStack {
+            start: 0x1000,
+            size: 0x800,
+        };
+        let inside = [0x1001, 0x1800];
+        let outside = [0, 0x1000, 0x1801, u64::MAX];
+        assert!(inside.into_iter().all(|rsp| stack.contains(rsp)));
+        assert!(!outside.into_iter().any(|rsp| stack.contains(rsp)));
+        assert!(!AlternateStack::NONE.contains(0));
+        assert_eq!(stack.words(0x1400), [0x1000, 1, 0x800]);
+        assert_eq!(stack.words(0), [0x1000, 0, 0x800]);
+        assert_eq!(AlternateStack::NONE.words(0), [0, 2, 0]);
+    }
+}

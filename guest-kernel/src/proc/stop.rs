@@ -1,0 +1,83 @@
+//! Processes that are stopped, and go on when told to.
+//!
+//! The first thread that attends to a stop signal stops the process: it interrupts the
+//! others, and each waits where it would return to ring 3.
+
+use linux_raw_sys::general as linux;
+
+use super::end::WaitStatus;
+use super::process::{INIT, Process};
+use super::scheduler;
+use super::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
+use super::thread::Thread;
+
+const STOPS: [Signal; 4] = [
+    Signal::SIGSTOP,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
+
+impl Process {
+    /// Whether its threads are not to run.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.get()
+    }
+}
+
+/// Stops and going on cancel each other as they are sent, whatever is blocked or ignored.
+pub fn note(process: &Process, signal: Signal) {
+    if signal == Signal::SIGCONT {
+        STOPS.iter().for_each(|stop| process.forget(*stop));
+        go_on(process);
+    } else if signal.default_action() == DefaultAction::Stop {
+        process.forget(Signal::SIGCONT);
+    }
+}
+
+/// Stops the current process; not init, on which all others depend.
+pub fn stop(process: &'static Process, signal: Signal) {
+    if process.pid() == INIT {
+        return;
+    }
+    process.is_stopped.set(true);
+    for thread in process.threads() {
+        thread.attention.set(true);
+        scheduler::wake(thread);
+    }
+    let status = WaitStatus::stopped(signal);
+    tell_parent(process, status, linux::CLD_STOPPED, signal);
+}
+
+fn go_on(process: &Process) {
+    if process.is_stopped.take() {
+        process.goes_on.wake_all();
+        let status = WaitStatus::continued();
+        tell_parent(process, status, linux::CLD_CONTINUED, Signal::SIGCONT);
+    }
+}
+
+fn tell_parent(process: &Process, status: WaitStatus, code: u32, signal: Signal) {
+    process.news.set(Some(status));
+    let Some(parent) = process.parent.get() else {
+        return;
+    };
+    parent.child_ended.wake_all();
+    let is_unwanted = |action: Action| action.flags.contains(ActionFlags::NO_CHILD_STOP);
+    match parent.reaction(Signal::SIGCHLD) {
+        Reaction::Call(action) if is_unwanted(action) => {}
+        _ => {
+            let cause = Cause::child(process.pid(), code, signal.number());
+            signal::send_for(parent, Signal::SIGCHLD, cause);
+        }
+    }
+}
+
+/// Waits, as the current thread, until its process goes on or a signal comes; the thread
+/// has to attend to it again.
+pub fn wait(thread: &'static Thread) {
+    thread.attention.set(false);
+    // Woken or interrupted: either way the caller looks again.
+    let _ = thread.process().goes_on.sleep();
+    thread.attention.set(false);
+}

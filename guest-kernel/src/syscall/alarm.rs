@@ -1,0 +1,84 @@
+//! Calls about the alarm of a process.
+
+use linux_raw_sys::general as linux;
+
+use super::time::NS_PER_S;
+use super::{Errno, SyscallResult};
+use crate::arch::{clock, trap::Registers};
+use crate::mm::UserPtr;
+use crate::proc::alarm::{self, Alarm};
+use crate::proc::current;
+
+const NS_PER_US: u64 = 1000;
+const US_PER_S: u64 = 1_000_000;
+
+/// `struct itimerval`: interval and rest, each in seconds and microseconds.
+type Words = [u64; 4];
+
+fn words(alarm: Alarm) -> Words {
+    let [interval, rest] = [alarm.interval, alarm.rest].map(|counts| {
+        let us = clock::ns(counts).div_ceil(NS_PER_US);
+        [us / US_PER_S, us % US_PER_S]
+    });
+    [interval[0], interval[1], rest[0], rest[1]]
+}
+
+fn alarm_of([interval, interval_us, rest, rest_us]: Words) -> Result<Alarm, Errno> {
+    let counts = |seconds: u64, us: u64| {
+        if i64::try_from(seconds).is_err() || us >= US_PER_S {
+            return Err(Errno::EINVAL);
+        }
+        let ns = seconds.saturating_mul(NS_PER_S);
+        Ok(clock::counts(ns.saturating_add(us * NS_PER_US)))
+    };
+    Ok(Alarm {
+        rest: counts(rest, rest_us)?,
+        interval: counts(interval, interval_us)?,
+    })
+}
+
+/// `alarm(seconds)`: says in how many seconds the alarm before would have come, at least 1;
+/// 0 if there was none.
+pub fn alarm(registers: &Registers) -> SyscallResult {
+    let process = current();
+    let old = alarm::get(process);
+    let ns = u64::from(registers.rdi as u32) * NS_PER_S;
+    let new = Alarm {
+        rest: clock::counts(ns),
+        interval: 0,
+    };
+    alarm::set(process, new);
+    Ok(clock::ns(old.rest).div_ceil(NS_PER_S))
+}
+
+/// `getitimer(which, value)`: there is but the one of real time.
+pub fn getitimer(registers: &Registers) -> SyscallResult {
+    check_kind(registers.rdi)?;
+    let value = words(alarm::get(current()));
+    UserPtr::new(registers.rsi).write(&current().space(), &value)?;
+    Ok(0)
+}
+
+/// `setitimer(which, new, old)`
+pub fn setitimer(registers: &Registers) -> SyscallResult {
+    check_kind(registers.rdi)?;
+    let process = current();
+    let space = process.space();
+    let new = match registers.rsi {
+        0 => Alarm::default(),
+        address => alarm_of(UserPtr::<Words>::new(address).read(&space)?)?,
+    };
+    if registers.rdx != 0 {
+        let old = words(alarm::get(process));
+        UserPtr::new(registers.rdx).write(&space, &old)?;
+    }
+    alarm::set(process, new);
+    Ok(0)
+}
+
+fn check_kind(kind: u64) -> Result<(), Errno> {
+    match kind as u32 {
+        linux::ITIMER_REAL => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}

@@ -1,0 +1,73 @@
+//! Calls that send signals.
+
+use super::{Errno, SyscallResult};
+use crate::arch::trap::Registers;
+use crate::proc::process::{INIT, Process};
+use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::{current, table};
+
+/// `kill(pid, signal)`: to a process, to the own group (0), to all but init and oneself
+/// (-1), or to a group (its number negated).
+pub fn kill(registers: &Registers) -> SyscallResult {
+    let signal = signal(registers.rsi)?;
+    let own = current();
+    let is_meant = |process: &Process| match registers.rdi as i32 {
+        0 => process.group() == own.group(),
+        -1 => process.pid() != INIT && process.pid() != own.pid(),
+        pid @ 1.. => process.pid() == pid.unsigned_abs(),
+        group => process.group() == group.unsigned_abs(),
+    };
+    let mut found = false;
+    for process in table::processes().filter(|process| is_meant(process)) {
+        found = true;
+        send(process, signal);
+    }
+    if found { Ok(0) } else { Err(Errno::ESRCH) }
+}
+
+/// `tkill(tid, signal)`
+pub fn tkill(registers: &Registers) -> SyscallResult {
+    send_to_thread(None, registers.rdi, registers.rsi)
+}
+
+/// `tgkill(pid, tid, signal)`
+pub fn tgkill(registers: &Registers) -> SyscallResult {
+    send_to_thread(Some(registers.rdi), registers.rsi, registers.rdx)
+}
+
+fn send_to_thread(pid: Option<u64>, tid: u64, number: u64) -> SyscallResult {
+    let signal = signal(number)?;
+    let tid = u32::try_from(tid).ok().filter(|&tid| tid != 0);
+    let thread = table::thread(tid.ok_or(Errno::EINVAL)?).ok_or(Errno::ESRCH)?;
+    let process = thread.process();
+    if pid.is_some_and(|pid| pid != u64::from(process.pid())) {
+        return Err(Errno::ESRCH);
+    }
+    if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
+        let cause = Cause::sender(current().pid(), true);
+        signal::send_to_thread(thread, signal, cause);
+    }
+    Ok(0)
+}
+
+/// The signal with this number; none for 0, which only asks whether there is somebody.
+fn signal(number: u64) -> Result<Option<Signal>, Errno> {
+    match number {
+        0 => Ok(None),
+        number => match Signal::new(number) {
+            None => Err(Errno::EINVAL),
+            signal => Ok(signal),
+        },
+    }
+}
+
+fn send(process: &Process, signal: Option<Signal>) {
+    if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
+        signal::send_for(process, signal, Cause::sender(current().pid(), false));
+    }
+}
+
+/// No other process may end or stop init: what reaches it is what it has a handler for.
+fn may_reach(process: &Process, signal: Signal) -> bool {
+    process.pid() != INIT || current().pid() == INIT || process.catches(signal)
+}

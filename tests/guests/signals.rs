@@ -1,0 +1,126 @@
+//! Signals: what programs see of them, to the letter as under Linux.
+
+use std::path::Path;
+
+use crate::Case;
+use crate::support::{Ended, Target};
+
+pub const CASES: &[Case] = &[
+    ("signals", signals),
+    ("hostile_signal_frames", hostile_signal_frames),
+    ("init_cannot_be_stopped", init_cannot_be_stopped),
+];
+/// What runs a program of the host's, built for Linux with glibc.
+pub const BUSYBOX_CASES: &[Case] = &[("busybox_shell", busybox_shell)];
+
+/// Where distributions have it.
+const BUSYBOX: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
+
+fn busybox() -> Option<&'static str> {
+    BUSYBOX.into_iter().find(|path| Path::new(path).is_file())
+}
+
+/// Why there is no busybox here, if there is none.
+pub fn without_busybox() -> Option<&'static str> {
+    match busybox() {
+        Some(_) => None,
+        None => Some("the host has no busybox"),
+    }
+}
+
+/// What the programs printed, without what the kernel said of those that died.
+fn own_lines(run: &Ended) -> Vec<&str> {
+    let lines = run.stdout.lines();
+    lines.filter(|line| !line.starts_with("kernel: ")).collect()
+}
+
+fn signals(target: Target) {
+    let run = target.vmm("signals").run();
+    run.status(0);
+    assert_eq!(own_lines(&run), SIGNALS, "{run}");
+}
+
+fn hostile_signal_frames(target: Target) {
+    // QEMU's CPU, on which the nested host runs, has it as a general protection fault.
+    const STACK_FAULT: &str = "rsp non-canonical: killed by SIGBUS";
+    let run = target.vmm("signal_frames").run();
+    run.status(0);
+    let lines = own_lines(&run);
+    assert_eq!(lines.len(), FRAMES.len(), "{run}");
+    for (line, expected) in lines.into_iter().zip(FRAMES) {
+        let is_other_fault = *expected == STACK_FAULT && line.ends_with("killed by SIGSEGV");
+        assert!(line == *expected || is_other_fault, "{line}\n{run}");
+    }
+}
+
+fn init_cannot_be_stopped(target: Target) {
+    let run = target.vmm("stop_init").run();
+    run.status(0).prints("not stopped\n");
+}
+
+/// A shell that handles signals, waits for children and is told how they ended.
+fn busybox_shell(target: Target) {
+    const SCRIPT: &str = "trap 'echo got USR1' USR1; kill -USR1 $$; (exit 4) & wait $!; echo $?; \
+        echo a b c | cat | wc; x=$(echo sub); echo $x; while :; do :; done & \
+        kill $!; wait $!; echo $?; spin 100000 & kill -STOP $!; kill -CONT $!; kill -9 $!; \
+        wait $!; echo $?; trap 'echo bye' EXIT; exit 3";
+    let path = busybox().expect("there is one, or this test is ignored");
+    let run = target.vmm(path).args(&["sh", "-c", SCRIPT]).run();
+    run.status(3);
+    // What else the shell says of such an end is its own affair.
+    let lines = own_lines(&run).into_iter();
+    let lines = lines.filter(|line| !["Terminated", "Killed"].contains(line));
+    let expected = ["got USR1", "4", "1 3 6", "sub", "143", "137", "bye"];
+    assert!(lines.eq(expected), "{run}");
+}
+
+const SIGNALS: &[&str] = &[
+    "handler called 1 time, registers kept: true",
+    "told who: true",
+    "blocked: 0 calls, pending true",
+    "suspend: Err(EINTR) after 1 call",
+    "blocked again: true",
+    "second signal inside the first: 21",
+    "second signal after the first: 12",
+    "handled once, then: killed by SIGUSR1",
+    "read not restarted: Err(EINTR), 1 alarm",
+    "read restarted: Ok(1), 1 alarm",
+    "pause: Err(EINTR)",
+    "sleep: Err(EINTR)",
+    "fault told right: true, written: 7",
+    "stack overflow, handled on another: exited with 9",
+    "without another: killed by SIGSEGV",
+    "3 alarms while spinning",
+    "alarm without a handler: killed by SIGALRM",
+    "SIGCHLD: Err(EINTR), told right: true",
+    "and waited for: exited with 5",
+    "child: stopped by SIGSTOP",
+    "still there: true",
+    "then: goes on",
+    "stopped in its sleep: exited with 6",
+    "write to nobody: Err(EPIPE)",
+];
+
+const FRAMES: &[&str] = &[
+    "nothing: exited with 0",
+    "kernel code segment: killed by SIGSEGV",
+    "null code segment: killed by SIGSEGV",
+    "kernel stack segment: killed by SIGSEGV",
+    "rip in the kernel: killed by SIGSEGV",
+    "rip non-canonical: killed by SIGSEGV",
+    "rip at nothing: killed by SIGSEGV",
+    "rsp in the kernel: killed by SIGSEGV",
+    "rsp non-canonical: killed by SIGBUS",
+    "interrupts off, all I/O allowed: exited with 0",
+    "reserved bits in mxcsr: killed by SIGSEGV",
+    "x87 and SSE of noise: exited with 0",
+    "x87 and SSE in the kernel: killed by SIGSEGV",
+    "x87 and SSE at nothing: killed by SIGSEGV",
+    "x87 and SSE anew: exited with 0",
+    "no frame at all: killed by SIGSEGV",
+    "a frame in the kernel: killed by SIGSEGV",
+    "a non-canonical frame: killed by SIGSEGV",
+    "a frame of zeros: killed by SIGSEGV",
+    "port after all I/O was allowed: killed by SIGSEGV",
+    "the parent goes on",
+];
