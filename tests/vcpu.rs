@@ -1,0 +1,205 @@
+//! One virtual CPU with a few instructions, no kernel and no devices: what the run loop
+//! relies on holds of every accelerator.
+//!
+//! The code is 32-bit, in ring 0. Vector [`VECTOR`] leads to a handler that writes to
+//! [`HANDLER`]; other ports mark how far the code has come.
+
+mod support;
+
+use std::time::Duration;
+
+use support::Target;
+use support::suite::{self, Case};
+use vmm::accel::{AccelChoice, Accelerator};
+use vmm::bare::{BareMachine, ENTRY};
+use vmm::cpu::{Dtable, HostKind, Regs};
+use vmm::devices::ApicMode;
+use vmm::exit::VmExit;
+
+const VECTOR: u8 = 0x40;
+/// The port that the interrupt handler writes to.
+const HANDLER: u16 = 0x20;
+
+/// Where things lie behind the code, from [`ENTRY`].
+const HANDLER_OFFSET: usize = 0x80;
+const GDT_OFFSET: usize = 0x100;
+const IDT_OFFSET: usize = 0x200;
+
+const CASES: &[Case] = &[
+    ("ports_and_memory_are_exits", exits),
+    ("interrupt_ends_a_halt", halt),
+    ("kick_ends_a_loop", kick),
+];
+
+/// What software-backed KVM does some instructions late while it emulates ring 0.
+const WINDOW_CASES: &[Case] = &[
+    ("interrupt_window", interrupt_window),
+    ("injected_interrupt_comes_first", injection),
+];
+
+fn main() {
+    // With a local APIC in KVM, interrupts and halts do not come to the VMM.
+    const KVM: &[Target] = &[Target::KvmUserApic];
+    let mut trials = suite::on(&[Target::Emu, Target::KvmUserApic], CASES);
+    trials.extend(suite::on(&[Target::Emu], WINDOW_CASES));
+    let late = Accelerator::open(AccelChoice::Kvm, false)
+        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
+        .then_some("software-backed KVM opens interrupt windows late in ring 0");
+    trials.extend(suite::on_unless(late, KVM, WINDOW_CASES));
+    suite::main(trials);
+}
+
+/// A machine that starts with `code`, interrupts off, its descriptor tables in place.
+fn machine(target: Target, code: &[u8]) -> BareMachine {
+    let mut image = code.to_vec();
+    let mut put = |offset: usize, bytes: &[u8]| {
+        assert!(image.len() <= offset, "the parts do not overlap");
+        image.resize(offset, 0);
+        image.extend(bytes);
+    };
+    // out HANDLER, al ; iretd
+    put(HANDLER_OFFSET, &[0xe6, HANDLER as u8, 0xcf]);
+    // Null, flat code (selector 8), flat data (selector 16): Intel SDM, volume 3, 3.4.5.
+    let gdt: [u64; 3] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
+    put(GDT_OFFSET, &gdt.map(u64::to_le_bytes).concat());
+    // A present 32-bit interrupt gate: the same, 6.11.
+    let handler = u64::from(ENTRY) + HANDLER_OFFSET as u64;
+    let gate = handler & 0xffff | 0x0008 << 16 | 0x8e00 << 32 | handler >> 16 << 48;
+    let gate_offset = IDT_OFFSET + 8 * usize::from(VECTOR);
+    put(gate_offset, &gate.to_le_bytes());
+
+    let choice = match target {
+        Target::Emu => AccelChoice::Emu,
+        Target::Kvm | Target::KvmUserApic => AccelChoice::Kvm,
+    };
+    let (accelerator, _) = Accelerator::open(choice, false).expect("the target is there");
+    let mut machine = BareMachine::new(&accelerator, ApicMode::User, &image).expect("it fits");
+    let table = |start: usize, end: usize| Dtable {
+        base: u64::from(ENTRY) + start as u64,
+        limit: (end - start - 1) as u16,
+    };
+    let vcpu = machine.vcpu();
+    let mut state = vcpu.state().expect("state can be read");
+    state.gdt = table(GDT_OFFSET, GDT_OFFSET + 8 * gdt.len());
+    state.idt = table(IDT_OFFSET, gate_offset + 8);
+    // A stack for the interrupt's frame.
+    state.regs.gpr[Regs::RSP] = u64::from(ENTRY);
+    vcpu.set_state(&state).expect("the state is valid");
+    machine
+}
+
+/// Runs to the next exit, which must be a write of a byte to `port`. On software-backed KVM
+/// some instructions are executed by the VMM, and exits, before that.
+fn expect_out(machine: &mut BareMachine, port: u16) {
+    loop {
+        match machine.run().expect("it runs") {
+            VmExit::PioOut {
+                port: to, size: 1, ..
+            } if to == port => return,
+            VmExit::Emulated => {}
+            other => panic!("{other:x?} instead of a write to port {port:#x}"),
+        }
+    }
+}
+
+fn exits(target: Target) {
+    #[rustfmt::skip]
+    let mut machine = machine(target, &[
+        0xe4, 0x60,                     // in al, 0x60
+        0x40,                           // inc eax
+        0xa2, 0x00, 0x00, 0x00, 0xd0,   // mov [0xd0000000], al
+        0xa0, 0x01, 0x00, 0x00, 0xd0,   // mov al, [0xd0000001]
+        0xe6, 0x61,                     // out 0x61, al
+    ]);
+    match machine.run().expect("it runs") {
+        VmExit::PioIn {
+            port: 0x60,
+            size: 1,
+            data,
+        } => data.copy_from_slice(&[6]),
+        other => panic!("{other:x?}"),
+    }
+    let written = VmExit::MmioWrite {
+        gpa: 0xd000_0000,
+        data: &[7],
+    };
+    assert_eq!(machine.run().expect("it runs"), written);
+    match machine.run().expect("it runs") {
+        VmExit::MmioRead {
+            gpa: 0xd000_0001,
+            data,
+        } => data.copy_from_slice(&[9]),
+        other => panic!("{other:x?}"),
+    }
+    let written = VmExit::PioOut {
+        port: 0x61,
+        size: 1,
+        data: &[9],
+    };
+    assert_eq!(machine.run().expect("it runs"), written);
+}
+
+/// With interrupts off the vCPU is not ready; asked to, it says when it has become so, one
+/// instruction after `sti` (Intel SDM, volume 2, STI), and no later.
+fn interrupt_window(target: Target) {
+    #[rustfmt::skip]
+    let mut machine = machine(target, &[
+        0xe6, 0x10,     // out 0x10, al
+        0xfb,           // sti
+        0x90,           // nop
+        0xe6, 0x11,     // out 0x11, al
+        0xe6, 0x12,     // out 0x12, al
+    ]);
+    expect_out(&mut machine, 0x10);
+    assert!(!machine.vcpu().ready());
+    machine.vcpu().request_interrupt_window(true);
+    assert_eq!(machine.run().expect("it runs"), VmExit::InterruptWindow);
+    assert!(machine.vcpu().ready());
+    let rip = machine.vcpu().state().expect("state can be read").regs.rip;
+    assert_eq!(rip, u64::from(ENTRY) + 4, "after the nop");
+    machine.vcpu().request_interrupt_window(false);
+    expect_out(&mut machine, 0x11);
+    expect_out(&mut machine, 0x12);
+}
+
+fn injection(target: Target) {
+    #[rustfmt::skip]
+    let mut machine = machine(target, &[
+        0xfb,           // sti
+        0xe6, 0x10,     // out 0x10, al
+        0xe6, 0x11,     // out 0x11, al
+        0xe6, 0x12,     // out 0x12, al
+    ]);
+    expect_out(&mut machine, 0x10);
+    // KVM has not completed the instruction yet: whether the vCPU is ready shows only then.
+    machine.vcpu().request_interrupt_window(true);
+    assert_eq!(machine.run().expect("it runs"), VmExit::InterruptWindow);
+    machine.vcpu().request_interrupt_window(false);
+    machine.vcpu().inject(VECTOR).expect("it is ready");
+    expect_out(&mut machine, HANDLER);
+    assert!(
+        !machine.vcpu().ready(),
+        "a handler runs with interrupts off"
+    );
+    expect_out(&mut machine, 0x11);
+    expect_out(&mut machine, 0x12);
+}
+
+fn halt(target: Target) {
+    // sti ; hlt ; out 0x10, al
+    let mut machine = machine(target, &[0xfb, 0xf4, 0xe6, 0x10]);
+    assert_eq!(machine.run().expect("it runs"), VmExit::Hlt);
+    assert!(machine.vcpu().ready());
+    machine.vcpu().inject(VECTOR).expect("it is ready");
+    expect_out(&mut machine, HANDLER);
+    expect_out(&mut machine, 0x10);
+}
+
+fn kick(target: Target) {
+    // jmp to itself
+    let mut machine = machine(target, &[0xeb, 0xfe]);
+    let exit = machine.run_for(Duration::from_millis(20)).expect("it runs");
+    assert_eq!(exit, VmExit::Interrupted);
+    let rip = machine.vcpu().state().expect("state can be read").regs.rip;
+    assert_eq!(rip, u64::from(ENTRY));
+}
