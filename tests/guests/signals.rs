@@ -95,8 +95,10 @@ const SIGNALS: &[&str] = &[
     "SIGCHLD: Err(EINTR), told right: true",
     "and waited for: exited with 5",
     "child: stopped by SIGSTOP",
-    "still there: true",
-    "then: goes on",
+    "child: goes on",
+    "child: exited with 6",
+    "another: stopped by SIGSTOP",
+    "ended only after it went on: true, killed by SIGTERM",
     "stopped in its sleep: exited with 6",
     "write to nobody: Err(EPIPE)",
 ];

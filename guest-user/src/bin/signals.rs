@@ -248,17 +248,36 @@ fn children_are_told_of() {
 }
 
 fn stopped_children_go_on() {
+    let (read_end, write_end) = file::pipe(0).expect("a pipe");
     let child = process::spawn(|| {
         send_myself(signal::SIGSTOP);
-        6
+        // Until its parent has seen it go on.
+        if file::read(read_end, &mut [0]) == Ok(1) {
+            6
+        } else {
+            1
+        }
     })
     .expect("a child");
-    let change = || process::wait_for_change(child).expect("it is there");
-    println!("child: {}", change());
-    process::kill(child, process::SIGTERM).expect("it is there");
-    println!("still there: {}", process::try_wait(child) == Ok(None));
+    let change = |child| process::wait_for_change(child).expect("it is there");
+    println!("child: {}", change(child));
     process::kill(child, signal::SIGCONT).expect("it is there");
-    println!("then: {}", change());
+    println!("child: {}", change(child));
+    file::write_all(write_end, b"x").expect("the child reads");
+    println!("child: {}", change(child));
+    let child = process::spawn(|| {
+        send_myself(signal::SIGSTOP);
+        0
+    })
+    .expect("a child");
+    println!("another: {}", change(child));
+    process::kill(child, process::SIGTERM).expect("it is there");
+    let is_there = process::try_wait(child) == Ok(None);
+    process::kill(child, signal::SIGCONT).expect("it is there");
+    println!(
+        "ended only after it went on: {is_there}, {}",
+        wait(Ok(child))
+    );
     let sleeper = process::spawn(|| {
         process::sleep_ms(50);
         6
