@@ -7,6 +7,9 @@
 //! No area is ever writable and executable at once (W^X): asking for it is EACCES, as
 //! under SELinux. A program may change a page from one to the other.
 
+mod placing;
+mod resizing;
+
 use core::ops::Range;
 
 use abi::virtual_map::{PAGE_SIZE, USER_END};
@@ -237,68 +240,6 @@ impl Inner {
         Ok(start)
     }
 
-    /// Where an area of `len` bytes goes.
-    fn place(&mut self, place: Place, len: u64) -> Result<u64, Errno> {
-        let range = |start: u64| match start.checked_add(len) {
-            Some(end) => Ok(start..end),
-            None => Err(Errno::ENOMEM),
-        };
-        match place {
-            Place::Near(hint) => {
-                let hint = range(hint & !(PAGE_SIZE - 1));
-                match hint.and_then(|hint| self.check_place(&hint).map(|()| hint)) {
-                    Ok(hint) if self.check_free(&hint).is_ok() => Ok(hint.start),
-                    _ => self.find_gap(len).ok_or(Errno::ENOMEM),
-                }
-            }
-            Place::Replace(start) => {
-                self.check_place(&range(start)?)?;
-                Ok(start)
-            }
-            Place::Free(start) => {
-                let range = range(start)?;
-                self.check_place(&range)?;
-                self.check_free(&range)?;
-                Ok(start)
-            }
-        }
-    }
-
-    fn check_place(&self, range: &Range<u64>) -> Result<(), Errno> {
-        if !range.start.is_multiple_of(PAGE_SIZE) || range.is_empty() {
-            return Err(Errno::EINVAL);
-        }
-        if range.start < LOWEST {
-            return Err(Errno::EPERM);
-        }
-        if range.end > USER_END {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(())
-    }
-
-    fn check_free(&self, range: &Range<u64>) -> Result<(), Errno> {
-        match self.areas.at_or_after(range.start) {
-            Some(area) if area.start < range.end => Err(Errno::EEXIST),
-            _ => Ok(()),
-        }
-    }
-
-    /// The highest gap of `len` bytes, from where one was found the last time or else from
-    /// the top.
-    fn find_gap(&mut self, len: u64) -> Option<u64> {
-        let below = |mut end: u64| loop {
-            let start = end.checked_sub(len).filter(|&start| start >= LOWEST)?;
-            match self.areas.before(end) {
-                Some(area) if area.end > start => end = area.start.min(end),
-                _ => return Some(start),
-            }
-        };
-        let start = below(self.search_from).or_else(|| below(SEARCH_END))?;
-        self.search_from = start;
-        Some(start)
-    }
-
     /// Puts an area where it belongs, in place of what is there.
     fn insert(&mut self, area: Area) -> Result<(), Errno> {
         check_access(area.access)?;
@@ -424,85 +365,6 @@ impl Inner {
             next = area.end;
         }
         self.check_mapped(range)
-    }
-
-    fn resize_heap(&mut self, end: u64) -> Result<(), Errno> {
-        let page_end = |end: u64| end.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM);
-        let (old, new) = (page_end(self.heap.end)?, page_end(end)?);
-        if new < old {
-            return self.unmap(&(new..old));
-        }
-        if new == old {
-            return Ok(());
-        }
-        self.map(Request {
-            place: Place::Free(old),
-            len: new - old,
-            access: Access::READ | Access::WRITE,
-            backing: Backing::Zero,
-            populate: false,
-            overcommit: false,
-        })?;
-        Ok(())
-    }
-
-    fn remap(&mut self, old: &Range<u64>, len: u64, may_move: bool) -> Result<u64, Errno> {
-        let area = self.areas.containing_mut(old.start).cloned();
-        let area = area
-            .filter(|area| old.end <= area.end)
-            .ok_or(Errno::EFAULT)?;
-        let old_len = old.end - old.start;
-        if len <= old_len {
-            if len < old_len {
-                self.unmap(&(old.start + len..old.end))?;
-            }
-            return Ok(old.start);
-        }
-        if matches!(area.kind, Kind::Shared | Kind::Stack) {
-            return Err(Errno::EINVAL);
-        }
-        let more = len - old_len;
-        if more > self.limits.size.saturating_sub(self.size) {
-            return Err(Errno::ENOMEM);
-        }
-        if area.access.contains(Access::WRITE) {
-            quota::check_pages(self.held(), more / PAGE_SIZE)?;
-        }
-        let end = old.start.checked_add(len).ok_or(Errno::ENOMEM)?;
-        if end <= USER_END && self.check_free(&(old.end..end)).is_ok() {
-            let (start, area) = (old.end, area);
-            self.insert(Area { start, end, ..area })?;
-            return Ok(old.start);
-        }
-        if !may_move {
-            return Err(Errno::ENOMEM);
-        }
-        self.move_area(area, old, len)
-    }
-
-    /// Moves the part of `area` in `old` to where `len` bytes are free.
-    fn move_area(&mut self, area: Area, old: &Range<u64>, len: u64) -> Result<u64, Errno> {
-        let start = self.find_gap(len).ok_or(Errno::ENOMEM)?;
-        let kind = match area.kind {
-            Kind::File(part) => Kind::File(part.moved(old.start, start)),
-            kind => kind,
-        };
-        self.check_areas(1)?;
-        let end = start + len;
-        let node = Node::new(Area {
-            start,
-            end,
-            kind,
-            ..area
-        })?;
-        self.cut(old)?;
-        self.tables.move_pages(old.clone(), start)?;
-        self.unmap(old)?;
-        self.areas.insert(node);
-        self.size += len;
-        self.areas.merge(start);
-        self.areas.merge(end);
-        Ok(start)
     }
 
     /// Puts all pages of a shared area in place, whatever may be done with them.

@@ -17,36 +17,18 @@
 
 #![allow(unsafe_code)]
 
-use core::mem::ManuallyDrop;
+mod entries;
+
 use core::ops::Range;
 
 use abi::virtual_map::{PAGE_SIZE, USER_END};
-use bitflags::bitflags;
 
+pub use self::entries::{Access, Sharing};
+use self::entries::{add, copy_of, flags, leaf, leaves, new_table, release, take};
 use super::OutOfMemory;
 use super::file_pages::PageInPlace;
 use super::frames::{FRAME_SIZE, Frame, number};
 use crate::arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
-
-bitflags! {
-    /// What a program may do with a page. Without [`Self::READ`] it can still read what
-    /// it may write or execute: the CPU has no bit for that.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Access: u8 {
-        const READ = 1 << 0;
-        const WRITE = 1 << 1;
-        const EXECUTE = 1 << 2;
-    }
-}
-
-/// Whose a page is when its program forks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// Each goes on with its own.
-    Private,
-    /// It stays one page, for both.
-    Shared,
-}
 
 /// What entries that lead to tables say; pages have the last word.
 const TABLE: Flags = Flags::PRESENT
@@ -56,14 +38,6 @@ const TABLE: Flags = Flags::PRESENT
 
 /// Ranges of up to this many pages are flushed page by page.
 const FEW_PAGES: u64 = 8;
-
-fn flags(access: Access, may_write: bool) -> Flags {
-    let mut flags = Flags::USER | Flags::USED;
-    flags.set(Flags::PRESENT, !access.is_empty());
-    flags.set(Flags::WRITABLE, access.contains(Access::WRITE) && may_write);
-    flags.set(Flags::NO_EXECUTE, !access.contains(Access::EXECUTE));
-    flags
-}
 
 /// The page tables of one address space, and the frames in them.
 #[derive(Debug)]
@@ -410,109 +384,6 @@ impl Drop for PageTables {
         // any more. It has no entries left.
         unsafe { Frame::from_address(self.root.address()).free_zeroed() };
     }
-}
-
-fn new_table() -> Result<Table, OutOfMemory> {
-    let frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
-    // SAFETY: zeros are an empty table, and it stays until it is dropped as a frame.
-    Ok(unsafe { Table::at(frame.into_address()) })
-}
-
-/// A frame with the same contents as that in `entry`.
-fn copy_of(entry: Entry) -> Result<Frame, OutOfMemory> {
-    let mut copy = Frame::allocate().ok_or(OutOfMemory)?;
-    // SAFETY: the entry holds a share of the frame, and while others have one too nobody
-    // writes to it. It is not dropped here.
-    let original = ManuallyDrop::new(unsafe { Frame::from_address(entry.address()) });
-    copy.bytes_mut().copy_from_slice(original.bytes());
-    Ok(copy)
-}
-
-/// Gives back a share of the frame in `entry`.
-///
-/// # Safety
-/// The entry is in no table any more.
-unsafe fn release(entry: Entry) {
-    let sharers = number(entry.address());
-    match sharers.get() {
-        // SAFETY: entries that lead to pages come from `map`; this was the last.
-        0 => drop(unsafe { Frame::from_address(entry.address()) }),
-        more => sharers.set(more - 1),
-    }
-}
-
-/// Counts entries that `table` has got.
-fn add(table: Table, count: u32) {
-    let used = number(table.address());
-    used.set(used.get() + count);
-}
-
-/// Counts entries that `table` has lost.
-fn take(table: Table, count: u32) {
-    let used = number(table.address());
-    used.set(used.get() - count);
-}
-
-/// The table with the entry of `page`, or the first page that may have one.
-fn leaf(root: Table, page: u64) -> Result<Table, u64> {
-    let mut table = root;
-    for level in (1..=TOP_LEVEL).rev() {
-        let Some(child) = table.child(index(page, level)) else {
-            let size = PAGE_SIZE << (9 * level);
-            return Err((page & !(size - 1)) + size);
-        };
-        table = child;
-    }
-    Ok(table)
-}
-
-/// A table of pages, and which of them are meant.
-#[derive(Clone, Copy)]
-struct Leaf {
-    table: Table,
-    start: u64,
-    end: u64,
-}
-
-impl Leaf {
-    /// The entries that are not empty, with where they are. The one just given may be
-    /// changed.
-    fn entries(self) -> impl Iterator<Item = (usize, Entry)> {
-        let first = index(self.start, 0);
-        let count = ((self.end - self.start) / PAGE_SIZE) as usize;
-        let mut slots = first..first + count;
-        let mut left = number(self.table.address()).get();
-        core::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let mut entries = slots.by_ref().map(|slot| (slot, self.table.get(slot)));
-            entries.find(|(_, entry)| !entry.is_empty())
-        })
-    }
-
-    /// The page of an entry.
-    fn page(self, slot: usize) -> u64 {
-        self.start + (slot - index(self.start, 0)) as u64 * PAGE_SIZE
-    }
-}
-
-/// The tables that there are for the pages in `range`. The one just given may go.
-fn leaves(root: Table, range: Range<u64>) -> impl Iterator<Item = Leaf> {
-    const SPAN: u64 = ENTRIES as u64 * PAGE_SIZE;
-    let mut start = range.start;
-    core::iter::from_fn(move || {
-        while start < range.end && number(root.address()).get() != 0 {
-            match leaf(root, start) {
-                Ok(table) => {
-                    let end = ((start & !(SPAN - 1)) + SPAN).min(range.end);
-                    let leaf = Leaf { table, start, end };
-                    start = end;
-                    return Some(leaf);
-                }
-                Err(next) => start = next,
-            }
-        }
-        None
-    })
 }
 
 #[cfg(test)]
