@@ -9,8 +9,13 @@
 //!                                          └─ Ended: the outcome
 //! ```
 //!
+//! An exit's time is all that passes between the vCPU's return and its next entry, but
+//! for sleep. Not every exit is timed: see [`sampler`].
+//!
 //! Everything here happens on the vCPU's thread, which owns the devices; other threads
 //! reach it through [`Control`] alone. Nothing here knows which accelerator runs.
+
+mod sampler;
 
 use std::sync::Arc;
 use std::thread;
@@ -21,6 +26,7 @@ use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::Devices;
 use crate::exit::VmExit;
 use crate::report::{ExitCounts, LoopTimes, Outcome};
+use sampler::Sampler;
 
 /// What an exit leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,8 +87,8 @@ pub fn dispatch(exit: VmExit<'_>, devices: &mut Devices, clock: &GuestClock) -> 
 pub struct LoopTicks {
     /// From the first entry to the end.
     pub total: u64,
-    /// In [`Vcpu::run`].
-    pub accelerator: u64,
+    /// Serving exits.
+    pub serving: u64,
     /// Asleep until an interrupt.
     pub asleep: u64,
 }
@@ -93,7 +99,10 @@ impl LoopTicks {
         let ns = |ticks: u64| (ticks as f64 * ns_per_tick).round() as u64;
         LoopTimes {
             total_ns: ns(self.total),
-            accelerator_ns: ns(self.accelerator),
+            accelerator_ns: ns(self
+                .total
+                .saturating_sub(self.serving)
+                .saturating_sub(self.asleep)),
             asleep_ns: ns(self.asleep),
         }
     }
@@ -111,6 +120,7 @@ pub struct RunLoop {
     pub ticks: LoopTicks,
     control: Arc<Control>,
     clock: GuestClock,
+    sampler: Sampler,
     max_instructions: Option<u64>,
     /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
@@ -133,6 +143,7 @@ impl RunLoop {
             ticks: LoopTicks::default(),
             control,
             clock,
+            sampler: Sampler::new(),
             max_instructions,
             armed: None,
         }
@@ -152,17 +163,15 @@ impl RunLoop {
 
     fn run_until_ended(&mut self) -> Result<Outcome, CpuError> {
         self.vcpu.set_instruction_limit(self.max_instructions)?;
+        self.deliver_interrupts()?;
         loop {
-            self.deliver_interrupts()?;
-            let entered = host_ticks();
             let exit = self.vcpu.run()?;
-            let left = host_ticks();
-            self.ticks.accelerator += left.wrapping_sub(entered);
             let (reason, detail) = exit.key();
+            let weight = self.sampler.weight(reason);
+            let left = if weight == 0 { 0 } else { host_ticks() };
             let step = dispatch(exit, &mut self.devices, &self.clock);
-            self.counts
-                .record(reason, detail, host_ticks().wrapping_sub(left));
             self.take_input();
+            let asleep = self.ticks.asleep;
             let ended = match step {
                 Step::Continue => None,
                 Step::Idle => {
@@ -175,6 +184,17 @@ impl RunLoop {
                 Step::InstructionLimit => Some(Outcome::too_many_instructions()),
                 Step::Ended(outcome) => Some(outcome),
             };
+            if ended.is_none() {
+                self.deliver_interrupts()?;
+            }
+            let ticks = if weight == 0 {
+                0
+            } else {
+                let awake = host_ticks().wrapping_sub(left);
+                awake.saturating_sub(self.ticks.asleep - asleep) * weight
+            };
+            self.ticks.serving += ticks;
+            self.counts.record(reason, detail, ticks);
             if let Some(outcome) = ended {
                 return Ok(outcome);
             }
