@@ -10,7 +10,7 @@ use super::super::access::Access;
 use super::super::cpu::CodeSize;
 use super::super::cpu::Cpu;
 use super::super::decode::{Form, Site};
-use super::super::engine::{Instr, fast, last};
+use super::super::engine::{Instr, Jump, fast, jump};
 use super::super::exception::Stop;
 use super::super::flags::{Flags, bit, rflags};
 use super::super::op::{Op, Slot};
@@ -74,15 +74,17 @@ impl<T: Int, S: StackMode> Instr for Pushf<T, S> {
     }
 }
 
-/// `popf`: IOPL is for ring 0, IF for rings up to IOPL; the rest is everybody's.
+/// `popf`: IOPL is for ring 0, IF for rings up to IOPL; the rest is everybody's. It ends a
+/// block so that what waits for IF, and single steps, are looked at after it; the next
+/// instruction is the immediate.
 struct Popf<T, S>(PhantomData<(T, S)>);
 
-impl<T: Int, S: StackMode> Instr for Popf<T, S> {
-    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
+impl<T: Int, S: StackMode> Jump for Popf<T, S> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         let value = peek::<M, T, S>(cpu)?.zero_extend();
         S::drop(cpu, T::SIZE);
         cpu.load_flags(value & !rflags::RF, T::BITS);
-        Ok(())
+        Ok(op.imm.get())
     }
 }
 
@@ -116,10 +118,11 @@ fn lower_pushf<T: Int>(site: &Site, _: &Instruction, op: &mut Op) {
 }
 
 fn lower_popf<T: Int>(site: &Site, _: &Instruction, op: &mut Op) {
+    op.imm.set(site.next_rip);
     op.handler = if site.size == CodeSize::Bits64 {
-        last::<Popf<T, Long>>
+        jump::<Popf<T, Long>>
     } else {
-        last::<Popf<T, Legacy>>
+        jump::<Popf<T, Legacy>>
     };
 }
 
