@@ -17,6 +17,7 @@ fn main() {
     let mut trials = suite::on(&[Target::Emu, Target::Kvm], cases);
     trials.push(plain("run_program", run_program));
     trials.push(plain("compare_accelerators", compare_accelerators));
+    trials.push(plain("emulator_traps", emulator_traps));
     suite::main(trials);
 }
 
@@ -117,6 +118,25 @@ fn compare_accelerators() {
             line.starts_with(&format!("{target} ")) && line.contains("times the fastest")
         });
         assert!(line.is_some(), "no line for {target}: {text}");
+    }
+}
+
+/// Each crossing is there, and took time.
+fn emulator_traps() {
+    let text = printed(&example("emulator_traps", &["1"]));
+    let expected = [
+        "syscall and sysretq",
+        "port write",
+        "getpid by syscall",
+        "getpid by int 0x80",
+    ];
+    assert_eq!(text.lines().count(), expected.len(), "{text}");
+    for (line, name) in text.lines().zip(expected) {
+        let ns = line
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_suffix("ns"));
+        let ns = ns.map(str::trim).map(str::parse::<f64>);
+        assert!(matches!(ns, Some(Ok(ns)) if ns > 0.0), "{text}");
     }
 }
 

@@ -7,13 +7,17 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
 use crate::accel::Accelerator;
 use crate::boot;
+use crate::control::Control;
 use crate::cpu::emu::EmuConfig;
 use crate::cpu::{CpuError, Vcpu};
-use crate::devices::ApicMode;
+use crate::devices::{ApicMode, Devices, DevicesConfig};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
+use crate::run_loop::RunLoop;
 use crate::vm::VmError;
 
 /// Bytes of RAM, from guest-physical address 0.
@@ -24,6 +28,7 @@ pub const ENTRY: u32 = 0x1000;
 /// A machine that runs 32-bit code in ring 0, without paging, in flat segments.
 pub struct BareMachine {
     vcpu: Box<dyn Vcpu>,
+    apic: ApicMode,
 }
 
 impl BareMachine {
@@ -39,7 +44,7 @@ impl BareMachine {
         let apic = accelerator.apic_mode(apic);
         let mut vcpu = accelerator.create_vcpu(&ram, apic, EmuConfig::default())?;
         vcpu.set_state(&boot::start_state(ENTRY))?;
-        Ok(Self { vcpu })
+        Ok(Self { vcpu, apic })
     }
 
     /// Runs to the next exit; what it is answered takes effect on the next call.
@@ -73,6 +78,21 @@ impl BareMachine {
         })
     }
 
+    /// Gives the machine devices, without a console, and has the run loop serve its exits.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn into_run_loop(self) -> Result<RunLoop, VmError> {
+        let devices = Devices::new(DevicesConfig {
+            apic: self.apic,
+            tsc_khz: self.vcpu.tsc_khz(),
+            console: Box::new(std::io::sink()),
+            link: None,
+        });
+        let control = Control::new(self.vcpu.kicker(), EventFd::new(EFD_NONBLOCK)?)?;
+        Ok(RunLoop::new(self.vcpu, devices, control, None))
+    }
+
     /// The vCPU, for what else it can say.
     pub fn vcpu(&mut self) -> &mut dyn Vcpu {
         self.vcpu.as_mut()
@@ -86,7 +106,8 @@ mod tests {
     use super::BareMachine;
     use crate::accel::Accelerator;
     use crate::devices::ApicMode;
-    use crate::exit::VmExit;
+    use crate::exit::{ExitReason, VmExit};
+    use crate::report::ExitDetail;
 
     fn machine(code: &[u8]) -> BareMachine {
         BareMachine::new(&Accelerator::Emu, ApicMode::User, code).expect("it fits")
@@ -111,6 +132,19 @@ mod tests {
         assert_eq!(machine.run().expect("it runs"), VmExit::Hlt);
         let counts = machine.vcpu().instructions();
         assert_eq!(counts.map(|counts| counts.ring0), Some(3));
+    }
+
+    #[test]
+    fn devices_serve_it_on_demand() {
+        // mov ecx, 5000 ; again: out 0x80, al ; loop again ; mov al, 3 ; out 0xf4, al
+        let code = [
+            0xb9, 0x88, 0x13, 0, 0, 0xe6, 0x80, 0xe2, 0xfc, 0xb0, 3, 0xe6, 0xf4,
+        ];
+        let mut run_loop = machine(&code).into_run_loop().expect("descriptors");
+        run_loop.run().expect("it runs");
+        let exits = run_loop.counts.finish(1.0);
+        let port = |port| exits.count_of(ExitReason::PioOut, ExitDetail::Port(port));
+        assert_eq!((port(0x80), port(0xf4)), (5000, 1));
     }
 
     #[test]

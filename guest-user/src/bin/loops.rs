@@ -1,6 +1,7 @@
-//! Runs one of eight loops, each busy with one kind of work, and says how long it took (R2, R5).
+//! Runs one of eight loops, each busy with one kind of work, or a loop of system calls, and
+//! says how long it took (R2, R5, R27).
 //!
-//! The argument is the loop's name. The same file runs on Linux, which gives the time that
+//! The argument is the loop's name (`syscall` or `int80` for system calls). The same file runs on Linux, which gives the time that
 //! the loop takes without a virtual machine.
 
 #![no_std]
@@ -8,6 +9,7 @@
 
 use core::hint::black_box;
 
+use guest_user::syscall::{Entry, getpid};
 use guest_user::{Arguments, println, time};
 
 guest_user::entry!(main);
@@ -36,6 +38,8 @@ fn main(arguments: Arguments) -> u8 {
         "chase" => (permute, chase),
         "independent" => (nothing, independent),
         "indirect" => (nothing, indirect),
+        "syscall" => (nothing, |_| calls(Entry::Syscall)),
+        "int80" => (nothing, |_| calls(Entry::Int80)),
         _ => return 1,
     };
     prepare(memory);
@@ -53,6 +57,12 @@ fn fill(memory: &mut [u64]) {
     for (i, word) in memory[..SIEVE / 8].iter_mut().enumerate() {
         *word = i as u64;
     }
+}
+
+/// A million of the cheapest system calls.
+fn calls(entry: Entry) -> u64 {
+    let results = (0..1_000_000).map(|_| getpid(entry));
+    results.filter(Result::is_ok).count() as u64
 }
 
 /// Each step needs the one before.
