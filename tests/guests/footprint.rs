@@ -8,11 +8,13 @@ use std::time::Duration;
 use crate::Case;
 use crate::support::{Target, binary};
 
-pub const CASES: &[Case] = &[("footprint", footprint)];
+pub const CASES: &[Case] = &[("footprint", footprint), ("peak_memory", peak_memory)];
 
 const KIB_PER_MIB: u64 = 1024;
 /// The VMM's own memory, in KiB.
 const LIMIT: u64 = 10 * KIB_PER_MIB;
+/// What a short run may take at its worst moment beside what its guest touches, in KiB.
+const PEAK_LIMIT: u64 = 40 * KIB_PER_MIB;
 /// Guest memory in MiB: more than any other mapping of the VMM has.
 const GUEST_MIB: u64 = 96;
 const POLL: Duration = Duration::from_millis(200);
@@ -29,17 +31,45 @@ impl Drop for Running {
     }
 }
 
-fn footprint(target: Target) {
+/// Starts `program` in a guest with [`GUEST_MIB`] of memory.
+fn start(target: Target, program: &[&str]) -> Running {
     let child = Command::new(binary())
         .arg("run")
         .args(target.options())
-        .args(["--memory", &format!("{GUEST_MIB}M"), "spin", "3600000"])
+        .args(["--memory", &format!("{GUEST_MIB}M")])
+        .args(program)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("the binary under test starts");
-    let running = Running(child);
+    Running(child)
+}
+
+/// The largest that `hello` makes the VMM, without what a guest with a program as small
+/// touches.
+fn peak_memory(target: Target) {
+    let spinning = start(target, &["spin", "3600000"]);
+    let (_, guest) = settled(spinning.0.id());
+    drop(spinning);
+    let hello = start(target, &["hello"]);
+    let pid = hello.0.id();
+    // SAFETY: zeros make a value of this plain structure.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut status = 0;
+    // SAFETY: both are local variables, and the child is ours and not waited for yet.
+    let ended = unsafe { libc::wait4(pid as i32, &raw mut status, 0, &raw mut usage) };
+    assert_eq!((ended, status), (pid as i32, 0), "hello ends well");
+    let peak = usage.ru_maxrss as u64;
+    eprintln!("{target}: at most {peak} KiB, touched guest memory {guest} KiB");
+    assert!(
+        peak.saturating_sub(guest) < PEAK_LIMIT,
+        "{peak} KiB with {guest} KiB of the guest"
+    );
+}
+
+fn footprint(target: Target) {
+    let running = start(target, &["spin", "3600000"]);
     let (own, guest) = settled(running.0.id());
     eprintln!("{target}: VMM {own} KiB, touched guest memory {guest} KiB");
     assert!(own < LIMIT, "the VMM takes {own} KiB");
