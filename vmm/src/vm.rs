@@ -249,13 +249,15 @@ impl Vm {
         let host_kind = self.accelerator.host_kind();
         let counted = self.count_host_instructions.then_some(host_kind);
         let (entered, entered_ticks) = (Instant::now(), host_ticks());
+        let on_thread = Arc::clone(&control);
         let thread = thread::Builder::new().name("vcpu0".into()).spawn(move || {
             let _signal = signal_done;
+            // Before the guest can halt: a kick that finds no thread to wake is lost.
+            on_thread.attach(thread::current());
             let counter = counted.map(InstructionCounter::start);
             let result = run_loop.run();
             (run_loop, result, counter.map(InstructionCounter::finish))
         })?;
-        control.attach(thread.thread().clone());
         events::serve(&control, self.sources, &done)?;
         let (mut run_loop, result, host_instructions) =
             thread.join().map_err(|_| VmError::VcpuPanicked)?;
