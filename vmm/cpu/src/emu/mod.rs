@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Emulator (this file)   Vcpu: exits, injection, limits
-//!   engine               handlers threaded by tail calls
+//!   engine, joined       handlers threaded by tail calls; those of several instructions
 //!     ops/*              one file per instruction family: semantics and forms
 //!       operand, access  where operands are; TLB look-up or everything else
 //!       host, flags      arithmetic by the host's own instructions
@@ -50,6 +50,7 @@ mod exit;
 mod flags;
 mod fp;
 mod host;
+mod joined;
 mod jump_table;
 mod lower;
 mod mmu;

@@ -31,7 +31,7 @@ mod string;
 mod string_io;
 mod system;
 mod transfer;
-mod x87;
+pub(super) mod x87;
 mod x87_env;
 
 use iced_x86::{Instruction, Mnemonic};

@@ -16,8 +16,8 @@
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 use super::super::cpu::Cpu;
-use super::super::engine::{Step, chain, couple};
 use super::super::flags::Flags;
+use super::super::joined::{Step, chain, couple};
 use super::super::op::{BLOCK_LIMIT, Handler, Op, Slot};
 use super::super::operand::offset;
 use super::super::value::Int;

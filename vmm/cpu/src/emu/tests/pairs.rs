@@ -82,6 +82,23 @@ fn instruction(random: &mut Random, form: (Code, Code, Form), wide: bool) -> Ins
     .expect("operands of the form")
 }
 
+fn encode(program: &[Instruction]) -> Vec<u8> {
+    let block = InstructionBlock::new(program, CODE);
+    BlockEncoder::encode(64, block, BlockEncoderOptions::NONE)
+        .expect("encodable")
+        .code_buffer
+}
+
+fn any_state(random: &mut Random) -> UserState {
+    let mut state = UserState {
+        fx: FxState::initial(),
+        gpr: std::array::from_fn(|_| random.integer()),
+        rflags: 0x202 | random.below(2),
+    };
+    state.gpr[4] = STACK - 0x100;
+    state
+}
+
 /// Every two forms of both widths, with others around them, so that what pairs changes.
 #[test]
 fn as_one_after_the_other() {
@@ -99,18 +116,52 @@ fn as_one_after_the_other() {
         // Nobody can see the flags of what comes before this.
         let compare = Instruction::with2(Code::Cmp_r64_rm64, Register::RAX, Register::RBX);
         program.push(compare.expect("registers"));
-        let block = InstructionBlock::new(&program, CODE);
-        let code = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE)
-            .expect("encodable")
-            .code_buffer;
-        let mut state = UserState {
-            fx: FxState::initial(),
-            gpr: std::array::from_fn(|_| random.integer()),
-            rflags: 0x202,
-        };
-        state.gpr[4] = STACK - 0x100;
-        let difference = lockstep.difference(&code, &state, &[0; 8]);
+        let state = any_state(&mut random);
+        let difference = lockstep.difference(&encode(&program), &state, &[0; 8]);
         let text: Vec<_> = program.iter().map(Instruction::code).collect();
         assert_eq!(difference, None, "{text:?}");
+    }
+}
+
+/// What ends blocks: something, a comparison or count, and every condition.
+#[test]
+fn the_end_of_a_block() {
+    const LEADERS: [(Code, Code, Form); 4] = [
+        (Code::Mov_r32_rm32, Code::Mov_r64_rm64, Form::Register),
+        (Code::Add_r32_rm32, Code::Add_r64_rm64, Form::Register),
+        (Code::Add_rm32_imm32, Code::Add_rm64_imm8, Form::Number),
+        (Code::Lea_r32_m, Code::Lea_r64_m, Form::Based),
+    ];
+    const DECIDERS: [(Code, Code, Form); 6] = [
+        (Code::Cmp_r32_rm32, Code::Cmp_r64_rm64, Form::Register),
+        (Code::Cmp_rm32_imm8, Code::Cmp_rm64_imm8, Form::Number),
+        (Code::Test_rm32_r32, Code::Test_rm64_r64, Form::Register),
+        (Code::Inc_rm32, Code::Inc_rm64, Form::Nothing),
+        (Code::Dec_rm32, Code::Dec_rm64, Form::Nothing),
+        (Code::Sub_r32_rm32, Code::Sub_r64_rm64, Form::Register),
+    ];
+    /// `jo` over the next instruction, the first of sixteen, and `add r9, 1`.
+    const JO: [u8; 2] = [0x70, 4];
+    const ADD: [u8; 4] = [0x49, 0x83, 0xc1, 1];
+    let mut lockstep = Lockstep::new();
+    let mut random = Random::new(21);
+    for leader in LEADERS {
+        for decider in DECIDERS {
+            for condition in 0..16 {
+                for wide in [(false, false), (true, true), (true, false)] {
+                    let program = [
+                        instruction(&mut random, leader, wide.0),
+                        instruction(&mut random, decider, wide.1),
+                    ];
+                    let mut code = encode(&program);
+                    code.extend([JO[0] + condition, JO[1]]);
+                    code.extend(ADD);
+                    let state = any_state(&mut random);
+                    let difference = lockstep.difference(&code, &state, &[0; 8]);
+                    let text = program.map(|insn| insn.code());
+                    assert_eq!(difference, None, "{text:?}, condition {condition}");
+                }
+            }
+        }
     }
 }
