@@ -19,6 +19,8 @@ mod costs;
 mod deterministic;
 #[path = "guests/ends.rs"]
 mod ends;
+#[path = "guests/endurance.rs"]
+mod endurance;
 #[path = "guests/faults.rs"]
 mod faults;
 #[path = "guests/footprint.rs"]
@@ -36,6 +38,7 @@ fn main() {
         boot::CASES,
         calls::CASES,
         costs::CASES,
+        endurance::CASES,
         ends::CASES,
         faults::CASES,
         programs::CASES,

@@ -176,6 +176,28 @@ pub fn for_each_name(directory: Fd, mut each: impl FnMut(&CStr)) -> Result<()> {
     }
 }
 
+/// Waits until a descriptor of `read` can be read or one of `write` written, of the first
+/// 64, or until the time is over; with exactly the signals in `blocked` blocked meanwhile.
+/// The sets are those that are ready then; says how many are.
+pub fn select(
+    read: &mut u64,
+    write: &mut u64,
+    timeout_ms: Option<i64>,
+    blocked: Option<u64>,
+) -> Result<u64> {
+    let mut timeout = timeout_ms.map(|ms| [ms / 1000, ms % 1000 * 1_000_000]);
+    let timeout = timeout.as_mut();
+    let timeout = timeout.map_or(0, |timeout| timeout.as_mut_ptr() as u64);
+    let set = blocked.as_ref().map_or(0, |set| &raw const *set as u64);
+    let signals = [set, size_of::<u64>() as u64];
+    let (read, write) = (&raw mut *read as u64, &raw mut *write as u64);
+    let signals = signals.as_ptr() as u64;
+    let arguments = [u64::BITS.into(), read, write, 0, timeout, signals];
+    // SAFETY: the kernel writes into the two sets and the timeout, all of which are this
+    // function's to change.
+    unsafe { call(linux::__NR_pselect6, arguments) }
+}
+
 /// Waits until one of `files` is ready or `timeout_ms` are over (-1: for ever); says how
 /// many are.
 pub fn poll(files: &mut [PollFd], timeout_ms: i32) -> Result<usize> {

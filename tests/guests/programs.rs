@@ -11,10 +11,6 @@ pub const CASES: &[Case] = &[
     ("interleave", interleave),
     ("shell", shell),
     ("tools", tools),
-    ("soak", soak),
-    ("two_hundred_at_once", two_hundred_at_once),
-    ("usertests", usertests),
-    ("fairness", fairness),
 ];
 
 fn programs(target: Target) {
@@ -100,64 +96,6 @@ fn tools(target: Target) {
     echo.status(0).prints("to be\n");
     let kill = target.vmm("kill").args(&["77"]).run();
     kill.status(1).prints("kill: 77: Some(Err(ESRCH))\n");
-}
-
-/// Ten thousand rounds in one boot in the emulator: each has forks, an exec, a pipe and a
-/// fault. Fewer where KVM may lack hardware assistance, and an instruction in ring 0 take
-/// as long as a hundred.
-fn soak(target: Target) {
-    let rounds = match target {
-        Target::Emu => "10000",
-        _ => "20",
-    };
-    let run = target.vmm("soak").args(&[rounds]).run();
-    run.status(0);
-    let is_own = |line: &&str| !line.starts_with("kernel: ");
-    assert!(
-        run.stdout.lines().filter(is_own).eq([
-            format!("{rounds} of {rounds} rounds went well").as_str(),
-            "nothing is left of them",
-        ]),
-        "{run}"
-    );
-}
-
-fn two_hundred_at_once(target: Target) {
-    let run = target.vmm("many").args(&["200"]);
-    run.options(&["--memory", "64M"])
-        .run()
-        .status(0)
-        .prints(concat!(
-            "200 processes at once\n",
-            "the number came to 200\n",
-            "200 ended well\n",
-        ));
-}
-
-/// A line for each test, and all are well.
-fn usertests(target: Target) {
-    /// As many as there were once; there may be more.
-    const TESTS: usize = 31;
-    let run = target.vmm("usertests").run();
-    run.status(0);
-    let mut lines: Vec<_> = run
-        .stdout
-        .lines()
-        .filter(|line| !line.starts_with("kernel: "))
-        .collect();
-    let last = lines.pop();
-    assert!(lines.len() >= TESTS, "{run}");
-    assert!(lines.iter().all(|line| line.ends_with(": ok")), "{run}");
-    let expected = format!("{} tests, 0 failed", lines.len());
-    assert_eq!(last, Some(expected.as_str()), "{run}");
-}
-
-/// Four seconds, of which a tick too many is less than 5 %, whatever else the host does: see
-/// the program. One second is enough where nothing is late: see `deterministic.rs`.
-fn fairness(target: Target) {
-    let run = target.vmm("fairness").args(&["4", "4"]).run();
-    run.status(0)
-        .prints_part("4 processes within 5 % of an equal share");
 }
 
 const PROGRAMS: &[(&str, &str)] = &[
@@ -297,6 +235,23 @@ const PROGRAMS: &[(&str, &str)] = &[
             "after a child went elsewhere: Ok(\"/tmp/dirs\")\n",
             "remove: Ok(())\n",
             "enter: Err(ENOENT)\n",
+        ),
+    ),
+    (
+        "select",
+        concat!(
+            "nothing yet: Ok(0)\n",
+            "room: Ok(1)\n",
+            "  first end\n",
+            "time is up: Ok(0)\n",
+            "a child wrote: Ok(1)\n",
+            "  second\n",
+            "no writer: Ok(2)\n",
+            "  first\n",
+            "  second\n",
+            "not open: Err(EBADF)\n",
+            "signal let in: Err(EINTR)\n",
+            "blocked again: true\n",
         ),
     ),
     (

@@ -8,6 +8,7 @@ mod memory;
 mod path;
 mod poll;
 mod process;
+mod select;
 mod signal;
 mod stat;
 mod system;

@@ -37,7 +37,14 @@ fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
     if count > FILE_LIMIT as u64 {
         return Err(Errno::EINVAL);
     }
-    let look = || look(files, count);
+    wait_for(timeout, || look(files, count))
+}
+
+/// Calls `look` until it finds something or so many nanoseconds are over; at least once.
+pub(super) fn wait_for(
+    timeout: Option<u64>,
+    mut look: impl FnMut() -> SyscallResult,
+) -> SyscallResult {
     match timeout {
         Some(0) => look(),
         Some(timeout) => {

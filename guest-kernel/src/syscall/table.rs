@@ -4,8 +4,8 @@ use linux_raw_sys::general as linux;
 
 use super::{Errno, Handler, SyscallResult};
 use super::{
-    alarm, descriptor, file, kill, memory, path, poll, process, signal, stat, system, terminal,
-    thread, time, usage,
+    alarm, descriptor, file, kill, memory, path, poll, process, select, signal, stat, system,
+    terminal, thread, time, usage,
 };
 use crate::arch::trap::UserContext;
 
@@ -37,6 +37,7 @@ pub static HANDLERS: [Option<Handler>; LEN] = {
     table[linux::__NR_writev as usize] = Some(file::writev);
     table[linux::__NR_access as usize] = Some(path::access);
     table[linux::__NR_pipe as usize] = Some(descriptor::pipe);
+    table[linux::__NR_select as usize] = Some(select::select);
     table[linux::__NR_sched_yield as usize] = Some(process::sched_yield);
     table[linux::__NR_mremap as usize] = Some(memory::mremap);
     table[linux::__NR_msync as usize] = Some(memory::msync);
@@ -111,6 +112,7 @@ pub static HANDLERS: [Option<Handler>; LEN] = {
     table[linux::__NR_renameat as usize] = Some(path::renameat);
     table[linux::__NR_readlinkat as usize] = Some(path::readlinkat);
     table[linux::__NR_faccessat as usize] = Some(path::faccessat);
+    table[linux::__NR_pselect6 as usize] = Some(select::pselect6);
     table[linux::__NR_ppoll as usize] = Some(poll::ppoll);
     table[linux::__NR_set_robust_list as usize] = Some(thread::set_robust_list);
     table[linux::__NR_dup3 as usize] = Some(descriptor::dup3);

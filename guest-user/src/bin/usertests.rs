@@ -13,7 +13,7 @@ guest_user::entry!(main);
 
 /// Programs, the argument of some, and how they must end. Each looks at its own
 /// results; the letter of what it prints is tested from outside.
-const TESTS: [(&str, &str, Status); 31] = [
+const TESTS: [(&str, &str, Status); 32] = [
     ("args", "", Status::Exited(0)),
     ("exit_status", "7", Status::Exited(7)),
     ("write_error", "", Status::Exited(0)),
@@ -34,6 +34,7 @@ const TESTS: [(&str, &str, Status); 31] = [
     ("dup", "", Status::Exited(0)),
     ("dirs", "", Status::Exited(0)),
     ("poll", "", Status::Exited(0)),
+    ("select", "", Status::Exited(0)),
     ("fork_bomb", "50", Status::Exited(0)),
     ("fd_leak", "", Status::Exited(0)),
     ("many", "50", Status::Exited(0)),
