@@ -1,19 +1,53 @@
-//! Does one operation of the kernel so many times (1000): what each costs is counted from outside (R10, R27).
+//! Does one operation so many times (1000): what each costs is counted from outside (R10, R27).
+//!
+//! `operations NAME COUNT time` also prints how many nanoseconds they took.
 
 #![no_std]
 #![no_main]
 
-use guest_user::file::{self, Fd};
+use core::hint::black_box;
+
+use guest_user::file::{self, Fd, O_WRONLY};
+use guest_user::io::STDOUT;
 use guest_user::memory::{self, PAGE, PROT_READ, PROT_WRITE};
 use guest_user::path::Path;
 use guest_user::process::{self, Status};
 use guest_user::syscall::{self, Entry};
-use guest_user::{Arguments, println};
+use guest_user::{Arguments, println, thread, time};
 
 guest_user::entry!(main);
 
 /// Name, what it is, and how to do it so many times.
-const OPERATIONS: [(&str, &str, fn(&str, u64)); 8] = [
+const OPERATIONS: [(&str, &str, fn(&str, u64)); 14] = [
+    ("call", "a call of a function", |_, count| {
+        repeat(count, || assert_eq!(identity(black_box(7)), 7));
+    }),
+    ("store", "a byte into memory", |_, count| {
+        let mut byte = 0_u8;
+        repeat(count, || *black_box(&mut byte) = 7);
+    }),
+    (
+        "write",
+        "a byte to the console, by a write of its own",
+        |_, count| {
+            repeat(count, || file::write_all(STDOUT, b"x").expect("it is open"));
+        },
+    ),
+    (
+        "write_batch",
+        "a byte to the console, by one write for all",
+        write_batch,
+    ),
+    ("write_null", "a byte to /dev/null", |_, count| {
+        let null = file::open(c"/dev/null", O_WRONLY).expect("there is one");
+        repeat(count, || file::write_all(null, b"x").expect("it is open"));
+    }),
+    ("thread", "a thread, and waiting for its end", |_, count| {
+        repeat(count, || {
+            let thread = thread::spawn(|| 7).expect("there is room");
+            assert_eq!(thread.join(), 7);
+        });
+    }),
     ("getpid", "getpid by syscall", |_, count| {
         repeat(count, || assert!(syscall::getpid(Entry::Syscall).is_ok()));
     }),
@@ -43,10 +77,17 @@ const OPERATIONS: [(&str, &str, fn(&str, u64)); 8] = [
 fn main(arguments: Arguments) -> u8 {
     let own = arguments.iter().next().unwrap_or("");
     let count = arguments.iter().nth(2).and_then(|word| word.parse().ok());
+    let timed = arguments.iter().nth(3) == Some("time");
     let wanted = arguments.first();
     match OPERATIONS.iter().find(|(name, ..)| Some(*name) == wanted) {
         Some((.., run)) => {
+            let start = time::now_ns();
             run(own, count.unwrap_or(1000));
+            let ns = time::now_ns() - start;
+            if timed {
+                // As many characters whatever it took, for each one is a VM exit.
+                println!("\n{ns:20}");
+            }
             0
         }
         None => {
@@ -61,6 +102,20 @@ fn main(arguments: Arguments) -> u8 {
 
 fn repeat(count: u64, mut operation: impl FnMut()) {
     (0..count).for_each(|_| operation());
+}
+
+#[inline(never)]
+fn identity(value: u64) -> u64 {
+    black_box(value)
+}
+
+fn write_batch(_: &str, count: u64) {
+    let len = count as usize;
+    let start = memory::map(len.next_multiple_of(PAGE), PROT_READ | PROT_WRITE).expect("memory");
+    // SAFETY: the mapping, zeroed, which nothing else borrows.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(start, len) };
+    bytes.fill(b'x');
+    file::write_all(STDOUT, bytes).expect("it is open");
 }
 
 fn wait(child: syscall::Result<process::Pid>) -> Status {

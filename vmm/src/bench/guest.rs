@@ -1,0 +1,165 @@
+//! What programs in a guest measure: operations of its kernel, and loops.
+
+use std::path::PathBuf;
+use std::process::{self, Command};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, os::unix::fs::PermissionsExt};
+
+use super::{BenchError, Counts, Sample};
+use crate::compare::Machine;
+use crate::events::StopSource;
+use crate::exit::ExitReason;
+use crate::output::Output;
+use crate::program::Program;
+use crate::report::{OutcomeKind, Report};
+use crate::vm::{Vm, VmConfig, VmError};
+
+const OPERATIONS: &str = "operations";
+const LOOPS: &str = "loops";
+/// Enough for the largest loop and the kernel.
+const LOOPS_MEMORY: u64 = 128 << 20;
+/// Far more than any run takes.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Of two runs that are subtracted, the shorter one does such a part of the work.
+const SHORTER: u64 = 5;
+/// How long the longer one takes at least, unless it would take too much memory.
+const LONG_NS: u64 = 20_000_000;
+/// How many times the work it does for that at most.
+const MOST: u64 = 10;
+
+/// Runs a bundled program and returns its report and the last line that it printed.
+fn run(
+    machine: Machine,
+    stop: &[StopSource],
+    program: &str,
+    args: &[&str],
+    memory: Option<u64>,
+) -> Result<(Report, String), BenchError> {
+    let mut config = VmConfig::new(Program::find(program).map_err(VmError::from)?);
+    (config.accel, config.apic) = machine.choice();
+    config.args = args.iter().map(ToString::to_string).collect();
+    config.memory = memory.unwrap_or(config.memory);
+    config.timeout = Some(TIMEOUT);
+    config.stop = stop.to_vec();
+    config.count_host_instructions = true;
+    config.started = Instant::now();
+    let (output, recorder) = Output::recorded();
+    let report = Vm::new(config, output)?.run()?;
+    if let Some(signal) = report.outcome.stop_signal() {
+        return Err(BenchError::Stopped(signal));
+    }
+    let text = recorder.transcript().text();
+    let last = text.lines().last().unwrap_or_default().trim().to_owned();
+    match report.outcome.kind {
+        OutcomeKind::Exited if report.outcome.code == Some(0) => Ok((report, last)),
+        _ => Err(BenchError::Absent(report.outcome.to_string())),
+    }
+}
+
+/// Takes a sample of an operation: `count` of them or more, less a run with fewer, so that
+/// making, booting and ending the machine does not count.
+pub fn operation(
+    machine: Machine,
+    stop: &[StopSource],
+    name: &str,
+    parts: u64,
+    count: u64,
+) -> Result<Sample, BenchError> {
+    let measure = |count: u64| -> Result<(Report, u64), BenchError> {
+        let args = [name, &count.to_string(), "time"];
+        let (report, last) = run(machine, stop, OPERATIONS, &args, None)?;
+        let ns = last.parse();
+        ns.map(|ns| (report, ns))
+            .map_err(|_| BenchError::Absent(format!("{OPERATIONS} printed {last:?}")))
+    };
+    let few_count = (count / SHORTER).max(1);
+    let (few, few_ns) = measure(few_count)?;
+    let long_count = few_count.saturating_mul(LONG_NS) / few_ns.max(1);
+    let many_count = long_count.clamp(count.max(few_count + 1), count * MOST);
+    let (many, many_ns) = measure(many_count)?;
+    let operations = (many_count - few_count) * parts;
+    let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / operations as f64;
+    Ok(Sample {
+        ns: each(few_ns, many_ns),
+        host_ns: None,
+        counts: Counts::of(|figure| Some(each(figure(&few)?, figure(&many)?))),
+    })
+}
+
+/// Takes a sample of a loop: as the guest's only process, and as a process of the host.
+pub fn ring_3(machine: Machine, stop: &[StopSource], name: &str) -> Result<Sample, BenchError> {
+    let native = Native::new()?.run(name)?;
+    let (report, last) = run(machine, stop, LOOPS, &[name], Some(LOOPS_MEMORY))?;
+    let guest = parse(&last)?;
+    if native.0 != guest.0 {
+        let text = format!("the guest computes {} and the host {}", guest.0, native.0);
+        return Err(BenchError::Absent(text));
+    }
+    Ok(Sample {
+        ns: guest.1,
+        host_ns: Some(native.1),
+        counts: Counts::of(|figure| figure(&report).map(|count| count as f64)),
+    })
+}
+
+/// Sum and nanoseconds, out of `NAME SUM NANOSECONDS`.
+fn parse(line: &str) -> Result<(String, f64), BenchError> {
+    let mut words = line.split_whitespace().skip(1);
+    let parsed = words
+        .next()
+        .zip(words.next().and_then(|ns| ns.parse().ok()));
+    parsed
+        .map(|(sum, ns)| (sum.to_owned(), ns))
+        .ok_or_else(|| BenchError::Absent(format!("{LOOPS} printed {line:?}")))
+}
+
+/// The program with the loops as a file of the host, as long as this lives.
+struct Native(PathBuf);
+
+impl Native {
+    fn new() -> Result<Self, BenchError> {
+        let program = Program::find(LOOPS).map_err(VmError::from)?;
+        let native = Self(env::temp_dir().join(format!("ringfence-{LOOPS}-{}", process::id())));
+        let written = fs::write(&native.0, &program.elf)
+            .and_then(|()| fs::set_permissions(&native.0, fs::Permissions::from_mode(0o700)));
+        written.map_err(|error| native.error(&error))?;
+        Ok(native)
+    }
+
+    fn run(&self, name: &str) -> Result<(String, f64), BenchError> {
+        let output = Command::new(&self.0).arg(name).output();
+        let output = output.map_err(|error| self.error(&error))?;
+        parse(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    fn error(&self, error: &io::Error) -> BenchError {
+        BenchError::Absent(format!("{}: {error}", self.0.display()))
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        // It is there unless it could not be written.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A count in a report.
+type Figure = fn(&Report) -> Option<u64>;
+
+impl Counts {
+    /// Each count by what `each` makes of it.
+    fn of(each: impl Fn(Figure) -> Option<f64>) -> Self {
+        Self {
+            vmm_ns: each(|report| Some(report.time.vmm_ns)),
+            exits: each(|report| Some(report.exits.total())),
+            port_exits: each(|report| {
+                let exits = &report.exits;
+                Some(exits.count(ExitReason::PioIn) + exits.count(ExitReason::PioOut))
+            }),
+            syscalls: each(|report| report.guest.syscalls),
+            ring0_instructions: each(|report| report.ring_instructions().0),
+            ring3_instructions: each(|report| report.ring_instructions().1),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What operations of a machine, its kernel and the VMM cost, on every machine of the host.
+//!
+//! ```text
+//!   Plan ── measure ──► Bench      host, machines, and of each measure a figure a machine
+//!            │            ├─ Display   the tables
+//!            │            └─ to_json ──► Baseline of a later run
+//!            ├─ exits     machine code that does nothing but exit
+//!            ├─ guest     the programs `operations` and `loops`
+//!            └─ cold      a process of the VMM
+//! ```
+//!
+//! Times are the guest's own or the host's, whichever sees the operation alone, and
+//! medians over samples. Counts are differences between a run with many operations and
+//! one with fewer, so that booting does not count; but a tick of the guest's timer during
+//! an operation does, in all but port exits and system calls.
+
+mod baseline;
+mod cold;
+mod exits;
+mod guest;
+mod host;
+mod measures;
+mod text;
+
+pub use baseline::{Baseline, BaselineError};
+pub use exits::Exit;
+pub use host::Host;
+pub use measures::{Kind, MEASURES, Measure, UnknownMeasure};
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::accel;
+use crate::compare::{Machine, Missing, Spread};
+use crate::events::StopSource;
+use crate::vm::VmError;
+
+/// What to measure, and on what.
+#[derive(Debug)]
+pub struct Plan {
+    /// Which measures.
+    pub measures: Vec<&'static Measure>,
+    /// On which machines.
+    pub machines: Vec<Machine>,
+    /// How many samples of each.
+    pub samples: NonZeroU32,
+    /// The program `vmm`, for measures of its process.
+    pub vmm: PathBuf,
+    /// Figures to compare with.
+    pub baseline: Option<Baseline>,
+    /// Descriptors that stop the measuring when they become readable.
+    pub stop: Vec<StopSource>,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A machine cannot be made or its run not be finished.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// The host sent this signal.
+    #[error("stopped by signal {0}")]
+    Stopped(u8),
+    /// There is no such figure, and why.
+    #[error("{0}")]
+    Absent(String),
+}
+
+/// What an operation counts; null where that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Counts {
+    /// Nanoseconds in the VMM: exits served.
+    pub vmm_ns: Option<f64>,
+    /// VM exits.
+    pub exits: Option<f64>,
+    /// Those by port I/O, which do not depend on time.
+    pub port_exits: Option<f64>,
+    /// System calls.
+    pub syscalls: Option<f64>,
+    /// Guest instructions in ring 0.
+    pub ring0_instructions: Option<f64>,
+    /// Guest instructions in ring 3.
+    pub ring3_instructions: Option<f64>,
+}
+
+/// One measurement, of one operation.
+struct Sample {
+    ns: f64,
+    host_ns: Option<f64>,
+    counts: Counts,
+}
+
+/// What one machine made of a measure, an operation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// The machine.
+    pub machine: Machine,
+    /// Time in nanoseconds.
+    pub ns: Spread<f64>,
+    /// The time that the host itself takes for the same, where it can do it.
+    pub host_ns: Option<f64>,
+    /// Median against the baseline's: above 1 is slower now.
+    pub baseline_ratio: Option<f64>,
+    /// Counts, the first sample's.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// A measure that a machine has no figure for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Absent {
+    /// The machine.
+    pub machine: Machine,
+    /// Why.
+    pub reason: String,
+}
+
+/// One measure on all machines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Its name.
+    pub name: &'static str,
+    /// What an operation is.
+    pub about: &'static str,
+    /// One figure a machine.
+    pub figures: Vec<Figure>,
+    /// The machines without one.
+    pub absent: Vec<Absent>,
+}
+
+/// All figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bench {
+    /// The library's version.
+    pub version: &'static str,
+    /// Where this was measured.
+    pub host: Host,
+    /// Samples of each measure.
+    pub samples: NonZeroU32,
+    /// The machines that were measured.
+    pub machines: Vec<Machine>,
+    /// The machines that this host does not have.
+    pub missing: Vec<Missing>,
+    /// The figures, in the order of the plan.
+    pub measures: Vec<Measured>,
+}
+
+impl Bench {
+    /// Takes all samples of the plan; `progress` is told the measure, the machine and the
+    /// sample's number, from 1, before each. A measure that fails on a machine is absent
+    /// there, with the reason.
+    ///
+    /// # Errors
+    /// A stop, or a host that lacks what every machine needs.
+    pub fn measure(
+        plan: &Plan,
+        progress: &mut dyn FnMut(&Measure, Machine, u32),
+    ) -> Result<Self, BenchError> {
+        let kvm_error = accel::kvm_error();
+        let (mut machines, mut missing) = (Vec::new(), Vec::new());
+        for &machine in &plan.machines {
+            match &kvm_error {
+                Some(why) if machine != Machine::Emu => missing.push(Missing {
+                    machine,
+                    reason: why.to_string(),
+                }),
+                _ => machines.push(machine),
+            }
+        }
+        let mut measures = Vec::new();
+        for measure in &plan.measures {
+            let mut measured = Measured {
+                name: measure.name,
+                about: measure.about,
+                figures: Vec::new(),
+                absent: Vec::new(),
+            };
+            for &machine in &machines {
+                let samples = (1..=plan.samples.get()).map(|number| {
+                    progress(measure, machine, number);
+                    sample(plan, measure, machine)
+                });
+                match samples.collect::<Result<Vec<_>, _>>() {
+                    Ok(samples) => measured
+                        .figures
+                        .extend(Figure::of(plan, measure, machine, &samples)),
+                    Err(BenchError::Absent(reason)) => {
+                        measured.absent.push(Absent { machine, reason });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            measures.push(measured);
+        }
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            host: Host::here(),
+            samples: plan.samples,
+            machines,
+            missing,
+            measures,
+        })
+    }
+
+    /// The figures as one JSON object, indented, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self)
+            .expect("keys are strings and nothing in the figures refuses to serialize");
+        json.push('\n');
+        json
+    }
+}
+
+impl Figure {
+    fn of(plan: &Plan, measure: &Measure, machine: Machine, samples: &[Sample]) -> Option<Self> {
+        let (first, others) = samples.split_first()?;
+        let ns = Spread::of(first.ns, others.iter().map(|sample| sample.ns));
+        let others = others.iter().filter_map(|sample| sample.host_ns);
+        let baseline = plan.baseline.as_ref();
+        let earlier = baseline.and_then(|baseline| baseline.ns(measure.name, machine));
+        Some(Self {
+            machine,
+            ns,
+            host_ns: first.host_ns.map(|ns| Spread::of(ns, others).median),
+            baseline_ratio: earlier
+                .filter(|&earlier| earlier > 0.0)
+                .map(|earlier| ns.median / earlier),
+            counts: first.counts,
+        })
+    }
+}
+
+fn sample(plan: &Plan, measure: &Measure, machine: Machine) -> Result<Sample, BenchError> {
+    let stop = &plan.stop;
+    match measure.kind {
+        Kind::Exit(exit) => exits::sample(exit, machine, measure.count),
+        Kind::Operation { name, parts } => {
+            guest::operation(machine, stop, name, parts, measure.count)
+        }
+        Kind::Loop(name) => guest::ring_3(machine, stop, name),
+        Kind::ColdStart => cold::sample(&plan.vmm, machine, cold::Until::Ring3),
+        Kind::ColdExit => cold::sample(&plan.vmm, machine, cold::Until::Exit),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The figures' forms, with figures made up, and what a plan measures, in the emulator.
+
+use std::num::NonZeroU32;
+
+use super::{Absent, Baseline, Bench, Counts, Figure, Host, Measure, Measured, Plan};
+use crate::compare::{Machine, Missing, Spread};
+
+fn figure(machine: Machine, median: f64) -> Figure {
+    Figure {
+        machine,
+        ns: Spread {
+            median,
+            min: median / 2.0,
+            max: median * 2.0,
+        },
+        host_ns: None,
+        baseline_ratio: Some(1.25),
+        counts: Counts {
+            vmm_ns: Some(30.0),
+            exits: Some(1.0),
+            port_exits: Some(1.0),
+            ring0_instructions: Some(2.25),
+            ..Counts::default()
+        },
+    }
+}
+
+fn bench() -> Bench {
+    Bench {
+        version: "1",
+        host: Host {
+            cpu: Some("A processor".to_owned()),
+            cpus: 2,
+            kernel: None,
+            kvm: None,
+        },
+        samples: NonZeroU32::MIN,
+        machines: vec![Machine::KvmUserApic, Machine::Emu],
+        missing: vec![Missing {
+            machine: Machine::Kvm,
+            reason: "no such file".to_owned(),
+        }],
+        measures: vec![Measured {
+            name: "exit_pio_out",
+            about: "out",
+            figures: vec![figure(Machine::Emu, 1234.0)],
+            absent: vec![Absent {
+                machine: Machine::KvmUserApic,
+                reason: "timeout".to_owned(),
+            }],
+        }],
+    }
+}
+
+#[test]
+fn the_text_has_everything() {
+    let expected = "\
+Host     A processor (2 usable)
+Kernel   -
+KVM      none
+Samples  1 of each, medians
+kvm  not on this host: no such file
+
+  Time of an operation       kvm_user_apic      emu
+  exit_pio_out          out              -  1.23 us
+
+  Of it in the VMM, where it exits  kvm_user_apic      emu
+  exit_pio_out                                  -  30.0 ns
+
+  Against the baseline  kvm_user_apic    emu
+  exit_pio_out                      -  1.25x
+
+  VM exits of an operation  kvm_user_apic  emu
+  exit_pio_out                          -    1
+
+  Counts of an operation  port exits  system calls  ring 0  ring 3
+  exit_pio_out                     1             -    2.25       -
+
+Not measured
+  exit_pio_out  kvm_user_apic  timeout
+";
+    assert_eq!(bench().to_string(), expected);
+}
+
+#[test]
+fn json_is_a_baseline() {
+    let path = std::env::temp_dir().join(format!("ringfence-baseline-{}", std::process::id()));
+    std::fs::write(&path, bench().to_json()).expect("the folder can be written");
+    let baseline = Baseline::read(&path);
+    std::fs::remove_file(&path).expect("it is there");
+    let baseline = baseline.expect("it is one");
+    assert_eq!(baseline.ns("exit_pio_out", Machine::Emu), Some(1234.0));
+    assert_eq!(baseline.ns("exit_pio_out", Machine::Kvm), None);
+    assert_eq!(baseline.ns("exit_pio_in", Machine::Emu), None);
+}
+
+#[test]
+fn samples_are_taken_as_planned() {
+    let plan = Plan {
+        measures: ["exit_pio_in", "exit_hlt", "hlt_wake"]
+            .map(|name| Measure::find(name).expect("there is one"))
+            .into(),
+        machines: vec![Machine::Emu],
+        samples: NonZeroU32::new(2).expect("not zero"),
+        vmm: "/nonexistent".into(),
+        baseline: None,
+        stop: Vec::new(),
+    };
+    let mut seen = Vec::new();
+    let bench = Bench::measure(&plan, &mut |measure, machine, number| {
+        seen.push((measure.name, machine, number));
+    });
+    let bench = bench.expect("there is an emulator");
+    assert_eq!(seen.len(), 6);
+    assert_eq!(seen[1], ("exit_pio_in", Machine::Emu, 2));
+    for measured in &bench.measures {
+        let [figure] = &measured.figures[..] else {
+            panic!("{measured:?}");
+        };
+        assert_eq!(figure.counts.exits, Some(1.0), "{}", measured.name);
+        // The instruction that exits, and the jump back to it.
+        assert_eq!(
+            figure.counts.ring0_instructions,
+            Some(2.0),
+            "{}",
+            measured.name
+        );
+        assert!(figure.ns.min <= figure.ns.median && figure.ns.median <= figure.ns.max);
+    }
+}

@@ -1,0 +1,125 @@
+//! `vmm bench`: what operations cost on every machine of this host.
+
+use std::env;
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use abi::debug_exit::SIGNAL_STATUS_BASE;
+use clap::ValueEnum;
+use vmm::bench::{Baseline, Bench, BenchError, MEASURES, Measure, Plan};
+use vmm::compare::Machine;
+
+use super::progress::Progress;
+use super::report_sink::ReportArgs;
+use super::{CliResult, FAILURE, stop_signals};
+
+const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// Measure what VM exits, system calls, processes, pipes, page faults and machines cost.
+///
+/// Each measure is taken on every machine of this host: KVM, KVM with the VMM's local APIC,
+/// and the emulator. Its figures are nanoseconds, VM exits, system calls and guest
+/// instructions of one operation. The report goes to standard error, or see --report-file.
+/// Exits with 0; 125 if nothing could be measured.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Measures to take, by name; all if there is none
+    #[arg(value_name = "MEASURE")]
+    measures: Vec<String>,
+    /// List the measures and end
+    #[arg(long)]
+    list: bool,
+    /// Machines to measure
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MACHINE,...",
+          default_values_t = [On::Kvm, On::KvmUserApic, On::Emu])]
+    on: Vec<On>,
+    /// Samples of each measure (5): the figure is their median
+    #[arg(long, value_name = "N")]
+    samples: Option<NonZeroU32>,
+    /// One sample of each measure
+    #[arg(long, conflicts_with = "samples")]
+    quick: bool,
+    /// Also print the ratio to the figures of an earlier `vmm bench --report json`
+    #[arg(long, value_name = "PATH")]
+    baseline: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum On {
+    Kvm,
+    KvmUserApic,
+    Emu,
+}
+
+impl From<On> for Machine {
+    fn from(on: On) -> Self {
+        match on {
+            On::Kvm => Self::Kvm,
+            On::KvmUserApic => Self::KvmUserApic,
+            On::Emu => Self::Emu,
+        }
+    }
+}
+
+pub fn run(args: Args) -> CliResult {
+    if args.list {
+        return list();
+    }
+    let names = args.measures.iter();
+    let named: Vec<_> = names
+        .map(|name| Measure::find(name))
+        .collect::<Result<_, _>>()?;
+    let wanted = |measure: &&Measure| named.is_empty() || named.contains(measure);
+    let plan = Plan {
+        measures: MEASURES.iter().filter(wanted).collect(),
+        machines: Machine::ALL
+            .into_iter()
+            .filter(|&machine| args.on.iter().any(|&on| Machine::from(on) == machine))
+            .collect(),
+        samples: match args.quick {
+            true => NonZeroU32::MIN,
+            false => args.samples.unwrap_or(SAMPLES),
+        },
+        vmm: env::current_exe()?,
+        baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
+        stop: stop_signals::catch()?,
+    };
+    let destination = args.report.open()?;
+    let mut progress = Progress::new();
+    let measured = Bench::measure(&plan, &mut |measure, machine, number| {
+        let name = measure.name;
+        progress.show(&format!(
+            "{name} on {machine}, {number} of {}",
+            plan.samples
+        ));
+    });
+    progress.clear();
+    let bench = match measured {
+        Ok(bench) => bench,
+        Err(error @ BenchError::Stopped(signal)) => {
+            super::complain(&error);
+            return Ok(SIGNAL_STATUS_BASE | signal);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    destination.write(|| bench.to_string(), || bench.to_json())?;
+    Ok(if bench.machines.is_empty() {
+        FAILURE
+    } else {
+        0
+    })
+}
+
+fn list() -> CliResult {
+    let mut out = std::io::stdout().lock();
+    let width = MEASURES.iter().map(|measure| measure.name.len()).max();
+    let width = width.unwrap_or(0);
+    for measure in MEASURES {
+        writeln!(out, "{:width$}  {}", measure.name, measure.about)?;
+    }
+    Ok(0)
+}
