@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use support::elf::{self, TempFile};
 use support::suite::{self, plain, unless};
-use support::{Target, binary, output_with_input};
+use support::{Target, binary, list, reported, reported_json};
 
 /// Programs that do the same in every run, with their arguments.
 const DETERMINISTIC: &[&[&str]] = &[
@@ -49,29 +49,12 @@ fn main() {
 
 /// The exit status, standard output and report of a comparison.
 fn compare(args: &[&str]) -> (Option<i32>, String, String) {
-    let report = TempFile::new("comparison", b"");
-    let mut command = Command::new(binary());
-    command
-        .arg("compare")
-        .arg("--report-file")
-        .arg(report.path());
-    let output = output_with_input(command.args(args), None);
-    let text = std::fs::read_to_string(report.path()).expect("the report is text");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(stderr, "", "{args:?}");
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.code(), stdout, text)
+    reported(&[&["compare"], args].concat())
 }
 
 /// The same with the report as JSON.
 fn compare_json(args: &[&str]) -> (Option<i32>, String, Value) {
-    let (status, stdout, text) = compare(&[&["--report", "json"], args].concat());
-    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    (status, stdout, json)
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+    reported_json(&[&["compare"], args].concat())
 }
 
 fn names(machines: &Value) -> Vec<&str> {

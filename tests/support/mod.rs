@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
+use self::elf::TempFile;
+
 /// Ends a guest that hangs: far above what any test needs, under nested emulation too.
 const TIMEOUT: &str = "120s";
 /// Names what must be there (`kvm`, `qemu`), separated by commas: then its absence is a
@@ -208,6 +210,38 @@ pub fn output_with_input(command: &mut Command, input: Option<&[u8]>) -> Output 
     child
         .wait_with_output()
         .expect("the binary under test ends")
+}
+
+/// The exit status, standard output and report of a command of `vmm` that takes
+/// `--report-file` and says nothing else.
+#[track_caller]
+pub fn reported(args: &[&str]) -> (Option<i32>, String, String) {
+    let report = TempFile::new("report", b"");
+    let mut command = Command::new(binary());
+    let (name, rest) = args.split_at(1);
+    // First, for what comes after a program is the program's.
+    command.args(name).arg("--report-file").arg(report.path());
+    command.args(rest);
+    let output = output_with_input(&mut command, None);
+    let text = std::fs::read_to_string(report.path()).expect("the report is text");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "", "{args:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), stdout, text)
+}
+
+/// The same with the report as JSON.
+#[track_caller]
+pub fn reported_json(args: &[&str]) -> (Option<i32>, String, Value) {
+    let (command, rest) = args.split_at(1);
+    let (status, stdout, text) = reported(&[command, &["--report", "json"], rest].concat());
+    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (status, stdout, json)
+}
+
+/// The elements of a JSON array; none of anything else.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A run that has ended.

@@ -119,6 +119,14 @@ impl Accelerator {
     }
 }
 
+/// Why KVM is not to be used on this host, if it is not.
+pub fn kvm_error() -> Option<KvmUnavailable> {
+    match Accelerator::open(AccelChoice::Auto, false) {
+        Ok((_, why)) => why,
+        Err(why) => Some(why),
+    }
+}
+
 /// The self-test guest: multiplies, writes the product to a port and halts.
 ///
 /// ```text

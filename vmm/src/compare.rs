@@ -36,7 +36,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::accel::{AccelChoice, Accelerator};
+use crate::accel::{self, AccelChoice};
 use crate::devices::ApicMode;
 use crate::events::InputSource;
 use crate::output::{Output, Transcript};
@@ -68,12 +68,13 @@ impl Machine {
         }
     }
 
-    fn configure(self, config: &mut VmConfig) {
-        (config.accel, config.apic) = match self {
+    /// What runs the guest there, and where its local APIC is.
+    pub const fn choice(self) -> (AccelChoice, ApicMode) {
+        match self {
             Self::Kvm => (AccelChoice::Kvm, ApicMode::Kernel),
             Self::KvmUserApic => (AccelChoice::Kvm, ApicMode::User),
             Self::Emu => (AccelChoice::Emu, ApicMode::User),
-        };
+        }
     }
 }
 
@@ -212,10 +213,7 @@ impl Comparison {
             columns: Vec::new(),
             missing: Vec::new(),
         };
-        let kvm_error = match Accelerator::open(AccelChoice::Auto, false) {
-            Ok((_, why)) => why,
-            Err(why) => Some(why),
-        };
+        let kvm_error = accel::kvm_error();
         for machine in Machine::ALL {
             if let (Machine::Kvm | Machine::KvmUserApic, Some(why)) = (machine, &kvm_error) {
                 let reason = why.to_string();
@@ -260,7 +258,7 @@ fn run_once(
     output: &mut Option<Output>,
 ) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
-    machine.configure(&mut config);
+    (config.accel, config.apic) = machine.choice();
     let input = File::open(&plan.input).map_err(|source| CompareError::Input {
         path: plan.input.clone(),
         source,

@@ -29,8 +29,8 @@
 //!              report            outcome, exits, times, counters: text or JSON
 //! ```
 //!
-//! [`compare`] runs one configuration on every machine of the host. Examples are in the
-//! folder `examples` of the repository.
+//! [`compare`] runs one configuration on every machine of the host, [`bench`] measures what
+//! operations cost there. Examples are in the folder `examples` of the repository.
 //!
 //! Invariants: what a guest does never panics, hangs or exhausts the process (guest input
 //! is data everywhere); nothing but `cpu` knows which accelerator runs; `cpu` and `devices`
@@ -40,6 +40,7 @@
 
 pub mod accel;
 pub mod bare;
+pub mod bench;
 pub mod boot;
 pub mod bundled;
 pub mod compare;
@@ -50,6 +51,7 @@ mod guest_counters;
 mod host_instructions;
 pub mod layout;
 pub mod modularity;
+mod near;
 pub mod output;
 pub mod program;
 pub mod report;

@@ -6,11 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::boot::elf::{ElfError, Executable};
 use crate::bundled::{self, PROGRAMS};
-
-/// How near a name must be to be suggested: Jaro-Winkler similarity, 0 to 1.
-const NEAR: f64 = 0.75;
-/// How many names are suggested at most.
-const MAX_SUGGESTIONS: usize = 3;
+use crate::near::{did_you_mean, near};
 
 /// A static ELF executable for ring 3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +46,6 @@ pub enum ProgramError {
     },
 }
 
-fn did_you_mean(near: &[&str]) -> String {
-    match near {
-        [] => String::new(),
-        names => format!(" (did you mean {}?)", names.join(", ")),
-    }
-}
-
 impl Program {
     /// The bundled program called `name`, or the host's file at that path. A name with a
     /// slash is always a path; a bundled program hides a file of the same name.
@@ -74,7 +63,7 @@ impl Program {
         if !name.contains('/') && !path.is_file() {
             return Err(ProgramError::Unknown {
                 name: name.to_owned(),
-                near: near(name),
+                near: near(name, PROGRAMS.iter().map(|program| program.name)),
             });
         }
         let elf = std::fs::read(path).map_err(|source| ProgramError::Unreadable {
@@ -91,21 +80,6 @@ impl Program {
             elf: Cow::Owned(elf),
         })
     }
-}
-
-/// Bundled programs whose names are like `name`, the nearest first.
-fn near(name: &str) -> Vec<&'static str> {
-    let mut scored: Vec<_> = PROGRAMS
-        .iter()
-        .map(|program| (strsim::jaro_winkler(name, program.name), program.name))
-        .filter(|(score, _)| *score >= NEAR)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored
-        .into_iter()
-        .take(MAX_SUGGESTIONS)
-        .map(|(_, name)| name)
-        .collect()
 }
 
 #[cfg(test)]

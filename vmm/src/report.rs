@@ -96,6 +96,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// Guest instructions in ring 0 and in ring 3, by the emulator's count or the host's.
+    pub fn ring_instructions(&self) -> (Option<u64>, Option<u64>) {
+        match (&self.emu, &self.host_instructions) {
+            (Some(emu), _) => (Some(emu.ring0), Some(emu.ring3)),
+            (None, Some(host)) => (host.guest_ring0, host.guest_ring3),
+            (None, None) => (None, None),
+        }
+    }
+
     /// The report as one JSON object, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
         let mut json = serde_json::to_string_pretty(self)

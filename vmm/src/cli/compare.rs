@@ -1,14 +1,14 @@
 //! `vmm compare`: one guest on every machine of this host.
 
-use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
-use vmm::compare::{CompareError, Comparison, Machine, Plan};
+use vmm::compare::{CompareError, Comparison, Plan};
 use vmm::output::Output;
 
 use super::machine::{MachineArgs, ProgramArgs};
+use super::progress::Progress;
 use super::report_sink::ReportArgs;
 use super::{CliResult, FAILURE, stop_signals};
 
@@ -48,9 +48,12 @@ pub fn run(args: Args) -> CliResult {
     };
     let destination = args.report.open()?;
     let output = Output::stdout()?;
-    let mut progress = Progress::new(plan.runs);
+    let mut progress = Progress::new();
     let measured = Comparison::measure(&plan, output, &mut |machine, run| {
-        progress.show(machine, run);
+        // In the first run the guest prints.
+        if run > 1 {
+            progress.show(&format!("run {run} of {} on {machine}", plan.runs));
+        }
     });
     progress.clear();
     let summary = match measured {
@@ -70,43 +73,4 @@ pub fn run(args: Args) -> CliResult {
     } else {
         DIFFERENCE
     })
-}
-
-/// A line that says which run is at it, while standard error is a terminal and no guest
-/// prints: from the second run on.
-struct Progress {
-    runs: NonZeroU32,
-    terminal: bool,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(runs: NonZeroU32) -> Self {
-        Self {
-            runs,
-            terminal: io::stderr().is_terminal(),
-            shown: false,
-        }
-    }
-
-    fn show(&mut self, machine: Machine, run: u32) {
-        if self.terminal && run > 1 {
-            self.write(&format!("run {run} of {} on {machine}", self.runs));
-            self.shown = true;
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            self.write("");
-        }
-    }
-
-    /// Replaces the line by `text`. Nothing is lost if the terminal is gone.
-    fn write(&self, text: &str) {
-        const CARRIAGE_RETURN_AND_CLEAR: &str = "\r\x1b[K";
-        let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{CARRIAGE_RETURN_AND_CLEAR}{text}");
-        let _ = stderr.flush();
-    }
 }

@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand.
 
+mod bench;
 mod compare;
 mod images;
 mod info;
 mod list;
 mod machine;
+mod progress;
 mod report_sink;
 mod run;
 mod stop_signals;
@@ -28,6 +30,7 @@ Examples:
   vmm run ./program one two          a static x86-64 ELF file of the host
   vmm run --report json --report-file hello.json hello
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
+  vmm bench --quick lat_syscall_null exit_pio_out
 
 What the guest prints goes to standard output, reports and errors to standard error.
 Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
@@ -52,6 +55,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Compare(compare::Args),
+    Bench(bench::Args),
     Info(info::Args),
     List(list::Args),
     Images(images::Args),
@@ -72,6 +76,7 @@ pub fn main(started: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, started),
         Command::Compare(args) => compare::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Info(args) => info::run(&args),
         Command::List(args) => list::run(&args),
         Command::Images(args) => images::run(&args),

@@ -1,25 +1,27 @@
 //! A figure over several runs.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 /// Median and range of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Spread {
+pub struct Spread<T = u64> {
     /// The middle value; of an even number of values the lower middle one, so that it is
     /// always one that was measured.
-    pub median: u64,
+    pub median: T,
     /// The least.
-    pub min: u64,
+    pub min: T,
     /// The greatest.
-    pub max: u64,
+    pub max: T,
 }
 
-impl Spread {
-    /// Of `first` and `others`.
-    pub fn of(first: u64, others: impl IntoIterator<Item = u64>) -> Self {
+impl<T: Copy + PartialOrd> Spread<T> {
+    /// Of `first` and `others`, all of them numbers.
+    pub fn of(first: T, others: impl IntoIterator<Item = T>) -> Self {
         let mut values = vec![first];
         values.extend(others);
-        values.sort_unstable();
+        values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
         Self {
             median: values[(values.len() - 1) / 2],
             min: values[0],
@@ -28,7 +30,7 @@ impl Spread {
     }
 
     /// The value, if it was the same in every run.
-    pub fn constant(&self) -> Option<u64> {
+    pub fn constant(&self) -> Option<T> {
         (self.min == self.max).then_some(self.median)
     }
 }

@@ -158,14 +158,8 @@ impl MachineSummary {
             vmm_ns: column.spread(|report| report.time.vmm_ns),
             idle_ns: column.spread(|report| report.time.idle_ns),
             slowdown: None,
-            ring0_instructions: column.known(|report| match &report.emu {
-                Some(emu) => Some(emu.ring0),
-                None => report.host_instructions.as_ref()?.guest_ring0,
-            }),
-            ring3_instructions: column.known(|report| match &report.emu {
-                Some(emu) => Some(emu.ring3),
-                None => report.host_instructions.as_ref()?.guest_ring3,
-            }),
+            ring0_instructions: column.known(|report| report.ring_instructions().0),
+            ring3_instructions: column.known(|report| report.ring_instructions().1),
             host_instructions: column.known(|report| report.host_instructions.as_ref()?.total),
             host_instructions_error: column
                 .reports()

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{Cause, MachineSummary, Spread, Summary};
-use crate::report::table::{self, duration};
+use crate::report::table::{self, duration, ratio};
 use crate::report::text;
 
 /// What stands for a figure that is not known.
@@ -185,16 +185,6 @@ fn line<const N: usize>(
 ) -> Vec<String> {
     let mark = cause.map_or_else(String::new, |cause| cause.mark().to_string());
     labels.into_iter().chain(figures).chain([mark]).collect()
-}
-
-/// To three digits, or all before the point.
-fn ratio(ratio: f64) -> String {
-    let decimals = match ratio {
-        ratio if ratio < 9.995 => 2,
-        ratio if ratio < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{ratio:.decimals$}")
 }
 
 fn known<T>(figure: Option<&T>, text: fn(&T) -> String) -> String {

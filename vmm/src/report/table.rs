@@ -53,6 +53,16 @@ pub fn duration(ns: f64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// A ratio to three digits, or all before the point.
+pub fn ratio(ratio: f64) -> String {
+    let decimals = match ratio {
+        ratio if ratio < 9.995 => 2,
+        ratio if ratio < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{ratio:.decimals$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::duration;
