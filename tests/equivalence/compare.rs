@@ -90,15 +90,18 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
     };
     let start = (fault.rip - case.address()) as usize;
     let code = case.code.concat();
-    let prefixes = || {
-        let is_prefix =
-            |byte: &u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0..=0xf3);
-        code[start..].iter().copied().take_while(is_prefix)
-    };
+    let prefixes = || code[start..].iter().copied().take_while(is_prefix);
     let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
     prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
         || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
         || operands::must_be_aligned(instruction.code())
+}
+
+/// Whether a byte comes before an opcode: a legacy prefix or REX.
+fn is_prefix(byte: &u8) -> bool {
+    let segment = matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65);
+    let size = matches!(byte, 0x66 | 0x67);
+    segment || size || matches!(byte, 0x40..=0x4f | 0xf0 | 0xf2 | 0xf3)
 }
 
 /// Vectors.

@@ -118,12 +118,12 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             cpu.flags = flags;
             return Ok(());
         }
-        // A single step is one element.
-        let mut left = if cpu.system_flags & rflags::TF == 0 {
-            ELEMENTS
-        } else {
-            1
-        };
+        // A single step is one element: not one here and another by the slow way.
+        let stepping = cpu.system_flags & rflags::TF != 0;
+        if stepping && !M::SLOW {
+            return Err(Stop::Miss);
+        }
+        let mut left = if stepping { 1 } else { ELEMENTS };
         loop {
             let count = cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask();
             if count == 0 {
