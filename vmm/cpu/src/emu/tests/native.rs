@@ -25,6 +25,13 @@ const TF_AND_AC: u64 = 1 << 8 | 1 << 18;
 /// Bytes from [`DATA`] on that tests may use.
 pub(in crate::emu) const DATA_SIZE: usize = 0x10000;
 
+/// Whether the host does as the emulator where makers differ: in what becomes of x87
+/// pointers, of MMX state when a conversion faults, and in what is undefined.
+pub(in crate::emu) fn host_is_amd() -> bool {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpuinfo.contains("AuthenticAMD") || cpuinfo.contains("HygonGenuine")
+}
+
 /// The registers that a program in ring 3 sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(16))]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::lockstep::Lockstep;
 use super::machine::CODE;
+use super::native::host_is_amd;
 use super::random::{Random, encode};
 use crate::emu::decode::Form;
 use crate::emu::fp::host_has;
@@ -63,7 +64,12 @@ fn all_forms_with_any_rounding_and_flags() {
 
 #[test]
 fn all_forms_with_any_exceptions_unmasked() {
-    for family in families() {
+    let mut count = usize::MAX;
+    if !host_is_amd() {
+        println!("MMX skipped: the host changes to MMX state at another time");
+        count = ops::sse_families().len();
+    }
+    for family in families().take(count) {
         check(family, |random| random.next() as u32 & 0xffff);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::lockstep::Lockstep;
 use super::machine::{CODE, assemble};
+use super::native::host_is_amd;
 use super::random::{Random, encode};
 use crate::emu::ops;
 use iced_x86::code_asm::*;
@@ -42,6 +43,10 @@ fn all_forms() {
 
 #[test]
 fn all_forms_and_the_environment_after_them() {
+    if !host_is_amd() {
+        println!("skipped: the host keeps other x87 pointers");
+        return;
+    }
     check(|at| assemble(at, |a| a.fnstenv(ptr(rbx + 0x100))));
 }
 
