@@ -163,7 +163,9 @@ impl Cpu {
     #[inline(never)]
     pub(super) fn read_bytes(&mut self, at: Linear, bytes: &mut [u8]) -> Result<(), Stop> {
         let privilege = self.privilege();
-        self.read_as(at, bytes, privilege)
+        self.read_as(at, bytes, privilege)?;
+        self.watch_access(at.address, bytes.len(), false);
+        Ok(())
     }
 
     /// Writes up to a page of bytes with the rights of ordinary accesses.
@@ -171,7 +173,9 @@ impl Cpu {
     #[inline(never)]
     pub(super) fn write_bytes(&mut self, at: Linear, bytes: &[u8]) -> Result<(), Stop> {
         let privilege = self.privilege();
-        self.write_as(at, bytes, privilege)
+        self.write_as(at, bytes, privilege)?;
+        self.watch_access(at.address, bytes.len(), true);
+        Ok(())
     }
 
     /// Finds out whether `size` bytes may be written.

@@ -240,6 +240,8 @@ pub(super) struct Cpu {
     pub(super) shadow: Option<u64>,
     /// Whether the instruction at hand ends with a single-step trap.
     pub(super) stepping: bool,
+    /// Data and port breakpoints that the instruction at hand has met, as DR6 has them.
+    pub(super) hits: u64,
 
     pub(super) tlbs: Tlbs,
     pub(super) code: CodeCache,
@@ -291,6 +293,7 @@ impl Cpu {
             window_wanted: false,
             shadow: None,
             stepping: false,
+            hits: 0,
             tlbs: Tlbs::new(),
             code: CodeCache::new(),
             ram,

@@ -32,9 +32,6 @@ struct Gate {
     interrupt: bool,
 }
 
-/// DR6.BS.
-const DR6_SINGLE_STEP: u64 = 1 << 14;
-
 /// How exceptions combine (AMD APM vol. 2 8.2.9).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -63,6 +60,11 @@ impl Cpu {
         self.take(exception, source);
     }
 
+    /// Has the guest take a fault, also one of a vector that traps most often.
+    pub(super) fn take_fault(&mut self, exception: Exception) {
+        self.take(exception, Source::Fault);
+    }
+
     /// Finishes an instruction whose result the VMM supplied.
     pub(super) fn finish_outside(&mut self) {
         self.rip = self.exit.next_rip;
@@ -72,18 +74,19 @@ impl Cpu {
         self.take_step();
     }
 
-    /// Has the guest take the single-step trap (AMD APM vol. 2 13.1.4) after an
-    /// instruction that began with RFLAGS.TF set. An interrupt shadow holds it off.
+    /// Has the guest take the trap (AMD APM vol. 2 13.1.4) after an instruction that began
+    /// with RFLAGS.TF set or met breakpoints. An interrupt shadow holds it off.
     pub(super) fn take_step(&mut self) {
-        if !self.stepping || self.shadow == Some(self.retired()) {
+        let reasons = self.trap_reasons();
+        if reasons == 0 || self.shadow == Some(self.retired()) {
             return;
         }
-        self.stepping = false;
+        (self.stepping, self.hits) = (false, 0);
         if self.exit.kind == ExitKind::Hlt {
             // It wakes the processor.
             self.exit.kind = ExitKind::None;
         }
-        self.dr[6] |= DR6_SINGLE_STEP;
+        self.note_debug(reasons);
         self.take_exception(Exception::plain(vector::DB));
     }
 

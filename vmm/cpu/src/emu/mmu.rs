@@ -97,9 +97,9 @@ impl Cpu {
     }
 
     /// Makes the fast path use the TLB that the privilege asks for, or none where every
-    /// access has its alignment checked.
+    /// access has its alignment checked or is compared with breakpoints.
     pub(super) fn select_tlb(&mut self) {
-        self.tlb = if self.checks_alignment() {
+        self.tlb = if self.checks_alignment() || self.watches() {
             TlbView::nothing()
         } else {
             self.tlbs.view(self.privilege())

@@ -10,6 +10,7 @@
 //!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
 //!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
 //!   deliver, segment     IDT, TSS, descriptors
+//!   debug                breakpoints
 //! ```
 //!
 //! # How to add an instruction family
@@ -41,6 +42,7 @@ mod access;
 mod cache;
 mod cpu;
 mod cpuid;
+mod debug;
 mod decode;
 mod deliver;
 mod descriptor;
@@ -213,9 +215,17 @@ impl Emulator {
         // One at a time where each instruction has consequences of its own.
         cpu.stepping = cpu.system_flags & rflags::TF != 0;
         let resumed = cpu.system_flags & rflags::RF != 0;
+        let watches = cpu.watches();
+        if watches && !resumed && !cpu.replies.pending() && cpu.take_breakpoint() {
+            return;
+        }
+        if cpu.shadow != Some(cpu.retired()) {
+            cpu.hits = 0;
+        }
         let exact = left < BLOCK_LIMIT as i64
             || cpu.stepping
             || resumed
+            || watches
             || cpu.replies.pending()
             || (cpu.window_wanted && cpu.shadow == Some(cpu.retired()));
         cpu.replies.rewind();

@@ -149,6 +149,7 @@ system! {
     WriteDebug, lower_write_debug, last, |cpu, op| {
         let number = cpu.debug_register(op.imm.get())?;
         cpu.ring0()?;
+        cpu.may_use_debug_registers()?;
         let mut value: u64 = cpu.gprs.read(op.src);
         if cpu.code_size != CodeSize::Bits64 {
             value &= 0xffff_ffff;
@@ -161,12 +162,14 @@ system! {
             7 => value & 0xffff_2bff | 0x400,
             _ => value,
         };
+        cpu.select_tlb();
         Ok(())
     }
     /// `mov reg, dr`.
     ReadDebug, lower_read_debug, slow, |cpu, op| {
         let number = cpu.debug_register(op.imm.get())?;
         cpu.ring0()?;
+        cpu.may_use_debug_registers()?;
         let value = cpu.dr[number];
         cpu.gprs.write(op.dst, value);
         Ok(())

@@ -14,11 +14,13 @@ use super::super::operand::immediate;
 use super::forms;
 
 impl Cpu {
-    /// Checks that `size` ports from `port` on may be used (AMD APM vol. 2 12.2.5).
+    /// Checks that `size` ports from `port` on may be used (AMD APM vol. 2 12.2.5), and
+    /// compares them with breakpoints.
     ///
     /// # Errors
     /// #GP(0) if neither IOPL nor the TSS's bitmap allows it.
     pub(super) fn check_port(&mut self, port: u16, size: u8) -> Result<(), Stop> {
+        self.watch_port(port, size);
         let iopl = (self.system_flags & rflags::IOPL) >> rflags::IOPL_SHIFT;
         if u64::from(self.cpl) <= iopl {
             return Ok(());

@@ -119,7 +119,7 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             return Ok(());
         }
         // A single step is one element: not one here and another by the slow way.
-        let stepping = cpu.system_flags & rflags::TF != 0;
+        let stepping = cpu.system_flags & rflags::TF != 0 || cpu.watches();
         if stepping && !M::SLOW {
             return Err(Stop::Miss);
         }

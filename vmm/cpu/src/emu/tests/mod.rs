@@ -1,9 +1,11 @@
 //! Programs in assembler, run on the emulator; single instructions, also on the host.
 
+mod breakpoints;
 mod edges;
 mod float;
 mod fxsave;
 mod integer;
+mod limits;
 mod lockstep;
 mod machine;
 mod native;
