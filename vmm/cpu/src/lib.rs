@@ -21,7 +21,7 @@ mod state;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
-pub use state::{CpuState, Dtable, FxState, Regs, Segment};
+pub use state::{CpuState, Dtable, FxState, Location, Regs, Segment};
 
 use std::sync::Arc;
 
@@ -86,6 +86,13 @@ pub trait Vcpu: Send {
     /// # Errors
     /// A failed ioctl.
     fn state(&mut self) -> Result<CpuState, CpuError>;
+
+    /// Where the guest is, at any exit: at the instruction that caused it, or behind it
+    /// where the accelerator has finished that already.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn location(&mut self) -> Result<Location, CpuError>;
 
     /// Replaces the whole architectural state, but for the time-stamp counter where the
     /// accelerator does not let it be set.

@@ -25,6 +25,15 @@ impl Regs {
     pub const RDI: usize = 7;
 }
 
+/// Where a vCPU stands in the guest's code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Privilege level, 0 to 3.
+    pub ring: u8,
+}
+
 /// A segment register with its hidden part (AMD APM vol. 2 4.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {

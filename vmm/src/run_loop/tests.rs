@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::*;
-use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick};
+use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
 use crate::devices::{ApicMode, DevicesConfig};
 use crate::exit::ExitReason;
 
@@ -190,6 +190,10 @@ impl Vcpu for Scripted {
     }
 
     fn state(&mut self) -> Result<CpuState, CpuError> {
+        Err(CpuError::Unsupported("a script has no state"))
+    }
+
+    fn location(&mut self) -> Result<Location, CpuError> {
         Err(CpuError::Unsupported("a script has no state"))
     }
 

@@ -83,7 +83,9 @@ use flags::rflags;
 use op::{BLOCK_LIMIT, Slot};
 use ram::Ram;
 
-use super::{AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Vcpu};
+use super::{
+    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
+};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
 
@@ -335,6 +337,13 @@ impl Vcpu for Emulator {
 
     fn state(&mut self) -> Result<CpuState, CpuError> {
         Ok(self.cpu.save())
+    }
+
+    fn location(&mut self) -> Result<Location, CpuError> {
+        Ok(Location {
+            rip: self.cpu.rip,
+            ring: self.cpu.cpl,
+        })
     }
 
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {

@@ -240,6 +240,16 @@ pub fn state_from_kvm(
     }
 }
 
+/// The privilege level: that of the code segment's selector, but for real mode, where any
+/// number may be there.
+pub fn ring(sregs: &kvm_sregs) -> u8 {
+    const CR0_PE: u64 = 1;
+    match sregs.cr0 & CR0_PE {
+        0 => 0,
+        _ => (sregs.cs.selector & 3) as u8,
+    }
+}
+
 /// Overwrites in `sregs` what [`CpuState`] holds; the rest (pending interrupts) stays.
 pub fn update_sregs(sregs: &mut kvm_sregs, state: &CpuState) {
     sregs.es = (&state.es).into();

@@ -9,12 +9,14 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 
 use super::cpuid::guest_cpuid;
 use super::kick::KickTarget;
-use super::registers::{msrs_of, msrs_to_read, state_from_kvm, update_sregs, update_xsave};
+use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave};
 use super::remedy::Remedy;
 use super::stats::Stats;
 use super::{KvmHost, KvmVm, failed};
 use crate::exit::VmExit;
-use crate::{AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Vcpu};
+use crate::{
+    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
+};
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
 
@@ -259,6 +261,15 @@ impl Vcpu for KvmVcpu {
             .get_msrs(&mut msrs)
             .map_err(failed("KVM_GET_MSRS"))?;
         Ok(state_from_kvm(&regs, &sregs, &msrs, &xsave))
+    }
+
+    fn location(&mut self) -> Result<Location, CpuError> {
+        let regs = self.fd.get_regs().map_err(failed("KVM_GET_REGS"))?;
+        let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        Ok(Location {
+            rip: regs.rip,
+            ring: ring(&sregs),
+        })
     }
 
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
