@@ -9,7 +9,7 @@
 //! proc           k1: processes, programs, who runs when
 //! mm             k0: frames, address spaces, user memory
 //! arch           k0: the processor and the board
-//! errno, shared  what all layers use
+//! errno, shared, trace  what all layers use
 //! ```
 //!
 //! One edge points up: a process descriptor holds the process's file table. `proc` stores
@@ -35,6 +35,7 @@ mod ring3;
 mod shared;
 mod start;
 mod syscall;
+mod trace;
 
 /// Prints a line of the kernel's own to the console.
 macro_rules! console_line {

@@ -11,4 +11,5 @@
 pub mod debug_exit;
 pub mod ports;
 pub mod shared;
+pub mod trace;
 pub mod virtual_map;

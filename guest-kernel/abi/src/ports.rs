@@ -15,6 +15,9 @@ pub const LINK_GSI: u32 = 3;
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.
 pub const DEBUG_EXIT_LEN: u16 = 4;
+/// Port of the trace doorbell: a write says that the ring of [`crate::trace`] is full. The
+/// kernel uses it only while the VMM traces.
+pub const TRACE_DOORBELL: u16 = 0xf8;
 
 /// Guest-physical address of the I/O APIC's register window (PC standard).
 pub const IO_APIC: u64 = 0xfec0_0000;

@@ -17,6 +17,11 @@
     .asciz "Ringfence"
     .balign 4
     .quad {shared_page} - KERNEL_BASE
+    .balign 4
+    .long 10, 8, {NOTE_TRACE_RING}
+    .asciz "Ringfence"
+    .balign 4
+    .quad {trace_ring} - KERNEL_BASE
     .popsection
 
     .pushsection .text.boot, "ax"

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod context;
 mod cpu;
 mod descriptors;
+pub mod doorbell;
 pub mod exit;
 mod idt;
 pub mod io_apic;

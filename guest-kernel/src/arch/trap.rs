@@ -11,7 +11,10 @@
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use abi::trace::{Kind, wanted};
+
 use super::{cpu, descriptors, kvm_software, user_copy};
+use crate::trace;
 
 pub mod machine_state;
 
@@ -105,8 +108,31 @@ struct TrapFrame {
     ss: u64,
 }
 
-const _: () = assert!(size_of::<TrapFrame>() == 7 * 8);
-const _: () = assert!(offset_of!(TrapFrame, rip) == 16 && offset_of!(TrapFrame, cs) == 24);
+// The CPU pushes downwards, ss first and the error code last; the stub adds the vector.
+const _: () = {
+    assert!(size_of::<TrapFrame>() == 7 * 8);
+    assert!(offset_of!(TrapFrame, ss) == 48);
+    assert!(offset_of!(TrapFrame, rsp) == 40);
+    assert!(offset_of!(TrapFrame, rflags) == 32);
+    assert!(offset_of!(TrapFrame, cs) == 24);
+    assert!(offset_of!(TrapFrame, rip) == 16);
+    assert!(offset_of!(TrapFrame, error) == 8);
+    assert!(offset_of!(TrapFrame, vector) == 0);
+};
+
+impl TrapFrame {
+    /// Tells the VMM of this trap, which is `exception` if it is one.
+    #[cold]
+    fn trace(&self, exception: Option<Exception>) {
+        let (vector, error, rip, address) = match exception {
+            Some(it) => (it.vector.into(), it.error.into(), it.rip, it.address),
+            None => (self.vector, self.error, self.rip, 0),
+        };
+        let [cs, rflags, rsp, ss] = [self.cs, self.rflags, self.rsp, self.ss];
+        let words = [vector, error, rip, cs, rflags, rsp, ss, address];
+        trace::send(Kind::Trap, &words);
+    }
+}
 
 /// The general registers but rsp, in the order in which `trap.S` leaves them.
 #[derive(Clone, Copy, Default)]
@@ -236,6 +262,9 @@ impl UserContext {
 
     fn other_trap(&mut self, number: u8) -> Trap {
         if number >= vector::FIRST_INTERRUPT {
+            if trace::wants(wanted::TRAPS) {
+                self.frame.trace(None);
+            }
             return Trap::Interrupt(number);
         }
         let exception = Exception {
@@ -247,7 +276,13 @@ impl UserContext {
                 _ => 0,
             },
         };
-        kvm_software::put_right(self, exception)
+        let trap = kvm_software::put_right(self, exception);
+        if trace::wants(wanted::TRAPS)
+            && let Trap::Exception(exception) = trap
+        {
+            self.frame.trace(Some(exception));
+        }
+        trap
     }
 
     /// Makes a system call of a trap that was something else, to return to `rip`.
@@ -312,6 +347,14 @@ struct KernelTrap {
 extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
     let frame = &mut trap.frame;
     let number = frame.vector as u8;
+    if trace::wants(wanted::TRAPS) {
+        frame.trace((number == vector::PAGE_FAULT).then(|| Exception {
+            vector: number,
+            error: frame.error as u32,
+            rip: frame.rip,
+            address: cpu::fault_address(),
+        }));
+    }
     if number >= vector::FIRST_INTERRUPT {
         IDLE_VECTOR.store(number, Relaxed);
         frame.rflags &= !rflags::INTERRUPT;

@@ -15,6 +15,7 @@
 use core::cell::RefCell;
 use core::ops::Range;
 
+use abi::trace::{Kind as RecordKind, Resolution, wanted};
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use super::area::{Area, FilePart, Kind};
@@ -26,6 +27,7 @@ use super::user_memory::BadAddress;
 use super::{OutOfMemory, quota};
 use crate::arch::paging::{self, Flags};
 use crate::shared;
+use crate::trace;
 
 /// How far the stack may grow, in bytes, unless the program has been told otherwise.
 pub const STACK_LIMIT: u64 = 8 << 20;
@@ -82,6 +84,28 @@ impl From<OutOfMemory> for FaultCause {
     fn from(OutOfMemory: OutOfMemory) -> Self {
         Self::OutOfMemory
     }
+}
+
+impl From<FaultCause> for Resolution {
+    fn from(cause: FaultCause) -> Self {
+        match cause {
+            FaultCause::NotMapped => Self::NotMapped,
+            FaultCause::StackOverflow => Self::StackOverflow,
+            FaultCause::Forbidden => Self::Forbidden,
+            FaultCause::PastEndOfFile => Self::PastEndOfFile,
+            FaultCause::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+/// Tells the VMM of a fault and what was done about it.
+#[cold]
+fn trace_fault(address: u64, error: u32, resolved: Result<Resolution, FaultCause>) {
+    let resolution = resolved.unwrap_or_else(Resolution::from);
+    trace::send(
+        RecordKind::Fault,
+        &[address, error.into(), resolution as u64],
+    );
 }
 
 /// A program's memory.
@@ -185,9 +209,14 @@ impl AddressSpace {
     pub fn resolve(&self, address: u64, error: u32) -> Result<(), FaultCause> {
         shared::count(&shared::PAGE.page_faults);
         let page = address & !(PAGE_SIZE - 1);
-        self.inner
+        let resolved = self
+            .inner
             .borrow_mut()
-            .resolve(page, Attempt::from_error(error))
+            .resolve(page, Attempt::from_error(error));
+        if trace::wants(wanted::FAULTS) {
+            trace_fault(address, error, resolved);
+        }
+        resolved.map(|_| ())
     }
 
     /// Writes `bytes` to `address`, as the program could, whether or not this address
@@ -264,14 +293,20 @@ impl Inner {
         self.tables.frames() + quota::frames_for_areas(self.areas.len())
     }
 
-    /// See [`AddressSpace::resolve`]; `page` is the page's address.
-    pub(super) fn resolve(&mut self, page: u64, attempt: Attempt) -> Result<(), FaultCause> {
+    /// See [`AddressSpace::resolve`]; `page` is the page's address. Says what was done.
+    pub(super) fn resolve(
+        &mut self,
+        page: u64,
+        attempt: Attempt,
+    ) -> Result<Resolution, FaultCause> {
+        let mut of_zeros = Resolution::DemandZero;
         if self
             .areas
             .at_or_after(page)
             .is_none_or(|area| area.start > page)
         {
             self.grow_stack(page)?;
+            of_zeros = Resolution::StackGrowth;
         }
         let held = self.held();
         let Self { tables, areas, .. } = self;
@@ -283,18 +318,25 @@ impl Inner {
             None => {
                 quota::check_page(held)?;
                 if attempt != Attempt::Write && map_in_place(tables, area, page)? {
-                    return Ok(());
+                    return Ok(Resolution::FileInPlace);
                 }
-                Ok(tables.map(page, first_contents(area, page)?, area.access)?)
+                tables.map(page, first_contents(area, page)?, area.access)?;
+                Ok(match area.kind {
+                    Kind::File(_) => Resolution::FilePage,
+                    _ => of_zeros,
+                })
             }
             Some(entry) if attempt == Attempt::Write && !entry.has(Flags::WRITABLE) => {
                 quota::check_page(held)?;
-                Ok(tables.make_writable(page, entry, area.access)?)
+                Ok(match tables.make_writable(page, entry, area.access)? {
+                    true => Resolution::CopyOnWrite,
+                    false => Resolution::LastSharer,
+                })
             }
             // The CPU remembered less than is allowed by now.
             Some(_) => {
                 paging::forget_page(page);
-                Ok(())
+                Ok(Resolution::Stale)
             }
         }
     }

@@ -162,7 +162,7 @@ impl PageTables {
     }
 
     /// Lets the program write to `page`, on which there is `entry`: to the frame that is
-    /// there if nobody shares it, else to a copy.
+    /// there if nobody shares it, else to a copy. Says whether it is a copy.
     ///
     /// # Errors
     /// There is no frame for a copy.
@@ -171,17 +171,18 @@ impl PageTables {
         page: u64,
         entry: Entry,
         access: Access,
-    ) -> Result<(), OutOfMemory> {
+    ) -> Result<bool, OutOfMemory> {
         let Ok(table) = leaf(self.root, page) else {
-            return Ok(());
+            return Ok(false);
         };
         let sharers = number(entry.address());
-        let address = if sharers.get() == 0 {
-            entry.address()
-        } else {
+        let is_shared = sharers.get() != 0;
+        let address = if is_shared {
             let copy = copy_of(entry)?;
             sharers.set(sharers.get() - 1);
             copy.into_address()
+        } else {
+            entry.address()
         };
         // SAFETY: the frame is this entry's alone, and what the CPU remembers of the old
         // one is flushed before the program runs on.
@@ -189,7 +190,7 @@ impl PageTables {
         if self.is_active() {
             paging::forget_page(page);
         }
-        Ok(())
+        Ok(is_shared)
     }
 
     /// Takes everything from the pages in `range`, and the tables that are empty then.

@@ -1,5 +1,7 @@
 //! Running another program in a process: the last part of `execve`, which cannot fail.
 
+use abi::trace::wanted;
+
 use super::end::WaitStatus;
 use super::exit;
 use super::process::{Name, Process};
@@ -12,6 +14,7 @@ use crate::arch::context::Bases;
 use crate::arch::trap::UserContext;
 use crate::errno::Errno;
 use crate::mm::{AddressSpace, Shared, kernel_stacks};
+use crate::trace;
 
 /// A program that is ready to run.
 pub struct Loaded {
@@ -69,4 +72,7 @@ fn replace_memory(process: &'static Process, space: Shared<AddressSpace>, name: 
     process.drop_actions();
     process.files().close_on_exec();
     process.set_name(name);
+    if trace::wants(wanted::PROCS) {
+        super::trace::exec(name);
+    }
 }

@@ -4,6 +4,8 @@
 //! that on its way back to ring 3. The last one takes the process's files and memory with
 //! it. What is left is a zombie: a slot of the table with the status for the parent.
 
+use abi::trace::wanted;
+
 use super::alarm::{self, Alarm};
 use super::end::WaitStatus;
 use super::process::{INIT, Process, Stage};
@@ -12,6 +14,7 @@ use super::signal::{self, Cause, Signal};
 use super::thread::Thread;
 use super::{futex, reap, table};
 use crate::arch::exit;
+use crate::trace;
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
 /// was to end anyway.
@@ -22,8 +25,13 @@ pub fn end_thread(status: WaitStatus) -> ! {
     let used = process.ended_time.get().plus(thread.cpu_time());
     process.ended_time.set(used);
     process.members.remove(thread);
-    if process.members.is_empty() {
-        end_alone(process, process.end.get().unwrap_or(status));
+    let is_last = process.members.is_empty();
+    let status = process.end.get().unwrap_or(status);
+    if trace::wants(wanted::PROCS) {
+        super::trace::end(thread, is_last.then_some(status));
+    }
+    if is_last {
+        end_alone(process, status);
     } else {
         table::note_end();
         process.thread_ended.wake_all();

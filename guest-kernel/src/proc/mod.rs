@@ -23,6 +23,7 @@ pub mod table;
 pub mod thread;
 mod tick;
 mod timer_queue;
+mod trace;
 pub mod wait;
 
 pub use cpu_time::{enter_ring_3, leave_ring_3};

@@ -11,6 +11,8 @@
 use core::cell::Cell;
 use core::ptr;
 
+use abi::trace::wanted;
+
 use super::process::Process;
 use super::run_queue::{self, RunQueue};
 use super::table::{self, boot_thread};
@@ -21,7 +23,7 @@ use super::{alarm, cpu_time};
 use crate::arch::trap::{vector, wait_for_interrupt};
 use crate::arch::{SingleCpu, clock, io_apic, local_apic};
 use crate::mm::kernel_stacks;
-use crate::shared;
+use crate::{shared, trace};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
 static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
@@ -131,7 +133,11 @@ fn next() -> &'static Thread {
 }
 
 fn pop() -> Option<&'static Thread> {
-    RUN_QUEUE.pop(tick::period())
+    let thread = RUN_QUEUE.pop(tick::period());
+    if trace::wants(wanted::SCHED) {
+        super::trace::turn(thread);
+    }
+    thread
 }
 
 /// Waits for interrupts until one makes a thread runnable. An idle machine takes no ticks.

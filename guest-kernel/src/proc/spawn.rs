@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use abi::trace::wanted;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
@@ -17,7 +18,7 @@ use crate::arch::trap::UserContext;
 use crate::errno::Errno;
 use crate::fs::FileTable;
 use crate::mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
-use crate::shared;
+use crate::{shared, trace};
 
 bitflags! {
     /// What a child shares with its parent, and what is to be done besides (`clone`).
@@ -280,6 +281,9 @@ pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static 
     thread.wait_deadline.set(None);
     process.members.push_back(thread);
     table::note_start();
+    if trace::wants(wanted::PROCS) {
+        super::trace::start(thread);
+    }
     scheduler::add(thread);
 }
 

@@ -6,9 +6,13 @@
 //! only the latter.
 
 use core::cell::Cell;
+use core::sync::atomic::Ordering::Relaxed;
+
+use abi::trace::{Kind, wanted};
 
 use crate::arch::{SingleCpu, clock, local_apic};
 use crate::shared;
+use crate::trace;
 
 /// In counts of the time-stamp counter.
 #[derive(Clone, Copy)]
@@ -66,6 +70,9 @@ pub fn take(now: u64) -> bool {
     let is_due = now >= tick.next;
     if is_due {
         shared::count(&shared::PAGE.timer_ticks);
+        if trace::wants(wanted::TICKS) {
+            trace::send(Kind::Tick, &[shared::PAGE.timer_ticks.load(Relaxed)]);
+        }
         let next = next_tick(tick.next, tick.period, now);
         TICK.set(Tick { next, ..tick });
     }

@@ -16,6 +16,7 @@ mod table;
 mod terminal;
 mod thread;
 pub mod time;
+mod trace;
 mod usage;
 
 pub use crate::errno::Errno;
@@ -32,6 +33,15 @@ type Handler = fn(&Registers) -> SyscallResult;
 
 /// Serves the system call in `context` and leaves its result there.
 pub fn serve(context: &mut UserContext) {
+    if trace::is_wanted() {
+        trace::around(context, serve_call);
+    } else {
+        serve_call(context);
+    }
+}
+
+#[inline(always)]
+fn serve_call(context: &mut UserContext) {
     shared::count(&shared::PAGE.syscalls);
     let number = context.registers.rax;
     let handler = usize::try_from(number)

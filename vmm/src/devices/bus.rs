@@ -34,6 +34,8 @@ pub enum PortDevice {
     Link(u8),
     /// The debug-exit device, whose ports are all alike.
     DebugExit,
+    /// The doorbell of the trace, which does nothing by itself: the exit is what counts.
+    TraceDoorbell,
 }
 
 /// A memory-mapped device, and the offset of an address in its window.
@@ -51,6 +53,7 @@ pub const fn port_device(port: u16) -> Option<PortDevice> {
         ports::SERIAL..=SERIAL_LAST => Some(PortDevice::Serial((port - ports::SERIAL) as u8)),
         ports::LINK..=LINK_LAST => Some(PortDevice::Link((port - ports::LINK) as u8)),
         ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
+        ports::TRACE_DOORBELL => Some(PortDevice::TraceDoorbell),
         _ => None,
     }
 }
@@ -77,6 +80,7 @@ pub const fn port_name(port: u16) -> Option<&'static str> {
         Some(PortDevice::Serial(_)) => Some("serial"),
         Some(PortDevice::Link(_)) => Some("link"),
         Some(PortDevice::DebugExit) => Some("debug exit"),
+        Some(PortDevice::TraceDoorbell) => Some("trace doorbell"),
         None => None,
     }
 }
@@ -115,7 +119,8 @@ mod tests {
         assert_eq!(port_device(0xf3), None);
         assert_eq!(port_device(0xf4), Some(PortDevice::DebugExit));
         assert_eq!(port_device(0xf7), Some(PortDevice::DebugExit));
-        assert_eq!(port_device(0xf8), None);
+        assert_eq!(port_device(0xf8), Some(PortDevice::TraceDoorbell));
+        assert_eq!(port_device(0xf9), None);
         assert_eq!((port_device(0), port_device(0xffff)), (None, None));
     }
 

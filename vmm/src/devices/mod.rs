@@ -4,6 +4,7 @@
 //!   port 0x3f8 --> serial --edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
 //!   port 0x2f8 --> link ----edge GSI 3---^       (in machines that have one)
 //!   port 0xf4 ---> debug exit
+//!   port 0xf8 ---> doorbell of the trace
 //! ```
 //!
 //! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks.
@@ -103,7 +104,7 @@ impl Devices {
                 None => data.fill(0xff),
             },
             Some(PortDevice::DebugExit) => debug_exit::read(data),
-            None => data.fill(0xff),
+            Some(PortDevice::TraceDoorbell) | None => data.fill(0xff),
         }
     }
 
@@ -128,6 +129,7 @@ impl Devices {
                 let item = data.chunks(usize::from(size.max(1))).next()?;
                 Some(debug_exit::write(item))
             }
+            PortDevice::TraceDoorbell => None,
         }
     }
 
