@@ -26,7 +26,7 @@
 //!                │  ▲
 //!                │  └── control ◄─ events               input, timers, stops: the caller's
 //!                ▼
-//!              report            outcome, exits, times, counters: text or JSON
+//!        trace, report         each event; outcome, exits, times, counters: text or JSON
 //! ```
 //!
 //! [`compare`] runs one configuration on every machine of the host, [`bench`] measures what
@@ -57,6 +57,7 @@ pub mod program;
 pub mod report;
 pub mod run_loop;
 pub mod started;
+pub mod trace;
 pub mod vm;
 
 pub use cpu::{self, exit, memory};

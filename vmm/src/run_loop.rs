@@ -17,6 +17,8 @@
 
 mod sampler;
 
+use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::Devices;
 use crate::exit::VmExit;
 use crate::report::{ExitCounts, LoopTimes, Outcome};
+use crate::trace::Tracer;
 use sampler::Sampler;
 
 /// What an exit leads to.
@@ -44,40 +47,40 @@ pub enum Step {
 }
 
 /// Serves one exit: the guest's request goes to the device that it names.
-pub fn dispatch(exit: VmExit<'_>, devices: &mut Devices, clock: &GuestClock) -> Step {
+pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock) -> Step {
     match exit {
-        VmExit::PioIn { port, size, data } => devices.pio_read(port, size, data),
+        VmExit::PioIn { port, size, data } => devices.pio_read(*port, *size, data),
         VmExit::PioOut { port, size, data } => {
-            if let Some(end) = devices.pio_write(port, size, data) {
+            if let Some(end) = devices.pio_write(*port, *size, data) {
                 return Step::Ended(end.into());
             }
         }
-        VmExit::MmioRead { gpa, data } => devices.mmio_read(gpa, data, clock.now_ns()),
-        VmExit::MmioWrite { gpa, data } => devices.mmio_write(gpa, data, clock.now_ns()),
+        VmExit::MmioRead { gpa, data } => devices.mmio_read(*gpa, data, clock.now_ns()),
+        VmExit::MmioWrite { gpa, data } => devices.mmio_write(*gpa, data, clock.now_ns()),
         VmExit::MsrRead {
             index,
             value,
             error,
-        } => match devices.msr_read(index, clock.now_ns()) {
-            Ok(answer) => *value = answer,
-            Err(_) => *error = 1,
+        } => match devices.msr_read(*index, clock.now_ns()) {
+            Ok(answer) => **value = answer,
+            Err(_) => **error = 1,
         },
         VmExit::MsrWrite {
             index,
             value,
             error,
         } => {
-            if devices.msr_write(index, value, clock.now_ns()).is_err() {
-                *error = 1;
+            if devices.msr_write(*index, *value, clock.now_ns()).is_err() {
+                **error = 1;
             }
         }
-        VmExit::Cr8Write { value } => devices.set_cr8(value),
+        VmExit::Cr8Write { value } => devices.set_cr8(*value),
         VmExit::Hlt => return Step::Idle,
         VmExit::Interrupted => return Step::Kicked,
         VmExit::InstructionLimit => return Step::InstructionLimit,
         VmExit::InterruptWindow | VmExit::Emulated => {}
         VmExit::TripleFault => return Step::Ended(Outcome::triple_fault()),
-        VmExit::Failed { message } => return Step::Ended(Outcome::error(message)),
+        VmExit::Failed { message } => return Step::Ended(Outcome::error(mem::take(message))),
     }
     Step::Continue
 }
@@ -118,6 +121,8 @@ pub struct RunLoop {
     pub counts: ExitCounts,
     /// Where the time went, once the run has ended.
     pub ticks: LoopTicks,
+    /// Who is told of each exit, if anyone is.
+    pub(crate) tracer: Option<Tracer>,
     control: Arc<Control>,
     clock: GuestClock,
     sampler: Sampler,
@@ -141,6 +146,7 @@ impl RunLoop {
             devices,
             counts,
             ticks: LoopTicks::default(),
+            tracer: None,
             control,
             clock,
             sampler: Sampler::new(),
@@ -165,18 +171,27 @@ impl RunLoop {
         self.vcpu.set_instruction_limit(self.max_instructions)?;
         self.deliver_interrupts()?;
         loop {
-            let exit = self.vcpu.run()?;
+            let mut exit = self.vcpu.run()?;
             let (reason, detail) = exit.key();
+            if let Some(tracer) = &mut self.tracer {
+                tracer.exit_begins(&self.clock);
+            }
             let weight = self.sampler.weight(reason);
             let left = if weight == 0 { 0 } else { host_ticks() };
-            let step = dispatch(exit, &mut self.devices, &self.clock);
+            let step = dispatch(&mut exit, &mut self.devices, &self.clock);
+            if let Some(tracer) = &mut self.tracer {
+                tracer.exit_served(&exit, &self.clock);
+                tracer.exit_ends(self.vcpu.location()?);
+            }
             self.take_input();
             let asleep = self.ticks.asleep;
             let ended = match step {
                 Step::Continue => None,
                 Step::Idle => {
                     let halted = host_ticks();
+                    self.trace(|tracer, _| tracer.flush());
                     let ended = self.wait();
+                    self.trace(|tracer, clock| tracer.slept(clock));
                     self.ticks.asleep += host_ticks().wrapping_sub(halted);
                     ended
                 }
@@ -199,6 +214,18 @@ impl RunLoop {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// Does something with the tracer, if there is one.
+    fn trace(&mut self, act: impl FnOnce(&mut Tracer, &GuestClock)) {
+        if let Some(tracer) = &mut self.tracer {
+            act(tracer, &self.clock);
+        }
+    }
+
+    /// Ends the trace. Returns the failure of the host that ended it before, if any.
+    pub(crate) fn finish_trace(&mut self) -> Option<io::Error> {
+        self.tracer.take()?.finish(&self.clock)
     }
 
     /// Brings what devices have raised to the local APIC, and the most urgent interrupt

@@ -32,6 +32,7 @@ use crate::output::Output;
 use crate::program::{Program, ProgramError};
 use crate::report::{Counters, EmuCounters, Outcome, Report, Times};
 use crate::run_loop::{RunLoop, host_ticks};
+use crate::trace::{Ring, Trace, Tracer};
 
 /// Shortest and longest timer tick that the kernel takes.
 const TICK_RANGE: std::ops::RangeInclusive<Duration> =
@@ -147,6 +148,7 @@ pub struct Vm {
     max_instructions: Option<u64>,
     count_host_instructions: bool,
     started: Instant,
+    trace: Option<Trace>,
 }
 
 impl Vm {
@@ -219,7 +221,14 @@ impl Vm {
             max_instructions: config.max_instructions,
             count_host_instructions: config.count_host_instructions,
             started: config.started,
+            trace: None,
         })
+    }
+
+    /// Has the run tell of each of its events. A failure to write them ends the trace, and
+    /// is the run's outcome in the end.
+    pub fn trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     /// Why the emulator runs the guest although the choice was left to the VMM.
@@ -232,12 +241,15 @@ impl Vm {
     ///
     /// # Errors
     /// The host lacks what a run needs (descriptors, a thread).
-    pub fn run(self) -> Result<Report, VmError> {
+    pub fn run(mut self) -> Result<Report, VmError> {
         let control = Control::new(self.vcpu.kicker(), self.stop)?;
         if let Some(link) = self.devices.link() {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
+        let ring = Ring::of(&self.ram, &self.kernel);
+        let vcpu = self.vcpu.as_mut();
+        let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
         let done = EventFd::new(EFD_NONBLOCK)?;
         let signal_done = SignalOnDrop(done.try_clone()?);
         let mut run_loop = RunLoop::new(
@@ -246,6 +258,7 @@ impl Vm {
             control.clone(),
             self.max_instructions,
         );
+        run_loop.tracer = tracer.transpose()?;
         let host_kind = self.accelerator.host_kind();
         let counted = self.count_host_instructions.then_some(host_kind);
         let (entered, entered_ticks) = (Instant::now(), host_ticks());
@@ -265,13 +278,14 @@ impl Vm {
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
         let ns_per_tick = (ended - entered).as_nanos() as f64 / ticks as f64;
 
-        let outcome = match (result, run_loop.devices.take_console_error()) {
+        let lost = [
+            ("console output", run_loop.devices.take_console_error()),
+            ("trace", run_loop.finish_trace()),
+        ];
+        let outcome = match (result, lost_output(lost)) {
             (Err(error), _) => Outcome::error(error.to_string()),
-            // A reader that went away (as `head` does) has seen what it wanted.
-            (Ok(_), Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Outcome::error(format!("console output: {error}"))
-            }
-            (Ok(outcome), _) => outcome,
+            (Ok(_), Some(message)) => Outcome::error(message),
+            (Ok(outcome), None) => outcome,
         };
         let shared = guest_counters::read(&self.ram, &self.kernel);
         let vcpu = run_loop.vcpu.as_mut();
@@ -302,6 +316,16 @@ impl Vm {
             guest,
         })
     }
+}
+
+/// What was to be written and could not be, and why. A reader that went away (as `head`
+/// does) has seen what it wanted.
+fn lost_output(errors: [(&str, Option<io::Error>); 2]) -> Option<String> {
+    let mut errors = errors.into_iter().filter_map(|(what, error)| {
+        let error = error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
+        Some(format!("{what}: {error}"))
+    });
+    errors.next()
 }
 
 /// Signals an event when it goes out of scope, whatever the reason.

@@ -134,10 +134,10 @@ impl Serving {
     /// Runs the guest until it has made one exit of the kind that is measured.
     fn once(&mut self) -> Result<(), BenchError> {
         for _ in 0..PATIENCE {
-            let exit = self.machine.run().map_err(VmError::from)?;
+            let mut exit = self.machine.run().map_err(VmError::from)?;
             let left = host_ticks();
             let reason = exit.key().0;
-            if let Step::Ended(outcome) = dispatch(exit, &mut self.devices, &self.clock) {
+            if let Step::Ended(outcome) = dispatch(&mut exit, &mut self.devices, &self.clock) {
                 return Err(BenchError::Absent(outcome.to_string()));
             }
             let expected = reason == self.exit.reason();

@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use abi::shared::{NOTE_NAME, NOTE_SHARED_PAGE, SharedPage};
+use abi::trace::{NOTE_TRACE_RING, TraceRing};
 use linux_loader::loader::KernelLoader;
 use linux_loader::loader::elf::{Elf, PvhBootCapability};
 
@@ -20,6 +22,8 @@ pub struct KernelImage {
     /// Guest-physical address of the page that the kernel shares with the VMM
     /// ([`abi::shared`]), if it says that it has one inside RAM.
     pub shared_page: Option<u64>,
+    /// Guest-physical address of the ring of its trace ([`abi::trace`]), likewise.
+    pub trace_ring: Option<u64>,
 }
 
 /// Loads `image` at the addresses that it asks for.
@@ -42,18 +46,22 @@ pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootErro
     let PvhBootCapability::PvhEntryPresent(entry) = loaded.pvh_boot_cap else {
         return Err(BootError::NotPvh);
     };
+    let shared = |kind, len: usize| {
+        let address = noted_address(&executable, kind)?;
+        let fits = address.is_multiple_of(abi::virtual_map::PAGE_SIZE)
+            && address.saturating_add(len as u64) <= available;
+        fits.then_some(address)
+    };
     Ok(KernelImage {
         entry: u32::try_from(entry.0).map_err(|_| BootError::NotPvh)?,
         end,
-        shared_page: shared_page(&executable).filter(|page| {
-            let len = size_of::<abi::shared::SharedPage>() as u64;
-            page.is_multiple_of(abi::virtual_map::PAGE_SIZE)
-                && page.saturating_add(len) <= available
-        }),
+        shared_page: shared(NOTE_SHARED_PAGE, size_of::<SharedPage>()),
+        trace_ring: shared(NOTE_TRACE_RING, size_of::<TraceRing>()),
     })
 }
 
-fn shared_page(executable: &Executable<'_>) -> Option<u64> {
-    let descriptor = executable.note(abi::shared::NOTE_NAME, abi::shared::NOTE_SHARED_PAGE)?;
+/// The address that one of our notes gives.
+fn noted_address(executable: &Executable<'_>, kind: u32) -> Option<u64> {
+    let descriptor = executable.note(NOTE_NAME, kind)?;
     Some(u64::from_le_bytes(descriptor.try_into().ok()?))
 }

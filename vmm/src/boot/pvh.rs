@@ -177,6 +177,7 @@ mod tests {
         entry: 0x10_0000,
         end: 0x20_0010,
         shared_page: None,
+        trace_ring: None,
     };
 
     fn ram() -> GuestRam {

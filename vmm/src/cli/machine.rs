@@ -5,10 +5,62 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use vmm::accel::AccelChoice;
+use vmm::devices::ApicMode;
 use vmm::program::Program;
 use vmm::vm::VmConfig;
 
 use super::{CliError, units};
+
+/// What runs the guest.
+#[derive(Debug, clap::Args)]
+pub struct CpuArgs {
+    /// What runs the guest: auto takes KVM where a self-test passes, else the emulator
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    accel: Accel,
+    /// Where the local APIC is under KVM: inside KVM, or in the VMM so that its accesses,
+    /// HLT and interrupt windows are visible exits
+    #[arg(long, value_enum, default_value_t = Apic::Kernel)]
+    apic: Apic,
+    /// End the run after exactly N guest instructions (status 124); needs --accel emu
+    #[arg(long, value_name = "N")]
+    max_instructions: Option<u64>,
+    /// Make runs repeat exactly: guest time is instructions executed, idle time is skipped,
+    /// the time of day is fixed; implies --accel emu
+    #[arg(long)]
+    pub deterministic: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Accel {
+    Auto,
+    Kvm,
+    Emu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Apic {
+    Kernel,
+    User,
+}
+
+impl CpuArgs {
+    /// Makes `config` say the same.
+    pub fn apply(&self, config: &mut VmConfig) {
+        config.accel = match self.accel {
+            Accel::Auto => AccelChoice::Auto,
+            Accel::Kvm => AccelChoice::Kvm,
+            Accel::Emu => AccelChoice::Emu,
+        };
+        config.apic = match self.apic {
+            Apic::Kernel => ApicMode::Kernel,
+            Apic::User => ApicMode::User,
+        };
+        config.max_instructions = self.max_instructions;
+        config.deterministic = self.deterministic;
+    }
+}
 
 /// What the machine is like.
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ mod report_sink;
 mod run;
 mod stop_signals;
 mod terminal;
+mod trace;
 mod units;
 mod usage;
 
@@ -31,6 +32,7 @@ Examples:
   vmm run --report json --report-file hello.json hello
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
   vmm bench --quick lat_syscall_null exit_pio_out
+  vmm trace --only syscalls fork     each system call of a program and its children
 
 What the guest prints goes to standard output, reports and errors to standard error.
 Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
@@ -56,6 +58,7 @@ enum Command {
     Run(run::Args),
     Compare(compare::Args),
     Bench(bench::Args),
+    Trace(trace::Args),
     Info(info::Args),
     List(list::Args),
     Images(images::Args),
@@ -77,6 +80,7 @@ pub fn main(started: Instant) -> ExitCode {
         Command::Run(args) => run::run(args, started),
         Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Trace(args) => trace::run(args, started),
         Command::Info(args) => info::run(&args),
         Command::List(args) => list::run(&args),
         Command::Images(args) => images::run(&args),

@@ -5,18 +5,16 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::ValueEnum;
-use vmm::accel::AccelChoice;
-use vmm::devices::ApicMode;
 use vmm::events::InputSource;
 use vmm::output::Output;
-use vmm::report::OutcomeKind;
-use vmm::vm::Vm;
+use vmm::report::{OutcomeKind, Report};
+use vmm::trace::Trace;
+use vmm::vm::{Vm, VmConfig};
 
-use super::machine::{MachineArgs, ProgramArgs};
+use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::report_sink::ReportArgs;
 use super::terminal::GuestTerminal;
-use super::{CliResult, stop_signals};
+use super::{CliError, CliResult, stop_signals};
 
 /// Run a guest program and report its VM exits.
 ///
@@ -25,20 +23,8 @@ use super::{CliResult, stop_signals};
 /// standard output, the report to standard error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What runs the guest: auto takes KVM where a self-test passes, else the emulator
-    #[arg(long, value_enum, default_value_t = Accel::Auto)]
-    accel: Accel,
-    /// Where the local APIC is under KVM: inside KVM, or in the VMM so that its accesses,
-    /// HLT and interrupt windows are visible exits
-    #[arg(long, value_enum, default_value_t = Apic::Kernel)]
-    apic: Apic,
-    /// End the run after exactly N guest instructions (status 124); needs --accel emu
-    #[arg(long, value_name = "N")]
-    max_instructions: Option<u64>,
-    /// Make runs repeat exactly: guest time is instructions executed, idle time is skipped,
-    /// the time of day is fixed; implies --accel emu
-    #[arg(long)]
-    deterministic: bool,
+    #[command(flatten)]
+    cpu: CpuArgs,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
@@ -47,39 +33,27 @@ pub struct Args {
     program: ProgramArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Accel {
-    Auto,
-    Kvm,
-    Emu,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Apic {
-    Kernel,
-    User,
-}
-
 pub fn run(args: Args, started: Instant) -> CliResult {
     let mut config = args.machine.config(args.program)?;
-    config.accel = match args.accel {
-        Accel::Auto => AccelChoice::Auto,
-        Accel::Kvm => AccelChoice::Kvm,
-        Accel::Emu => AccelChoice::Emu,
-    };
-    config.apic = match args.apic {
-        Apic::Kernel => ApicMode::Kernel,
-        Apic::User => ApicMode::User,
-    };
-    config.max_instructions = args.max_instructions;
-    config.deterministic = args.deterministic;
+    args.cpu.apply(&mut config);
     config.started = started;
+    let destination = args.report.open()?;
+    let report = on_this_terminal(config, None)?;
+    destination.write(|| report.to_string(), || report.to_json())?;
+    Ok(report.outcome.exit_status())
+}
+
+/// Runs a machine whose console is standard input and output, until it ends or a signal
+/// stops it.
+pub fn on_this_terminal(mut config: VmConfig, trace: Option<Trace>) -> Result<Report, CliError> {
     config.stop = stop_signals::catch()?;
     config.input = InputSource::Descriptor(Arc::new(io::stdin().as_fd().try_clone_to_owned()?));
-    let destination = args.report.open()?;
-    let machine = Vm::new(config, Output::stdout()?)?;
+    let mut machine = Vm::new(config, Output::stdout()?)?;
     if let Some(why) = machine.fallback() {
         super::complain(&format_args!("running in the emulator: {why}"));
+    }
+    if let Some(trace) = trace {
+        machine.trace(trace);
     }
     let terminal = GuestTerminal::acquire()?;
     let report = machine.run();
@@ -88,7 +62,5 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if report.outcome.kind != OutcomeKind::Exited {
         super::complain(&report.outcome);
     }
-    let status = report.outcome.exit_status();
-    destination.write(|| report.to_string(), || report.to_json())?;
-    Ok(status)
+    Ok(report)
 }

@@ -142,7 +142,8 @@ pub enum ExitDetail {
 }
 
 impl ExitDetail {
-    fn new(reason: ExitReason, detail: u64) -> Self {
+    /// `detail` as exits of `reason` have it.
+    pub(crate) fn new(reason: ExitReason, detail: u64) -> Self {
         match reason {
             ExitReason::PioIn | ExitReason::PioOut => Self::Port(detail),
             ExitReason::MmioRead | ExitReason::MmioWrite => Self::Gpa(detail),

@@ -30,8 +30,8 @@ fn devices() -> Devices {
     })
 }
 
-fn served(exit: VmExit<'_>) -> Step {
-    dispatch(exit, &mut devices(), &GuestClock::host())
+fn served(mut exit: VmExit<'_>) -> Step {
+    dispatch(&mut exit, &mut devices(), &GuestClock::host())
 }
 
 #[test]

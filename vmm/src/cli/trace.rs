@@ -1,0 +1,80 @@
+//! `vmm trace`: one guest, and every event of it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
+
+use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
+use super::{CliError, CliResult, run};
+
+/// Run a guest program and print each event, one a line, in time order.
+///
+/// Events are VM exits, and in the guest system calls as strace shows them, traps with
+/// what the CPU pushes, page faults with what the kernel does about them, timer ticks,
+/// context switches, and beginnings and ends of processes. Times are in seconds since the
+/// machine was made. What the guest prints goes to standard output, the trace to standard
+/// error. Exits as `vmm run` does.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show these events only: exits, syscalls, traps, faults, ticks, sched, procs
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class)]
+    only: Vec<Class>,
+    /// Show what one process does only, and what is done to it; the first has number 1
+    #[arg(long, value_name = "N")]
+    pid: Option<u32>,
+    /// Write the trace to PATH instead of standard error
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Write the trace to PATH for ui.perfetto.dev (Chrome's Trace Event JSON); then there
+    /// is no text unless --output asks for it
+    #[arg(long, value_name = "PATH")]
+    perfetto: Option<PathBuf>,
+    #[command(flatten)]
+    cpu: CpuArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+    #[command(flatten)]
+    program: ProgramArgs,
+}
+
+fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
+    name.parse()
+}
+
+pub fn run(args: Args, started: Instant) -> CliResult {
+    let mut config = args.machine.config(args.program)?;
+    args.cpu.apply(&mut config);
+    config.started = started;
+    let mut filter = Filter::all();
+    filter.pid = args.pid;
+    if !args.only.is_empty() {
+        filter.classes = args.only;
+    }
+    let mut sinks: Vec<Box<dyn TraceSink>> = Vec::new();
+    if let Some(path) = &args.perfetto {
+        sinks.push(Box::new(PerfettoSink::new(create(path)?)));
+    }
+    let text: Option<Box<dyn Write + Send>> = match (&args.output, &args.perfetto) {
+        (Some(path), _) => Some(Box::new(create(path)?)),
+        (None, Some(_)) => None,
+        // The guest's output may go to the same terminal: lines shall not lag behind.
+        (None, None) if io::stderr().is_terminal() => Some(Box::new(LineWriter::new(io::stderr()))),
+        (None, None) => Some(Box::new(BufWriter::new(io::stderr()))),
+    };
+    if let Some(writer) = text {
+        let with_durations = !args.cpu.deterministic;
+        sinks.push(Box::new(TextSink::new(writer, with_durations)));
+    }
+    let report = run::on_this_terminal(config, Some(Trace { filter, sinks }))?;
+    Ok(report.outcome.exit_status())
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>, CliError> {
+    match File::create(path) {
+        Ok(file) => Ok(BufWriter::new(file)),
+        Err(error) => Err(format!("{}: {error}", path.display()).into()),
+    }
+}
