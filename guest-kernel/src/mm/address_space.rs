@@ -15,11 +15,12 @@
 use core::cell::RefCell;
 use core::ops::Range;
 
-use abi::trace::{Kind as RecordKind, Resolution, wanted};
+use abi::trace::{Resolution, wanted};
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use super::area::{Area, FilePart, Kind};
 use super::area_tree::{AreaTree, Node};
+use super::fault::{self, Attempt, FaultCause};
 use super::frames::Frame;
 use super::mapping::SEARCH_END;
 use super::page_tables::{Access, PageTables, Sharing};
@@ -35,78 +36,6 @@ pub const STACK_LIMIT: u64 = 8 << 20;
 /// The stack stays this far away from what is below it. A fault this close below the
 /// lowest place that the stack may reach is called a stack overflow.
 const STACK_GUARD: u64 = 1 << 20;
-
-/// How memory was accessed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    Read,
-    Write,
-    Execute,
-}
-
-impl Attempt {
-    /// From a page fault's error code (Intel SDM vol. 3A 5.7).
-    pub fn from_error(error: u32) -> Self {
-        const WRITE: u32 = 1 << 1;
-        const FETCH: u32 = 1 << 4;
-        match error {
-            _ if error & FETCH != 0 => Self::Execute,
-            _ if error & WRITE != 0 => Self::Write,
-            _ => Self::Read,
-        }
-    }
-
-    fn is_allowed(self, access: Access) -> bool {
-        match self {
-            Self::Read => !access.is_empty(),
-            Self::Write => access.contains(Access::WRITE),
-            Self::Execute => access.contains(Access::EXECUTE),
-        }
-    }
-}
-
-/// Why a fault could not be resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultCause {
-    /// Nothing is mapped there.
-    NotMapped,
-    /// Nothing is mapped there, and it is where the stack would grow next.
-    StackOverflow,
-    /// Something is mapped there, but not for this.
-    Forbidden,
-    /// A file is mapped there that has become too short.
-    PastEndOfFile,
-    /// There is no memory left to put there, or none for a program that has so much.
-    OutOfMemory,
-}
-
-impl From<OutOfMemory> for FaultCause {
-    fn from(OutOfMemory: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
-}
-
-impl From<FaultCause> for Resolution {
-    fn from(cause: FaultCause) -> Self {
-        match cause {
-            FaultCause::NotMapped => Self::NotMapped,
-            FaultCause::StackOverflow => Self::StackOverflow,
-            FaultCause::Forbidden => Self::Forbidden,
-            FaultCause::PastEndOfFile => Self::PastEndOfFile,
-            FaultCause::OutOfMemory => Self::OutOfMemory,
-        }
-    }
-}
-
-/// Tells the VMM of a fault and what was done about it.
-#[cold]
-fn trace_fault(address: u64, error: u32, resolved: Result<Resolution, FaultCause>) {
-    let resolution = resolved.unwrap_or_else(Resolution::from);
-    trace::send(
-        RecordKind::Fault,
-        &[address, error.into(), resolution as u64],
-    );
-}
 
 /// A program's memory.
 pub struct AddressSpace {
@@ -214,7 +143,7 @@ impl AddressSpace {
             .borrow_mut()
             .resolve(page, Attempt::from_error(error));
         if trace::wants(wanted::FAULTS) {
-            trace_fault(address, error, resolved);
+            fault::trace(address, error, resolved);
         }
         resolved.map(|_| ())
     }

@@ -14,9 +14,10 @@ use core::ops::Range;
 
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
-use super::address_space::{AddressSpace, Attempt, Inner, STACK_LIMIT};
+use super::address_space::{AddressSpace, Inner, STACK_LIMIT};
 use super::area::{Area, FilePart, Kind};
 use super::area_tree::Node;
+use super::fault::Attempt;
 use super::page_tables::{Access, Sharing};
 use super::{FilePages, Frame, Shared, quota};
 use crate::errno::Errno;

@@ -3,6 +3,7 @@
 pub mod address_space;
 pub mod area;
 mod area_tree;
+pub mod fault;
 pub mod file_pages;
 pub mod frames;
 pub mod kernel_stacks;
@@ -14,7 +15,8 @@ mod quota;
 pub mod test_support;
 pub mod user_memory;
 
-pub use address_space::{AddressSpace, FaultCause};
+pub use address_space::AddressSpace;
+pub use fault::FaultCause;
 pub use file_pages::FilePages;
 pub use frames::Frame;
 pub use object::{Owned, Shared};

@@ -12,7 +12,7 @@ use super::signal::{self, Cause, Signal};
 use crate::arch::trap::{Exception, UserContext, vector};
 use crate::console_line;
 use crate::mm::FaultCause;
-use crate::mm::address_space::Attempt;
+use crate::mm::fault::Attempt;
 
 /// Resolves the exception, has the program in state `context` handle it, or ends the
 /// current process.

@@ -4,7 +4,8 @@ mod model;
 
 use super::{AddressSpace, Backing, Place, Request, SEARCH_END};
 use crate::errno::Errno;
-use crate::mm::address_space::{Attempt, FaultCause, MemoryLimits, STACK_LIMIT};
+use crate::mm::address_space::{MemoryLimits, STACK_LIMIT};
+use crate::mm::fault::{Attempt, FaultCause};
 use crate::mm::frames::{self, Frame};
 use crate::mm::page_tables::Access;
 use crate::mm::test_support::pages;

@@ -1,0 +1,77 @@
+//! Page faults: what was tried, why it failed, and the record of it in a trace.
+
+use abi::trace::{Kind, Resolution};
+
+use super::OutOfMemory;
+use super::page_tables::Access;
+use crate::trace;
+
+/// How memory was accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Read,
+    Write,
+    Execute,
+}
+
+impl Attempt {
+    /// From a page fault's error code (Intel SDM vol. 3A 5.7).
+    pub fn from_error(error: u32) -> Self {
+        const WRITE: u32 = 1 << 1;
+        const FETCH: u32 = 1 << 4;
+        match error {
+            _ if error & FETCH != 0 => Self::Execute,
+            _ if error & WRITE != 0 => Self::Write,
+            _ => Self::Read,
+        }
+    }
+
+    /// Whether `access` is enough for it.
+    pub(super) fn is_allowed(self, access: Access) -> bool {
+        match self {
+            Self::Read => !access.is_empty(),
+            Self::Write => access.contains(Access::WRITE),
+            Self::Execute => access.contains(Access::EXECUTE),
+        }
+    }
+}
+
+/// Why a fault could not be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultCause {
+    /// Nothing is mapped there.
+    NotMapped,
+    /// Nothing is mapped there, and it is where the stack would grow next.
+    StackOverflow,
+    /// Something is mapped there, but not for this.
+    Forbidden,
+    /// A file is mapped there that has become too short.
+    PastEndOfFile,
+    /// There is no memory left to put there, or none for a program that has so much.
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for FaultCause {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<FaultCause> for Resolution {
+    fn from(cause: FaultCause) -> Self {
+        match cause {
+            FaultCause::NotMapped => Self::NotMapped,
+            FaultCause::StackOverflow => Self::StackOverflow,
+            FaultCause::Forbidden => Self::Forbidden,
+            FaultCause::PastEndOfFile => Self::PastEndOfFile,
+            FaultCause::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+/// Tells the VMM of a fault and what was done about it.
+#[cold]
+pub(super) fn trace(address: u64, error: u32, resolved: Result<Resolution, FaultCause>) {
+    let resolution = resolved.unwrap_or_else(Resolution::from);
+    trace::send(Kind::Fault, &[address, error.into(), resolution as u64]);
+}
