@@ -7,12 +7,12 @@ use crate::arch::trap::UserContext;
 use crate::arch::{boot, clock};
 use crate::command_line::CommandLine;
 use crate::errno::Errno;
-use crate::fs::{self, FileTable, initramfs, ramfs};
+use crate::fs::{self, FileTable, initramfs, ramfs, terminal};
 use crate::mm::address_space::{MemoryLimits, STACK_LIMIT};
 use crate::mm::{FilePages, Shared};
 use crate::proc::arguments::Arguments;
 use crate::proc::limits::Limits;
-use crate::proc::process::{Name, last_component};
+use crate::proc::process::{INIT, Name, last_component};
 use crate::proc::spawn::{self, First};
 use crate::proc::{program, scheduler};
 use crate::{mm, ring3, shared, syscall};
@@ -54,6 +54,8 @@ fn first_process(info: &BootInfo, options: &CommandLine) {
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
     process.unwrap_or_else(|error| fail(&error));
+    // Init leads the session whose terminal the console is, and is in its foreground.
+    terminal::CONSOLE.set_foreground(INIT);
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.

@@ -11,7 +11,10 @@ pub const CASES: &[Case] = &[
     ("init_cannot_be_stopped", init_cannot_be_stopped),
 ];
 /// What runs a program of the host's, built for Linux with glibc.
-pub const BUSYBOX_CASES: &[Case] = &[("busybox_shell", busybox_shell)];
+pub const BUSYBOX_CASES: &[Case] = &[
+    ("busybox_shell", busybox_shell),
+    ("busybox_at_the_console", busybox_at_the_console),
+];
 
 /// Where distributions have it.
 const BUSYBOX: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
@@ -72,6 +75,16 @@ fn busybox_shell(target: Target) {
     let lines = lines.filter(|line| !["Terminated", "Killed"].contains(line));
     let expected = ["got USR1", "4", "1 3 6", "sub", "143", "137", "bye"];
     assert!(lines.eq(expected), "{run}");
+}
+
+/// A shell with job control, which must find itself in the terminal's foreground.
+fn busybox_at_the_console(target: Target) {
+    let path = busybox().expect("there is one, or this test is ignored");
+    let commands = "echo $((6 * 7)) | cat\nspin 100000 &\nkill %1\nexit 5\n";
+    let run = target.vmm(path).args(&["sh"]).input(commands).run();
+    run.status(5);
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert!(lines.contains(&"42"), "{run}");
 }
 
 const SIGNALS: &[&str] = &[
