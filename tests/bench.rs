@@ -14,6 +14,7 @@ fn main() {
     let cases: &[Case] = &[("every_measure", every_measure)];
     let mut trials = suite::on(&Target::ALL, cases);
     trials.push(plain("table", table));
+    trials.push(plain("without_a_file", without_a_file));
     trials.push(plain("measures_are_listed", measures_are_listed));
     trials.push(plain("baseline", baseline));
     trials.push(plain("bad_baseline", bad_baseline));
@@ -137,6 +138,13 @@ fn table() {
     }
     // Nothing that was not asked for.
     assert!(!text.contains("lat_pipe"), "{text}");
+}
+
+/// No guest prints here, so the report is what the command is for.
+fn without_a_file() {
+    let output = bench(&["--quick", "--on", "emu", "--report", "json", "store"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
+    assert_eq!(json["measures"][0]["name"], "store");
 }
 
 fn measures_are_listed() {

@@ -11,7 +11,7 @@ use vmm::bench::{Baseline, Bench, BenchError, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
 
 use super::progress::Progress;
-use super::report_sink::ReportArgs;
+use super::report_sink::{ReportArgs, Stream};
 use super::{CliResult, FAILURE, stop_signals};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -20,8 +20,8 @@ const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 ///
 /// Each measure is taken on every machine of this host: KVM, KVM with the VMM's local APIC,
 /// and the emulator. Its figures are nanoseconds, VM exits, system calls and guest
-/// instructions of one operation. The report goes to standard error, or see --report-file.
-/// Exits with 0; 125 if nothing could be measured.
+/// instructions of one operation. The report goes to standard output, or see
+/// --report-file. Exits with 0; 125 if nothing could be measured.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Measures to take, by name; all if there is none
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> CliResult {
         baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
         stop: stop_signals::catch()?,
     };
-    let destination = args.report.open()?;
+    let destination = args.report.open(Stream::Output)?;
     let mut progress = Progress::new();
     let measured = Bench::measure(&plan, &mut |measure, machine, number| {
         let name = measure.name;

@@ -9,7 +9,7 @@ use vmm::output::Output;
 
 use super::machine::{MachineArgs, ProgramArgs};
 use super::progress::Progress;
-use super::report_sink::ReportArgs;
+use super::report_sink::{ReportArgs, Stream};
 use super::{CliResult, FAILURE, stop_signals};
 
 /// Exit status when machines differ in what they should not.
@@ -46,7 +46,7 @@ pub fn run(args: Args) -> CliResult {
         runs: args.runs,
         input: args.input,
     };
-    let destination = args.report.open()?;
+    let destination = args.report.open(Stream::Error)?;
     let output = Output::stdout()?;
     let mut progress = Progress::new();
     let measured = Comparison::measure(&plan, output, &mut |machine, run| {

@@ -15,7 +15,7 @@ pub struct ReportArgs {
     /// Form of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     report: ReportFormat,
-    /// Write the report to PATH instead of standard error
+    /// Write the report to PATH instead of where else it goes
     #[arg(long, value_name = "PATH")]
     report_file: Option<PathBuf>,
 }
@@ -27,20 +27,30 @@ enum ReportFormat {
     Json,
 }
 
+/// Where a report goes without `--report-file`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output, where nothing else goes.
+    Output,
+    /// Standard error: what the guest prints has standard output to itself.
+    Error,
+}
+
 /// Where the report goes; opened before the guest starts, so that a bad path stops nothing
 /// half-way.
 pub struct ReportSink {
     format: ReportFormat,
     path: Option<PathBuf>,
     file: Option<File>,
+    stream: Stream,
 }
 
 impl ReportArgs {
-    /// Opens the destination.
+    /// Opens the destination, which is `stream` if the user names none.
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn open(self) -> Result<ReportSink, CliError> {
+    pub fn open(self, stream: Stream) -> Result<ReportSink, CliError> {
         let file = self
             .report_file
             .as_deref()
@@ -51,6 +61,7 @@ impl ReportArgs {
             format: self.report,
             path: self.report_file,
             file,
+            stream,
         })
     }
 }
@@ -70,12 +81,16 @@ impl ReportSink {
             ReportFormat::Text => text(),
             ReportFormat::Json => json(),
         };
-        let (written, name) = match (self.file, self.path) {
-            (Some(mut file), Some(path)) => (
+        let (written, name) = match (self.file, self.path, self.stream) {
+            (Some(mut file), Some(path), _) => (
                 file.write_all(report.as_bytes()),
                 path.display().to_string(),
             ),
-            _ => {
+            (_, _, Stream::Output) => (
+                io::stdout().write_all(report.as_bytes()),
+                "standard output".to_owned(),
+            ),
+            (_, _, Stream::Error) => {
                 let mut stderr = io::stderr().lock();
                 // The guest may have left the cursor in the middle of a line.
                 let gap = if stderr.is_terminal() { "\n" } else { "" };

@@ -12,7 +12,7 @@ use vmm::trace::Trace;
 use vmm::vm::{Vm, VmConfig};
 
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
-use super::report_sink::ReportArgs;
+use super::report_sink::{ReportArgs, Stream};
 use super::terminal::GuestTerminal;
 use super::{CliError, CliResult, stop_signals};
 
@@ -37,7 +37,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config);
     config.started = started;
-    let destination = args.report.open()?;
+    let destination = args.report.open(Stream::Error)?;
     let report = on_this_terminal(config, None)?;
     destination.write(|| report.to_string(), || report.to_json())?;
     Ok(report.outcome.exit_status())
