@@ -283,15 +283,9 @@ impl Cpu {
         want: Want,
         privilege: Privilege,
     ) -> Result<Pieces, Stop> {
+        check_canonical(at, size as u64)?;
         let la = at.address;
         let last = la.wrapping_add(size as u64 - 1);
-        if !Self::canonical(la) || !Self::canonical(last) {
-            return Err(if usize::from(at.segment) == SS {
-                Exception::SS.into()
-            } else {
-                Exception::GP.into()
-            });
-        }
         if self.checks_alignment() && privilege == Privilege::User {
             check_alignment(la, size)?;
         }
@@ -317,6 +311,20 @@ impl Cpu {
             None
         };
         Ok([Some(first), second])
+    }
+}
+
+/// # Errors
+/// #GP(0), or #SS(0) for the stack segment, where one of `size` bytes has an address that
+/// is not canonical (Intel SDM vol. 1 3.3.7.1).
+pub(super) fn check_canonical(at: Linear, size: u64) -> Result<(), Stop> {
+    let last = at.address.wrapping_add(size - 1);
+    if Cpu::canonical(at.address) && Cpu::canonical(last) {
+        Ok(())
+    } else if usize::from(at.segment) == SS {
+        Err(Exception::SS.into())
+    } else {
+        Err(Exception::GP.into())
     }
 }
 

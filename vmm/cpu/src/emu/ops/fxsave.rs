@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use iced_x86::Instruction;
 
-use super::super::access::{Access, Linear};
+use super::super::access::{Access, Linear, check_canonical};
 use super::super::cache::next_rip;
 use super::super::cpu::{CodeSize, Cpu, bits};
 use super::super::decode::{Form, Site};
@@ -37,14 +37,16 @@ fn layout<const WIDE: bool>(cpu: &Cpu) -> Layout {
 /// The address of the image.
 ///
 /// # Errors
-/// #GP(0) if it is not aligned to 16 bytes; with alignment checks, #AC(0) if it is not
-/// even aligned to 4.
+/// #GP(0) or #SS(0) if it is not canonical; #GP(0) if it is not aligned to 16 bytes; with
+/// alignment checks, #AC(0) if it is not even aligned to 4.
 #[inline(always)]
 fn image_at<E: Ea>(cpu: &Cpu, op: &Op, write: bool) -> Result<Linear, Stop> {
     let at = E::linear(cpu, op, IMAGE_SIZE, write)?;
     if at.address.is_multiple_of(16) {
-        Ok(at)
-    } else if cpu.checks_alignment() && !at.address.is_multiple_of(4) {
+        return Ok(at);
+    }
+    check_canonical(at, IMAGE_SIZE)?;
+    if cpu.checks_alignment() && !at.address.is_multiple_of(4) {
         Err(Exception::coded(vector::AC, 0).into())
     } else {
         Err(Exception::GP.into())

@@ -114,12 +114,18 @@ pub(super) fn note(
 ) -> Result<(), Stop> {
     let unmasked = !cpu.mxcsr >> mxcsr::MASK_SHIFT & mxcsr::FLAGS;
     match RANGES.get(usize::from(index)) {
-        Some(range) if unmasked & !mxcsr::INEXACT != 0 => range.note(cpu, imm, operands),
+        Some(range) if range.depends_on(unmasked) => range.note(cpu, imm, operands),
         _ => cpu.note_float_exceptions(raised),
     }
 }
 
 impl Range {
+    /// Whether what is raised while all is masked may not be what `unmasked` exceptions
+    /// leave. Inexact results are the same; but what has several steps ends with the first.
+    fn depends_on(&self, unmasked: u32) -> bool {
+        unmasked & !mxcsr::INEXACT != 0 || self.shape == Shape::Dot && unmasked != 0
+    }
+
     fn note(&self, cpu: &mut Cpu, imm: u8, operands: [__m128i; 2]) -> Result<(), Stop> {
         let [a, b] = operands.map(|v| self.numbers(v));
         let count = if self.single { 4 } else { 2 };
