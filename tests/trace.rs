@@ -96,7 +96,13 @@ fn vmm_trace(options: &[&str], program: &[&str]) -> std::process::Output {
 const DETERMINISTIC: &[Case] = &[("traces_repeat_exactly", traces_repeat)];
 
 fn traces_repeat(target: Target) {
-    let programs: [&[&str]; 4] = [&["hello"], &["fork"], &["sleep", "30"], &["spin", "30"]];
+    let programs: [&[&str]; 5] = [
+        &["hello"],
+        &["fork"],
+        &["sleep", "30"],
+        &["spin", "30"],
+        &["usertests"],
+    ];
     for program in programs {
         let run = || {
             let json = TempFile::new("json", b"");

@@ -42,7 +42,7 @@ fn trace(ended: &Ended) -> Value {
 }
 
 fn runs_repeat_exactly(target: Target) {
-    let programs: [(&str, &[&str]); 7] = [
+    let programs: [(&str, &[&str]); 8] = [
         ("hello", &[]),
         ("sleep", &["30"]),
         ("spin", &["20"]),
@@ -50,6 +50,7 @@ fn runs_repeat_exactly(target: Target) {
         ("segv", &[]),
         ("stack_overflow", &[]),
         ("time", &[]),
+        ("usertests", &[]),
     ];
     for (program, args) in programs {
         let first = run(target, program, args);
