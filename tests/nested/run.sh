@@ -20,10 +20,10 @@ target=x86_64-unknown-linux-gnu
 limit=${RINGFENCE_NESTED_TIMEOUT:-1200}
 # What the test executables are told. `corners` tries what QEMU's processor is known to get
 # wrong (int1, far returns and iretq under SMAP), and tests `::processor` compare with the
-# processor, which is QEMU's here: that says nothing about KVM. `long_programs_agree` takes
-# minutes where the emulator is emulated.
+# processor, which is QEMU's here: that says nothing about KVM. `more_programs_agree` does that
+# too, and takes minutes where the emulator is emulated.
 [ $# -gt 0 ] || set -- --skip ::emu --skip ::qemu --skip ::processor --skip corners \
-    --skip long_programs_agree
+    --skip more_programs_agree
 arguments=("$@")
 
 say() { printf 'nested: %s\n' "$*"; }
