@@ -25,7 +25,7 @@ const ARGUMENTS: &[&[&str]] = &[
 
 /// Programs that are not compared in the nested host.
 const NOT_NESTED: &[&str] = &[
-    // QEMU's processor takes a #SS for a #GP.
+    // QEMU's processor raises #GP where others raise #SS.
     "signal_frames",
     // Seconds where KVM emulates ring 0, minutes where the emulator is emulated.
     "bounded_buffer",
