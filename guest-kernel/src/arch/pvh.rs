@@ -16,7 +16,9 @@ const VERSION_WITH_MEMORY_MAP: u32 = 1;
 /// The command line ends here at the latest.
 const COMMAND_LINE_LIMIT: usize = 64 * 1024;
 
-#[repr(C)]
+// A boot loader compiled for 32 bits (qboot, of QEMU's microvm) aligns 64-bit fields, and so
+// these structures, to 4 bytes only. The layouts are the same.
+#[repr(C, packed(4))]
 struct StartInfo {
     magic: u32,
     version: u32,
@@ -30,7 +32,7 @@ struct StartInfo {
     reserved: u32,
 }
 
-#[repr(C)]
+#[repr(C, packed(4))]
 struct Module {
     start: u64,
     size: u64,
@@ -40,7 +42,7 @@ struct Module {
 
 /// A range of guest-physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, packed(4))]
 pub struct MemoryMapEntry {
     start: u64,
     size: u64,
@@ -121,8 +123,10 @@ unsafe fn slice_at<T>(address: u64, count: usize) -> &'static [T] {
         address != 0 && end.is_some_and(|end| end <= BOOT_MAPPED),
         "boot data at {address:#x} is beyond the first 4 GiB"
     );
-    // SAFETY: the caller's promise, and the range is inside the direct map.
-    unsafe { slice::from_raw_parts((DIRECT_MAP + address) as *const T, count) }
+    let first = (DIRECT_MAP + address) as *const T;
+    assert!(first.is_aligned(), "boot data at {address:#x} is unaligned");
+    // SAFETY: the caller's promise; the range is inside the direct map, and aligned.
+    unsafe { slice::from_raw_parts(first, count) }
 }
 
 /// # Safety
