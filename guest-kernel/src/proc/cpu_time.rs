@@ -11,7 +11,7 @@ use crate::arch::{SingleCpu, clock};
 struct Meter {
     /// The counter up to which all time has been given to somebody.
     mark: Cell<u64>,
-    /// The counter as the current thread got the CPU.
+    /// The counter as the current turn began.
     turn: Cell<u64>,
     /// What the current thread has used since then.
     user: Cell<u64>,
@@ -49,11 +49,15 @@ pub fn leave_ring_3() {
     METER.charge(&METER.user);
 }
 
-/// The CPU goes from one thread to another; says for how long the one had it.
-pub fn switch(last: &Thread) -> u64 {
+/// The current thread's turn is over; says for how long it had the CPU.
+pub fn end_turn() -> u64 {
     let now = METER.charge(&METER.system);
-    last.cpu_time.set(last.cpu_time.get().plus(take()));
     now.wrapping_sub(METER.turn.replace(now))
+}
+
+/// The CPU goes from `last` to another thread.
+pub fn switch(last: &Thread) {
+    last.cpu_time.set(last.cpu_time.get().plus(take()));
 }
 
 /// What `thread`, which is the current one, has used in all.
@@ -71,19 +75,14 @@ fn take() -> CpuTime {
     }
 }
 
-/// Nobody uses the CPU from now on; says for how long the current thread has had it.
-pub fn start_idling() -> u64 {
-    METER.charge(&METER.system).wrapping_sub(METER.turn.get())
-}
-
-/// Somebody does again.
+/// Somebody uses the CPU again; nobody has since the last turn was over.
 pub fn stop_idling() {
     let now = clock::counter();
     METER.mark.set(now);
     METER.turn.set(now);
 }
 
-/// For how long the current thread has had the CPU at `now`.
+/// For how long the current turn has lasted at `now`.
 pub fn turn(now: u64) -> u64 {
     now.wrapping_sub(METER.turn.get())
 }

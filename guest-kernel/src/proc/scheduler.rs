@@ -49,6 +49,7 @@ pub fn current() -> &'static Process {
 /// any more.
 pub fn start(tick_ns: u64) -> ! {
     tick::start(tick_ns);
+    end_turn();
     let first = pop().expect("there is a first thread");
     take_cpu(first);
     kernel_stacks::leave(boot_thread().context(), first.context())
@@ -76,6 +77,8 @@ pub fn wake(thread: &'static Thread) {
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
     if RUN_QUEUE.is_empty() {
+        // Nobody was kept waiting, so nothing is owed.
+        cpu_time::end_turn();
         return;
     }
     let thread = current_thread();
@@ -124,12 +127,18 @@ fn switch_from(thread: &'static Thread) {
     thread.context().switch_to(next.context());
 }
 
-/// The thread whose turn it is, as soon as there is one.
+/// The thread whose turn it is after the current one's, as soon as there is one.
 fn next() -> &'static Thread {
+    end_turn();
     match pop() {
         Some(thread) => thread,
         None => idle(),
     }
+}
+
+/// Takes the current turn off its thread's credit, on which it depends whose the next is.
+fn end_turn() {
+    run_queue::charge(current_thread(), cpu_time::end_turn(), tick::period());
 }
 
 fn pop() -> Option<&'static Thread> {
@@ -142,7 +151,6 @@ fn pop() -> Option<&'static Thread> {
 
 /// Waits for interrupts until one makes a thread runnable. An idle machine takes no ticks.
 fn idle() -> &'static Thread {
-    run_queue::charge(current_thread(), cpu_time::start_idling(), tick::period());
     let thread = loop {
         tick::await_only(next_deadline());
         serve(wait_for_interrupt());
@@ -158,8 +166,7 @@ fn idle() -> &'static Thread {
 /// Makes `next` the current thread, but for the switch of stacks.
 fn take_cpu(next: &'static Thread) {
     next.state.set(State::Running);
-    let last = CURRENT.replace(next);
-    run_queue::charge(last, cpu_time::switch(last), tick::period());
+    cpu_time::switch(CURRENT.replace(next));
     let process = next.process();
     if !ptr::eq(PROCESS.replace(process), process) {
         process.space().activate();
