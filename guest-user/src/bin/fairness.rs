@@ -1,9 +1,11 @@
 //! So many processes (4) spin for so many seconds (1); the shares of CPU time differ by 5 % at most (R12, R17).
 //!
 //! While the host lets the guest stand still, that one process has the guest's CPU whose
-//! turn it is. The kernel takes that off its later turns, but what is measured may start
-//! or end before they come. A process sees such a stall as a leap of its own CPU time, so
-//! the longest one is allowed for, at both ends, and named if the shares need it.
+//! turn it is. The kernel takes that off its later turns, so all of a process's CPU time is
+//! counted, from its creation on: a stall while it got ready is paid back while it spins.
+//! But what is measured may end before a stall is paid back, and a long one is forgiven in
+//! part. A process sees it as a leap of its own CPU time, so the longest one is allowed
+//! for, at both ends, and named if the shares need it.
 
 #![no_std]
 #![no_main]
@@ -11,13 +13,11 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use guest_user::memory::{self, PAGE};
-use guest_user::{Arguments, println, process, time};
+use guest_user::{Arguments, file, println, process, time};
 
 guest_user::entry!(main);
 
 const NS_PER_S: u64 = 1_000_000_000;
-/// Time to start all processes before they spin.
-const START_MS: u64 = 50;
 const NS_PER_MS: u64 = 1_000_000;
 const MAX: usize = 64;
 const TOLERATED_PERCENT: u64 = 5;
@@ -62,24 +62,29 @@ fn main(arguments: Arguments) -> u8 {
     1
 }
 
-/// Lets one process for each of `shares` spin for so long.
+/// Lets one process for each of `shares` spin for so long, from the moment that all are
+/// there.
 fn spin_together(shares: &[Share], run_ns: u64) {
-    let start = time::now_ns() + START_MS * NS_PER_MS;
+    let (starts, start) = file::pipe(0).expect("a pipe");
     for share in shares {
         process::spawn(|| {
-            process::sleep_ms(start.saturating_sub(time::now_ns()) / NS_PER_MS);
-            let first = process::cpu_time_ns();
-            let (mut last, mut stall) = (first, 0);
-            while time::now_ns() < start + run_ns {
+            let mut end = [0; 8];
+            assert_eq!(file::read_full(starts, &mut end), Ok(end.len()));
+            let end_ns = u64::from_le_bytes(end);
+            let (mut last, mut stall) = (0, 0);
+            while time::now_ns() < end_ns {
                 let now = process::cpu_time_ns();
                 stall = stall.max(now - last);
                 last = now;
             }
-            share.used_ns.store(last - first, Relaxed);
+            share.used_ns.store(last, Relaxed);
             share.stall_ns.store(stall, Relaxed);
             0
         })
         .expect("a child");
     }
+    let end_ns = time::now_ns() + run_ns;
+    let ends = [end_ns.to_le_bytes(); MAX];
+    file::write_all(start, ends[..shares.len()].as_flattened()).expect("they all listen");
     while process::wait_any().is_ok() {}
 }
