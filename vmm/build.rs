@@ -175,7 +175,7 @@ fn render(
     ));
     line("/// An archive with all programs in `/bin`.".into());
     line(format!(
-        "pub const INITRAMFS: &[u8] = include_bytes!({archive:?});"
+        "pub static INITRAMFS: &[u8] = include_bytes!({archive:?});"
     ));
     line("/// The guest's programs, sorted by name.".into());
     line("pub static PROGRAMS: &[Program] = &[".into());

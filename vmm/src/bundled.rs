@@ -21,6 +21,9 @@ pub struct Program {
 /// Where the guest has its programs.
 const FOLDER: &str = "bin";
 
+/// Bytes that the host maps as one, on x86-64.
+const HOST_PAGE: usize = 4096;
+
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// A part of [`INITRAMFS`].
@@ -43,11 +46,29 @@ pub fn initramfs_head(first: &program::Program) -> Vec<u8> {
     head.finish_before_another(FOLDER)
 }
 
+/// Lets the host have the memory of [`INITRAMFS`] back, until that is read again.
+pub fn release_initramfs() {
+    let range = INITRAMFS.as_ptr_range();
+    let start = (range.start as usize).next_multiple_of(HOST_PAGE);
+    let len = (range.end as usize).saturating_sub(start) / HOST_PAGE * HOST_PAGE;
+    // SAFETY: whole pages of a constant, which the host maps from the binary's file and
+    // nobody has written to: what is dropped is read from there again, the same. If the
+    // host refuses, nothing changes.
+    unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{KERNEL, PROGRAMS, program};
+    use super::{INITRAMFS, KERNEL, PROGRAMS, program};
 
     const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+    #[test]
+    fn released_files_are_what_they_were() {
+        let before = INITRAMFS.to_vec();
+        super::release_initramfs();
+        assert_eq!(before, INITRAMFS);
+    }
 
     #[test]
     fn every_image_is_an_elf_and_every_program_is_found() {

@@ -171,22 +171,7 @@ impl Vm {
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
-        let kernel = boot::load_kernel(&ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
-        let head;
-        let initramfs = match &config.initramfs {
-            Some(given) => &[given.as_ref()][..],
-            None => {
-                head = bundled::initramfs_head(&config.program);
-                &[&head, bundled::INITRAMFS]
-            }
-        };
-        let command_line = command_line(&config, accelerator.host_kind());
-        let info = BootInfo {
-            command_line: &command_line,
-            initramfs,
-        };
-        boot::write_boot_info(&ram, &kernel, &info)?;
-
+        let kernel = load(&ram, &config, accelerator.host_kind())?;
         let emu = EmuConfig {
             clock: if config.deterministic {
                 Clock::Instructions
@@ -354,7 +339,27 @@ fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
     now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
 }
 
-/// The kernel's command line; guest-kernel/src/cmdline.rs is the other side.
+/// Puts the guest's kernel, its files and its command line into its memory.
+fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelImage, BootError> {
+    let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
+    let head;
+    let initramfs = match &config.initramfs {
+        Some(given) => &[given.as_ref()][..],
+        None => {
+            head = bundled::initramfs_head(&config.program);
+            &[&head, bundled::INITRAMFS]
+        }
+    };
+    let info = BootInfo {
+        command_line: &command_line(config, host),
+        initramfs,
+    };
+    boot::write_boot_info(ram, &kernel, &info)?;
+    bundled::release_initramfs();
+    Ok(kernel)
+}
+
+/// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
 fn command_line(config: &VmConfig, host: HostKind) -> String {
     let mut line = CommandLine::default();
     line.option(
