@@ -13,7 +13,7 @@ use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
 use vmm::cpu::{Dtable, HostKind, Regs};
-use vmm::devices::ApicMode;
+use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
 
 const VECTOR: u8 = 0x40;
@@ -46,6 +46,10 @@ fn main() {
         .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
         .then_some("software-backed KVM opens interrupt windows late in ring 0");
     trials.extend(suite::on_unless(late, KVM, WINDOW_CASES));
+    trials.extend(suite::on(
+        &[Target::Kvm],
+        &[("message_to_nobody_is_lost", message_to_nobody)],
+    ));
     suite::main(trials);
 }
 
@@ -202,4 +206,20 @@ fn kick(target: Target) {
     assert_eq!(exit, VmExit::Interrupted);
     let rip = machine.vcpu().state().expect("state can be read").regs.rip;
     assert_eq!(rip, u64::from(ENTRY));
+}
+
+/// An I/O APIC sends wherever the guest says: to no CPU at all, or what no CPU takes.
+fn message_to_nobody(_: Target) {
+    let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
+    let mut machine = BareMachine::new(&accelerator, ApicMode::Kernel, &[0xf4]).expect("it fits");
+    let mut send = |msi: Msi| {
+        let sent = machine.vcpu().signal_msi(msi.address, msi.data);
+        assert!(sent.is_ok(), "{msi:x?}: {sent:?}");
+    };
+    for n in 0..=u8::MAX {
+        send(Msi::new(n, false, 0, VECTOR, false));
+        send(Msi::new(n, true, 1, VECTOR, true));
+        send(Msi::new(0, false, 0, n, false));
+        send(Msi::new(0, false, n.into(), VECTOR, false));
+    }
 }

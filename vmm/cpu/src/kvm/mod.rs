@@ -104,11 +104,14 @@ impl KvmVm {
             data,
             ..Default::default()
         };
-        // Zero means that no local APIC took it: the guest has its APIC off or the vector
-        // blocked, which is the guest's business.
-        self.fd
-            .signal_msi(msi)
-            .map(|_| ())
-            .map_err(failed("KVM_SIGNAL_MSI"))
+        match self.fd.signal_msi(msi) {
+            // Zero means that no local APIC took it: the guest has its APIC off or the
+            // vector blocked, which is the guest's business.
+            Ok(_) => Ok(()),
+            // Likewise a destination that is no local APIC's: KVM returns its "nobody", -1,
+            // which is this error.
+            Err(error) if error.errno() == libc::EPERM => Ok(()),
+            Err(error) => Err(failed("KVM_SIGNAL_MSI")(error)),
+        }
     }
 }
