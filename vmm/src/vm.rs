@@ -8,24 +8,25 @@
 //!           (events) until it ends, and puts the report together
 //! ```
 
+mod load;
+
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{self, BootError, BootInfo, CommandLine, KernelImage};
-use crate::bundled;
+use crate::boot::{self, BootError, KernelImage};
 use crate::control::Control;
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{CpuError, GuestClock, HostKind, Vcpu};
+use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::guest_counters;
-use crate::host_instructions::InstructionCounter;
+use crate::host_instructions::{HostInstructions, InstructionCounter};
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::{GuestRam, RamError};
 use crate::output::Output;
@@ -33,13 +34,11 @@ use crate::program::{Program, ProgramError};
 use crate::report::{Counters, EmuCounters, Outcome, Report, Times};
 use crate::run_loop::{RunLoop, host_ticks};
 use crate::trace::{Ring, Trace, Tracer};
+use load::load;
 
 /// Shortest and longest timer tick that the kernel takes.
 const TICK_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(1);
-
-/// Time of day at the start of every deterministic run: 2026-01-01 00:00 UTC.
-const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// What to run and how.
 #[derive(Clone, Debug)]
@@ -135,11 +134,8 @@ pub enum VmError {
 
 /// A machine with everything in place, not yet run.
 pub struct Vm {
-    accelerator: Accelerator,
+    setting: Setting,
     fallback: Option<KvmUnavailable>,
-    apic: ApicMode,
-    ram: GuestRam,
-    kernel: KernelImage,
     vcpu: Box<dyn Vcpu>,
     devices: Devices,
     /// Signalled when the run is to stop.
@@ -147,8 +143,26 @@ pub struct Vm {
     sources: EventSources,
     max_instructions: Option<u64>,
     count_host_instructions: bool,
-    started: Instant,
     trace: Option<Trace>,
+}
+
+/// What a report says of a machine, whatever its run was.
+struct Setting {
+    accelerator: Accelerator,
+    apic: ApicMode,
+    ram: GuestRam,
+    kernel: KernelImage,
+    started: Instant,
+}
+
+/// A run that is over.
+struct Ended {
+    run_loop: RunLoop,
+    result: Result<Outcome, CpuError>,
+    host_instructions: Option<HostInstructions>,
+    at: Instant,
+    /// Nanoseconds in a tick of [`host_ticks`].
+    ns_per_tick: f64,
 }
 
 impl Vm {
@@ -194,18 +208,20 @@ impl Vm {
             stop: config.stop,
         };
         Ok(Self {
-            accelerator,
+            setting: Setting {
+                accelerator,
+                apic,
+                ram,
+                kernel,
+                started: config.started,
+            },
             fallback,
-            apic,
-            ram,
-            kernel,
             vcpu,
             devices,
             stop,
             sources,
             max_instructions: config.max_instructions,
             count_host_instructions: config.count_host_instructions,
-            started: config.started,
             trace: None,
         })
     }
@@ -227,12 +243,13 @@ impl Vm {
     /// # Errors
     /// The host lacks what a run needs (descriptors, a thread).
     pub fn run(mut self) -> Result<Report, VmError> {
+        let setting = self.setting;
         let control = Control::new(self.vcpu.kicker(), self.stop)?;
         if let Some(link) = self.devices.link() {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
-        let ring = Ring::of(&self.ram, &self.kernel);
+        let ring = Ring::of(&setting.ram, &setting.kernel);
         let vcpu = self.vcpu.as_mut();
         let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
         let done = EventFd::new(EFD_NONBLOCK)?;
@@ -244,7 +261,7 @@ impl Vm {
             self.max_instructions,
         );
         run_loop.tracer = tracer.transpose()?;
-        let host_kind = self.accelerator.host_kind();
+        let host_kind = setting.accelerator.host_kind();
         let counted = self.count_host_instructions.then_some(host_kind);
         let (entered, entered_ticks) = (Instant::now(), host_ticks());
         let on_thread = Arc::clone(&control);
@@ -257,17 +274,32 @@ impl Vm {
             (run_loop, result, counter.map(InstructionCounter::finish))
         })?;
         events::serve(&control, self.sources, &done)?;
-        let (mut run_loop, result, host_instructions) =
+        let (run_loop, result, host_instructions) =
             thread.join().map_err(|_| VmError::VcpuPanicked)?;
-        let ended = Instant::now();
+        let at = Instant::now();
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
-        let ns_per_tick = (ended - entered).as_nanos() as f64 / ticks as f64;
+        setting.report(Ended {
+            run_loop,
+            result,
+            host_instructions,
+            at,
+            ns_per_tick: (at - entered).as_nanos() as f64 / ticks as f64,
+        })
+    }
+}
 
+impl Setting {
+    fn report(&self, ended: Ended) -> Result<Report, VmError> {
+        let Ended {
+            mut run_loop,
+            ns_per_tick,
+            ..
+        } = ended;
         let lost = [
             ("console output", run_loop.devices.take_console_error()),
             ("trace", run_loop.finish_trace()),
         ];
-        let outcome = match (result, lost_output(lost)) {
+        let outcome = match (ended.result, lost_output(lost)) {
             (Err(error), _) => Outcome::error(error.to_string()),
             (Ok(_), Some(message)) => Outcome::error(message),
             (Ok(outcome), None) => outcome,
@@ -279,12 +311,12 @@ impl Vm {
         let instructions = vcpu.instructions();
         let mut guest = shared.guest;
         guest.boot_instructions = instructions.and_then(|counts| counts.boot);
-        let wall_ns = nanoseconds(ended - self.started);
+        let wall_ns = nanoseconds(ended.at - self.started);
         let kvm = counters.kvm.map(Counters::from_iter);
         Ok(Report {
             accel: self.accelerator.accel(),
             apic: self.apic,
-            host_kind,
+            host_kind: self.accelerator.host_kind(),
             outcome,
             wall_ns,
             boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
@@ -297,7 +329,7 @@ impl Vm {
                 by_vmm.into_iter().chain(by_guest).collect()
             }),
             emu: instructions.map(EmuCounters::from),
-            host_instructions,
+            host_instructions: ended.host_instructions,
             guest,
         })
     }
@@ -337,54 +369,4 @@ fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
     let now = Instant::now();
     let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
-}
-
-/// Puts the guest's kernel, its files and its command line into its memory.
-fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelImage, BootError> {
-    let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
-    let head;
-    let initramfs = match &config.initramfs {
-        Some(given) => &[given.as_ref()][..],
-        None => {
-            head = bundled::initramfs_head(&config.program);
-            &[&head, bundled::INITRAMFS]
-        }
-    };
-    let info = BootInfo {
-        command_line: &command_line(config, host),
-        initramfs,
-    };
-    boot::write_boot_info(ram, &kernel, &info)?;
-    bundled::release_initramfs();
-    Ok(kernel)
-}
-
-/// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
-fn command_line(config: &VmConfig, host: HostKind) -> String {
-    let mut line = CommandLine::default();
-    line.option(
-        "init",
-        boot::quote_argument(&format!("/bin/{}", config.program.name)),
-    );
-    line.option("tick_us", config.tick.as_micros());
-    // Fresh anonymous memory of the host is zero.
-    line.option("ram", "zero");
-    let now = if config.deterministic {
-        Ok(DETERMINISTIC_START)
-    } else {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)
-    };
-    if let Ok(now) = now {
-        line.option("realtime_ns", now.as_nanos());
-    }
-    if host == HostKind::Software {
-        line.option("sysret", "off").option("smap", "off");
-    }
-    if !config.append.trim().is_empty() {
-        line.raw(&config.append);
-    }
-    for argument in &config.args {
-        line.argument(argument);
-    }
-    line.build()
 }
