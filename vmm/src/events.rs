@@ -56,36 +56,31 @@ pub struct EventSources {
 /// # Errors
 /// The host is out of descriptors or refuses one.
 pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> io::Result<()> {
-    let mut manager = EventManager::<Box<dyn MutEventSubscriber>>::new().map_err(host_error)?;
+    let mut manager = Manager::new().map_err(host_error)?;
     let finished = Rc::new(Cell::new(false));
 
     let flag = Rc::clone(&finished);
-    manager.add_subscriber(Watch::boxed(done, EventSet::IN, move || flag.set(true)));
+    watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
 
     let kicked = Arc::clone(control);
-    let timer = control.timer_fd();
-    manager.add_subscriber(Watch::boxed(
-        &timer,
-        EventSet::IN | EventSet::EDGE_TRIGGERED,
-        move || {
-            kicked.kick();
-        },
-    ));
+    watch(&mut manager, &control.timer_fd(), EDGE, move || {
+        kicked.kick();
+    })?;
 
     // Keeps the descriptors open as long as they are watched.
     let mut timeout_fd = TimerFd::new()?;
     if let Some(timeout) = sources.timeout {
         timeout_fd.reset(timeout.max(Duration::from_nanos(1)), None)?;
         let stopped = Arc::clone(control);
-        manager.add_subscriber(Watch::boxed(&timeout_fd, ONCE, move || {
+        watch(&mut manager, &timeout_fd, EDGE, move || {
             stopped.stop(StopReason::Timeout);
-        }));
+        })?;
     }
     for (fd, signal) in &sources.stop {
         let (stopped, signal) = (Arc::clone(control), *signal);
-        manager.add_subscriber(Watch::boxed(fd, ONCE, move || {
+        watch(&mut manager, fd, EDGE, move || {
             stopped.stop(StopReason::Signal(signal));
-        }));
+        })?;
     }
     if let InputSource::Descriptor(fd) = sources.input {
         manager.add_subscriber(Box::new(Input::new(fd.try_clone()?, Arc::clone(control))));
@@ -100,39 +95,37 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     Ok(())
 }
 
+type Manager = EventManager<Box<dyn MutEventSubscriber>>;
+
 /// Readable once is enough; the descriptor is never read.
-const ONCE: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
+const EDGE: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
 
 fn host_error(error: event_manager::Error) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// Calls a function when a descriptor is ready.
-struct Watch<F> {
-    events: Events,
-    ready: F,
+/// Has `ready` called when `source` is.
+fn watch(
+    manager: &mut Manager,
+    source: &impl AsRawFd,
+    set: EventSet,
+    ready: impl FnMut() + 'static,
+) -> io::Result<()> {
+    let id = manager.add_subscriber(Box::new(Watch(ready)));
+    let mut ops = manager.event_ops(id).map_err(host_error)?;
+    ops.add(Events::new(source, set)).map_err(host_error)
 }
 
-impl<F: FnMut() + 'static> Watch<F> {
-    fn boxed(source: &impl AsRawFd, set: EventSet, ready: F) -> Box<dyn MutEventSubscriber> {
-        Box::new(Self {
-            events: Events::new(source, set),
-            ready,
-        })
-    }
-}
+/// Calls a function when its descriptor is ready.
+struct Watch<F>(F);
 
 impl<F: FnMut()> MutEventSubscriber for Watch<F> {
     fn process(&mut self, _events: Events, _ops: &mut EventOps<'_>) {
-        (self.ready)();
+        (self.0)();
     }
 
-    fn init(&mut self, ops: &mut EventOps<'_>) {
-        if let Err(error) = ops.add(self.events) {
-            // Only a descriptor that is not one, or is watched already, gets here.
-            unreachable!("event source: {error:?}");
-        }
-    }
+    /// Does nothing: [`watch`] adds the descriptor, for the host may refuse it.
+    fn init(&mut self, _ops: &mut EventOps<'_>) {}
 }
 
 /// Console input: read while there is room in the guest's queue, so that a guest that
@@ -234,5 +227,38 @@ impl MutEventSubscriber for Input {
         {
             self.update(ops);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use vmm_sys_util::eventfd::EFD_NONBLOCK;
+
+    use super::*;
+    use crate::cpu::Kick;
+
+    struct NoKick;
+
+    impl Kick for NoKick {
+        fn kick(&self) {}
+    }
+
+    fn event() -> EventFd {
+        EventFd::new(EFD_NONBLOCK).expect("an event")
+    }
+
+    #[test]
+    fn a_descriptor_that_cannot_be_watched_is_an_error() {
+        let control = Control::new(Arc::new(NoKick), event()).expect("descriptors");
+        let file = File::open("Cargo.toml").expect("the package's own");
+        let sources = EventSources {
+            input: InputSource::None,
+            timeout: None,
+            stop: vec![(Arc::new(file.into()), 15)],
+        };
+        let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
+        assert!(error.to_string().contains("poll"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
 use crate::boot::{self, BootError, KernelImage};
-use crate::control::Control;
+use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, GuestClock, Vcpu};
@@ -273,9 +273,14 @@ impl Vm {
             let result = run_loop.run();
             (run_loop, result, counter.map(InstructionCounter::finish))
         })?;
-        events::serve(&control, self.sources, &done)?;
-        let (run_loop, result, host_instructions) =
-            thread.join().map_err(|_| VmError::VcpuPanicked)?;
+        let served = events::serve(&control, self.sources, &done);
+        if served.is_err() {
+            // Nobody else would end the run.
+            control.stop(StopReason::Timeout);
+        }
+        let joined = thread.join();
+        served?;
+        let (run_loop, result, host_instructions) = joined.map_err(|_| VmError::VcpuPanicked)?;
         let at = Instant::now();
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
         setting.report(Ended {
@@ -369,4 +374,20 @@ fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
     let now = Instant::now();
     let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_nobody_could_stop_is_ended() {
+        let mut config = VmConfig::new(Program::find("spin").expect("it is bundled"));
+        config.args = vec!["3600000".into()];
+        config.accel = AccelChoice::Emu;
+        let file = std::fs::File::open("Cargo.toml").expect("the package's own");
+        config.stop = vec![(Arc::new(file.into()), 15)];
+        let machine = Vm::new(config, Output::discard()).expect("there is an emulator");
+        assert!(matches!(machine.run(), Err(VmError::Host(_))));
+    }
 }
