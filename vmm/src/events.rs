@@ -40,6 +40,34 @@ pub enum InputSource {
 /// of the signal that this stands for.
 pub type StopSource = (Arc<OwnedFd>, u8);
 
+/// The signal of the first of `stop` that is readable now, if one is.
+///
+/// # Errors
+/// The host refuses a descriptor.
+pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<u8>> {
+    let mut polled: Vec<_> = stop
+        .iter()
+        .map(|(fd, _)| libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    // SAFETY: the array has as many entries as said.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        // A signal came: whoever asks next sees it.
+        return match error.kind() {
+            io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let mut both = polled.iter().zip(stop);
+    let first = both.find(|(polled, _)| polled.revents != 0);
+    Ok(first.map(|(_, &(_, signal))| signal))
+}
+
 /// What the event loop watches beside the vCPU's own timer.
 #[derive(Debug)]
 pub struct EventSources {
@@ -233,6 +261,7 @@ impl MutEventSubscriber for Input {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Write;
 
     use vmm_sys_util::eventfd::EFD_NONBLOCK;
 
@@ -260,5 +289,16 @@ mod tests {
         };
         let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
         assert!(error.to_string().contains("poll"), "{error}");
+    }
+
+    #[test]
+    fn the_stop_that_was_requested_is_found() {
+        let pipes = [(); 2].map(|()| io::pipe().expect("pipes"));
+        let [(one, _kept), (other, mut writer)] = pipes;
+        let stop = vec![(Arc::new(one.into()), 1), (Arc::new(other.into()), 2)];
+        assert_eq!(stop_requested(&stop).expect("pipes"), None);
+        writer.write_all(b"x").expect("room");
+        assert_eq!(stop_requested(&stop).expect("pipes"), Some(2));
+        assert_eq!(stop_requested(&[]).expect("nothing"), None);
     }
 }

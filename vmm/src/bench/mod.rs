@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::accel;
 use crate::compare::{Machine, Missing, Spread};
-use crate::events::StopSource;
+use crate::events::{StopSource, stop_requested};
 use crate::vm::VmError;
 
 /// What to measure, and on what.
@@ -179,6 +179,9 @@ impl Bench {
             };
             for &machine in &machines {
                 let samples = (1..=plan.samples.get()).map(|number| {
+                    if let Some(signal) = stop_requested(&plan.stop).map_err(VmError::from)? {
+                        return Err(BenchError::Stopped(signal));
+                    }
                     progress(measure, machine, number);
                     sample(plan, measure, machine)
                 });

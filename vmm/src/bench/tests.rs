@@ -1,8 +1,9 @@
 //! The figures' forms, with figures made up, and what a plan measures, in the emulator.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use super::{Absent, Baseline, Bench, Counts, Figure, Host, Measure, Measured, Plan};
+use super::{Absent, Baseline, Bench, BenchError, Counts, Figure, Host, Measure, Measured, Plan};
 use crate::compare::{Machine, Missing, Spread};
 
 fn figure(machine: Machine, median: f64) -> Figure {
@@ -94,18 +95,38 @@ fn json_is_a_baseline() {
     assert_eq!(baseline.ns("exit_pio_in", Machine::Emu), None);
 }
 
-#[test]
-fn samples_are_taken_as_planned() {
-    let plan = Plan {
-        measures: ["exit_pio_in", "exit_hlt", "hlt_wake"]
-            .map(|name| Measure::find(name).expect("there is one"))
-            .into(),
+/// Two samples of each in the emulator.
+fn plan(names: &[&str]) -> Plan {
+    let measures = names.iter().map(|name| Measure::find(name));
+    Plan {
+        measures: measures.collect::<Result<_, _>>().expect("there are such"),
         machines: vec![Machine::Emu],
         samples: NonZeroU32::new(2).expect("not zero"),
         vmm: "/nonexistent".into(),
         baseline: None,
         stop: Vec::new(),
-    };
+    }
+}
+
+#[test]
+fn a_stop_ends_what_runs_without_an_event_loop() {
+    let mut plan = plan(&["exit_pio_in"]);
+    let (stop, requested) = std::io::pipe().expect("a pipe");
+    plan.stop = vec![(Arc::new(stop.into()), 15)];
+    let mut requested = Some(requested);
+    let mut samples = 0;
+    // A pipe without a writer is readable.
+    let stopped = Bench::measure(&plan, &mut |_, _, _| {
+        samples += 1;
+        requested = None;
+    });
+    assert!(matches!(stopped, Err(BenchError::Stopped(15))));
+    assert_eq!((samples, requested.is_none()), (1, true));
+}
+
+#[test]
+fn samples_are_taken_as_planned() {
+    let plan = plan(&["exit_pio_in", "exit_hlt", "hlt_wake"]);
     let mut seen = Vec::new();
     let bench = Bench::measure(&plan, &mut |measure, machine, number| {
         seen.push((measure.name, machine, number));
