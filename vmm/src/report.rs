@@ -107,11 +107,16 @@ impl Report {
 
     /// The report as one JSON object, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self)
-            .expect("keys are strings and nothing in a report refuses to serialize");
-        json.push('\n');
-        json
+        json(self)
     }
+}
+
+/// A report of any kind as one JSON object, indented, with a newline at its end.
+pub(crate) fn json(report: &impl Serialize) -> String {
+    let mut json = serde_json::to_string_pretty(report)
+        .expect("keys are strings and nothing in a report refuses to serialize");
+    json.push('\n');
+    json
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use serde::Serialize;
 use crate::accel;
 use crate::compare::{Machine, Missing, Spread};
 use crate::events::{StopSource, stop_requested};
+use crate::report;
 use crate::vm::VmError;
 
 /// What to measure, and on what.
@@ -209,10 +210,7 @@ impl Bench {
 
     /// The figures as one JSON object, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self)
-            .expect("keys are strings and nothing in the figures refuses to serialize");
-        json.push('\n');
-        json
+        report::json(self)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Cause, Column, Comparison, Machine, Missing, Spread, Verdict};
 use crate::cpu::{Accel, HostKind};
 use crate::devices::ApicMode;
 use crate::exit::ExitReason;
-use crate::report::{ExitDetail, GuestCounters, Outcome, OutcomeKind, Report};
+use crate::report::{self, ExitDetail, GuestCounters, Outcome, OutcomeKind, Report};
 
 /// A comparison in figures. Lists by machine are in the order of `machines`.
 #[derive(Clone, Debug, Serialize)]
@@ -133,10 +133,7 @@ impl Summary {
 
     /// The summary as one JSON object, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self)
-            .expect("keys are strings and nothing in a summary refuses to serialize");
-        json.push('\n');
-        json
+        report::json(self)
     }
 }
 
