@@ -102,6 +102,24 @@ pub fn msr_name(index: u32) -> Option<&'static str> {
     apic.then_some("local APIC")
 }
 
+/// Answers a read of any length that starts `skipped` bytes into a register: the rest of
+/// its bytes, then zeros.
+pub(super) fn read_register(value: u32, skipped: usize, data: &mut [u8]) {
+    let register = value.to_le_bytes();
+    let mut bytes = register.iter().skip(skipped);
+    data.fill_with(|| bytes.next().copied().unwrap_or(0));
+}
+
+/// What a write of any length, little-endian, puts into a register of 32 bits: its first
+/// four bytes, zero-extended.
+pub(super) fn written(data: &[u8]) -> u32 {
+    let mut value = [0; 4];
+    for (to, from) in value.iter_mut().zip(data) {
+        *to = *from;
+    }
+    u32::from_le_bytes(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MmioDevice, PortDevice, mmio_device, mmio_name, msr_name, port_device, port_name};

@@ -5,6 +5,7 @@
 //! pin, until the board takes them, so no queue can grow. An ExtINT entry asks for the
 //! vector of an 8259, which this machine does not have, and sends nothing.
 
+use super::bus;
 use super::msi::{DeliveryMode, Msi};
 
 /// Interrupt lines, and redirection entries.
@@ -69,22 +70,16 @@ impl IoApic {
             DATA => self.register(),
             _ => 0,
         };
-        let register = value.to_le_bytes();
-        let skipped = (offset & 0xf) as usize;
-        let mut bytes = register.iter().skip(skipped);
-        data.fill_with(|| bytes.next().copied().unwrap_or(0));
+        bus::read_register(value, (offset & 0xf) as usize, data);
     }
 
     /// Writes `data`, of any length, at `offset` of the window: the first four bytes,
     /// zero-extended. Registers have no other addresses than their first.
     pub fn write(&mut self, offset: u64, data: &[u8]) {
-        let mut value = [0; 4];
-        for (to, from) in value.iter_mut().zip(data) {
-            *to = *from;
-        }
+        let value = bus::written(data);
         match offset {
-            INDEX => self.index = value[0],
-            DATA => self.set_register(u32::from_le_bytes(value)),
+            INDEX => self.index = value as u8,
+            DATA => self.set_register(value),
             _ => {}
         }
     }

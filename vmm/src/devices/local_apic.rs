@@ -26,7 +26,7 @@ mod vectors;
 use std::mem;
 
 use super::Gp;
-use super::bus::{MSR_APIC_BASE, MSR_TSC_DEADLINE, X2APIC_MSRS};
+use super::bus::{self, MSR_APIC_BASE, MSR_TSC_DEADLINE, X2APIC_MSRS};
 use registers::{COMMAND_WRITABLE, Lvt, Register, SPURIOUS_WRITABLE};
 pub use timer::BUS_HZ;
 use timer::{Timer, TimerMode};
@@ -151,10 +151,7 @@ impl LocalApic {
                 0
             }
         };
-        let register = value.to_le_bytes();
-        let skipped = (offset & 0xf) as usize;
-        let mut bytes = register.iter().skip(skipped);
-        data.fill_with(|| bytes.next().copied().unwrap_or(0));
+        bus::read_register(value, (offset & 0xf) as usize, data);
     }
 
     /// Writes `data` at `offset` of the register window. Only aligned writes of four bytes

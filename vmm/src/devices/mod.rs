@@ -198,11 +198,6 @@ impl Devices {
         self.io_apic.take_message()
     }
 
-    /// KVM's local APIC has ended level-triggered interrupt `vector`.
-    pub fn end_of_interrupt(&mut self, vector: u8) {
-        self.io_apic.end_of_interrupt(vector);
-    }
-
     /// Hands host input to the serial console; returns how many bytes it took, from the
     /// first on.
     pub fn console_input(&mut self, bytes: &[u8]) -> usize {
