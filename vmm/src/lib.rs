@@ -50,7 +50,6 @@ pub mod events;
 mod guest_counters;
 mod host_instructions;
 pub mod layout;
-pub mod modularity;
 mod near;
 pub mod output;
 pub mod program;

@@ -8,11 +8,13 @@
 //! program and machine code in a virtual machine. All of it under KVM and in the emulator,
 //! and nothing in the table was known before it ran.
 
+mod modularity;
+
 use std::env;
 use std::error::Error;
 
+use modularity::{Form, Request};
 use vmm::accel::Accelerator;
-use vmm::modularity::{self, Form, Request};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> = env::args().skip(1).collect();

@@ -1,5 +1,5 @@
-//! The factorial service by every kind of modularity (R26): what a call costs, and what
-//! the service's faults do to its client.
+//! The factorial service by every kind of modularity: what a call costs, and what the
+//! service's faults do to its client.
 //!
 //! | form | client | service | between them |
 //! |---|---|---|---|
@@ -11,22 +11,23 @@
 //! The first three are forms of the bundled program `factorial`. Everything here is
 //! measured and observed on the spot; nothing is known beforehand.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::accel::{AccelChoice, Accelerator};
-use crate::bare::BareMachine;
-use crate::cpu::CpuError;
-use crate::devices::{ApicMode, LinkEnd};
-use crate::exit::VmExit;
-use crate::output::Output;
-use crate::program::Program;
-use crate::report::{OutcomeKind, Report};
-use crate::vm::{Vm, VmConfig, VmError};
+use vmm::accel::{AccelChoice, Accelerator};
+use vmm::bare::BareMachine;
+use vmm::cpu::CpuError;
+use vmm::devices::{ApicMode, LinkEnd};
+use vmm::exit::VmExit;
+use vmm::report::{OutcomeKind, Report};
+use vmm::{Output, Program, Vm, VmConfig, VmError};
 
 const PROGRAM: &str = "factorial";
+/// What the client has after [`Request::Call`].
+const GOOD: &str = "OK 120, data intact";
 /// How long a client waits that has no way to give up by itself.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long one outside waits for an exit.
@@ -136,33 +137,20 @@ struct Calls {
     outcome: String,
 }
 
-/// Why nothing could be measured.
-#[derive(Debug, thiserror::Error)]
-pub enum ModularityError {
-    /// A machine cannot be made or its run not be finished.
-    #[error(transparent)]
-    Vm(#[from] VmError),
-    /// The client cannot make calls; this is what it says instead.
-    #[error("{form}: the client has no answer: {outcome}", form = .form.name())]
-    NoAnswer {
-        /// Where client and service are.
-        form: Form,
-        /// What the client has instead.
-        outcome: String,
-    },
-}
-
 /// What a call costs in this form: the difference between some calls and twice as many,
 /// so that making machines and booting them does not count.
 ///
 /// # Errors
-/// The host lacks the accelerator or something else that a run needs.
-pub fn cost(choice: AccelChoice, form: Form) -> Result<Cost, ModularityError> {
+/// The host lacks the accelerator or something else that a run needs, or the client cannot
+/// make calls.
+pub fn cost(choice: AccelChoice, form: Form) -> Result<Cost, Box<dyn Error>> {
     let few = perform(choice, form, Request::Call, form.calls())?;
     let many = perform(choice, form, Request::Call, 2 * form.calls())?;
-    if few.ns == 0 {
-        let outcome = few.outcome;
-        return Err(ModularityError::NoAnswer { form, outcome });
+    for calls in [&few, &many] {
+        if calls.ns == 0 || calls.outcome != GOOD {
+            let (form, outcome) = (form.name(), &calls.outcome);
+            return Err(format!("{form}: the client has no answer: {outcome}").into());
+        }
     }
     let a_call = |few: u64, many: u64| many.saturating_sub(few) as f64 / form.calls() as f64;
     let instructions = few.instructions.zip(many.instructions);
@@ -345,37 +333,5 @@ impl Outside {
                 other => return Ok(format!("no answer but an exit, {}", other.key().0.name())),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Form, Request, cost, outcome};
-    use crate::accel::AccelChoice::Emu;
-
-    #[test]
-    fn a_service_outside_reaches_nothing_of_its_client() {
-        for (request, expected) in [
-            (Request::Call, "OK 120, data intact"),
-            (
-                Request::Crash,
-                "no answer but an exit, triple_fault, data intact",
-            ),
-            (Request::Loop, "no answer in 500 ms, data intact"),
-            (
-                Request::Write,
-                "no answer but an exit, mmio_write, data intact",
-            ),
-        ] {
-            let outcome = outcome(Emu, Form::Outside, request).expect("there is an emulator");
-            assert_eq!(outcome, expected);
-        }
-    }
-
-    #[test]
-    fn a_call_outside_is_two_exits() {
-        let cost = cost(Emu, Form::Outside).expect("there is an emulator");
-        // in, three comparisons and branches, mov, mov, five times imul and loop, out, jmp.
-        assert_eq!((cost.exits, cost.instructions), (2.0, Some(21.0)));
     }
 }
