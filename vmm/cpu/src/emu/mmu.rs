@@ -82,6 +82,8 @@ pub(super) struct Translation {
     /// Writes would be allowed without another walk: permitted, and the dirty bit set.
     writable: bool,
     pub(super) global: bool,
+    /// The page is larger than 4 KiB.
+    pub(super) large: bool,
 }
 
 impl Cpu {
@@ -149,7 +151,7 @@ impl Cpu {
             && let Some(host) = self.ram.host(found.gpa & PAGE_MASK)
         {
             let writable = found.writable && !self.code.holds(found.gpa);
-            self.tlbs.0[privilege as usize].insert(la, host, writable, found.global);
+            self.tlbs.0[privilege as usize].insert(la, host, writable, &found);
             self.select_tlb();
         }
         Ok(found.gpa)
@@ -170,6 +172,7 @@ impl Cpu {
                 gpa: la & 0xffff_ffff,
                 writable: true,
                 global: false,
+                large: false,
             });
         }
         let reserved_nx = if self.efer & bits::EFER_NXE == 0 {
@@ -213,6 +216,7 @@ impl Cpu {
                     gpa: (entry & pte::ADDRESS & !offset) | (la & offset),
                     writable: dirty && self.permits(rights, false, Want::Write, privilege),
                     global: entry & pte::GLOBAL != 0 && self.cr4 & bits::CR4_PGE != 0,
+                    large: level != 0,
                 });
             }
             table = entry & pte::ADDRESS;

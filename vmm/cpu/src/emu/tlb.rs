@@ -8,6 +8,8 @@
 //! privilege only exchanges the [`TlbView`]. Tables start small and grow when they miss
 //! much.
 
+use super::mmu::Translation;
+
 /// Smallest and largest number of entries in a table.
 const MIN_ENTRIES: usize = 128;
 const MAX_ENTRIES: usize = 8192;
@@ -28,6 +30,8 @@ pub(super) struct TlbEntry {
     addend: u64,
     /// Whether the page is global.
     global: bool,
+    /// Whether the page is part of one that is larger in the page tables.
+    large: bool,
 }
 
 const EMPTY: TlbEntry = TlbEntry {
@@ -35,6 +39,7 @@ const EMPTY: TlbEntry = TlbEntry {
     write: NO_TAG,
     addend: 0,
     global: false,
+    large: false,
 };
 
 /// What tables without memory of their own point to.
@@ -93,6 +98,34 @@ pub(super) struct Table {
     fills: usize,
     /// Whether any entry is global.
     any_global: bool,
+    large: LargePages,
+}
+
+/// Where a table's entries of large pages are: from the first to the last GiB that has
+/// one. Those of one page are many and anywhere in the table, so it is forgotten as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LargePages {
+    first: u64,
+    last: u64,
+}
+
+/// Bytes in the largest page, as a shift.
+const GIB_SHIFT: u32 = 30;
+
+impl LargePages {
+    const NONE: Self = Self {
+        first: u64::MAX,
+        last: 0,
+    };
+
+    fn add(&mut self, la: u64) {
+        self.first = self.first.min(la >> GIB_SHIFT);
+        self.last = self.last.max(la >> GIB_SHIFT);
+    }
+
+    fn may_have(self, la: u64) -> bool {
+        (self.first..=self.last).contains(&(la >> GIB_SHIFT))
+    }
 }
 
 impl Table {
@@ -101,6 +134,7 @@ impl Table {
             entries: Vec::new(),
             fills: 0,
             any_global: false,
+            large: LargePages::NONE,
         }
     }
 
@@ -115,42 +149,55 @@ impl Table {
         }
     }
 
-    /// Adds the page of `la`, whose first byte is at `host`.
-    pub(super) fn insert(&mut self, la: u64, host: *mut u8, writable: bool, global: bool) {
+    /// Adds the page of `la`, whose first byte is at `host`, by a walk that found `found`.
+    pub(super) fn insert(&mut self, la: u64, host: *mut u8, writable: bool, found: &Translation) {
         if self.fills >= 2 * self.entries.len() && self.entries.len() < MAX_ENTRIES {
             let len = (2 * self.entries.len()).max(MIN_ENTRIES);
             self.entries = vec![EMPTY; len];
             self.fills = 0;
             self.any_global = false;
+            self.large = LargePages::NONE;
         }
         self.fills += 1;
-        self.any_global |= global;
+        self.any_global |= found.global;
+        if found.large {
+            self.large.add(la);
+        }
         let page = la & super::ram::PAGE_MASK;
         let place = (la >> 12) as usize & (self.entries.len() - 1);
         self.entries[place] = TlbEntry {
             read: page,
             write: if writable { page } else { NO_TAG },
             addend: (host.expose_provenance() as u64).wrapping_sub(page),
-            global,
+            global: found.global,
+            large: found.large,
         };
     }
 
     /// Forgets all pages, or all but the global ones.
     pub(super) fn flush(&mut self, keep_global: bool) {
         if keep_global && self.any_global {
-            for entry in self.entries.iter_mut().filter(|e| !e.global) {
-                *entry = EMPTY;
+            self.large = LargePages::NONE;
+            for entry in &mut self.entries {
+                if !entry.global {
+                    *entry = EMPTY;
+                } else if entry.large {
+                    self.large.add(entry.read);
+                }
             }
         } else if self.fills != 0 || self.any_global {
             self.entries.fill(EMPTY);
             self.any_global = false;
+            self.large = LargePages::NONE;
         }
         self.fills = 0;
     }
 
-    /// Forgets the page of `la`.
+    /// Forgets the page of `la`, however large it was.
     pub(super) fn flush_page(&mut self, la: u64) {
-        if !self.entries.is_empty() {
+        if self.large.may_have(la) {
+            self.flush(false);
+        } else if !self.entries.is_empty() {
             let place = (la >> 12) as usize & (self.entries.len() - 1);
             self.entries[place] = EMPTY;
         }

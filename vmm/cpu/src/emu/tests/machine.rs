@@ -22,7 +22,11 @@ pub(in crate::emu) const KERNEL_STACK: u64 = 0x38000;
 pub(in crate::emu) const GDT: u64 = 0x8000;
 pub(in crate::emu) const IDT: u64 = 0x9000;
 pub(in crate::emu) const TSS: u64 = 0xa000;
+pub(in crate::emu) const PAGE_DIRECTORY: u64 = 0x3000;
 pub(in crate::emu) const PAGE_TABLE: u64 = 0x4000;
+/// Page table entries: present, writable and for the user; of a large page.
+pub(in crate::emu) const USER: u64 = 0x7;
+pub(in crate::emu) const LARGE: u64 = 0x80;
 /// Bytes of RAM.
 pub(in crate::emu) const RAM: u64 = 4 << 20;
 pub(in crate::emu) const KERNEL_CS: u16 = 0x08;
@@ -74,14 +78,12 @@ impl Machine {
 
     fn make_tables(&mut self) {
         const TABLE: u64 = 0x3;
-        const USER: u64 = 0x7;
-        const LARGE: u64 = 0x80;
         self.write_u64(0x1000, 0x2000 | USER);
         self.write_u64(0x1000 + 256 * 8, 0x5000 | TABLE);
-        self.write_u64(0x2000, 0x3000 | USER);
-        self.write_u64(0x3000, PAGE_TABLE | USER);
+        self.write_u64(0x2000, PAGE_DIRECTORY | USER);
+        self.write_u64(PAGE_DIRECTORY, PAGE_TABLE | USER);
         for i in 1..512 {
-            self.write_u64(0x3000 + 8 * i, i << 21 | LARGE | USER);
+            self.write_u64(PAGE_DIRECTORY + 8 * i, i << 21 | LARGE | USER);
         }
         for i in 0..512 {
             self.write_u64(PAGE_TABLE + 8 * i, i << 12 | USER);

@@ -9,6 +9,7 @@ mod limits;
 mod lockstep;
 mod machine;
 mod native;
+mod paging;
 mod pairs;
 mod random;
 mod sse;
