@@ -279,31 +279,24 @@ impl Cpu {
         self.code.jumps.note(&mut self.jumps, header.rip, block);
     }
 
-    /// Guest code may have changed: drops the blocks that have any of `len` bytes at
-    /// `gpa`, all in one page.
-    pub(super) fn code_written(&mut self, gpa: u64, len: u64) {
+    /// Guest code may have changed: drops the blocks that have any of the `written` bytes
+    /// at `gpa`, all in one page.
+    pub(super) fn code_written(&mut self, gpa: u64, written: u64) {
         let Some(blocks) = self.code.pages.get_mut(&(gpa / PAGE)) else {
             return;
         };
-        let page = gpa & PAGE_MASK;
+        let touched = |start: u64, len: u64| gpa < start + len && start < gpa + written;
         let map = &mut self.code.blocks;
         let mut hit_any = false;
         blocks.retain(|&block| {
             // SAFETY: blocks listed by page are live or dropped, but their memory is
             // not reused before the list is cleared.
             let header = unsafe { &*block };
-            let start = if header.second_page == page {
-                page
-            } else {
-                header.phys
-            };
-            let end = if header.second_page == page {
-                let in_first = PAGE - header.phys % PAGE;
-                page + u64::from(header.len) - in_first
-            } else {
-                header.phys + u64::from(header.len)
-            };
-            let hit = gpa < end && start < gpa + len;
+            let len = u64::from(header.len);
+            let in_first = len.min(PAGE - header.phys % PAGE);
+            // The two pages of a block may be one in memory.
+            let hit = touched(header.phys, in_first)
+                || header.second_page != u64::MAX && touched(header.second_page, len - in_first);
             if hit {
                 header.ctx.set(0);
                 let key = (header.phys, header.rip, header.mode);
