@@ -72,7 +72,7 @@ impl Form {
     }
 }
 
-/// Number of iced's codes.
+/// Number of iced's codes; a test compares.
 const CODES: usize = 4936;
 
 /// From `Code` to what executes it; #UD where no family has it.
@@ -361,4 +361,19 @@ fn by_variable_count(insn: &Instruction) -> bool {
         && insn.op_kind(insn.op_count() - 1) == OpKind::Register
         && insn.op_register(insn.op_count() - 1) == iced_x86::Register::CL
         && ops::is_shift(insn)
+}
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::Code;
+
+    use super::{CODES, form};
+
+    #[test]
+    fn every_code_has_a_place_of_its_own() {
+        assert_eq!(Code::values().len(), CODES);
+        for code in Code::values() {
+            assert!([code, Code::INVALID].contains(&form(code).code), "{code:?}");
+        }
+    }
 }

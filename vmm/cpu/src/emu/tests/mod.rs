@@ -5,6 +5,7 @@ mod edges;
 mod float;
 mod fxsave;
 mod integer;
+mod kicks;
 mod limits;
 mod lockstep;
 mod machine;
