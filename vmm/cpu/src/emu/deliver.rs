@@ -7,7 +7,7 @@ use super::exit::ExitKind;
 use super::flags::rflags;
 use super::mmu::Privilege;
 use super::op::Slot;
-use super::segment::{attribute as a, dpl, gp, has, np, parse, rpl};
+use super::segment::{attribute as a, dpl, flat, gp, has, np, parse, rpl, selector_code};
 use crate::Segment;
 
 /// What is delivered.
@@ -143,7 +143,7 @@ impl Cpu {
         retired: u64,
     ) -> Result<(), Stop> {
         if !self.long_mode() {
-            return self.deliver_legacy(event, source, rip, retired);
+            return self.deliver_legacy(event, source, rip);
         }
         let external = u16::from(source != Source::Software);
         let gate = self.gate(event.vector, source)?;
@@ -182,35 +182,29 @@ impl Cpu {
 
         self.gprs.write(Slot::RSP, rsp);
         if cpl != self.cpl {
-            self.segments[SS] = Segment {
-                selector: u16::from(cpl),
-                base: 0,
-                limit: u32::MAX,
-                attributes: a::PRESENT
-                    | a::ORDINARY
-                    | a::WRITABLE
-                    | a::ACCESSED
-                    | a::BIG
-                    | a::GRANULAR
-                    | u16::from(cpl) << a::DPL_SHIFT,
-            };
+            self.segments[SS] = flat(u16::from(cpl), cpl, a::BIG);
         }
         self.segments[CS] = Segment {
             selector: cs.selector & !3 | u16::from(cpl),
             ..cs
         };
         self.rip = gate.offset;
-        self.stepping = false;
         self.set_cpl(cpl, retired);
         if self.code_size != CodeSize::Bits64 {
             self.code_segment_changed();
         }
+        self.begin_handler(gate.interrupt);
+        Ok(())
+    }
+
+    /// Clears what a handler finds clear; RFLAGS.IF with an `interrupt` gate.
+    fn begin_handler(&mut self, interrupt: bool) {
+        self.stepping = false;
         let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
-        if gate.interrupt {
+        if interrupt {
             cleared |= rflags::IF;
         }
         self.set_rflags(self.rflags() & !cleared);
-        Ok(())
     }
 
     /// RFLAGS as a frame has them: RF makes a fault's handler return past the breakpoint
@@ -266,8 +260,9 @@ impl Cpu {
             .descriptor(selector)
             .map_err(|stop| external_code(stop, external))?;
         let cs = parse(selector, raw);
-        let long = cs.attributes & (a::LONG | a::BIG) == a::LONG;
-        if !has(&cs, a::ORDINARY | a::CODE) || dpl(&cs) > self.cpl || !long {
+        let size = cs.attributes & (a::LONG | a::BIG);
+        let bad_size = self.long_mode() && size != a::LONG;
+        if !has(&cs, a::ORDINARY | a::CODE) || dpl(&cs) > self.cpl || bad_size {
             return Err(external_code(gp(selector), external));
         }
         if !has(&cs, a::PRESENT) {
@@ -281,7 +276,7 @@ impl Cpu {
     /// Reads a stack pointer at `offset` in the TSS.
     fn tss_stack(&mut self, offset: u64, external: u16) -> Result<u64, Stop> {
         if offset + 7 > u64::from(self.tr.limit) {
-            let code = super::segment::selector_code(self.tr.selector) | external;
+            let code = selector_code(self.tr.selector) | external;
             return Err(Exception::coded(vector::TS, code).into());
         }
         let pointer = self.system_read(self.tr.base.wrapping_add(offset))?;
@@ -305,13 +300,7 @@ fn external_code(stop: Stop, external: u16) -> Stop {
 
 impl Cpu {
     /// Delivery outside long mode: a 32-bit kernel's early exceptions.
-    fn deliver_legacy(
-        &mut self,
-        event: Exception,
-        source: Source,
-        rip: u64,
-        _retired: u64,
-    ) -> Result<(), Stop> {
+    fn deliver_legacy(&mut self, event: Exception, source: Source, rip: u64) -> Result<(), Stop> {
         let external = u16::from(source != Source::Software);
         let code = u16::from(event.vector) << 3 | 2 | external;
         let bad = || Stop::from(Exception::coded(vector::GP, code));
@@ -328,19 +317,7 @@ impl Cpu {
             return Err(Exception::coded(vector::NP, code).into());
         }
         let selector = (gate >> 16) as u16;
-        if selector & !3 == 0 {
-            return Err(Exception::coded(vector::GP, external).into());
-        }
-        let raw = self
-            .descriptor(selector)
-            .map_err(|stop| external_code(stop, external))?;
-        let cs = parse(selector, raw);
-        if !has(&cs, a::ORDINARY | a::CODE) || dpl(&cs) > self.cpl {
-            return Err(external_code(gp(selector), external));
-        }
-        if !has(&cs, a::PRESENT) {
-            return Err(external_code(np(selector), external));
-        }
+        let (cs, _) = self.gate_target(selector, external)?;
         if self.cpl != 0 || rpl(selector) != 0 {
             self.exit.kind = ExitKind::Failed("a change of privilege outside long mode");
             return Err(Stop::Exit);
@@ -366,13 +343,8 @@ impl Cpu {
             ..cs
         };
         self.rip = gate & 0xffff | gate >> 32 & 0xffff_0000;
-        self.stepping = false;
         self.code_segment_changed();
-        let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
-        if kind == 0xe {
-            cleared |= rflags::IF;
-        }
-        self.set_rflags(self.rflags() & !cleared);
+        self.begin_handler(kind == 0xe);
         Ok(())
     }
 }

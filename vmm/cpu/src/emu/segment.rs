@@ -74,6 +74,23 @@ pub(super) fn parse(selector: u16, raw: u64) -> Segment {
     }
 }
 
+/// A flat segment of ring `cpl`, as `syscall`, `sysret` and deliveries make it without a
+/// look at a descriptor.
+pub(super) fn flat(selector: u16, cpl: u8, attributes: u16) -> Segment {
+    Segment {
+        selector,
+        base: 0,
+        limit: u32::MAX,
+        attributes: attributes
+            | a::PRESENT
+            | a::ORDINARY
+            | a::GRANULAR
+            | a::ACCESSED
+            | a::WRITABLE
+            | u16::from(cpl) << a::DPL_SHIFT,
+    }
+}
+
 /// The descriptor's privilege level.
 pub(super) fn dpl(segment: &Segment) -> u8 {
     (segment.attributes >> a::DPL_SHIFT & 3) as u8

@@ -14,11 +14,10 @@ use super::super::exit::ExitKind;
 use super::super::flags::rflags;
 use super::super::op::{Op, Slot};
 use super::super::operand::{Ea, General, immediate};
-use super::super::segment::{attribute as a, has, rpl};
+use super::super::segment::{attribute as a, flat, has, rpl};
 use super::super::value::Int;
 use super::forms;
 use super::stack::{Legacy, Long, StackMode, push};
-use crate::Segment;
 
 /// `int n`, `int3`, `into`, `int1`: vector in `disp`, return address in `imm`.
 struct Software<const CHECKED: bool>;
@@ -64,22 +63,6 @@ fn lower_int(site: &Site, insn: &Instruction, op: &mut Op) {
         Code::Into => jump_slow::<Into>,
         _ => jump_slow::<Software<true>>,
     };
-}
-
-/// A flat segment as `syscall` and `sysret` make it.
-fn flat(selector: u16, cpl: u8, attributes: u16) -> Segment {
-    Segment {
-        selector,
-        base: 0,
-        limit: u32::MAX,
-        attributes: attributes
-            | a::PRESENT
-            | a::ORDINARY
-            | a::GRANULAR
-            | a::ACCESSED
-            | a::WRITABLE
-            | u16::from(cpl) << a::DPL_SHIFT,
-    }
 }
 
 /// `syscall`; the return address is the immediate.
