@@ -6,6 +6,7 @@ use std::path::Path;
 use kvm_ioctls::{Cap, Kvm};
 
 use crate::HostKind;
+
 /// The device that KVM is reached by.
 const DEVICE: &str = "/dev/kvm";
 /// Present where the loaded KVM is the software-backed one (PVM).

@@ -2,7 +2,7 @@
 //! by itself.
 //!
 //! ```text
-//! Kvm (host.rs: /dev/kvm, what kind of host it is)
+//! KvmHost (host.rs: /dev/kvm, what kind of host it is)
 //!  └─ KvmVm (here: memory slots, interrupt controller)
 //!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
 //!                            ── registers.rs KVM's register structs and ours

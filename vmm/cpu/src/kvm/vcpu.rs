@@ -37,10 +37,10 @@ pub struct KvmVcpu {
 /// What `KVM_RUN` came back with, its borrows of the vCPU turned into pointers, so that
 /// the vCPU can be used before the exit is handed out.
 enum RawExit {
-    In(u16, Payload),
-    Out(u16, Payload),
-    MmioRead(u64, Payload),
-    MmioWrite(u64, Payload),
+    In(u16, *mut [u8]),
+    Out(u16, *const [u8]),
+    MmioRead(u64, *mut [u8]),
+    MmioWrite(u64, *const [u8]),
     ReadMsr {
         index: u32,
         value: *mut u64,
@@ -60,44 +60,13 @@ enum RawExit {
     Other(String),
 }
 
-/// Bytes in the vCPU's mapping.
-#[derive(Clone, Copy)]
-struct Payload {
-    data: *mut u8,
-    len: usize,
-}
-
-impl Payload {
-    fn new(data: &mut [u8]) -> Self {
-        Self {
-            len: data.len(),
-            data: data.as_mut_ptr(),
-        }
-    }
-
-    fn read_only(data: &[u8]) -> Self {
-        Self {
-            len: data.len(),
-            data: data.as_ptr().cast_mut(),
-        }
-    }
-
-    /// # Safety
-    /// Until the result is dropped, the mapping lives, nothing else refers to these bytes,
-    /// and the guest does not run.
-    unsafe fn bytes<'a>(self) -> &'a mut [u8] {
-        // SAFETY: the pointer and length came from a slice; the caller promises the rest.
-        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
-    }
-}
-
 impl RawExit {
     fn classify(result: Result<VcpuExit<'_>, errno::Error>) -> Result<Self, CpuError> {
         Ok(match result {
-            Ok(VcpuExit::IoIn(port, data)) => Self::In(port, Payload::new(data)),
-            Ok(VcpuExit::IoOut(port, data)) => Self::Out(port, Payload::read_only(data)),
-            Ok(VcpuExit::MmioRead(gpa, data)) => Self::MmioRead(gpa, Payload::new(data)),
-            Ok(VcpuExit::MmioWrite(gpa, data)) => Self::MmioWrite(gpa, Payload::read_only(data)),
+            Ok(VcpuExit::IoIn(port, data)) => Self::In(port, data),
+            Ok(VcpuExit::IoOut(port, data)) => Self::Out(port, data),
+            Ok(VcpuExit::MmioRead(gpa, data)) => Self::MmioRead(gpa, data),
+            Ok(VcpuExit::MmioWrite(gpa, data)) => Self::MmioWrite(gpa, data),
             Ok(VcpuExit::X86Rdmsr(msr)) => Self::ReadMsr {
                 index: msr.index,
                 value: msr.data,
@@ -135,28 +104,25 @@ impl RawExit {
         // SAFETY: `io` is what KVM filled in if the exit is one of port I/O; any bytes are
         // a valid value of it, and else it is not used.
         let size = unsafe { run.__bindgen_anon_1.io.size };
-        // SAFETY: the caller's promise is that of `Payload::bytes`, and for the two MSR
-        // fields, which lie in the same mapping, it is the same.
+        // SAFETY: the pointers were references into the vCPU's mapping, which lives, and
+        // which nobody but the caller uses, for `'a`; they name bytes that do not overlap.
         unsafe {
             match self {
                 Self::In(port, data) => VmExit::PioIn {
                     port,
                     size,
-                    data: data.bytes(),
+                    data: &mut *data,
                 },
                 Self::Out(port, data) => VmExit::PioOut {
                     port,
                     size,
-                    data: data.bytes(),
+                    data: &*data,
                 },
                 Self::MmioRead(gpa, data) => VmExit::MmioRead {
                     gpa,
-                    data: data.bytes(),
+                    data: &mut *data,
                 },
-                Self::MmioWrite(gpa, data) => VmExit::MmioWrite {
-                    gpa,
-                    data: data.bytes(),
-                },
+                Self::MmioWrite(gpa, data) => VmExit::MmioWrite { gpa, data: &*data },
                 Self::ReadMsr {
                     index,
                     value,
