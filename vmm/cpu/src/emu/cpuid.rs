@@ -2,6 +2,7 @@
 
 use super::fp;
 use super::mmu::PHYSICAL_BITS;
+use super::time::TSC_KHZ;
 
 /// Highest leaves of the three ranges.
 const MAX_BASIC: u32 = 0xb;
@@ -10,8 +11,8 @@ const MAX_EXTENDED: u32 = 0x8000_0008;
 
 /// Family 0x19, model 0x11, stepping 1.
 const SIGNATURE: u32 = 0x00a1_0f11;
-/// Frequency of time-stamp counter and APIC bus.
-const KHZ: u32 = 1_000_000;
+/// Frequency of the APIC bus: that of the time-stamp counter.
+const APIC_BUS_KHZ: u32 = TSC_KHZ;
 const BRAND: &[u8; 48] = b"Ringfence emulated x86-64 processor\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// Leaf 1, edx, and most of leaf 0x8000_0001, edx.
@@ -154,7 +155,7 @@ pub(super) fn leaf(leaf: u32, subleaf: u32) -> [u32; 4] {
             text(hypervisor, 4),
             text(hypervisor, 8),
         ],
-        0x4000_0010 => [KHZ, KHZ, 0, 0],
+        0x4000_0010 => [TSC_KHZ, APIC_BUS_KHZ, 0, 0],
         0x8000_0000 => [
             MAX_EXTENDED,
             text(vendor, 0),

@@ -285,7 +285,7 @@ impl Vcpu for Emulator {
         Ok(match exit.kind {
             ExitKind::None => message("the emulator stopped without a reason"),
             ExitKind::PioIn { port, size } => {
-                exit.data = [0; 8];
+                exit.data = [0xff; 8];
                 VmExit::PioIn {
                     port,
                     size,

@@ -128,7 +128,7 @@ pub(super) struct Block {
     pub(super) len: u16,
     /// Instructions.
     pub(super) count: u8,
-    /// Code size and paging mode that it was decoded for.
+    /// Code size and floating-point mode that it was decoded for.
     pub(super) mode: u8,
 }
 

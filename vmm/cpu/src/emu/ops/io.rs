@@ -53,7 +53,6 @@ impl<const DX: bool> Instr for In<DX> {
         let size = op.imm.get() as u8;
         let port = port::<DX>(cpu, op);
         cpu.check_port(port, size)?;
-        cpu.exit.data = [0xff; 8];
         cpu.exit.kind = ExitKind::PioIn { port, size };
         Err(Stop::Exit)
     }
