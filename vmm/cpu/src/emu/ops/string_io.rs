@@ -21,14 +21,9 @@ struct Outs<T, const REP: bool>(PhantomData<T>);
 
 impl<T: Int, const REP: bool> Instr for Outs<T, REP> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        let port = cpu.gprs.read(Slot::RDX);
-        let size = T::SIZE as u8;
-        let mask = op.aux.address_mask();
-        // Comes first: without permission even no elements are too many.
-        cpu.check_port(port, size)?;
-        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
+        let Some((port, size)) = next_element::<T, REP>(cpu, op)? else {
             return Ok(());
-        }
+        };
         let from = source(cpu, op, T::SIZE)?;
         let value: T = M::load(cpu, from)?;
         cpu.exit.data = value.zero_extend().to_le_bytes();
@@ -42,14 +37,9 @@ struct Ins<T, const REP: bool>(PhantomData<T>);
 
 impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        let port = cpu.gprs.read(Slot::RDX);
-        let size = T::SIZE as u8;
-        let mask = op.aux.address_mask();
-        // Comes first: without permission even no elements are too many.
-        cpu.check_port(port, size)?;
-        if REP && cpu.gprs.read::<u64>(Slot::RCX) & mask == 0 {
+        let Some((port, size)) = next_element::<T, REP>(cpu, op)? else {
             return Ok(());
-        }
+        };
         let to = destination(cpu, op, T::SIZE, true)?;
         cpu.probe_write(to, T::SIZE)?;
         let question = Reply {
@@ -61,6 +51,20 @@ impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
         M::store(cpu, to, T::truncate(u64::from_le_bytes(answer)))?;
         after_element::<T, REP>(cpu, op, Slot::RDI, Stop::Again)
     }
+}
+
+/// The port and the size of the next element; none if all are done.
+///
+/// # Errors
+/// #GP(0) without permission, which comes first: then even no elements are too many.
+fn next_element<T: Int, const REP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Option<(u16, u8)>, Stop> {
+    let (port, size) = (cpu.gprs.read(Slot::RDX), T::SIZE as u8);
+    cpu.check_port(port, size)?;
+    let done = REP && cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask() == 0;
+    Ok((!done).then_some((port, size)))
 }
 
 /// Advances after one element of `ins` or `outs`; `stop` if more are to come.
