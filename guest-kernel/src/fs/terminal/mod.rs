@@ -102,12 +102,14 @@ impl Terminal {
         }
         input.set(settings);
         drop(input);
+        self.receive_the_rest();
         self.tell_readers();
     }
 
     /// Forgets input that has not been read.
     pub fn flush(&self) {
         self.input.borrow_mut().flush();
+        self.receive_the_rest();
     }
 
     /// Size of its screen.
@@ -164,9 +166,7 @@ impl Terminal {
             }
             Ok(step)
         });
-        if self.is_stalled.get() {
-            self.receive();
-        }
+        self.receive_the_rest();
         result
     }
 
@@ -215,6 +215,14 @@ impl Terminal {
     fn start(&self) {
         if !self.is_receiving.replace(true) {
             self.port.enable_receive(self.interrupt);
+            self.receive();
+        }
+    }
+
+    /// Takes what there was no room for, if there is now: the port, which still has it, does
+    /// not interrupt again.
+    fn receive_the_rest(&self) {
+        if self.is_stalled.get() {
             self.receive();
         }
     }
