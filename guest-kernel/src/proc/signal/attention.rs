@@ -80,5 +80,9 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
     }
     if let Some(blocked) = thread.saved_blocked_signals.take() {
         super::set_blocked(thread, blocked);
+        // A signal may be pending that only the wait blocked; nothing else is saved now.
+        if thread.needs_attention() {
+            attend(thread, context);
+        }
     }
 }
