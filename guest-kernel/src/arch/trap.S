@@ -7,6 +7,44 @@
 
     .set OFFSET_GPR, {FX_SIZE}
 
+# The general registers of a UserContext.
+    .macro pop_general
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rbp
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rbx
+    pop rax
+    .endm
+
+# What a function leaves as it was (System V ABI for x86-64, 3.2.1); context.rs has the same
+# order.
+    .macro push_callee_saved
+    push rbp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    .endm
+    .macro pop_callee_saved
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    .endm
+
     .pushsection .trap_stubs, "ax"
     .balign 4096
     .global trap_stubs
@@ -58,12 +96,7 @@ save_user:
     mov rsp, [rip + {kernel_rsp}]
     push 2                              # all flags clear: gates leave DF, AC and NT as
     popfq                               # the program had them
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
+    pop_callee_saved
     ret                                 # from enter_user
 
 # The `syscall` instruction: rcx = rip, r11 = rflags, rsp still the program's. Makes the
@@ -86,12 +119,7 @@ syscall_entry:
     .balign 16
     .global enter_user
 enter_user:
-    push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
+    push_callee_saved
     mov [rip + {kernel_rsp}], rsp
     fxrstor64 [rdi]
     lea rsp, [rdi + OFFSET_GPR]
@@ -101,41 +129,13 @@ enter_user:
     mov rax, [rdi + {OFFSET_RIP}]
     shr rax, 47                         # sysretq to a non-canonical rip faults in ring 0
     jnz 2f                              # on Intel (CVE-2012-0217)
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rbp
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rbx
-    pop rax
+    pop_general
     mov rcx, [rsp + 16]                 # rip
     mov r11, [rsp + 32]                 # rflags
     mov rsp, [rsp + 40]
     sysretq
 2:
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rbp
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rbx
-    pop rax
+    pop_general
     add rsp, 16                         # vector and error code
 iret_to_user:
     iretq                               # may fault: see user_return_refused
@@ -178,12 +178,7 @@ user_return_refused:
     mov [rdx - 56], rax
     mov [rdx - 48], rcx
     mov rsp, [rip + {kernel_rsp}]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
+    pop_callee_saved
     ret                                 # from enter_user
 
 # Vectors on their own stacks, which the kernel does not survive.
@@ -209,20 +204,10 @@ wait_for_interrupt:
     .balign 16
     .global switch_stacks
 switch_stacks:
-    push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
+    push_callee_saved
     mov [rdi], rsp
     mov rsp, rsi
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
+    pop_callee_saved
     ret
 
 # Where the first switch to a new thread returns to: rsp = rbx = its UserContext.
