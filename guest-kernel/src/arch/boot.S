@@ -6,7 +6,8 @@
 
     .set KERNEL_BASE, {KERNEL_BASE}
 
-    # ELF notes: where a PVH loader starts us, and where our VMM finds the counters.
+    # ELF notes: where a PVH loader starts us, and where our VMM finds the
+    # counters and the trace.
     .pushsection .note.ringfence, "a", @note
     .balign 4
     .long 4, 8, 18                      # sizes of name and descriptor; XEN_ELFNOTE_PHYS32_ENTRY
@@ -61,7 +62,7 @@ kernel_addresses:
     mov ss, eax
     lea rsp, [rip + {boot_stack} + {BOOT_STACK_SIZE}]
     xor ebp, ebp
-    mov edi, ebx                        # rsi is free: ebx still has the start info
+    mov edi, ebx                        # the start info, as the loader left it
     call {kernel_main}
     ud2
     .popsection
@@ -123,9 +124,9 @@ pd_stacks:
     .fill 512 - {STACK_REGION_PAGES} / 512, 8, 0
 
 pd_devices:
-    .fill 502, 8, 0
-    .quad 0xfec00000 + UNCACHED         # I/O APIC
-    .quad 0xfee00000 + UNCACHED         # local APIC
+    .fill ({IO_APIC} >> 21) & 511, 8, 0
+    .quad {IO_APIC} + UNCACHED
+    .quad {LOCAL_APIC} + UNCACHED       # in the 2 MiB after
     .fill 8, 8, 0
     .popsection
 

@@ -48,6 +48,8 @@ core::arch::global_asm!(
     KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
     BOOT_MAPPED = const paging::BOOT_MAPPED,
     STACK_REGION_PAGES = const paging::STACK_REGION_PAGES,
+    IO_APIC = const abi::ports::IO_APIC,
+    LOCAL_APIC = const abi::ports::LOCAL_APIC,
     NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,
     NOTE_TRACE_RING = const abi::trace::NOTE_TRACE_RING,
     CR0 = const cpu::initial_cr0().bits(),
