@@ -76,10 +76,9 @@ impl Directory {
         let mut next = first.as_ref();
         let mut start = 0;
         while let Some(chunk) = next {
-            for (place, node) in (start..).zip(&chunk.nodes) {
-                if let Some(node) = node
-                    && place >= from
-                {
+            let skipped = from.saturating_sub(start).min(CHUNK);
+            for (place, node) in (start + skipped..).zip(&chunk.nodes[skipped..]) {
+                if let Some(node) = node {
                     return Some((place, node.clone()));
                 }
             }
