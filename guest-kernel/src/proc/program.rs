@@ -11,7 +11,7 @@ use linux_raw_sys::elf_uapi::Elf64_Phdr;
 
 use super::arguments::Arguments;
 use super::elf::{Elf, ElfError, Segment};
-use crate::arch::clock;
+use crate::arch::random;
 use crate::errno::Errno;
 use crate::mm::address_space::MemoryLimits;
 use crate::mm::area::FilePart;
@@ -177,7 +177,10 @@ fn build_stack(
     let words = 3 + arguments.count() + 2 * Auxiliary::LEN as u64;
     let stack = (strings_start - 8 * words) & !(ALIGNMENT - 1);
 
-    space.put(random, &random_bytes())?;
+    // C libraries tell their own data from an attacker's by it. Nobody attacks here: it only
+    // has to differ from program to program.
+    let bytes = [random::number(), random::number()].map(u64::to_le_bytes);
+    space.put(random, bytes.as_flattened())?;
     let mut done = 0;
     while done < strings.len() {
         done += strings.with_bytes(done, |bytes| {
@@ -202,20 +205,6 @@ fn build_stack(
     }
     writer.flush()?;
     Ok(stack)
-}
-
-/// What C libraries take to tell their own data from an attacker's. Nobody attacks here:
-/// it only has to differ from program to program (splitmix64).
-fn random_bytes() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let mut state = clock::counter();
-    for half in bytes.chunks_exact_mut(8) {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        half.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
-    }
-    bytes
 }
 
 /// Bytes that a [`WordWriter`] writes at a time.
