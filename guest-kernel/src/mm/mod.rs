@@ -26,6 +26,11 @@ use abi::virtual_map::KERNEL_LOAD;
 
 use crate::arch::{paging, pvh};
 
+/// How many frames could be had, those of stacks without a thread among them.
+pub fn free_frames() -> u64 {
+    frames::free() + kernel_stacks::idle_frames()
+}
+
 /// There are no frames left. Whoever gets this has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;

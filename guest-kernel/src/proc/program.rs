@@ -152,8 +152,8 @@ impl Auxiliary {
     }
 }
 
-/// What `times` counts in.
-const TICKS_PER_SECOND: u64 = 100;
+/// What times of processes are told in, as programs learn from AT_CLKTCK.
+pub const TICKS_PER_SECOND: u64 = 100;
 
 /// Builds the initial stack and says where it starts.
 ///

@@ -2,14 +2,13 @@
 
 use linux_raw_sys::general as linux;
 
-use super::time::NS_PER_S;
+use super::time::{NS_PER_S, NS_PER_US};
 use super::{Errno, SyscallResult};
 use crate::arch::{clock, trap::Registers};
 use crate::mm::UserPtr;
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::current;
 
-const NS_PER_US: u64 = 1000;
 const US_PER_S: u64 = 1_000_000;
 
 /// `struct itimerval`: interval and rest, each in seconds and microseconds.

@@ -2,7 +2,7 @@
 
 use super::file::open_file;
 use super::poll::wait_for;
-use super::time::{NS_PER_S, now_ns, read_ns};
+use super::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
 use super::{Errno, SyscallResult, signal};
 use crate::arch::trap::Registers;
 use crate::fs::FILE_LIMIT;
@@ -10,7 +10,6 @@ use crate::fs::poll::Readiness;
 use crate::mm::{UserPtr, UserSlice};
 use crate::proc::current;
 
-const NS_PER_US: u64 = 1000;
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = FILE_LIMIT / WORD_BITS;
 const WORD_SIZE: usize = size_of::<u64>();

@@ -5,7 +5,7 @@ use core::mem::{offset_of, size_of};
 use linux_raw_sys::general::{self as linux, linux_dirent64, stat};
 
 use super::file::open_file;
-use super::path::{Path, start};
+use super::path::{HERE, Path, start};
 use super::{Errno, SyscallResult};
 use crate::arch::trap::Registers;
 use crate::fs::OpenFile;
@@ -112,7 +112,7 @@ impl Facts {
 
 /// `stat(path, facts)` and, without symbolic links, `lstat`.
 pub fn stat(registers: &Registers) -> SyscallResult {
-    stat_at(linux::AT_FDCWD as u64, registers.rdi, registers.rsi, 0)
+    stat_at(HERE, registers.rdi, registers.rsi, 0)
 }
 
 /// `fstat(fd, facts)`

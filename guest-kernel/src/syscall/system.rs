@@ -4,7 +4,7 @@ use super::SyscallResult;
 use super::time::{NS_PER_S, now_ns};
 use crate::arch::random;
 use crate::arch::trap::Registers;
-use crate::mm::{UserPtr, UserSlice, frames, kernel_stacks};
+use crate::mm::{UserPtr, UserSlice, frames, free_frames};
 use crate::proc::{current, table};
 
 /// Bytes in a field of `struct new_utsname`.
@@ -38,7 +38,7 @@ pub fn sysinfo(registers: &Registers) -> SyscallResult {
     let mut info = [0_u64; 14];
     info[0] = now_ns() / NS_PER_S;
     info[4] = frames::total();
-    info[5] = frames::free() + kernel_stacks::idle_frames();
+    info[5] = free_frames();
     info[10] = table::in_use() as u64;
     info[13] = UNIT;
     UserPtr::new(registers.rdi).write(&current().space(), &info)?;

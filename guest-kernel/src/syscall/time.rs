@@ -14,6 +14,8 @@ pub use crate::arch::clock::now_ns;
 
 /// Nanoseconds in a second.
 pub const NS_PER_S: u64 = 1_000_000_000;
+/// Nanoseconds in a microsecond.
+pub const NS_PER_US: u64 = 1000;
 
 /// CLOCK_REALTIME at boot.
 static REALTIME: AtomicU64 = AtomicU64::new(0);
@@ -104,7 +106,7 @@ pub fn gettimeofday(registers: &Registers) -> SyscallResult {
     let ns = now_ns().wrapping_add(REALTIME.load(Relaxed));
     let space = current().space();
     if registers.rdi != 0 {
-        let time = [ns / NS_PER_S, ns % NS_PER_S / 1000];
+        let time = [ns / NS_PER_S, ns % NS_PER_S / NS_PER_US];
         UserPtr::new(registers.rdi).write(&space, &time)?;
     }
     if registers.rsi != 0 {

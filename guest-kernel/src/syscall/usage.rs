@@ -3,17 +3,18 @@
 use linux_raw_sys::general as linux;
 
 use super::process::process_of;
-use super::time::{NS_PER_S, now_ns};
+use super::time::{NS_PER_S, NS_PER_US, now_ns};
 use super::{Errno, SyscallResult};
 use crate::arch::clock;
 use crate::arch::trap::Registers;
 use crate::mm::UserPtr;
 use crate::proc::limits::Limit;
+use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::thread::CpuTime;
 use crate::proc::{current, current_thread, process::Process};
 
-/// Length of a tick of `times`, whatever the timer's is: 100 in a second.
-const NS_PER_USER_TICK: u64 = NS_PER_S / 100;
+/// Length of a tick of `times`, whatever the timer's is.
+const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
 
 /// `struct rusage`, of which the two times are known: user and system, each in seconds and
 /// microseconds.
@@ -23,7 +24,7 @@ fn usage(time: CpuTime) -> Usage {
     let mut usage = [0; 18];
     for (fields, counts) in usage.chunks_exact_mut(2).zip([time.user, time.system]) {
         let ns = clock::ns(counts);
-        fields.copy_from_slice(&[ns / NS_PER_S, ns % NS_PER_S / 1000]);
+        fields.copy_from_slice(&[ns / NS_PER_S, ns % NS_PER_S / NS_PER_US]);
     }
     usage
 }

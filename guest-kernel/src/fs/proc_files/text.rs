@@ -7,13 +7,13 @@ use crate::errno::Errno;
 use crate::fs::open_file;
 use crate::fs::transfer::{self, Step, Target};
 use crate::mm::frames::{self, FRAME_SIZE};
-use crate::mm::{Frame, OutOfMemory};
+use crate::mm::{Frame, OutOfMemory, free_frames};
 use crate::proc::process::{Process, Stage};
+use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::thread::State;
 
 const NS_PER_S: u64 = 1_000_000_000;
-/// What times of processes are told in: Linux's USER_HZ is 100.
-const NS_PER_CLOCK: u64 = 10_000_000;
+const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
 const FRAME_KIB: u64 = FRAME_SIZE as u64 / 1024;
 
 /// Text about the system.
@@ -40,7 +40,7 @@ impl SystemText {
                 writeln!(to, "{seconds}.{rest:02} 0.00")
             }
             Self::Memory => {
-                let [total, free] = [frames::total(), frames::free()].map(|n| n * FRAME_KIB);
+                let [total, free] = [frames::total(), free_frames()].map(|n| n * FRAME_KIB);
                 writeln!(to, "MemTotal: {total:>15} kB")?;
                 writeln!(to, "MemFree: {free:>16} kB")
             }
@@ -82,7 +82,7 @@ fn write_stat(process: &Process, to: &mut dyn Write) -> fmt::Result {
     write!(to, " 0 -1 0 0 0 0 0")?;
     let (own, children) = (process.cpu_time(), process.children_cpu_time());
     for time in [own.user, own.system, children.user, children.system] {
-        write!(to, " {}", clock::ns(time) / NS_PER_CLOCK)?;
+        write!(to, " {}", clock::ns(time) / NS_PER_USER_TICK)?;
     }
     let threads = process.threads().count();
     // Priority, niceness, threads, an interval timer, when it started.
