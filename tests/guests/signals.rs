@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[
 pub const BUSYBOX_CASES: &[Case] = &[
     ("busybox_shell", busybox_shell),
     ("busybox_at_the_console", busybox_at_the_console),
+    ("busybox_drops_what_was_typed", busybox_drops_what_was_typed),
 ];
 
 /// Where distributions have it.
@@ -85,6 +86,19 @@ fn busybox_at_the_console(target: Target) {
     run.status(5);
     let lines: Vec<_> = run.stdout.lines().collect();
     assert!(lines.contains(&"42"), "{run}");
+}
+
+/// More is typed than the terminal keeps while nobody reads, then a program that asks for
+/// a password drops that: the rest must still come.
+fn busybox_drops_what_was_typed(target: Target) {
+    let path = busybox().expect("there is one, or this test is ignored");
+    let typed = "x".repeat(39) + "\n";
+    let commands = format!(
+        "sleep 300; busybox mkpasswd -S ab; wc\n{}\x04exit 5\n",
+        typed.repeat(60)
+    );
+    let run = target.vmm(path).args(&["sh"]).input(commands).run();
+    run.status(5);
 }
 
 const SIGNALS: &[&str] = &[
