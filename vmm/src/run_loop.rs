@@ -237,6 +237,9 @@ impl RunLoop {
         let Some(apic) = self.devices.local_apic() else {
             return Ok(());
         };
+        if apic.wants_tsc() {
+            apic.tell_tsc(self.vcpu.tsc()?, self.clock.now_ns());
+        }
         if apic.pending().is_some()
             && self.vcpu.ready()
             && let Some(vector) = apic.acknowledge()

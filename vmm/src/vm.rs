@@ -370,7 +370,7 @@ fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
     if let GuestClock::Counted(_) = vcpu.clock() {
         return None;
     }
-    let ticks = vcpu.state().ok()?.tsc.checked_sub(tsc)?;
+    let ticks = vcpu.tsc().ok()?.checked_sub(tsc)?;
     let now = Instant::now();
     let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))

@@ -139,9 +139,15 @@ pub trait Vcpu: Send {
     /// A failed ioctl; [`CpuError::Unsupported`] where the accelerator has no local APIC.
     fn signal_msi(&mut self, address: u64, data: u32) -> Result<(), CpuError>;
 
-    /// The clock that the vCPU's time-stamp counter, and a local APIC kept by the VMM,
-    /// go by.
+    /// The clock that a local APIC kept by the VMM goes by. The time-stamp counter goes as
+    /// fast, but from where software set it: see [`tsc`](Self::tsc).
     fn clock(&self) -> GuestClock;
+
+    /// The time-stamp counter as the guest would read it now.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn tsc(&mut self) -> Result<u64, CpuError>;
 
     /// Frequency of the time-stamp counter in kHz.
     fn tsc_khz(&self) -> u32;

@@ -112,8 +112,7 @@ impl State {
 
 impl LocalApic {
     /// A local APIC after power-up: in xAPIC mode at [`abi::ports::LOCAL_APIC`], disabled by
-    /// software. `tsc_khz` is the frequency of the CPU's time-stamp counter, which must be
-    /// zero at guest time zero.
+    /// software. `tsc_khz` is the frequency of the CPU's time-stamp counter.
     pub fn new(tsc_khz: u32) -> Self {
         Self {
             mode: Mode::XApic,
@@ -202,7 +201,6 @@ impl LocalApic {
             MSR_APIC_BASE => self.write_base(value),
             MSR_TSC_DEADLINE => {
                 self.timer.set_tsc_deadline(value);
-                self.advance(now_ns);
                 Ok(())
             }
             _ => {
@@ -218,6 +216,19 @@ impl LocalApic {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the timer waits for a time-stamp counter that it has to be told: before the
+    /// guest goes on, call [`tell_tsc`](Self::tell_tsc).
+    #[inline]
+    pub fn wants_tsc(&self) -> bool {
+        self.timer.wants_tsc()
+    }
+
+    /// The time-stamp counter is `tsc` at guest time `now_ns`.
+    pub fn tell_tsc(&mut self, tsc: u64, now_ns: u64) {
+        self.timer.tell_tsc(tsc, now_ns);
+        self.advance(now_ns);
     }
 
     /// Brings the timer up to guest time `now_ns`; an expiry requests its interrupt.

@@ -18,7 +18,11 @@ const APIC_BASE: u32 = 0x1b;
 /// Enabled, x2APIC, bootstrap processor, at the usual address.
 const X2APIC_MODE: u64 = 0xfee0_0d00;
 const SOFTWARE_ENABLE: u64 = 1 << 8;
+const TSC_DEADLINE: u32 = 0x6e0;
+const TSC_DEADLINE_MODE: u64 = 2 << 17;
 const VECTOR: u8 = 0x40;
+/// The time-stamp counter at guest time zero.
+const TSC_START: u64 = 1_000_000_000_000;
 
 fn devices() -> Devices {
     let console = Box::new(std::io::sink());
@@ -213,6 +217,10 @@ impl Vcpu for Scripted {
         Err(CpuError::Unsupported("a script has no local APIC"))
     }
 
+    fn tsc(&mut self) -> Result<u64, CpuError> {
+        Ok(TSC_START + self.clock.now_ns())
+    }
+
     fn tsc_khz(&self) -> u32 {
         1_000_000
     }
@@ -224,6 +232,11 @@ impl Vcpu for Scripted {
 
 /// Runs a script; gives the outcome, what the run loop did, and the loop for its counts.
 fn run(script: Vec<Act>, ready: bool) -> (Outcome, Vec<Done>, RunLoop) {
+    run_by(GuestClock::host(), script, ready)
+}
+
+/// The same with a clock of its own.
+fn run_by(clock: GuestClock, script: Vec<Act>, ready: bool) -> (Outcome, Vec<Done>, RunLoop) {
     let log = Arc::default();
     let waiting: Vec<_> = script
         .iter()
@@ -238,7 +251,7 @@ fn run(script: Vec<Act>, ready: bool) -> (Outcome, Vec<Done>, RunLoop) {
         window: false,
         error: 0,
         log: Arc::clone(&log),
-        clock: GuestClock::host(),
+        clock,
     };
     let stopped = EventFd::new(EFD_NONBLOCK).expect("an event");
     let control = Control::new(vcpu.kicker(), stopped).expect("descriptors");
@@ -284,6 +297,20 @@ fn a_halted_vcpu_sleeps_until_its_timer() {
     let (_, done, run_loop) = run(script, true);
     assert_eq!(done, [Done::Injected(VECTOR)]);
     assert_eq!(run_loop.counts.finish(1.0).count(ExitReason::Hlt), 1);
+}
+
+#[test]
+fn a_deadline_is_one_of_the_time_stamp_counter() {
+    let mut script = raise_vector();
+    script.pop();
+    let entry = TSC_DEADLINE_MODE | u64::from(VECTOR);
+    script.push(Act::WriteMsr(X2APIC_LVT_TIMER, entry));
+    script.push(Act::WriteMsr(TSC_DEADLINE, TSC_START + 5000));
+    script.push(Act::Halt);
+    script.push(Act::End);
+    let (_, done, run_loop) = run_by(GuestClock::Counted(Arc::default()), script, true);
+    assert_eq!(done, [Done::Injected(VECTOR)]);
+    assert_eq!(run_loop.clock.now_ns(), 5000);
 }
 
 #[test]

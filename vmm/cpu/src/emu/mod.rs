@@ -387,6 +387,10 @@ impl Vcpu for Emulator {
         self.cpu.time.clock().clone()
     }
 
+    fn tsc(&mut self) -> Result<u64, CpuError> {
+        Ok(self.cpu.tsc(0))
+    }
+
     fn tsc_khz(&self) -> u32 {
         time::TSC_KHZ
     }

@@ -308,6 +308,10 @@ impl Vcpu for KvmVcpu {
         self.clock.clone()
     }
 
+    fn tsc(&mut self) -> Result<u64, CpuError> {
+        Ok(self.state()?.tsc)
+    }
+
     fn tsc_khz(&self) -> u32 {
         self.tsc_khz
     }

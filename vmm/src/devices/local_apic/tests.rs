@@ -150,11 +150,15 @@ fn a_deadline_in_the_past_fires_at_once() {
     write(&mut apic, LVT_TIMER, TSC_DEADLINE | 0x40, 1000);
     assert_eq!(apic.write_msr(MSR_TSC_DEADLINE, 3000, 1000), Ok(()));
     assert_eq!(apic.read_msr(MSR_TSC_DEADLINE, 1000), Ok(3000));
+    assert!(apic.wants_tsc());
+    apic.tell_tsc(2000, 1000);
+    assert!(!apic.wants_tsc());
     assert_eq!(apic.next_deadline(), Some(1500));
     apic.advance(1500);
     assert_eq!(apic.acknowledge(), Some(0x40));
     write(&mut apic, EOI, 0, 1500);
     assert_eq!(apic.write_msr(MSR_TSC_DEADLINE, 1, 1500), Ok(()));
+    apic.tell_tsc(3000, 1500);
     assert_eq!(apic.pending(), Some(0x40));
     assert_eq!(apic.read_msr(MSR_TSC_DEADLINE, 1500), Ok(0));
 }

@@ -56,8 +56,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A stopped one-shot timer beside a time-stamp counter of `tsc_khz`, which is zero at
-    /// guest time zero.
+    /// A stopped one-shot timer beside a time-stamp counter of `tsc_khz`.
     pub fn new(tsc_khz: u32) -> Self {
         Self {
             tsc_khz: tsc_khz.max(1),
@@ -129,11 +128,29 @@ impl Timer {
     }
 
     /// Arms the timer for when the time-stamp counter reaches `tsc`, or disarms it by zero.
-    /// No effect in other modes (11.5.4.1).
+    /// No effect in other modes (11.5.4.1). When that will be depends on the counter: see
+    /// [`wants_tsc`](Self::wants_tsc).
     pub fn set_tsc_deadline(&mut self, tsc: u64) {
         if self.mode == TimerMode::TscDeadline {
             self.deadline = tsc;
-            self.next = (tsc != 0).then(|| self.tsc_to_ns(tsc));
+            self.next = None;
+        }
+    }
+
+    /// Whether the timer is armed and was not told the time-stamp counter since.
+    #[inline]
+    pub fn wants_tsc(&self) -> bool {
+        self.deadline != 0 && self.next.is_none()
+    }
+
+    /// The time-stamp counter is `tsc` at guest time `now`. If software sets the counter
+    /// later, an armed timer does not follow.
+    pub fn tell_tsc(&mut self, tsc: u64, now: u64) {
+        if self.wants_tsc() {
+            let left = u128::from(self.deadline.saturating_sub(tsc)) * 1_000_000;
+            let left_ns = left.div_ceil(u128::from(self.tsc_khz));
+            let left_ns = u64::try_from(left_ns).unwrap_or(u64::MAX);
+            self.next = Some(now.saturating_add(left_ns));
         }
     }
 
@@ -168,12 +185,6 @@ impl Timer {
     fn divisor(&self) -> u64 {
         let code = self.divide & 3 | self.divide >> 1 & 4;
         1 << ((code + 1) & 7)
-    }
-
-    /// The first nanosecond at which the time-stamp counter is `tsc` or more.
-    fn tsc_to_ns(&self, tsc: u64) -> u64 {
-        let ns = (u128::from(tsc) * 1_000_000).div_ceil(u128::from(self.tsc_khz));
-        u64::try_from(ns).unwrap_or(u64::MAX)
     }
 }
 
@@ -248,14 +259,20 @@ mod tests {
     #[test]
     fn a_deadline_fires_when_the_counter_reaches_it() {
         let mut timer = timer(TimerMode::TscDeadline);
-        timer.set_tsc_deadline(2001);
-        assert_eq!((timer.tsc_deadline(), timer.next()), (2001, Some(1001)));
+        timer.set_tsc_deadline(7001);
+        assert_eq!((timer.tsc_deadline(), timer.next()), (7001, None));
+        timer.tell_tsc(5200, 100);
+        assert_eq!((timer.tsc_deadline(), timer.next()), (7001, Some(1001)));
+        timer.tell_tsc(0, 101);
+        assert_eq!(timer.next(), Some(1001));
         assert!(!timer.expire(1000));
         assert!(timer.expire(1001));
         assert_eq!((timer.tsc_deadline(), timer.next()), (0, None));
         timer.set_tsc_deadline(u64::MAX);
+        timer.tell_tsc(0, 0);
         assert_eq!(timer.next(), Some(u64::MAX.div_ceil(2)));
         timer.set_tsc_deadline(0);
+        timer.tell_tsc(0, 0);
         assert_eq!(timer.next(), None);
         timer.set_initial_count(5, 0);
         assert_eq!((timer.initial_count(), timer.current_count(0)), (0, 0));
@@ -281,6 +298,7 @@ mod tests {
         let mut timer = Timer::new(0);
         timer.set_mode(TimerMode::TscDeadline);
         timer.set_tsc_deadline(u64::MAX);
+        timer.tell_tsc(0, 1);
         assert_eq!(timer.next(), Some(u64::MAX));
     }
 }
