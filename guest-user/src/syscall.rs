@@ -104,35 +104,30 @@ pub unsafe fn raw<const N: usize>(entry: Entry, number: u32, arguments: [u64; N]
     registers[..N].copy_from_slice(&arguments);
     let [rdi, rsi, rdx, r10, r8, r9] = registers;
     let mut rax = u64::from(number);
-    // SAFETY: the kernel changes rax, and with `syscall` the CPU rcx and r11; for the
-    // rest the caller answers.
-    unsafe {
-        match entry {
-            Entry::Syscall => asm!(
-                "syscall",
-                inout("rax") rax,
-                in("rdi") rdi,
-                in("rsi") rsi,
-                in("rdx") rdx,
-                in("r10") r10,
-                in("r8") r8,
-                in("r9") r9,
-                out("rcx") _,
-                out("r11") _,
-                options(nostack),
-            ),
-            Entry::Int80 => asm!(
-                "int 0x80",
-                inout("rax") rax,
-                in("rdi") rdi,
-                in("rsi") rsi,
-                in("rdx") rdx,
-                in("r10") r10,
-                in("r8") r8,
-                in("r9") r9,
-                options(nostack),
-            ),
-        }
+    /// The instruction, and what the CPU changes by it.
+    macro_rules! enter {
+        ($instruction:literal $(, $changed:tt)*) => {
+            // SAFETY: the kernel changes rax, the CPU what `$changed` says; for the rest the
+            // caller answers.
+            unsafe {
+                asm!(
+                    $instruction,
+                    inout("rax") rax,
+                    in("rdi") rdi,
+                    in("rsi") rsi,
+                    in("rdx") rdx,
+                    in("r10") r10,
+                    in("r8") r8,
+                    in("r9") r9,
+                    $(out($changed) _,)*
+                    options(nostack),
+                )
+            }
+        };
+    }
+    match entry {
+        Entry::Syscall => enter!("syscall", "rcx", "r11"),
+        Entry::Int80 => enter!("int 0x80"),
     }
     decode(rax)
 }
