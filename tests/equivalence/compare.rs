@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind};
 
 use super::case::{Case, Registers, rflags_mask, x87_status_mask};
 use super::ending::{End, Ending, Fault};
@@ -37,16 +37,29 @@ pub const GPR_NAMES: [&str; 16] = [
     "r14", "r15",
 ];
 
-/// All differences between the endings of `case`, memory not looked at, x87 instruction
-/// and operand pointers only if `pointers`: AMD's processors do not keep them when the host
-/// saves and restores their state without an exception pending, which any exit may bring
-/// about. Processors differ in how many bits of an address they keep, at least 48.
-pub fn endings(case: &Case, left: &Ending, right: &Ending, pointers: bool) -> Vec<Difference> {
-    if left == right {
+/// How closely two endings are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// Whether x87 instruction and operand pointers are compared: AMD's processors do not
+    /// keep them when the host saves and restores their state without an exception pending,
+    /// which any exit may bring about. Processors differ in how many bits of an address they
+    /// keep, at least 48.
+    pub pointers: bool,
+    /// Whether KVM made one of them, which explains some differences: see [`is_explained`]
+    /// and [`is_leniently_executed`].
+    pub by_kvm: bool,
+}
+
+/// All differences between the endings of `case`, memory not looked at. What no sequence
+/// may bring about is one even where both have it.
+pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<Difference> {
+    let broken = matches!(left.end, End::Broken(_));
+    if left == right && !broken {
         return Vec::new();
     }
     let mut list = List(Vec::new());
-    if left.end != right.end && !is_explained(case, &left.end, &right.end) {
+    let explained = || scope.by_kvm && is_explained(case, &left.end, &right.end);
+    if broken || left.end != right.end && !explained() {
         list.add("end", end_text(&left.end), end_text(&right.end));
     }
     let rip = match &left.end {
@@ -69,7 +82,7 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, pointers: bool) -> Ve
         other_fx = without_stack(other_fx);
     }
     compare_fx(&mut list, undefined, &fx, &other_fx);
-    if pointers {
+    if scope.pointers {
         compare_x87_pointers(&mut list, &fx, &other_fx);
     }
     list.0
@@ -85,6 +98,9 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
         End::Fault(fault) if matches!(fault.vector, SS | GP) => fault,
         _ => return false,
     };
+    if reference == tested {
+        return false;
+    }
     let Some(instruction) = instruction_at(case, fault.rip) else {
         return false;
     };
@@ -94,7 +110,7 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
     let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
     prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
         || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
-        || operands::must_be_aligned(instruction.code())
+        || operands::must_be_aligned(instruction.code()) && !refused
 }
 
 /// Whether a byte comes before an opcode: a legacy prefix or REX.
@@ -112,12 +128,13 @@ const GP: u8 = 13;
 /// Whether different ends of `case` say nothing against the emulator.
 ///
 /// Software-backed KVM looks at instructions that the processor refuses in ring 3 with its
-/// own emulator. That knows few SSE instructions (so that #GP becomes #UD), stores
-/// descriptor table registers before it finds that UMIP forbids it, checks for privilege
-/// before it finds an encoding invalid, takes the stack segment to come before the
-/// alignment of operands of 16 bytes, and reads rsi's operand of `cmps` first. It makes
-/// #UD of `int n`, which may be found in the middle of other instructions, and has page
-/// tables of its own for the upper half, which ring 3 must not touch.
+/// own emulator. That knows few but basic integer instructions, and not AMD's
+/// `lock mov cr0`, which iced has as invalid (so that #GP becomes #UD), stores descriptor
+/// table registers before it finds that UMIP forbids it, checks for privilege before it
+/// finds an encoding invalid, takes the stack segment to come before the alignment of
+/// operands of 16 bytes, and reads rsi's operand of `cmps` first. It makes #UD of `int n`,
+/// which may be found in the middle of other instructions, and has page tables of its own
+/// for the upper half, which ring 3 must not touch.
 ///
 /// And no manual says which operand of `cmps` is read first (AMD's processors read rdi's,
 /// but rsi's in `repe cmpsb`, and in that alone), nor whether all bytes of an instruction
@@ -144,7 +161,8 @@ fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         Mnemonic::Sgdt | Mnemonic::Sidt | Mnemonic::Sldt | Mnemonic::Str | Mnemonic::Smsw
     );
     match (reference.vector, tested.vector) {
-        (UD, GP | SS) => has_memory || instruction.is_invalid(),
+        (UD, GP | SS) if instruction.is_invalid() => true,
+        (UD, GP | SS) => has_memory && !is_of_basic_set(&instruction),
         (PAGE_FAULT | SS, GP) if has_memory && of_umip => true,
         (PAGE_FAULT, GP) | (GP, PAGE_FAULT) => compares_strings(&instruction),
         (PAGE_FAULT, PAGE_FAULT) => {
@@ -155,6 +173,14 @@ fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         (GP, UD) => instruction.is_invalid(),
         _ => false,
     }
+}
+
+/// Whether it is one of the integer instructions that every x86-64 processor has.
+fn is_of_basic_set(instruction: &Instruction) -> bool {
+    use CpuidFeature::{INTEL186, INTEL286, INTEL386, INTEL486, INTEL8086, X64};
+    let mut features = instruction.cpuid_features().iter();
+    features
+        .all(|feature| [INTEL8086, INTEL186, INTEL286, INTEL386, INTEL486, X64].contains(feature))
 }
 
 /// Whether one has #UD where the other has `int n` to a gate that is not for ring 3: only

@@ -8,7 +8,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 
 use super::case::{Case, Image, Patch};
-use super::compare::{self, Difference};
+use super::compare::{self, Difference, Scope};
 use super::layout::WRITABLE;
 use super::load::page_of;
 use super::machine::Machine;
@@ -85,7 +85,12 @@ pub fn run(machine: &mut Machine, case: &Case, missing: Option<usize>) -> Expect
 fn differences(kept: &Kept, expected: &Expected, actual: &Expected) -> Vec<Difference> {
     let Kept { case, missing, .. } = kept;
     let (left, right) = (&expected.ending, &actual.ending);
-    let mut differences = compare::endings(case, left, right, missing.is_none());
+    let scope = Scope {
+        pointers: missing.is_none(),
+        // What is kept was found out, whoever is held against it.
+        by_kvm: false,
+    };
+    let mut differences = compare::endings(case, left, right, scope);
     let unspecified = compare::unspecified(case, right);
     let (left, right) = (after(case, expected), after(case, actual));
     for page in WRITABLE {
