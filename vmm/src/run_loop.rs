@@ -162,6 +162,7 @@ impl RunLoop {
     pub fn run(&mut self) -> Result<Outcome, CpuError> {
         let started = host_ticks();
         let result = self.run_until_ended();
+        self.vcpu.detach();
         self.ticks.total = host_ticks().wrapping_sub(started);
         self.devices.flush_console();
         result

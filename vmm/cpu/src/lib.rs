@@ -80,6 +80,10 @@ pub trait Vcpu: Send {
     /// Only failures of the accelerator; guest behaviour is always a [`VmExit`].
     fn run(&mut self) -> Result<VmExit<'_>, CpuError>;
 
+    /// Frees the vCPU from the thread that has run it, so that the thread may end and
+    /// another run it. Until then only that thread may run it.
+    fn detach(&mut self) {}
+
     /// The whole architectural state. Only between exits whose replies are consumed
     /// (KVM: after a completed instruction).
     ///

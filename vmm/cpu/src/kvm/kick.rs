@@ -29,7 +29,7 @@ fn kick_signal() -> libc::c_int {
     signal::SIGRTMIN()
 }
 
-/// Where kicks go. The thread is known from its first run until the vCPU ends.
+/// Where kicks go. The thread is known from its first run until the vCPU is detached.
 #[derive(Debug, Default)]
 pub struct KickTarget {
     state: Mutex<TargetState>,
@@ -46,8 +46,8 @@ impl Kick for KickTarget {
     fn kick(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.thread {
-            // SAFETY: a plain system call. The thread is alive: it takes itself out of
-            // `state` under this lock before it ends, and it blocks the signal.
+            // SAFETY: a plain system call. The thread is alive: the vCPU is detached from
+            // it, under this lock, before it ends. And it blocks the signal.
             Some(thread) => unsafe {
                 libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal());
             },
@@ -67,7 +67,7 @@ impl KickTarget {
         Ok(std::mem::take(&mut state.early))
     }
 
-    /// From now on kicks go nowhere.
+    /// Kicks go nowhere until there is a thread again, which then hears of them.
     pub fn detach(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.thread = None;

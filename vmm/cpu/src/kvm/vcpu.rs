@@ -178,7 +178,8 @@ impl KvmVcpu {
         })
     }
 
-    /// Binds the vCPU to this thread on its first run; true if it was kicked already.
+    /// Binds the vCPU to this thread, unless it is bound to one; true if it was kicked
+    /// already.
     fn attach(&mut self) -> Result<bool, CpuError> {
         if self.attached {
             return Ok(false);
@@ -308,6 +309,11 @@ impl Vcpu for KvmVcpu {
         self.clock.clone()
     }
 
+    fn detach(&mut self) {
+        self.kick.detach();
+        self.attached = false;
+    }
+
     fn tsc(&mut self) -> Result<u64, CpuError> {
         Ok(self.state()?.tsc)
     }
@@ -323,6 +329,6 @@ impl Vcpu for KvmVcpu {
 
 impl Drop for KvmVcpu {
     fn drop(&mut self) {
-        self.kick.detach();
+        self.detach();
     }
 }
