@@ -7,7 +7,9 @@
 //! is the ratio of the two medians.
 
 use std::error::Error;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs, process};
@@ -28,8 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let program = Program::find(PROGRAM)?;
     let file = env::temp_dir().join(format!("{PROGRAM}-{}", process::id()));
-    fs::write(&file, &program.elf)?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o700))?;
+    let mut options = OpenOptions::new();
+    let new = options.write(true).create_new(true).mode(0o700);
+    new.open(&file)?.write_all(&program.elf)?;
     println!("loop          native ms  emulator ms   ratio");
     let mut logarithms = 0.0;
     for name in LOOPS.split(' ') {

@@ -1,9 +1,12 @@
 //! What programs in a guest measure: operations of its kernel, and loops.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, os::unix::fs::PermissionsExt};
+use std::{env, fs, io};
 
 use super::{BenchError, Counts, Sample};
 use crate::compare::Machine;
@@ -120,10 +123,16 @@ impl Native {
     fn new() -> Result<Self, BenchError> {
         let program = Program::find(LOOPS).map_err(VmError::from)?;
         let native = Self(env::temp_dir().join(format!("ringfence-{LOOPS}-{}", process::id())));
-        let written = fs::write(&native.0, &program.elf)
-            .and_then(|()| fs::set_permissions(&native.0, fs::Permissions::from_mode(0o700)));
+        let written = native.write(&program.elf);
         written.map_err(|error| native.error(&error))?;
         Ok(native)
+    }
+
+    /// Only to a file that is not there yet: nobody else has a hand on what is run.
+    fn write(&self, elf: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o700);
+        file.open(&self.0)?.write_all(elf)
     }
 
     fn run(&self, name: &str) -> Result<(String, f64), BenchError> {
