@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -34,17 +35,26 @@ impl Drop for Running {
 
 /// Starts `program` in a guest with [`GUEST_MIB`] of memory.
 fn start(target: Target, program: &[&str]) -> Running {
-    let child = Command::new(binary())
+    start_by(target, program, |command| command)
+}
+
+/// The same, by a command that `prepare` has had a hand in.
+fn start_by(
+    target: Target,
+    program: &[&str],
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> Running {
+    let mut command = Command::new(binary());
+    command
         .arg("run")
         .args(target.options())
         .args(["--memory", &format!("{GUEST_MIB}M")])
         .args(program)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary under test starts");
-    Running(child)
+        .stderr(Stdio::null());
+    let child = prepare(&mut command).spawn();
+    Running(child.expect("the binary under test starts"))
 }
 
 /// The largest that `hello` makes the VMM, without what a guest with a program as small
@@ -53,7 +63,14 @@ fn peak_memory(target: Target) {
     let spinning = start(target, &["spin", "3600000"]);
     let (_, guest) = settled(spinning.0.id());
     drop(spinning);
-    let mut hello = start(target, &["hello"]);
+    let traced = || match ptrace(libc::PTRACE_TRACEME, 0, 0) {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    let mut hello = start_by(target, &["hello"], |command| {
+        // SAFETY: between fork and exec there is this one system call.
+        unsafe { command.pre_exec(traced) }
+    });
     let peak = peak_at_exit(hello.0.id());
     let status = hello.0.wait().expect("it is our child");
     assert!(status.success(), "hello: {status}");
@@ -64,35 +81,47 @@ fn peak_memory(target: Target) {
     );
 }
 
-/// The most KiB that were ever resident of a child of ours, which ends meanwhile.
+/// The most KiB that were ever resident of a child that we trace, which ends meanwhile.
 ///
 /// `ru_maxrss` would not do: over `exec` it goes on from the most that the test had.
 fn peak_at_exit(pid: u32) -> u64 {
     let pid = pid as libc::pid_t;
-    let ptrace = |request, data: libc::c_long| {
-        let address = 0 as libc::c_long;
-        // SAFETY: none of the requests made here has the kernel write to our memory.
-        let result = unsafe { libc::ptrace(request, pid, address, data) };
-        assert_eq!(result, 0, "ptrace: {}", io::Error::last_os_error());
-    };
-    ptrace(libc::PTRACE_SEIZE, libc::PTRACE_O_TRACEEXIT.into());
     let exits = libc::SIGTRAP | libc::PTRACE_EVENT_EXIT << 8;
+    // It stops first when it has become the binary under test.
+    stopped(pid);
+    let options = ptrace(libc::PTRACE_SETOPTIONS, pid, libc::PTRACE_O_TRACEEXIT);
+    assert_eq!(options, 0, "ptrace: {}", io::Error::last_os_error());
+    let mut signal = 0;
     loop {
-        let mut status = 0;
-        // SAFETY: the status is a local variable.
-        let stopped = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        assert!(stopped == pid && libc::WIFSTOPPED(status), "{status:#x}");
+        ptrace(libc::PTRACE_CONT, pid, signal);
+        let status = stopped(pid);
         if status >> 8 == exits {
             break;
         }
-        ptrace(libc::PTRACE_CONT, libc::WSTOPSIG(status).into());
+        signal = libc::WSTOPSIG(status);
     }
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(path).expect("it has not ended yet");
-    ptrace(libc::PTRACE_DETACH, 0);
+    ptrace(libc::PTRACE_DETACH, pid, 0);
     text.lines()
         .find_map(|line| kib(line, "VmHWM:"))
         .expect("a high water mark")
+}
+
+/// Waits until a child that we trace stops; its status.
+fn stopped(pid: libc::pid_t) -> libc::c_int {
+    let mut status = 0;
+    // SAFETY: the status is a local variable.
+    let stopped = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(stopped == pid && libc::WIFSTOPPED(status), "{status:#x}");
+    status
+}
+
+/// A request that has nothing written to our memory.
+fn ptrace(request: libc::c_uint, pid: libc::pid_t, data: libc::c_int) -> libc::c_long {
+    let nowhere = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: see above; a wrong `pid` is an error.
+    unsafe { libc::ptrace(request, pid, nowhere, libc::c_long::from(data)) }
 }
 
 fn footprint(target: Target) {
