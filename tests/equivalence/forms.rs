@@ -202,7 +202,11 @@ fn by_operands(code: Code) -> Option<Excluded> {
 /// Whether it stores where the last x87 instruction and its operand were: see
 /// [`super::compare::endings`].
 pub fn shows_x87_pointers(code: Code) -> bool {
-    matches!(code.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave)
+    // FXSAVE in its 64-bit form has no room for their segments, which are what is lost.
+    matches!(
+        code.mnemonic(),
+        Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave
+    )
 }
 
 /// Whether it can bring about a page fault for data in ring 3. Not what is refused there
