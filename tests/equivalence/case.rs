@@ -88,6 +88,14 @@ impl Case {
             .collect()
     }
 
+    /// The code from `rip` on; empty if that is elsewhere.
+    pub fn code_at(&self, rip: u64) -> Vec<u8> {
+        let mut code = self.code.concat();
+        let start = rip.checked_sub(self.address());
+        let start = start.map_or(code.len(), |start| code.len().min(start as usize));
+        code.split_off(start)
+    }
+
     /// The data that it starts with.
     pub fn data(&self) -> Box<Image> {
         let mut data = Box::new(*self.image);

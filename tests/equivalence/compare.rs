@@ -3,15 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 
-use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind};
+use iced_x86::Mnemonic;
 
 use super::case::{Case, Registers, rflags_mask, x87_status_mask};
-use super::ending::{End, Ending, Fault};
+use super::ending::{End, Ending};
+use super::explain::{self, GP, SS};
 use super::frame;
 use super::fx::offset;
-use super::layout::{self, PAGE, PAGE_FAULT, WRITABLE};
+use super::layout::{self, PAGE, WRITABLE};
 use super::machine::Machine;
-use super::operands;
 
 /// One thing that two endings disagree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub struct Scope {
     /// which any exit may bring about. Processors differ in how many bits of an address they
     /// keep, at least 48.
     pub pointers: bool,
-    /// Whether KVM made one of them, which explains some differences: see [`is_explained`]
-    /// and [`is_leniently_executed`].
+    /// Whether KVM made one of them, which explains some differences: see
+    /// [`explain`](super::explain).
     pub by_kvm: bool,
 }
 
@@ -58,7 +58,7 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<
         return Vec::new();
     }
     let mut list = List(Vec::new());
-    let explained = || scope.by_kvm && is_explained(case, &left.end, &right.end);
+    let explained = || scope.by_kvm && explain::is_explained(case, &left.end, &right.end);
     if broken || left.end != right.end && !explained() {
         list.add("end", end_text(&left.end), end_text(&right.end));
     }
@@ -88,145 +88,6 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<
     list.0
 }
 
-/// Whether nothing can be said of `case`, which ended in `reference` and, in the emulator,
-/// in `tested`. Where the processor raises #GP(0) software-backed KVM looks for itself: it
-/// executes `fxsave` and `fxrstor` though the image is misaligned; it takes the prefixes
-/// for ES, CS, SS and DS to mean something, also after one for FS or GS; and with these two
-/// it wants the sum of base and offset to be canonical, but not the offset.
-pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool {
-    let fault = match tested {
-        End::Fault(fault) if matches!(fault.vector, SS | GP) => fault,
-        _ => return false,
-    };
-    if reference == tested {
-        return false;
-    }
-    let Some(instruction) = instruction_at(case, fault.rip) else {
-        return false;
-    };
-    let start = (fault.rip - case.address()) as usize;
-    let code = case.code.concat();
-    let prefixes = || code[start..].iter().copied().take_while(is_prefix);
-    let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
-    prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
-        || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
-        || operands::must_be_aligned(instruction.code()) && !refused
-}
-
-/// Whether a byte comes before an opcode: a legacy prefix or REX.
-fn is_prefix(byte: &u8) -> bool {
-    let segment = matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65);
-    let size = matches!(byte, 0x66 | 0x67);
-    segment || size || matches!(byte, 0x40..=0x4f | 0xf0 | 0xf2 | 0xf3)
-}
-
-/// Vectors.
-const UD: u8 = 6;
-const SS: u8 = 12;
-const GP: u8 = 13;
-
-/// Whether different ends of `case` say nothing against the emulator.
-///
-/// Software-backed KVM looks at instructions that the processor refuses in ring 3 with its
-/// own emulator. That knows few but basic integer instructions, and not AMD's
-/// `lock mov cr0`, which iced has as invalid (so that #GP becomes #UD), stores descriptor
-/// table registers before it finds that UMIP forbids it, checks for privilege before it
-/// finds an encoding invalid, takes the stack segment to come before the alignment of
-/// operands of 16 bytes, and reads rsi's operand of `cmps` first. It makes #UD of `int n`,
-/// which may be found in the middle of other instructions, and has page tables of its own
-/// for the upper half, which ring 3 must not touch.
-///
-/// And no manual says which operand of `cmps` is read first (AMD's processors read rdi's,
-/// but rsi's in `repe cmpsb`, and in that alone), nor whether all bytes of an instruction
-/// that there is not must be there. An instruction that ends behind `case` is not looked
-/// at: it may be one of those.
-fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
-    const FETCH: u64 = 1 << 4;
-    let (End::Fault(reference), End::Fault(tested)) = (reference, tested) else {
-        return false;
-    };
-    if is_gate_refused(reference, tested) || is_upper_half_hidden(reference, tested) {
-        return true;
-    }
-    let instruction = match instruction_at(case, tested.rip) {
-        Some(instruction) if tested.rip == reference.rip => instruction,
-        None if tested.rip == reference.rip => {
-            return matches!((reference.vector, tested.vector), (UD, GP | SS));
-        }
-        _ => return false,
-    };
-    let has_memory = instruction.op_kinds().any(is_memory);
-    let of_umip = matches!(
-        instruction.mnemonic(),
-        Mnemonic::Sgdt | Mnemonic::Sidt | Mnemonic::Sldt | Mnemonic::Str | Mnemonic::Smsw
-    );
-    match (reference.vector, tested.vector) {
-        (UD, GP | SS) if instruction.is_invalid() => true,
-        (UD, GP | SS) => has_memory && !is_of_basic_set(&instruction),
-        (PAGE_FAULT | SS, GP) if has_memory && of_umip => true,
-        (PAGE_FAULT, GP) | (GP, PAGE_FAULT) => compares_strings(&instruction),
-        (PAGE_FAULT, PAGE_FAULT) => {
-            instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix()
-        }
-        (SS, GP) => instruction.memory_size().size() == 16,
-        (PAGE_FAULT, UD) => instruction.is_invalid() && reference.error_code & FETCH != 0,
-        (GP, UD) => instruction.is_invalid(),
-        _ => false,
-    }
-}
-
-/// Whether it is one of the integer instructions that every x86-64 processor has.
-fn is_of_basic_set(instruction: &Instruction) -> bool {
-    use CpuidFeature::{INTEL186, INTEL286, INTEL386, INTEL486, INTEL8086, X64};
-    let mut features = instruction.cpuid_features().iter();
-    features
-        .all(|feature| [INTEL8086, INTEL186, INTEL286, INTEL386, INTEL486, X64].contains(feature))
-}
-
-/// Whether one has #UD where the other has `int n` to a gate that is not for ring 3: only
-/// that has an error code that speaks of the IDT.
-fn is_gate_refused(reference: &Fault, tested: &Fault) -> bool {
-    const IDT: u64 = 1 << 1;
-    reference.rip == tested.rip
-        && (reference.vector, tested.vector) == (UD, GP)
-        && tested.error_code & IDT != 0
-}
-
-/// Whether two page faults in the upper half differ only in what the page tables say:
-/// whether a page is there, and whether its entry makes sense.
-fn is_upper_half_hidden(reference: &Fault, tested: &Fault) -> bool {
-    const PRESENT_OR_RESERVED: u64 = 1 << 0 | 1 << 3;
-    let access = |fault: &Fault| Fault {
-        error_code: fault.error_code & !PRESENT_OR_RESERVED,
-        ..*fault
-    };
-    tested.vector == PAGE_FAULT
-        && (tested.address as i64) < 0
-        && access(reference) == access(tested)
-}
-
-fn instruction_at(case: &Case, rip: u64) -> Option<Instruction> {
-    let mut instructions = case.instructions().into_iter();
-    instructions.find(|instruction| instruction.ip() == rip)
-}
-
-fn is_memory(kind: OpKind) -> bool {
-    !matches!(
-        kind,
-        OpKind::Register
-            | OpKind::NearBranch64
-            | OpKind::Immediate8
-            | OpKind::Immediate8_2nd
-            | OpKind::Immediate16
-            | OpKind::Immediate32
-            | OpKind::Immediate64
-            | OpKind::Immediate8to16
-            | OpKind::Immediate8to32
-            | OpKind::Immediate8to64
-            | OpKind::Immediate32to64
-    )
-}
-
 /// Whether a fault of `case` may or may not have made MMX registers of the x87's. AMD's
 /// processors do so before `maskmovq` comes to memory, software-backed KVM before any
 /// store of an MMX register that it looks at; no manual says so.
@@ -235,7 +96,7 @@ fn may_have_begun_mmx(case: &Case, end: &End) -> bool {
         return false;
     };
     let refused = matches!(fault.vector, GP | SS);
-    instruction_at(case, fault.rip).is_some_and(|instruction| {
+    explain::instruction_at(case, fault.rip).is_some_and(|instruction| {
         instruction.mnemonic() == Mnemonic::Maskmovq
             || refused && instruction.op1_register().is_mm()
     })
@@ -250,13 +111,6 @@ fn without_stack(mut image: [u8; 512]) -> [u8; 512] {
     image[offset::FTW] = 0;
     image[offset::ST..offset::XMM].rotate_right(top * LEN);
     image
-}
-
-fn compares_strings(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.code(),
-        Code::Cmpsb_m8_m8 | Code::Cmpsw_m16_m16 | Code::Cmpsd_m32_m32 | Code::Cmpsq_m64_m64
-    )
 }
 
 fn compare_fx(list: &mut List, undefined: u32, left: &[u8; 512], right: &[u8; 512]) {
@@ -304,8 +158,7 @@ pub fn unspecified(case: &Case, ending: &Ending) -> Range<u64> {
     let End::Fault(fault) = &ending.end else {
         return 0..0;
     };
-    let faulted = instruction_at(case, fault.rip)
-        .is_some_and(|instruction| instruction.mnemonic() == Mnemonic::Enter);
+    let faulted = explain::opcode(&case.code_at(fault.rip)) == Some(explain::ENTER);
     let stack = ending.registers.gpr[frame::RSP];
     if faulted {
         stack.saturating_sub(LONGEST)..stack

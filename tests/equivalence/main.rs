@@ -36,6 +36,7 @@ mod case;
 mod compare;
 mod coverage;
 mod ending;
+mod explain;
 mod forms;
 mod frame;
 mod fx;
