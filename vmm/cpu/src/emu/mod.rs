@@ -30,8 +30,8 @@
 //!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
 //!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
 //!    interrupt masks or code may change, or the VMM is asked by setting `cpu.exit.kind`.
-//!    `lower_binary` and `lower_unary` (`lower.rs`) do all of this for integer instructions with the
-//!    usual operands.
+//!    `lower_binary` and `lower_unary` (`lower.rs`) do all of this for integer
+//!    instructions with the usual operands.
 //! 5. List the `Code`s in `FORMS` with `forms!`; `end` before those that end a block. What
 //!    no family lists is #UD. Tell `cpuid.rs` if a feature bit depends on it.
 //! 6. Arithmetic flags: compute them by the host's own instruction (`host.rs`), only if
@@ -378,9 +378,7 @@ impl Vcpu for Emulator {
     }
 
     fn signal_msi(&mut self, _address: u64, _data: u32) -> Result<(), CpuError> {
-        Err(CpuError::Unsupported(
-            "the emulator has no local APIC of its own",
-        ))
+        Err(CpuError::Unsupported("the emulator has no local APIC"))
     }
 
     fn clock(&self) -> GuestClock {
