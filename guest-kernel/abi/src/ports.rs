@@ -11,6 +11,26 @@ pub const SERIAL_GSI: u32 = 4;
 pub const LINK: u16 = 0x2f8;
 /// Global system interrupt of the link (ISA IRQ 3, edge-triggered).
 pub const LINK_GSI: u32 = 3;
+/// First port of the 16550A that takes what programs write to standard error (COM3 of a PC).
+/// The kernel only sends there, and only if the VMM says that it is there.
+pub const ERRORS: u16 = 0x3e8;
+/// First port of the 16550A that takes the kernel's own lines (COM4 of a PC); likewise.
+pub const LOG: u16 = 0x2e8;
+/// First port of the input stream: standard input that is no terminal. There only if the
+/// VMM says so.
+///
+/// A read of 4 bytes says how many bytes can be read from [`INPUT_DATA`] at once, one item
+/// of a byte each; [`INPUT_END`] once all have been read and no more will come. After an
+/// answer of 0 an edge of [`INPUT_GSI`] says that it would be another now.
+pub const INPUT: u16 = 0x5e0;
+/// Port of the input stream's bytes. More reads than there are bytes find 0xff.
+pub const INPUT_DATA: u16 = INPUT + 4;
+/// Number of consecutive ports that the input stream claims.
+pub const INPUT_LEN: u16 = 8;
+/// Global system interrupt of the input stream (ISA IRQ 5, edge-triggered).
+pub const INPUT_GSI: u32 = 5;
+/// What the input stream has at its end.
+pub const INPUT_END: u32 = u32::MAX;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.
