@@ -109,6 +109,19 @@ pub trait Vcpu: Send {
     /// is set, no interrupt shadow, nothing else being injected.
     fn ready(&mut self) -> bool;
 
+    /// Whether RFLAGS.IF is set, at any exit.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError>;
+
+    /// Whether the vCPU has halted where that is no exit: it waits inside the accelerator,
+    /// which keeps its local APIC, and goes on waiting when it runs again.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn halted(&mut self) -> Result<bool, CpuError>;
+
     /// Has the vCPU take external interrupt `vector` (16 to 255) before its next
     /// instruction. Call only when [`ready`](Self::ready).
     ///

@@ -10,7 +10,7 @@
 //!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
 //!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
 //!   deliver, segment     IDT, TSS, descriptors
-//!   debug                breakpoints
+//!   debug, disassembly   breakpoints; the instruction at hand, for people
 //! ```
 //!
 //! # How to add an instruction family
@@ -46,6 +46,7 @@ mod debug;
 mod decode;
 mod deliver;
 mod descriptor;
+mod disassembly;
 mod engine;
 mod exception;
 mod exit;
@@ -74,6 +75,7 @@ mod x87_frame;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use disassembly::{CodeAt, instruction_at};
 pub use time::Clock;
 
 use cpu::Cpu;
@@ -353,6 +355,14 @@ impl Vcpu for Emulator {
 
     fn ready(&mut self) -> bool {
         self.cpu.injected.is_none() && !self.cpu.replies.pending() && self.cpu.interruptible()
+    }
+
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(self.cpu.system_flags & rflags::IF != 0)
+    }
+
+    fn halted(&mut self) -> Result<bool, CpuError> {
+        Ok(false)
     }
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {

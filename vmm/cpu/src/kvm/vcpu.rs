@@ -259,6 +259,18 @@ impl Vcpu for KvmVcpu {
         self.fd.get_kvm_run().ready_for_interrupt_injection != 0
     }
 
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(self.fd.get_kvm_run().if_flag != 0)
+    }
+
+    fn halted(&mut self) -> Result<bool, CpuError> {
+        if !self.vm.has_local_apic {
+            return Ok(false);
+        }
+        let state = self.fd.get_mp_state().map_err(failed("KVM_GET_MP_STATE"))?;
+        Ok(state.mp_state == kvm_bindings::KVM_MP_STATE_HALTED)
+    }
+
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
         let interrupt = kvm_interrupt {
             irq: u32::from(vector),

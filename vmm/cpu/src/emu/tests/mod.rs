@@ -8,7 +8,7 @@ mod integer;
 mod kicks;
 mod limits;
 mod lockstep;
-mod machine;
+pub(in crate::emu) mod machine;
 mod native;
 mod paging;
 mod pairs;
