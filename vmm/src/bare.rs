@@ -14,7 +14,7 @@ use crate::boot;
 use crate::control::Control;
 use crate::cpu::emu::EmuConfig;
 use crate::cpu::{CpuError, Vcpu};
-use crate::devices::{ApicMode, Devices, DevicesConfig};
+use crate::devices::{ApicMode, Devices, DevicesConfig, HostStreams};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
 use crate::run_loop::RunLoop;
@@ -86,7 +86,7 @@ impl BareMachine {
         let devices = Devices::new(DevicesConfig {
             apic: self.apic,
             tsc_khz: self.vcpu.tsc_khz(),
-            console: Box::new(std::io::sink()),
+            streams: HostStreams::none(),
             link: None,
         });
         let control = Control::new(self.vcpu.kicker(), EventFd::new(EFD_NONBLOCK)?)?;

@@ -39,7 +39,7 @@ use serde::Serialize;
 use crate::accel::{self, AccelChoice};
 use crate::devices::ApicMode;
 use crate::events::InputSource;
-use crate::output::{Output, Transcript};
+use crate::output::{Outputs, Recorder, Transcript};
 use crate::report::Report;
 use crate::vm::{Vm, VmConfig, VmError};
 
@@ -196,17 +196,21 @@ pub enum CompareError {
 
 impl Comparison {
     /// Runs the guest as often as planned on each machine in turn, so that what else the
-    /// host does hits all alike. The first run's output also goes to `output`; `progress`
+    /// host does hits all alike. The first run's output also goes to `outputs`; `progress`
     /// is told the machine and the run's number, from 1, before each run.
     ///
     /// # Errors
     /// A configuration that no machine takes, input that cannot be opened, a stop.
     pub fn measure(
         plan: &Plan,
-        output: Output,
+        outputs: impl Into<Outputs>,
         progress: &mut dyn FnMut(Machine, u32),
     ) -> Result<Self, CompareError> {
-        let mut output = Some(output);
+        let outputs = outputs.into();
+        // Every run has the same lines, whoever sees them.
+        let nowhere = outputs.nowhere();
+        let mut shown = Some(outputs);
+        let mut outputs = move || shown.take().unwrap_or_else(|| nowhere.nowhere());
         let mut comparison = Self {
             program: plan.config.program.name.clone(),
             args: plan.config.args.clone(),
@@ -221,7 +225,7 @@ impl Comparison {
                 continue;
             }
             progress(machine, 1);
-            match run_once(plan, machine, &mut output) {
+            match run_once(plan, machine, outputs()) {
                 Ok(first) => comparison.columns.push(Column {
                     machine,
                     first,
@@ -237,9 +241,7 @@ impl Comparison {
         for number in 2..=plan.runs.get() {
             for column in &mut comparison.columns {
                 progress(column.machine, number);
-                column
-                    .more
-                    .push(run_once(plan, column.machine, &mut output)?);
+                column.more.push(run_once(plan, column.machine, outputs())?);
             }
         }
         Ok(comparison)
@@ -251,12 +253,8 @@ impl Comparison {
     }
 }
 
-/// One run on `machine`; the first that is made also shows its output.
-fn run_once(
-    plan: &Plan,
-    machine: Machine,
-    output: &mut Option<Output>,
-) -> Result<Run, CompareError> {
+/// One run on `machine`, whose output also goes to `outputs`.
+fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
     (config.accel, config.apic) = machine.choice();
     let input = File::open(&plan.input).map_err(|source| CompareError::Input {
@@ -266,12 +264,8 @@ fn run_once(
     config.input = InputSource::Descriptor(Arc::new(input.into()));
     config.count_host_instructions = true;
     config.started = Instant::now();
-    let (recorded, recorder) = Output::recorded();
-    let destination = match output.take() {
-        Some(output) => output.copied_to(Box::new(recorder.clone())),
-        None => recorded,
-    };
-    let report = Vm::new(config, destination)?.run()?;
+    let recorder = Recorder::default();
+    let report = Vm::new(config, outputs.copied_to(&recorder))?.run()?;
     match report.outcome.stop_signal() {
         Some(signal) => Err(CompareError::Stopped(signal)),
         None => Ok(Run {

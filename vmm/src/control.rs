@@ -23,7 +23,7 @@ const MIN_DELAY: Duration = Duration::from_nanos(1);
 pub enum StopReason {
     /// Its time is up.
     Timeout,
-    /// The host sent the VMM this signal.
+    /// The host sent the VMM this signal, or the user its key for it.
     Signal(u8),
 }
 
@@ -57,6 +57,12 @@ pub struct Control {
     input: Mutex<VecDeque<u8>>,
     /// Bytes in `input`, to be read without the lock.
     input_len: AtomicUsize,
+    /// Whether nothing will be added to `input`.
+    input_ended: AtomicBool,
+    /// Why that is, if it is a failure of the host.
+    input_error: Mutex<Option<io::Error>>,
+    /// Whether the vCPU's thread is to look if the guest has halted for good.
+    look: AtomicBool,
     /// Whether the guest has asked for input yet.
     input_wanted: AtomicBool,
     /// Signalled when the guest first asks for input, and when it has taken some.
@@ -90,6 +96,9 @@ impl Control {
             stopped,
             input: Mutex::default(),
             input_len: AtomicUsize::new(0),
+            input_ended: AtomicBool::new(false),
+            input_error: Mutex::default(),
+            look: AtomicBool::new(false),
             input_wanted: AtomicBool::new(false),
             room: EventFd::new(EFD_NONBLOCK)?,
             timer: Mutex::new(TimerFd::new()?),
@@ -108,6 +117,18 @@ impl Control {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+
+    /// Has the vCPU's thread look whether the guest has halted for good, where a halt is no
+    /// exit.
+    pub fn look_for_halt(&self) {
+        self.look.store(true, Ordering::Release);
+        self.kick();
+    }
+
+    /// Whether that was asked for since the last call.
+    pub fn take_look(&self) -> bool {
+        self.look.swap(false, Ordering::AcqRel)
     }
 
     /// Asks for the run to end; the first reason wins.
@@ -134,13 +155,30 @@ impl Control {
         INPUT_CAPACITY.saturating_sub(self.input_len.load(Ordering::Acquire))
     }
 
-    /// Queues console input for the guest.
+    /// Queues console input for the guest. What there is no room for is lost, as at any
+    /// terminal.
     pub fn push_input(&self, bytes: &[u8]) {
         let mut input = lock(&self.input);
-        input.extend(bytes);
+        let room = INPUT_CAPACITY.saturating_sub(input.len());
+        input.extend(&bytes[..bytes.len().min(room)]);
         self.input_len.store(input.len(), Ordering::Release);
         drop(input);
         self.kick();
+    }
+
+    /// There will be no more console input, perhaps because of an error.
+    pub fn end_input(&self, error: Option<io::Error>) {
+        *lock(&self.input_error) = error;
+        self.input_ended.store(true, Ordering::Release);
+        self.kick();
+    }
+
+    /// Whether all input has been taken and there will be no more; with the error that
+    /// ended it, once.
+    pub fn input_end(&self) -> Option<Option<io::Error>> {
+        let ended =
+            self.input_ended.load(Ordering::Acquire) && self.input_len.load(Ordering::Acquire) == 0;
+        ended.then(|| lock(&self.input_error).take())
     }
 
     /// The guest wants input: offers what is queued to `consume`, which says how many

@@ -4,37 +4,43 @@
 //! Each source is one subscriber of an event-manager loop; what it does is to call
 //! [`Control`], nothing more.
 
+mod input;
+mod keys;
+
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::control::{Control, StopReason};
+use input::Input;
+pub(crate) use input::{WaitingInput, host_input};
+pub use keys::ESCAPE_KEYS;
 
-/// Bytes read from the console's input at a time.
-const INPUT_CHUNK: usize = 512;
-/// What the guest's terminal takes for the end of input at the start of a line, and
-/// elsewhere for the end of the line (ASCII EOT).
-const END_OF_INPUT: u8 = 4;
-/// Places in the guest's queue that stay free for the end of input.
-const END_ROOM: usize = 2;
-
-/// Where console input comes from. Clones read from the same place, one what the others
-/// have left.
+/// Where input comes from. Clones read from the same place, one what the others have left.
 #[derive(Clone, Debug)]
 pub enum InputSource {
-    /// Nowhere.
+    /// Nowhere: it has ended.
     None,
-    /// A descriptor of the host: terminal, pipe or file. Its end becomes the character
-    /// that ends input on a terminal (EOT).
+    /// A descriptor of the host, pipe or file: a stream of bytes with an end.
     Descriptor(Arc<OwnedFd>),
+    /// A terminal of the host with somebody at it, who can do what [`ESCAPE_KEYS`] says.
+    Terminal {
+        /// The terminal.
+        fd: Arc<OwnedFd>,
+        /// Called when the user asks what keys there are.
+        help: fn(),
+    },
 }
+
+/// Between looks whether a guest whose halts are no exits has halted for good.
+const LOOK_FOR_HALT: Duration = Duration::from_millis(200);
 
 /// A descriptor that becomes readable when the host wants the run to stop, and the number
 /// of the signal that this stands for.
@@ -71,12 +77,14 @@ pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<u8>> {
 /// What the event loop watches beside the vCPU's own timer.
 #[derive(Debug)]
 pub struct EventSources {
-    /// Console input.
-    pub input: InputSource,
-    /// Host time after which the run stops.
-    pub timeout: Option<Duration>,
+    /// Input that must be waited for.
+    pub input: Option<WaitingInput>,
+    /// When the run is to stop at the latest.
+    pub deadline: Option<Instant>,
     /// Requests to stop.
     pub stop: Vec<StopSource>,
+    /// Whether a halt is no exit, and must be looked for.
+    pub halts_unseen: bool,
 }
 
 /// Serves events until `done` is signalled.
@@ -97,11 +105,20 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
 
     // Keeps the descriptors open as long as they are watched.
     let mut timeout_fd = TimerFd::new()?;
-    if let Some(timeout) = sources.timeout {
-        timeout_fd.reset(timeout.max(Duration::from_nanos(1)), None)?;
+    if let Some(deadline) = sources.deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        timeout_fd.reset(left.max(Duration::from_nanos(1)), None)?;
         let stopped = Arc::clone(control);
         watch(&mut manager, &timeout_fd, EDGE, move || {
             stopped.stop(StopReason::Timeout);
+        })?;
+    }
+    let mut look_fd = TimerFd::new()?;
+    if sources.halts_unseen {
+        look_fd.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
+        let looked = Arc::clone(control);
+        watch(&mut manager, &look_fd, EDGE, move || {
+            looked.look_for_halt();
         })?;
     }
     for (fd, signal) in &sources.stop {
@@ -110,8 +127,9 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
             stopped.stop(StopReason::Signal(signal));
         })?;
     }
-    if let InputSource::Descriptor(fd) = sources.input {
-        manager.add_subscriber(Box::new(Input::new(fd.try_clone()?, Arc::clone(control))));
+    if let Some(source) = sources.input {
+        let input = Input::new(source, Arc::clone(control))?;
+        manager.add_subscriber(Box::new(input));
     }
     while !finished.get() {
         match manager.run() {
@@ -156,108 +174,6 @@ impl<F: FnMut()> MutEventSubscriber for Watch<F> {
     fn init(&mut self, _ops: &mut EventOps<'_>) {}
 }
 
-/// Console input: read while there is room in the guest's queue, so that a guest that
-/// reads nothing costs 4 KiB at most.
-struct Input {
-    source: std::fs::File,
-    control: Arc<Control>,
-    /// Whether the source is in the loop now. Regular files never are: they are always
-    /// ready, and epoll refuses them.
-    watched: bool,
-    pollable: bool,
-    /// Whether the last byte ended a line, or there was none.
-    at_line_start: bool,
-    ended: bool,
-}
-
-impl Input {
-    fn new(fd: OwnedFd, control: Arc<Control>) -> Self {
-        Self {
-            source: fd.into(),
-            control,
-            watched: false,
-            pollable: true,
-            at_line_start: true,
-            ended: false,
-        }
-    }
-
-    fn source_events(&self) -> Events {
-        Events::new(&self.source, EventSet::IN)
-    }
-
-    /// Reads once, as much as there is room for.
-    fn read_some(&mut self) {
-        let mut chunk = [0; INPUT_CHUNK];
-        let room = self.control.input_room().saturating_sub(END_ROOM);
-        let room = room.min(INPUT_CHUNK);
-        match self.source.read(&mut chunk[..room]) {
-            Ok(0) if room > 0 => {
-                self.ended = true;
-                let line = usize::from(!self.at_line_start);
-                self.control.push_input(&[END_OF_INPUT; END_ROOM][..=line]);
-            }
-            Ok(count) => {
-                let bytes = &chunk[..count];
-                self.at_line_start = bytes.last().map_or(self.at_line_start, |b| *b == b'\n');
-                self.control.push_input(bytes);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.ended = true,
-        }
-    }
-
-    /// Starts or stops watching the source, as room and its end say.
-    fn update(&mut self, ops: &mut EventOps<'_>) {
-        loop {
-            let wanted = !self.ended && self.control.input_room() > END_ROOM;
-            if !self.pollable {
-                if !wanted {
-                    return;
-                }
-                self.read_some();
-                continue;
-            }
-            if wanted && !self.watched {
-                match ops.add(self.source_events()) {
-                    Ok(()) => self.watched = true,
-                    Err(_) => {
-                        self.pollable = false;
-                        continue;
-                    }
-                }
-            } else if !wanted && self.watched {
-                // A descriptor that is in the loop can be taken out of it.
-                let _ = ops.remove(self.source_events());
-                self.watched = false;
-            }
-            return;
-        }
-    }
-}
-
-impl MutEventSubscriber for Input {
-    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
-        if events.fd() == self.source.as_raw_fd() {
-            self.read_some();
-        } else {
-            // Resets the counter; it is non-blocking and readable.
-            let _ = self.control.room().read();
-        }
-        self.update(ops);
-    }
-
-    fn init(&mut self, ops: &mut EventOps<'_>) {
-        if ops
-            .add(Events::new(self.control.room(), EventSet::IN))
-            .is_ok()
-        {
-            self.update(ops);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -283,9 +199,10 @@ mod tests {
         let control = Control::new(Arc::new(NoKick), event()).expect("descriptors");
         let file = File::open("Cargo.toml").expect("the package's own");
         let sources = EventSources {
-            input: InputSource::None,
-            timeout: None,
+            input: None,
+            deadline: None,
             stop: vec![(Arc::new(file.into()), 15)],
+            halts_unseen: false,
         };
         let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
         assert!(error.to_string().contains("poll"), "{error}");

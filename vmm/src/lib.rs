@@ -56,6 +56,7 @@ pub mod program;
 pub mod report;
 pub mod run_loop;
 pub mod started;
+mod symbols;
 pub mod trace;
 pub mod vm;
 

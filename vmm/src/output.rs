@@ -1,20 +1,19 @@
 //! Where the guest's console output goes, and how a run ends although nobody reads it.
 
+mod stoppable;
 mod transcript;
 
+pub(crate) use stoppable::is_given_up;
 pub use transcript::{Recorder, Transcript};
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
 
-use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// Bytes that a descriptor ready for writing takes without blocking: what Linux promises
-/// of pipes (PIPE_BUF).
-const READY_LEN: usize = 4096;
+use stoppable::StoppableWriter;
 
-/// A destination for console output.
+/// A destination for what a guest prints.
 pub enum Output {
     /// Any writer. One that blocks for ever keeps the run from ending.
     Writer(Box<dyn Write + Send>),
@@ -46,6 +45,14 @@ impl Output {
         Ok(Self::Descriptor(io::stdout().as_fd().try_clone_to_owned()?))
     }
 
+    /// The standard error of this process.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn stderr() -> io::Result<Self> {
+        Ok(Self::Descriptor(io::stderr().as_fd().try_clone_to_owned()?))
+    }
+
     /// Into a record, to be read after the run.
     pub fn recorded() -> (Self, Recorder) {
         let recorder = Recorder::default();
@@ -70,10 +77,84 @@ impl Output {
                 output: Some(output.into_writer(stop)),
                 copy,
             }),
-            Self::Descriptor(fd) => Box::new(StoppableWriter {
-                file: fd.into(),
-                stop,
-            }),
+            Self::Descriptor(fd) => Box::new(StoppableWriter::new(fd, stop)),
+        }
+    }
+
+    /// A writer that never waits: what a descriptor does not take at once is an error.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn without_waiting(self) -> io::Result<Box<dyn Write + Send>> {
+        let stop = EventFd::new(EFD_NONBLOCK)?;
+        stop.write(1)?;
+        Ok(self.into_writer(stop))
+    }
+
+    /// Whether it ends at a terminal of the host.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Writer(_) => false,
+            Self::Descriptor(fd) => fd.is_terminal(),
+            // Whoever reads the copy sees no terminal.
+            Self::Copied(..) => false,
+        }
+    }
+}
+
+/// Where each of the guest's lines goes.
+pub struct Outputs {
+    /// What its programs write to standard output.
+    pub output: Output,
+    /// What they write to standard error; with their output if there is no such place.
+    pub errors: Option<Output>,
+    /// The kernel's own lines; with the programs' output if there is no such place.
+    pub log: Option<Output>,
+}
+
+impl<T: Into<Output>> From<T> for Outputs {
+    /// Everything to one place, in the order in which it is written.
+    fn from(output: T) -> Self {
+        Self {
+            output: output.into(),
+            errors: None,
+            log: None,
+        }
+    }
+}
+
+impl Outputs {
+    /// Standard output and standard error of this process; the kernel's lines go to the
+    /// latter too.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn standard() -> io::Result<Self> {
+        Ok(Self {
+            output: Output::stdout()?,
+            errors: Some(Output::stderr()?),
+            log: Some(Output::stderr()?),
+        })
+    }
+}
+
+impl Outputs {
+    /// The same lines, all of them nowhere.
+    pub fn nowhere(&self) -> Self {
+        Self {
+            output: Output::discard(),
+            errors: self.errors.as_ref().map(|_| Output::discard()),
+            log: self.log.as_ref().map(|_| Output::discard()),
+        }
+    }
+
+    /// The same destinations, with a copy of everything to `recorder`.
+    pub fn copied_to(self, recorder: &Recorder) -> Self {
+        let copied = |output: Output| output.copied_to(Box::new(recorder.clone()));
+        Self {
+            output: copied(self.output),
+            errors: self.errors.map(copied),
+            log: self.log.map(copied),
         }
     }
 }
@@ -103,50 +184,9 @@ impl Write for CopyingWriter {
     }
 }
 
-struct StoppableWriter {
-    file: File,
-    stop: EventFd,
-}
-
-impl Write for StoppableWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let poll_for = |fd: &dyn AsRawFd, events| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events,
-            revents: 0,
-        };
-        loop {
-            let mut polled = [
-                poll_for(&self.file, libc::POLLOUT),
-                poll_for(&self.stop, libc::POLLIN),
-            ];
-            // SAFETY: the array has as many entries as said.
-            let ready =
-                unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
-            if ready < 0 {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            } else if polled[0].revents != 0 {
-                // Ready, or in an error that the write tells.
-                return self.file.write(&bytes[..bytes.len().min(READY_LEN)]);
-            } else if polled[1].revents != 0 {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
-
-    use vmm_sys_util::eventfd::EFD_NONBLOCK;
 
     use super::*;
 
@@ -164,23 +204,5 @@ mod tests {
         let mut text = String::new();
         io::Read::read_to_string(&mut copied, &mut text).expect("text");
         assert_eq!(text, "onetwo");
-    }
-
-    #[test]
-    fn a_stop_ends_a_write_that_nobody_reads() {
-        let (_reader, writer) = UnixStream::pair().expect("a socket pair");
-        let stop = EventFd::new(EFD_NONBLOCK).expect("an event");
-        let handle = stop.try_clone().expect("an event");
-        let mut output = Output::Descriptor(writer.into()).into_writer(handle);
-        let thread = std::thread::spawn(move || {
-            let chunk = [b'x'; READY_LEN];
-            loop {
-                if let Err(error) = output.write_all(&chunk) {
-                    return error.kind();
-                }
-            }
-        });
-        stop.write(1).expect("room in the counter");
-        assert_eq!(thread.join().expect("no panic"), io::ErrorKind::BrokenPipe);
     }
 }

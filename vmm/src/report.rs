@@ -9,6 +9,7 @@
 mod counters;
 mod counts;
 mod outcome;
+mod state;
 pub(crate) mod table;
 pub(crate) mod text;
 mod times;
@@ -21,6 +22,7 @@ pub use crate::host_instructions::HostInstructions;
 pub use counters::Counters;
 pub use counts::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, ExitTable};
 pub use outcome::{FAILURE_STATUS, LIMIT_STATUS, Outcome, OutcomeKind};
+pub use state::{Images, Instruction, Registers, State, Symbol};
 pub use times::{LoopTimes, Times};
 
 /// Instructions that the emulator retired.
@@ -73,6 +75,10 @@ pub struct Report {
     pub host_kind: HostKind,
     /// How the run ended.
     pub outcome: Outcome,
+    /// Where the vCPU was, if the run ended otherwise than its guest wanted.
+    pub state: Option<State>,
+    /// What a person should know of the run that did not end it, a line each.
+    pub warnings: Vec<String>,
     /// The whole run, in nanoseconds.
     pub wall_ns: u64,
     /// From the start of the VMM's process to the first instruction in ring 3, in

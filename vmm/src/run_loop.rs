@@ -24,10 +24,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::control::{Control, StopReason};
-use crate::cpu::{CpuError, GuestClock, Vcpu};
-use crate::devices::Devices;
+use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
+use crate::devices::{Devices, Line, StreamError};
 use crate::exit::VmExit;
-use crate::report::{ExitCounts, LoopTimes, Outcome};
+use crate::output::is_given_up;
+use crate::report::{ExitCounts, LoopTimes, Outcome, OutcomeKind};
 use crate::trace::Tracer;
 use sampler::Sampler;
 
@@ -121,6 +122,8 @@ pub struct RunLoop {
     pub counts: ExitCounts,
     /// Where the time went, once the run has ended.
     pub ticks: LoopTicks,
+    /// The vCPU at the end of a run that ended badly.
+    pub last_state: Option<CpuState>,
     /// Who is told of each exit, if anyone is.
     pub(crate) tracer: Option<Tracer>,
     control: Arc<Control>,
@@ -146,6 +149,7 @@ impl RunLoop {
             devices,
             counts,
             ticks: LoopTicks::default(),
+            last_state: None,
             tracer: None,
             control,
             clock,
@@ -162,10 +166,22 @@ impl RunLoop {
     pub fn run(&mut self) -> Result<Outcome, CpuError> {
         let started = host_ticks();
         let result = self.run_until_ended();
+        if result.as_ref().map_or(true, Outcome::is_unexpected) {
+            // If it cannot be had, the run has ended all the same.
+            self.last_state = self.vcpu.state().ok();
+        }
         self.vcpu.detach();
         self.ticks.total = host_ticks().wrapping_sub(started);
-        self.devices.flush_console();
-        result
+        self.devices.flush_output();
+        let trace_error = self.finish_trace();
+        let outcome = result?;
+        if outcome.kind != OutcomeKind::Exited {
+            return Ok(outcome);
+        }
+        // What the guest printed is part of what it did.
+        let lost = self.lost_output();
+        let lost = lost.or_else(|| trace_error.and_then(lost_trace));
+        Ok(lost.unwrap_or(outcome))
     }
 
     fn run_until_ended(&mut self) -> Result<Outcome, CpuError> {
@@ -173,6 +189,12 @@ impl RunLoop {
         self.deliver_interrupts()?;
         loop {
             let mut exit = self.vcpu.run()?;
+            if matches!(exit, VmExit::Interrupted) && self.control.take_look() {
+                if let Some(outcome) = self.look_for_halt()? {
+                    return Ok(outcome);
+                }
+                continue;
+            }
             let (reason, detail) = exit.key();
             if let Some(tracer) = &mut self.tracer {
                 tracer.exit_begins(&self.clock);
@@ -191,7 +213,10 @@ impl RunLoop {
                 Step::Idle => {
                     let halted = host_ticks();
                     self.trace(|tracer, _| tracer.flush());
-                    let ended = self.wait();
+                    let ended = match self.is_dead_halt()? {
+                        true => Some(Outcome::halted()),
+                        false => self.wait(),
+                    };
                     self.trace(|tracer, clock| tracer.slept(clock));
                     self.ticks.asleep += host_ticks().wrapping_sub(halted);
                     ended
@@ -200,6 +225,7 @@ impl RunLoop {
                 Step::InstructionLimit => Some(Outcome::too_many_instructions()),
                 Step::Ended(outcome) => Some(outcome),
             };
+            let ended = ended.or_else(|| self.lost_output());
             if ended.is_none() {
                 self.deliver_interrupts()?;
             }
@@ -225,8 +251,21 @@ impl RunLoop {
     }
 
     /// Ends the trace. Returns the failure of the host that ended it before, if any.
-    pub(crate) fn finish_trace(&mut self) -> Option<io::Error> {
+    fn finish_trace(&mut self) -> Option<io::Error> {
         self.tracer.take()?.finish(&self.clock)
+    }
+
+    /// The end that the run has because the host takes no more of what the guest writes. The
+    /// kernel's own lines are no reason to end a program.
+    #[inline]
+    fn lost_output(&mut self) -> Option<Outcome> {
+        let StreamError { line, error } = self.devices.take_output_error()?;
+        match error.kind() {
+            io::ErrorKind::BrokenPipe if line == Line::Log => None,
+            io::ErrorKind::BrokenPipe => Some(Outcome::broken_pipe(line.name())),
+            _ if is_given_up(&error) => None,
+            _ => Some(Outcome::error(format!("{}: {error}", line.name()))),
+        }
     }
 
     /// Brings what devices have raised to the local APIC, and the most urgent interrupt
@@ -269,10 +308,13 @@ impl RunLoop {
     /// Hands the guest what has come for it from outside and it waits for.
     #[inline]
     fn take_input(&mut self) {
-        if self.devices.wants_console_input() {
-            self.control
-                .take_input(|bytes| self.devices.console_input(bytes));
+        if self.devices.wants_input() {
+            match self.control.input_end() {
+                None => self.control.take_input(|bytes| self.devices.input(bytes)),
+                Some(error) => self.devices.end_input(error),
+            }
         }
+        self.devices.fill_console();
         self.devices.receive_link();
     }
 
@@ -285,11 +327,30 @@ impl RunLoop {
             });
         }
         self.take_input();
-        self.devices.flush_console();
+        self.devices.flush_output();
         if let Some(apic) = self.devices.local_apic() {
             apic.advance(self.clock.now_ns());
         }
         None
+    }
+
+    /// Serves a kick that is no exit of the guest's and does not count: has it halted for
+    /// good where nobody sees it halt?
+    fn look_for_halt(&mut self) -> Result<Option<Outcome>, CpuError> {
+        if self.vcpu.halted()? && self.is_dead_halt()? {
+            return Ok(Some(Outcome::halted()));
+        }
+        // Another kick may have come with this one.
+        let ended = self.serve_kick();
+        if ended.is_none() {
+            self.deliver_interrupts()?;
+        }
+        Ok(ended)
+    }
+
+    /// Whether the vCPU, which has halted, will do so for ever.
+    fn is_dead_halt(&mut self) -> Result<bool, CpuError> {
+        Ok(!self.vcpu.interrupts_enabled()? && !self.devices.may_send_nmi())
     }
 
     /// Sleeps until there is an interrupt to deliver or another thread has a wish.
@@ -312,6 +373,13 @@ impl RunLoop {
             }
         }
     }
+}
+
+/// The end of a run whose trace could not be written. A reader that went away (as `head`
+/// does) has seen what it wanted.
+fn lost_trace(error: io::Error) -> Option<Outcome> {
+    let is_wanted = error.kind() != io::ErrorKind::BrokenPipe && !is_given_up(&error);
+    is_wanted.then(|| Outcome::error(format!("trace: {error}")))
 }
 
 fn duration_until(deadline_ns: u64, clock: &GuestClock) -> Duration {

@@ -10,7 +10,7 @@
 
 mod load;
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,19 +19,20 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
 use crate::boot::{self, BootError, KernelImage};
+use crate::bundled;
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, GuestClock, Vcpu};
-use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
+use crate::devices::{ApicMode, Devices, DevicesConfig, HostStreams, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::guest_counters;
 use crate::host_instructions::{HostInstructions, InstructionCounter};
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::{GuestRam, RamError};
-use crate::output::Output;
+use crate::output::{Output, Outputs};
 use crate::program::{Program, ProgramError};
-use crate::report::{Counters, EmuCounters, Outcome, Report, Times};
+use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
 use crate::run_loop::{RunLoop, host_ticks};
 use crate::trace::{Ring, Trace, Tracer};
 use load::load;
@@ -55,7 +56,7 @@ pub struct VmConfig {
     pub memory: u64,
     /// Period of the guest's timer tick: 1 ms to 1 s.
     pub tick: Duration,
-    /// Host time after which the run ends.
+    /// Host time after which the run ends, counted from [`started`](Self::started).
     pub timeout: Option<Duration>,
     /// Instructions after which the run ends; emulator only.
     pub max_instructions: Option<u64>,
@@ -69,7 +70,7 @@ pub struct VmConfig {
     pub initramfs: Option<Arc<[u8]>>,
     /// Words to add to the kernel's command line.
     pub append: String,
-    /// Where console input comes from.
+    /// Where input comes from.
     pub input: InputSource,
     /// The serial line to another machine, if there is one: an end of
     /// [`LinkEnd::pair`].
@@ -78,7 +79,8 @@ pub struct VmConfig {
     pub stop: Vec<StopSource>,
     /// Whether to count the host's instructions on the vCPU's thread.
     pub count_host_instructions: bool,
-    /// When the process that wants this machine started; boot time counts from here.
+    /// When the process that wants this machine started; boot time counts from here, and so
+    /// does the timeout.
     pub started: Instant,
 }
 
@@ -152,6 +154,9 @@ struct Setting {
     apic: ApicMode,
     ram: GuestRam,
     kernel: KernelImage,
+    /// The kernel's file, if it is not the bundled one.
+    kernel_file: Option<Arc<[u8]>>,
+    program: Program,
     started: Instant,
 }
 
@@ -166,11 +171,11 @@ struct Ended {
 }
 
 impl Vm {
-    /// Checks `config` and builds the machine; what the guest prints goes to `output`.
+    /// Checks `config` and builds the machine; what the guest prints goes to `outputs`.
     ///
     /// # Errors
     /// Whatever is wrong with the configuration or missing on the host.
-    pub fn new(config: VmConfig, output: impl Into<Output>) -> Result<Self, VmError> {
+    pub fn new(config: VmConfig, outputs: impl Into<Outputs>) -> Result<Self, VmError> {
         if !(MIN_RAM..=MAX_RAM).contains(&config.memory) || !config.memory.is_multiple_of(PAGE) {
             return Err(VmError::MemorySize(config.memory));
         }
@@ -185,7 +190,6 @@ impl Vm {
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
-        let kernel = load(&ram, &config, accelerator.host_kind())?;
         let emu = EmuConfig {
             clock: if config.deterministic {
                 Clock::Instructions
@@ -194,18 +198,32 @@ impl Vm {
             },
         };
         let mut vcpu = accelerator.create_vcpu(&ram, apic, emu)?;
+        let outputs = outputs.into();
+        let host_kind = accelerator.host_kind();
+        let kernel = load(&ram, &config, &outputs, vcpu.as_mut(), host_kind)?;
         vcpu.set_state(&boot::start_state(kernel.entry))?;
         let stop = EventFd::new(EFD_NONBLOCK)?;
+        let (input, waiting_input) = events::host_input(config.input)?;
+        let writer =
+            |output: Output| -> io::Result<_> { Ok(output.into_writer(stop.try_clone()?)) };
         let devices = Devices::new(DevicesConfig {
             apic,
             tsc_khz: vcpu.tsc_khz(),
-            console: output.into().into_writer(stop.try_clone()?),
+            streams: HostStreams {
+                output: writer(outputs.output)?,
+                errors: outputs.errors.map(writer).transpose()?,
+                log: outputs.log.map(writer).transpose()?,
+                input,
+            },
             link: config.link,
         });
         let sources = EventSources {
-            input: config.input,
-            timeout: config.timeout,
+            input: waiting_input,
+            deadline: config
+                .timeout
+                .and_then(|timeout| config.started.checked_add(timeout)),
             stop: config.stop,
+            halts_unseen: apic == ApicMode::Kernel,
         };
         Ok(Self {
             setting: Setting {
@@ -213,6 +231,8 @@ impl Vm {
                 apic,
                 ram,
                 kernel,
+                kernel_file: config.kernel,
+                program: config.program,
                 started: config.started,
             },
             fallback,
@@ -230,6 +250,15 @@ impl Vm {
     /// is the run's outcome in the end.
     pub fn trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
+    }
+
+    /// A writer to `output` that gives up when the run is to stop, for what is written on
+    /// the vCPU's thread.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn writer(&self, output: Output) -> io::Result<Box<dyn Write + Send>> {
+        Ok(output.into_writer(self.stop.try_clone()?))
     }
 
     /// Why the emulator runs the guest although the choice was left to the VMM.
@@ -300,15 +329,17 @@ impl Setting {
             ns_per_tick,
             ..
         } = ended;
-        let lost = [
-            ("console output", run_loop.devices.take_console_error()),
-            ("trace", run_loop.finish_trace()),
-        ];
-        let outcome = match (ended.result, lost_output(lost)) {
-            (Err(error), _) => Outcome::error(error.to_string()),
-            (Ok(_), Some(message)) => Outcome::error(message),
-            (Ok(outcome), None) => outcome,
+        let outcome = ended
+            .result
+            .unwrap_or_else(|error| Outcome::error(error.to_string()));
+        let warnings = run_loop.devices.take_input_error();
+        let warnings = warnings.map(|error| format!("standard input: {error}"));
+        let images = Images {
+            kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
+            program: (&self.program.name, &self.program.elf),
         };
+        let state = run_loop.last_state.take();
+        let state = state.map(|state| State::new(&state, &self.ram, images));
         let shared = guest_counters::read(&self.ram, &self.kernel);
         let vcpu = run_loop.vcpu.as_mut();
         let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
@@ -323,6 +354,8 @@ impl Setting {
             apic: self.apic,
             host_kind: self.accelerator.host_kind(),
             outcome,
+            state,
+            warnings: warnings.into_iter().collect(),
             wall_ns,
             boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
             time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
@@ -338,16 +371,6 @@ impl Setting {
             guest,
         })
     }
-}
-
-/// What was to be written and could not be, and why. A reader that went away (as `head`
-/// does) has seen what it wanted.
-fn lost_output(errors: [(&str, Option<io::Error>); 2]) -> Option<String> {
-    let mut errors = errors.into_iter().filter_map(|(what, error)| {
-        let error = error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
-        Some(format!("{what}: {error}"))
-    });
-    errors.next()
 }
 
 /// Signals an event when it goes out of scope, whatever the reason.

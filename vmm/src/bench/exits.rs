@@ -1,7 +1,6 @@
 //! What an exit costs by itself: machine code that does nothing but exit, served as in any
 //! run.
 
-use std::io;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -11,7 +10,7 @@ use crate::accel::Accelerator;
 use crate::bare::BareMachine;
 use crate::compare::Machine;
 use crate::cpu::GuestClock;
-use crate::devices::{Devices, DevicesConfig};
+use crate::devices::{Devices, DevicesConfig, HostStreams};
 use crate::exit::ExitReason;
 use crate::run_loop::{Step, dispatch, host_ticks};
 use crate::vm::VmError;
@@ -120,7 +119,7 @@ impl Serving {
             devices: Devices::new(DevicesConfig {
                 apic,
                 tsc_khz: machine.vcpu().tsc_khz(),
-                console: Box::new(io::sink()),
+                streams: HostStreams::none(),
                 link: None,
             }),
             clock: machine.vcpu().clock(),

@@ -86,10 +86,11 @@ pub fn run(args: Args) -> CliResult {
         },
         vmm: env::current_exe()?,
         baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
-        stop: stop_signals::catch()?,
+        stop: stop_signals::catch(None)?,
     };
     let destination = args.report.open(Stream::Output)?;
     let mut progress = Progress::new();
+    stop_signals::running();
     let measured = Bench::measure(&plan, &mut |measure, machine, number| {
         let name = measure.name;
         progress.show(&format!(

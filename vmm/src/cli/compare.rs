@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
 use vmm::compare::{CompareError, Comparison, Plan};
-use vmm::output::Output;
+use vmm::output::Outputs;
 
 use super::machine::{MachineArgs, ProgramArgs};
 use super::progress::Progress;
@@ -39,17 +39,19 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> CliResult {
+    let stop = stop_signals::catch(None)?;
     let mut config = args.machine.config(args.program)?;
-    config.stop = stop_signals::catch()?;
+    config.stop = stop;
     let plan = Plan {
         config,
         runs: args.runs,
         input: args.input,
     };
     let destination = args.report.open(Stream::Error)?;
-    let output = Output::stdout()?;
+    let outputs = Outputs::standard()?;
     let mut progress = Progress::new();
-    let measured = Comparison::measure(&plan, output, &mut |machine, run| {
+    stop_signals::running();
+    let measured = Comparison::measure(&plan, outputs, &mut |machine, run| {
         // In the first run the guest prints.
         if run > 1 {
             progress.show(&format!("run {run} of {} on {machine}", plan.runs));

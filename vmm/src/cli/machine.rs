@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use vmm::accel::AccelChoice;
@@ -103,6 +103,11 @@ pub struct ProgramArgs {
 }
 
 impl MachineArgs {
+    /// When a run that started at `started` is to end at the latest.
+    pub fn deadline(&self, started: Instant) -> Option<Instant> {
+        started.checked_add(self.timeout?)
+    }
+
     /// The machine that these options describe, for `program`.
     pub fn config(self, program: ProgramArgs) -> Result<VmConfig, CliError> {
         let mut config = VmConfig::new(Program::find(&program.program)?);

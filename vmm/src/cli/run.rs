@@ -1,26 +1,27 @@
 //! `vmm run`: one guest from start to end.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vmm::events::InputSource;
-use vmm::output::Output;
+use vmm::events::{ESCAPE_KEYS, InputSource};
+use vmm::output::Outputs;
 use vmm::report::{OutcomeKind, Report};
 use vmm::trace::Trace;
 use vmm::vm::{Vm, VmConfig};
 
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::report_sink::{ReportArgs, Stream};
-use super::terminal::GuestTerminal;
-use super::{CliError, CliResult, stop_signals};
+use super::{CliError, CliResult, stop_signals, terminal};
 
 /// Run a guest program and report its VM exits.
 ///
 /// Exits with the program's status; 128+n if signal n killed it; 124 on --timeout or
-/// --max-instructions; 125 if the machine or the VMM failed. What the guest prints goes to
-/// standard output, the report to standard error.
+/// --max-instructions; 125 if the machine or the VMM failed. Standard input, output and
+/// error are the guest's; the kernel's own lines and the report go to standard error too.
+/// At a terminal all keys are the guest's, but for Ctrl-A x, which ends the machine, and
+/// Ctrl-A ?, which shows what keys there are.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -34,33 +35,52 @@ pub struct Args {
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
+    let stop = stop_signals::catch(args.machine.deadline(started))?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config);
-    config.started = started;
+    (config.started, config.stop) = (started, stop);
     let destination = args.report.open(Stream::Error)?;
-    let report = on_this_terminal(config, None)?;
+    let report = on_this_terminal(config, |_| Ok(None))?;
     destination.write(|| report.to_string(), || report.to_json())?;
     Ok(report.outcome.exit_status())
 }
 
-/// Runs a machine whose console is standard input and output, until it ends or a signal
-/// stops it.
-pub fn on_this_terminal(mut config: VmConfig, trace: Option<Trace>) -> Result<Report, CliError> {
-    config.stop = stop_signals::catch()?;
-    config.input = InputSource::Descriptor(Arc::new(io::stdin().as_fd().try_clone_to_owned()?));
-    let mut machine = Vm::new(config, Output::stdout()?)?;
+/// Runs a machine whose standard streams are this process's, until it ends or is stopped.
+/// `trace` makes what is to be told of it, if anything is.
+pub fn on_this_terminal(
+    mut config: VmConfig,
+    trace: impl FnOnce(&Vm) -> Result<Option<Trace>, CliError>,
+) -> Result<Report, CliError> {
+    config.input = standard_input()?;
+    let mut machine = Vm::new(config, Outputs::standard()?)?;
     if let Some(why) = machine.fallback() {
         super::complain(&format_args!("running in the emulator: {why}"));
     }
-    if let Some(trace) = trace {
+    if let Some(trace) = trace(&machine)? {
         machine.trace(trace);
     }
-    let terminal = GuestTerminal::acquire()?;
+    terminal::acquire()?;
+    stop_signals::running();
     let report = machine.run();
-    drop(terminal);
+    terminal::restore();
     let report = report?;
+    for warning in &report.warnings {
+        super::complain(warning);
+    }
     if report.outcome.kind != OutcomeKind::Exited {
         super::complain(&report.outcome);
     }
     Ok(report)
+}
+
+fn standard_input() -> io::Result<InputSource> {
+    let stdin = io::stdin();
+    let fd = Arc::new(stdin.as_fd().try_clone_to_owned()?);
+    Ok(match stdin.is_terminal() {
+        true => InputSource::Terminal {
+            fd,
+            help: || super::complain(&format_args!("keys:\n{ESCAPE_KEYS}")),
+        },
+        false => InputSource::Descriptor(fd),
+    })
 }

@@ -1,52 +1,221 @@
 //! The host's terminal while a guest uses it.
+//!
+//! The guest has all keys, those that send signals too; output stays as it was set. There
+//! is one terminal and one way it was before, so both are globals, which signal handlers
+//! can reach: every signal that ends or stops the process puts the terminal back first.
+//! SIGINT, SIGTERM and SIGHUP end a run in good order instead (`stop_signals`).
+//!
+//! Two runs at one terminal must not take each other's settings for those of before: only
+//! who holds a lock on the terminal changes it, and the next one waits for the lock. A run
+//! in the background leaves the terminal alone until a shell brings it to the foreground
+//! (SIGCONT).
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-/// A terminal that passes each key to the guest, and returns to what it was when this
-/// value is dropped. Keys that send signals (Ctrl-C) still do.
-#[derive(Debug)]
-pub struct GuestTerminal {
-    stdin: io::Stdin,
-    before: libc::termios,
+use libc::c_int;
+
+/// Signals that end a process that does not catch them, but for those that end a run in
+/// good order, SIGKILL, and SIGPIPE, which is ignored.
+const DEADLY: [c_int; 18] = [
+    libc::SIGQUIT,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGUSR1,
+    libc::SIGSEGV,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGSTKFLT,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGSYS,
+];
+
+/// Standard input, if it is a terminal that the guest is to have.
+struct Terminal {
+    /// Opened anew: a lock belongs to an open file, which others may share with us.
+    file: File,
+    /// The settings that it had when the lock was got.
+    before: OnceLock<libc::termios>,
 }
 
-impl GuestTerminal {
-    /// Switches standard input, if it is a terminal.
-    ///
-    /// # Errors
-    /// The terminal refuses.
-    pub fn acquire() -> io::Result<Option<Self>> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
-            return Ok(None);
-        }
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: `before` has room for what tcgetattr writes.
-        if unsafe { libc::tcgetattr(stdin.as_raw_fd(), before.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: tcgetattr succeeded and so filled it in.
-        let before = unsafe { before.assume_init() };
-        let mut during = before;
-        during.c_lflag &= !(libc::ICANON | libc::ECHO);
-        set(&stdin, &during)?;
-        Ok(Some(Self { stdin, before }))
+static TERMINAL: OnceLock<Terminal> = OnceLock::new();
+/// Whether it is changed now.
+static CHANGED: AtomicBool = AtomicBool::new(false);
+
+/// Gives standard input, if it is a terminal, to the guest until [`restore`].
+///
+/// # Errors
+/// The host refuses a signal handler.
+pub fn acquire() -> io::Result<()> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(());
+    }
+    let file = open(stdin.as_raw_fd())?;
+    let terminal = TERMINAL.get_or_init(|| Terminal {
+        file,
+        before: OnceLock::new(),
+    });
+    for signal in DEADLY
+        .into_iter()
+        .chain(libc::SIGRTMIN() + 1..=libc::SIGRTMAX())
+    {
+        handle(
+            signal,
+            put_back_and_end,
+            libc::SA_RESETHAND | libc::SA_NODEFER,
+        )?;
+    }
+    handle(libc::SIGTSTP, put_back_and_stop, 0)?;
+    handle(libc::SIGCONT, take_again, libc::SA_RESTART)?;
+    if !terminal.take(libc::LOCK_NB) {
+        // Ends with the process, if not before.
+        let waiting = thread::Builder::new().name("terminal".into());
+        waiting.spawn(|| terminal.take(0))?;
+    }
+    Ok(())
+}
+
+/// Puts the terminal back. Safe in a signal handler, and nothing where nothing was changed.
+pub fn restore() {
+    if let Some(terminal) = TERMINAL.get() {
+        terminal.put_back();
     }
 }
 
-fn set(stdin: &io::Stdin, mode: &libc::termios) -> io::Result<()> {
-    // SAFETY: `mode` is a complete termios.
-    match unsafe { libc::tcsetattr(stdin.as_raw_fd(), libc::TCSANOW, mode) } {
+fn open(stdin: c_int) -> io::Result<File> {
+    let anew = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(format!("/proc/self/fd/{stdin}"));
+    // Another user's terminal cannot be opened anew; then two runs of ours share a lock.
+    anew.or_else(|_| Ok(io::stdin().as_fd().try_clone_to_owned()?.into()))
+}
+
+impl Terminal {
+    /// Gets the lock and changes the settings, if this process is in the foreground; false
+    /// if somebody else has the lock. Safe in a signal handler but for the first time.
+    fn take(&self, flags: c_int) -> bool {
+        // SAFETY: a plain system call on an open descriptor.
+        if unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_EX | flags) } != 0 {
+            return false;
+        }
+        let Some(before) = self.settings() else {
+            return true;
+        };
+        if self.is_ours() {
+            let before = self.before.get_or_init(|| before);
+            CHANGED.store(true, Ordering::SeqCst);
+            self.set(&for_guest(before));
+        }
+        true
+    }
+
+    /// Puts the settings back, if they were changed, and gives the lock to others.
+    fn put_back(&self) {
+        if CHANGED.swap(false, Ordering::SeqCst)
+            && let Some(before) = self.before.get()
+        {
+            self.set(before);
+        }
+        // SAFETY: as in `take`.
+        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_UN) };
+    }
+
+    /// Whether this process is in the foreground of the terminal, or that does not control
+    /// it at all.
+    fn is_ours(&self) -> bool {
+        // SAFETY: plain queries, of an open descriptor and of this process.
+        let (foreground, own) =
+            unsafe { (libc::tcgetpgrp(self.file.as_raw_fd()), libc::getpgrp()) };
+        foreground == own || foreground < 0
+    }
+
+    fn settings(&self) -> Option<libc::termios> {
+        let mut settings = MaybeUninit::uninit();
+        // SAFETY: `settings` has room for what tcgetattr writes.
+        let got = unsafe { libc::tcgetattr(self.file.as_raw_fd(), settings.as_mut_ptr()) };
+        // SAFETY: tcgetattr succeeded and so filled it in.
+        (got == 0).then(|| unsafe { settings.assume_init() })
+    }
+
+    /// The terminal may be gone by now; then there is nothing to set.
+    fn set(&self, settings: &libc::termios) {
+        // A process in the background would be stopped for this.
+        with_signal_blocked(libc::SIGTTOU, || {
+            // SAFETY: `settings` is a complete termios.
+            unsafe { libc::tcsetattr(self.file.as_raw_fd(), libc::TCSANOW, settings) };
+        });
+    }
+}
+
+/// Settings that pass each key to the guest as it is typed.
+fn for_guest(before: &libc::termios) -> libc::termios {
+    let mut during = *before;
+    during.c_lflag &= !(libc::ICANON | libc::ECHO | libc::ISIG | libc::IEXTEN);
+    during.c_iflag &=
+        !(libc::ICRNL | libc::INLCR | libc::IGNCR | libc::IXON | libc::ISTRIP | libc::BRKINT);
+    during.c_cc[libc::VMIN] = 1;
+    during.c_cc[libc::VTIME] = 0;
+    during
+}
+
+/// Does something while this thread does not take `signal`.
+fn with_signal_blocked(signal: c_int, act: impl FnOnce()) {
+    // SAFETY: the sets are filled in before they are used, and belong to this frame.
+    unsafe {
+        let (mut blocked, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigemptyset(&mut blocked);
+        libc::sigaddset(&mut blocked, signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &blocked, &mut before);
+        act();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+    }
+}
+
+fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Result<()> {
+    // SAFETY: all zeros is a valid value of it.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = flags | libc::SA_ONSTACK;
+    // SAFETY: the handlers here call only what signal handlers may call.
+    match unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-impl Drop for GuestTerminal {
-    fn drop(&mut self) {
-        // The terminal may be gone by now (SIGHUP); then there is nothing to restore.
-        let _ = set(&self.stdin, &self.before);
+/// The signal has its usual effect after this: its handler is taken away first.
+extern "C" fn put_back_and_end(signal: c_int) {
+    restore();
+    // SAFETY: a plain system call, allowed in a signal handler.
+    unsafe { libc::raise(signal) };
+}
+
+extern "C" fn put_back_and_stop(_: c_int) {
+    restore();
+    // Of the whole process. It goes on with `take_again`.
+    // SAFETY: a plain system call, allowed in a signal handler.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+
+extern "C" fn take_again(_: c_int) {
+    if let Some(terminal) = TERMINAL.get() {
+        terminal.take(libc::LOCK_NB);
     }
 }

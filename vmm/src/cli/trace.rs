@@ -1,14 +1,16 @@
 //! `vmm trace`: one guest, and every event of it.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
+use std::io::{self, BufWriter, LineWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use vmm::Vm;
+use vmm::output::Output;
 use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
 
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
-use super::{CliError, CliResult, run};
+use super::{CliError, CliResult, run, stop_signals};
 
 /// Run a guest program and print each event, one a line, in time order.
 ///
@@ -45,9 +47,10 @@ fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
+    let stop = stop_signals::catch(args.machine.deadline(started))?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config);
-    config.started = started;
+    (config.started, config.stop) = (started, stop);
     let mut filter = Filter::all();
     filter.pid = args.pid;
     if !args.only.is_empty() {
@@ -57,19 +60,33 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if let Some(path) = &args.perfetto {
         sinks.push(Box::new(PerfettoSink::new(create(path)?)));
     }
-    let text: Option<Box<dyn Write + Send>> = match (&args.output, &args.perfetto) {
-        (Some(path), _) => Some(Box::new(create(path)?)),
-        (None, Some(_)) => None,
-        // The guest's output may go to the same terminal: lines shall not lag behind.
-        (None, None) if io::stderr().is_terminal() => Some(Box::new(LineWriter::new(io::stderr()))),
-        (None, None) => Some(Box::new(BufWriter::new(io::stderr()))),
+    let mut text: Option<Box<dyn Write + Send>> = match &args.output {
+        Some(path) => Some(Box::new(create(path)?)),
+        None => None,
     };
-    if let Some(writer) = text {
-        let with_durations = !args.cpu.deterministic;
-        sinks.push(Box::new(TextSink::new(writer, with_durations)));
-    }
-    let report = run::on_this_terminal(config, Some(Trace { filter, sinks }))?;
+    let with_durations = !args.cpu.deterministic;
+    let report = run::on_this_terminal(config, |machine| {
+        if text.is_none() && args.perfetto.is_none() {
+            text = Some(standard_error(machine)?);
+        }
+        sinks.extend(text.map(|writer| -> Box<dyn TraceSink> {
+            Box::new(TextSink::new(writer, with_durations))
+        }));
+        Ok(Some(Trace { filter, sinks }))
+    })?;
     Ok(report.outcome.exit_status())
+}
+
+/// Standard error, for a trace of `machine`.
+fn standard_error(machine: &Vm) -> io::Result<Box<dyn Write + Send>> {
+    let output = Output::stderr()?;
+    let is_terminal = output.is_terminal();
+    let writer = machine.writer(output)?;
+    // The guest's output may go to the same terminal: lines shall not lag behind.
+    Ok(match is_terminal {
+        true => Box::new(LineWriter::new(writer)),
+        false => Box::new(BufWriter::new(writer)),
+    })
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, CliError> {

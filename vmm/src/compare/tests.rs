@@ -36,6 +36,8 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             HostKind::Hardware
         },
         outcome: Outcome::exited(0),
+        state: None,
+        warnings: Vec::new(),
         wall_ns: guest_ns + 1000,
         boot_ns: Some(500),
         time: Times {

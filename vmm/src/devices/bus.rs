@@ -11,7 +11,12 @@ use std::ops::RangeInclusive;
 
 use abi::ports;
 
+use super::streams::Line;
+
 const SERIAL_LAST: u16 = ports::SERIAL + (ports::SERIAL_LEN - 1);
+const ERRORS_LAST: u16 = ports::ERRORS + (ports::SERIAL_LEN - 1);
+const LOG_LAST: u16 = ports::LOG + (ports::SERIAL_LEN - 1);
+const INPUT_LAST: u16 = ports::INPUT + (ports::INPUT_LEN - 1);
 const LINK_LAST: u16 = ports::LINK + (ports::SERIAL_LEN - 1);
 const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
 
@@ -28,8 +33,10 @@ pub const X2APIC_MSRS: RangeInclusive<u32> = 0x800..=0x8ff;
 /// A device with ports, and the offset of a port in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortDevice {
-    /// The serial console; offset 0 to 7.
-    Serial(u8),
+    /// A serial line of the standard streams; offset 0 to 7.
+    Serial(Line, u8),
+    /// The input stream; offset 0 to 7.
+    Input(u8),
     /// The link to another machine, in machines that have one; offset 0 to 7.
     Link(u8),
     /// The debug-exit device, whose ports are all alike.
@@ -50,12 +57,19 @@ pub enum MmioDevice {
 /// The device that claims `port`.
 pub const fn port_device(port: u16) -> Option<PortDevice> {
     match port {
-        ports::SERIAL..=SERIAL_LAST => Some(PortDevice::Serial((port - ports::SERIAL) as u8)),
+        ports::SERIAL..=SERIAL_LAST => serial(Line::Console, port - ports::SERIAL),
+        ports::ERRORS..=ERRORS_LAST => serial(Line::Errors, port - ports::ERRORS),
+        ports::LOG..=LOG_LAST => serial(Line::Log, port - ports::LOG),
+        ports::INPUT..=INPUT_LAST => Some(PortDevice::Input((port - ports::INPUT) as u8)),
         ports::LINK..=LINK_LAST => Some(PortDevice::Link((port - ports::LINK) as u8)),
         ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
         ports::TRACE_DOORBELL => Some(PortDevice::TraceDoorbell),
         _ => None,
     }
+}
+
+const fn serial(line: Line, offset: u16) -> Option<PortDevice> {
+    Some(PortDevice::Serial(line, offset as u8))
 }
 
 /// The device that claims guest-physical address `gpa`, with the local APIC's window at
@@ -77,7 +91,10 @@ pub const fn mmio_device(gpa: u64, local_apic: Option<u64>) -> Option<MmioDevice
 /// The name of the device at `port`, for reports; `None` where nobody claims it.
 pub const fn port_name(port: u16) -> Option<&'static str> {
     match port_device(port) {
-        Some(PortDevice::Serial(_)) => Some("serial"),
+        Some(PortDevice::Serial(Line::Console, _)) => Some("serial"),
+        Some(PortDevice::Serial(Line::Errors, _)) => Some("errors"),
+        Some(PortDevice::Serial(Line::Log, _)) => Some("log"),
+        Some(PortDevice::Input(_)) => Some("input"),
         Some(PortDevice::Link(_)) => Some("link"),
         Some(PortDevice::DebugExit) => Some("debug exit"),
         Some(PortDevice::TraceDoorbell) => Some("trace doorbell"),
@@ -122,14 +139,25 @@ pub(super) fn written(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{MmioDevice, PortDevice, mmio_device, mmio_name, msr_name, port_device, port_name};
+    use super::{
+        Line, MmioDevice, PortDevice, mmio_device, mmio_name, msr_name, port_device, port_name,
+    };
 
     #[test]
     fn ports_are_claimed_to_their_edges() {
-        assert_eq!(port_device(0x3f7), None);
-        assert_eq!(port_device(0x3f8), Some(PortDevice::Serial(0)));
-        assert_eq!(port_device(0x3ff), Some(PortDevice::Serial(7)));
-        assert_eq!(port_device(0x400), None);
+        for (first, line) in [
+            (0x3f8, Line::Console),
+            (0x3e8, Line::Errors),
+            (0x2e8, Line::Log),
+        ] {
+            assert_eq!(port_device(first - 1), None);
+            assert_eq!(port_device(first), Some(PortDevice::Serial(line, 0)));
+            assert_eq!(port_device(first + 7), Some(PortDevice::Serial(line, 7)));
+            assert_eq!(port_device(first + 8), None);
+        }
+        assert_eq!(port_device(0x5e0), Some(PortDevice::Input(0)));
+        assert_eq!(port_device(0x5e7), Some(PortDevice::Input(7)));
+        assert_eq!(port_device(0x5e8), None);
         assert_eq!(port_device(0x2f7), None);
         assert_eq!(port_device(0x2f8), Some(PortDevice::Link(0)));
         assert_eq!(port_device(0x2ff), Some(PortDevice::Link(7)));
@@ -167,6 +195,9 @@ mod tests {
     #[test]
     fn reports_know_the_names() {
         assert_eq!(port_name(0x3fd), Some("serial"));
+        assert_eq!(port_name(0x3e8), Some("errors"));
+        assert_eq!(port_name(0x2e8), Some("log"));
+        assert_eq!(port_name(0x5e4), Some("input"));
         assert_eq!(port_name(0x2f8), Some("link"));
         assert_eq!(port_name(0xf4), Some("debug exit"));
         assert_eq!(port_name(0x64), None);

@@ -1,9 +1,9 @@
 //! The console's way out: bytes from the serial port, gathered into lines for the host.
 //!
 //! A host write costs about as much as a VM exit, so bytes go out together: when a line
-//! has ended, when [`CAPACITY`] bytes wait, and when the machine is idle or over. A host
-//! that takes no more (a closed pipe) is no business of the guest: the error is kept for
-//! the VMM to report, later bytes are dropped and the guest runs on.
+//! has ended, when [`CAPACITY`] bytes wait, and when the machine is idle or over. What the
+//! failure of a host that takes no more (a closed pipe) means for the run is not decided
+//! here: the error is kept, and later bytes are dropped.
 
 use std::io::{self, Write};
 
@@ -44,6 +44,12 @@ impl Console {
         }
         self.waiting.clear();
         self.line_ended = false;
+    }
+
+    /// Whether there is a failure to be taken.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
     }
 
     /// The failure that ended output, once.

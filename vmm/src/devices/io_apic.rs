@@ -125,6 +125,14 @@ impl IoApic {
         None
     }
 
+    /// Whether a line may become an interrupt that cannot be masked.
+    pub fn may_send_nmi(&self) -> bool {
+        self.entries.iter().any(|entry| {
+            let mode = DeliveryMode::from_bits((entry >> MODE_SHIFT) as u32);
+            entry & MASKED == 0 && mode == DeliveryMode::Nmi
+        })
+    }
+
     /// A local APIC has ended a level-triggered interrupt of `vector`: pins that sent it
     /// may send again, and do if their line is still asserted.
     pub fn end_of_interrupt(&mut self, vector: u8) {

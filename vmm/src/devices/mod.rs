@@ -1,8 +1,11 @@
 //! The machine's devices, on one board.
 //!
 //! ```text
-//!   port 0x3f8 --> serial --edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
-//!   port 0x2f8 --> link ----edge GSI 3---^       (in machines that have one)
+//!   port 0x3f8 --> console -edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
+//!   port 0x3e8 --> errors                ^  ^
+//!   port 0x2e8 --> log                   |  |
+//!   port 0x5e0 --> input --edge GSI 5----+  |
+//!   port 0x2f8 --> link ----edge GSI 3------+    (in machines that have one)
 //!   port 0xf4 ---> debug exit
 //!   port 0xf8 ---> doorbell of the trace
 //! ```
@@ -15,25 +18,28 @@
 pub mod bus;
 mod console;
 mod debug_exit;
+mod input_stream;
 mod io_apic;
 mod link;
 mod local_apic;
 mod msi;
 mod serial;
+mod streams;
 
-use std::io::{self, Write};
+use std::io;
 
 use abi::debug_exit::GuestExit;
 use serde::Serialize;
 
 use bus::{MmioDevice, PortDevice};
-use console::Console;
 use io_apic::IoApic;
 pub use link::LinkEnd;
 use link::LinkOutput;
 pub use local_apic::{BUS_HZ, LocalApic};
 pub use msi::{DeliveryMode, Msi};
 use serial::Serial;
+use streams::Streams;
+pub use streams::{HostInput, HostStreams, Line, StreamError};
 
 /// Who keeps the local APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,9 +57,8 @@ pub struct DevicesConfig {
     pub apic: ApicMode,
     /// Frequency of the vCPU's time-stamp counter, which is zero at guest time zero.
     pub tsc_khz: u32,
-    /// Where console output goes; one write a line. It must block: an error, even
-    /// [`io::ErrorKind::WouldBlock`], ends output.
-    pub console: Box<dyn Write + Send>,
+    /// The standard streams.
+    pub streams: HostStreams,
     /// The line to another machine, if there is one.
     pub link: Option<LinkEnd>,
 }
@@ -71,7 +76,7 @@ struct Link {
 
 /// All devices of one machine.
 pub struct Devices {
-    serial: Serial<Console>,
+    streams: Streams,
     link: Option<Link>,
     io_apic: IoApic,
     local_apic: Option<LocalApic>,
@@ -81,7 +86,7 @@ impl Devices {
     /// A board after power-up.
     pub fn new(config: DevicesConfig) -> Self {
         Self {
-            serial: Serial::new(Console::new(config.console)),
+            streams: Streams::new(config.streams),
             link: config.link.map(|end| Link {
                 serial: Serial::new(LinkOutput::new(end.clone())),
                 end,
@@ -98,7 +103,10 @@ impl Devices {
     #[inline]
     pub fn pio_read(&mut self, port: u16, size: u8, data: &mut [u8]) {
         match bus::port_device(port) {
-            Some(PortDevice::Serial(offset)) => self.serial.read(offset, size, data),
+            Some(PortDevice::Serial(line, offset)) => {
+                self.streams.read(line, offset, size, data);
+            }
+            Some(PortDevice::Input(offset)) => self.streams.read_input(offset, size, data),
             Some(PortDevice::Link(offset)) => match &mut self.link {
                 Some(link) => link.serial.read(offset, size, data),
                 None => data.fill(0xff),
@@ -113,9 +121,9 @@ impl Devices {
     #[inline]
     pub fn pio_write(&mut self, port: u16, size: u8, data: &[u8]) -> Option<GuestExit> {
         match bus::port_device(port)? {
-            PortDevice::Serial(offset) => {
-                self.serial.write(offset, size, data);
-                self.serve_serial();
+            PortDevice::Serial(line, offset) => {
+                self.streams.write(line, offset, size, data);
+                self.serve_streams();
                 None
             }
             PortDevice::Link(offset) => {
@@ -129,7 +137,7 @@ impl Devices {
                 let item = data.chunks(usize::from(size.max(1))).next()?;
                 Some(debug_exit::write(item))
             }
-            PortDevice::TraceDoorbell => None,
+            PortDevice::Input(_) | PortDevice::TraceDoorbell => None,
         }
     }
 
@@ -191,6 +199,11 @@ impl Devices {
         self.local_apic.as_mut()
     }
 
+    /// Whether a device may interrupt a CPU that has interrupts off.
+    pub fn may_send_nmi(&self) -> bool {
+        self.io_apic.may_send_nmi()
+    }
+
     /// The next interrupt message for KVM's local APIC; call until `None` after each access
     /// and each input. Ours gets its messages at once, and this gives none.
     #[inline]
@@ -198,29 +211,47 @@ impl Devices {
         self.io_apic.take_message()
     }
 
-    /// Hands host input to the serial console; returns how many bytes it took, from the
-    /// first on.
-    pub fn console_input(&mut self, bytes: &[u8]) -> usize {
-        let taken = self.serial.input(bytes);
-        self.serve_serial();
+    /// Hands host input to the guest; returns how many bytes it took, from the first on.
+    pub fn input(&mut self, bytes: &[u8]) -> usize {
+        let taken = self.streams.input(bytes);
+        self.serve_streams();
         taken
     }
 
-    /// Whether the guest reads its console and has taken all that was handed to it.
+    /// There will be no more host input, perhaps because of an error.
+    pub fn end_input(&mut self, error: Option<io::Error>) {
+        self.streams.end_input(error);
+        self.serve_streams();
+    }
+
+    /// Gives a guest that reads its console what never has to be waited for.
     #[inline]
-    pub fn wants_console_input(&self) -> bool {
-        self.serial.wants_input()
+    pub fn fill_console(&mut self) {
+        self.streams.fill_console();
+        self.serve_streams();
     }
 
-    /// Sends console output that waits for the end of its line: when the machine is idle,
-    /// and at its end.
-    pub fn flush_console(&mut self) {
-        self.serial.output().send();
+    /// Whether the guest waits for input that is handed in.
+    #[inline]
+    pub fn wants_input(&self) -> bool {
+        self.streams.wants_input()
     }
 
-    /// The failure of the host that ended console output, once.
-    pub fn take_console_error(&mut self) -> Option<io::Error> {
-        self.serial.output().take_error()
+    /// Why input ended before its end, once.
+    pub fn take_input_error(&mut self) -> Option<io::Error> {
+        self.streams.take_input_error()
+    }
+
+    /// Sends output that waits for the end of its line: when the machine is idle, and at its
+    /// end.
+    pub fn flush_output(&mut self) {
+        self.streams.send_all();
+    }
+
+    /// A failure of the host that ended a line of output, once.
+    #[inline]
+    pub fn take_output_error(&mut self) -> Option<StreamError> {
+        self.streams.take_error()
     }
 
     /// The machine's end of the line to another machine, if it has one.
@@ -240,10 +271,15 @@ impl Devices {
         }
     }
 
-    /// Turns the console's interrupt into an edge.
-    fn serve_serial(&mut self) {
-        if self.serial.take_interrupt() {
+    /// Turns the interrupts of console and input stream into edges.
+    #[inline]
+    fn serve_streams(&mut self) {
+        let (console, input) = self.streams.take_interrupts();
+        if console {
             self.raise_edge(abi::ports::SERIAL_GSI);
+        }
+        if input {
+            self.raise_edge(abi::ports::INPUT_GSI);
         }
     }
 

@@ -39,7 +39,7 @@ const INTERRUPT_ENABLE: u8 = 1;
 const RECEIVED_DATA: u8 = 1;
 
 /// Bytes that the receiver holds.
-const FIFO_LEN: usize = 64;
+pub const FIFO_LEN: usize = 64;
 
 /// A 16550A with something behind it.
 pub struct Serial<W: SerialOutput> {

@@ -2,7 +2,7 @@ use abi::debug_exit::GuestExit;
 use abi::ports::{DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI};
 
 use super::console::tests::{ClosedPipe, Recorder};
-use super::{ApicMode, Devices, DevicesConfig, Gp, LinkEnd, Msi};
+use super::{ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, Msi};
 
 const IER: u16 = SERIAL + 1;
 const VECTOR: u8 = 0x24;
@@ -16,7 +16,11 @@ fn board_with_link(apic: ApicMode, link: Option<LinkEnd>) -> (Devices, Recorder)
     let devices = Devices::new(DevicesConfig {
         apic,
         tsc_khz: 1_000_000,
-        console: Box::new(recorder.clone()),
+        streams: HostStreams {
+            output: Box::new(recorder.clone()),
+            input: HostInput::HandedIn,
+            ..HostStreams::none()
+        },
         link,
     });
     (devices, recorder)
@@ -37,9 +41,9 @@ fn output_is_seen_by_the_line_and_at_idle() {
         assert_eq!(devices.pio_write(SERIAL, 1, &[byte]), None);
     }
     assert_eq!(recorder.writes(), [b"hello\n"]);
-    devices.flush_console();
+    devices.flush_output();
     assert_eq!(recorder.writes()[1], b"$ ");
-    assert!(devices.take_console_error().is_none());
+    assert!(devices.take_output_error().is_none());
 }
 
 #[test]
@@ -47,13 +51,16 @@ fn a_closed_host_is_told_once() {
     let mut devices = Devices::new(DevicesConfig {
         apic: ApicMode::Kernel,
         tsc_khz: 1_000_000,
-        console: Box::new(ClosedPipe),
+        streams: HostStreams {
+            output: Box::new(ClosedPipe),
+            ..HostStreams::none()
+        },
         link: None,
     });
     devices.pio_write(SERIAL, 1, b"a\nb\n");
     devices.pio_write(SERIAL, 1, b"c\n");
-    assert!(devices.take_console_error().is_some());
-    assert!(devices.take_console_error().is_none());
+    assert!(devices.take_output_error().is_some());
+    assert!(devices.take_output_error().is_none());
 }
 
 #[test]
@@ -93,9 +100,9 @@ fn input_becomes_a_message_for_kvm() {
     let (mut devices, _) = board(ApicMode::Kernel);
     enable_serial_interrupt(&mut devices);
     assert_eq!(devices.take_msi(), None);
-    assert!(devices.wants_console_input());
-    assert_eq!(devices.console_input(b"x"), 1);
-    assert!(!devices.wants_console_input());
+    assert!(devices.wants_input());
+    assert_eq!(devices.input(b"x"), 1);
+    assert!(!devices.wants_input());
     assert_eq!(
         devices.take_msi(),
         Some(Msi::new(0, false, 0, VECTOR, false))
@@ -111,7 +118,7 @@ fn input_becomes_a_pending_vector_in_our_local_apic() {
     let (mut devices, _) = board(ApicMode::User);
     devices.mmio_write(LOCAL_APIC + 0xf0, &0x1ffu32.to_le_bytes(), 0);
     enable_serial_interrupt(&mut devices);
-    devices.console_input(b"x");
+    devices.input(b"x");
     assert_eq!(devices.take_msi(), None);
     let apic = devices.local_apic().expect("user mode has one");
     assert_eq!(apic.acknowledge(), Some(VECTOR));
@@ -129,7 +136,7 @@ fn the_end_of_a_level_reaches_the_io_apic() {
         devices.mmio_read(IO_APIC + 0x10, &mut entry, 0);
         u32::from_le_bytes(entry) & 1 << 14 != 0
     };
-    devices.console_input(b"x");
+    devices.input(b"x");
     assert!(remote_irr(&mut devices));
     let apic = devices.local_apic().expect("user mode has one");
     assert_eq!(apic.acknowledge(), Some(VECTOR));
@@ -242,7 +249,7 @@ fn nothing_that_a_guest_writes_panics() {
                     let value = u64::from_le_bytes(bytes) >> (numbers.next() % 64);
                     let _ = devices.msr_write(index, value, now);
                 }
-                8 => assert!(devices.console_input(&data[..len]) <= len),
+                8 => assert!(devices.input(&data[..len]) <= len),
                 10 => devices.pio_read(numbers.near(LINK.into()) as u16, size, &mut data[..len]),
                 11 => {
                     let _ = devices.pio_write(numbers.near(LINK.into()) as u16, size, &data[..len]);

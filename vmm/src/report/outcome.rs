@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Exit status of a run that a limit ended (as `timeout(1)` has it).
 pub const LIMIT_STATUS: u8 = 124;
-/// Exit status of a run that failed: VMM error, kernel panic, triple fault.
+/// Exit status of a run that failed: VMM error, kernel panic, triple fault, dead halt.
 pub const FAILURE_STATUS: u8 = abi::debug_exit::FAILURE_STATUS;
 
 /// The kinds of end.
@@ -22,6 +22,8 @@ pub enum OutcomeKind {
     Panic,
     /// The guest CPU gave up.
     TripleFault,
+    /// The guest CPU halted with interrupts off, for ever.
+    Halted,
     /// `--timeout` was reached.
     Timeout,
     /// `--max-instructions` was reached.
@@ -70,6 +72,12 @@ impl Outcome {
         self.signal.filter(|&signal| *self == Self::stopped(signal))
     }
 
+    /// Nobody takes what the guest writes to `stream`: the end that a process of the host
+    /// has then.
+    pub fn broken_pipe(stream: &str) -> Self {
+        Self::killed(libc::SIGPIPE as u8).with_message(format!("nobody reads {stream}"))
+    }
+
     /// The guest kernel panicked; its console has the message.
     pub fn panicked() -> Self {
         Self::bare(OutcomeKind::Panic)
@@ -78,6 +86,11 @@ impl Outcome {
     /// The guest CPU met an exception while it delivered a double fault.
     pub fn triple_fault() -> Self {
         Self::bare(OutcomeKind::TripleFault)
+    }
+
+    /// The guest CPU has halted, and nothing can wake it.
+    pub fn halted() -> Self {
+        Self::bare(OutcomeKind::Halted).with_message("hlt with interrupts off, and no NMI can come")
     }
 
     /// The run took longer than it was given.
@@ -101,6 +114,16 @@ impl Outcome {
         self
     }
 
+    /// Whether the run came to an end that its guest did not ask for: then it is worth
+    /// knowing where the guest was.
+    pub fn is_unexpected(&self) -> bool {
+        match self.kind {
+            OutcomeKind::Exited => false,
+            OutcomeKind::Killed => self.stop_signal().is_some(),
+            _ => true,
+        }
+    }
+
     /// The exit status of `vmm run`: init's own; 128 and the signal's number;
     /// [`LIMIT_STATUS`]; [`FAILURE_STATUS`].
     pub fn exit_status(&self) -> u8 {
@@ -108,7 +131,10 @@ impl Outcome {
             OutcomeKind::Exited => self.code.unwrap_or(FAILURE_STATUS),
             OutcomeKind::Killed => SIGNAL_STATUS_BASE | self.signal.unwrap_or(0),
             OutcomeKind::Timeout | OutcomeKind::TooManyInstructions => LIMIT_STATUS,
-            OutcomeKind::Panic | OutcomeKind::TripleFault | OutcomeKind::Error => FAILURE_STATUS,
+            OutcomeKind::Panic
+            | OutcomeKind::TripleFault
+            | OutcomeKind::Halted
+            | OutcomeKind::Error => FAILURE_STATUS,
         }
     }
 
@@ -139,6 +165,7 @@ impl fmt::Display for Outcome {
             OutcomeKind::Killed => write!(f, "killed by signal {}", self.signal.unwrap_or(0))?,
             OutcomeKind::Panic => f.write_str("kernel panic")?,
             OutcomeKind::TripleFault => f.write_str("triple fault")?,
+            OutcomeKind::Halted => f.write_str("halted")?,
             OutcomeKind::Timeout => f.write_str("timeout")?,
             OutcomeKind::TooManyInstructions => f.write_str("too many instructions")?,
             OutcomeKind::Error => f.write_str("error")?,
@@ -171,8 +198,18 @@ mod tests {
                 130,
                 "killed by signal 2: the VMM was told to stop",
             ),
+            (
+                Outcome::broken_pipe("standard output"),
+                141,
+                "killed by signal 13: nobody reads standard output",
+            ),
             (Outcome::panicked(), 125, "kernel panic"),
             (Outcome::triple_fault(), 125, "triple fault"),
+            (
+                Outcome::halted(),
+                125,
+                "halted: hlt with interrupts off, and no NMI can come",
+            ),
             (Outcome::timeout(), 124, "timeout"),
             (
                 Outcome::too_many_instructions(),

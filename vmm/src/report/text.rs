@@ -18,6 +18,9 @@ const BAR_LEN: u64 = 40;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_head(f, self)?;
+        if let Some(state) = &self.state {
+            write!(f, "\n{state}")?;
+        }
         write_exits(f, &self.exits)?;
         let counters = |counters: &Option<Counters>| -> Vec<(String, u64)> {
             let counters = counters.iter().flat_map(Counters::iter);

@@ -7,7 +7,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::*;
 use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
-use crate::devices::{ApicMode, DevicesConfig};
+use crate::devices::{ApicMode, DevicesConfig, HostStreams};
 use crate::exit::ExitReason;
 
 const X2APIC_SELF_IPI: u32 = 0x83f;
@@ -25,11 +25,10 @@ const VECTOR: u8 = 0x40;
 const TSC_START: u64 = 1_000_000_000_000;
 
 fn devices() -> Devices {
-    let console = Box::new(std::io::sink());
     Devices::new(DevicesConfig {
         apic: ApicMode::User,
         tsc_khz: 1_000_000,
-        console,
+        streams: HostStreams::none(),
         link: None,
     })
 }
@@ -106,6 +105,8 @@ fn each_end_has_its_outcome() {
 /// What a scripted vCPU does when it runs.
 enum Act {
     Halt,
+    /// A halt with interrupts off.
+    DeadHalt,
     Window,
     WriteMsr(u32, u64),
     End,
@@ -124,6 +125,7 @@ struct Scripted {
     script: VecDeque<Act>,
     ready: bool,
     window: bool,
+    interrupts_off: bool,
     error: u8,
     log: Arc<Mutex<Vec<Done>>>,
     clock: GuestClock,
@@ -139,6 +141,10 @@ impl Vcpu for Scripted {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
         Ok(match self.script.pop_front() {
             Some(Act::Halt) => VmExit::Hlt,
+            Some(Act::DeadHalt) => {
+                self.interrupts_off = true;
+                VmExit::Hlt
+            }
             Some(Act::Window) => {
                 self.ready = true;
                 VmExit::InterruptWindow
@@ -164,6 +170,14 @@ impl Vcpu for Scripted {
 
     fn ready(&mut self) -> bool {
         self.ready
+    }
+
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(!self.interrupts_off)
+    }
+
+    fn halted(&mut self) -> Result<bool, CpuError> {
+        Ok(false)
     }
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
@@ -249,6 +263,7 @@ fn run_by(clock: GuestClock, script: Vec<Act>, ready: bool) -> (Outcome, Vec<Don
         script: script.into(),
         ready,
         window: false,
+        interrupts_off: false,
         error: 0,
         log: Arc::clone(&log),
         clock,
@@ -296,6 +311,19 @@ fn a_halted_vcpu_sleeps_until_its_timer() {
     script.push(Act::End);
     let (_, done, run_loop) = run(script, true);
     assert_eq!(done, [Done::Injected(VECTOR)]);
+    assert_eq!(run_loop.counts.finish(1.0).count(ExitReason::Hlt), 1);
+}
+
+#[test]
+fn a_halt_that_nothing_ends_is_the_end() {
+    // A timer is no way out while interrupts are off.
+    let mut script = raise_vector();
+    script.pop();
+    script.push(Act::WriteMsr(X2APIC_LVT_TIMER, u64::from(VECTOR)));
+    script.push(Act::WriteMsr(X2APIC_INITIAL_COUNT, 1000));
+    script.push(Act::DeadHalt);
+    let (outcome, _, run_loop) = run(script, false);
+    assert_eq!(outcome, Outcome::halted());
     assert_eq!(run_loop.counts.finish(1.0).count(ExitReason::Hlt), 1);
 }
 

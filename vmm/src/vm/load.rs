@@ -2,17 +2,25 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::VmConfig;
-use crate::boot::{self, BootError, BootInfo, CommandLine, KernelImage};
+use super::{VmConfig, VmError};
+use crate::boot::{self, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
-use crate::cpu::HostKind;
+use crate::cpu::{CpuError, HostKind, Vcpu};
+use crate::events::InputSource;
 use crate::memory::GuestRam;
+use crate::output::{Output, Outputs};
 
 /// Time of day at the start of every deterministic run: 2026-01-01 00:00 UTC.
 const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// Puts the guest's kernel, its files and its command line into its memory.
-pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelImage, BootError> {
+pub fn load(
+    ram: &GuestRam,
+    config: &VmConfig,
+    outputs: &Outputs,
+    vcpu: &mut dyn Vcpu,
+    host: HostKind,
+) -> Result<KernelImage, VmError> {
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
     let head;
     let initramfs = match &config.initramfs {
@@ -23,7 +31,7 @@ pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelI
         }
     };
     let info = BootInfo {
-        command_line: &command_line(config, host),
+        command_line: &command_line(config, outputs, vcpu, host)?,
         initramfs,
     };
     boot::write_boot_info(ram, &kernel, &info)?;
@@ -32,7 +40,12 @@ pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelI
 }
 
 /// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
-fn command_line(config: &VmConfig, host: HostKind) -> String {
+fn command_line(
+    config: &VmConfig,
+    outputs: &Outputs,
+    vcpu: &mut dyn Vcpu,
+    host: HostKind,
+) -> Result<String, CpuError> {
     let mut line = CommandLine::default();
     line.option(
         "init",
@@ -41,14 +54,16 @@ fn command_line(config: &VmConfig, host: HostKind) -> String {
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");
+    let tsc_ns = u128::from(vcpu.tsc()?) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     let now = if config.deterministic {
         Ok(DETERMINISTIC_START)
     } else {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)
     };
     if let Ok(now) = now {
-        line.option("realtime_ns", now.as_nanos());
+        line.option("realtime_ns", now.as_nanos().saturating_sub(tsc_ns));
     }
+    streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option("sysret", "off").option("smap", "off");
     }
@@ -58,5 +73,25 @@ fn command_line(config: &VmConfig, host: HostKind) -> String {
     for argument in &config.args {
         line.argument(argument);
     }
-    line.build()
+    Ok(line.build())
+}
+
+/// Which of the standard streams are terminals, and have lines of their own.
+fn streams(line: &mut CommandLine, input: &InputSource, outputs: &Outputs) {
+    let kind = |output: &Output| match output.is_terminal() {
+        true => "terminal",
+        false => "stream",
+    };
+    let input = match input {
+        InputSource::Terminal { .. } => "terminal",
+        InputSource::None | InputSource::Descriptor(_) => "stream",
+    };
+    line.option("stdin", input);
+    line.option("stdout", kind(&outputs.output));
+    if let Some(errors) = &outputs.errors {
+        line.option("stderr", kind(errors));
+    }
+    if outputs.log.is_some() {
+        line.option("log", "serial");
+    }
 }

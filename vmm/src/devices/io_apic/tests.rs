@@ -125,3 +125,16 @@ fn lines_without_a_pin_and_ext_int_send_nothing() {
     }
     assert_eq!(apic.take_message(), None);
 }
+
+#[test]
+fn only_an_unmasked_entry_may_be_an_nmi() {
+    const NMI: u64 = 4 << 8;
+    let mut apic = IoApic::default();
+    assert!(!apic.may_send_nmi());
+    redirect(&mut apic, NMI | MASKED);
+    assert!(!apic.may_send_nmi());
+    redirect(&mut apic, NMI);
+    assert!(apic.may_send_nmi());
+    redirect(&mut apic, 0x24);
+    assert!(!apic.may_send_nmi());
+}

@@ -1,0 +1,214 @@
+//! Where the vCPU was when a run ended badly, and with what.
+
+use std::fmt;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::cpu::CpuState;
+use crate::cpu::emu::{CodeAt, instruction_at};
+use crate::memory::GuestRam;
+use crate::symbols::{Image, Place};
+
+/// Registers in a line of text.
+const ACROSS: usize = 3;
+
+/// The state of the vCPU as the report shows it. Registers and addresses are hexadecimal
+/// strings in JSON, where a number of 64 bits would lose some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// Privilege level, 0 to 3.
+    pub ring: u8,
+    /// The instruction at `rip`, if it can be read.
+    pub instruction: Option<Instruction>,
+    /// The function that it is in, if its image has symbols.
+    pub symbol: Option<Symbol>,
+    /// General registers, `rip`, `rflags`, selectors and control registers, by name.
+    pub registers: Registers,
+}
+
+/// An instruction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instruction {
+    /// Its bytes, hexadecimal.
+    pub bytes: String,
+    /// What they mean, or that they mean nothing.
+    pub text: String,
+}
+
+/// A place in a function of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Symbol {
+    /// `kernel`, or the program's name.
+    pub image: String,
+    /// The function's name.
+    pub name: String,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// Registers by name, in the order in which they are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registers(Vec<(&'static str, u64)>);
+
+impl Serialize for Registers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, &format!("{value:#x}"))?;
+        }
+        map.end()
+    }
+}
+
+/// The images whose code a guest may be in.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// The kernel's.
+    pub kernel: &'a [u8],
+    /// The first program's name and file.
+    pub program: (&'a str, &'a [u8]),
+}
+
+impl State {
+    /// What `cpu` says, with the code that is in `ram`.
+    pub fn new(cpu: &CpuState, ram: &GuestRam, images: Images<'_>) -> Self {
+        let code = instruction_at(ram, cpu);
+        let ring = ring(cpu);
+        Self {
+            ring,
+            symbol: symbol(ring, cpu.regs.rip, code.as_ref(), images),
+            instruction: code.map(|code| Instruction {
+                bytes: hexadecimal(&code.bytes),
+                text: code.text,
+            }),
+            registers: registers(cpu),
+        }
+    }
+}
+
+/// CPL: real mode has none, else it is in CS.
+fn ring(cpu: &CpuState) -> u8 {
+    const CR0_PE: u64 = 1;
+    match cpu.cr0 & CR0_PE {
+        0 => 0,
+        _ => (cpu.cs.selector & 3) as u8,
+    }
+}
+
+/// The kernel's code is where its image says. A program may be another than the first: it
+/// is that one if it has the same code there.
+fn symbol(ring: u8, rip: u64, code: Option<&CodeAt>, images: Images<'_>) -> Option<Symbol> {
+    let (image, bytes) = match ring {
+        3 => images.program,
+        _ => ("kernel", images.kernel),
+    };
+    let parsed = Image::parse(bytes)?;
+    if ring == 3 && !code.is_some_and(|code| parsed.has(rip, &code.bytes)) {
+        return None;
+    }
+    let Place { name, offset } = parsed.place(rip)?;
+    Some(Symbol {
+        image: image.to_owned(),
+        name,
+        offset,
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn registers(cpu: &CpuState) -> Registers {
+    const NAMES: [&str; 16] = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15",
+    ];
+    let general = NAMES.into_iter().zip(cpu.regs.gpr);
+    let selectors = [
+        ("cs", cpu.cs),
+        ("ss", cpu.ss),
+        ("ds", cpu.ds),
+        ("es", cpu.es),
+        ("fs", cpu.fs),
+        ("gs", cpu.gs),
+    ];
+    let selectors = selectors.map(|(name, segment)| (name, u64::from(segment.selector)));
+    let others = [
+        ("rip", cpu.regs.rip),
+        ("rflags", cpu.regs.rflags),
+        ("cr0", cpu.cr0),
+        ("cr2", cpu.cr2),
+        ("cr3", cpu.cr3),
+        ("cr4", cpu.cr4),
+        ("cr8", cpu.cr8),
+        ("efer", cpu.efer),
+    ];
+    Registers(general.chain(others).chain(selectors).collect())
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CPU at its end, in ring {}", self.ring)?;
+        if let Some(symbol) = &self.symbol {
+            let Symbol {
+                image,
+                name,
+                offset,
+            } = symbol;
+            write!(f, "\n  in {image}: {name}+{offset:#x}")?;
+        }
+        match &self.instruction {
+            Some(Instruction { bytes, text }) => writeln!(f, "\n  at {text}  ({bytes})")?,
+            None => writeln!(f, "\n  at an address that cannot be read")?,
+        }
+        for line in self.registers.0.chunks(ACROSS) {
+            let shown = line.iter();
+            let shown = shown.map(|(name, value)| format!("  {name:<6} {value:016x}"));
+            writeln!(f, "{}", shown.collect::<String>())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Images, State};
+    use crate::boot;
+    use crate::memory::GuestRam;
+
+    const IMAGES: Images<'_> = Images {
+        kernel: crate::bundled::KERNEL,
+        program: ("nothing", b""),
+    };
+
+    #[test]
+    fn the_instruction_and_every_register_are_shown() {
+        let ram = GuestRam::new(0x10_0000).expect("memory");
+        // cli; hlt
+        ram.write(0x1000, &[0xfa, 0xf4]).expect("it is RAM");
+        let mut cpu = boot::start_state(0x1001);
+        cpu.regs.gpr[15] = 0xfedc_ba98_7654_3210;
+        let state = State::new(&cpu, &ram, IMAGES);
+        let text = state.to_string();
+        assert!(
+            text.starts_with("CPU at its end, in ring 0\n  at hlt  (f4)\n"),
+            "{text}"
+        );
+        assert!(text.contains("  r15    fedcba9876543210"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        let json = serde_json::to_value(&state).expect("it serializes");
+        assert_eq!(json["registers"]["rip"], "0x1001");
+        assert_eq!(json["registers"]["r15"], "0xfedcba9876543210");
+        assert_eq!(json["instruction"]["text"], "hlt");
+        assert_eq!(json["symbol"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn code_that_is_nowhere_is_said_to_be() {
+        let ram = GuestRam::new(0x10_0000).expect("memory");
+        let state = State::new(&boot::start_state(0x8000_0000), &ram, IMAGES);
+        assert_eq!(state.instruction, None);
+        assert!(state.to_string().contains("cannot be read"));
+    }
+}
