@@ -161,6 +161,6 @@ fn run_self_test(host: &KvmHost) -> Result<Option<String>, CpuError> {
     let exit = vcpu.run()?;
     Ok(match exit {
         VmExit::PioOut { port, data, .. } if (port, data) == SELF_TEST_EXIT => None,
-        other => Some(format!("{other:?}")),
+        other => Some(format!("its guest ends by {}", other.key().0.name())),
     })
 }

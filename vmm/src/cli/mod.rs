@@ -15,10 +15,11 @@ mod trace;
 mod units;
 mod usage;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::{Parser, Subcommand};
 
 /// Exit status of a failure of the VMM itself.
@@ -87,11 +88,20 @@ pub fn main(started: Instant) -> ExitCode {
     };
     match result {
         Ok(status) => ExitCode::from(status),
+        // Nobody reads what this command prints: it ends as a process that does not know.
+        Err(error) if is_broken_pipe(error.as_ref()) => {
+            ExitCode::from(SIGNAL_STATUS_BASE | libc::SIGPIPE as u8)
+        }
         Err(error) => {
             complain(&error);
             ExitCode::from(FAILURE)
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// An error to print after the program's name; one line.

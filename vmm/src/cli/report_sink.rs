@@ -97,6 +97,9 @@ impl ReportSink {
                 (write!(stderr, "{gap}{report}"), "standard error".to_owned())
             }
         };
-        written.map_err(|error| format!("{name}: {error}").into())
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => error.into(),
+            _ => format!("{name}: {error}").into(),
+        })
     }
 }
