@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{self, BootError, KernelImage};
+use crate::boot::{self, Archive, BootError, KernelImage};
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
@@ -27,17 +27,19 @@ use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::guest_counters;
 use crate::host_instructions::{HostInstructions, InstructionCounter};
+use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::{GuestRam, RamError};
 use crate::output::Output;
 use crate::program::{Program, ProgramError};
 use crate::report::{Counters, EmuCounters, Outcome, Report, Times};
 use crate::run_loop::{RunLoop, host_ticks};
+use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 use load::load;
 
 /// Shortest and longest timer tick that the kernel takes.
-const TICK_RANGE: std::ops::RangeInclusive<Duration> =
+pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(1);
 
 /// What to run and how.
@@ -51,7 +53,8 @@ pub struct VmConfig {
     pub accel: AccelChoice,
     /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
     pub apic: ApicMode,
-    /// Bytes of RAM: 4 MiB to 1 TiB, a multiple of 4096.
+    /// Bytes of RAM: 6 MiB to 1 TiB, a multiple of 4096; under KVM at most what
+    /// [`KvmHost::max_memory`](crate::cpu::kvm::KvmHost::max_memory) says.
     pub memory: u64,
     /// Period of the guest's timer tick: 1 ms to 1 s.
     pub tick: Duration,
@@ -64,9 +67,9 @@ pub struct VmConfig {
     /// time; emulator only. Time in which the guest is idle is skipped.
     pub deterministic: bool,
     /// A kernel image instead of the bundled one.
-    pub kernel: Option<Arc<[u8]>>,
-    /// An initramfs instead of the one made of the bundled programs and `program`.
-    pub initramfs: Option<Arc<[u8]>>,
+    pub kernel: Option<Image>,
+    /// The guest's files, instead of the bundled programs.
+    pub initramfs: Option<Archive>,
     /// Words to add to the kernel's command line.
     pub append: String,
     /// Where console input comes from.
@@ -122,7 +125,12 @@ pub enum VmError {
     Boot(#[from] BootError),
     #[error(transparent)]
     Cpu(#[from] CpuError),
-    #[error("memory of {0} bytes: give between 4M and 1T, in units of 4K, with --memory")]
+    #[error(
+        "memory of {}: give between {} and {}, in units of 4K, with --memory",
+        Size(*.0),
+        Size(MIN_RAM),
+        Size(MAX_RAM)
+    )]
     MemorySize(u64),
     #[error("tick of {0:?}: give between 1ms and 1s with --tick")]
     Tick(Duration),
@@ -183,6 +191,7 @@ impl Vm {
         };
         let counted = config.max_instructions.is_some() || config.deterministic;
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
+        accelerator.check_memory(config.memory)?;
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
         let kernel = load(&ram, &config, accelerator.host_kind())?;

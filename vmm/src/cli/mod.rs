@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use vmm::printable::printable;
 
 /// Exit status of a failure of the VMM itself.
 const FAILURE: u8 = abi::debug_exit::FAILURE_STATUS;
@@ -44,7 +45,7 @@ Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
 #[command(
     name = "vmm",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     args_override_self = true,
     after_help = EXAMPLES
 )]
@@ -66,8 +67,9 @@ enum Command {
 
 /// Prints one line for the user to standard error, if anyone reads it.
 fn complain(message: &dyn std::fmt::Display) {
+    let line = printable(&message.to_string());
     // A closed standard error is no reason to fail, or `eprintln!` would do.
-    let _ = writeln!(std::io::stderr(), "vmm: {message}");
+    let _ = writeln!(std::io::stderr(), "vmm: {line}");
 }
 
 /// Parses the command line and does what it says.
@@ -89,7 +91,7 @@ pub fn main(started: Instant) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&error);
-            ExitCode::from(FAILURE)
+            ExitCode::from(usage::status(&error))
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Args {
 
 pub fn run(args: Args, started: Instant) -> CliResult {
     let mut config = args.machine.config(args.program)?;
-    args.cpu.apply(&mut config);
+    args.cpu.apply(&mut config)?;
     config.started = started;
     let destination = args.report.open(Stream::Error)?;
     let report = on_this_terminal(config, None)?;

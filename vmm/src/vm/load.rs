@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::VmConfig;
-use crate::boot::{self, BootError, BootInfo, CommandLine, KernelImage};
+use crate::boot::{self, Archive, BootError, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
 use crate::cpu::HostKind;
 use crate::memory::GuestRam;
@@ -14,17 +14,16 @@ const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
 /// Puts the guest's kernel, its files and its command line into its memory.
 pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelImage, BootError> {
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
-    let head;
-    let initramfs = match &config.initramfs {
-        Some(given) => &[given.as_ref()][..],
-        None => {
-            head = bundled::initramfs_head(&config.program);
-            &[&head, bundled::INITRAMFS]
-        }
+    let program = &config.program;
+    let file = program.file().unwrap_or_default();
+    let (before, after) = match program.file() {
+        Some(file) => bundled::around_first(program.path(), file.len()),
+        None => (Vec::new(), Vec::new()),
     };
+    let archive = config.initramfs.as_ref().map(Archive::bytes);
     let info = BootInfo {
         command_line: &command_line(config, host),
-        initramfs,
+        initramfs: &[&before, file, &after, archive.unwrap_or(bundled::INITRAMFS)],
     };
     boot::write_boot_info(ram, &kernel, &info)?;
     bundled::release_initramfs();
@@ -34,10 +33,7 @@ pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelI
 /// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
 fn command_line(config: &VmConfig, host: HostKind) -> String {
     let mut line = CommandLine::default();
-    line.option(
-        "init",
-        boot::quote_argument(&format!("/bin/{}", config.program.name)),
-    );
+    line.option("init", boot::quote_argument(config.program.path()));
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");
