@@ -90,6 +90,19 @@ impl Accelerator {
         }
     }
 
+    /// Checks that it can make a machine of `memory` bytes at a fair cost.
+    ///
+    /// # Errors
+    /// KVM would take too much of the host for it.
+    pub fn check_memory(&self, memory: u64) -> Result<(), KvmUnavailable> {
+        match self {
+            Self::Kvm(host) if memory > host.max_memory() => Err(KvmUnavailable::TooMuchMemory {
+                limit: host.max_memory(),
+            }),
+            Self::Kvm(_) | Self::Emu => Ok(()),
+        }
+    }
+
     /// Where the local APIC is when the user asks for `wanted`: the emulator's is always
     /// the VMM's.
     pub fn apic_mode(&self, wanted: ApicMode) -> ApicMode {

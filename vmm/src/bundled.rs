@@ -5,7 +5,6 @@
 //! fifth of a short run's time when every run did that.
 
 use crate::boot::Initramfs;
-use crate::program;
 
 /// A guest program.
 #[derive(Clone, Copy)]
@@ -19,7 +18,7 @@ pub struct Program {
 }
 
 /// Where the guest has its programs.
-const FOLDER: &str = "bin";
+pub(crate) const FOLDER: &str = "bin";
 
 /// Bytes that the host maps as one, on x86-64.
 const HOST_PAGE: usize = 4096;
@@ -37,13 +36,15 @@ pub fn program(name: &str) -> Option<&'static Program> {
     index.ok().map(|index| &PROGRAMS[index])
 }
 
-/// What goes before [`INITRAMFS`] so that the kernel finds `first` at once; it hides a
-/// bundled program of its name.
-pub fn initramfs_head(first: &program::Program) -> Vec<u8> {
-    let mut head = Initramfs::new();
-    head.directory(FOLDER);
-    head.executable(&format!("{FOLDER}/{}", first.name), &first.elf);
-    head.finish_before_another(FOLDER)
+/// What goes before and after the contents of a first file, `len` bytes long, so that the
+/// three make up an archive that another can follow at once: the kernel finds the file
+/// without a search, and it hides a later one at that `path` (from the root).
+pub fn around_first(path: &str, len: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut archive = Initramfs::new();
+    archive.directory(FOLDER);
+    archive.before_executable(path.trim_start_matches('/'), len);
+    let before = archive.take();
+    (before, archive.finish_before_another(FOLDER))
 }
 
 /// Lets the host have the memory of [`INITRAMFS`] back, until that is read again.

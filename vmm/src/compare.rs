@@ -28,7 +28,6 @@ pub use summary::{ExitComparison, MachineSummary, Summary};
 pub use verdict::Verdict;
 
 use std::fmt;
-use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +38,7 @@ use serde::Serialize;
 use crate::accel::{self, AccelChoice};
 use crate::devices::ApicMode;
 use crate::events::InputSource;
+use crate::image::{self, ImageError};
 use crate::output::{Outputs, Recorder, Transcript};
 use crate::report::Report;
 use crate::vm::{Vm, VmConfig, VmError};
@@ -92,7 +92,8 @@ pub struct Plan {
     pub config: VmConfig,
     /// Runs on each machine.
     pub runs: NonZeroU32,
-    /// File that each run has as its console input, from its beginning.
+    /// File that each run has as its console input, from its beginning: a regular one, or
+    /// `/dev/null`.
     pub input: PathBuf,
 }
 
@@ -103,7 +104,7 @@ impl Plan {
         Self {
             config,
             runs: RUNS,
-            input: "/dev/null".into(),
+            input: image::NULL.into(),
         }
     }
 }
@@ -182,13 +183,8 @@ pub enum CompareError {
     #[error(transparent)]
     Vm(#[from] VmError),
     /// The file with the input cannot be opened.
-    #[error("{path}: {source}", path = .path.display())]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// The host's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Input(#[from] ImageError),
     /// The host sent this signal.
     #[error("stopped by signal {0}")]
     Stopped(u8),
@@ -231,8 +227,8 @@ impl Comparison {
                     first,
                     more: Vec::new(),
                 }),
-                Err(CompareError::Vm(VmError::Cpu(why))) => {
-                    let reason = why.to_string();
+                Err(CompareError::Vm(error @ (VmError::Cpu(_) | VmError::Kvm(_)))) => {
+                    let reason = error.to_string();
                     comparison.missing.push(Missing { machine, reason });
                 }
                 Err(error) => return Err(error),
@@ -257,10 +253,7 @@ impl Comparison {
 fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
     (config.accel, config.apic) = machine.choice();
-    let input = File::open(&plan.input).map_err(|source| CompareError::Input {
-        path: plan.input.clone(),
-        source,
-    })?;
+    let input = image::open_or_null(&plan.input)?;
     config.input = InputSource::Descriptor(Arc::new(input.into()));
     config.count_host_instructions = true;
     config.started = Instant::now();

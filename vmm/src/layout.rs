@@ -25,8 +25,9 @@ pub const MODULE_LIST: u64 = 0x7800;
 pub const COMMAND_LINE: u64 = 0x1_0000;
 /// Bytes for the command line with its terminating zero.
 pub const COMMAND_LINE_MAX: usize = 0x1_0000;
-/// Smallest RAM that holds the map above and a kernel: 4 MiB.
-pub const MIN_RAM: u64 = 4 << 20;
+/// Smallest RAM that holds the map above, the bundled guest and a small program at work:
+/// 6 MiB.
+pub const MIN_RAM: u64 = 6 << 20;
 /// Largest RAM: 1 TiB, well inside what 4-level paging maps directly.
 pub const MAX_RAM: u64 = 1 << 40;
 /// Unit of RAM sizes and placements, in bytes.

@@ -1,20 +1,28 @@
 //! The program that a guest runs first: a bundled one, or a file of the host.
 
-use std::borrow::Cow;
-use std::io;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::boot::elf::{ElfError, Executable};
+use crate::boot::Archive;
+use crate::boot::elf::{Addresses, ElfError, Executable};
 use crate::bundled::{self, PROGRAMS};
+use crate::image::{Image, ImageError};
+use crate::layout::DEVICE_HOLE;
 use crate::near::{did_you_mean, near};
+
+/// Where an archive has programs that are named without a folder, the first to look at
+/// first.
+const FOLDERS: [&str; 5] = ["bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin"];
 
 /// A static ELF executable for ring 3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Name of its file in the guest's `/bin`.
+    /// Its name: the last part of its path.
     pub name: String,
-    /// The ELF file.
-    pub elf: Cow<'static, [u8]>,
+    /// Its path in the guest, from the root.
+    path: String,
+    /// What its file is to be; none if the guest's initramfs has it already.
+    file: Option<Image>,
 }
 
 /// Why a program cannot run.
@@ -29,13 +37,8 @@ pub enum ProgramError {
         near: Vec<&'static str>,
     },
     /// The file cannot be read.
-    #[error("{path}: {source}", path = .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The host's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] ImageError),
     /// The file is not a static x86-64 executable.
     #[error("{path}: {source}", path = .path.display())]
     Unfit {
@@ -52,34 +55,94 @@ impl Program {
     ///
     /// # Errors
     /// There is no such program, or the file is not a static x86-64 executable.
-    pub fn find(name: &str) -> Result<Self, ProgramError> {
-        if let Some(program) = bundled::program(name) {
-            return Ok(Self {
-                name: name.to_owned(),
-                elf: Cow::Borrowed(program.elf),
-            });
+    pub fn find(name: impl AsRef<OsStr>) -> Result<Self, ProgramError> {
+        Self::find_in(name, None, DEVICE_HOLE)
+    }
+
+    /// The same in a guest that has the files of `initramfs` and `memory` bytes. What the
+    /// archive has at that path, or under that name in one of the usual folders, comes
+    /// first; a program of ours or of the host is put before the archive.
+    ///
+    /// # Errors
+    /// As of [`find`](Self::find).
+    pub fn find_in(
+        name: impl AsRef<OsStr>,
+        initramfs: Option<&Archive>,
+        memory: u64,
+    ) -> Result<Self, ProgramError> {
+        let name = name.as_ref();
+        let text = name.to_string_lossy();
+        if let Some(archive) = initramfs
+            && let Some(program) = Self::in_archive(&text, archive)?
+        {
+            return Ok(program);
+        }
+        if let Some(program) = bundled::program(&text) {
+            return Ok(Self::in_bin(&text, Image::Bundled(program.elf)));
         }
         let path = Path::new(name);
-        if !name.contains('/') && !path.is_file() {
+        if !text.contains('/') && !path.exists() {
             return Err(ProgramError::Unknown {
-                name: name.to_owned(),
-                near: near(name, PROGRAMS.iter().map(|program| program.name)),
+                near: near(&text, PROGRAMS.iter().map(|program| program.name)),
+                name: text.into_owned(),
             });
         }
-        let elf = std::fs::read(path).map_err(|source| ProgramError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Executable::parse(&elf).map_err(|source| ProgramError::Unfit {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file_name = path.file_name().unwrap_or(path.as_os_str());
-        Ok(Self {
-            name: file_name.to_string_lossy().into_owned(),
-            elf: Cow::Owned(elf),
-        })
+        let file = Image::read(path, memory.min(DEVICE_HOLE))?;
+        check(&file, path)?;
+        let name = path.file_name().unwrap_or(name).to_string_lossy();
+        Ok(Self::in_bin(&name, file))
     }
+
+    /// A program that is to be in the guest's `/bin`.
+    fn in_bin(name: &str, file: Image) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: format!("/{}/{name}", bundled::FOLDER),
+            file: Some(file),
+        }
+    }
+
+    /// The program that `archive` has under this name or path.
+    fn in_archive(name: &str, archive: &Archive) -> Result<Option<Self>, ProgramError> {
+        let paths: Vec<_> = match name.contains('/') {
+            true => vec![name.trim_start_matches("./").trim_matches('/').to_owned()],
+            false => FOLDERS.map(|folder| format!("{folder}/{name}")).to_vec(),
+        };
+        for path in paths {
+            let found = archive.find(path.as_bytes());
+            let Some(entry) = found.filter(|entry| entry.may_run()) else {
+                continue;
+            };
+            // Links and scripts are the guest's business.
+            if entry.contents.starts_with(&elf::abi::ELFMAGIC) {
+                check(entry.contents, Path::new(&path))?;
+            }
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let (path, file) = (format!("/{path}"), None);
+            return Ok(Some(Self { name, path, file }));
+        }
+        Ok(None)
+    }
+
+    /// Its path in the guest, from the root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The ELF file that is to be put into the guest; `None` if its initramfs has it.
+    pub fn file(&self) -> Option<&[u8]> {
+        self.file.as_deref()
+    }
+}
+
+/// Checks that `file`, which is from `path`, is a program.
+fn check(file: &[u8], path: &Path) -> Result<(), ProgramError> {
+    Executable::parse(file)
+        .and_then(|executable| executable.separate(Addresses::Virtual))
+        .map_err(|source| ProgramError::Unfit {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]
@@ -95,7 +158,7 @@ mod tests {
     #[test]
     fn a_path_is_a_file_of_the_host() {
         let missing = Program::find("./no/such/file").expect_err("no such file");
-        assert!(matches!(missing, ProgramError::Unreadable { .. }));
+        assert!(matches!(missing, ProgramError::Unreadable(_)));
         let script = Program::find("./Cargo.toml").expect_err("not an ELF file");
         assert_eq!(script.to_string(), "./Cargo.toml: not an ELF file");
     }

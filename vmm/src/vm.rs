@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{self, BootError, KernelImage};
+use crate::boot::{self, Archive, BootError, KernelImage};
 use crate::bundled;
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
@@ -28,17 +28,19 @@ use crate::devices::{ApicMode, Devices, DevicesConfig, HostStreams, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::guest_counters;
 use crate::host_instructions::{HostInstructions, InstructionCounter};
+use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::{GuestRam, RamError};
 use crate::output::{Output, Outputs};
 use crate::program::{Program, ProgramError};
 use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
 use crate::run_loop::{RunLoop, host_ticks};
+use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 use load::load;
 
 /// Shortest and longest timer tick that the kernel takes.
-const TICK_RANGE: std::ops::RangeInclusive<Duration> =
+pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(1);
 
 /// What to run and how.
@@ -52,7 +54,8 @@ pub struct VmConfig {
     pub accel: AccelChoice,
     /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
     pub apic: ApicMode,
-    /// Bytes of RAM: 4 MiB to 1 TiB, a multiple of 4096.
+    /// Bytes of RAM: 6 MiB to 1 TiB, a multiple of 4096; under KVM at most what
+    /// [`KvmHost::max_memory`](crate::cpu::kvm::KvmHost::max_memory) says.
     pub memory: u64,
     /// Period of the guest's timer tick: 1 ms to 1 s.
     pub tick: Duration,
@@ -65,9 +68,9 @@ pub struct VmConfig {
     /// time; emulator only. Time in which the guest is idle is skipped.
     pub deterministic: bool,
     /// A kernel image instead of the bundled one.
-    pub kernel: Option<Arc<[u8]>>,
-    /// An initramfs instead of the one made of the bundled programs and `program`.
-    pub initramfs: Option<Arc<[u8]>>,
+    pub kernel: Option<Image>,
+    /// The guest's files, instead of the bundled programs.
+    pub initramfs: Option<Archive>,
     /// Words to add to the kernel's command line.
     pub append: String,
     /// Where input comes from.
@@ -124,7 +127,12 @@ pub enum VmError {
     Boot(#[from] BootError),
     #[error(transparent)]
     Cpu(#[from] CpuError),
-    #[error("memory of {0} bytes: give between 4M and 1T, in units of 4K, with --memory")]
+    #[error(
+        "memory of {}: give between {} and {}, in units of 4K, with --memory",
+        Size(*.0),
+        Size(MIN_RAM),
+        Size(MAX_RAM)
+    )]
     MemorySize(u64),
     #[error("tick of {0:?}: give between 1ms and 1s with --tick")]
     Tick(Duration),
@@ -155,8 +163,10 @@ struct Setting {
     ram: GuestRam,
     kernel: KernelImage,
     /// The kernel's file, if it is not the bundled one.
-    kernel_file: Option<Arc<[u8]>>,
+    kernel_file: Option<Image>,
     program: Program,
+    /// The guest's files, if they are not the bundled programs.
+    initramfs: Option<Archive>,
     started: Instant,
 }
 
@@ -188,6 +198,7 @@ impl Vm {
         };
         let counted = config.max_instructions.is_some() || config.deterministic;
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
+        accelerator.check_memory(config.memory)?;
         let apic = accelerator.apic_mode(config.apic);
         let ram = GuestRam::new(config.memory)?;
         let emu = EmuConfig {
@@ -233,6 +244,7 @@ impl Vm {
                 kernel,
                 kernel_file: config.kernel,
                 program: config.program,
+                initramfs: config.initramfs,
                 started: config.started,
             },
             fallback,
@@ -334,9 +346,15 @@ impl Setting {
             .unwrap_or_else(|error| Outcome::error(error.to_string()));
         let warnings = run_loop.devices.take_input_error();
         let warnings = warnings.map(|error| format!("standard input: {error}"));
+        let in_archive = || {
+            let archive = self.initramfs.as_ref()?;
+            let entry = archive.find(self.program.path().trim_start_matches('/').as_bytes())?;
+            Some(entry.contents)
+        };
+        let program = self.program.file().or_else(in_archive);
         let images = Images {
             kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
-            program: (&self.program.name, &self.program.elf),
+            program: (&self.program.name, program.unwrap_or_default()),
         };
         let state = run_loop.last_state.take();
         let state = state.map(|state| State::new(&state, &self.ram, images));

@@ -17,6 +17,7 @@ pub mod exit;
 mod kind;
 pub mod kvm;
 pub mod memory;
+pub mod size;
 mod state;
 
 pub use clock::{CountedTime, GuestClock};

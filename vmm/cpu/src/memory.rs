@@ -10,6 +10,8 @@ use vm_memory::{
     MemoryRegionAddress,
 };
 
+use crate::size::Size;
+
 /// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
 pub const DEVICE_HOLE: u64 = 0xc000_0000;
 /// Where RAM goes on above the hole.
@@ -35,7 +37,10 @@ pub struct RamRegion {
 
 /// Guest RAM could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reserve {size} bytes of guest memory: {source}; ask for less with --memory")]
+#[error(
+    "cannot reserve {} of guest memory: {source}; ask for less with --memory",
+    Size(*.size)
+)]
 pub struct RamError {
     size: u64,
     source: Box<dyn std::error::Error + Send + Sync>,

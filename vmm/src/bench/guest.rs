@@ -123,7 +123,7 @@ impl Native {
     fn new() -> Result<Self, BenchError> {
         let program = Program::find(LOOPS).map_err(VmError::from)?;
         let native = Self(env::temp_dir().join(format!("ringfence-{LOOPS}-{}", process::id())));
-        let written = native.write(&program.elf);
+        let written = native.write(program.file().unwrap_or_default());
         written.map_err(|error| native.error(&error))?;
         Ok(native)
     }

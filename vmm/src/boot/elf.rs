@@ -1,10 +1,15 @@
 //! Checks of ELF files before they get near a guest.
 
-use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD};
+use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD, PT_NOTE};
 use elf::endian::LittleEndian;
 use elf::file::Class;
 use elf::note::Note;
+use elf::segment::ProgramHeader;
 use elf::{ElfBytes, ParseError};
+
+/// Most bytes of notes in all: a kernel has some hundred, and each is looked at more than
+/// once.
+const MAX_NOTES: u64 = 1 << 16;
 
 /// What is wrong with a file that should be an ELF executable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -68,13 +73,20 @@ impl<'a> Executable<'a> {
             return Err(ElfError::NotX86_64);
         }
         let segments = file.segments().ok_or(ElfError::NotExecutable)?;
-        let mut memory = 0u64;
+        let (mut memory, mut notes) = (0u64, 0u64);
         for segment in segments.iter() {
             if segment.p_type == PT_INTERP {
                 return Err(ElfError::NotStatic);
             }
+            if segment.p_type == PT_NOTE {
+                notes = notes.saturating_add(segment.p_filesz);
+            }
             if segment.p_type != PT_LOAD {
                 continue;
+            }
+            if segment.p_filesz > segment.p_memsz {
+                let what = "a segment has more bytes in the file than in memory";
+                return Err(ElfError::Damaged(what.to_owned()));
             }
             let end = segment.p_offset.saturating_add(segment.p_filesz);
             if end > bytes.len() as u64 {
@@ -82,9 +94,39 @@ impl<'a> Executable<'a> {
             }
             memory = memory.saturating_add(segment.p_memsz);
         }
+        if notes > MAX_NOTES {
+            let what = format!("{notes} bytes of notes, at most {MAX_NOTES} make sense");
+            return Err(ElfError::Damaged(what));
+        }
         match file.ehdr.e_type {
             ET_EXEC | ET_DYN => Ok(Self { file, memory }),
             _ => Err(ElfError::NotExecutable),
+        }
+    }
+
+    /// Checks that no two loaded segments overlap, so that loading them takes no longer
+    /// than their memory allows.
+    ///
+    /// # Errors
+    /// Two do, at addresses of this kind.
+    pub fn separate(&self, by: Addresses) -> Result<(), ElfError> {
+        let segments = self.file.segments();
+        let mut spans: Vec<_> = segments
+            .iter()
+            .flat_map(|table| table.iter())
+            .filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz > 0)
+            .map(|segment| {
+                let start = by.of(&segment);
+                (start, start.saturating_add(segment.p_memsz))
+            })
+            .collect();
+        spans.sort_unstable();
+        match spans.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+            None => Ok(()),
+            Some(pair) => {
+                let what = format!("segments overlap at {:#x}", pair[1].0);
+                Err(ElfError::Damaged(what))
+            }
         }
     }
 
@@ -115,6 +157,24 @@ impl<'a> Executable<'a> {
                 }
                 _ => None,
             })
+    }
+}
+
+/// Where segments lie: a kernel's by physical address, a program's by virtual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// `p_paddr`.
+    Physical,
+    /// `p_vaddr`.
+    Virtual,
+}
+
+impl Addresses {
+    fn of(self, segment: &ProgramHeader) -> u64 {
+        match self {
+            Self::Physical => segment.p_paddr,
+            Self::Virtual => segment.p_vaddr,
+        }
     }
 }
 
@@ -164,7 +224,9 @@ mod tests {
             ElfError::Truncated { .. }
         ));
         let mut long = header(2, EM_X86_64, ET_EXEC);
-        long[64 + 32..64 + 40].copy_from_slice(&1000u64.to_le_bytes());
+        for size in [64 + 32, 64 + 40] {
+            long[size..size + 8].copy_from_slice(&1000u64.to_le_bytes());
+        }
         assert_eq!(
             error(&long),
             ElfError::Truncated {
@@ -172,6 +234,32 @@ mod tests {
                 length: 120
             }
         );
+    }
+
+    #[test]
+    fn segments_may_touch_but_not_overlap() {
+        let mut file = header(2, EM_X86_64, ET_EXEC);
+        file[56] = 2;
+        file.extend_from_within(64..120);
+        let word = |at: usize, value: u64, file: &mut Vec<u8>| {
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        word(64 + 40, 0x1000, &mut file);
+        word(120 + 40, 0x1000, &mut file);
+        word(120 + 16, 0x1000, &mut file);
+        let check = |file: &[u8], by| Executable::parse(file).expect("fair headers").separate(by);
+        assert_eq!(check(&file, Addresses::Virtual), Ok(()));
+        assert!(check(&file, Addresses::Physical).is_err());
+        word(120 + 16, 0xfff, &mut file);
+        assert!(check(&file, Addresses::Virtual).is_err());
+    }
+
+    #[test]
+    fn notes_have_a_limit() {
+        let mut file = header(2, EM_X86_64, ET_EXEC);
+        file[64] = PT_NOTE as u8;
+        file[64 + 32..64 + 40].copy_from_slice(&(MAX_NOTES + 1).to_le_bytes());
+        assert!(error(&file).to_string().contains("of notes"));
     }
 
     #[test]

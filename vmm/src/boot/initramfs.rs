@@ -19,6 +19,10 @@ const TRAILER: &str = "TRAILER!!!";
 #[derive(Debug, Default)]
 pub struct Initramfs {
     archive: Vec<u8>,
+    /// Bytes that come before `archive`.
+    taken: usize,
+    /// Bytes that are to follow `archive` next.
+    expected: usize,
     entries: u32,
 }
 
@@ -40,6 +44,23 @@ impl Initramfs {
         self.entry(path, EXECUTABLE, contents, align)
     }
 
+    /// Adds all of an executable file but its contents, which will have `len` bytes and
+    /// come next, after what [`take`](Self::take) gives.
+    pub fn before_executable(&mut self, path: &str, len: usize) {
+        let align = if len < PAGE { ALIGN } else { PAGE };
+        self.header(path, EXECUTABLE, len, align);
+        self.expected = len;
+    }
+
+    /// The archive so far, which contents that were announced follow.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.archive.len() + self.expected;
+        let before = std::mem::take(&mut self.archive);
+        self.expected = 0;
+        self.pad(self.len().next_multiple_of(ALIGN));
+        before
+    }
+
     /// The archive with its end marker.
     pub fn finish(mut self) -> Vec<u8> {
         self.entry(TRAILER, 0, &[], ALIGN);
@@ -56,10 +77,18 @@ impl Initramfs {
 
     /// Adds an entry whose contents start with a multiple of `align`, and returns that.
     fn entry(&mut self, path: &str, mode: u32, contents: &[u8], align: usize) -> usize {
+        let start = self.header(path, mode, contents.len(), align);
+        self.archive.extend_from_slice(contents);
+        self.pad(self.len().next_multiple_of(ALIGN));
+        start
+    }
+
+    /// Adds what goes before `size` bytes of contents that start with a multiple of
+    /// `align`, and returns that.
+    fn header(&mut self, path: &str, mode: u32, size: usize, align: usize) -> usize {
         self.entries += 1;
         let links = 1;
-        let size = contents.len() as u32;
-        let name_start = self.archive.len() + HEADER_SIZE;
+        let name_start = self.len() + HEADER_SIZE;
         let name_end = name_start + path.len() + 1;
         let contents_start = name_end.next_multiple_of(align);
         // More zeros than the format has after a name count as the name's.
@@ -78,7 +107,7 @@ impl Initramfs {
             0,
             links,
             0,
-            size,
+            size as u32,
             0,
             0,
             0,
@@ -92,11 +121,18 @@ impl Initramfs {
                 .extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.archive.extend_from_slice(path.as_bytes());
-        self.archive.resize(contents_start, 0);
-        self.archive.extend_from_slice(contents);
-        self.archive
-            .resize(self.archive.len().next_multiple_of(ALIGN), 0);
+        self.pad(contents_start);
         contents_start
+    }
+
+    /// Bytes of the archive so far.
+    fn len(&self) -> usize {
+        self.taken + self.archive.len()
+    }
+
+    /// Adds zeros up to `len` bytes.
+    fn pad(&mut self, len: usize) {
+        self.archive.resize(len - self.taken, 0);
     }
 }
 
@@ -135,6 +171,21 @@ mod tests {
             format!("{:08X}", 12288 - 9206).as_bytes()
         );
         assert_eq!(&head[9206..9211], b"bin\0\0");
+    }
+
+    #[test]
+    fn contents_may_lie_elsewhere() {
+        for len in [0, 5, 5000] {
+            let contents = vec![b'x'; len];
+            let mut whole = Initramfs::new();
+            whole.executable("bin/x", &contents);
+            let mut parts = Initramfs::new();
+            parts.before_executable("bin/x", len);
+            let before = parts.take();
+            let after = parts.finish_before_another("bin");
+            let joined = [before, contents, after].concat();
+            assert_eq!(joined, whole.finish_before_another("bin"));
+        }
     }
 
     #[test]

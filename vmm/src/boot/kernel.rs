@@ -5,12 +5,15 @@ use std::io::Cursor;
 use abi::shared::{NOTE_NAME, NOTE_SHARED_PAGE, SharedPage};
 use abi::trace::{NOTE_TRACE_RING, TraceRing};
 use linux_loader::loader::KernelLoader;
-use linux_loader::loader::elf::{Elf, PvhBootCapability};
+use linux_loader::loader::elf::Elf;
 
 use super::BootError;
-use super::elf::Executable;
+use super::elf::{Addresses, Executable};
 use crate::layout::DEVICE_HOLE;
 use crate::memory::GuestRam;
+
+/// Owner and type of the note with the 32-bit entry point (Xen: XEN_ELFNOTE_PHYS32_ENTRY).
+const PVH_NOTE: (&str, u32) = ("Xen", 18);
 
 /// A kernel in guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,13 @@ pub struct KernelImage {
 /// A file that is not a complete PVH kernel, or does not fit into RAM.
 pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootError> {
     let executable = Executable::parse(image)?;
+    executable.separate(Addresses::Physical)?;
+    // By ourselves: the loader has the entry of the last note segment, and none where that
+    // has other notes only.
+    let entry = executable
+        .note(PVH_NOTE.0, PVH_NOTE.1)
+        .and_then(|descriptor| descriptor.first_chunk())
+        .ok_or(BootError::NotPvh)?;
     let available = ram.size().min(DEVICE_HOLE);
     let end = executable.physical_end();
     if end > available {
@@ -41,11 +51,8 @@ pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootErro
             available,
         });
     }
-    let loaded = Elf::load(ram.mmap(), None, &mut Cursor::new(image), None)
+    Elf::load(ram.mmap(), None, &mut Cursor::new(image), None)
         .map_err(|error| BootError::Loader(error.to_string()))?;
-    let PvhBootCapability::PvhEntryPresent(entry) = loaded.pvh_boot_cap else {
-        return Err(BootError::NotPvh);
-    };
     let shared = |kind, len: usize| {
         let address = noted_address(&executable, kind)?;
         let fits = address.is_multiple_of(abi::virtual_map::PAGE_SIZE)
@@ -53,7 +60,7 @@ pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootErro
         fits.then_some(address)
     };
     Ok(KernelImage {
-        entry: u32::try_from(entry.0).map_err(|_| BootError::NotPvh)?,
+        entry: u32::from_le_bytes(*entry),
         end,
         shared_page: shared(NOTE_SHARED_PAGE, size_of::<SharedPage>()),
         trace_ring: shared(NOTE_TRACE_RING, size_of::<TraceRing>()),

@@ -5,18 +5,21 @@
 //! QEMU, cloud-hypervisor and Firecracker. Rejected: Linux's bzImage protocol, which needs
 //! a real-mode setup header, and a private protocol, which no foreign VMM could check.
 
+mod archive;
 mod command_line;
 pub mod elf;
 mod initramfs;
 mod kernel;
 mod pvh;
 
+pub use archive::{Archive, ArchiveError, Flaw};
 pub use command_line::{CommandLine, quote_argument};
 pub use initramfs::Initramfs;
 pub use kernel::{KernelImage, load_kernel};
 pub use pvh::{BootInfo, start_state, write_boot_info};
 
 use crate::layout::COMMAND_LINE_MAX;
+use crate::size::Size;
 
 /// Why a guest cannot be put into memory.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +35,9 @@ pub enum BootError {
     Loader(String),
     /// RAM cannot hold what must be in it.
     #[error(
-        "{what} needs {needed} bytes, guest memory has {available} for it: give more with --memory"
+        "{what} needs {needed}, guest memory has {available} for it: give more with --memory",
+        needed = Size(*.needed),
+        available = Size(*.available)
     )]
     TooLarge {
         /// What does not fit.

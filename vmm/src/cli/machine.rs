@@ -1,16 +1,19 @@
 //! The options that say what a machine is like, for every command that runs one.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use vmm::accel::AccelChoice;
+use vmm::boot::Archive;
 use vmm::devices::ApicMode;
+use vmm::image::Image;
+use vmm::layout::DEVICE_HOLE;
 use vmm::program::Program;
 use vmm::vm::VmConfig;
 
+use super::usage::Misuse;
 use super::{CliError, units};
 
 /// What runs the guest.
@@ -47,7 +50,21 @@ enum Apic {
 
 impl CpuArgs {
     /// Makes `config` say the same.
-    pub fn apply(&self, config: &mut VmConfig) {
+    ///
+    /// # Errors
+    /// KVM is asked for what only the emulator can do.
+    pub fn apply(&self, config: &mut VmConfig) -> Result<(), Misuse> {
+        if let Accel::Kvm = self.accel {
+            for (asked, option) in [
+                (self.max_instructions.is_some(), "--max-instructions"),
+                (self.deterministic, "--deterministic"),
+            ] {
+                if asked {
+                    let why = "KVM does not count instructions";
+                    return Err(Misuse(format!("{option} needs --accel emu: {why}")));
+                }
+            }
+        }
         config.accel = match self.accel {
             Accel::Auto => AccelChoice::Auto,
             Accel::Kvm => AccelChoice::Kvm,
@@ -59,6 +76,7 @@ impl CpuArgs {
         };
         config.max_instructions = self.max_instructions;
         config.deterministic = self.deterministic;
+        Ok(())
     }
 }
 
@@ -66,11 +84,11 @@ impl CpuArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Guest memory, 4M to 1T
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
+    /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::memory)]
     memory: u64,
     /// Period of the guest's timer tick, 1ms to 1s
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = units::tick)]
     tick: Duration,
     /// End a run after this time (status 124)
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
@@ -78,7 +96,7 @@ pub struct MachineArgs {
     /// PVH kernel image to boot instead of the bundled one
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
-    /// initramfs (cpio newc) to use instead of the bundled programs
+    /// initramfs to use instead of the bundled programs: cpio (newc), plain or by gzip
     #[arg(long, value_name = "PATH")]
     initrd: Option<PathBuf>,
     /// Words to add to the kernel's command line
@@ -95,11 +113,10 @@ pub struct MachineArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Program")]
 pub struct ProgramArgs {
-    /// A bundled program (see `vmm list`) or the path of a static x86-64 ELF file
-    program: String,
-    /// Arguments of the program
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    /// A bundled program (see `vmm list`), the path of a static x86-64 ELF file, or a
+    /// program in the archive of --initrd; and its arguments, options too
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true)]
+    program: Vec<OsString>,
 }
 
 impl MachineArgs {
@@ -109,22 +126,33 @@ impl MachineArgs {
     }
 
     /// The machine that these options describe, for `program`.
+    ///
+    /// # Errors
+    /// Images that are none, a program that there is none of.
     pub fn config(self, program: ProgramArgs) -> Result<VmConfig, CliError> {
-        let mut config = VmConfig::new(Program::find(&program.program)?);
-        config.args = program.args;
+        let room = self.memory.min(DEVICE_HOLE);
+        let initramfs = self.initrd.as_deref();
+        let initramfs = initramfs
+            .map(|path| Archive::read(path, room))
+            .transpose()?;
+        let mut words = program.program.into_iter();
+        let name = words.next().unwrap_or_default();
+        let found = Program::find_in(name, initramfs.as_ref(), self.memory)?;
+        let mut config = VmConfig::new(found);
+        config.args = words.map(text).collect::<Result<_, _>>()?;
         config.memory = self.memory;
         config.tick = self.tick;
         config.timeout = self.timeout;
-        config.kernel = self.kernel.as_deref().map(read).transpose()?;
-        config.initramfs = self.initrd.as_deref().map(read).transpose()?;
+        let kernel = self.kernel.as_deref();
+        config.kernel = kernel.map(|path| Image::read(path, room)).transpose()?;
+        config.initramfs = initramfs;
         config.append = self.append;
         Ok(config)
     }
 }
 
-fn read(path: &Path) -> Result<Arc<[u8]>, CliError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(format!("{}: {error}", path.display()).into()),
-    }
+/// An argument of the program, which the kernel's command line takes as text.
+fn text(word: OsString) -> Result<String, Misuse> {
+    word.into_string()
+        .map_err(|word| Misuse(format!("the argument {word:?} is not UTF-8")))
 }

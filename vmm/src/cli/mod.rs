@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::{Parser, Subcommand};
+use vmm::printable::printable;
 
 /// Exit status of a failure of the VMM itself.
 const FAILURE: u8 = abi::debug_exit::FAILURE_STATUS;
@@ -45,7 +46,7 @@ Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
 #[command(
     name = "vmm",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     args_override_self = true,
     after_help = EXAMPLES
 )]
@@ -67,8 +68,9 @@ enum Command {
 
 /// Prints one line for the user to standard error, if anyone reads it.
 fn complain(message: &dyn std::fmt::Display) {
+    let line = printable(&message.to_string());
     // A closed standard error is no reason to fail, or `eprintln!` would do.
-    let _ = writeln!(std::io::stderr(), "vmm: {message}");
+    let _ = writeln!(std::io::stderr(), "vmm: {line}");
 }
 
 /// Parses the command line and does what it says.
@@ -94,7 +96,7 @@ pub fn main(started: Instant) -> ExitCode {
         }
         Err(error) => {
             complain(&error);
-            ExitCode::from(FAILURE)
+            ExitCode::from(usage::status(&error))
         }
     }
 }

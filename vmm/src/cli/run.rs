@@ -37,7 +37,7 @@ pub struct Args {
 pub fn run(args: Args, started: Instant) -> CliResult {
     let stop = stop_signals::catch(args.machine.deadline(started))?;
     let mut config = args.machine.config(args.program)?;
-    args.cpu.apply(&mut config);
+    args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
     let destination = args.report.open(Stream::Error)?;
     let report = on_this_terminal(config, |_| Ok(None))?;

@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class)]
     only: Vec<Class>,
     /// Show what one process does only, and what is done to it; the first has number 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
     /// Write the trace to PATH instead of standard error
     #[arg(long, value_name = "PATH")]
@@ -49,7 +49,7 @@ fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
 pub fn run(args: Args, started: Instant) -> CliResult {
     let stop = stop_signals::catch(args.machine.deadline(started))?;
     let mut config = args.machine.config(args.program)?;
-    args.cpu.apply(&mut config);
+    args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
     let mut filter = Filter::all();
     filter.pid = args.pid;

@@ -2,14 +2,37 @@
 
 use std::time::Duration;
 
+use vmm::layout::{MAX_RAM, MIN_RAM, PAGE};
+use vmm::size::Size;
+use vmm::vm::TICK_RANGE;
+
 /// `64M`, `1G`, `512K`, `4096`: bytes, with binary units.
-pub fn size(text: &str) -> Result<u64, String> {
+fn size(text: &str) -> Result<u64, String> {
     parse_size::Config::new()
         .with_binary()
         .parse_size(text)
         .map_err(|error| {
             format!("{error}: write a number of bytes with an optional unit, as 64M or 1G")
         })
+}
+
+/// The memory of a machine, in bytes.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if (MIN_RAM..=MAX_RAM).contains(&bytes) && bytes.is_multiple_of(PAGE) {
+        return Ok(bytes);
+    }
+    let (least, most) = (Size(MIN_RAM), Size(MAX_RAM));
+    Err(format!("give between {least} and {most}, in units of 4K"))
+}
+
+/// The period of a machine's timer tick.
+pub fn tick(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    if TICK_RANGE.contains(&period) {
+        return Ok(period);
+    }
+    Err("give between 1ms and 1s".to_owned())
 }
 
 /// `10ms`, `1s`, `2m 30s`.

@@ -2,8 +2,41 @@
 
 use std::process::ExitCode;
 
+use vmm::bench::UnknownMeasure;
+use vmm::boot::BootError;
+use vmm::compare::CompareError;
+use vmm::program::ProgramError;
+use vmm::vm::VmError;
+
+use super::{CliError, FAILURE};
+
 /// Exit status of a command line that cannot be obeyed.
 const USAGE: u8 = 2;
+
+/// Something that a command line may not say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// The exit status after `error`: was it the command line, or what came after?
+pub fn status(error: &CliError) -> u8 {
+    let of_machine = match error.downcast_ref() {
+        Some(CompareError::Vm(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    let by_machine = matches!(
+        of_machine,
+        Some(VmError::Boot(
+            BootError::CommandLineTooLong { .. } | BootError::ZeroByte
+        ))
+    );
+    let by_program = matches!(error.downcast_ref(), Some(ProgramError::Unknown { .. }));
+    if error.is::<Misuse>() || error.is::<UnknownMeasure>() || by_machine || by_program {
+        USAGE
+    } else {
+        FAILURE
+    }
+}
 
 /// Prints help or version if asked for, else what is wrong with the command line.
 pub fn answer(error: &clap::Error) -> ExitCode {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{VmConfig, VmError};
-use crate::boot::{self, BootInfo, CommandLine, KernelImage};
+use crate::boot::{self, Archive, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
 use crate::cpu::{CpuError, HostKind, Vcpu};
 use crate::events::InputSource;
@@ -22,17 +22,16 @@ pub fn load(
     host: HostKind,
 ) -> Result<KernelImage, VmError> {
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
-    let head;
-    let initramfs = match &config.initramfs {
-        Some(given) => &[given.as_ref()][..],
-        None => {
-            head = bundled::initramfs_head(&config.program);
-            &[&head, bundled::INITRAMFS]
-        }
+    let program = &config.program;
+    let file = program.file().unwrap_or_default();
+    let (before, after) = match program.file() {
+        Some(file) => bundled::around_first(program.path(), file.len()),
+        None => (Vec::new(), Vec::new()),
     };
+    let archive = config.initramfs.as_ref().map(Archive::bytes);
     let info = BootInfo {
         command_line: &command_line(config, outputs, vcpu, host)?,
-        initramfs,
+        initramfs: &[&before, file, &after, archive.unwrap_or(bundled::INITRAMFS)],
     };
     boot::write_boot_info(ram, &kernel, &info)?;
     bundled::release_initramfs();
@@ -47,10 +46,7 @@ fn command_line(
     host: HostKind,
 ) -> Result<String, CpuError> {
     let mut line = CommandLine::default();
-    line.option(
-        "init",
-        boot::quote_argument(&format!("/bin/{}", config.program.name)),
-    );
+    line.option("init", boot::quote_argument(config.program.path()));
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");

@@ -6,6 +6,7 @@ use std::path::Path;
 use kvm_ioctls::{Cap, Kvm};
 
 use crate::HostKind;
+use crate::size::Size;
 
 /// The device that KVM is reached by.
 const DEVICE: &str = "/dev/kvm";
@@ -13,6 +14,10 @@ const DEVICE: &str = "/dev/kvm";
 const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
 /// The only version of the KVM API there has been since 2007.
 const API_VERSION: i32 = 12;
+
+/// Most memory of one machine: KVM takes 2 MiB of the host's for each GiB, and a
+/// millisecond, before the guest runs.
+const MAX_MEMORY: u64 = 256 << 30;
 
 /// Why KVM cannot be used here, and what would help.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,15 @@ pub enum KvmUnavailable {
         "KVM does not count instructions, as --max-instructions and --deterministic need: use --accel emu"
     )]
     DoesNotCount,
+    /// A machine of this memory would cost the host too much before it runs.
+    #[error(
+        "a guest under KVM has at most {} here: give less with --memory, or use --accel emu",
+        Size(*.limit)
+    )]
+    TooMuchMemory {
+        /// Most that one can have, in bytes.
+        limit: u64,
+    },
     /// The self-test guest did not run as it should.
     #[error("{DEVICE} fails the self-test ({0}): use --accel emu")]
     SelfTest(String),
@@ -89,4 +103,20 @@ impl KvmHost {
     pub fn kind(&self) -> HostKind {
         self.kind
     }
+
+    /// Bytes that one machine can have at most: as many as the host has, up to 256 GiB.
+    pub fn max_memory(&self) -> u64 {
+        host_memory().map_or(MAX_MEMORY, |bytes| bytes.min(MAX_MEMORY))
+    }
+}
+
+/// Bytes of RAM that the host has.
+fn host_memory() -> Option<u64> {
+    // SAFETY: sysinfo writes one such structure, whose fields are all numbers, to where it
+    // is told; zeros are a valid one.
+    let info = unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        (libc::sysinfo(&mut info) == 0).then_some(info)
+    }?;
+    Some(info.totalram * u64::from(info.mem_unit))
 }

@@ -28,7 +28,7 @@ use kvm_bindings::{KVM_CAP_SPLIT_IRQCHIP, kvm_enable_cap, kvm_msi, kvm_userspace
 use kvm_ioctls::VmFd;
 
 use super::CpuError;
-use crate::memory::GuestRam;
+use crate::memory::{GuestRam, RamRegion};
 
 /// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
 /// run a guest without paging on processors that lack "unrestricted guest"; the page below
@@ -37,6 +37,9 @@ const KVM_TSS: usize = 0xfeff_d000;
 
 /// Pins of the I/O APIC that the VMM keeps beside KVM's local APIC.
 const IO_APIC_PINS: u64 = 24;
+
+/// Most bytes of a memory slot: the host is not to be in one ioctl for long.
+const SLOT: u64 = 4 << 30;
 
 /// Turns a failed ioctl into an error that names it.
 fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> CpuError {
@@ -74,7 +77,7 @@ impl KvmVm {
             fd.enable_cap(&cap)
                 .map_err(failed("KVM_ENABLE_CAP(SPLIT_IRQCHIP)"))?;
         }
-        for (slot, region) in (0..).zip(ram.regions()) {
+        for (slot, region) in (0..).zip(slots(&ram)) {
             let slot = kvm_userspace_memory_region {
                 slot,
                 flags: 0,
@@ -82,8 +85,7 @@ impl KvmVm {
                 memory_size: region.len,
                 userspace_addr: region.hva as u64,
             };
-            // SAFETY: the region is a live mapping of exactly this size, used as nothing
-            // but guest RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
+            // SAFETY: the region is a part of a live mapping, used as nothing but guest RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
             unsafe { fd.set_user_memory_region(slot) }
                 .map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         }
@@ -114,4 +116,17 @@ impl KvmVm {
             Err(error) => Err(failed("KVM_SIGNAL_MSI")(error)),
         }
     }
+}
+
+/// The pieces of `ram` that become memory slots, in order of address.
+fn slots(ram: &GuestRam) -> impl Iterator<Item = RamRegion> {
+    ram.regions().into_iter().flat_map(|region| {
+        (0..region.len)
+            .step_by(SLOT as usize)
+            .map(move |offset| RamRegion {
+                gpa: region.gpa + offset,
+                len: SLOT.min(region.len - offset),
+                hva: region.hva.wrapping_add(offset as usize),
+            })
+    })
 }
