@@ -8,6 +8,7 @@
 //!           (events) until it ends, and puts the report together
 //! ```
 
+mod ended;
 mod load;
 
 use std::io::{self, Write};
@@ -18,25 +19,24 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{self, Archive, BootError, KernelImage};
-use crate::bundled;
+use crate::boot::{self, Archive, BootError};
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{CpuError, GuestClock, Vcpu};
+use crate::cpu::{CpuError, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig, HostStreams, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
-use crate::guest_counters;
-use crate::host_instructions::{HostInstructions, InstructionCounter};
+use crate::host_instructions::InstructionCounter;
 use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::{GuestRam, RamError};
 use crate::output::{Output, Outputs};
 use crate::program::{Program, ProgramError};
-use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
+use crate::report::Report;
 use crate::run_loop::{RunLoop, host_ticks};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
+use ended::{Ended, Setting};
 use load::load;
 
 /// Shortest and longest timer tick that the kernel takes.
@@ -154,30 +154,6 @@ pub struct Vm {
     max_instructions: Option<u64>,
     count_host_instructions: bool,
     trace: Option<Trace>,
-}
-
-/// What a report says of a machine, whatever its run was.
-struct Setting {
-    accelerator: Accelerator,
-    apic: ApicMode,
-    ram: GuestRam,
-    kernel: KernelImage,
-    /// The kernel's file, if it is not the bundled one.
-    kernel_file: Option<Image>,
-    program: Program,
-    /// The guest's files, if they are not the bundled programs.
-    initramfs: Option<Archive>,
-    started: Instant,
-}
-
-/// A run that is over.
-struct Ended {
-    run_loop: RunLoop,
-    result: Result<Outcome, CpuError>,
-    host_instructions: Option<HostInstructions>,
-    at: Instant,
-    /// Nanoseconds in a tick of [`host_ticks`].
-    ns_per_tick: f64,
 }
 
 impl Vm {
@@ -324,70 +300,13 @@ impl Vm {
         let (run_loop, result, host_instructions) = joined.map_err(|_| VmError::VcpuPanicked)?;
         let at = Instant::now();
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
-        setting.report(Ended {
+        Ok(setting.report(Ended {
             run_loop,
             result,
             host_instructions,
             at,
             ns_per_tick: (at - entered).as_nanos() as f64 / ticks as f64,
-        })
-    }
-}
-
-impl Setting {
-    fn report(&self, ended: Ended) -> Result<Report, VmError> {
-        let Ended {
-            mut run_loop,
-            ns_per_tick,
-            ..
-        } = ended;
-        let outcome = ended
-            .result
-            .unwrap_or_else(|error| Outcome::error(error.to_string()));
-        let warnings = run_loop.devices.take_input_error();
-        let warnings = warnings.map(|error| format!("standard input: {error}"));
-        let in_archive = || {
-            let archive = self.initramfs.as_ref()?;
-            let entry = archive.find(self.program.path().trim_start_matches('/').as_bytes())?;
-            Some(entry.contents)
-        };
-        let program = self.program.file().or_else(in_archive);
-        let images = Images {
-            kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
-            program: (&self.program.name, program.unwrap_or_default()),
-        };
-        let state = run_loop.last_state.take();
-        let state = state.map(|state| State::new(&state, &self.ram, images));
-        let shared = guest_counters::read(&self.ram, &self.kernel);
-        let vcpu = run_loop.vcpu.as_mut();
-        let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
-        let counters = vcpu.counters()?;
-        let instructions = vcpu.instructions();
-        let mut guest = shared.guest;
-        guest.boot_instructions = instructions.and_then(|counts| counts.boot);
-        let wall_ns = nanoseconds(ended.at - self.started);
-        let kvm = counters.kvm.map(Counters::from_iter);
-        Ok(Report {
-            accel: self.accelerator.accel(),
-            apic: self.apic,
-            host_kind: self.accelerator.host_kind(),
-            outcome,
-            state,
-            warnings: warnings.into_iter().collect(),
-            wall_ns,
-            boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
-            time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
-            exits: run_loop.counts.finish(ns_per_tick),
-            kvm,
-            remedies: counters.remedies.map(|by_vmm| {
-                let by_guest = shared.remedies.into_iter();
-                let by_guest = by_guest.filter_map(|(name, count)| Some((name, count?)));
-                by_vmm.into_iter().chain(by_guest).collect()
-            }),
-            emu: instructions.map(EmuCounters::from),
-            host_instructions: ended.host_instructions,
-            guest,
-        })
+        })?)
     }
 }
 
@@ -399,22 +318,6 @@ impl Drop for SignalOnDrop {
         // Fails only if the counter is full, and then the event is signalled.
         let _ = self.0.write(1);
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// When the time-stamp counter of `vcpu`, which goes on while the vCPU stands still, was at
-/// `tsc`; `None` if that is in the future, or guest time is not the host's.
-fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
-    if let GuestClock::Counted(_) = vcpu.clock() {
-        return None;
-    }
-    let ticks = vcpu.tsc().ok()?.checked_sub(tsc)?;
-    let now = Instant::now();
-    let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
-    now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! From a run that is over to its report.
+
+use std::time::{Duration, Instant};
+
+use crate::accel::Accelerator;
+use crate::boot::{Archive, KernelImage};
+use crate::bundled;
+use crate::cpu::{CpuError, GuestClock, Vcpu};
+use crate::devices::ApicMode;
+use crate::guest_counters;
+use crate::host_instructions::HostInstructions;
+use crate::image::Image;
+use crate::memory::GuestRam;
+use crate::program::Program;
+use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
+use crate::run_loop::RunLoop;
+
+/// What a report says of a machine, whatever its run was.
+pub struct Setting {
+    pub accelerator: Accelerator,
+    pub apic: ApicMode,
+    pub ram: GuestRam,
+    pub kernel: KernelImage,
+    /// The kernel's file, if it is not the bundled one.
+    pub kernel_file: Option<Image>,
+    pub program: Program,
+    /// The guest's files, if they are not the bundled programs.
+    pub initramfs: Option<Archive>,
+    pub started: Instant,
+}
+
+/// A run that is over.
+pub struct Ended {
+    pub run_loop: RunLoop,
+    pub result: Result<Outcome, CpuError>,
+    pub host_instructions: Option<HostInstructions>,
+    pub at: Instant,
+    /// Nanoseconds in a tick of [`host_ticks`].
+    pub ns_per_tick: f64,
+}
+
+impl Setting {
+    /// The report of a run of this machine.
+    ///
+    /// # Errors
+    /// The accelerator does not say what it has counted.
+    pub fn report(&self, ended: Ended) -> Result<Report, CpuError> {
+        let Ended {
+            mut run_loop,
+            ns_per_tick,
+            ..
+        } = ended;
+        let outcome = ended
+            .result
+            .unwrap_or_else(|error| Outcome::error(error.to_string()));
+        let warnings = run_loop.devices.take_input_error();
+        let warnings = warnings.map(|error| format!("standard input: {error}"));
+        let state = run_loop.last_state.take();
+        let state = state.map(|state| State::new(&state, &self.ram, self.images()));
+        let shared = guest_counters::read(&self.ram, &self.kernel);
+        let vcpu = run_loop.vcpu.as_mut();
+        let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
+        let counters = vcpu.counters()?;
+        let instructions = vcpu.instructions();
+        let mut guest = shared.guest;
+        guest.boot_instructions = instructions.and_then(|counts| counts.boot);
+        let wall_ns = nanoseconds(ended.at - self.started);
+        let kvm = counters.kvm.map(Counters::from_iter);
+        Ok(Report {
+            accel: self.accelerator.accel(),
+            apic: self.apic,
+            host_kind: self.accelerator.host_kind(),
+            outcome,
+            state,
+            warnings: warnings.into_iter().collect(),
+            wall_ns,
+            boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
+            time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
+            exits: run_loop.counts.finish(ns_per_tick),
+            kvm,
+            remedies: counters.remedies.map(|by_vmm| {
+                let by_guest = shared.remedies.into_iter();
+                let by_guest = by_guest.filter_map(|(name, count)| Some((name, count?)));
+                by_vmm.into_iter().chain(by_guest).collect()
+            }),
+            emu: instructions.map(EmuCounters::from),
+            host_instructions: ended.host_instructions,
+            guest,
+        })
+    }
+    /// The images whose code the guest may be in.
+    fn images(&self) -> Images<'_> {
+        let in_archive = || {
+            let archive = self.initramfs.as_ref()?;
+            let path = self.program.path().trim_start_matches('/');
+            Some(archive.find(path.as_bytes())?.contents)
+        };
+        let program = self.program.file().or_else(in_archive);
+        Images {
+            kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
+            program: (&self.program.name, program.unwrap_or_default()),
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When the time-stamp counter of `vcpu`, which goes on while the vCPU stands still, was at
+/// `tsc`; `None` if that is in the future, or guest time is not the host's.
+fn when(tsc: u64, vcpu: &mut dyn Vcpu) -> Option<Instant> {
+    if let GuestClock::Counted(_) = vcpu.clock() {
+        return None;
+    }
+    let ticks = vcpu.tsc().ok()?.checked_sub(tsc)?;
+    let now = Instant::now();
+    let ns = u128::from(ticks) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
+    now.checked_sub(Duration::from_nanos(u64::try_from(ns).ok()?))
+}
