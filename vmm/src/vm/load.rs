@@ -32,12 +32,9 @@ pub fn load(ram: &GuestRam, config: &VmConfig, host: HostKind) -> Result<KernelI
 }
 
 /// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
-fn command_line(config: &VmConfig, host: HostKind) -> String {
+fn command_line(config: &VmConfig, host: HostKind) -> Vec<u8> {
     let mut line = CommandLine::default();
-    line.option(
-        "init",
-        boot::quote_argument(&format!("/bin/{}", config.program.name)),
-    );
+    line.init(format!("/bin/{}", config.program.name).as_bytes());
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");
@@ -56,7 +53,7 @@ fn command_line(config: &VmConfig, host: HostKind) -> String {
         line.raw(&config.append);
     }
     for argument in &config.args {
-        line.argument(argument);
+        line.argument(argument.as_bytes());
     }
     line.build()
 }
