@@ -6,34 +6,42 @@
 //! |---|---|
 //! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
-//! | `realtime_ns=N` | nanoseconds since 1970 at boot (default 0) |
+//! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
+//! | `stdin=stream` | standard input is the input stream, not a terminal |
+//! | `stdout=stream` | standard output, which is the console, is not a terminal |
+//! | `stderr=terminal`, `stderr=stream` | standard error has a port of its own, and is a terminal or not |
+//! | `log=serial` | the kernel's own lines have a port of their own |
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
 //! | `ram=zero` | RAM above 1 MiB is zero but for image, initramfs, command line and memory map: fresh frames are not cleared |
 //!
 //! Other words, and values that make no sense, are ignored, so that the kernel boots
 //! under VMMs that have words of their own. After the `--` come init's arguments from
-//! the second on; its first is the last component of its path. Everywhere double quotes
-//! keep blanks in a word (`""` is an empty one) and a backslash takes the next character
-//! as it is, within quotes too.
+//! the second on; its first is the last component of its path. Words are those of
+//! [`abi::words`]: what `init=` says, and every argument, may be quoted.
 
+use abi::words::{Word, Words};
+
+use crate::fs::{StandardErrors, StandardStreams};
 use crate::mm::frames::Contents;
 
 /// Bounds and default of the tick in nanoseconds.
 const TICK_NS: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 const DEFAULT_TICK_NS: u64 = 10_000_000;
-const DEFAULT_INIT: &[u8] = b"/bin/hello";
+const DEFAULT_INIT: Word<'_> = Word::new(b"/bin/hello");
 /// What separates the kernel's words from init's arguments.
 const SEPARATOR: &[u8] = b"--";
+/// Value of the words for standard streams that are no terminals.
+const STREAM: &[u8] = b"stream";
 
 /// A parsed command line.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandLine<'a> {
     /// Path of the first program.
-    pub init: &'a [u8],
+    pub init: Word<'a>,
     /// Time between timer ticks.
     pub tick_ns: u64,
-    /// Nanoseconds since 1970 at boot.
+    /// Nanoseconds since 1970 when the time-stamp counter was zero.
     pub realtime_ns: u64,
     /// Whether `sysretq` works here.
     pub sysret: bool,
@@ -41,6 +49,10 @@ pub struct CommandLine<'a> {
     pub smap: bool,
     /// What is in RAM that the boot loader did not use.
     pub ram_contents: Contents,
+    /// What the standard streams are.
+    pub streams: StandardStreams,
+    /// Whether the kernel's own lines have a port of their own.
+    pub log_apart: bool,
     arguments: Words<'a>,
 }
 
@@ -54,15 +66,17 @@ impl<'a> CommandLine<'a> {
             sysret: true,
             smap: true,
             ram_contents: Contents::Unknown,
-            arguments: Words(&[]),
+            streams: StandardStreams::CONSOLE,
+            log_apart: false,
+            arguments: Words::new(&[]),
         };
-        let mut words = Words(text);
+        let mut words = Words::new(text);
         while let Some(word) = words.next() {
-            if word.0 == SEPARATOR {
+            if word.written() == SEPARATOR {
                 line.arguments = words;
                 break;
             }
-            line.apply(word.0);
+            line.apply(word.written());
         }
         line
     }
@@ -78,7 +92,7 @@ impl<'a> CommandLine<'a> {
         };
         let (name, value) = (&word[..equals], &word[equals + 1..]);
         match name {
-            b"init" => self.init = value,
+            b"init" => self.init = Word::new(value),
             b"tick_us" => {
                 let ns = number(value).and_then(|us| us.checked_mul(1000));
                 if let Some(ns) = ns.filter(|ns| TICK_NS.contains(ns)) {
@@ -88,6 +102,16 @@ impl<'a> CommandLine<'a> {
             b"realtime_ns" => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
             b"sysret" => self.sysret = value != b"off",
             b"smap" => self.smap = value != b"off",
+            b"stdin" => self.streams.input_is_stream = value == STREAM,
+            b"stdout" => self.streams.output_is_stream = value == STREAM,
+            b"stderr" => {
+                self.streams.errors = match value {
+                    STREAM => StandardErrors::Stream,
+                    b"terminal" => StandardErrors::Terminal,
+                    _ => self.streams.errors,
+                }
+            }
+            b"log" => self.log_apart = value == b"serial",
             b"ram" if value == b"zero" => self.ram_contents = Contents::Zero,
             _ => {}
         }
@@ -104,56 +128,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The words of what is left of a line.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a>(&'a [u8]);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = Word<'a>;
-
-    fn next(&mut self) -> Option<Word<'a>> {
-        let start = self.0.iter().position(|&byte| byte != b' ')?;
-        let text = &self.0[start..];
-        let (mut quoted, mut escaped) = (false, false);
-        let end = text.iter().position(|&byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = !quoted,
-                b' ' => return !quoted,
-                _ => {}
-            }
-            false
-        });
-        let (word, rest) = text.split_at(end.unwrap_or(text.len()));
-        self.0 = rest;
-        Some(Word(word))
-    }
-}
-
-/// One word, as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word<'a>(&'a [u8]);
-
-impl<'a> Word<'a> {
-    /// The bytes that it means: without quotes and backslashes.
-    pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
-        let mut raw = self.0.iter().copied();
-        core::iter::from_fn(move || {
-            loop {
-                match raw.next()? {
-                    b'"' => {}
-                    b'\\' => return raw.next(),
-                    byte => return Some(byte),
-                }
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, Contents};
+    use super::{CommandLine, Contents, StandardErrors, StandardStreams};
 
     fn arguments(line: &str) -> Vec<String> {
         CommandLine::parse(line.as_bytes())
@@ -162,10 +139,18 @@ mod tests {
             .collect()
     }
 
+    fn init(line: &CommandLine) -> String {
+        String::from_utf8(line.init.bytes().collect()).expect("the test is text")
+    }
+
     #[test]
     fn an_empty_line_has_defaults() {
         let line = CommandLine::parse(b"");
-        assert_eq!(line.init, b"/bin/hello");
+        assert_eq!(init(&line), "/bin/hello");
+        assert_eq!(
+            (line.streams, line.log_apart),
+            (StandardStreams::CONSOLE, false)
+        );
         assert_eq!((line.tick_ns, line.realtime_ns), (10_000_000, 0));
         assert!(line.sysret && line.smap);
         assert_eq!(line.ram_contents, Contents::Unknown);
@@ -177,10 +162,33 @@ mod tests {
         let line = CommandLine::parse(
             b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off smap=off ram=zero =",
         );
-        assert_eq!(line.init, b"/bin/spin");
+        assert_eq!(init(&line), "/bin/spin");
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));
         assert!(!line.sysret && !line.smap);
         assert_eq!(line.ram_contents, Contents::Zero);
+    }
+
+    #[test]
+    fn what_init_is_called_may_be_quoted() {
+        let line = CommandLine::parse(br#"init="/bin/a \"b\" c" tick_us=2000"#);
+        assert_eq!((&*init(&line), line.tick_ns), ("/bin/a \"b\" c", 2_000_000));
+    }
+
+    #[test]
+    fn streams_are_what_the_words_say() {
+        let line = CommandLine::parse(b"stdin=stream stdout=stream stderr=stream log=serial");
+        let streams = StandardStreams {
+            input_is_stream: true,
+            output_is_stream: true,
+            errors: StandardErrors::Stream,
+        };
+        assert_eq!((line.streams, line.log_apart), (streams, true));
+        let line = CommandLine::parse(b"stdin=tty stdout= stderr=terminal stderr=x log=");
+        let streams = StandardStreams {
+            errors: StandardErrors::Terminal,
+            ..StandardStreams::CONSOLE
+        };
+        assert_eq!((line.streams, line.log_apart), (streams, false));
     }
 
     #[test]
@@ -197,21 +205,7 @@ mod tests {
             arguments("init=/bin/a -- init=/bin/b -- c"),
             ["init=/bin/b", "--", "c"]
         );
-        assert_eq!(CommandLine::parse(b"-- init=/bin/b").init, b"/bin/hello");
-    }
-
-    #[test]
-    fn quotes_group_and_backslashes_escape() {
-        assert_eq!(
-            arguments(r#"-- "a b" c" d"e "" \"x\" \\ f\ g"#),
-            ["a b", "c de", "", "\"x\"", "\\", "f g"]
-        );
-        assert_eq!(arguments(r#"-- "a \" b" c"#), ["a \" b", "c"]);
-    }
-
-    #[test]
-    fn an_open_quote_or_a_last_backslash_ends_with_the_line() {
-        assert_eq!(arguments(r#"-- "a b"#), ["a b"]);
-        assert_eq!(arguments("-- a\\"), ["a"]);
+        let line = CommandLine::parse(b"-- init=/bin/b");
+        assert_eq!(init(&line), "/bin/hello");
     }
 }

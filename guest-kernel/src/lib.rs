@@ -37,12 +37,12 @@ mod start;
 mod syscall;
 mod trace;
 
-/// Prints a line of the kernel's own to the console.
-macro_rules! console_line {
+/// Prints a line of the kernel's own.
+macro_rules! log_line {
     ($($argument:tt)*) => {{
         use core::fmt::Write as _;
-        // The console never fails.
-        let _ = writeln!($crate::arch::serial::Console, "kernel: {}", format_args!($($argument)*));
+        // A serial port never fails.
+        let _ = writeln!($crate::arch::serial::Log, "kernel: {}", format_args!($($argument)*));
     }};
 }
-use console_line;
+use log_line;

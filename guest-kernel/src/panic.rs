@@ -6,12 +6,12 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use abi::debug_exit::GuestExit;
 
-use crate::arch::{exit, serial::Console};
+use crate::arch::{exit, serial::Log};
 
 /// Whether the kernel is panicking.
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
-/// Says why on the console and ends the machine. A panic, or an exception, that this
+/// Says why and ends the machine. A panic, or an exception, that this
 /// itself meets ends the machine without another word.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
@@ -19,10 +19,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         exit::exit(GuestExit::Panicked);
     }
     PANICKING.store(true, Relaxed);
-    // The console never fails.
+    // A serial port never fails.
     let _ = match info.location() {
-        Some(location) => writeln!(Console, "kernel panic: {} ({location})", info.message()),
-        None => writeln!(Console, "kernel panic: {}", info.message()),
+        Some(location) => writeln!(Log, "kernel panic: {} ({location})", info.message()),
+        None => writeln!(Log, "kernel panic: {}", info.message()),
     };
     exit::exit(GuestExit::Panicked)
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::arch::pvh::BootInfo;
+use crate::arch::serial::{Log, SerialPort};
 use crate::arch::trap::UserContext;
 use crate::arch::{boot, clock};
 use crate::command_line::CommandLine;
@@ -17,6 +18,9 @@ use crate::proc::spawn::{self, First};
 use crate::proc::{program, scheduler};
 use crate::{mm, ring3, shared, syscall};
 
+/// Longest path of init.
+const PATH_MAX: usize = linux_raw_sys::general::PATH_MAX as usize;
+
 /// What every first process finds in its environment.
 const ENVIRONMENT: [&[u8]; 2] = [b"PATH=/bin", b"HOME=/"];
 
@@ -25,26 +29,31 @@ const ENVIRONMENT: [&[u8]; 2] = [b"PATH=/bin", b"HOME=/"];
 pub fn start(info: &BootInfo) -> ! {
     shared::publish();
     let options = CommandLine::parse(info.command_line);
+    if options.log_apart {
+        Log::use_port(SerialPort::LOG);
+    }
     mm::start(info, options.ram_contents);
     boot::enable_cpu(&options);
-    syscall::time::set_realtime(options.realtime_ns);
+    syscall::time::start(options.realtime_ns);
     ramfs::start(info.initramfs);
-    first_process(info, &options);
+    let init = options
+        .init
+        .with_bytes::<PATH_MAX, _>(|path| first_process(info, &options, path));
+    init.expect("the path of init fits");
     shared::enter_ring_3(clock::counter());
     scheduler::start(options.tick_ns)
 }
 
 /// Makes init, ready to run.
-fn first_process(info: &BootInfo, options: &CommandLine) {
-    let path = options.init;
+fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     let fail = |what: &dyn fmt::Debug| -> ! { panic!("{}: {what:?}", path.escape_ascii()) };
     let file = initramfs::find(info.initramfs, path);
     let file = file.unwrap_or_else(|| fail(&"not in the initramfs"));
     let file = Shared::new(FilePages::new(file)).unwrap_or_else(|error| fail(&error));
-    let arguments = arguments(options).unwrap_or_else(|error| fail(&error));
+    let arguments = arguments(options, path).unwrap_or_else(|error| fail(&error));
     let loaded = program::load(&file, &arguments, MemoryLimits::NONE);
     let (space, start) = loaded.unwrap_or_else(|error| fail(&error));
-    let files = FileTable::standard().unwrap_or_else(|error| fail(&error));
+    let files = FileTable::standard(options.streams).unwrap_or_else(|error| fail(&error));
     let first = First {
         name: Name::of(path),
         space,
@@ -54,14 +63,15 @@ fn first_process(info: &BootInfo, options: &CommandLine) {
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
     process.unwrap_or_else(|error| fail(&error));
+    terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.set_foreground(INIT);
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.
-fn arguments(options: &CommandLine) -> Result<Arguments, Errno> {
+fn arguments(options: &CommandLine, path: &[u8]) -> Result<Arguments, Errno> {
     let mut arguments = Arguments::new();
-    arguments.push_argument(last_component(options.init).iter().copied())?;
+    arguments.push_argument(last_component(path).iter().copied())?;
     for word in options.arguments() {
         arguments.push_argument(word.bytes())?;
     }

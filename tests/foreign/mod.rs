@@ -10,6 +10,7 @@
 //! not report them.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -162,7 +163,8 @@ fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
         .args(["-kernel".into(), image("kernel.elf")])
         .args(["-initrd".into(), image("initramfs.cpio")])
-        .args(["-append", &command_line(program)]);
+        .arg("-append")
+        .arg(command_line(program));
     let output = output_with_input(&mut qemu, None);
     let traces = Traces {
         status: output.status.code(),
@@ -171,16 +173,16 @@ fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
     (traces, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn command_line(program: Program) -> String {
+fn command_line(program: Program) -> OsString {
     let mut line = CommandLine::default();
-    line.option("init", format_args!("/bin/{}", program.name));
+    line.init(format!("/bin/{}", program.name).as_bytes());
     if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         line.option("realtime_ns", now.as_nanos());
     }
     for argument in program.args {
-        line.argument(argument);
+        line.argument(argument.as_bytes());
     }
-    line.build()
+    OsString::from_vec(line.build())
 }
 
 /// Path of one of the files that `vmm images` writes.

@@ -1,7 +1,7 @@
 //! What the guest kernel, its programs and the VMM agree on.
 //!
-//! Nothing but constants and plain layouts lives here: no code that one side runs for
-//! the other. System call numbers, structures and errno values are Linux's and come
+//! Constants, plain layouts, and one grammar: the words of the command line, which one side
+//! writes and the other reads. System call numbers, structures and errno values are Linux's and come
 //! from the `linux-raw-sys` crate instead.
 
 #![no_std]
@@ -13,3 +13,4 @@ pub mod ports;
 pub mod shared;
 pub mod trace;
 pub mod virtual_map;
+pub mod words;

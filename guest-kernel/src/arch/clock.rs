@@ -71,6 +71,11 @@ pub fn now_ns() -> u64 {
     scale(counter().wrapping_sub(clock.boot), clock.ns_per_count)
 }
 
+/// Nanoseconds from when the counter was zero to boot.
+pub fn boot_ns() -> u64 {
+    ns(CLOCK.get().boot)
+}
+
 /// So many counts in nanoseconds.
 pub fn ns(counts: u64) -> u64 {
     scale(counts, CLOCK.get().ns_per_count)

@@ -17,6 +17,7 @@ mod descriptors;
 pub mod doorbell;
 pub mod exit;
 mod idt;
+pub mod input;
 pub mod io_apic;
 pub mod kernel_stack;
 mod kvm_software;

@@ -48,3 +48,32 @@ pub unsafe fn read_u8(port: u16) -> u8 {
     }
     value
 }
+
+/// # Safety
+/// As for [`read_u8`].
+pub unsafe fn read_u32(port: u16) -> u32 {
+    let value;
+    // SAFETY: `in` touches no memory; the caller answers for the device.
+    unsafe {
+        asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+/// Fills `bytes` from one port, by one instruction.
+///
+/// # Safety
+/// As for [`read_u8`].
+pub unsafe fn read_all(port: u16, bytes: &mut [u8]) {
+    // SAFETY: writes exactly the slice; DF is clear in Rust code; the caller answers for
+    // the device.
+    unsafe {
+        asm!(
+            "rep insb",
+            in("dx") port,
+            inout("rdi") bytes.as_mut_ptr() => _,
+            inout("rcx") bytes.len() => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -84,10 +84,7 @@ fn open_node(node: Shared<Node>, flags: u32) -> Result<Shared<OpenFile>, Errno> 
     }
     let object = match node.kind() {
         Kind::Device(device) => {
-            if device
-                .terminal()
-                .is_some_and(|terminal| !terminal.is_present())
-            {
+            if !device.is_present() {
                 return Err(Errno::ENXIO);
             }
             Object::Device(*device)

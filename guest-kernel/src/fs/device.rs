@@ -1,12 +1,15 @@
 //! Devices that are files: which there are, and how `stat` and `/dev` show them.
 
 use super::terminal::{self, Terminal};
+use crate::arch::serial::SerialPort;
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The serial console.
     Console,
+    /// The same, but what is written goes to standard error. It has no name of its own.
+    Errors,
     /// The terminal of whoever opens it: there is only the console.
     Tty,
     /// The serial line to another machine.
@@ -18,13 +21,13 @@ pub enum Device {
 }
 
 impl Device {
-    /// All of them.
+    /// Those that have names.
     pub const ALL: [Self; 5] = [Self::Console, Self::Tty, Self::Link, Self::Null, Self::Zero];
 
     /// Its name in `/dev`.
     pub fn name(self) -> &'static [u8] {
         match self {
-            Self::Console => b"console",
+            Self::Console | Self::Errors => b"console",
             Self::Tty => b"tty",
             Self::Link => b"ttyS1",
             Self::Null => b"null",
@@ -35,7 +38,7 @@ impl Device {
     /// Its major and minor number (Linux, Documentation/admin-guide/devices.txt).
     pub fn number(self) -> (u8, u8) {
         match self {
-            Self::Console => (5, 1),
+            Self::Console | Self::Errors => (5, 1),
             Self::Tty => (5, 0),
             Self::Link => (4, 65),
             Self::Null => (1, 3),
@@ -46,16 +49,25 @@ impl Device {
     /// Its permission bits.
     pub fn mode(self) -> u32 {
         match self {
-            Self::Console => 0o600,
+            Self::Console | Self::Errors => 0o600,
             Self::Link => 0o660,
             Self::Tty | Self::Null | Self::Zero => 0o666,
+        }
+    }
+
+    /// Whether the machine has it.
+    pub fn is_present(self) -> bool {
+        match self {
+            Self::Tty => terminal::CONSOLE.is_used(),
+            Self::Link => SerialPort::LINK.is_present(),
+            Self::Console | Self::Errors | Self::Null | Self::Zero => true,
         }
     }
 
     /// The terminal that it is, if it is one.
     pub fn terminal(self) -> Option<&'static Terminal> {
         match self {
-            Self::Console | Self::Tty => Some(&terminal::CONSOLE),
+            Self::Console | Self::Errors | Self::Tty => Some(&terminal::CONSOLE),
             Self::Link => Some(&terminal::LINK),
             Self::Null | Self::Zero => None,
         }

@@ -6,12 +6,10 @@
 
 use core::cell::{Cell, RefCell};
 
-use linux_raw_sys::general as linux;
-
-use super::device::Device;
 use super::node::Node;
-use super::open_file::{Object, OpenFile};
+use super::open_file::OpenFile;
 use super::ramfs;
+use super::standard::StandardStreams;
 use crate::errno::Errno;
 use crate::mm::{OutOfMemory, Owned, Shared};
 
@@ -122,15 +120,14 @@ pub struct FileTable {
 }
 
 impl FileTable {
-    /// Standard input, output and error on the console.
+    /// Standard input, output and error.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn standard() -> Result<Shared<Self>, Errno> {
+    pub fn standard(streams: StandardStreams) -> Result<Shared<Self>, Errno> {
         let mut descriptors = Descriptors::EMPTY;
-        let console = OpenFile::new(Object::Device(Device::Console), linux::O_RDWR)?;
-        for fd in 0..3 {
-            descriptors.put(fd, console.clone(), false)?;
+        for (fd, file) in streams.open()?.into_iter().enumerate() {
+            descriptors.put(fd, file, false)?;
         }
         Ok(Shared::new(Self {
             descriptors: RefCell::new(descriptors),

@@ -1,9 +1,13 @@
 use super::super::open_file;
+use linux_raw_sys::general as linux;
+
+use super::super::device::Device;
+use super::super::open_file::Object;
 use super::*;
 use crate::mm::frames;
 
 fn table() -> Shared<FileTable> {
-    FileTable::standard().expect("there is memory")
+    FileTable::standard(StandardStreams::CONSOLE).expect("there is memory")
 }
 
 fn null() -> Shared<OpenFile> {

@@ -4,7 +4,7 @@
 //! FileTable    descriptors of a process; threads share it, a child has a copy
 //!   OpenFile   offset and flags; descriptors share it
 //!     Node     in the tree: a file, directory, device, or text of /proc
-//!     pipes and terminals
+//!     pipes, terminals and standard streams
 //! ```
 //!
 //! What blocks holds no borrow, and neither does what touches user memory (`transfer`).
@@ -14,6 +14,7 @@ mod device;
 mod directory;
 mod file_table;
 pub mod initramfs;
+pub mod input_stream;
 pub mod node;
 pub mod open_file;
 mod path;
@@ -22,8 +23,10 @@ pub mod poll;
 mod proc_files;
 pub mod ramfs;
 mod regular;
+mod standard;
 pub mod terminal;
 pub mod transfer;
 
 pub use file_table::{FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::OpenFile;
+pub use standard::{StandardErrors, StandardStreams};

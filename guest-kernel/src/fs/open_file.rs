@@ -8,11 +8,14 @@ use core::cell::Cell;
 use linux_raw_sys::general as linux;
 
 use super::device::Device;
+use super::input_stream::INPUT;
 use super::node::{Kind, Node};
 use super::pipe::{ReadEnd, WriteEnd};
 use super::poll::Readiness;
+use super::terminal;
 use super::transfer::{self, Source, Step, Target};
 use super::{proc_files, regular};
+use crate::arch::serial::SerialPort;
 use crate::errno::Errno;
 use crate::mm::Shared;
 use crate::mm::file_pages::{self, FilePages};
@@ -47,6 +50,10 @@ pub enum Object {
     ReadEnd(ReadEnd),
     /// The other one.
     WriteEnd(WriteEnd),
+    /// Standard input that is no terminal.
+    Input,
+    /// A serial port that takes what programs write and is no terminal.
+    Output(SerialPort),
 }
 
 /// An open file.
@@ -180,7 +187,8 @@ impl OpenFile {
             },
             Object::Device(device) => self.read_device(*device, target),
             Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
-            Object::WriteEnd(_) => Err(Errno::EBADF),
+            Object::Input => INPUT.read(target, self.is_nonblocking()),
+            Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
         }
     }
 
@@ -236,7 +244,8 @@ impl OpenFile {
             },
             Object::Device(device) => write_device(*device, source),
             Object::WriteEnd(end) => end.write(source, self.is_nonblocking()),
-            Object::ReadEnd(_) => Err(Errno::EBADF),
+            Object::Output(port) => terminal::send(*port, source),
+            Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
         }
     }
 
@@ -297,6 +306,8 @@ impl OpenFile {
             Object::Node(_) => Readiness::READ | Readiness::WRITE,
             Object::ReadEnd(end) => end.readiness(),
             Object::WriteEnd(end) => end.readiness(),
+            Object::Input => INPUT.readiness(),
+            Object::Output(_) => Readiness::WRITE,
         }
     }
 }
@@ -309,6 +320,7 @@ impl Drop for OpenFile {
 
 fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
     match device.terminal() {
+        Some(terminal) if device == Device::Errors => terminal.write_by(SerialPort::ERRORS, source),
         Some(terminal) => terminal.write(source),
         None => Ok(source.left() as u64),
     }

@@ -10,7 +10,7 @@ use super::exit;
 use super::scheduler::current;
 use super::signal::{self, Cause, Signal};
 use crate::arch::trap::{Exception, UserContext, vector};
-use crate::console_line;
+use crate::log_line;
 use crate::mm::FaultCause;
 use crate::mm::fault::Attempt;
 
@@ -31,7 +31,7 @@ pub fn handle(exception: Exception, context: &mut UserContext) {
         return;
     }
     let process = current();
-    console_line!(
+    log_line!(
         "process {} ({}) killed by {}: {}",
         process.pid(),
         process.name(),

@@ -69,7 +69,7 @@ impl Facts {
                 device: device.number(),
                 ..Self::default()
             },
-            Object::ReadEnd(_) | Object::WriteEnd(_) => Self {
+            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => Self {
                 number: NUMBER,
                 mode: linux::S_IFIFO | 0o600,
                 links: 1,

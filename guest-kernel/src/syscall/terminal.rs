@@ -7,8 +7,9 @@ use linux_raw_sys::ioctl;
 
 use super::file::open_file;
 use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
+use crate::arch::{input::Available, trap::Registers};
 use crate::fs::OpenFile;
+use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{Settings, Terminal, WindowSize};
 use crate::mm::UserSlice;
@@ -51,7 +52,11 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
             Ok(terminal.available() as u64)
         }
         Object::Node(_) => Ok(file.pages()?.len().saturating_sub(file.offset())),
-        Object::WriteEnd(_) => Err(Errno::ENOTTY),
+        Object::Input => Ok(match INPUT.available() {
+            Available::Bytes(count) => count as u64,
+            Available::End => 0,
+        }),
+        Object::WriteEnd(_) | Object::Output(_) => Err(Errno::ENOTTY),
     }
 }
 

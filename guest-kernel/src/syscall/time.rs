@@ -20,9 +20,10 @@ pub const NS_PER_US: u64 = 1000;
 /// CLOCK_REALTIME at boot.
 static REALTIME: AtomicU64 = AtomicU64::new(0);
 
-/// Says how many nanoseconds after 1970 the machine booted.
-pub fn set_realtime(ns: u64) {
-    REALTIME.store(ns, Relaxed);
+/// Sets the time of day: so many nanoseconds after 1970 when the time-stamp counter was
+/// zero. The clock runs.
+pub fn start(ns_at_zero: u64) {
+    REALTIME.store(ns_at_zero.wrapping_add(clock::boot_ns()), Relaxed);
 }
 
 /// `struct timespec`: seconds and nanoseconds, both signed.

@@ -1,64 +1,53 @@
 //! The kernel's command line: `key=value` words, then `--`, then init's arguments.
 
-use std::fmt::Write;
+use std::io::Write;
+
+use abi::words::quoted;
 
 /// Builds a command line word by word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
-    options: String,
-    arguments: String,
+    options: Vec<u8>,
+    arguments: Vec<u8>,
 }
 
 impl CommandLine {
     /// Adds `key=value`.
     pub fn option(&mut self, key: &str, value: impl std::fmt::Display) -> &mut Self {
-        // Writing to a String cannot fail.
+        // Writing to a vector cannot fail.
         let _ = write!(self.options, "{key}={value} ");
+        self
+    }
+
+    /// Adds `init=path`, whatever bytes but zeros the path has.
+    pub fn init(&mut self, path: &[u8]) -> &mut Self {
+        self.options.extend_from_slice(b"init=");
+        self.options.extend(quoted(path).chain([b' ']));
         self
     }
 
     /// Adds words as they are, before init's arguments.
     pub fn raw(&mut self, words: &str) -> &mut Self {
-        self.options.push_str(words.trim());
-        self.options.push(' ');
+        self.options.extend_from_slice(words.trim().as_bytes());
+        self.options.push(b' ');
         self
     }
 
-    /// Adds one argument for init, whatever characters it has.
-    pub fn argument(&mut self, argument: &str) -> &mut Self {
-        self.arguments.push(' ');
-        self.arguments.push_str(&quote_argument(argument));
+    /// Adds one argument for init, whatever bytes but zeros it has.
+    pub fn argument(&mut self, argument: &[u8]) -> &mut Self {
+        self.arguments.push(b' ');
+        self.arguments.extend(quoted(argument));
         self
     }
 
     /// The whole line.
-    pub fn build(&self) -> String {
-        let options = self.options.trim_end();
-        if self.arguments.is_empty() {
-            options.to_owned()
-        } else {
-            format!("{options} --{}", self.arguments)
+    pub fn build(&self) -> Vec<u8> {
+        let options = self.options.trim_ascii_end();
+        match self.arguments.is_empty() {
+            true => options.to_owned(),
+            false => [options, b" --", &self.arguments].concat(),
         }
     }
-}
-
-/// An argument as the kernel's parser reads it back: in double quotes, where `"` and `\`
-/// have a backslash before them, unless it has only plain characters.
-pub fn quote_argument(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    let mut quoted = String::with_capacity(argument.len() + 2);
-    quoted.push('"');
-    for c in argument.chars() {
-        if matches!(c, '"' | '\\') {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]
@@ -68,16 +57,14 @@ mod tests {
     #[test]
     fn arguments_follow_the_options_and_are_quoted_where_needed() {
         let mut line = CommandLine::default();
-        line.option("init", "/bin/args")
-            .argument("a")
-            .argument("")
-            .argument("b c");
+        line.init(b"/bin/my args")
+            .argument(b"a")
+            .argument(b"")
+            .argument(b"b c");
         line.raw(" tick_us=1000 ")
-            .argument("say \"hi\" \\o/")
-            .argument("--");
-        assert_eq!(
-            line.build(),
-            r#"init=/bin/args tick_us=1000 -- a "" "b c" "say \"hi\" \\o/" --"#
-        );
+            .argument(b"say \"hi\" \\o/")
+            .argument(b"--");
+        let expected = br#"init="/bin/my args" tick_us=1000 -- a "" "b c" "say \"hi\" \\o/" --"#;
+        assert_eq!(line.build(), expected);
     }
 }

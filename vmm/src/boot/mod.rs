@@ -13,7 +13,7 @@ mod kernel;
 mod pvh;
 
 pub use archive::{Archive, ArchiveError, Flaw};
-pub use command_line::{CommandLine, quote_argument};
+pub use command_line::CommandLine;
 pub use initramfs::Initramfs;
 pub use kernel::{KernelImage, load_kernel};
 pub use pvh::{BootInfo, start_state, write_boot_info};

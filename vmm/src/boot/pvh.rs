@@ -23,7 +23,7 @@ const START_INFO_VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug)]
 pub struct BootInfo<'a> {
     /// The kernel's command line.
-    pub command_line: &'a str,
+    pub command_line: &'a [u8],
     /// The initramfs, in pieces that follow each other at once; may be empty.
     pub initramfs: &'a [&'a [u8]],
 }
@@ -92,15 +92,14 @@ fn place_initramfs(ram: &GuestRam, kernel: &KernelImage, needed: u64) -> Result<
     Ok((top - needed) / PAGE * PAGE)
 }
 
-fn write_command_line(ram: &GuestRam, line: &str) -> Result<(), BootError> {
-    if line.contains('\0') {
+fn write_command_line(ram: &GuestRam, line: &[u8]) -> Result<(), BootError> {
+    if line.contains(&0) {
         return Err(BootError::ZeroByte);
     }
     if line.len() >= COMMAND_LINE_MAX {
         return Err(BootError::CommandLineTooLong { length: line.len() });
     }
-    ram.mmap()
-        .write_slice(line.as_bytes(), GuestAddress(COMMAND_LINE))?;
+    ram.mmap().write_slice(line, GuestAddress(COMMAND_LINE))?;
     ram.mmap()
         .write_obj(0u8, GuestAddress(COMMAND_LINE + line.len() as u64))?;
     Ok(())
@@ -188,7 +187,7 @@ mod tests {
     fn the_guest_finds_its_command_line_and_initramfs() {
         let ram = ram();
         let info = BootInfo {
-            command_line: "init=/bin/x",
+            command_line: b"init=/bin/x",
             initramfs: &[&[7; 4000], &[8; 1000]],
         };
         write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
@@ -215,7 +214,7 @@ mod tests {
         let ram = ram();
         let large = vec![0; 7 << 20];
         let info = BootInfo {
-            command_line: "",
+            command_line: b"",
             initramfs: &[&large],
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
@@ -228,7 +227,7 @@ mod tests {
         ));
         let line = "x".repeat(COMMAND_LINE_MAX);
         let info = BootInfo {
-            command_line: &line,
+            command_line: line.as_bytes(),
             initramfs: &[],
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("too long");

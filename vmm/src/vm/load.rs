@@ -44,9 +44,9 @@ fn command_line(
     outputs: &Outputs,
     vcpu: &mut dyn Vcpu,
     host: HostKind,
-) -> Result<String, CpuError> {
+) -> Result<Vec<u8>, CpuError> {
     let mut line = CommandLine::default();
-    line.option("init", boot::quote_argument(config.program.path()));
+    line.init(config.program.path().as_bytes());
     line.option("tick_us", config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option("ram", "zero");
@@ -67,7 +67,7 @@ fn command_line(
         line.raw(&config.append);
     }
     for argument in &config.args {
-        line.argument(argument);
+        line.argument(argument.as_bytes());
     }
     Ok(line.build())
 }

@@ -14,7 +14,7 @@ use linux_raw_sys::general as linux;
 use super::settings::Settings;
 
 /// Bytes that wait at most; the longest line is one less.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 4096;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// Stands in the queue for the end of input, with its place marked as a line's end. No
@@ -32,6 +32,8 @@ pub enum Effect {
     Interrupt,
     /// The same, with more force (SIGQUIT).
     Quit,
+    /// Somebody wants them to wait until they are told to go on (SIGTSTP).
+    Suspend,
 }
 
 /// A terminal's input.
@@ -101,6 +103,7 @@ impl LineDiscipline {
             for (index, effect) in [
                 (linux::VINTR, Effect::Interrupt),
                 (linux::VQUIT, Effect::Quit),
+                (linux::VSUSP, Effect::Suspend),
             ] {
                 if settings.is(byte, index) {
                     self.echo(byte, echo);
@@ -138,7 +141,9 @@ impl LineDiscipline {
                 echo(b"\n");
             }
             return self.end_line(byte);
-        } else if self.push(byte, false, CAPACITY - 1) {
+        } else {
+            // What exceeds the longest line is shown, and lost, as under Linux.
+            self.push(byte, false, CAPACITY - 1);
             self.echo(byte, echo);
         }
         Effect::None

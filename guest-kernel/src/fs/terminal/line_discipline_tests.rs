@@ -94,6 +94,8 @@ fn signals_drop_what_was_typed() {
     assert_eq!(screen.terminal.readable(), 0);
     assert_eq!(screen.shown, b"line\nmore^C");
     assert_eq!(screen.type_in(b"\x1c"), Effect::Quit);
+    assert_eq!(screen.type_in(b"gone\x1a"), Effect::Suspend);
+    assert_eq!(screen.terminal.readable(), 0);
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn too_long_a_line_keeps_its_front_and_its_end() {
     assert!(!screen.terminal.accepts());
     let line = screen.read(CAPACITY * 2);
     assert_eq!((line.len(), line.last()), (CAPACITY, Some(&b'\n')));
+    assert_eq!(screen.shown.len(), CAPACITY + 11);
     assert!(screen.terminal.accepts());
 }
 

@@ -9,6 +9,8 @@ mod settings;
 
 use core::cell::{Cell, RefCell};
 
+use abi::ports;
+
 pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
 
@@ -32,16 +34,31 @@ const NS_PER_TENTH: u64 = 100_000_000;
 static BUFFER: SingleCpu<RefCell<[u8; CHUNK]>> = SingleCpu::new(RefCell::new([0; CHUNK]));
 
 /// The console: somebody sits at it.
-pub static CONSOLE: SingleCpu<Terminal> =
-    SingleCpu::new(Terminal::new(SerialPort::CONSOLE, Settings::COOKED, || {
-        CONSOLE.receive();
-    }));
+pub static CONSOLE: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
+    SerialPort::CONSOLE,
+    ports::SERIAL_GSI,
+    Settings::COOKED,
+    || CONSOLE.receive(),
+));
 
 /// The line to another machine.
-pub static LINK: SingleCpu<Terminal> =
-    SingleCpu::new(Terminal::new(SerialPort::LINK, Settings::RAW, || {
-        LINK.receive();
-    }));
+pub static LINK: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
+    SerialPort::LINK,
+    ports::LINK_GSI,
+    Settings::RAW,
+    || LINK.receive(),
+));
+
+/// Where a terminal's input comes from and its output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its port receives; else there is no input, and the end of it is read at once.
+    pub has_input: bool,
+    /// What is written goes here.
+    pub output: SerialPort,
+    /// Somebody sees that, so that input is echoed there.
+    pub is_shown: bool,
+}
 
 /// Size of a terminal's screen in characters, as far as anybody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +72,10 @@ pub struct WindowSize {
 /// A serial port and what is done with its bytes.
 pub struct Terminal {
     port: SerialPort,
+    gsi: u32,
     /// What the port's interrupt calls: `receive` of this terminal.
     interrupt: fn(),
+    line: Cell<Line>,
     input: RefCell<LineDiscipline>,
     readers: WaitQueue,
     is_receiving: Cell<bool>,
@@ -68,10 +87,16 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    const fn new(port: SerialPort, settings: Settings, interrupt: fn()) -> Self {
+    const fn new(port: SerialPort, gsi: u32, settings: Settings, interrupt: fn()) -> Self {
         Self {
             port,
+            gsi,
             interrupt,
+            line: Cell::new(Line {
+                has_input: true,
+                output: port,
+                is_shown: true,
+            }),
             input: RefCell::new(LineDiscipline::new(settings)),
             readers: WaitQueue::new(),
             is_receiving: Cell::new(false),
@@ -84,9 +109,15 @@ impl Terminal {
         }
     }
 
-    /// Whether the machine has it.
-    pub fn is_present(&self) -> bool {
-        self.port == SerialPort::CONSOLE || self.port.is_present()
+    /// Says where input comes from and output goes; else both are the port's own.
+    pub fn connect(&self, line: Line) {
+        self.line.set(line);
+    }
+
+    /// Whether somebody sits at it.
+    pub fn is_used(&self) -> bool {
+        let line = self.line.get();
+        line.has_input || line.is_shown
     }
 
     /// What is done with input.
@@ -141,7 +172,8 @@ impl Terminal {
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
         let mut ready = Readiness::WRITE;
-        ready.set(Readiness::READ, self.available() > 0);
+        let can_read = !self.line.get().has_input || self.available() > 0;
+        ready.set(Readiness::READ, can_read);
         ready
     }
 
@@ -152,7 +184,8 @@ impl Terminal {
     /// EAGAIN instead of waiting, EINTR, EFAULT.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
         self.start();
-        if target.left() == 0 || !self.wait(target.left(), nonblocking)? {
+        let can_wait = self.line.get().has_input && target.left() > 0;
+        if !can_wait || !self.wait(target.left(), nonblocking)? {
             return Ok(0);
         }
         let result = transfer::run(target, |target, _| {
@@ -203,18 +236,20 @@ impl Terminal {
     /// # Errors
     /// EFAULT, before anything is written.
     pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
-        transfer::run(source, |source, _| {
-            let mut buffer = BUFFER.borrow_mut();
-            let wanted = source.left().min(CHUNK);
-            let moved = source.take(&mut buffer[..wanted]);
-            self.port.send(&buffer[..moved]);
-            Ok(Step::copied(moved, wanted))
-        })
+        self.write_by(self.line.get().output, source)
+    }
+
+    /// The same, by another port.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_by(&self, port: SerialPort, source: &mut dyn Source) -> Result<u64, Errno> {
+        send(port, source)
     }
 
     fn start(&self) {
-        if !self.is_receiving.replace(true) {
-            self.port.enable_receive(self.interrupt);
+        if self.line.get().has_input && !self.is_receiving.replace(true) {
+            self.port.enable_receive(self.gsi, self.interrupt);
             self.receive();
         }
     }
@@ -238,12 +273,20 @@ impl Terminal {
             let Some(byte) = self.port.receive() else {
                 break;
             };
-            let mut echo = |bytes: &[u8]| self.port.send(bytes);
+            let Line {
+                output, is_shown, ..
+            } = self.line.get();
+            let mut echo = |bytes: &[u8]| {
+                if is_shown {
+                    output.send(bytes);
+                }
+            };
             let effect = self.input.borrow_mut().input(byte, &mut echo);
             match effect {
                 Effect::None | Effect::Readable => {}
                 Effect::Interrupt => self.signal(Signal::SIGINT),
                 Effect::Quit => self.signal(Signal::SIGQUIT),
+                Effect::Suspend => self.signal(Signal::SIGTSTP),
             }
         }
         self.tell_readers();
@@ -264,4 +307,18 @@ impl Terminal {
                 .for_each(|process| signal::send(process, signal));
         }
     }
+}
+
+/// Writes everything to `port`: one VM exit a byte.
+///
+/// # Errors
+/// EFAULT, before anything is written.
+pub fn send(port: SerialPort, source: &mut dyn Source) -> Result<u64, Errno> {
+    transfer::run(source, |source, _| {
+        let mut buffer = BUFFER.borrow_mut();
+        let wanted = source.left().min(CHUNK);
+        let moved = source.take(&mut buffer[..wanted]);
+        port.send(&buffer[..moved]);
+        Ok(Step::copied(moved, wanted))
+    })
 }

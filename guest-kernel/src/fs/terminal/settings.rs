@@ -17,7 +17,8 @@ const LOCAL_FLAGS: u32 = linux::ISIG
     | linux::ECHONL
     | linux::ECHOCTL
     | linux::ECHOKE
-    | linux::NOFLSH;
+    | linux::NOFLSH
+    | linux::TOSTOP;
 
 /// N_TTY, the only one there is.
 const LINE_DISCIPLINE: u8 = 0;
@@ -44,6 +45,7 @@ impl Settings {
         let mut characters = [0; CHARACTERS];
         characters[linux::VINTR as usize] = control(b'C');
         characters[linux::VQUIT as usize] = control(b'\\');
+        characters[linux::VSUSP as usize] = control(b'Z');
         characters[linux::VERASE as usize] = 0x7f;
         characters[linux::VKILL as usize] = control(b'U');
         characters[linux::VEOF as usize] = control(b'D');
@@ -51,7 +53,7 @@ impl Settings {
         Self {
             input: linux::ICRNL,
             control: CONTROL_FLAGS,
-            local: LOCAL_FLAGS & !linux::ECHONL & !linux::NOFLSH,
+            local: LOCAL_FLAGS & !linux::ECHONL & !linux::NOFLSH & !linux::TOSTOP,
             characters,
         }
     };

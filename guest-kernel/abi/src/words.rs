@@ -1,0 +1,207 @@
+//! The words of the kernel's command line, as they are written and read back.
+//!
+//! Words are separated by blanks. Double quotes keep blanks in a word (`""` is an empty
+//! one), and a backslash takes the next byte as it is, within quotes too. A word may have
+//! any bytes but zeros, which end the whole line.
+//!
+//! Reader and writer are side by side so that they cannot come apart. Neither allocates.
+
+use core::iter;
+
+const BLANK: u8 = b' ';
+const QUOTE: u8 = b'"';
+const ESCAPE: u8 = b'\\';
+
+/// Whether `byte` means something else than itself within quotes.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, QUOTE | ESCAPE)
+}
+
+/// `text` as one word that reads back the same: as it is if it has only plain characters,
+/// else in quotes.
+pub fn quoted(text: &[u8]) -> impl Iterator<Item = u8> {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !is_special(*byte);
+    let needs_quotes = text.is_empty() || !text.iter().all(is_plain);
+    let quote = needs_quotes.then_some(QUOTE);
+    let escaped = text.iter().flat_map(|&byte| {
+        let escape = is_special(byte).then_some(ESCAPE);
+        escape.into_iter().chain(iter::once(byte))
+    });
+    quote.into_iter().chain(escaped).chain(quote)
+}
+
+/// The words of what is left of a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a>(&'a [u8]);
+
+impl<'a> Words<'a> {
+    /// Those of `line`; any bytes will do.
+    pub const fn new(line: &'a [u8]) -> Self {
+        Self(line)
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let start = self.0.iter().position(|&byte| byte != BLANK)?;
+        let text = &self.0[start..];
+        // Most words have nothing special, and booting is to take few instructions.
+        let is_plain = |byte: u8| byte > QUOTE && byte != ESCAPE;
+        let first = text.iter().position(|&byte| !is_plain(byte));
+        let plain = first.unwrap_or(text.len());
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let end = text[plain..].iter().position(|&byte| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                ESCAPE => is_escaped = true,
+                QUOTE => is_quoted = !is_quoted,
+                BLANK => return !is_quoted,
+                _ => {}
+            }
+            false
+        });
+        let len = end.map_or(text.len(), |end| plain + end);
+        let (word, rest) = text.split_at(len);
+        self.0 = rest;
+        Some(Word(word))
+    }
+}
+
+/// One word, or a part of one, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a>(&'a [u8]);
+
+impl<'a> Word<'a> {
+    /// A word that is written like this.
+    pub const fn new(written: &'a [u8]) -> Self {
+        Self(written)
+    }
+
+    /// As it is written: with quotes and backslashes.
+    pub const fn written(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// What it means.
+    pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
+        let mut written = self.0.iter().copied();
+        iter::from_fn(move || {
+            loop {
+                match written.next()? {
+                    QUOTE => {}
+                    ESCAPE => return written.next(),
+                    byte => return Some(byte),
+                }
+            }
+        })
+    }
+
+    /// Calls `use_bytes` with what it means, in one piece; `None` if that is longer than
+    /// `MAX` bytes.
+    pub fn with_bytes<const MAX: usize, R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if !self.0.iter().any(|&byte| is_special(byte)) {
+            return (self.0.len() <= MAX).then(|| use_bytes(self.0));
+        }
+        let mut buffer = [0; MAX];
+        let mut len = 0;
+        for byte in self.bytes() {
+            *buffer.get_mut(len)? = byte;
+            len += 1;
+        }
+        Some(use_bytes(&buffer[..len]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::{Words, quoted};
+
+    fn read(line: &[u8]) -> Vec<Vec<u8>> {
+        Words::new(line)
+            .map(|word| word.bytes().collect())
+            .collect()
+    }
+
+    #[test]
+    fn quotes_group_and_backslashes_escape() {
+        assert_eq!(
+            read(br#"a  "b c" d" e"f "" \"x\" \\ g\ h"#),
+            [&b"a"[..], b"b c", b"d ef", b"", b"\"x\"", b"\\", b"g h"]
+        );
+    }
+
+    #[test]
+    fn an_open_quote_or_a_last_backslash_ends_with_the_line() {
+        assert_eq!(read(br#"a "b c"#), [&b"a"[..], b"b c"]);
+        assert_eq!(read(b"a\\"), [b"a"]);
+        assert!(read(b"   ").is_empty());
+    }
+
+    #[test]
+    fn plain_words_are_written_as_they_are() {
+        let written = |text: &[u8]| quoted(text).collect::<Vec<_>>();
+        assert_eq!(written(b"/bin/a-b=c"), b"/bin/a-b=c");
+        assert_eq!(written(b""), b"\"\"");
+        assert_eq!(written(b"say \"hi\" \\"), br#""say \"hi\" \\""#);
+    }
+
+    #[test]
+    fn words_may_be_too_long_in_one_piece() {
+        for (written, expected) in [
+            (&b"abcd"[..], Some(&b"abcd"[..])),
+            (b"abcde", None),
+            (b"\"a\\\"cd\"", Some(b"a\"cd")),
+            (b"\"a cde\"", None),
+        ] {
+            let word = super::Word::new(written);
+            let bytes = word.with_bytes::<4, _>(<[u8]>::to_vec);
+            assert_eq!(bytes.as_deref(), expected);
+        }
+    }
+
+    /// A generator of numbers (xorshift, with a seed of the caller's).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) % limit
+        }
+
+        /// Any byte but zero; those that mean something come often.
+        fn byte(&mut self) -> u8 {
+            match self.below(3) {
+                0 => b" \"\\-=\n\t"[self.below(7) as usize],
+                _ => 1 + self.below(255) as u8,
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_reads_back_the_same() {
+        let mut numbers = Numbers(0x5eed_0f_40_2d5);
+        for _ in 0..20_000 {
+            let count = numbers.below(6);
+            let words: Vec<Vec<u8>> = (0..count)
+                .map(|_| {
+                    let len = numbers.below(12);
+                    (0..len).map(|_| numbers.byte()).collect()
+                })
+                .collect();
+            let mut line = Vec::new();
+            for word in &words {
+                line.extend(quoted(word));
+                line.resize(line.len() + 1 + numbers.below(2) as usize, b' ');
+            }
+            assert_eq!(read(&line), words, "{}", line.escape_ascii());
+        }
+    }
+}
