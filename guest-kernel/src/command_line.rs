@@ -8,6 +8,7 @@
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
 //! | `stdin=stream` | standard input is the input stream, not a terminal |
+//! | `stdin=terminal` | somebody sits at the console: its keys send signals though nobody reads them |
 //! | `stdout=stream` | standard output, which is the console, is not a terminal |
 //! | `stderr=terminal`, `stderr=stream` | standard error has a port of its own, and is a terminal or not |
 //! | `log=serial` | the kernel's own lines have a port of their own |
@@ -34,6 +35,9 @@ const SEPARATOR: &[u8] = b"--";
 /// Value of the words for standard streams that are no terminals.
 const STREAM: &[u8] = b"stream";
 
+/// Value of those that are.
+const TERMINAL: &[u8] = b"terminal";
+
 /// A parsed command line.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandLine<'a> {
@@ -51,6 +55,8 @@ pub struct CommandLine<'a> {
     pub ram_contents: Contents,
     /// What the standard streams are.
     pub streams: StandardStreams,
+    /// Whether the console receives from the start.
+    pub has_keyboard: bool,
     /// Whether the kernel's own lines have a port of their own.
     pub log_apart: bool,
     arguments: Words<'a>,
@@ -67,6 +73,7 @@ impl<'a> CommandLine<'a> {
             smap: true,
             ram_contents: Contents::Unknown,
             streams: StandardStreams::CONSOLE,
+            has_keyboard: false,
             log_apart: false,
             arguments: Words::new(&[]),
         };
@@ -102,12 +109,15 @@ impl<'a> CommandLine<'a> {
             b"realtime_ns" => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
             b"sysret" => self.sysret = value != b"off",
             b"smap" => self.smap = value != b"off",
-            b"stdin" => self.streams.input_is_stream = value == STREAM,
+            b"stdin" => {
+                self.streams.input_is_stream = value == STREAM;
+                self.has_keyboard = value == TERMINAL;
+            }
             b"stdout" => self.streams.output_is_stream = value == STREAM,
             b"stderr" => {
                 self.streams.errors = match value {
                     STREAM => StandardErrors::Stream,
-                    b"terminal" => StandardErrors::Terminal,
+                    TERMINAL => StandardErrors::Terminal,
                     _ => self.streams.errors,
                 }
             }

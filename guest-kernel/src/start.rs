@@ -66,6 +66,9 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.set_foreground(INIT);
+    if options.has_keyboard {
+        terminal::CONSOLE.start();
+    }
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.

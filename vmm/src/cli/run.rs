@@ -79,7 +79,7 @@ fn standard_input() -> io::Result<InputSource> {
     Ok(match stdin.is_terminal() {
         true => InputSource::Terminal {
             fd,
-            help: || super::complain(&format_args!("keys:\n{ESCAPE_KEYS}")),
+            help: || ESCAPE_KEYS.lines().for_each(|line| super::complain(&line)),
         },
         false => InputSource::Descriptor(fd),
     })

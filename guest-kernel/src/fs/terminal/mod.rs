@@ -247,7 +247,9 @@ impl Terminal {
         send(port, source)
     }
 
-    fn start(&self) {
+    /// Receives from now on, if there is input. Before somebody reads, only keys that send
+    /// signals matter, and nobody types them where no one sits.
+    pub fn start(&self) {
         if self.line.get().has_input && !self.is_receiving.replace(true) {
             self.port.enable_receive(self.gsi, self.interrupt);
             self.receive();
