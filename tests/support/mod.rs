@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod elf;
+pub mod kernel;
 pub mod suite;
 
 use std::fmt;
