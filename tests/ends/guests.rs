@@ -122,31 +122,30 @@ fn stores_to_code(target: Target) {
     ends(target, &kernel, Output::Pipe);
 }
 
-/// Faults, and the handler's first instruction faults again.
-fn handled_by(fault: fn(&mut CodeAssembler) -> Assembled) -> Kernel {
-    endless(fault).handler(fault)
+/// `fault`, with an unmapped address in rax, and the first instruction of its handler is the
+/// same again.
+fn handles_itself(fault: fn(&mut CodeAssembler) -> Assembled) -> Kernel {
+    let kernel = endless(|a| {
+        a.mov(rax, UNMAPPED)?;
+        fault(a)
+    });
+    kernel.handler(fault)
 }
 
 /// An instruction that a software-backed KVM leaves to the VMM.
 fn faulting_popcnt(target: Target) {
-    let kernel = handled_by(|a| {
-        a.mov(rax, UNMAPPED)?;
-        a.popcnt(eax, dword_ptr(rax))
-    });
+    let kernel = handles_itself(|a| a.popcnt(eax, dword_ptr(rax)));
     ends(target, &kernel, Output::Pipe);
 }
 
 /// Another.
 fn faulting_xorps(target: Target) {
-    let kernel = handled_by(|a| {
-        a.mov(rax, UNMAPPED)?;
-        a.xorps(xmm0, xmmword_ptr(rax))
-    });
+    let kernel = handles_itself(|a| a.xorps(xmm0, xmmword_ptr(rax)));
     ends(target, &kernel, Output::Pipe);
 }
 
 fn faults_handle_faults(target: Target) {
-    ends(target, &handled_by(CodeAssembler::ud2), Output::Pipe);
+    ends(target, &handles_itself(CodeAssembler::ud2), Output::Pipe);
 }
 
 fn handlers_are_not_mapped(target: Target) {
