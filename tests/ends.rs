@@ -107,11 +107,11 @@ fn in_time(target: Target, kernel: &TempFile, cause: Cause, output: Output) -> E
     panic!("{cause:?}: late by {late:?}");
 }
 
-/// Asserts that `kernel` ends by itself, with status 125 and this kind of outcome.
-fn ends_itself(target: Target, kernel: &Kernel, outcome: &str) {
+/// Asserts that `kernel` ends by itself, with this status and kind of outcome.
+fn ends_itself(target: Target, kernel: &Kernel, status: i32, outcome: &str) {
     let kernel = kernel.write();
     let ended = Running::start(target, &kernel, PATIENCE, Output::Pipe).wait(Instant::now());
-    assert_eq!(ended.status(), 125, "{ended}");
+    assert_eq!(ended.status(), status, "{ended}");
     assert_eq!(ended.report["outcome"]["kind"], outcome, "{ended}");
 }
 

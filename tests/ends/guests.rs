@@ -1,11 +1,13 @@
 //! Guests that never end, or that end badly: what each does for ever costs the VMM, KVM or
 //! the emulator more than it looks.
 
+use abi::debug_exit::FAILURE_STATUS;
+use abi::ports::LOCAL_APIC;
 use iced_x86::code_asm::*;
 
 use crate::support::Target;
 use crate::support::kernel::{
-    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, forever, print,
+    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, print,
 };
 use crate::{Case, Output, ends, ends_itself};
 
@@ -14,7 +16,11 @@ const NO_DEVICE: u64 = 0xd000_0000;
 /// A port where nothing is.
 const NO_PORT: u32 = 0x2000;
 
+/// What a kernel of these tests exits with.
+const STATUS: u8 = 7;
+
 pub const CASES: &[Case] = &[
+    ("exit", exits),
     ("endless_loop", endless_loop),
     ("dead_halt", dead_halt),
     ("triple_fault", triple_fault),
@@ -29,6 +35,8 @@ pub const CASES: &[Case] = &[
     ("port_reads", port_reads),
     ("port_writes", port_writes),
     ("page_walks", page_walks),
+    ("cpuid", cpuid),
+    ("interrupts", interrupts),
 ];
 
 /// A kernel that says that it is there, gets ready, and does `body` for ever.
@@ -37,6 +45,12 @@ fn endless(body: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Kernel {
         print(a, "\n")?;
         forever(a, body)
     })
+}
+
+/// So that the others end by what they do, and not because no kernel starts.
+fn exits(target: Target) {
+    let kernel = Kernel::long_mode(|a| exit(a, STATUS));
+    ends_itself(target, &kernel, STATUS.into(), "exited");
 }
 
 fn endless_loop(target: Target) {
@@ -48,15 +62,12 @@ fn dead_halt(target: Target) {
         a.cli()?;
         a.hlt()
     });
-    ends_itself(target, &kernel, "halted");
+    ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
 }
 
 fn triple_fault(target: Target) {
-    ends_itself(
-        target,
-        &Kernel::long_mode(CodeAssembler::ud2),
-        "triple_fault",
-    );
+    let kernel = Kernel::long_mode(CodeAssembler::ud2);
+    ends_itself(target, &kernel, FAILURE_STATUS.into(), "triple_fault");
 }
 
 /// One physical page of `ret`, half of it called by 64 virtual names: 131,072 pieces of code,
@@ -197,6 +208,34 @@ fn page_walks(target: Target) {
         a.mov(rax, cr3)?;
         a.mov(cr3, rax)?;
         a.mov(rax, ptr(FREE))
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+fn cpuid(target: Target) {
+    ends(target, &endless(CodeAssembler::cpuid), Output::Pipe);
+}
+
+/// Each interrupt that is handled makes room for the next, which the CPU sends to itself.
+fn interrupts(target: Target) {
+    const SPURIOUS_VECTOR: u64 = LOCAL_APIC + 0xf0;
+    const ENABLED: u32 = 0x1ff;
+    const COMMAND: u64 = LOCAL_APIC + 0x300;
+    const TO_MYSELF: u32 = 1 << 18 | 0x40;
+    const END_OF_INTERRUPT: u64 = LOCAL_APIC + 0xb0;
+    let write = |a: &mut CodeAssembler, register: u64, value: u32| {
+        a.mov(ebx, register as u32)?;
+        a.mov(dword_ptr(rbx), value)
+    };
+    let kernel = endless(|a| {
+        write(a, SPURIOUS_VECTOR, ENABLED)?;
+        a.sti()?;
+        write(a, COMMAND, TO_MYSELF)
+    });
+    let kernel = kernel.handler(|a| {
+        a.mov(edi, END_OF_INTERRUPT as u32)?;
+        a.mov(dword_ptr(rdi), 0)?;
+        a.iretq()
     });
     ends(target, &kernel, Output::Pipe);
 }
