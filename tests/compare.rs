@@ -5,15 +5,15 @@ mod support;
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use support::elf::{self, TempFile};
 use support::suite::{self, plain, unless};
-use support::{Target, binary, list, output_with_input, reported, reported_json};
+use support::{
+    TIMEOUT, Target, binary, list, output_with_input, reported, reported_json, wait_until_caught,
+};
 
 /// Arguments of programs that do more with them, or less where it would take minutes.
 const ARGUMENTS: &[&[&str]] = &[
@@ -255,10 +255,9 @@ fn signal() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary under test starts");
-    // The signal may come before it is caught, while the first guest boots, or while it
-    // spins: the end is the same in the last two, and the first is not what is tested.
-    thread::sleep(Duration::from_secs(1));
+    // Before it is caught is not what is tested; while the first guest boots or spins is.
     let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
+    wait_until_caught(pid, Signal::SIGINT);
     kill(pid, Signal::SIGINT).expect("our child");
     let status = child.wait().expect("our child");
     let mut stderr = String::new();
@@ -308,7 +307,7 @@ fn input() {
         "--input",
         &input,
         "--timeout",
-        "20s",
+        TIMEOUT,
         "hello",
     ];
     let (_, stdout, json) = compare_json(&args);

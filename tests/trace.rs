@@ -12,7 +12,7 @@ use std::process::Command;
 
 use support::elf::{self, TempFile};
 use support::suite::{self, Case, plain};
-use support::{Target, binary, output_with_input};
+use support::{TIMEOUT, Target, binary, output_with_input};
 
 fn main() {
     let cases: Vec<Case> = [events::CASES, perfetto::CASES].concat();
@@ -86,7 +86,6 @@ fn trace(target: Target, options: &[&str], program: &[&str]) -> Traced {
 }
 
 fn vmm_trace(options: &[&str], program: &[&str]) -> std::process::Output {
-    const TIMEOUT: &str = "120s";
     let mut command = Command::new(binary());
     command.args(["trace", "--timeout", TIMEOUT]);
     output_with_input(command.args(options).args(program), None)

@@ -19,8 +19,12 @@ pub fn counter() -> u64 {
 
 /// Keeps the CPU busy for `ns` nanoseconds: after a sample of 2 ms, in which it learns
 /// how fast the counter counts, without a system call.
-pub fn spin(ns: u64) {
+///
+/// Returns for how many of them it stood still in fact, since the host or another process
+/// had the CPU: in leaps of the counter by more than a millisecond.
+pub fn spin(ns: u64) -> u64 {
     const SAMPLE_NS: u64 = 2_000_000;
+    const LEAP_NS: u64 = 1_000_000;
     let start = both();
     let end = loop {
         let end = both();
@@ -28,11 +32,22 @@ pub fn spin(ns: u64) {
             break end;
         }
     };
-    let counts =
-        u128::from(ns) * u128::from(end.counter - start.counter) / u128::from(end.ns - start.ns);
-    while u128::from(counter() - start.counter) < counts {
+    let (sample_counts, sample_ns) = (end.counter - start.counter, end.ns - start.ns);
+    let scaled = |value: u64, to: u64, from: u64| {
+        (u128::from(value) * u128::from(to) / u128::from(from)) as u64
+    };
+    let counts = scaled(ns, sample_counts, sample_ns);
+    let leap = scaled(LEAP_NS, sample_counts, sample_ns);
+    let (mut last, mut stalled) = (end.counter, 0);
+    while last - start.counter < counts {
         core::hint::spin_loop();
+        let now = counter();
+        if now - last > leap {
+            stalled += now - last;
+        }
+        last = now;
     }
+    scaled(stalled, sample_ns, sample_counts)
 }
 
 /// The same moment by both clocks.

@@ -30,18 +30,21 @@ pub fn program(status: u8) -> Vec<u8> {
     file
 }
 
+/// Where a kernel's file lies in guest memory.
+pub const KERNEL_LOAD: u64 = 0x10_0000;
+/// Where its code lies, behind the headers.
+pub const KERNEL_ENTRY: u64 = KERNEL_LOAD + (KERNEL_HEADERS + NOTE_LEN) as u64;
+const KERNEL_HEADERS: usize = 64 + 2 * 56;
+const NOTE_LEN: usize = 12 + 4 + 4;
+
 /// A PVH kernel of this 32-bit code.
 pub fn kernel(code: &[u8]) -> Vec<u8> {
-    const LOAD: u32 = 0x10_0000;
-    const NOTE_LEN: usize = 12 + 4 + 4;
-    const HEADERS: usize = 64 + 2 * 56;
-    const ENTRY: u32 = LOAD + (HEADERS + NOTE_LEN) as u32;
-    let mut file = header(u64::from(ENTRY), 2);
-    let size = (HEADERS + NOTE_LEN + code.len()) as u64;
-    segment(&mut file, 1, 0, u64::from(LOAD), size);
-    let note = HEADERS as u64;
-    segment(&mut file, 4, note, u64::from(LOAD) + note, NOTE_LEN as u64);
-    for value in [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), ENTRY] {
+    let mut file = header(KERNEL_ENTRY, 2);
+    let size = (KERNEL_HEADERS + NOTE_LEN + code.len()) as u64;
+    segment(&mut file, 1, 0, KERNEL_LOAD, size);
+    let note = KERNEL_HEADERS as u64;
+    segment(&mut file, 4, note, KERNEL_LOAD + note, NOTE_LEN as u64);
+    for value in [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), KERNEL_ENTRY as u32] {
         file.extend(value.to_le_bytes());
     }
     file.extend(code);

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod elf;
+pub mod kernel;
 pub mod suite;
 
 use std::fmt;
@@ -11,13 +12,18 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use self::elf::TempFile;
 
-/// Ends a guest that hangs: far above what any test needs, under nested emulation too.
-const TIMEOUT: &str = "120s";
+/// Ends a guest that hangs. It is time of the host, so nothing else may depend on it: above
+/// what any test needs under nested emulation beside busy processes.
+pub const TIMEOUT: &str = "15m";
 /// Names what must be there (`kvm`, `qemu`), separated by commas: then its absence is a
 /// failure, not a skip.
 const REQUIRED: &str = "RINGFENCE_REQUIRE";
@@ -187,6 +193,21 @@ impl Run {
         };
         ended.needs_no_remedy_on_hardware();
         ended
+    }
+}
+
+/// Waits until a signal does not simply end the process any more.
+pub fn wait_until_caught(pid: Pid, signal: Signal) {
+    let path = format!("/proc/{pid}/status");
+    let is_caught = || {
+        let text = std::fs::read_to_string(&path).expect("it has not been waited for");
+        assert!(!text.contains("State:\tZ"), "it ended before");
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.expect("Linux says") >> (signal as u32 - 1) & 1 != 0
+    };
+    while !is_caught() {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

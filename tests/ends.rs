@@ -1,0 +1,214 @@
+//! A run ends when it is told to, whatever the guest does: `--timeout`, SIGINT, SIGTERM and
+//! SIGHUP end it within half a second, with the status that says so.
+//!
+//! Half a second is a promise to people at a terminal, so that here time is asserted. A busy
+//! host may be late for itself: a run that was late is repeated, and fails if it is late
+//! every time.
+
+mod support;
+
+#[path = "ends/guests.rs"]
+mod guests;
+#[path = "ends/streams.rs"]
+mod streams;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use support::elf::TempFile;
+use support::kernel::Kernel;
+use support::suite::{self, Case};
+use support::{Target, binary};
+
+use streams::Output;
+
+/// How long after its limit, or a signal, a run may end.
+const PROMISE: Duration = Duration::from_millis(500);
+/// What `--timeout` is given where it is to end the run.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How often a run may be late because the host is busy.
+const TRIES: usize = 4;
+/// What is not over then hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(2);
+
+fn main() {
+    let cases = [guests::CASES, streams::CASES].concat();
+    suite::main(suite::on(&Target::ALL, &cases));
+}
+
+/// What ends a run.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Timeout,
+    Signal(Signal),
+}
+
+impl Cause {
+    const ALL: [Self; 4] = [
+        Self::Timeout,
+        Self::Signal(Signal::SIGINT),
+        Self::Signal(Signal::SIGTERM),
+        Self::Signal(Signal::SIGHUP),
+    ];
+
+    /// What `--timeout` is given: a run that a signal does not end ends too late by it.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Timeout => LIMIT,
+            Self::Signal(_) => PATIENCE,
+        }
+    }
+
+    /// The status that it leads to.
+    fn status(self) -> i32 {
+        match self {
+            Self::Timeout => 124,
+            Self::Signal(signal) => 128 + signal as i32,
+        }
+    }
+}
+
+/// Asserts that each [`Cause`] ends `kernel`, and that the status says so. The kernel prints
+/// something when it has come to what it does for ever.
+fn ends(target: Target, kernel: &Kernel, output: Output) {
+    let kernel = kernel.write();
+    for cause in Cause::ALL {
+        let ended = in_time(target, &kernel, cause, output);
+        assert_eq!(ended.status(), cause.status(), "{cause:?}: {ended}");
+    }
+}
+
+/// Asserts that `kernel` ends by `--timeout` at the latest: with the status of that, or of an
+/// error before.
+fn ends_in_time(target: Target, kernel: &Kernel, output: Output) {
+    let ended = in_time(target, &kernel.write(), Cause::Timeout, output);
+    assert!([124, 125].contains(&ended.status()), "{ended}");
+}
+
+/// Runs `kernel` until `cause` ends it, again if it was late.
+fn in_time(target: Target, kernel: &TempFile, cause: Cause, output: Output) -> Ended {
+    let mut late = Vec::new();
+    while late.len() < TRIES {
+        let ended = Running::start(target, kernel, cause.limit(), output).end(cause);
+        if ended.late < PROMISE {
+            return ended;
+        }
+        late.push(ended.late);
+    }
+    panic!("{cause:?}: late by {late:?}");
+}
+
+/// Asserts that `kernel` ends by itself, with this status and kind of outcome.
+fn ends_itself(target: Target, kernel: &Kernel, status: i32, outcome: &str) {
+    let kernel = kernel.write();
+    let ended = Running::start(target, &kernel, PATIENCE, Output::Pipe).wait(Instant::now());
+    assert_eq!(ended.status(), status, "{ended}");
+    assert_eq!(ended.report["outcome"]["kind"], outcome, "{ended}");
+}
+
+/// A run that has not ended yet.
+struct Running {
+    child: Child,
+    started: Instant,
+    stream: streams::Stream,
+    stderr: TempFile,
+    report: TempFile,
+}
+
+struct Ended {
+    status: ExitStatus,
+    /// How long after its cause it came.
+    late: Duration,
+    stderr: String,
+    report: Value,
+}
+
+impl Ended {
+    /// The status that a shell shows.
+    fn status(&self) -> i32 {
+        let signal = self.status.signal().map(|signal| 128 + signal);
+        self.status.code().or(signal).expect("it has ended")
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}\n{:#}", self.status, self.stderr, self.report)
+    }
+}
+
+impl Running {
+    fn start(target: Target, kernel: &TempFile, limit: Duration, output: Output) -> Self {
+        let stderr = TempFile::new("stderr", b"");
+        let report = TempFile::new("report", b"");
+        let (stream, stdin, stdout) = output.open();
+        let started = Instant::now();
+        let child = Command::new(binary())
+            .arg("run")
+            .args(target.options())
+            .args(["--timeout", &format!("{}ms", limit.as_millis())])
+            .args(["--report", "json", "--report-file"])
+            .arg(report.path())
+            .arg("--kernel")
+            .arg(kernel.path())
+            .arg("hello")
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(File::create(stderr.path()).expect("it can be written"))
+            .spawn()
+            .expect("the binary under test starts");
+        Self {
+            child,
+            started,
+            stream,
+            stderr,
+            report,
+        }
+    }
+
+    /// Lets `cause` come, and waits for the end.
+    fn end(mut self, cause: Cause) -> Ended {
+        let due = match cause {
+            Cause::Timeout => self.started + LIMIT,
+            Cause::Signal(signal) => {
+                self.stream.wait_until_ready();
+                let pid = Pid::from_raw(self.child.id().try_into().expect("a process id"));
+                kill(pid, signal).expect("our child");
+                Instant::now()
+            }
+        };
+        self.wait(due)
+    }
+
+    fn wait(mut self, due: Instant) -> Ended {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                break status;
+            }
+            if self.started.elapsed() > 2 * PATIENCE {
+                self.child.kill().expect("our child");
+                self.child.wait().expect("our child");
+                panic!("it does not end");
+            }
+            thread::sleep(POLL);
+        };
+        let late = due.elapsed();
+        self.stream.assert_unchanged();
+        let report = fs::read(self.report.path()).expect("it is there");
+        Ended {
+            status,
+            late,
+            stderr: fs::read_to_string(self.stderr.path()).expect("it is text"),
+            report: serde_json::from_slice(&report).unwrap_or(Value::Null),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Guests that never end, or that end badly: what each does for ever costs the VMM, KVM or
+//! the emulator more than it looks.
+
+use abi::debug_exit::FAILURE_STATUS;
+use abi::ports::LOCAL_APIC;
+use iced_x86::code_asm::*;
+
+use crate::support::Target;
+use crate::support::kernel::{
+    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, print,
+};
+use crate::{Case, Output, ends, ends_itself};
+
+/// Guest-physical addresses where nothing is.
+const NO_DEVICE: u64 = 0xd000_0000;
+/// A port where nothing is.
+const NO_PORT: u32 = 0x2000;
+
+/// What a kernel of these tests exits with.
+const STATUS: u8 = 7;
+
+pub const CASES: &[Case] = &[
+    ("exit", exits),
+    ("endless_loop", endless_loop),
+    ("dead_halt", dead_halt),
+    ("triple_fault", triple_fault),
+    ("stores_to_aliased_code", stores_to_aliased_code),
+    ("stores_to_code", stores_to_code),
+    ("faulting_popcnt_handles_faults", faulting_popcnt),
+    ("faulting_xorps_handles_faults", faulting_xorps),
+    ("faults_handle_faults", faults_handle_faults),
+    ("handlers_are_not_mapped", handlers_are_not_mapped),
+    ("mmio_reads", mmio_reads),
+    ("mmio_writes", mmio_writes),
+    ("port_reads", port_reads),
+    ("port_writes", port_writes),
+    ("page_walks", page_walks),
+    ("cpuid", cpuid),
+    ("interrupts", interrupts),
+];
+
+/// A kernel that says that it is there, gets ready, and does `body` for ever.
+fn endless(body: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Kernel {
+    Kernel::long_mode(|a| {
+        print(a, "\n")?;
+        forever(a, body)
+    })
+}
+
+/// So that the others end by what they do, and not because no kernel starts.
+fn exits(target: Target) {
+    let kernel = Kernel::long_mode(|a| exit(a, STATUS));
+    ends_itself(target, &kernel, STATUS.into(), "exited");
+}
+
+fn endless_loop(target: Target) {
+    ends(target, &endless(|_| Ok(())), Output::Pipe);
+}
+
+fn dead_halt(target: Target) {
+    let kernel = endless(|a| {
+        a.cli()?;
+        a.hlt()
+    });
+    ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
+}
+
+fn triple_fault(target: Target) {
+    let kernel = Kernel::long_mode(CodeAssembler::ud2);
+    ends_itself(target, &kernel, FAILURE_STATUS.into(), "triple_fault");
+}
+
+/// One physical page of `ret`, half of it called by 64 virtual names: 131,072 pieces of code,
+/// all lost at a store to the other half.
+fn stores_to_aliased_code(target: Target) {
+    const NAMES: u32 = 64;
+    const HALF: u32 = 2048;
+    const RET: u32 = 0xc3;
+    const TABLES: u64 = FREE + 0x1000;
+    const BASE: u64 = 512 << 30;
+    let kernel = Kernel::long_mode(|a| {
+        a.mov(edi, FREE as u32)?;
+        a.mov(eax, RET)?;
+        a.mov(ecx, HALF)?;
+        a.rep().stosb()?;
+        for (entry, value) in [
+            (SECOND_ROOT_ENTRY, TABLES),
+            (TABLES, TABLES + 0x1000),
+            (TABLES + 0x1000, TABLES + 0x2000),
+        ] {
+            a.mov(rax, value | PRESENT)?;
+            a.mov(qword_ptr(entry), rax)?;
+        }
+        a.mov(edi, (TABLES + 0x2000) as u32)?;
+        a.mov(eax, (FREE | PRESENT) as u32)?;
+        a.mov(ecx, NAMES)?;
+        a.rep().stosq()?;
+        a.mov(rbx, BASE)?;
+        let mut page = a.create_label();
+        a.set_label(&mut page)?;
+        a.mov(ecx, HALF)?;
+        let mut code = a.create_label();
+        a.set_label(&mut code)?;
+        a.call(rbx)?;
+        a.inc(rbx)?;
+        a.dec(ecx)?;
+        a.jnz(code)?;
+        a.add(rbx, 4096 - HALF as i32)?;
+        a.mov(rax, BASE + u64::from(NAMES) * 4096)?;
+        a.cmp(rbx, rax)?;
+        a.jb(page)?;
+        print(a, "\n")?;
+        forever(a, |a| {
+            a.mov(edi, FREE as u32 + HALF)?;
+            a.mov(ecx, HALF)?;
+            a.rep().stosb()
+        })
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+/// Code that is written again before each time that it runs.
+fn stores_to_code(target: Target) {
+    let kernel = endless(|a| {
+        const RET: u32 = 0xc3;
+        a.mov(edi, FREE as u32)?;
+        a.mov(eax, RET)?;
+        a.mov(ecx, 64)?;
+        a.mov(rbx, rdi)?;
+        a.rep().stosb()?;
+        a.call(rbx)
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+/// `fault`, with an unmapped address in rax, and the first instruction of its handler is the
+/// same again.
+fn handles_itself(fault: fn(&mut CodeAssembler) -> Assembled) -> Kernel {
+    let kernel = endless(|a| {
+        a.mov(rax, UNMAPPED)?;
+        fault(a)
+    });
+    kernel.handler(fault)
+}
+
+/// An instruction that a software-backed KVM leaves to the VMM.
+fn faulting_popcnt(target: Target) {
+    let kernel = handles_itself(|a| a.popcnt(eax, dword_ptr(rax)));
+    ends(target, &kernel, Output::Pipe);
+}
+
+/// Another.
+fn faulting_xorps(target: Target) {
+    let kernel = handles_itself(|a| a.xorps(xmm0, xmmword_ptr(rax)));
+    ends(target, &kernel, Output::Pipe);
+}
+
+fn faults_handle_faults(target: Target) {
+    ends(target, &handles_itself(CodeAssembler::ud2), Output::Pipe);
+}
+
+fn handlers_are_not_mapped(target: Target) {
+    let kernel = endless(CodeAssembler::ud2).handler_at(UNMAPPED);
+    ends(target, &kernel, Output::Pipe);
+}
+
+/// Copies 1 MiB again and again.
+fn copies(from: u64, to: u64) -> Kernel {
+    endless(|a| {
+        a.mov(rsi, from)?;
+        a.mov(rdi, to)?;
+        a.mov(ecx, 1 << 20)?;
+        a.rep().movsb()
+    })
+}
+
+fn mmio_reads(target: Target) {
+    ends(target, &copies(NO_DEVICE, FREE), Output::Pipe);
+}
+
+fn mmio_writes(target: Target) {
+    ends(target, &copies(FREE, NO_DEVICE), Output::Pipe);
+}
+
+fn port_reads(target: Target) {
+    let kernel = endless(|a| {
+        a.mov(edx, NO_PORT)?;
+        a.mov(edi, FREE as u32)?;
+        a.mov(ecx, 1 << 20)?;
+        a.rep().insb()
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+fn port_writes(target: Target) {
+    let kernel = endless(|a| {
+        a.mov(edx, NO_PORT)?;
+        a.mov(esi, FREE as u32)?;
+        a.mov(ecx, 1 << 20)?;
+        a.rep().outsb()
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+/// No translation is ever used twice.
+fn page_walks(target: Target) {
+    let kernel = endless(|a| {
+        a.mov(rax, cr3)?;
+        a.mov(cr3, rax)?;
+        a.mov(rax, ptr(FREE))
+    });
+    ends(target, &kernel, Output::Pipe);
+}
+
+fn cpuid(target: Target) {
+    ends(target, &endless(CodeAssembler::cpuid), Output::Pipe);
+}
+
+/// Each interrupt that is handled makes room for the next, which the CPU sends to itself.
+fn interrupts(target: Target) {
+    const SPURIOUS_VECTOR: u64 = LOCAL_APIC + 0xf0;
+    const ENABLED: u32 = 0x1ff;
+    const COMMAND: u64 = LOCAL_APIC + 0x300;
+    const TO_MYSELF: u32 = 1 << 18 | 0x40;
+    const END_OF_INTERRUPT: u64 = LOCAL_APIC + 0xb0;
+    let write = |a: &mut CodeAssembler, register: u64, value: u32| {
+        a.mov(ebx, register as u32)?;
+        a.mov(dword_ptr(rbx), value)
+    };
+    let kernel = endless(|a| {
+        write(a, SPURIOUS_VECTOR, ENABLED)?;
+        a.sti()?;
+        write(a, COMMAND, TO_MYSELF)
+    });
+    let kernel = kernel.handler(|a| {
+        a.mov(edi, END_OF_INTERRUPT as u32)?;
+        a.mov(dword_ptr(rdi), 0)?;
+        a.iretq()
+    });
+    ends(target, &kernel, Output::Pipe);
+}

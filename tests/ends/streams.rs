@@ -1,0 +1,125 @@
+//! Standard output that takes nothing, and a guest that writes to it for ever.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use iced_x86::code_asm::{ecx, edx, esi};
+use nix::pty::openpty;
+use nix::sys::termios::{FlowArg, Termios, tcflow, tcgetattr};
+
+use crate::support::kernel::{FREE, Kernel, forever};
+use crate::{Case, ends, ends_in_time};
+
+/// How long a guest gets to come to its point where nothing says that it has.
+const SETTLED: Duration = Duration::from_millis(300);
+
+pub const CASES: &[Case] = &[
+    ("flood_of_a_pipe", |target| {
+        ends(target, &flood(), Output::Pipe);
+    }),
+    ("flood_of_a_terminal", |target| {
+        ends(target, &flood(), Output::Terminal);
+    }),
+    ("flood_of_a_stopped_terminal", |target| {
+        ends(target, &flood(), Output::StoppedTerminal);
+    }),
+    ("flood_of_a_full_disk", |target| {
+        ends_in_time(target, &flood(), Output::FullDisk);
+    }),
+];
+
+/// Writes the same mebibyte to the console for ever.
+fn flood() -> Kernel {
+    Kernel::long_mode(|a| {
+        a.mov(edx, u32::from(abi::ports::SERIAL))?;
+        forever(a, |a| {
+            a.mov(esi, FREE as u32)?;
+            a.mov(ecx, 1 << 20)?;
+            a.rep().outsb()
+        })
+    })
+}
+
+/// What a run's standard output is. Nobody reads more of it than a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Pipe,
+    /// A terminal, which is standard input and error as well.
+    Terminal,
+    /// The same after Ctrl-S.
+    StoppedTerminal,
+    FullDisk,
+}
+
+/// The test's side of it.
+#[derive(Debug)]
+pub struct Stream {
+    /// Where what comes through can be read.
+    reader: Option<File>,
+    /// A terminal, and its settings before the run.
+    terminal: Option<(OwnedFd, Termios)>,
+    comes_through: bool,
+}
+
+impl Output {
+    /// Opens it; returns what standard input and output are to be.
+    pub fn open(self) -> (Stream, Stdio, Stdio) {
+        let (reader, stdin, stdout, terminal) = match self {
+            Self::Pipe => {
+                let (reader, writer) = std::io::pipe().expect("a descriptor");
+                let reader = OwnedFd::from(reader).into();
+                (Some(reader), Stdio::null(), writer.into(), None)
+            }
+            Self::FullDisk => {
+                let full = OpenOptions::new().write(true).open("/dev/full");
+                (
+                    None,
+                    Stdio::null(),
+                    full.expect("Linux has it").into(),
+                    None,
+                )
+            }
+            Self::Terminal | Self::StoppedTerminal => {
+                let pty = openpty(None, None).expect("the host has pseudo-terminals");
+                let slave = || pty.slave.try_clone().expect("a descriptor").into();
+                let (stdin, stdout) = (slave(), slave());
+                if self == Self::StoppedTerminal {
+                    tcflow(&pty.slave, FlowArg::TCOOFF).expect("it is a terminal");
+                }
+                let before = tcgetattr(&pty.slave).expect("it is a terminal");
+                let terminal = (pty.slave, before);
+                (Some(pty.master.into()), stdin, stdout, Some(terminal))
+            }
+        };
+        let stream = Stream {
+            reader,
+            terminal,
+            comes_through: matches!(self, Self::Pipe | Self::Terminal),
+        };
+        (stream, stdin, stdout)
+    }
+}
+
+impl Stream {
+    /// Waits until the guest has written something, if that can be seen.
+    pub fn wait_until_ready(&mut self) {
+        match &mut self.reader {
+            Some(reader) if self.comes_through => {
+                reader.read_exact(&mut [0]).expect("the guest writes");
+            }
+            _ => thread::sleep(SETTLED),
+        }
+    }
+
+    /// Asserts that a terminal is as it was.
+    pub fn assert_unchanged(&self) {
+        if let Some((terminal, before)) = &self.terminal {
+            let after = tcgetattr(terminal).expect("it is a terminal");
+            assert_eq!(after, *before, "the terminal was changed");
+        }
+    }
+}
