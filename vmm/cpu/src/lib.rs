@@ -105,6 +105,21 @@ pub trait Vcpu: Send {
     /// A failed ioctl, or a state that the accelerator refuses.
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError>;
 
+    /// Whether RFLAGS.IF is set, at any exit.
+    ///
+    /// # Errors
+    /// None yet; the accelerator may have to ask.
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError>;
+
+    /// Whether the vCPU sits in `hlt` while [`run`](Self::run) would not return: only with
+    /// the local APIC inside KVM, where a halt is no exit. Ask after a kick.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn halted(&mut self) -> Result<bool, CpuError> {
+        Ok(false)
+    }
+
     /// Whether [`inject`](Self::inject) would be taken at the next instruction: RFLAGS.IF
     /// is set, no interrupt shadow, nothing else being injected.
     fn ready(&mut self) -> bool;

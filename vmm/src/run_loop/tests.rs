@@ -162,6 +162,10 @@ impl Vcpu for Scripted {
         })
     }
 
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(true)
+    }
+
     fn ready(&mut self) -> bool {
         self.ready
     }

@@ -217,11 +217,7 @@ impl Cpu {
     /// # Errors
     /// #PF or #GP for the fetch; an exit where no RAM is.
     pub(super) fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
-        let la = if self.code_size == CodeSize::Bits64 {
-            rip
-        } else {
-            self.segments[super::cpu::CS].base.wrapping_add(rip) & 0xffff_ffff
-        };
+        let la = self.code_address(rip);
         let page = la & PAGE_MASK;
         let place = (la / PAGE) as usize % FETCHES;
         let known = self.code.fetched[place];

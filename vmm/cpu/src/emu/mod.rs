@@ -11,6 +11,7 @@
 //!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
 //!   deliver, segment     IDT, TSS, descriptors
 //!   debug                breakpoints
+//!   code_at              the instruction at hand, as text
 //! ```
 //!
 //! # How to add an instruction family
@@ -40,6 +41,7 @@
 
 mod access;
 mod cache;
+mod code_at;
 mod cpu;
 mod cpuid;
 mod debug;
@@ -74,6 +76,7 @@ mod x87_frame;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use code_at::{CodeAt, instruction_at};
 pub use time::Clock;
 
 use cpu::Cpu;
@@ -349,6 +352,10 @@ impl Vcpu for Emulator {
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
         self.cpu.restore(state);
         Ok(())
+    }
+
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(self.cpu.system_flags & rflags::IF != 0)
     }
 
     fn ready(&mut self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kvm_bindings::{kvm_interrupt, kvm_run, kvm_xsave};
+use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_run, kvm_xsave};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
@@ -19,6 +19,9 @@ use crate::{
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
+
+/// RFLAGS: maskable interrupts are taken (AMD APM vol. 2 3.1.6).
+const RFLAGS_IF: u64 = 1 << 9;
 
 /// A vCPU of a [`KvmVm`].
 pub struct KvmVcpu {
@@ -246,6 +249,8 @@ impl Vcpu for KvmVcpu {
         self.fd
             .set_regs(&(&state.regs).into())
             .map_err(failed("KVM_SET_REGS"))?;
+        // KVM says this at exits only.
+        self.fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
         let msrs = msrs_of(state).ok_or(CpuError::Unsupported("too many MSRs"))?;
         self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
         let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
@@ -253,6 +258,18 @@ impl Vcpu for KvmVcpu {
         // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
         // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
         unsafe { self.fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))
+    }
+
+    fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
+        Ok(self.fd.get_kvm_run().if_flag != 0)
+    }
+
+    fn halted(&mut self) -> Result<bool, CpuError> {
+        if !self.vm.has_local_apic {
+            return Ok(false);
+        }
+        let state = self.fd.get_mp_state().map_err(failed("KVM_GET_MP_STATE"))?;
+        Ok(state.mp_state == KVM_MP_STATE_HALTED)
     }
 
     fn ready(&mut self) -> bool {

@@ -1,6 +1,7 @@
 //! Programs in assembler, run on the emulator; single instructions, also on the host.
 
 mod breakpoints;
+mod code_at;
 mod edges;
 mod float;
 mod fxsave;
