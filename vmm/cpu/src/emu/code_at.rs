@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use iced_x86::{Decoder, Formatter, NasmFormatter};
+use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
 use super::cpu::{CS, CodeSize, Cpu, bits};
 use super::decode::{LONGEST, options};
@@ -44,7 +44,13 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     };
     let bytes = &bytes[..readable];
     let bitness = cpu.code_size.bitness();
-    let insn = Decoder::with_ip(bitness, bytes, rip, options()).decode();
+    let decode = |options| Decoder::with_ip(bitness, bytes, rip, options).decode();
+    // By the names that reserved no-ops have since got, where they have any.
+    let named = decode(DecoderOptions::AMD);
+    let insn = match named.is_invalid() {
+        true => decode(options()),
+        false => named,
+    };
     let mut text = String::new();
     let mut formatter = NasmFormatter::new();
     let style = formatter.options_mut();

@@ -264,7 +264,8 @@ impl Cpu {
 
 /// How the decoder reads bytes: see [`DecoderOptions`].
 pub(super) fn options() -> u32 {
-    DecoderOptions::AMD
+    // Without CET, MPX and the like their instructions are the no-ops that they were made of.
+    DecoderOptions::AMD | DecoderOptions::FORCE_RESERVED_NOP
 }
 
 /// Decodes up to `limit` instructions of one block from `bytes`, and says why it ended

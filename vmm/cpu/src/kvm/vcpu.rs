@@ -10,7 +10,7 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 use super::cpuid::guest_cpuid;
 use super::kick::KickTarget;
 use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave};
-use super::remedy::Remedy;
+use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::{KvmHost, KvmVm, failed};
 use crate::exit::VmExit;
@@ -61,6 +61,7 @@ enum RawExit {
     Shutdown,
     CannotEmulate,
     Other(String),
+    Unknown,
 }
 
 impl RawExit {
@@ -92,7 +93,7 @@ impl RawExit {
             Ok(VcpuExit::MemoryFault { gpa, .. }) => {
                 Self::Other(format!("the host cannot back guest memory at {gpa:#x}"))
             }
-            Ok(other) => Self::Other(format!("KVM exit that no x86-64 guest makes: {other:?}")),
+            Ok(_) => Self::Unknown,
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
             Err(error) => return Err(failed("KVM_RUN")(error)),
         })
@@ -153,6 +154,13 @@ impl RawExit {
                 Self::Shutdown => VmExit::TripleFault,
                 Self::CannotEmulate => VmExit::Emulated,
                 Self::Other(message) => VmExit::Failed { message },
+                Self::Unknown => VmExit::Failed {
+                    message: format!(
+                        "KVM stopped the guest for a reason that the VMM does not know \
+                         (KVM exit {}): use --accel emu",
+                        run.exit_reason
+                    ),
+                },
             }
         }
     }
@@ -194,11 +202,11 @@ impl KvmVcpu {
     }
 
     /// Executes the instruction at hand, which KVM could not, by other means.
-    fn complete_instruction(&mut self) -> Result<Result<(), String>, CpuError> {
+    fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
-        match self.remedy.complete(&state) {
-            Ok(after) => self.set_state(&after).map(Ok),
-            Err(why) => Ok(Err(why)),
+        match self.remedy.complete(&state)? {
+            Helped::State(after) => self.set_state(&after).map(|()| VmExit::Emulated),
+            Helped::Ended(exit) => Ok(exit),
         }
     }
 }
@@ -210,10 +218,7 @@ impl Vcpu for KvmVcpu {
         }
         let raw = RawExit::classify(self.fd.run())?;
         if matches!(raw, RawExit::CannotEmulate) {
-            return Ok(match self.complete_instruction()? {
-                Ok(()) => VmExit::Emulated,
-                Err(message) => VmExit::Failed { message },
-            });
+            return self.complete_instruction();
         }
         if matches!(raw, RawExit::Kicked) {
             self.kick.acknowledge();

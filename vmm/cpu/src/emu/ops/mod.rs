@@ -122,6 +122,7 @@ pub(super) fn is_quiet(insn: &Instruction) -> bool {
                 | M::Xchg
                 | M::Bswap
                 | M::Nop
+                | M::Reservednop
         )
 }
 

@@ -15,6 +15,7 @@ mod paging;
 mod pairs;
 mod random;
 mod sse;
+mod string_io;
 mod system;
 mod threading;
 mod x87;
