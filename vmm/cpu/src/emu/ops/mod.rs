@@ -122,7 +122,6 @@ pub(super) fn is_quiet(insn: &Instruction) -> bool {
                 | M::Xchg
                 | M::Bswap
                 | M::Nop
-                | M::Reservednop
         )
 }
 
