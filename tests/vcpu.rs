@@ -48,7 +48,10 @@ fn main() {
     trials.extend(suite::on_unless(late, KVM, WINDOW_CASES));
     trials.extend(suite::on(
         &[Target::Kvm],
-        &[("message_to_nobody_is_lost", message_to_nobody)],
+        &[
+            ("message_to_nobody_is_lost", message_to_nobody),
+            ("a_halt_in_kvm_can_be_seen", halt_in_kvm),
+        ],
     ));
     suite::main(trials);
 }
@@ -206,6 +209,32 @@ fn kick(target: Target) {
     assert_eq!(exit, VmExit::Interrupted);
     let rip = machine.vcpu().state().expect("state can be read").regs.rip;
     assert_eq!(rip, u64::from(ENTRY));
+}
+
+/// A halt is no exit there; a kick shows it, and it lasts.
+fn halt_in_kvm(_: Target) {
+    let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
+    for (code, enabled) in [(0xfa, false), (0xfb, true)] {
+        // cli or sti ; hlt
+        let image = [code, 0xf4];
+        let mut machine =
+            BareMachine::new(&accelerator, ApicMode::Kernel, &image).expect("it fits");
+        assert!(!machine.vcpu().halted().expect("it can be asked"));
+        for _ in 0..2 {
+            let exit = machine.run_for(Duration::from_millis(50)).expect("it runs");
+            assert_eq!(exit, VmExit::Interrupted);
+            let vcpu = machine.vcpu();
+            assert!(vcpu.halted().expect("it can be asked"));
+            assert_eq!(vcpu.interrupts_enabled().expect("it is told"), enabled);
+            let state = vcpu.state().expect("state can be read");
+            assert_eq!(state.regs.rip, u64::from(ENTRY) + 2, "behind the halt");
+        }
+    }
+    // jmp to itself
+    let mut machine =
+        BareMachine::new(&accelerator, ApicMode::Kernel, &[0xeb, 0xfe]).expect("it fits");
+    machine.run_for(Duration::from_millis(20)).expect("it runs");
+    assert!(!machine.vcpu().halted().expect("it can be asked"));
 }
 
 /// An I/O APIC sends wherever the guest says: to no CPU at all, or what no CPU takes.

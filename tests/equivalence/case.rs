@@ -7,6 +7,10 @@ use iced_x86::{Decoder, DecoderOptions, Instruction, RflagsBits};
 use super::layout::{self, CODE_LEN, DATA_LEN, INT3};
 use super::{frame, undefined};
 
+/// How the decoder reads code: as processors do without the features that made
+/// instructions of reserved no-ops.
+pub const DECODER: u32 = DecoderOptions::FORCE_RESERVED_NOP;
+
 /// RFLAGS with nothing but the bit that is always set and IF.
 pub const INITIAL_FLAGS: u64 = 0x202;
 
@@ -81,7 +85,7 @@ impl Case {
         self.code
             .iter()
             .map(|bytes| {
-                let mut decoder = Decoder::with_ip(64, bytes, ip, DecoderOptions::NONE);
+                let mut decoder = Decoder::with_ip(64, bytes, ip, DECODER);
                 ip += bytes.len() as u64;
                 decoder.decode()
             })

@@ -1,11 +1,9 @@
 //! What says nothing against the emulator although the processor, or KVM in its place, ended
 //! otherwise.
 
-use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind,
-};
+use iced_x86::{Code, CpuidFeature, Decoder, DecoderError, Instruction, Mnemonic, OpKind};
 
-use super::case::Case;
+use super::case::{Case, DECODER};
 use super::ending::{End, Fault};
 use super::layout::PAGE_FAULT;
 use super::operands;
@@ -161,7 +159,7 @@ fn is_upper_half_hidden(reference: &Fault, tested: &Fault) -> bool {
 /// `None` if it ends behind the case.
 pub fn instruction_at(case: &Case, rip: u64) -> Option<Instruction> {
     let code = case.code_at(rip);
-    let mut decoder = Decoder::with_ip(64, &code, rip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(64, &code, rip, DECODER);
     let instruction = decoder.decode();
     (decoder.last_error() != DecoderError::NoMoreBytes).then_some(instruction)
 }

@@ -218,6 +218,7 @@ pub fn may_page_fault(code: Code) -> bool {
         code.mnemonic(),
         M::Lea
             | M::Nop
+            | M::Reservednop
             | M::Prefetchnta
             | M::Prefetcht0
             | M::Prefetcht1

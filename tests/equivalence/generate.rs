@@ -9,11 +9,11 @@
 use std::sync::Arc;
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, Encoder, FlowControl, Instruction, InstructionInfoFactory,
-    Mnemonic, OpAccess, Register,
+    Code, Decoder, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
+    Register,
 };
 
-use super::case::{INITIAL_FLAGS, Patch, Registers};
+use super::case::{DECODER, INITIAL_FLAGS, Patch, Registers};
 use super::forms::{self, Kind};
 use super::frame::RSP;
 use super::layout::{self, CODE_LEN, DATA_LEN, PAGE};
@@ -99,7 +99,12 @@ impl<'a> Generator<'a> {
             target,
             raw: None,
         };
-        let instruction = match self.rng.chance(4) {
+        // Whatever prefix a reserved no-op has, it is one.
+        let odd = match code.mnemonic() {
+            Mnemonic::Reservednop => 60,
+            _ => 4,
+        };
+        let instruction = match self.rng.chance(odd) {
             true => self.mangle(&mut item)?,
             false => check_encoding(&instruction)?,
         };
@@ -124,6 +129,7 @@ impl<'a> Generator<'a> {
         const PREFIXES: [u8; 14] = [
             0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0x40, 0x4f, 0x48,
         ];
+        const LOCK: u8 = 0xf0;
         // Software-backed KVM executes these with prefixes that the processor refuses.
         let lenient = matches!(
             item.instruction.mnemonic(),
@@ -152,9 +158,12 @@ impl<'a> Generator<'a> {
             .encode(&item.instruction, layout::code(self.slot))
             .ok()?;
         let prefix = self.rng.pick(&PREFIXES);
+        if prefix == LOCK && item.instruction.mnemonic() == Mnemonic::Reservednop {
+            return None;
+        }
         let mut bytes = vec![prefix];
         bytes.extend(encoder.take_buffer());
-        let mut decoder = Decoder::with_ip(64, &bytes, 0, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(64, &bytes, 0, DECODER);
         let instruction = decoder.decode();
         let known = forms::exclusion(instruction.code()).is_none()
             && instruction.len() == bytes.len()
@@ -312,7 +321,7 @@ fn check_encoding(instruction: &Instruction) -> Option<Instruction> {
     }
     encoder.encode(&placed, ip).ok()?;
     let bytes = encoder.take_buffer();
-    let mut decoder = Decoder::with_ip(64, &bytes, ip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(64, &bytes, ip, DECODER);
     let decoded = decoder.decode();
     (decoded.code() == instruction.code()).then_some(decoded)
 }

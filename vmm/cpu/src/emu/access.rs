@@ -192,6 +192,18 @@ impl Cpu {
             .map(drop)
     }
 
+    /// Whether `size` bytes, less than a page, may be written and are RAM.
+    pub(super) fn is_writable_ram(&mut self, at: Linear, size: u64) -> bool {
+        let (privilege, cr2) = (self.privilege(), self.cr2);
+        let pieces = self.pieces(at, size as usize, Want::Write, privilege);
+        // Nothing has faulted.
+        self.cr2 = cr2;
+        pieces.is_ok_and(|pieces| {
+            let mut pieces = pieces.into_iter().flatten();
+            pieces.all(|piece| self.ram.host(piece.gpa).is_some())
+        })
+    }
+
     /// Reads with the rights of the processor itself, as from descriptor tables.
     pub(super) fn system_read<T: Plain>(&mut self, la: u64) -> Result<T, Stop> {
         if let Some(host) = self.tlbs.view(Privilege::Supervisor).read(la, T::SIZE) {

@@ -9,15 +9,17 @@
 //! be cleared.
 //!
 //! Pages that hold decoded code are known by number; the TLB lets no fast write into
-//! them, and slow writes drop the blocks whose bytes they hit. Memory of dropped blocks
+//! them, and slow writes drop the blocks whose bytes they hit, which are found by where
+//! they begin: a guest can have all blocks in one page. Memory of dropped blocks
 //! is reused only when all is dropped, outside the engine, so that pointers into the
 //! block at hand stay good. The cache is bounded: when full it starts anew.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
 
 use super::cpu::{CodeSize, Cpu};
+use super::decode::LONGEST;
 use super::exception::{Exception, Stop};
 use super::exit::ExitKind;
 use super::fp::FpMode;
@@ -66,14 +68,31 @@ impl Hasher for Mix {
     }
 }
 
+/// The blocks that begin at one address, or go on there in their second page.
+#[derive(Default)]
+struct Start {
+    blocks: Vec<*const Block>,
+    /// Most bytes that one of them has in this page.
+    longest: u64,
+}
+
+/// Most bytes of a block in one page.
+const LONGEST_BLOCK: u64 = (BLOCK_LIMIT * LONGEST) as u64;
+/// Work of finding the blocks that a write hits, of each that is looked at, and of confirming one.
+const WRITE_WORK: i64 = 8;
+const BLOCK_WORK: i64 = 4;
+
 /// What a block is known by.
 type Key = (u64, u64, u8);
 
 /// All decoded blocks.
 pub(super) struct CodeCache {
     blocks: Map<Key, *const Block>,
-    /// From page number to the blocks that have bytes there.
-    pages: Map<u64, Vec<*const Block>>,
+    /// From guest-physical address to the blocks with bytes from there on in its page: the
+    /// beginnings, and what is in a second page.
+    starts: BTreeMap<u64, Start>,
+    /// From page number to how many blocks `starts` has there.
+    pages: Map<u64, usize>,
     chunks: Vec<Vec<u64>>,
     jumps: Jumps,
     fetched: [Fetched; FETCHES],
@@ -91,6 +110,7 @@ impl CodeCache {
     pub(super) fn new() -> Self {
         Self {
             blocks: Map::default(),
+            starts: BTreeMap::new(),
             pages: Map::default(),
             chunks: Vec::new(),
             jumps: Jumps::new(),
@@ -135,6 +155,7 @@ impl CodeCache {
     pub(super) fn clear(&mut self) {
         self.flush_fetch(false);
         self.blocks.clear();
+        self.starts.clear();
         self.pages.clear();
         self.chunks.truncate(1);
         if let Some(chunk) = self.chunks.first_mut() {
@@ -209,6 +230,7 @@ impl Cpu {
         }
         header.ctx.set(self.ctx);
         self.code.jumps.note(&mut self.jumps, rip, block);
+        self.charge(BLOCK_WORK);
         Some(block)
     }
 
@@ -217,11 +239,7 @@ impl Cpu {
     /// # Errors
     /// #PF or #GP for the fetch; an exit where no RAM is.
     pub(super) fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
-        let la = if self.code_size == CodeSize::Bits64 {
-            rip
-        } else {
-            self.segments[super::cpu::CS].base.wrapping_add(rip) & 0xffff_ffff
-        };
+        let la = self.code_address(rip);
         let page = la & PAGE_MASK;
         let place = (la / PAGE) as usize % FETCHES;
         let known = self.code.fetched[place];
@@ -250,7 +268,7 @@ impl Cpu {
         match self.ram.host(gpa) {
             Some(host) => Ok((gpa, host)),
             None => {
-                self.exit.kind = ExitKind::Failed("instruction fetch from outside RAM");
+                self.exit.kind = ExitKind::FetchOutside { gpa };
                 Err(Stop::Exit)
             }
         }
@@ -260,21 +278,23 @@ impl Cpu {
     pub(super) fn add_block(&mut self, block: *const Block) {
         // SAFETY: the decoder has just written it.
         let header = unsafe { &*block };
-        let first = header.phys & PAGE_MASK;
         self.code
             .blocks
             .insert((header.phys, header.rip, header.mode), block);
-        for page in [first, header.second_page] {
-            if page == u64::MAX {
+        for start in [header.phys, header.second_page] {
+            let Some(len) = header.bytes_from(start) else {
                 continue;
-            }
-            let blocks = self.code.pages.entry(page / PAGE).or_default();
-            if blocks.is_empty()
-                && let Some(host) = self.ram.host(page)
+            };
+            let blocks = self.code.pages.entry(start / PAGE).or_default();
+            *blocks += 1;
+            if *blocks == 1
+                && let Some(host) = self.ram.host(start & PAGE_MASK)
             {
                 self.tlbs.protect(host);
             }
-            blocks.push(block);
+            let there = self.code.starts.entry(start).or_default();
+            there.blocks.push(block);
+            there.longest = there.longest.max(len);
         }
         self.code.jumps.note(&mut self.jumps, header.rip, block);
     }
@@ -282,35 +302,64 @@ impl Cpu {
     /// Guest code may have changed: drops the blocks that have any of the `written` bytes
     /// at `gpa`, all in one page.
     pub(super) fn code_written(&mut self, gpa: u64, written: u64) {
-        let Some(blocks) = self.code.pages.get_mut(&(gpa / PAGE)) else {
-            return;
-        };
-        let touched = |start: u64, len: u64| gpa < start + len && start < gpa + written;
-        let map = &mut self.code.blocks;
-        let mut hit_any = false;
-        blocks.retain(|&block| {
-            // SAFETY: blocks listed by page are live or dropped, but their memory is
-            // not reused before the list is cleared.
-            let header = unsafe { &*block };
-            let len = u64::from(header.len);
-            let in_first = len.min(PAGE - header.phys % PAGE);
-            // The two pages of a block may be one in memory.
-            let hit = touched(header.phys, in_first)
-                || header.second_page != u64::MAX && touched(header.second_page, len - in_first);
-            if hit {
-                header.ctx.set(0);
-                let key = (header.phys, header.rip, header.mode);
-                if map.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
-                    map.remove(&key);
-                }
-                hit_any = true;
+        let code = &mut self.code;
+        let from = (gpa & PAGE_MASK).max(gpa.saturating_sub(LONGEST_BLOCK - 1));
+        let (mut work, mut dropped, mut empty) = (WRITE_WORK, 0, Vec::new());
+        for (&start, there) in code.starts.range_mut(from..gpa + written) {
+            work += BLOCK_WORK;
+            if start + there.longest <= gpa {
+                continue;
             }
-            !hit
-        });
-        if blocks.is_empty() {
-            self.code.pages.remove(&(gpa / PAGE));
+            work += BLOCK_WORK * there.blocks.len() as i64;
+            let (mut longest, before) = (0, there.blocks.len());
+            there.blocks.retain(|&block| {
+                // SAFETY: blocks listed by address are live or dropped, but their memory
+                // is not reused before the lists are cleared.
+                let header = unsafe { &*block };
+                let len = header.bytes_from(start).unwrap_or(0);
+                let hit = start + len > gpa;
+                if hit {
+                    header.ctx.set(0);
+                    let key = (header.phys, header.rip, header.mode);
+                    if code.blocks.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
+                        code.blocks.remove(&key);
+                    }
+                } else {
+                    longest = longest.max(len);
+                }
+                !hit
+            });
+            there.longest = longest;
+            dropped += before - there.blocks.len();
+            if there.blocks.is_empty() {
+                empty.push(start);
+            }
         }
-        self.code_changed |= hit_any;
+        for start in empty {
+            code.starts.remove(&start);
+        }
+        if let Some(left) = code.pages.get_mut(&(gpa / PAGE)) {
+            *left = left.saturating_sub(dropped);
+            if *left == 0 {
+                code.pages.remove(&(gpa / PAGE));
+            }
+        }
+        self.leave_block |= dropped != 0;
+        self.charge(work);
+    }
+}
+
+impl Block {
+    /// How many of its bytes are at `start` and behind it in the page: `start` is where the
+    /// block begins, or its second page. `None` if it has none.
+    fn bytes_from(&self, start: u64) -> Option<u64> {
+        let len = u64::from(self.len);
+        let in_first = len.min(PAGE - self.phys % PAGE);
+        if start == self.phys {
+            Some(in_first)
+        } else {
+            (start == self.second_page && start != u64::MAX).then_some(len - in_first)
+        }
     }
 }
 

@@ -194,9 +194,11 @@ pub(super) struct Cpu {
     pub(super) rip: u64,
     /// Why the engine returned.
     pub(super) stop: Stop,
-    /// Set by a write that invalidated decoded code: leave the block after this
-    /// instruction.
-    pub(super) code_changed: bool,
+    /// Leave the block after this instruction: its write invalidated decoded code, or the
+    /// slice's work is spent.
+    pub(super) leave_block: bool,
+    /// Host work left to this slice; see [`Cpu::charge`].
+    pub(super) work: i64,
     /// RFLAGS without the arithmetic flags.
     pub(super) system_flags: u64,
     /// Current privilege level.
@@ -261,7 +263,8 @@ impl Cpu {
             xmms: Xmms::ZERO,
             rip: 0,
             stop: Stop::Leave,
-            code_changed: false,
+            leave_block: false,
+            work: 0,
             system_flags: 0,
             cpl: 0,
             code_size: CodeSize::Bits16,

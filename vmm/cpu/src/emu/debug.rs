@@ -11,6 +11,7 @@
 
 use super::cpu::{CS, CodeSize, Cpu, bits};
 use super::exception::{Exception, Stop, vector};
+use super::flags::rflags;
 
 /// Bits of DR6 (AMD APM vol. 2 13.1.1.3); the lowest four name breakpoints.
 mod dr6 {
@@ -38,6 +39,12 @@ mod kind {
 }
 
 impl Cpu {
+    /// Whether each element of a repeated instruction is looked at by itself.
+    #[inline(always)]
+    pub(super) fn steps_by_element(&self) -> bool {
+        self.system_flags & rflags::TF != 0 || self.watches()
+    }
+
     /// Whether any breakpoint is enabled.
     pub(super) fn watches(&self) -> bool {
         self.dr[7] & dr7::ENABLED != 0

@@ -19,7 +19,7 @@ use super::ops;
 use super::ram::PAGE;
 
 /// Longest instruction, in bytes.
-const LONGEST: usize = 15;
+pub(super) const LONGEST: usize = 15;
 /// Bytes looked at for one block.
 const WINDOW: usize = BLOCK_LIMIT * LONGEST;
 
@@ -262,6 +262,12 @@ impl Cpu {
     }
 }
 
+/// How the decoder reads bytes: see [`DecoderOptions`].
+pub(super) fn options() -> u32 {
+    // Without CET, MPX and the like their instructions are the no-ops that they were made of.
+    DecoderOptions::AMD | DecoderOptions::FORCE_RESERVED_NOP
+}
+
 /// Decodes up to `limit` instructions of one block from `bytes`, and says why it ended
 /// before the block did.
 fn decode_run(
@@ -271,8 +277,8 @@ fn decode_run(
     limit: usize,
     instructions: &mut Vec<Instruction>,
 ) -> DecoderError {
-    let bitness = 16 << size as u32;
-    let mut decoder = Decoder::with_ip(bitness, bytes, rip, DecoderOptions::AMD);
+    let bitness = size.bitness();
+    let mut decoder = Decoder::with_ip(bitness, bytes, rip, options());
     while instructions.len() < limit && decoder.can_decode() {
         let start = decoder.position();
         let mut insn = decoder.decode();
@@ -313,7 +319,7 @@ fn pause_or_exchange(pause: Instruction, bitness: u32, bytes: &[u8]) -> Instruct
         *to = byte;
         len += 1;
     }
-    let mut decoder = Decoder::with_ip(bitness, &plain[..len], pause.ip(), DecoderOptions::AMD);
+    let mut decoder = Decoder::with_ip(bitness, &plain[..len], pause.ip(), options());
     let mut exchange = decoder.decode();
     exchange.set_len(pause.len());
     exchange.set_next_ip(pause.next_ip());

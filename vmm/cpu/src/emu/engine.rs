@@ -49,6 +49,11 @@ use super::op::{Block, Op};
 /// Instructions between looks at the outside.
 pub(super) const SLICE: i64 = 4096;
 
+/// Host work between looks at the outside, in units of what a simple instruction or an
+/// element of a string takes, some nanoseconds: a slice of it is a fraction of a millisecond.
+/// One instruction may overdraw it, by what it does at most.
+pub(super) const WORK: i64 = 1 << 15;
+
 /// Whether handlers call each other.
 const THREADED: bool = !cfg!(debug_assertions);
 
@@ -119,7 +124,7 @@ pub(super) unsafe fn slow<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     // SAFETY: as in `fast`.
     unsafe {
         match I::exec::<Slow>(&mut *cpu, &*op) {
-            Ok(()) if (*cpu).code_changed => finish(&mut *cpu, op),
+            Ok(()) if (*cpu).leave_block => finish(&mut *cpu, op),
             Ok(()) => go(cpu, op.add(1)),
             Err(stop) => stop_at(&mut *cpu, op, stop),
         }

@@ -18,7 +18,7 @@ pub(super) enum ExitKind {
         port: u16,
         size: u8,
     },
-    /// `ins`: the answer is the last of the [`Replies`].
+    /// `ins`: the answer is [`Exit::items`].
     PioInString {
         port: u16,
         size: u8,
@@ -40,8 +40,15 @@ pub(super) enum ExitKind {
     Cr8Write,
     Hlt,
     TripleFault,
+    /// The next instruction is where no RAM is.
+    FetchOutside {
+        gpa: u64,
+    },
     Failed(&'static str),
 }
+
+/// Most bytes that `ins` asks for at once: as KVM's `struct read_cache` has it.
+pub(super) const ITEMS_LEN: usize = 1024;
 
 /// An exit with its payload.
 pub(super) struct Exit {
@@ -52,6 +59,9 @@ pub(super) struct Exit {
     pub(super) value: u64,
     /// The VMM's refusal of an MSR access.
     pub(super) error: u8,
+    /// Elements of `ins`, as many bytes of them as `items_len` says.
+    pub(super) items: [u8; ITEMS_LEN],
+    pub(super) items_len: usize,
     /// Where the instruction that waits for the answer ends.
     pub(super) next_rip: u64,
 }
@@ -63,8 +73,16 @@ impl Exit {
             data: [0; 8],
             value: 0,
             error: 0,
+            items: [0; ITEMS_LEN],
+            items_len: 0,
             next_rip: 0,
         }
+    }
+
+    /// Asks for `len` bytes of elements, at most [`ITEMS_LEN`].
+    pub(super) fn start_items(&mut self, len: usize) {
+        self.items_len = len.min(ITEMS_LEN);
+        self.items[..self.items_len].fill(0xff);
     }
 }
 

@@ -13,6 +13,9 @@ use super::tlb::{Table, TlbView};
 /// Bits of a guest-physical address, as CPUID tells.
 pub(super) const PHYSICAL_BITS: u32 = 48;
 
+/// Work of a page walk.
+const WALK_WORK: i64 = 8;
+
 /// What an access wants of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
@@ -175,6 +178,7 @@ impl Cpu {
                 large: false,
             });
         }
+        self.charge(WALK_WORK);
         let reserved_nx = if self.efer & bits::EFER_NXE == 0 {
             pte::NX
         } else {

@@ -10,7 +10,8 @@
 //!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
 //!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
 //!   deliver, segment     IDT, TSS, descriptors
-//!   debug, disassembly   breakpoints; the instruction at hand, for people
+//!   debug                breakpoints
+//!   code_at              the instruction at hand, as text
 //! ```
 //!
 //! # How to add an instruction family
@@ -40,13 +41,13 @@
 
 mod access;
 mod cache;
+mod code_at;
 mod cpu;
 mod cpuid;
 mod debug;
 mod decode;
 mod deliver;
 mod descriptor;
-mod disassembly;
 mod engine;
 mod exception;
 mod exit;
@@ -75,7 +76,7 @@ mod x87_frame;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use disassembly::{CodeAt, instruction_at};
+pub use code_at::{CodeAt, instruction_at};
 pub use time::Clock;
 
 use cpu::Cpu;
@@ -183,10 +184,8 @@ impl Emulator {
                 return None;
             }
             let cpu = &mut *self.cpu;
-            if let Some(mode) = cpu.unsupported {
-                return Some(VmExit::Failed {
-                    message: format!("the guest wants {mode}, which the emulator does not have"),
-                });
+            if let Some(exit) = lacking(cpu) {
+                return Some(exit);
             }
             // Asking first is cheaper: nearly always nobody does.
             let kicked = &self.kicked.0;
@@ -233,7 +232,8 @@ impl Emulator {
             || cpu.replies.pending()
             || (cpu.window_wanted && cpu.shadow == Some(cpu.retired()));
         cpu.replies.rewind();
-        cpu.code_changed = false;
+        cpu.leave_block = false;
+        cpu.work = engine::WORK;
         let block = if exact {
             cpu.decode_single(cpu.rip)
         } else {
@@ -269,22 +269,34 @@ impl Emulator {
     }
 }
 
-impl Vcpu for Emulator {
-    fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
-        self.complete();
-        let exit = self.advance();
-        if let Some(time) = self.cpu.time.counted() {
-            time.publish(self.cpu.time.now_ns(self.cpu.retired()));
+/// The end of a guest in a mode that the emulator does not have.
+fn lacking(cpu: &Cpu) -> Option<VmExit<'static>> {
+    let mode = cpu.unsupported?;
+    Some(VmExit::Failed {
+        message: format!("the guest wants {mode}, which the emulator does not have"),
+    })
+}
+
+impl Emulator {
+    /// Executes one instruction, or some elements of a repeated one, or delivers the
+    /// exception that stops it. Returns the exit that ends it otherwise; such an instruction
+    /// is not finished. Kicks and limits are for the caller to look at.
+    pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
+        if let Some(exit) = lacking(&self.cpu) {
+            return Some(exit);
         }
-        if let Some(exit) = exit {
-            return Ok(exit);
-        }
+        Self::go_on(&mut self.cpu, 1);
+        (self.cpu.exit.kind != ExitKind::None).then(|| self.exit())
+    }
+
+    /// The exit that the CPU's `exit` describes.
+    fn exit(&mut self) -> VmExit<'_> {
         let cpu = &mut *self.cpu;
         let exit = &mut cpu.exit;
         let message = |text: &str| VmExit::Failed {
             message: text.to_owned(),
         };
-        Ok(match exit.kind {
+        match exit.kind {
             ExitKind::None => message("the emulator stopped without a reason"),
             ExitKind::PioIn { port, size } => {
                 exit.data = [0xff; 8];
@@ -302,7 +314,7 @@ impl Vcpu for Emulator {
             ExitKind::PioInString { port, size } => VmExit::PioIn {
                 port,
                 size,
-                data: cpu.replies.last().data_mut(),
+                data: &mut exit.items[..exit.items_len],
             },
             ExitKind::MmioRead => {
                 let reply = cpu.replies.last();
@@ -333,7 +345,27 @@ impl Vcpu for Emulator {
             },
             ExitKind::Hlt => VmExit::Hlt,
             ExitKind::TripleFault => VmExit::TripleFault,
+            ExitKind::FetchOutside { gpa } => VmExit::Failed {
+                message: format!(
+                    "the guest executes at physical address {gpa:#x}, where it has no memory: \
+                     code outside RAM cannot be run"
+                ),
+            },
             ExitKind::Failed(text) => message(text),
+        }
+    }
+}
+
+impl Vcpu for Emulator {
+    fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
+        self.complete();
+        let exit = self.advance();
+        if let Some(time) = self.cpu.time.counted() {
+            time.publish(self.cpu.time.now_ns(self.cpu.retired()));
+        }
+        Ok(match exit {
+            Some(exit) => exit,
+            None => self.exit(),
         })
     }
 

@@ -108,6 +108,23 @@ impl Cpu {
         self.budget = 0;
     }
 
+    /// Takes host work from the slice: what costs much more than the instruction that
+    /// brings it about. A spent slice ends with the block, however few instructions it had;
+    /// their counts are not touched.
+    #[inline(always)]
+    pub(super) fn charge(&mut self, work: i64) {
+        self.work -= work;
+        if self.work <= 0 {
+            self.end_work();
+        }
+    }
+
+    #[cold]
+    fn end_work(&mut self) {
+        self.leave_block = true;
+        self.want_attention();
+    }
+
     /// Makes the engine return at the end of the block at hand.
     pub(super) fn want_attention(&mut self) {
         self.time.slice -= self.budget;

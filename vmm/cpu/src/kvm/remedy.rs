@@ -8,7 +8,15 @@
 use crate::emu::{EmuConfig, Emulator};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
-use crate::{CpuState, HostKind, Vcpu};
+use crate::{CpuError, CpuState, HostKind, Vcpu};
+
+/// What came of an instruction that KVM gave up on.
+pub enum Helped {
+    /// The state after it, or at the handler of the exception that it raised.
+    State(Box<CpuState>),
+    /// It ends the run.
+    Ended(VmExit<'static>),
+}
 
 /// Executes single instructions on a state that KVM gave up on.
 pub struct Remedy {
@@ -30,32 +38,37 @@ impl Remedy {
         }
     }
 
-    /// The state after the instruction at `state.regs.rip`, exceptions delivered.
+    /// Executes the instruction at `state.regs.rip`, or delivers the exception that it
+    /// raises. No more than that: whatever comes next, KVM is asked first, and it looks at
+    /// kicks.
     ///
     /// # Errors
-    /// In words, why the instruction cannot be executed here either.
-    pub fn complete(&mut self, state: &CpuState) -> Result<CpuState, String> {
+    /// None of the guest's making.
+    pub fn complete(&mut self, state: &CpuState) -> Result<Helped, CpuError> {
         let at = state.regs.rip;
         if !self.applies {
-            return Err(format!("KVM cannot emulate the instruction at {at:#x}"));
+            let message = format!("KVM cannot emulate the instruction at {at:#x}");
+            return Ok(Helped::Ended(VmExit::Failed { message }));
         }
         let emulator = self
             .emulator
             .get_or_insert_with(|| Emulator::new(self.ram.clone(), EmuConfig::default()));
-        let failed = |why: String| format!("the instruction at {at:#x} cannot be executed: {why}");
-        let retired = emulator
-            .instructions()
-            .map_or(0, |count| count.ring0 + count.ring3);
-        emulator
-            .set_state(state)
-            .and_then(|()| emulator.set_instruction_limit(Some(retired + 1)))
-            .map_err(|error| failed(error.to_string()))?;
-        match emulator.run().map_err(|error| failed(error.to_string()))? {
-            VmExit::InstructionLimit => {}
-            other => return Err(failed(format!("it ends in {other:?}"))),
-        }
-        self.completed += 1;
-        emulator.state().map_err(|error| failed(error.to_string()))
+        emulator.set_state(state)?;
+        let why = match emulator.step() {
+            None => {
+                self.completed += 1;
+                return Ok(Helped::State(Box::new(emulator.state()?)));
+            }
+            Some(VmExit::TripleFault) => return Ok(Helped::Ended(VmExit::TripleFault)),
+            Some(VmExit::MmioRead { gpa, .. } | VmExit::MmioWrite { gpa, .. }) => {
+                format!("it uses physical address {gpa:#x}, where the guest has no memory")
+            }
+            Some(VmExit::Failed { message }) => message,
+            Some(other) => format!("it ends in an exit ({})", other.key().0.name()),
+        };
+        let message =
+            format!("KVM cannot emulate the instruction at {at:#x}, nor can the VMM: {why}");
+        Ok(Helped::Ended(VmExit::Failed { message }))
     }
 
     /// How often each remedy was needed, by name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kvm_bindings::{kvm_interrupt, kvm_run, kvm_xsave};
+use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_run, kvm_xsave};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
@@ -10,7 +10,7 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 use super::cpuid::guest_cpuid;
 use super::kick::KickTarget;
 use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave};
-use super::remedy::Remedy;
+use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::{KvmHost, KvmVm, failed};
 use crate::exit::VmExit;
@@ -19,6 +19,9 @@ use crate::{
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
+
+/// RFLAGS: maskable interrupts are taken (AMD APM vol. 2 3.1.6).
+const RFLAGS_IF: u64 = 1 << 9;
 
 /// A vCPU of a [`KvmVm`].
 pub struct KvmVcpu {
@@ -58,6 +61,7 @@ enum RawExit {
     Shutdown,
     CannotEmulate,
     Other(String),
+    Unknown,
 }
 
 impl RawExit {
@@ -89,7 +93,7 @@ impl RawExit {
             Ok(VcpuExit::MemoryFault { gpa, .. }) => {
                 Self::Other(format!("the host cannot back guest memory at {gpa:#x}"))
             }
-            Ok(other) => Self::Other(format!("KVM exit that no x86-64 guest makes: {other:?}")),
+            Ok(_) => Self::Unknown,
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
             Err(error) => return Err(failed("KVM_RUN")(error)),
         })
@@ -150,6 +154,13 @@ impl RawExit {
                 Self::Shutdown => VmExit::TripleFault,
                 Self::CannotEmulate => VmExit::Emulated,
                 Self::Other(message) => VmExit::Failed { message },
+                Self::Unknown => VmExit::Failed {
+                    message: format!(
+                        "KVM stopped the guest for a reason that the VMM does not know \
+                         (KVM exit {}): use --accel emu",
+                        run.exit_reason
+                    ),
+                },
             }
         }
     }
@@ -191,11 +202,11 @@ impl KvmVcpu {
     }
 
     /// Executes the instruction at hand, which KVM could not, by other means.
-    fn complete_instruction(&mut self) -> Result<Result<(), String>, CpuError> {
+    fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
-        match self.remedy.complete(&state) {
-            Ok(after) => self.set_state(&after).map(Ok),
-            Err(why) => Ok(Err(why)),
+        match self.remedy.complete(&state)? {
+            Helped::State(after) => self.set_state(&after).map(|()| VmExit::Emulated),
+            Helped::Ended(exit) => Ok(exit),
         }
     }
 }
@@ -207,10 +218,7 @@ impl Vcpu for KvmVcpu {
         }
         let raw = RawExit::classify(self.fd.run())?;
         if matches!(raw, RawExit::CannotEmulate) {
-            return Ok(match self.complete_instruction()? {
-                Ok(()) => VmExit::Emulated,
-                Err(message) => VmExit::Failed { message },
-            });
+            return self.complete_instruction();
         }
         if matches!(raw, RawExit::Kicked) {
             self.kick.acknowledge();
@@ -246,6 +254,8 @@ impl Vcpu for KvmVcpu {
         self.fd
             .set_regs(&(&state.regs).into())
             .map_err(failed("KVM_SET_REGS"))?;
+        // KVM says this at exits only.
+        self.fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
         let msrs = msrs_of(state).ok_or(CpuError::Unsupported("too many MSRs"))?;
         self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
         let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
@@ -253,10 +263,6 @@ impl Vcpu for KvmVcpu {
         // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
         // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
         unsafe { self.fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))
-    }
-
-    fn ready(&mut self) -> bool {
-        self.fd.get_kvm_run().ready_for_interrupt_injection != 0
     }
 
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
@@ -268,7 +274,11 @@ impl Vcpu for KvmVcpu {
             return Ok(false);
         }
         let state = self.fd.get_mp_state().map_err(failed("KVM_GET_MP_STATE"))?;
-        Ok(state.mp_state == kvm_bindings::KVM_MP_STATE_HALTED)
+        Ok(state.mp_state == KVM_MP_STATE_HALTED)
+    }
+
+    fn ready(&mut self) -> bool {
+        self.fd.get_kvm_run().ready_for_interrupt_injection != 0
     }
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {

@@ -15,7 +15,7 @@ use super::super::lower::{Binary, lower_binary};
 use super::super::op::{Op, Slot};
 use super::super::operand::{Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, offset};
 use super::super::value::Int;
-use super::forms;
+use super::{forms, invalid};
 
 /// Whether a `mov` is one between general registers or of an immediate.
 pub(super) fn is_quiet(insn: &Instruction) -> bool {
@@ -223,7 +223,8 @@ fn lower_bswap<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
     op.handler = fast::<Bswap<T>>;
 }
 
-/// `nop`, `pause`, prefetches and fences: nothing that anything could see.
+/// `nop`, `pause`, prefetches and fences: nothing that anything could see. All of `0f 18` to
+/// `0f 1f` are reserved no-ops to the decoder, with whatever names some have since got.
 struct Nop;
 
 impl Instr for Nop {
@@ -250,6 +251,15 @@ fn lower_clflush(site: &Site, insn: &Instruction, op: &mut Op) {
 
 fn lower_nop(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = fast::<Nop>;
+}
+
+/// Lowers `0f 0d`: prefetches of memory; of a register it is none on AMD's processors.
+fn lower_prefetch(site: &Site, insn: &Instruction, op: &mut Op) {
+    if insn.op0_kind() == OpKind::Register {
+        invalid::lower(site, insn, op);
+    } else {
+        lower_nop(site, insn, op);
+    }
 }
 
 pub(super) const FORMS: &[Form] = forms! {
@@ -282,14 +292,20 @@ pub(super) const FORMS: &[Form] = forms! {
     next [lower_bswap::<u64>]: Bswap_r64;
     next [lower_clflush]: Clflush_m8;
     next [lower_nop]:
-        Nopw Nopd Nopq Pause Prefetch_m8 Prefetchw_m8 Prefetchwt1_m8 Prefetchnta_m8
-        Prefetcht0_m8 Prefetcht1_m8 Prefetcht2_m8 Endbr64 Endbr32 Nop_rm16 Nop_rm32
-        Nop_rm64 Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
+        Nopw Nopd Nopq Pause Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
         Lfence_ED Lfence_EE Lfence_EF Mfence_F1 Mfence_F2 Mfence_F3 Mfence_F4 Mfence_F5
         Mfence_F6 Mfence_F7 Sfence_F9 Sfence_FA Sfence_FB Sfence_FC Sfence_FD Sfence_FE
-        Sfence_FF Prefetchreserved3_m8 Prefetchreserved4_m8
-        Prefetchreserved5_m8 Prefetchreserved6_m8 Prefetchreserved7_m8 Prefetchit1_m8
-        Prefetchit0_m8;
+        Sfence_FF
+        Reservednop_rm16_r16_0F18 Reservednop_rm32_r32_0F18 Reservednop_rm64_r64_0F18
+        Reservednop_rm16_r16_0F19 Reservednop_rm32_r32_0F19 Reservednop_rm64_r64_0F19
+        Reservednop_rm16_r16_0F1A Reservednop_rm32_r32_0F1A Reservednop_rm64_r64_0F1A
+        Reservednop_rm16_r16_0F1B Reservednop_rm32_r32_0F1B Reservednop_rm64_r64_0F1B
+        Reservednop_rm16_r16_0F1C Reservednop_rm32_r32_0F1C Reservednop_rm64_r64_0F1C
+        Reservednop_rm16_r16_0F1D Reservednop_rm32_r32_0F1D Reservednop_rm64_r64_0F1D
+        Reservednop_rm16_r16_0F1E Reservednop_rm32_r32_0F1E Reservednop_rm64_r64_0F1E
+        Reservednop_rm16_r16_0F1F Reservednop_rm32_r32_0F1F Reservednop_rm64_r64_0F1F;
+    next [lower_prefetch]:
+        Reservednop_rm16_r16_0F0D Reservednop_rm32_r32_0F0D Reservednop_rm64_r64_0F0D;
     next [lower_binary::<CondMovFamily<flags::O>>]: Cmovo_r16_rm16 Cmovo_r32_rm32 Cmovo_r64_rm64;
     next [lower_binary::<CondMovFamily<flags::No>>]: Cmovno_r16_rm16 Cmovno_r32_rm32 Cmovno_r64_rm64;
     next [lower_binary::<CondMovFamily<flags::B>>]: Cmovb_r16_rm16 Cmovb_r32_rm32 Cmovb_r64_rm64;

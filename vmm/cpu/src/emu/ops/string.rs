@@ -2,8 +2,8 @@
 //! are in [`super::string_io`].
 //!
 //! A repeated instruction commits each element; it counts as one instruction when it is
-//! through. It stops now and then ([`Stop::Again`]) so that kicks and interrupts are
-//! seen: to go on it is executed again, as after an interrupt on a processor. `rep movs`
+//! through. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
+//! interrupts are seen: to go on it is executed again, as after an interrupt on a processor. `rep movs`
 //! and `rep stos` go a page at a time where both sides are plain RAM.
 
 use std::marker::PhantomData;
@@ -23,8 +23,8 @@ use super::super::operand::memory_segment;
 use super::super::value::Int;
 use super::forms;
 
-/// Elements between looks at the outside.
-const ELEMENTS: u64 = 1 << 14;
+/// Bytes that many elements at once may have for a unit of work.
+const BYTES_AT_ONCE: u64 = 32;
 
 /// How an instruction repeats.
 trait Repeat: 'static {
@@ -119,25 +119,22 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             return Ok(());
         }
         // A single step is one element: not one here and another by the slow way.
-        let stepping = cpu.system_flags & rflags::TF != 0 || cpu.watches();
+        let stepping = cpu.steps_by_element();
         if stepping && !M::SLOW {
             return Err(Stop::Miss);
         }
-        let mut left = if stepping { 1 } else { ELEMENTS };
+        let mut first = true;
         loop {
             let count = cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask();
             if count == 0 {
                 cpu.flags = flags;
                 return Ok(());
             }
-            if left == 0 {
+            if !first && (stepping || cpu.work <= 0) {
                 return Err(Stop::Again);
             }
-            let many = if down {
-                0
-            } else {
-                X::many(cpu, op, count.min(left))
-            };
+            first = false;
+            let many = if down { 0 } else { X::many(cpu, op, count) };
             let done = many.max(1);
             if many == 0 {
                 X::one::<M>(cpu, op, &mut flags)?;
@@ -147,7 +144,7 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             }
             finish::<X>(cpu, op, step.wrapping_mul(done));
             advance(cpu, op, Slot::RCX, done.wrapping_neg());
-            left -= done;
+            cpu.charge(1 + (done * T::SIZE / BYTES_AT_ONCE) as i64);
             if !R::goes_on(flags) {
                 cpu.flags = flags;
                 return Ok(());

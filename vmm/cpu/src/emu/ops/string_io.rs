@@ -1,17 +1,20 @@
-//! `ins` and `outs`, with repeat prefixes: the VMM is asked for each element.
+//! `ins` and `outs`, with repeat prefixes. The VMM gets each element that goes out by
+//! itself and gives several that come in at once, as every KVM has it.
 
 use std::marker::PhantomData;
 
 use iced_x86::Instruction;
 
 use super::super::access::Access;
-use super::super::cpu::Cpu;
+use super::super::cpu::{Cpu, ES};
 use super::super::decode::{Form, Site};
 use super::super::engine::{Instr, last, slow};
 use super::super::exception::Stop;
-use super::super::exit::{ExitKind, Reply};
+use super::super::exit::{ExitKind, ITEMS_LEN, Reply};
 use super::super::flags::rflags;
+use super::super::mmu::to_page_end;
 use super::super::op::{Handler, Op, Slot};
+use super::super::ram::PAGE;
 use super::super::value::Int;
 use super::forms;
 use super::string::{advance, destination, set_strings, source};
@@ -28,11 +31,11 @@ impl<T: Int, const REP: bool> Instr for Outs<T, REP> {
         let value: T = M::load(cpu, from)?;
         cpu.exit.data = value.zero_extend().to_le_bytes();
         cpu.exit.kind = ExitKind::PioOut { port, size };
-        after_element::<T, REP>(cpu, op, Slot::RSI, Stop::Exit)
+        after_elements::<T, REP>(cpu, op, Slot::RSI, 1, Stop::Exit)
     }
 }
 
-/// `ins`: the VMM gives one element at a time.
+/// `ins`: the VMM gives some elements at a time, as many as KVM asks for at once.
 struct Ins<T, const REP: bool>(PhantomData<T>);
 
 impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
@@ -42,15 +45,63 @@ impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
         };
         let to = destination(cpu, op, T::SIZE, true)?;
         cpu.probe_write(to, T::SIZE)?;
+        if !cpu.replies.pending() {
+            let count = if REP { items::<T>(cpu, op) } else { 1 };
+            cpu.exit.start_items(count * T::SIZE as usize);
+        }
         let question = Reply {
             gpa: u64::from(port),
-            data: [0xff; 8],
-            len: size,
+            data: [0; 8],
+            len: 0,
         };
-        let answer = cpu.outside(ExitKind::PioInString { port, size }, question)?;
-        M::store(cpu, to, T::truncate(u64::from_le_bytes(answer)))?;
-        after_element::<T, REP>(cpu, op, Slot::RDI, Stop::Again)
+        cpu.outside(ExitKind::PioInString { port, size }, question)?;
+        let mut items = cpu.exit.items;
+        let bytes = &mut items[..cpu.exit.items_len];
+        let count = bytes.len() as u64 / T::SIZE;
+        let mut low = to;
+        if cpu.system_flags & rflags::DF != 0 {
+            // The first goes to the highest address.
+            low = to.add((count - 1).wrapping_mul(T::SIZE).wrapping_neg());
+            bytes.reverse();
+            for item in bytes.chunks_exact_mut(T::SIZE as usize) {
+                item.reverse();
+            }
+        }
+        cpu.write_bytes(low, bytes)?;
+        after_elements::<T, REP>(cpu, op, Slot::RDI, count, Stop::Again)
     }
+}
+
+/// How many elements a repeated `ins` asks for at once: what KVM's own emulator does
+/// (`pio_in_emulated` in arch/x86/kvm/emulate.c), which takes the rest of the page for
+/// elements even where they are longer than bytes. One where that could go wrong halfway,
+/// so that no element is taken from a device and then lost.
+fn items<T: Int>(cpu: &mut Cpu, op: &Op) -> usize {
+    let offset = cpu.gprs.read::<u64>(Slot::RDI) & op.aux.address_mask();
+    let down = cpu.system_flags & rflags::DF != 0;
+    let in_page = match down {
+        true => offset % PAGE,
+        false => to_page_end(offset),
+    };
+    let count = cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask();
+    let count = count.min(in_page).min(ITEMS_LEN as u64 / T::SIZE);
+    if count < 2 || cpu.steps_by_element() || cpu.checks_alignment() {
+        return 1;
+    }
+    let bytes = count * T::SIZE;
+    let low = match down {
+        true => offset.checked_sub(bytes - T::SIZE),
+        false => Some(offset),
+    };
+    let last = low.and_then(|low| low.checked_add(bytes - 1));
+    let (Some(low), Some(last)) = (low, last) else {
+        return 1;
+    };
+    let whole = last <= op.aux.address_mask()
+        && cpu
+            .linear(ES as u8, low, bytes, true)
+            .is_ok_and(|at| cpu.is_writable_ram(at, bytes));
+    if whole { count as usize } else { 1 }
 }
 
 /// The port and the size of the next element; none if all are done.
@@ -67,11 +118,12 @@ fn next_element<T: Int, const REP: bool>(
     Ok((!done).then_some((port, size)))
 }
 
-/// Advances after one element of `ins` or `outs`; `stop` if more are to come.
-fn after_element<T: Int, const REP: bool>(
+/// Advances after `count` elements of `ins` or `outs`; `stop` if more are to come.
+fn after_elements<T: Int, const REP: bool>(
     cpu: &mut Cpu,
     op: &Op,
     register: Slot,
+    count: u64,
     stop: Stop,
 ) -> Result<(), Stop> {
     let down = cpu.system_flags & rflags::DF != 0;
@@ -81,9 +133,9 @@ fn after_element<T: Int, const REP: bool>(
         T::SIZE
     };
     cpu.replies.clear();
-    advance(cpu, op, register, step);
+    advance(cpu, op, register, step.wrapping_mul(count));
     if REP {
-        advance(cpu, op, Slot::RCX, u64::MAX);
+        advance(cpu, op, Slot::RCX, count.wrapping_neg());
         if cpu.gprs.read::<u64>(Slot::RCX) & op.aux.address_mask() != 0 {
             return Err(stop);
         }

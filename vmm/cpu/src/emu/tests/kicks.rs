@@ -2,11 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
-use super::machine::{CODE, DATA, LARGE, Machine, PAGE_DIRECTORY, USER, assemble};
+use super::machine::{
+    CODE, DATA, LARGE, Machine, PAGE_DIRECTORY, PAGE_TABLE, STACK, TSS, USER, assemble,
+};
+use crate::emu::Emulator;
+use crate::emu::engine::WORK;
+use crate::emu::exit::ExitKind;
 use crate::exit::VmExit;
 use crate::{Regs, Vcpu};
 
@@ -91,4 +97,177 @@ fn a_kick_is_seen_amid_a_string_instruction() {
     }
     assert_eq!(machine.gpr(Regs::RCX), 0);
     assert_eq!(machine.emulator.instructions().expect("counted").ring0, 4);
+}
+
+/// All small pages from here on are one.
+const ALIASES: u64 = 0x4_0000;
+/// Blocks that the guests below have in that page: 31 at each of its bytes.
+const BLOCKS: u64 = 31 * 4096;
+
+/// Makes the machine's small pages from [`ALIASES`] to the end the page at [`DATA`], which
+/// it fills with `ret`.
+fn alias(machine: &mut Machine) {
+    for page in ALIASES >> 12..512 {
+        machine.write_u64(PAGE_TABLE + 8 * page, DATA | USER);
+    }
+    machine.write(DATA, &[0xc3; 4096]);
+}
+
+/// Has the guest decode [`BLOCKS`] blocks in the one page.
+fn fill_page(a: &mut CodeAssembler) -> Result<(), IcedError> {
+    let mut next = a.create_label();
+    a.mov(rbx, ALIASES)?;
+    a.mov(ecx, BLOCKS as u32)?;
+    a.set_label(&mut next)?;
+    a.call(rbx)?;
+    a.inc(rbx)?;
+    a.dec(ecx)?;
+    a.jnz(next)
+}
+
+/// Runs slice by slice until `hlt`; `check` gets the work and the instructions of each.
+fn by_slices(machine: &mut Machine, mut check: impl FnMut(i64, u64)) {
+    let cpu = &mut machine.emulator.cpu;
+    while cpu.exit.kind == ExitKind::None {
+        let before = cpu.retired();
+        Emulator::go_on(cpu, i64::MAX);
+        check(WORK - cpu.work, cpu.retired() - before);
+    }
+    assert_eq!(cpu.exit.kind, ExitKind::Hlt);
+}
+
+#[test]
+fn a_write_looks_at_the_blocks_around_it_only() {
+    let mut machine = Machine::new(|a| {
+        fill_page(a)?;
+        a.mov(rdi, DATA)?;
+        a.mov(ecx, 4096)?;
+        a.mov(al, 0x90)?;
+        a.rep().stosb()?;
+        a.mov(byte_ptr(DATA + 0xfff), 0xc3)?;
+        a.call(ALIASES + 0x7000)?;
+        a.hlt()
+    });
+    alias(&mut machine);
+    let mut most = 0;
+    by_slices(&mut machine, |work, _| most = most.max(work));
+    assert!(most < WORK + BLOCKS as i64 / 8, "a slice of {most}");
+    // What was called last were 4095 no-ops and a `ret`: no block of before is left.
+    let counts = machine.emulator.instructions().expect("counted");
+    assert_eq!(counts.ring0, 5 * BLOCKS + 9 + 4096);
+}
+
+#[test]
+fn the_end_of_a_block_and_its_second_page_count() {
+    // mov eax, 0x1234_5678, two bytes of it in the next page; hlt
+    let next = ALIASES + 0x1000;
+    let mut machine = Machine::new(|a| {
+        a.call(next - 3)?;
+        a.mov(byte_ptr(next), 0x99)?;
+        a.call(next - 3)?;
+        a.mov(byte_ptr(next - 2), 0x55)?;
+        a.call(next - 3)?;
+        a.hlt()
+    });
+    machine.write(next - 3, &[0xb8, 0x78, 0x56, 0x34, 0x12, 0xc3]);
+    machine.run_to_hlt();
+    assert_eq!(machine.gpr(Regs::RAX), 0x1299_5655);
+}
+
+#[test]
+fn elements_are_work_though_no_instructions() {
+    let mut machine = Machine::new(|a| {
+        let mut again = a.create_label();
+        a.mov(ebx, 500)?;
+        a.set_label(&mut again)?;
+        a.mov(rsi, DATA)?;
+        a.mov(ecx, 0x4000)?;
+        a.rep().lodsb()?;
+        a.dec(ebx)?;
+        a.jnz(again)?;
+        a.hlt()
+    });
+    let mut most = 0;
+    by_slices(&mut machine, |_, instructions| {
+        most = most.max(instructions)
+    });
+    assert!(most < 50, "{most} instructions in a slice");
+    assert_eq!(
+        machine.emulator.instructions().expect("counted").ring0,
+        2502
+    );
+}
+
+/// Guests that go on for ever, each costly in its own way.
+fn endless() -> Vec<(&'static str, Machine)> {
+    let mut aliased = Machine::new(|a| {
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        fill_page(a)?;
+        a.mov(rdi, DATA)?;
+        a.mov(ecx, 4096)?;
+        a.mov(al, 0xc3)?;
+        a.rep().stosb()?;
+        a.jmp(again)
+    });
+    alias(&mut aliased);
+    let elements = Machine::new(|a| {
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        for _ in 0..60 {
+            a.mov(rdi, DATA)?;
+            a.mov(ecx, 0x10_0000)?;
+            a.repne().scasb()?;
+        }
+        a.jmp(again)
+    });
+    let rewriting = Machine::new(|a| {
+        let mut again = a.create_label();
+        a.mov(byte_ptr(DATA), 0xc3)?;
+        a.set_label(&mut again)?;
+        a.call(DATA)?;
+        a.mov(byte_ptr(DATA), 0xc3)?;
+        a.invlpg(ptr(DATA))?;
+        a.jmp(again)
+    });
+    // Every handler is what it handles.
+    let mut faulting = Machine::new(|a| a.ud2());
+    faulting.set_gate(6, CODE, 0, 1);
+    faulting.write_u64(TSS + 36, STACK);
+    vec![
+        ("a page of blocks", aliased),
+        ("strings", elements),
+        ("code that changes", rewriting),
+        ("faults", faulting),
+    ]
+}
+
+#[test]
+fn a_kick_is_seen_soon_whatever_the_guest_does() {
+    for (name, mut machine) in endless() {
+        for _ in 0..5 {
+            let kicker = machine.emulator.kicker();
+            let thread = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(60));
+                kicker.kick();
+                Instant::now()
+            });
+            assert_eq!(machine.run(), VmExit::Interrupted, "{name}");
+            let late = thread.join().expect("the kicker").elapsed();
+            assert!(late < Duration::from_millis(500), "{name}: {late:?}");
+        }
+    }
+}
+
+#[test]
+fn a_step_is_one_delivery() {
+    let mut machine = Machine::new(|a| a.ud2());
+    machine.set_gate(6, CODE, 0, 1);
+    machine.write_u64(TSS + 36, STACK);
+    assert_eq!(machine.emulator.step(), None);
+    assert_eq!(machine.state().regs.rip, CODE);
+    assert_eq!(machine.gpr(Regs::RSP), STACK - 40);
+    assert_eq!(machine.emulator.instructions().expect("counted").ring0, 0);
+    machine.alter(|state| state.idt.limit = 0);
+    assert_eq!(machine.emulator.step(), Some(VmExit::TripleFault));
 }

@@ -1,6 +1,7 @@
 //! Programs in assembler, run on the emulator; single instructions, also on the host.
 
 mod breakpoints;
+mod code_at;
 mod edges;
 mod float;
 mod fxsave;
@@ -8,12 +9,13 @@ mod integer;
 mod kicks;
 mod limits;
 mod lockstep;
-pub(in crate::emu) mod machine;
+mod machine;
 mod native;
 mod paging;
 mod pairs;
 mod random;
 mod sse;
+mod string_io;
 mod system;
 mod threading;
 mod x87;

@@ -1,0 +1,107 @@
+//! The instruction at hand, for a person: its bytes and its text.
+
+use std::ops::Range;
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+
+use super::cpu::{CS, CodeSize, Cpu, bits};
+use super::decode::{LONGEST, options};
+use super::mmu::{Privilege, Want, to_page_end};
+use super::ram::Ram;
+use super::time::Clock;
+use crate::CpuState;
+use crate::memory::GuestRam;
+
+/// An instruction as it lies in guest memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeAt {
+    /// Its bytes, 1 to 15; what can be read of them, where it is none.
+    pub bytes: Vec<u8>,
+    /// Its text in nasm's syntax, numbers in hexadecimal; `(bad)` where it is none.
+    pub text: String,
+}
+
+/// The instruction at `state.regs.rip`, read through the guest's page tables. Whether the
+/// guest itself may fetch it does not matter; the accessed bits are set as by a read.
+///
+/// `None` where no page is mapped, no RAM backs it, or the guest pages outside long mode.
+pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
+    let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), Clock::default()));
+    cpu.restore(state);
+    if cpu.cr0 & bits::CR0_PG != 0 && cpu.efer & bits::EFER_LMA == 0 {
+        return None;
+    }
+    let rip = state.regs.rip;
+    let la = cpu.code_address(rip);
+    let mut bytes = [0; LONGEST];
+    let here = LONGEST.min(to_page_end(la) as usize);
+    cpu.peek(la, &mut bytes, 0..here)?;
+    // The next page is needed only if the instruction reaches into it.
+    let beyond = cpu.code_address(rip.wrapping_add(here as u64));
+    let readable = match cpu.peek(beyond, &mut bytes, here..LONGEST) {
+        Some(()) => LONGEST,
+        None => here,
+    };
+    let bytes = &bytes[..readable];
+    let bitness = cpu.code_size.bitness();
+    let decode = |options| Decoder::with_ip(bitness, bytes, rip, options).decode();
+    // By the names that reserved no-ops have since got, where they have any.
+    let named = decode(DecoderOptions::AMD);
+    let insn = match named.is_invalid() {
+        true => decode(options()),
+        false => named,
+    };
+    let mut text = String::new();
+    let mut formatter = NasmFormatter::new();
+    let style = formatter.options_mut();
+    style.set_hex_prefix("0x");
+    style.set_hex_suffix("");
+    style.set_uppercase_hex(false);
+    style.set_space_after_operand_separator(true);
+    style.set_rip_relative_addresses(true);
+    formatter.format(&insn, &mut text);
+    let len = if insn.is_invalid() {
+        readable
+    } else {
+        insn.len()
+    };
+    Some(CodeAt {
+        bytes: bytes[..len].to_vec(),
+        text,
+    })
+}
+
+impl CodeSize {
+    /// 16, 32 or 64.
+    pub(super) fn bitness(self) -> u32 {
+        16 << self as u32
+    }
+}
+
+impl Cpu {
+    /// The linear address of `rip`, an offset in CS.
+    pub(super) fn code_address(&self, rip: u64) -> u64 {
+        if self.code_size == CodeSize::Bits64 {
+            rip
+        } else {
+            self.segments[CS].base.wrapping_add(rip) & 0xffff_ffff
+        }
+    }
+
+    /// Reads the bytes at `la`, all in one page, into `range` of `bytes`.
+    fn peek(&mut self, la: u64, bytes: &mut [u8; LONGEST], range: Range<usize>) -> Option<()> {
+        if range.is_empty() {
+            return Some(());
+        }
+        if !Self::canonical(la) {
+            return None;
+        }
+        let found = self.walk(la, Want::Read, Privilege::SupervisorAc).ok()?;
+        let host = self.ram.host(found.gpa)?;
+        let part = &mut bytes[range];
+        // SAFETY: `host` is good to the end of its page, where the range ends at the latest;
+        // `part` is not guest memory.
+        unsafe { std::ptr::copy_nonoverlapping(host, part.as_mut_ptr(), part.len()) };
+        Some(())
+    }
+}
