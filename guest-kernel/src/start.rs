@@ -65,7 +65,7 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     process.unwrap_or_else(|error| fail(&error));
     terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
-    terminal::CONSOLE.set_foreground(INIT);
+    terminal::CONSOLE.control(INIT, INIT);
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.
