@@ -48,6 +48,7 @@ fn command_line(config: &VmConfig, host: HostKind) -> Vec<u8> {
     }
     if host == HostKind::Software {
         line.option("sysret", "off").option("smap", "off");
+        line.option("xstate", "port");
     }
     if !config.append.trim().is_empty() {
         line.raw(&config.append);
