@@ -38,6 +38,11 @@ impl Remedy {
         }
     }
 
+    /// Whether this is a host that needs remedies.
+    pub fn applies(&self) -> bool {
+        self.applies
+    }
+
     /// Executes the instruction at `state.regs.rip`, or delivers the exception that it
     /// raises. No more than that: whatever comes next, KVM is asked first, and it looks at
     /// kicks.
