@@ -9,11 +9,13 @@
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── stats.rs     KVM's own counters
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
+//!                            ── probe.rs     whether this is such a KVM
 //! ```
 
 mod cpuid;
 mod host;
 mod kick;
+mod probe;
 mod registers;
 mod remedy;
 mod stats;
@@ -121,10 +123,12 @@ impl KvmVm {
 /// The pieces of `ram` that become memory slots, in order of address.
 fn slots(ram: &GuestRam) -> impl Iterator<Item = RamRegion> {
     ram.regions().into_iter().flat_map(|region| {
-        (0..region.len).step_by(SLOT as usize).map(move |offset| RamRegion {
-            gpa: region.gpa + offset,
-            len: SLOT.min(region.len - offset),
-            hva: region.hva.wrapping_add(offset as usize),
-        })
+        (0..region.len)
+            .step_by(SLOT as usize)
+            .map(move |offset| RamRegion {
+                gpa: region.gpa + offset,
+                len: SLOT.min(region.len - offset),
+                hva: region.hva.wrapping_add(offset as usize),
+            })
     })
 }
