@@ -127,7 +127,9 @@ impl MachineArgs {
     pub fn config(self, program: ProgramArgs) -> Result<VmConfig, CliError> {
         let room = self.memory.min(DEVICE_HOLE);
         let initramfs = self.initrd.as_deref();
-        let initramfs = initramfs.map(|path| Archive::read(path, room)).transpose()?;
+        let initramfs = initramfs
+            .map(|path| Archive::read(path, room))
+            .transpose()?;
         let mut words = program.program.into_iter();
         let name = words.next().unwrap_or_default();
         let found = Program::find_in(name, initramfs.as_ref(), self.memory)?;
