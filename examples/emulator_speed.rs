@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = env::temp_dir().join(format!("{PROGRAM}-{}", process::id()));
     let mut options = OpenOptions::new();
     let new = options.write(true).create_new(true).mode(0o700);
-    new.open(&file)?.write_all(program.file().unwrap_or_default())?;
+    new.open(&file)?
+        .write_all(program.file().unwrap_or_default())?;
     println!("loop          native ms  emulator ms   ratio");
     let mut logarithms = 0.0;
     for name in LOOPS.split(' ') {
