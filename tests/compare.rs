@@ -343,7 +343,7 @@ fn machines_that_differ() {
     let differences = list(&json["verdict"]["differences"]);
     for expected in [
         r#"kvm and kvm_user_apic: output: line 1 is "xx" and "x""#,
-        "kvm and kvm_user_apic: pio_out port 0x3f8: 2 and 1 exits",
+        "kvm and kvm_user_apic: pio_out port 0x3f8: 2 and 1 items",
     ] {
         assert!(
             differences.iter().any(|difference| difference == expected),

@@ -163,16 +163,16 @@ Program  hello you, medians of 3 runs on each machine
   instructions, ring 0    -   60
   instructions, ring 3    -   40
 
-  Time                         kvm      emu
-  wall                     2.10 us  12.0 us
-    in the guest           1.10 us  11.0 us
-    in the VMM                0 ns     0 ns
-    idle                      0 ns     0 ns
-    setting up             1.00 us  1.00 us
-  ring 3 after              500 ns   500 ns
-  slowdown, guest and VMM    1.00x    10.0x
-  host instructions              -     1500
-    for each of the guest's      -     15.0
+  Time                           kvm      emu
+  wall                       2.10 us  12.0 us
+    in the guest             1.10 us  11.0 us
+    in the VMM                  0 ns     0 ns
+    idle                        0 ns     0 ns
+    setting up               1.00 us  1.00 us
+  ring 3 after                500 ns   500 ns
+  slowdown, guest and VMM      1.00x    10.0x
+  host instructions                -     1500
+    for each of the guest's        -     15.0
 
   Ranges                 kvm      emu
   wall          2.00-2.20 us  12.0 us
@@ -257,8 +257,7 @@ fn a_program_that_varies_gets_no_verdict() {
     let summary = against_kvm(vec![timeout]);
     assert!(summary.verdict.agrees());
     let text = summary.to_string();
-    let verdict =
-        "Verdict  none, the program is not deterministic: the time limit ended a run on emu";
+    let verdict = "Verdict  none, the program is not deterministic: the time limit ended a run on\n         emu\n";
     assert!(text.contains(verdict), "{text}");
 }
 

@@ -170,7 +170,7 @@ fn a_rare_exit_still_has_a_bar() {
 #[test]
 fn json_has_every_field_in_order() {
     let expected = concat!(
-        r#"{"accel":"kvm","apic":"kernel","host_kind":"software","#,
+        r#"{"schema":1,"accel":"kvm","apic":"kernel","host_kind":"software","#,
         r#""outcome":{"kind":"exited","code":0,"signal":null,"message":null},"#,
         r#""wall_ns":41234567,"boot_ns":12340000,"#,
         r#""time":{"setup_ns":1234567,"guest_ns":38000000,"vmm_ns":2000000,"idle_ns":0},"#,
@@ -206,6 +206,7 @@ fn json_of_a_run_without_exits() {
     assert_eq!(
         value,
         json!({
+            "schema": 1,
             "accel": "emu",
             "apic": "user",
             "host_kind": "emulator",
