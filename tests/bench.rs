@@ -3,8 +3,12 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use support::elf::TempFile;
 use support::suite::{self, Case, plain};
@@ -16,6 +20,7 @@ fn main() {
     trials.push(plain("table", table));
     trials.push(plain("without_a_file", without_a_file));
     trials.push(plain("measures_are_listed", measures_are_listed));
+    trials.push(plain("interrupted", interrupted));
     trials.push(plain("baseline", baseline));
     trials.push(plain("bad_baseline", bad_baseline));
     trials.push(plain("unknown_measure", unknown_measure));
@@ -157,6 +162,30 @@ fn measures_are_listed() {
     }
 }
 
+/// What was measured until then is reported.
+fn interrupted() {
+    let mut command = Command::new(binary());
+    command.args([
+        "bench",
+        "--on",
+        "emu",
+        "--samples",
+        "1000",
+        "call",
+        "ring3_fib",
+    ]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = child.stderr(Stdio::piped()).spawn().expect("it starts");
+    // Long enough for the signal to be caught, and far too short for all the samples.
+    thread::sleep(Duration::from_secs(1));
+    let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
+    kill(pid, Signal::SIGINT).expect("our child");
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("\nStopped  by signal 2"), "{text}");
+}
+
 fn baseline() {
     let args = ["bench", "--on", "emu", "--samples", "2", "exit_pio_in"];
     let (_, _, text) = reported(&[&args[..], &["--report", "json"]].concat());
@@ -179,11 +208,11 @@ fn baseline() {
     assert!(ratio > Some(0.0), "{json:#}");
 }
 
-/// Asserts one line on standard error, with these parts, and the status of a failure.
-fn refused(args: &[&str], parts: &[&str]) {
+/// Asserts one line on standard error, with these parts, and `status`.
+fn refused(args: &[&str], status: i32, parts: &[&str]) {
     let output = bench(args);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(125), "{stderr}");
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
     assert!(
         stderr.starts_with("vmm: ") && stderr.lines().count() == 1,
         "{stderr}"
@@ -196,12 +225,17 @@ fn refused(args: &[&str], parts: &[&str]) {
 fn bad_baseline() {
     refused(
         &["--baseline", "/nonexistent/file"],
+        125,
         &["/nonexistent/file: No such file"],
     );
     for contents in ["", "not JSON", "{}", "{\"measures\": [{\"name\": 7}]}"] {
         let file = TempFile::new("baseline", contents.as_bytes());
         let path = file.path().to_str().expect("temporary paths are text");
-        refused(&["--baseline", path], &[path, "not a report of `vmm bench"]);
+        refused(
+            &["--baseline", path],
+            125,
+            &[path, "not a report of `vmm bench"],
+        );
     }
 }
 
@@ -209,7 +243,8 @@ fn unknown_measure() {
     let remedy = "see `vmm bench --list`";
     refused(
         &["lat_pip"],
+        2,
         &["no measure \"lat_pip\"", "did you mean lat_pipe", remedy],
     );
-    refused(&["zzz"], &["no measure \"zzz\";", remedy]);
+    refused(&["zzz"], 2, &["no measure \"zzz\";", remedy]);
 }

@@ -5,6 +5,10 @@ mod support;
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/command_line.rs"]
+mod command_line;
+#[path = "cli/images.rs"]
+mod images;
 #[path = "cli/kvm_access.rs"]
 mod kvm_access;
 #[path = "cli/layers.rs"]
@@ -14,10 +18,44 @@ mod readme;
 #[path = "cli/terminal.rs"]
 mod terminal;
 
-use support::{Target, suite};
+use std::ffi::OsStr;
+use std::process::Command;
+
+use support::{Target, binary, output_with_input, suite};
+
+/// Status of a failure of the VMM.
+const FAILURE: i32 = 125;
+/// Status of a command line that makes no sense.
+const USAGE: i32 = 2;
+
+/// Asserts that `vmm` with these arguments says one line, with all of `parts` in it, and
+/// ends with `status`.
+#[track_caller]
+fn refused(args: &[&str], status: i32, parts: &[&str]) {
+    let words: Vec<_> = args.iter().map(OsStr::new).collect();
+    refused_words(&words, status, parts);
+}
+
+/// The same for words of any bytes.
+#[track_caller]
+fn refused_words(args: &[&OsStr], status: i32, parts: &[&str]) {
+    let output = output_with_input(Command::new(binary()).args(args), None);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let context = format!("{args:?} -> {:?}\n{stderr}", output.status.code());
+    assert_eq!(output.status.code(), Some(status), "{context}");
+    assert_eq!(output.stdout, b"", "{context}");
+    assert_eq!(stderr.lines().count(), 1, "{context}");
+    assert!(stderr.starts_with("vmm: "), "{context}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?}: {context}");
+    }
+}
 
 fn main() {
     let mut trials = bad_input::trials();
+    trials.extend(command_line::trials());
+    trials.extend(suite::on(&Target::ALL, command_line::CASES));
+    trials.extend(images::trials());
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());
     trials.extend(readme::trials());

@@ -111,7 +111,7 @@ fn build_guest(workspace: &Path, target_dir: &Path, profile: &str, package: &str
     assert!(status.success(), "building {package} failed: {status}");
 }
 
-/// A program's name and the first line of its documentation.
+/// A program's name and the first paragraph of its documentation.
 struct Program {
     name: String,
     about: String,
@@ -133,13 +133,18 @@ fn program(source: &Path) -> Program {
     let name = source.file_stem().and_then(|stem| stem.to_str());
     let name = name.expect("a program's name is text").to_owned();
     let text = fs::read_to_string(source).expect("a program's source can be read");
-    let about = text
+    let about: Vec<_> = text
         .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("//!"))
-        .unwrap_or_else(|| panic!("{}: the first line must be `//! ...`", source.display()))
-        .trim()
-        .to_owned();
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let about = about.join(" ");
+    assert!(
+        !about.is_empty(),
+        "{}: the first line must be `//! ...`",
+        source.display()
+    );
     Program { name, about }
 }
 

@@ -5,12 +5,11 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
+use super::{FAILURE, USAGE, refused};
 use crate::support::elf::{self, E_MACHINE, E_TYPE, P_TYPE, TempFile};
 use crate::support::suite::plain;
 use crate::support::{binary, output_with_input};
 
-const FAILURE: i32 = 125;
-const USAGE: i32 = 2;
 const MIB: usize = 1 << 20;
 
 pub fn trials() -> Vec<Trial> {
@@ -29,23 +28,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Asserts that `vmm` with these arguments says one line, with all of `parts` in it, and
-/// ends with `status`.
-#[track_caller]
-fn refused(args: &[&str], status: i32, parts: &[&str]) {
-    let output = output_with_input(Command::new(binary()).args(args), None);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let context = format!("{args:?} -> {:?}\n{stderr}", output.status.code());
-    assert_eq!(output.status.code(), Some(status), "{context}");
-    assert_eq!(output.stdout, b"", "{context}");
-    assert_eq!(stderr.lines().count(), 1, "{context}");
-    assert!(stderr.starts_with("vmm: "), "{context}");
-    for part in parts {
-        assert!(stderr.contains(part), "no {part:?}: {context}");
-    }
-}
-
-/// The same for `vmm run` and `vmm compare` with a program file of these bytes.
+/// Asserts that `vmm run` and `vmm compare` refuse a program file of these bytes.
 #[track_caller]
 fn program_refused(bytes: &[u8], options: &[&str], parts: &[&str]) {
     let file = TempFile::new("program", bytes);
@@ -59,22 +42,22 @@ fn program_refused(bytes: &[u8], options: &[&str], parts: &[&str]) {
 fn unknown_program() {
     refused(
         &["run", "helo"],
-        FAILURE,
+        USAGE,
         &["no program \"helo\"", "did you mean hello?", "vmm list"],
     );
-    refused(&["compare", "helo"], FAILURE, &["did you mean hello?"]);
+    refused(&["compare", "helo"], USAGE, &["did you mean hello?"]);
     refused(
         &["run", "zzzzzz"],
-        FAILURE,
+        USAGE,
         &["no program \"zzzzzz\"; see `vmm list`"],
     );
-    refused(&["run", ""], FAILURE, &["no program \"\""]);
+    refused(&["run", ""], USAGE, &["no program \"\""]);
     refused(
         &["run", "./no/such/file"],
         FAILURE,
         &["./no/such/file: No such file"],
     );
-    refused(&["run", "/"], FAILURE, &["/: Is a directory"]);
+    refused(&["run", "/"], FAILURE, &["/ is a directory"]);
 }
 
 fn files_that_are_no_program() {
@@ -98,12 +81,12 @@ fn files_that_are_no_program() {
 fn program_larger_than_memory() {
     let mut large = elf::program(0);
     large.resize(20 * MIB, 0);
-    let parts = ["--memory", "bytes"];
+    let parts = ["--memory", "20M", "16M"];
     program_refused(&large, &["--memory", "16M"], &parts);
     refused(
         &["run", "--memory", "1M", "hello"],
-        FAILURE,
-        &["between 4M and 1T", "--memory"],
+        USAGE,
+        &["between 6M and 1T", "--memory"],
     );
 }
 
@@ -128,15 +111,15 @@ fn sizes_and_durations() {
         );
     }
     for (args, part) in [
-        (["--memory", "0"], "between 4M and 1T"),
-        (["--memory", "2T"], "between 4M and 1T"),
+        (["--memory", "0"], "between 6M and 1T"),
+        (["--memory", "2T"], "between 6M and 1T"),
         (["--memory", "12345678"], "units of 4K"),
         (["--tick", "10us"], "between 1ms and 1s"),
         (["--tick", "2s"], "between 1ms and 1s"),
     ] {
         refused(
             &[&["run"], args.as_slice(), &["hello"]].concat(),
-            FAILURE,
+            USAGE,
             &[part],
         );
     }
@@ -186,7 +169,7 @@ fn command_lines_that_make_no_sense() {
     refused(&["compare", "--runs", "0", "hello"], USAGE, &["--runs <N>"]);
     refused(
         &["run", "--accel", "kvm", "--max-instructions", "5", "hello"],
-        FAILURE,
+        USAGE,
         &["does not count instructions", "--accel emu"],
     );
 }

@@ -3,27 +3,36 @@
 //! The host of the test keeps its device: `vmm` runs in mount and user namespaces of its
 //! own, in which `/dev` is empty, or the device lies on a mount that forbids devices.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use libtest_mimic::Trial;
+use serde_json::Value;
 
+use super::FAILURE;
 use crate::support::suite::unless;
-use crate::support::{binary, output_with_input};
+use crate::support::{binary, host_info, output_with_input};
 
-const FAILURE: i32 = 125;
 const EMPTY_DEV: &str = "mount -t tmpfs none /dev";
+/// The same in a container, by what Podman puts there.
+const CONTAINER: &str =
+    "mount -t tmpfs none /dev && mount -t tmpfs none /run && touch /run/.containerenv";
+const NO_SYS: &str = "mount -t tmpfs none /sys";
+/// What says that the test itself is in one.
+const CONTAINER_MARK: &str = "/.dockerenv";
 const FORBIDDEN: &str = "mount --bind /dev/kvm /dev/kvm && mount -o remount,bind,nodev /dev/kvm";
 
 pub fn trials() -> Vec<Trial> {
     let no_namespaces = (!in_namespace("true", &["info"]).status.success())
         .then(|| "no user and mount namespaces (unshare)".to_owned());
     let no_kvm = no_namespaces.clone().or_else(|| {
-        let there = std::path::Path::new("/dev/kvm").exists();
+        let there = Path::new("/dev/kvm").exists();
         (!there).then(|| "no /dev/kvm to forbid".to_owned())
     });
     vec![
         unless(no_namespaces.clone(), "kvm_missing", kvm_missing),
-        unless(no_kvm, "kvm_forbidden", kvm_forbidden),
+        unless(no_kvm.clone(), "kvm_forbidden", kvm_forbidden),
+        unless(no_kvm, "kind_without_sys", kind_without_sys),
         unless(no_namespaces, "without_kvm_the_emulator_runs", fallback),
     ]
 }
@@ -53,10 +62,22 @@ fn refused(output: &Output, parts: &[&str]) {
 
 fn kvm_missing() {
     let output = in_namespace(EMPTY_DEV, &["run", "--accel", "kvm", "hello"]);
-    refused(
-        &output,
-        &["/dev/kvm does not exist", "kvm_intel", "--accel emu"],
-    );
+    let why = match Path::new(CONTAINER_MARK).exists() {
+        true => "not in this container",
+        false => "kvm_intel",
+    };
+    refused(&output, &["/dev/kvm ", why, "--accel emu"]);
+    let output = in_namespace(CONTAINER, &["run", "--accel", "kvm", "hello"]);
+    refused(&output, &["--device /dev/kvm", "--accel emu"]);
+}
+
+/// Without /sys nothing tells but the KVM itself.
+fn kind_without_sys() {
+    let here = host_info();
+    let output = in_namespace(NO_SYS, &["info", "--json"]);
+    let there: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(there["kvm"]["host_kind"], here["kvm"]["host_kind"]);
+    assert_eq!(there["auto"], here["auto"]);
 }
 
 fn kvm_forbidden() {
@@ -72,7 +93,7 @@ fn fallback() {
     let output = in_namespace(EMPTY_DEV, &args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    let expected = "vmm: running in the emulator: /dev/kvm does not exist";
+    let expected = "vmm: running in the emulator: /dev/kvm ";
     assert!(stderr.starts_with(expected), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }

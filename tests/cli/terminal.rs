@@ -112,7 +112,7 @@ fn after_an_exit(target: Target) {
 
 fn after_bad_input(target: Target) {
     let (status, shown) = Session::start(target, &["no such program"]).end();
-    assert_eq!(status, Some(125), "{shown}");
+    assert_eq!(status, Some(2), "{shown}");
     assert_eq!(shown.lines().count(), 1, "{shown}");
 }
 

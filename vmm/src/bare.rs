@@ -59,19 +59,19 @@ impl BareMachine {
     /// may be the exit after the next one, if both come at once.
     ///
     /// # Errors
-    /// A failure of the accelerator.
-    ///
-    /// # Panics
-    /// The host has no thread to spare.
+    /// A failure of the accelerator, or no thread to spare on the host.
     pub fn run_for(&mut self, limit: Duration) -> Result<VmExit<'_>, CpuError> {
         let kicker = self.vcpu.kicker();
         let (exited, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let watch = move || {
                 if waiting.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                     kicker.kick();
                 }
-            });
+            };
+            thread::Builder::new()
+                .spawn_scoped(scope, watch)
+                .map_err(|_| CpuError::Unsupported("the host has no thread to spare"))?;
             let exit = self.vcpu.run();
             drop(exited);
             exit

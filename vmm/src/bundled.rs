@@ -11,7 +11,7 @@ use crate::boot::Initramfs;
 pub struct Program {
     /// Its name: that of its source file, and of its file in the guest's `/bin`.
     pub name: &'static str,
-    /// What it shows: the first line of its documentation.
+    /// What it shows: the first paragraph of its documentation.
     pub about: &'static str,
     /// The static ELF executable.
     pub elf: &'static [u8],

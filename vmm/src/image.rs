@@ -72,6 +72,14 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// That the host does not give the file at `path`, for this reason.
+    pub(crate) fn unreadable(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Unreadable { path, source }
+    }
+}
+
 impl Image {
     /// Reads the regular file at `path`, if it has at most `room` bytes.
     ///
@@ -79,10 +87,7 @@ impl Image {
     /// Anything else at `path`, and whatever the host has against it, its lack of memory
     /// included.
     pub fn read(path: &Path, room: u64) -> Result<Self, ImageError> {
-        let unreadable = |source| ImageError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| ImageError::unreadable(path, source);
         let (file, metadata) = open(path, false)?;
         let size = metadata.len();
         if size > room {
@@ -119,10 +124,7 @@ pub fn open_or_null(path: &Path) -> Result<File, ImageError> {
 /// Opens the file at `path`, which may be something else if `any`. That it is a pipe with
 /// nobody at its other end is no reason to wait.
 fn open(path: &Path, any: bool) -> Result<(File, Metadata), ImageError> {
-    let unreadable = |source| ImageError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| ImageError::unreadable(path, source);
     // Looked at first: that a device is opened may mean something to it.
     let check = |metadata: &Metadata| match any {
         true => Ok(()),

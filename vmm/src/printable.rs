@@ -21,9 +21,35 @@ const LAYOUT: [std::ops::RangeInclusive<char>; 3] = [
     '\u{2066}'..='\u{2069}',
 ];
 
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+
+/// `text` in lines of at most 80 columns, the first after `prefix`, the others as far to
+/// the right; with a newline at the end of each.
+pub fn wrap(prefix: &str, text: &str) -> String {
+    let indent = prefix.chars().count();
+    let room = WIDTH.saturating_sub(indent).max(1);
+    let (mut lines, mut used) = (prefix.to_owned(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines.push('\n');
+    lines
+}
+
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, wrap};
 
     #[test]
     fn a_line_stays_a_line() {
@@ -33,5 +59,21 @@ mod tests {
             "a\\nb\\u{1b}[2J\\r\\t\\u{9b}"
         );
         assert_eq!(printable("a\u{202e}b\u{2028}"), "a\\u{202e}b\\u{2028}");
+    }
+
+    #[test]
+    fn long_text_goes_on_below() {
+        let text = "word ".repeat(40);
+        let wrapped = wrap("  name  ", text.trim());
+        assert!(wrapped.lines().all(|line| line.len() <= 80), "{wrapped}");
+        assert_eq!(wrapped.lines().count(), 3);
+        assert!(wrapped.starts_with("  name  word") && wrapped.ends_with("word\n"));
+        assert!(
+            wrapped
+                .lines()
+                .skip(1)
+                .all(|line| line.starts_with("        word"))
+        );
+        assert_eq!(wrap("a ", "b"), "a b\n");
     }
 }

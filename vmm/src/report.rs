@@ -117,9 +117,21 @@ impl Report {
     }
 }
 
-/// A report of any kind as one JSON object, indented, with a newline at its end.
-pub(crate) fn json(report: &impl Serialize) -> String {
-    let mut json = serde_json::to_string_pretty(report)
+/// The version of all JSON that the commands write: higher when a field goes or changes
+/// its meaning, the same when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// A report of any kind as one JSON object, with the version of its schema first, indented,
+/// with a newline at its end.
+pub fn json(report: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Versioned<'a, T> {
+        schema: u32,
+        #[serde(flatten)]
+        report: &'a T,
+    }
+    let schema = SCHEMA;
+    let mut json = serde_json::to_string_pretty(&Versioned { schema, report })
         .expect("keys are strings and nothing in a report refuses to serialize");
     json.push('\n');
     json

@@ -196,6 +196,10 @@ impl RunLoop {
                 continue;
             }
             let (reason, detail) = exit.key();
+            if let VmExit::PioIn { port, size, data } = &exit {
+                let items = data.len() / usize::from(*size).max(1);
+                self.counts.record_items((*port).into(), items as u64);
+            }
             if let Some(tracer) = &mut self.tracer {
                 tracer.exit_begins(&self.clock);
             }

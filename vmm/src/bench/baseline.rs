@@ -1,12 +1,15 @@
 //! Figures of an earlier run, read from its JSON.
 
-use std::fs;
-use std::io;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::compare::Machine;
+use crate::image::{self, ImageError};
+
+/// More than any report has.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// An earlier run.
 #[derive(Debug, Deserialize)]
@@ -35,13 +38,8 @@ struct Nanoseconds {
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
     /// The file cannot be read.
-    #[error("{path}: {source}", path = .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The host's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] ImageError),
     /// The file is something else.
     #[error("{path}: not a report of `vmm bench --report json`: {source}", path = .path.display())]
     Unfit {
@@ -58,12 +56,15 @@ impl Baseline {
     /// # Errors
     /// There is no such file, or it is no such report.
     pub fn read(path: &Path) -> Result<Self, BaselineError> {
-        let path = path.to_owned();
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| BaselineError::Unfit { path, source }),
-            Err(source) => Err(BaselineError::Unreadable { path, source }),
-        }
+        let mut text = String::new();
+        let file = image::open_or_null(path)?;
+        file.take(MAX_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|source| ImageError::unreadable(path, source))?;
+        serde_json::from_str(&text).map_err(|source| BaselineError::Unfit {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Nanoseconds that an operation took then.

@@ -144,6 +144,9 @@ pub struct Bench {
     pub machines: Vec<Machine>,
     /// The machines that this host does not have.
     pub missing: Vec<Missing>,
+    /// The signal that ended the measuring early, if one did: then the last measure may
+    /// lack machines, and others are missing.
+    pub stopped: Option<u8>,
     /// The figures, in the order of the plan.
     pub measures: Vec<Measured>,
 }
@@ -154,7 +157,7 @@ impl Bench {
     /// there, with the reason.
     ///
     /// # Errors
-    /// A stop, or a host that lacks what every machine needs.
+    /// A host that lacks what every machine needs. A stop ends the measuring early.
     pub fn measure(
         plan: &Plan,
         progress: &mut dyn FnMut(&Measure, Machine, u32),
@@ -170,7 +173,7 @@ impl Bench {
                 _ => machines.push(machine),
             }
         }
-        let mut measures = Vec::new();
+        let (mut measures, mut stopped) = (Vec::new(), None);
         for measure in &plan.measures {
             let mut measured = Measured {
                 name: measure.name,
@@ -193,10 +196,19 @@ impl Bench {
                     Err(BenchError::Absent(reason)) => {
                         measured.absent.push(Absent { machine, reason });
                     }
+                    Err(BenchError::Stopped(signal)) => {
+                        stopped = Some(signal);
+                        break;
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            measures.push(measured);
+            if stopped.is_none() || !measured.figures.is_empty() {
+                measures.push(measured);
+            }
+            if stopped.is_some() {
+                break;
+            }
         }
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -204,6 +216,7 @@ impl Bench {
             samples: plan.samples,
             machines,
             missing,
+            stopped,
             measures,
         })
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Absent, Baseline, Bench, BenchError, Counts, Figure, Host, Measure, Measured, Plan};
+use super::{Absent, Baseline, Bench, Counts, Figure, Host, Measure, Measured, Plan};
 use crate::compare::{Machine, Missing, Spread};
 
 fn figure(machine: Machine, median: f64) -> Figure {
@@ -37,6 +37,7 @@ fn bench() -> Bench {
         },
         samples: NonZeroU32::MIN,
         machines: vec![Machine::KvmUserApic, Machine::Emu],
+        stopped: None,
         missing: vec![Missing {
             machine: Machine::Kvm,
             reason: "no such file".to_owned(),
@@ -62,8 +63,8 @@ KVM      none
 Samples  1 of each, medians
 kvm  not on this host: no such file
 
-  Time of an operation       kvm_user_apic      emu
-  exit_pio_out          out              -  1.23 us
+  Time of an operation  kvm_user_apic      emu
+  exit_pio_out                      -  1.23 us
 
   Of it in the VMM, where it exits  kvm_user_apic      emu
   exit_pio_out                                  -  30.0 ns
@@ -78,7 +79,7 @@ kvm  not on this host: no such file
   exit_pio_out                     1             -    2.25       -
 
 Not measured
-  exit_pio_out  kvm_user_apic  timeout
+  exit_pio_out on kvm_user_apic  timeout
 ";
     assert_eq!(bench().to_string(), expected);
 }
@@ -120,7 +121,12 @@ fn a_stop_ends_what_runs_without_an_event_loop() {
         samples += 1;
         requested = None;
     });
-    assert!(matches!(stopped, Err(BenchError::Stopped(15))));
+    let bench = stopped.expect("a stop is no failure");
+    assert_eq!(bench.stopped, Some(15));
+    assert!(
+        bench.measures.is_empty(),
+        "its only measure was not finished"
+    );
     assert_eq!((samples, requested.is_none()), (1, true));
 }
 

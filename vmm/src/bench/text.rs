@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Bench, Figure, Measured};
 use crate::compare::Machine;
+use crate::printable::{printable, wrap};
 use crate::report::table::{self, duration, ratio};
 
 /// What stands for a figure that there is none of.
@@ -12,15 +13,14 @@ const UNKNOWN: &str = "-";
 impl fmt::Display for Bench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_head(f)?;
-        let what = |measured: &Measured| [measured.name.to_owned(), measured.about.to_owned()];
+        let name = |measured: &Measured| [measured.name.to_owned()];
         self.write_by_machine(
             f,
-            ["Time of an operation", ""],
+            ["Time of an operation"],
             |_| true,
-            what,
+            name,
             |figure| Some(duration(figure.ns.median)),
         )?;
-        let name = |measured: &Measured| [measured.name.to_owned()];
         let has = |part: fn(&Figure) -> bool| {
             move |measured: &Measured| measured.figures.iter().any(part)
         };
@@ -67,21 +67,22 @@ impl Bench {
     fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.host;
         let known = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-        writeln!(f, "Host     {} ({} usable)", known(&host.cpu), host.cpus)?;
-        writeln!(f, "Kernel   {}", known(&host.kernel))?;
+        let cpu = format!("{} ({} usable)", known(&host.cpu), host.cpus);
+        f.write_str(&wrap("Host     ", &cpu))?;
+        f.write_str(&wrap("Kernel   ", &known(&host.kernel)))?;
         match host.kvm {
             Some(kind) => writeln!(f, "KVM      {kind}: {}", kind.explanation())?,
             None => writeln!(f, "KVM      none")?,
         }
         writeln!(f, "Samples  {} of each, medians", self.samples)?;
         for missing in &self.missing {
-            writeln!(
-                f,
-                "{}  not on this host: {}",
-                missing.machine, missing.reason
-            )?;
+            let reason = format!("not on this host: {}", missing.reason);
+            f.write_str(&wrap(&format!("{}  ", missing.machine), &reason))?;
         }
-        Ok(())
+        match self.stopped {
+            Some(signal) => writeln!(f, "Stopped  by signal {signal}: what there is until then"),
+            None => Ok(()),
+        }
     }
 
     /// A table of the measures that are `wanted`: what `labels` says of each, and a cell
@@ -143,20 +144,19 @@ impl Bench {
     }
 
     fn write_absent(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let absent: Vec<_> = self
+        let mut absent = self
             .measures
             .iter()
             .flat_map(|measured| measured.absent.iter().map(|absent| (measured.name, absent)))
-            .map(|(name, absent)| {
-                let machine = absent.machine.to_string();
-                [name.to_owned(), machine, absent.reason.clone()]
-            })
-            .collect();
-        if absent.is_empty() {
-            return Ok(());
+            .peekable();
+        if absent.peek().is_some() {
+            writeln!(f, "\nNot measured")?;
         }
-        writeln!(f, "\nNot measured")?;
-        table::write(f, &absent, 3)
+        for (name, absent) in absent {
+            let what = format!("  {name} on {}  ", absent.machine);
+            f.write_str(&wrap(&what, &printable(&absent.reason)))?;
+        }
+        Ok(())
     }
 }
 

@@ -79,7 +79,7 @@ pub enum ArchiveError {
 /// What is wrong with an archive.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Flaw {
-    /// It has no bytes but zeros.
+    /// It has no bytes but zeros, or none.
     #[error("empty: give a cpio archive (cpio -H newc), plain or compressed by gzip")]
     Empty,
     /// Something else than an archive, at this byte.
@@ -175,7 +175,7 @@ impl Archive {
             ends: Vec::new(),
             room,
         };
-        plain.add(&packed)?;
+        plain.add(&packed, true)?;
         if plain.ends.is_empty() {
             return Err(Flaw::Empty);
         }
@@ -213,39 +213,24 @@ struct Plain {
 }
 
 impl Plain {
-    /// Adds all archives in `packed`, with any zeros between them.
-    fn add(&mut self, packed: &[u8]) -> Result<(), Flaw> {
-        let mut rest = packed;
+    /// Adds all archives in `bytes`, with any zeros between them. What is unpacked, if
+    /// `packed`, is not unpacked again.
+    fn add(&mut self, bytes: &[u8], packed: bool) -> Result<(), Flaw> {
+        let mut rest = bytes;
         loop {
             let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
             rest = &rest[zeros..];
             if rest.is_empty() {
                 return Ok(());
             }
-            if rest.starts_with(GZIP) {
+            if packed && rest.starts_with(GZIP) {
                 let unpacked = self.gunzip(&mut rest)?;
-                self.add_plain(&unpacked)?;
+                self.add(&unpacked, false)?;
             } else if rest.starts_with(MAGIC) {
                 rest = self.add_archive(rest)?;
             } else {
-                return Err(strange(packed, rest));
+                return Err(strange(bytes, rest));
             }
-        }
-    }
-
-    /// The same, but what is unpacked is not unpacked again.
-    fn add_plain(&mut self, archives: &[u8]) -> Result<(), Flaw> {
-        let mut rest = archives;
-        loop {
-            let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
-            rest = &rest[zeros..];
-            if rest.is_empty() {
-                return Ok(());
-            }
-            if !rest.starts_with(MAGIC) {
-                return Err(strange(archives, rest));
-            }
-            rest = self.add_archive(rest)?;
         }
     }
 

@@ -9,9 +9,11 @@ use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::ValueEnum;
 use vmm::bench::{Baseline, Bench, BenchError, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
+use vmm::printable::wrap;
 
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
+use super::require::RequireArgs;
 use super::{CliResult, FAILURE, stop_signals};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -21,7 +23,8 @@ const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 /// Each measure is taken on every machine of this host: KVM, KVM with the VMM's local APIC,
 /// and the emulator. Its figures are nanoseconds, VM exits, system calls and guest
 /// instructions of one operation. The report goes to standard output, or see
-/// --report-file. Exits with 0; 125 if nothing could be measured.
+/// --report-file. Exits with 0; 125 if nothing could be measured; 128+n if signal n ended
+/// it, after a report of what there is.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Measures to take, by name; all if there is none
@@ -43,6 +46,8 @@ pub struct Args {
     /// Also print the ratio to the figures of an earlier `vmm bench --report json`
     #[arg(long, value_name = "PATH")]
     baseline: Option<PathBuf>,
+    #[command(flatten)]
+    required: RequireArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -88,6 +93,7 @@ pub fn run(args: Args) -> CliResult {
         baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
         stop: stop_signals::catch(None)?,
     };
+    let required = args.required;
     let destination = args.report.open(Stream::Output)?;
     let mut progress = Progress::new();
     stop_signals::running();
@@ -99,15 +105,13 @@ pub fn run(args: Args) -> CliResult {
         ));
     });
     progress.clear();
-    let bench = match measured {
-        Ok(bench) => bench,
-        Err(error @ BenchError::Stopped(signal)) => {
-            super::complain(&error);
-            return Ok(SIGNAL_STATUS_BASE | signal);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let bench = measured?;
     destination.write(|| bench.to_string(), || bench.to_json())?;
+    if let Some(signal) = bench.stopped {
+        super::complain(&BenchError::Stopped(signal));
+        return Ok(SIGNAL_STATUS_BASE | signal);
+    }
+    required.check(&bench.machines)?;
     Ok(if bench.machines.is_empty() {
         FAILURE
     } else {
@@ -120,7 +124,8 @@ fn list() -> CliResult {
     let width = MEASURES.iter().map(|measure| measure.name.len()).max();
     let width = width.unwrap_or(0);
     for measure in MEASURES {
-        writeln!(out, "{:width$}  {}", measure.name, measure.about)?;
+        let name = format!("{:width$}  ", measure.name);
+        write!(out, "{}", wrap(&name, measure.about))?;
     }
     Ok(0)
 }

@@ -10,6 +10,7 @@ use vmm::output::Outputs;
 use super::machine::{MachineArgs, ProgramArgs};
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
+use super::require::RequireArgs;
 use super::{CliResult, FAILURE, stop_signals};
 
 /// Exit status when machines differ in what they should not.
@@ -27,11 +28,13 @@ pub struct Args {
     /// Runs on each machine; the table has medians and ranges
     #[arg(long, value_name = "N", default_value = "3")]
     runs: NonZeroU32,
-    /// File that each run has as its console input
+    /// Regular file that each run has as its console input, or /dev/null
     #[arg(long, value_name = "PATH", default_value = "/dev/null")]
     input: PathBuf,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    required: RequireArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -67,7 +70,9 @@ pub fn run(args: Args) -> CliResult {
         Err(error) => return Err(error.into()),
     };
     destination.write(|| summary.to_string(), || summary.to_json())?;
-    if summary.machines.is_empty() {
+    let ran: Vec<_> = summary.machines.iter().map(|each| each.machine).collect();
+    args.required.check(&ran)?;
+    if ran.is_empty() {
         return Ok(FAILURE);
     }
     Ok(if summary.verdict.agrees() {

@@ -6,6 +6,8 @@ use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bundled;
 use vmm::cpu::HostKind;
 use vmm::cpu::kvm::KvmHost;
+use vmm::printable::wrap;
+use vmm::report::json;
 
 use super::CliResult;
 
@@ -35,23 +37,21 @@ pub fn run(args: &Args) -> CliResult {
             "kernel_bytes": bundled::KERNEL.len(),
             "programs": bundled::PROGRAMS.len(),
         });
-        writeln!(out, "{}", serde_json::to_string_pretty(&info)?)?;
+        write!(out, "{}", json(&info))?;
         return Ok(0);
     }
     writeln!(out, "vmm {}", env!("CARGO_PKG_VERSION"))?;
-    match &kvm {
-        Ok(host) => writeln!(
-            out,
-            "kvm:   {} ({})",
-            host.kind(),
-            host.kind().explanation()
-        )?,
-        Err(error) => writeln!(out, "kvm:   not usable: {error}")?,
-    }
-    writeln!(out, "emu:   built in, {}", HostKind::Emulator.explanation())?;
-    match auto.1 {
-        None => writeln!(out, "auto:  {}", auto.0)?,
-        Some(why) => writeln!(out, "auto:  {} ({why})", auto.0)?,
+    let kvm = match &kvm {
+        Ok(host) => format!("{} ({})", host.kind(), host.kind().explanation()),
+        Err(error) => format!("not usable: {error}"),
+    };
+    let emu = format!("built in, {}", HostKind::Emulator.explanation());
+    let auto = match auto.1 {
+        None => auto.0.to_string(),
+        Some(why) => format!("{} ({why})", auto.0),
+    };
+    for (name, text) in [("kvm:   ", kvm), ("emu:   ", emu), ("auto:  ", auto)] {
+        write!(out, "{}", wrap(name, &text))?;
     }
     let programs = bundled::PROGRAMS.len();
     writeln!(

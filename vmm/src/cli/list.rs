@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
+use vmm::printable::wrap;
+use vmm::report::json;
+
 use super::CliResult;
 
 /// List the bundled guest programs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print JSON: an array of {name, about, bytes}
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -16,11 +19,15 @@ pub fn run(args: &Args) -> CliResult {
     let mut out = std::io::stdout().lock();
     let programs = vmm::bundled::PROGRAMS;
     if args.json {
-        let list: Vec<_> = programs
+        let programs: Vec<_> = programs
             .iter()
             .map(|p| serde_json::json!({"name": p.name, "about": p.about, "bytes": p.elf.len()}))
             .collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
+        write!(
+            out,
+            "{}",
+            json(&serde_json::json!({ "programs": programs }))
+        )?;
         return Ok(0);
     }
     let width = programs
@@ -29,7 +36,8 @@ pub fn run(args: &Args) -> CliResult {
         .max()
         .unwrap_or(0);
     for program in programs {
-        writeln!(out, "{:width$}  {}", program.name, program.about)?;
+        let name = format!("{:width$}  ", program.name);
+        write!(out, "{}", wrap(&name, program.about))?;
     }
     Ok(0)
 }

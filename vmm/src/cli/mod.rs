@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod allocator;
 mod bench;
 mod compare;
 mod images;
@@ -8,6 +9,7 @@ mod list;
 mod machine;
 mod progress;
 mod report_sink;
+mod require;
 mod run;
 mod stop_signals;
 mod terminal;
@@ -22,6 +24,9 @@ use std::time::Instant;
 use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::{Parser, Subcommand};
 use vmm::printable::printable;
+
+#[global_allocator]
+static HEAP: allocator::Heap = allocator::Heap;
 
 /// Exit status of a failure of the VMM itself.
 const FAILURE: u8 = abi::debug_exit::FAILURE_STATUS;

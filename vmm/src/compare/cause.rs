@@ -20,13 +20,21 @@ pub enum Cause {
     Timer,
     /// A software-backed KVM that leaves instructions to the VMM.
     Software,
+    /// KVM, which fetches the items of a string input ahead: fewer exits, as many items.
+    Input,
     /// The program itself, or an error: nothing else explains it.
     Program,
 }
 
 impl Cause {
     /// All of them, in order.
-    pub const ALL: [Self; 4] = [Self::Apic, Self::Timer, Self::Software, Self::Program];
+    pub const ALL: [Self; 5] = [
+        Self::Apic,
+        Self::Timer,
+        Self::Software,
+        Self::Input,
+        Self::Program,
+    ];
 
     /// What differing counts of exits for `reason` and `detail` come from.
     pub fn of_exit(reason: ExitReason, detail: ExitDetail) -> Self {
@@ -56,6 +64,7 @@ impl Cause {
             Self::Apic => 'A',
             Self::Timer => 'T',
             Self::Software => 'S',
+            Self::Input => 'I',
             Self::Program => '!',
         }
     }
@@ -63,13 +72,12 @@ impl Cause {
     /// What the mark means.
     pub const fn explanation(self) -> &'static str {
         match self {
-            Self::Apic => {
-                "local APIC: in the VMM, each access and each halt is an exit; in KVM, none is"
-            }
+            Self::Apic => "local APIC: in the VMM each access and halt is an exit, in KVM none",
             Self::Timer => "time: ticks, and what else depends on how long the program takes",
             Self::Software => {
                 "software-backed KVM: an instruction that it cannot execute and the VMM does"
             }
+            Self::Input => "string input: KVM fetches several items in one exit",
             Self::Program => "should be the same on every machine",
         }
     }

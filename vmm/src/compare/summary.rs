@@ -214,7 +214,12 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
         .map(|(reason, detail)| {
             let count = |report: &Report| report.exits.count_of(reason, detail);
             let counts: Vec<_> = columns.iter().map(|column| column.spread(count)).collect();
-            let cause = (!all_equal(&counts)).then(|| Cause::of_exit(reason, detail));
+            let items = |report: &Report| report.exits.items_of(reason, detail);
+            let items: Vec<_> = columns.iter().map(|column| column.spread(items)).collect();
+            let cause = (!all_equal(&counts)).then(|| match all_equal(&items) {
+                true => Cause::Input,
+                false => Cause::of_exit(reason, detail),
+            });
             ExitComparison {
                 reason,
                 detail,

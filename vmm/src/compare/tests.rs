@@ -144,7 +144,7 @@ fn text_of_machines_that_agree() {
         reason: "no such thing".into(),
     });
     let expected = "\
-Program  hello you, medians and ranges of 3 runs on each machine
+Program  hello you, medians of 3 runs on each machine
 
   kvm            KVM, local APIC in KVM
   emu            built-in emulator, local APIC in the VMM
@@ -165,20 +165,24 @@ Program  hello you, medians and ranges of 3 runs on each machine
   instructions, ring 0    -   60
   instructions, ring 3    -   40
 
-  Time                                                kvm      emu
-  wall                       2.10 us (2.00 us to 2.20 us)  12.0 us
-    in the guest             1.10 us (1.00 us to 1.20 us)  11.0 us
-    in the VMM                                       0 ns     0 ns
-    idle                                             0 ns     0 ns
-    setting up                                    1.00 us  1.00 us
-  ring 3 after                                     500 ns   500 ns
-  slowdown, guest and VMM                           1.00x    10.0x
-  host instructions                                     -     1500
-    for each of the guest's                             -     15.0
+  Time                           kvm      emu
+  wall                       2.10 us  12.0 us
+    in the guest             1.10 us  11.0 us
+    in the VMM                  0 ns     0 ns
+    idle                        0 ns     0 ns
+    setting up               1.00 us  1.00 us
+  ring 3 after                500 ns   500 ns
+  slowdown, guest and VMM      1.00x    10.0x
+  host instructions                -     1500
+    for each of the guest's        -     15.0
+
+  Ranges                 kvm      emu
+  wall          2.00-2.20 us  12.0 us
+  in the guest  1.00-1.20 us  11.0 us
   host instructions are not counted: no counter
 
 Why counts differ
-  A  local APIC: in the VMM, each access and each halt is an exit; in KVM, none is
+  A  local APIC: in the VMM each access and halt is an exit, in KVM none
   T  time: ticks, and what else depends on how long the program takes
 
 Verdict  port I/O, output and outcome are the same on all machines
@@ -202,8 +206,8 @@ fn another_port_count_is_a_difference() {
     assert_eq!(
         summary.verdict.differences,
         [
-            "kvm and emu: pio_in port 0x64: 0 and 1 exits",
-            "kvm and emu: pio_out port 0x3f8: 3 and 2 exits"
+            "kvm and emu: pio_in port 0x64: 0 and 1 items",
+            "kvm and emu: pio_out port 0x3f8: 3 and 2 items"
         ]
     );
     let text = summary.to_string();
@@ -255,8 +259,7 @@ fn a_program_that_varies_gets_no_verdict() {
     let summary = against_kvm(vec![timeout]);
     assert!(summary.verdict.agrees());
     let text = summary.to_string();
-    let verdict =
-        "Verdict  none, the program is not deterministic: the time limit ended a run on emu";
+    let verdict = "Verdict  none, the program is not deterministic: the time limit ended a run on\n         emu\n";
     assert!(text.contains(verdict), "{text}");
 }
 

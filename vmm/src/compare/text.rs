@@ -3,12 +3,25 @@
 
 use std::fmt;
 
-use super::{Cause, MachineSummary, Spread, Summary};
+use super::{Cause, Machine, MachineSummary, Spread, Summary};
+use crate::printable::{printable, wrap};
 use crate::report::table::{self, duration, ratio};
 use crate::report::text;
 
 /// What stands for a figure that is not known.
 const UNKNOWN: &str = "-";
+
+/// Where a run's time went: a label, and the figure where it is known.
+type Time = (&'static str, fn(&MachineSummary) -> Option<&Spread>);
+
+const TIMES: [Time; 6] = [
+    ("wall", |machine| Some(&machine.wall_ns)),
+    ("  in the guest", |machine| Some(&machine.guest_ns)),
+    ("  in the VMM", |machine| Some(&machine.vmm_ns)),
+    ("  idle", |machine| Some(&machine.idle_ns)),
+    ("  setting up", |machine| Some(&machine.setup_ns)),
+    ("ring 3 after", |machine| machine.boot_ns.as_ref()),
+];
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,6 +29,8 @@ impl fmt::Display for Summary {
         self.write_exits(f)?;
         self.write_guest(f)?;
         self.write_times(f)?;
+        self.write_ranges(f)?;
+        self.write_why_uncounted(f)?;
         self.write_causes(f)?;
         self.write_verdict(f)
     }
@@ -23,27 +38,28 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Program  {}", self.program)?;
-        for argument in &self.args {
-            write!(f, " {argument}")?;
-        }
-        match self.runs {
-            1 => writeln!(f, ", one run on each machine\n")?,
-            runs => writeln!(f, ", medians and ranges of {runs} runs on each machine\n")?,
-        }
-        let mut lines: Vec<_> = self
-            .machines
-            .iter()
-            .map(|machine| {
-                let what = text::machine(machine.accel, machine.host_kind, machine.apic);
-                [machine.machine.to_string(), what]
-            })
-            .collect();
-        lines.extend(self.missing.iter().map(|missing| {
+        let mut words = vec![printable(&self.program)];
+        words.extend(self.args.iter().map(|argument| printable(argument)));
+        let how = match self.runs {
+            1 => "one run on each machine".to_owned(),
+            runs => format!("medians of {runs} runs on each machine"),
+        };
+        let what = format!("{}, {how}", words.join(" "));
+        writeln!(f, "{}", wrap("Program  ", &what))?;
+        let ran = self.machines.iter().map(|machine| {
+            let what = text::machine(machine.accel, machine.host_kind, machine.apic);
+            (machine.machine, what)
+        });
+        let missing = self.missing.iter().map(|missing| {
             let reason = format!("not on this host: {}", missing.reason);
-            [missing.machine.to_string(), reason]
-        }));
-        table::write(f, &lines, 2)
+            (missing.machine, reason)
+        });
+        let width = Machine::ALL.map(|machine| machine.name().len());
+        let width = width.into_iter().max().unwrap_or(0);
+        for (machine, what) in ran.chain(missing) {
+            f.write_str(&wrap(&format!("  {:width$}  ", machine.name()), &what))?;
+        }
+        Ok(())
     }
 
     fn write_exits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,16 +102,15 @@ impl Summary {
         let row = |label: &str, figure: fn(&MachineSummary) -> String| {
             line([label.to_owned()], self.machines.iter().map(figure), None)
         };
-        let lines = [
-            self.heading(["Time"]),
-            row("wall", |machine| time(&machine.wall_ns)),
-            row("  in the guest", |machine| time(&machine.guest_ns)),
-            row("  in the VMM", |machine| time(&machine.vmm_ns)),
-            row("  idle", |machine| time(&machine.idle_ns)),
-            row("  setting up", |machine| time(&machine.setup_ns)),
-            row("ring 3 after", |machine| {
-                known(machine.boot_ns.as_ref(), time)
-            }),
+        let mut lines = vec![self.heading(["Time"])];
+        for (label, figure) in TIMES {
+            let figures = self
+                .machines
+                .iter()
+                .map(|machine| known(figure(machine), time));
+            lines.push(line([label.to_owned()], figures, None));
+        }
+        lines.extend([
             row("slowdown, guest and VMM", |machine| {
                 known(machine.slowdown.as_ref(), |slowdown| ratio(*slowdown) + "x")
             }),
@@ -103,10 +118,40 @@ impl Summary {
             row("  for each of the guest's", |machine| {
                 known(machine.host_per_guest.as_ref(), |figure| ratio(*figure))
             }),
-        ];
+        ]);
         writeln!(f)?;
-        table::write(f, &lines, 1)?;
-        self.write_why_uncounted(f)
+        table::write(f, &lines, 1)
+    }
+
+    /// The ranges of what differs between runs on one machine.
+    fn write_ranges(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = vec![self.heading(["Ranges"])];
+        let mut row =
+            |label: String, spreads: Vec<Option<&Spread>>, show: fn(&Spread) -> String| {
+                let mut spread = spreads.iter().flatten();
+                if spread.any(|spread| spread.constant().is_none()) {
+                    let cells = spreads.iter().map(|&spread| known(spread, show));
+                    lines.push(line([label], cells, None));
+                }
+            };
+        for exit in &self.exits {
+            let label = format!("{} {}", exit.reason.name(), exit.detail);
+            let spreads = exit.counts.iter().map(Some).collect();
+            row(label.trim_end().to_owned(), spreads, count_range);
+        }
+        for counter in &self.guest {
+            let spreads = counter.counts.iter().map(Option::as_ref).collect();
+            row(counter.name.replace('_', " "), spreads, count_range);
+        }
+        for (label, figure) in TIMES {
+            let spreads = self.machines.iter().map(figure).collect();
+            row(label.trim_start().to_owned(), spreads, time_range);
+        }
+        if lines.len() == 1 {
+            return Ok(());
+        }
+        writeln!(f)?;
+        table::write(f, &lines, 1)
     }
 
     /// Why there is no count of host instructions, once for each reason.
@@ -118,7 +163,7 @@ impl Summary {
             .collect();
         reasons.dedup();
         for reason in reasons {
-            writeln!(f, "  host instructions are not counted: {reason}")?;
+            f.write_str(&wrap("  host instructions are not counted: ", reason))?;
         }
         Ok(())
     }
@@ -132,28 +177,26 @@ impl Summary {
         }
         writeln!(f, "\nWhy counts differ")?;
         for cause in Cause::ALL.into_iter().filter(|cause| met.contains(cause)) {
-            writeln!(f, "  {}  {}", cause.mark(), cause.explanation())?;
+            let mark = format!("  {}  ", cause.mark());
+            f.write_str(&wrap(&mark, cause.explanation()))?;
         }
         Ok(())
     }
 
     fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = &self.verdict;
-        writeln!(f)?;
-        if let Some(why) = &verdict.not_deterministic {
-            writeln!(f, "Verdict  none, the program is not deterministic: {why}")?;
+        let text = if let Some(why) = &verdict.not_deterministic {
+            format!("none, the program is not deterministic: {why}")
         } else if self.machines.len() < 2 {
-            writeln!(f, "Verdict  none, there is only one machine")?;
+            "none, there is only one machine".to_owned()
         } else if verdict.differences.is_empty() {
-            writeln!(
-                f,
-                "Verdict  port I/O, output and outcome are the same on all machines"
-            )?;
+            "port I/O, output and outcome are the same on all machines".to_owned()
         } else {
-            writeln!(f, "Verdict  the machines DIFFER")?;
-        }
+            "the machines DIFFER".to_owned()
+        };
+        write!(f, "\n{}", wrap("Verdict  ", &text))?;
         for difference in &verdict.differences {
-            writeln!(f, "  {difference}")?;
+            f.write_str(&wrap("  ", &printable(difference)))?;
         }
         Ok(())
     }
@@ -191,19 +234,28 @@ fn known<T>(figure: Option<&T>, text: fn(&T) -> String) -> String {
     figure.map_or_else(|| UNKNOWN.to_owned(), text)
 }
 
-/// As in "12", or "12 (11 to 14)" where runs differ.
 fn count(spread: &Spread) -> String {
+    spread.median.to_string()
+}
+
+fn time(spread: &Spread) -> String {
+    duration(spread.median as f64)
+}
+
+/// As in "11-14", or "12" where all runs have that.
+fn count_range(spread: &Spread) -> String {
     match spread.constant() {
         Some(count) => count.to_string(),
-        None => format!("{} ({} to {})", spread.median, spread.min, spread.max),
+        None => format!("{}-{}", spread.min, spread.max),
     }
 }
 
-/// As in "1.23 ms", or "1.23 ms (980 us to 2.04 ms)" where runs differ.
-fn time(spread: &Spread) -> String {
-    let [median, min, max] = [spread.median, spread.min, spread.max].map(|ns| duration(ns as f64));
-    match spread.constant() {
-        Some(_) => median,
-        None => format!("{median} ({min} to {max})"),
+/// As in "29.7-36.6 ms", "980 us-2.04 ms".
+fn time_range(spread: &Spread) -> String {
+    let [min, max] = [spread.min, spread.max].map(|ns| duration(ns as f64));
+    match (min.split_once(' '), max.split_once(' ')) {
+        _ if min == max => min,
+        (Some((least, unit)), Some((_, other))) if unit == other => format!("{least}-{max}"),
+        _ => format!("{min}-{max}"),
     }
 }

@@ -92,8 +92,8 @@ fn port_differences(one: &Run, other: &Run) -> Vec<String> {
     keys.dedup();
     keys.into_iter()
         .filter_map(|(reason, detail)| {
-            let [a, b] = [one, other].map(|run| run.report.exits.count_of(reason, detail));
-            (a != b).then(|| format!("{} {detail}: {a} and {b} exits", reason.name()))
+            let [a, b] = [one, other].map(|run| run.report.exits.items_of(reason, detail));
+            (a != b).then(|| format!("{} {detail}: {a} and {b} items", reason.name()))
         })
         .collect()
 }

@@ -28,6 +28,9 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Exits so far, by reason and detail.
 #[derive(Debug, Default)]
 pub struct ExitCounts {
+    /// By port: items that came with another one, in the same exit. KVM fetches those of a
+    /// string input ahead.
+    fetched: Vec<(u64, u64)>,
     reasons: [ReasonCounts; ExitReason::ALL.len()],
 }
 
@@ -67,6 +70,23 @@ impl ExitCounts {
         tally.ticks = tally.ticks.wrapping_add(ticks);
     }
 
+    /// Counts `items` of input from `port` that came in one exit, beside the exit itself.
+    #[inline]
+    pub fn record_items(&mut self, port: u64, items: u64) {
+        if items > 1 {
+            self.add_fetched(port, items - 1);
+        }
+    }
+
+    fn add_fetched(&mut self, port: u64, items: u64) {
+        let known = self.fetched.iter().position(|&(known, _)| known == port);
+        match known {
+            Some(place) => self.fetched[place].1 += items,
+            None if self.fetched.len() < DETAIL_LIMIT => self.fetched.push((port, items)),
+            None => {}
+        }
+    }
+
     /// The exits counted so far, where a tick of [`record`](Self::record)'s clock is
     /// `ns_per_tick` nanoseconds.
     pub fn finish(&self, ns_per_tick: f64) -> ExitTable {
@@ -91,7 +111,10 @@ impl ExitCounts {
                     }),
             );
         }
-        ExitTable::new(rows)
+        ExitTable {
+            fetched: self.fetched.clone(),
+            ..ExitTable::new(rows)
+        }
     }
 }
 
@@ -196,12 +219,18 @@ pub struct ExitTable {
     rows: Vec<ExitRow>,
     #[serde(rename = "exits_total")]
     total: u64,
+    #[serde(skip)]
+    fetched: Vec<(u64, u64)>,
 }
 
 impl ExitTable {
     fn new(rows: Vec<ExitRow>) -> Self {
         let total = rows.iter().map(|row| row.count).sum();
-        Self { rows, total }
+        Self {
+            rows,
+            total,
+            fetched: Vec::new(),
+        }
     }
 
     /// The exits by reason and detail.
@@ -226,6 +255,15 @@ impl ExitTable {
         let mut rows = self.rows.iter();
         rows.find(|row| (row.reason, row.detail) == (reason, detail))
             .map_or(0, |row| row.count)
+    }
+
+    /// How many items went through a port in these exits: more than exits where string
+    /// input was fetched ahead.
+    pub fn items_of(&self, reason: ExitReason, detail: ExitDetail) -> u64 {
+        let mut fetched = self.fetched.iter();
+        let fetched = fetched
+            .find(|(port, _)| reason == ExitReason::PioIn && detail == ExitDetail::Port(*port));
+        self.count_of(reason, detail) + fetched.map_or(0, |&(_, items)| items)
     }
 
     /// How many exits of `reason` there were.
@@ -269,6 +307,22 @@ mod tests {
         assert_eq!((table.total(), table.total_ns()), (6, 23));
         assert_eq!(table.count(ExitReason::PioOut), 3);
         assert_eq!(table.count(ExitReason::PioIn), 0);
+    }
+
+    #[test]
+    fn input_that_is_fetched_ahead_is_as_many_items() {
+        let mut counts = ExitCounts::new();
+        for items in [1, 4, 3] {
+            counts.record(ExitReason::PioIn, Some(0x60), 1);
+            counts.record_items(0x60, items);
+        }
+        let table = counts.finish(1.0);
+        let items = |reason| table.items_of(reason, ExitDetail::Port(0x60));
+        assert_eq!(table.count(ExitReason::PioIn), 3);
+        assert_eq!(
+            (items(ExitReason::PioIn), items(ExitReason::PioOut)),
+            (8, 0)
+        );
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+/// Columns of a terminal: no table is wider.
+const WIDTH: usize = 80;
+
 /// Writes `lines` in columns, the first `left` of them left-aligned, the others right;
-/// two spaces before each column, none at the end of a line.
+/// two spaces before each column, none at the end of a line. Where the right ones do not
+/// fit beside each other, there is a table for each part of them.
 pub fn write<L: AsRef<[String]>>(
     f: &mut fmt::Formatter<'_>,
     lines: &[L],
@@ -14,26 +18,64 @@ pub fn write<L: AsRef<[String]>>(
         let cells = line.as_ref();
         widths.resize(widths.len().max(cells.len()), 0);
         for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = cell.len().max(*width);
-        }
-    }
-    for line in lines {
-        let mut text = String::new();
-        for (column, (cell, &width)) in line.as_ref().iter().zip(&widths).enumerate() {
             // A column in which no line has anything takes no room.
-            if width == 0 {
-                continue;
-            }
-            text.push_str("  ");
-            text.push_str(&if column < left {
-                format!("{cell:width$}")
-            } else {
-                format!("{cell:>width$}")
-            });
+            *width = match cell.len() {
+                0 => *width,
+                len => (GAP.len() + len).max(*width),
+            };
         }
-        writeln!(f, "{}", text.trim_end())?;
     }
-    Ok(())
+    let labels = left.min(widths.len());
+    let room = WIDTH.saturating_sub(widths[..labels].iter().sum());
+    let mut first = labels;
+    loop {
+        let mut taken = 0;
+        let fitting = widths[first..].iter().take_while(|&&width| {
+            taken += width;
+            taken <= room
+        });
+        let end = match fitting.count() {
+            0 => widths.len().min(first + 1),
+            columns => first + columns,
+        };
+        for line in lines {
+            let shown = (0..labels).chain(first..end);
+            write_line(
+                f,
+                line.as_ref(),
+                shown.map(|column| (column, widths[column])),
+                left,
+            )?;
+        }
+        if end == widths.len() {
+            return Ok(());
+        }
+        writeln!(f)?;
+        first = end;
+    }
+}
+
+/// What is before each column.
+const GAP: &str = "  ";
+
+fn write_line(
+    f: &mut fmt::Formatter<'_>,
+    cells: &[String],
+    columns: impl Iterator<Item = (usize, usize)>,
+    left: usize,
+) -> fmt::Result {
+    let mut text = String::new();
+    for (column, width) in columns.filter(|&(_, width)| width > 0) {
+        let width = width - GAP.len();
+        let cell = cells.get(column).map_or("", String::as_str);
+        text.push_str(GAP);
+        text.push_str(&if column < left {
+            format!("{cell:width$}")
+        } else {
+            format!("{cell:>width$}")
+        });
+    }
+    writeln!(f, "{}", text.trim_end())
 }
 
 /// A duration to three digits, as in "1.23 us".

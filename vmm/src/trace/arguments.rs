@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use abi::trace::MAX_CHUNK;
+use syscalls::Sysno;
 
 use super::calls::{Kind, Returns, Signature, signature};
 use super::event::{Call, Chunk};
@@ -15,11 +16,13 @@ pub(super) struct Beginning {
     shown: usize,
 }
 
-/// The name of a call.
+/// The name of a call, of which not all are served.
 pub(super) fn call_name(number: u64) -> String {
-    match signature(number) {
-        Some(signature) => signature.name.to_owned(),
-        None => format!("syscall_{number:#x}"),
+    let known = usize::try_from(number).ok().and_then(Sysno::new);
+    match (signature(number), known) {
+        (Some(signature), _) => signature.name.to_owned(),
+        (None, Some(call)) => call.name().to_owned(),
+        (None, None) => format!("syscall_{number:#x}"),
     }
 }
 

@@ -134,18 +134,18 @@ signatures! {
     SYS_select(Int, Hex, Hex, Hex, Hex);
     SYS_sched_yield();
     SYS_mremap(Hex, Size, Size, Bits(names::REMAPPING), Hex) -> Address;
-    SYS_msync(Hex, Size, Hex);
+    SYS_msync(Hex, Size, Bits(names::SYNCING));
     SYS_madvise(Hex, Size, Choice(names::ADVICE));
     SYS_dup(Int);
     SYS_dup2(Int, Int);
     SYS_pause();
     SYS_nanosleep(Time, Hex);
-    SYS_getitimer(Int, Hex);
+    SYS_getitimer(Choice(names::INTERVALS), Hex);
     SYS_alarm(Size);
-    SYS_setitimer(Int, Hex, Hex);
+    SYS_setitimer(Choice(names::INTERVALS), Hex, Hex);
     SYS_getpid();
     SYS_sendfile(Int, Int, Hex, Size);
-    SYS_socket(Int, Int, Int);
+    SYS_socket(Choice(names::FAMILIES), Hex, Int);
     SYS_connect(Int, Hex, Size);
     SYS_clone(Clone, Hex, Hex, Hex, Hex);
     SYS_fork();
@@ -156,7 +156,7 @@ signatures! {
     SYS_kill(Int, Choice(names::SIGNALS));
     SYS_uname(Hex);
     SYS_fcntl(Int, Choice(names::CONTROL), Hex);
-    SYS_flock(Int, Int);
+    SYS_flock(Int, Bits(names::LOCKING));
     SYS_fsync(Int);
     SYS_fdatasync(Int);
     SYS_truncate(Text, Long);
@@ -178,7 +178,7 @@ signatures! {
     SYS_umask(Octal);
     SYS_gettimeofday(Hex, Hex);
     SYS_getrlimit(Choice(names::LIMITS), Hex);
-    SYS_getrusage(Int, Hex);
+    SYS_getrusage(Choice(names::USERS), Hex);
     SYS_sysinfo(Hex);
     SYS_times(Hex);
     SYS_getuid();
@@ -199,7 +199,7 @@ signatures! {
     SYS_rt_sigsuspend(Hex, Size);
     SYS_sigaltstack(Hex, Hex);
     SYS_statfs(Hex, Hex);
-    SYS_prctl(Int, Hex, Hex, Hex, Hex);
+    SYS_prctl(Choice(names::PROCESS), Hex, Hex, Hex, Hex);
     SYS_arch_prctl(Choice(names::BASES), Hex);
     SYS_setrlimit(Choice(names::LIMITS), Hex);
     SYS_sync();
@@ -234,17 +234,17 @@ signatures! {
     SYS_set_robust_list(Hex, Size);
     SYS_dup3(Int, Int, Bits(names::PIPE_FLAGS));
     SYS_pipe2(PairOut, Bits(names::PIPE_FLAGS));
-    SYS_eventfd2(Int, Int);
-    SYS_epoll_create1(Int);
+    SYS_eventfd2(Int, Bits(names::EVENT_FLAGS));
+    SYS_epoll_create1(Bits(names::EVENT_FLAGS));
     SYS_prlimit64(Int, Choice(names::LIMITS), Hex, Hex);
     SYS_getcpu(Hex, Hex, Hex);
     SYS_renameat2(Folder, Text, Folder, Text, Bits(names::RENAMING));
-    SYS_getrandom(BytesOut, Size, Hex);
-    SYS_memfd_create(Hex, Hex);
+    SYS_getrandom(BytesOut, Size, Bits(names::RANDOM));
+    SYS_memfd_create(Hex, Bits(names::MEMORY_FILE));
     SYS_statx(Folder, Hex, Hex, Hex, Hex);
     SYS_rseq(Hex, Size, Hex, Hex);
     SYS_clone3(Hex, Size);
-    SYS_close_range(Size, Size, Hex);
+    SYS_close_range(Size, Size, Bits(names::CLOSING));
     SYS_faccessat2(Folder, Hex, Bits(names::ACCESS), Bits(names::AT_FLAGS));
 }
 

@@ -19,6 +19,7 @@ use super::TraceSink;
 use super::arguments::{self, call_name, result};
 use super::event::{Call, Event, ExitEvent, ThreadId, What};
 use super::text::{fault_text, trap_name};
+use crate::report::SCHEMA;
 use crate::report::{ExitDetail, text as report};
 
 /// The machine's own tracks; the guest's processes have lower numbers.
@@ -74,7 +75,10 @@ impl<W: Write + Send> PerfettoSink<W> {
             ("thread_name", VCPU, "vCPU"),
             ("thread_name", RUNNING, "running"),
         ] {
-            let event = metadata(kind, track, name);
+            let mut event = metadata(kind, track, name);
+            if kind == "process_name" {
+                event["args"]["schema"] = SCHEMA.into();
+            }
             serde_json::to_writer(&mut self.writer, &event)?;
             self.writer.write_all(b",\n")?;
         }

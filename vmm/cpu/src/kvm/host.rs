@@ -5,13 +5,18 @@ use std::path::Path;
 
 use kvm_ioctls::{Cap, Kvm};
 
+use super::probe;
 use crate::HostKind;
 use crate::size::Size;
 
 /// The device that KVM is reached by.
 const DEVICE: &str = "/dev/kvm";
-/// Present where the loaded KVM is the software-backed one (PVM).
+/// Has a folder for each kernel module, if /sys is there.
+const MODULES: &str = "/sys/module";
+/// That of the software-backed KVM (PVM).
 const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
+/// What containers have, of Docker and of Podman.
+const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// The only version of the KVM API there has been since 2007.
 const API_VERSION: i32 = 12;
 
@@ -28,6 +33,11 @@ pub enum KvmUnavailable {
          in the firmware, or use --accel emu"
     )]
     Missing,
+    /// There is no such device in this container.
+    #[error(
+        "{DEVICE} is not in this container: start it with --device {DEVICE}, or use --accel emu"
+    )]
+    NotInContainer,
     /// The user may not open the device.
     #[error(
         "{DEVICE}: permission denied: join the group kvm (usermod -aG kvm $USER), or use --accel emu"
@@ -72,6 +82,7 @@ impl KvmHost {
     /// What is missing and the remedy.
     pub fn open() -> Result<Self, KvmUnavailable> {
         let kvm = Kvm::new().map_err(|error| match error.errno() {
+            libc::ENOENT if in_container() => KvmUnavailable::NotInContainer,
             libc::ENOENT | libc::ENXIO | libc::ENODEV => KvmUnavailable::Missing,
             libc::EACCES | libc::EPERM => KvmUnavailable::Forbidden,
             _ => KvmUnavailable::Broken(error.into()),
@@ -90,13 +101,18 @@ impl KvmHost {
                 return Err(KvmUnavailable::Lacking(name));
             }
         }
-        let software = Path::new(SOFTWARE_KVM_MODULE).exists();
-        let kind = if software {
-            HostKind::Software
-        } else {
-            HostKind::Hardware
+        let mut host = Self {
+            kvm,
+            kind: HostKind::Hardware,
         };
-        Ok(Self { kvm, kind })
+        let software = match Path::new(MODULES).is_dir() {
+            true => Path::new(SOFTWARE_KVM_MODULE).exists(),
+            false => probe::runs_ring_0_in_software(&host).unwrap_or(false),
+        };
+        if software {
+            host.kind = HostKind::Software;
+        }
+        Ok(host)
     }
 
     /// [`HostKind::Hardware`] or [`HostKind::Software`].
@@ -108,6 +124,11 @@ impl KvmHost {
     pub fn max_memory(&self) -> u64 {
         host_memory().map_or(MAX_MEMORY, |bytes| bytes.min(MAX_MEMORY))
     }
+}
+
+/// Whether this process is in a container.
+fn in_container() -> bool {
+    CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
 }
 
 /// Bytes of RAM that the host has.

@@ -9,11 +9,13 @@
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── stats.rs     KVM's own counters
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
+//!                            ── probe.rs     whether this is such a KVM
 //! ```
 
 mod cpuid;
 mod host;
 mod kick;
+mod probe;
 mod registers;
 mod remedy;
 mod stats;

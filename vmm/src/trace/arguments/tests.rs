@@ -145,3 +145,13 @@ fn a_call_that_writes_is_cut_where_it_does() {
     assert_eq!(end(&read, 1), r#""x", 64) = 1"#);
     assert_eq!(end(&Call::unknown(0, 7), 1), ") = 1");
 }
+
+#[test]
+fn a_call_that_nobody_serves_has_its_name() {
+    assert_eq!(
+        super::call_name(libc::SYS_io_uring_setup as u64),
+        "io_uring_setup"
+    );
+    assert_eq!(super::call_name(libc::SYS_mount as u64), "mount");
+    assert_eq!(super::call_name(0x4000), "syscall_0x4000");
+}

@@ -1,0 +1,35 @@
+//! `--require`: machines whose absence is a failure, for CI.
+
+use clap::ValueEnum;
+use vmm::compare::Machine;
+
+use super::CliError;
+
+/// What must have run.
+#[derive(Debug, clap::Args)]
+pub struct RequireArgs {
+    /// Fail (status 125) where this did not run
+    #[arg(long, value_enum, value_name = "ACCEL")]
+    require: Option<Required>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Required {
+    Kvm,
+}
+
+impl RequireArgs {
+    /// Checks that what is required is among the machines that ran.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(&self, ran: &[Machine]) -> Result<(), CliError> {
+        let on_kvm = |machine: &Machine| *machine != Machine::Emu;
+        match self.require {
+            Some(Required::Kvm) if !ran.iter().any(on_kvm) => {
+                Err("KVM did not run, and --require kvm asks for it".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
