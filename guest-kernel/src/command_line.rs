@@ -14,6 +14,7 @@
 //! | `log=serial` | the kernel's own lines have a port of their own |
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
+//! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
 //! | `ram=zero` | RAM above 1 MiB is zero but for image, initramfs, command line and memory map: fresh frames are not cleared |
 //!
 //! Other words, and values that make no sense, are ignored, so that the kernel boots
@@ -49,6 +50,8 @@ pub struct CommandLine<'a> {
     pub realtime_ns: u64,
     /// Whether `sysretq` works here.
     pub sysret: bool,
+    /// Whether ring 3 can change more of the CPU than the kernel saves by itself.
+    pub extended_state: bool,
     /// Whether SMAP may be used, if the CPU has it.
     pub smap: bool,
     /// What is in RAM that the boot loader did not use.
@@ -71,6 +74,7 @@ impl<'a> CommandLine<'a> {
             realtime_ns: 0,
             sysret: true,
             smap: true,
+            extended_state: false,
             ram_contents: Contents::Unknown,
             streams: StandardStreams::CONSOLE,
             has_keyboard: false,
@@ -108,6 +112,7 @@ impl<'a> CommandLine<'a> {
             }
             b"realtime_ns" => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
             b"sysret" => self.sysret = value != b"off",
+            b"xstate" => self.extended_state = value == b"port",
             b"smap" => self.smap = value != b"off",
             b"stdin" => {
                 self.streams.input_is_stream = value == STREAM;
@@ -162,7 +167,7 @@ mod tests {
             (StandardStreams::CONSOLE, false)
         );
         assert_eq!((line.tick_ns, line.realtime_ns), (10_000_000, 0));
-        assert!(line.sysret && line.smap);
+        assert!(line.sysret && line.smap && !line.extended_state);
         assert_eq!(line.ram_contents, Contents::Unknown);
         assert_eq!(line.arguments().count(), 0);
     }
@@ -170,11 +175,11 @@ mod tests {
     #[test]
     fn words_are_taken_and_strange_ones_ignored() {
         let line = CommandLine::parse(
-            b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off smap=off ram=zero =",
+            b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off smap=off xstate=port ram=zero =",
         );
         assert_eq!(init(&line), "/bin/spin");
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));
-        assert!(!line.sysret && !line.smap);
+        assert!(!line.sysret && !line.smap && line.extended_state);
         assert_eq!(line.ram_contents, Contents::Zero);
     }
 

@@ -65,7 +65,7 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     process.unwrap_or_else(|error| fail(&error));
     terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
-    terminal::CONSOLE.set_foreground(INIT);
+    terminal::CONSOLE.control(INIT, INIT);
     if options.has_keyboard {
         terminal::CONSOLE.start();
     }

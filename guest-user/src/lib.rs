@@ -19,6 +19,7 @@ pub mod cpu;
 pub mod factorial;
 pub mod file;
 pub mod io;
+pub mod jobs;
 pub mod memory;
 #[cfg(all(not(test), feature = "image"))]
 mod panic;

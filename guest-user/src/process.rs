@@ -118,6 +118,7 @@ impl fmt::Display for Status {
 pub fn signal_name(signal: u32) -> &'static str {
     match signal {
         linux::SIGINT => "SIGINT",
+        linux::SIGQUIT => "SIGQUIT",
         linux::SIGILL => "SIGILL",
         linux::SIGTRAP => "SIGTRAP",
         linux::SIGBUS => "SIGBUS",
@@ -130,6 +131,8 @@ pub fn signal_name(signal: u32) -> &'static str {
         linux::SIGCHLD => "SIGCHLD",
         linux::SIGSTOP => "SIGSTOP",
         linux::SIGTSTP => "SIGTSTP",
+        linux::SIGTTIN => "SIGTTIN",
+        linux::SIGTTOU => "SIGTTOU",
         linux::SIGCONT => "SIGCONT",
         linux::SIGUSR1 => "SIGUSR1",
         linux::SIGUSR2 => "SIGUSR2",
@@ -148,6 +151,17 @@ fn wait4(pid: i64, options: u32) -> Result<Option<(Pid, Status)>> {
 /// Waits for any child to end.
 pub fn wait_any() -> Result<(Pid, Status)> {
     wait4(-1, 0).map(|ended| ended.expect("there is one if it has waited"))
+}
+
+/// Waits for any child to end or, if `stops`, to stop.
+pub fn wait_any_change(stops: bool) -> Result<(Pid, Status)> {
+    let options = if stops { linux::WUNTRACED } else { 0 };
+    wait4(-1, options).map(|change| change.expect("there is one if it has waited"))
+}
+
+/// Any child that has ended or stopped, without waiting.
+pub fn try_wait_any_change() -> Result<Option<(Pid, Status)>> {
+    wait4(-1, linux::WNOHANG | linux::WUNTRACED)
 }
 
 /// Waits for this child to end.

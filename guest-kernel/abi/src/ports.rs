@@ -31,6 +31,13 @@ pub const INPUT_LEN: u16 = 8;
 pub const INPUT_GSI: u32 = 5;
 /// What the input stream has at its end.
 pub const INPUT_END: u32 = u32::MAX;
+/// Port by which the kernel has a software-backed KVM's VMM save all that `xsave` would, or
+/// load it: a write of 4 bytes, the number of a page of RAM in bits 31 to 1, and
+/// [`EXTENDED_STATE_LOAD`] or 0. The page is in the format of `xsave` (Intel SDM vol. 1
+/// 13.4); what the CPU cannot have is not loaded. There only if the command line says so.
+pub const EXTENDED_STATE: u16 = 0x5e8;
+/// Says that the state is to be loaded.
+pub const EXTENDED_STATE_LOAD: u32 = 1;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.

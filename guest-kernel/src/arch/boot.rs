@@ -1,6 +1,9 @@
 //! The way from the boot loader to [`crate::start::start`].
 
-use super::{clock, cpu, descriptors, idt, local_apic, paging, pvh::BootInfo, trap, user_copy};
+use super::{
+    clock, cpu, descriptors, extended_state, idt, local_apic, paging, pvh::BootInfo, trap,
+    user_copy,
+};
 use crate::command_line::CommandLine;
 
 const BOOT_STACK_SIZE: usize = 16 * 1024;
@@ -35,6 +38,9 @@ pub fn enable_cpu(options: &CommandLine) {
     cpu::enable_protections(features);
     if features.smap {
         user_copy::use_smap();
+    }
+    if options.extended_state {
+        extended_state::expose();
     }
     paging::forget_identity_map();
     trap::enable_syscall(options.sysret);

@@ -14,6 +14,7 @@ use abi::virtual_map::USER_END;
 
 use super::cpu::{self, msr};
 use super::descriptors;
+use super::extended_state;
 use super::kernel_stack::KernelStack;
 use super::trap::UserContext;
 
@@ -124,6 +125,7 @@ impl Context {
     /// # Panics
     /// `next` was not left or prepared.
     pub fn switch_to(&self, next: &Self) {
+        self.note_bases();
         let rsp = next.resume();
         // SAFETY: `resume` says that `rsp` is where a thread was left, or made, that has
         // not run since; the place to save at is this context's own.
@@ -175,6 +177,19 @@ impl Context {
     /// The bases.
     pub fn bases(&self) -> Bases {
         self.bases.get()
+    }
+
+    /// Notes what the program, which is the running thread's, has made of the bases by
+    /// itself, if it can: by `wrfsbase` and `wrgsbase`.
+    pub fn note_bases(&self) {
+        if extended_state::is_exposed() {
+            // SAFETY: every long-mode CPU has both registers.
+            let [fs, gs] =
+                unsafe { [msr::FS_BASE, msr::GS_BASE].map(|register| cpu::read_msr(register)) };
+            let bases = self.bases.get();
+            let bases = bases.with_fs(fs).unwrap_or(bases);
+            self.bases.set(bases.with_gs(gs).unwrap_or(bases));
+        }
     }
 
     /// Changes the bases, for the CPU too: this is the running thread's context.

@@ -16,6 +16,7 @@ mod cpu;
 mod descriptors;
 pub mod doorbell;
 pub mod exit;
+pub mod extended_state;
 mod idt;
 pub mod input;
 pub mod io_apic;

@@ -74,7 +74,8 @@ impl OpenFile {
             return Err(Errno::ENFILE);
         }
         COUNT.set(count() + 1);
-        let kept = linux::O_ACCMODE | CHANGEABLE | linux::O_DIRECTORY | linux::O_LARGEFILE;
+        let kept =
+            linux::O_ACCMODE | CHANGEABLE | linux::O_DIRECTORY | linux::O_LARGEFILE | linux::O_PATH;
         // If there is no memory the value is dropped, which counts it out again.
         Ok(Shared::new(Self {
             object,
@@ -116,11 +117,11 @@ impl OpenFile {
     }
 
     fn is_readable(&self) -> bool {
-        self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
+        !self.has(linux::O_PATH) && self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
     }
 
     fn is_writable(&self) -> bool {
-        self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
+        !self.has(linux::O_PATH) && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
     }
 
     /// The bytes of a file, for who maps it or runs it.

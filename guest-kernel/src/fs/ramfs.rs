@@ -78,11 +78,7 @@ impl Tree {
     }
 
     fn make(&self, root: &Shared<Node>) -> Result<(), OutOfMemory> {
-        let mut last_directory: (&[u8], Shared<Node>) = (b"", root.clone());
-        while let Some((entry, next)) = self.rest.get().and_then(Position::entry) {
-            add(root, &mut last_directory, &entry)?;
-            self.rest.set(Some(next));
-        }
+        // First of all: an archive has directories of these names too, and they are empty.
         let dev = subdirectory(root, b"dev")?;
         for device in Device::ALL {
             let node = Node::new(
@@ -95,6 +91,11 @@ impl Tree {
         let proc = ProcFile::TOP;
         let proc = Node::new(Kind::Proc(proc), proc.mode(), Name::InPlace(b"proc"))?;
         insert_new(root, proc)?;
+        let mut last_directory: (&[u8], Shared<Node>) = (b"", root.clone());
+        while let Some((entry, next)) = self.rest.get().and_then(Position::entry) {
+            add(root, &mut last_directory, &entry)?;
+            self.rest.set(Some(next));
+        }
         self.rest.set(None);
         Ok(())
     }
@@ -200,6 +201,26 @@ mod tests {
         let null = find(&root, "/dev/null").expect("devices are there");
         assert!(matches!(null.kind(), Kind::Device(Device::Null)));
         assert!(find(&root, "/proc/sys/fs/file-nr").is_ok());
+    }
+
+    #[test]
+    fn an_archive_does_not_hide_what_the_kernel_has() {
+        let root = make(&[
+            ("proc", 0o040_755, b""),
+            ("dev", 0o040_755, b""),
+            ("dev/null", 0o100_644, b"file"),
+            ("dev/own", 0o100_644, b"file"),
+            ("proc/1/x", 0o100_644, b"file"),
+        ]);
+        let kind = |path: &str| find(&root, path).expect("it is there");
+        assert!(matches!(
+            kind("/dev/null").kind(),
+            Kind::Device(Device::Null)
+        ));
+        assert!(matches!(kind("/dev/own").kind(), Kind::File(_)));
+        assert!(matches!(kind("/proc").kind(), Kind::Proc(_)));
+        assert!(find(&root, "/proc/sys/fs/file-nr").is_ok());
+        assert_eq!(find(&root, "/proc/1/x").err(), Some(Errno::ENOENT));
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Frame {
         Some(frame)
     }
 
+    /// Its physical address.
+    pub fn address(&self) -> u64 {
+        self.0
+    }
+
     /// The frame's physical address; from now on the caller must see to it.
     pub fn into_address(self) -> u64 {
         let address = self.0;

@@ -4,6 +4,7 @@ use abi::trace::wanted;
 
 use super::end::WaitStatus;
 use super::exit;
+use super::extended_state;
 use super::process::{Name, Process};
 use super::program::Start;
 use super::scheduler::current_thread;
@@ -45,14 +46,17 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         thread.clear_at_end.set(0);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
+        thread.reset_extended_state();
         *context = user;
         return Ok(());
     }
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
+    let extended_state = extended_state::new(true)?;
     let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, program.name);
     let first = table::slot_of_thread(process.pid());
+    first.extended_state.set(extended_state);
     first
         .context
         .prepare(stack, &user, Bases::ZERO, spawn::main());

@@ -8,6 +8,7 @@ pub mod end;
 pub mod exception;
 pub mod execute;
 pub mod exit;
+pub mod extended_state;
 pub mod futex;
 pub mod limits;
 mod list;

@@ -111,6 +111,8 @@ pub fn end_current() -> ! {
     thread.state.set(State::Unused);
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
+    thread.extended_state.set(None);
+    next.load_extended_state();
     kernel_stacks::leave(thread.context(), next.context())
 }
 
@@ -124,6 +126,8 @@ fn switch_from(thread: &'static Thread) {
     }
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
+    thread.save_extended_state();
+    next.load_extended_state();
     thread.context().switch_to(next.context());
 }
 

@@ -6,6 +6,7 @@ use abi::trace::wanted;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
+use super::extended_state;
 use super::limits::Limits;
 use super::process::{Name, Process, Stage};
 use super::scheduler::{self, current_thread};
@@ -123,7 +124,9 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     MAIN.set(Some(main));
     let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
     let space = Shared::new(first.space)?;
+    let extended_state = extended_state::new(true)?;
     let stack = kernel_stacks::allocate()?;
+    slot.thread.extended_state.set(extended_state);
     let process = slot.process;
     process.group.set(slot.number);
     process.session.set(slot.number);
@@ -154,6 +157,7 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
         return Err(Errno::EAGAIN);
     }
     let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
+    parent.context.note_bases();
     let mut bases = parent.context.bases();
     if flags.contains(CloneFlags::STORAGE) {
         bases = bases.with_fs(request.storage).ok_or(Errno::EPERM)?;
@@ -197,8 +201,10 @@ struct New {
 impl New {
     /// Gives its thread a stack, as the last thing that can fail.
     fn prepare(&self) -> Result<(), OutOfMemory> {
+        let extended_state = extended_state::new(false)?;
         let stack = kernel_stacks::allocate()?;
         let thread = self.slot.thread;
+        thread.extended_state.set(extended_state);
         thread
             .context
             .prepare(stack, &self.context, self.bases, main());

@@ -9,6 +9,7 @@ use super::end::WaitStatus;
 use super::process::{INIT, Process};
 use super::scheduler;
 use super::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
+use super::table;
 use super::thread::Thread;
 
 const STOPS: [Signal; 4] = [
@@ -35,9 +36,21 @@ pub fn note(process: &Process, signal: Signal) {
     }
 }
 
-/// Stops the current process; not init, on which all others depend.
+/// Whether a process group has no member with a parent outside of it, but in its session,
+/// who could let it go on after a stop.
+pub fn is_orphaned(group: u32) -> bool {
+    let mut members = table::processes().filter(|process| process.group() == group);
+    !members.any(|member| {
+        let parent = member.parent.get();
+        parent.is_some_and(|parent| parent.group() != group && parent.session() == member.session())
+    })
+}
+
+/// Stops the current process; not init, on which all others depend, nor by the terminal's
+/// signals a group that nobody could let go on.
 pub fn stop(process: &'static Process, signal: Signal) {
-    if process.pid() == INIT {
+    let is_terminal_s = signal != Signal::SIGSTOP;
+    if process.pid() == INIT || is_terminal_s && is_orphaned(process.group()) {
         return;
     }
     process.is_stopped.set(true);

@@ -15,6 +15,7 @@ use super::scheduler::current_thread;
 use super::signal::{AlternateStack, InterruptedCall, Signals};
 use super::timer_queue::{Timed, Timer};
 use crate::arch::context::Context;
+use crate::mm::Frame;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Thread {
     // The scheduler's.
     pub(super) state: Cell<State>,
     pub(super) context: Context,
+    /// What else of the CPU is its own, where there is such a thing.
+    pub(super) extended_state: Cell<Option<Frame>>,
     pub(super) queue_link: Link<Thread>,
     pub(super) timer: Timer,
     pub(super) cpu_time: Cell<CpuTime>,
@@ -101,6 +104,7 @@ impl Thread {
             process: Cell::new(None),
             state: Cell::new(State::Unused),
             context: Context::new(),
+            extended_state: Cell::new(None),
             queue_link: Link::new(),
             timer: Timer::new(),
             cpu_time: Cell::new(CpuTime::ZERO),

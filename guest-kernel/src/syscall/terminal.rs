@@ -13,7 +13,8 @@ use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{Settings, Terminal, WindowSize};
 use crate::mm::UserSlice;
-use crate::proc::current;
+use crate::proc::signal::Signal;
+use crate::proc::{current, table};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
@@ -70,6 +71,7 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
             let mut bytes = [0; TERMIOS_SIZE];
             UserSlice::new(argument, TERMIOS_SIZE as u64)
                 .copy_in(&current().space(), &mut bytes)?;
+            terminal.require_foreground(Signal::SIGTTOU)?;
             let settings = Settings::from_linux(&termios_from(&bytes));
             terminal.set(settings, request == ioctl::TCSETSF);
             Ok(0)
@@ -93,11 +95,9 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
         ioctl::TIOCSPGRP => {
             let mut group = [0; 4];
             UserSlice::new(argument, 4).copy_in(&current().space(), &mut group)?;
-            terminal.set_foreground(u32::from_le_bytes(group));
-            Ok(0)
+            set_foreground(terminal, i32::from_le_bytes(group))
         }
-        // There is one session, and these are its terminals.
-        ioctl::TIOCSCTTY => Ok(0),
+        ioctl::TIOCSCTTY => take_over(terminal),
         ioctl::TCFLSH => {
             if argument == INPUT || argument == BOTH {
                 terminal.flush();
@@ -106,6 +106,34 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
         }
         _ => Err(Errno::ENOTTY),
     }
+}
+
+/// Puts a process group of the terminal's session into the foreground.
+fn set_foreground(terminal: &Terminal, group: i32) -> SyscallResult {
+    let process = current();
+    if process.session() != terminal.session() {
+        return Err(Errno::ENOTTY);
+    }
+    terminal.require_foreground(Signal::SIGTTOU)?;
+    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+    let member = table::processes().find(|process| process.group() == group);
+    if member.ok_or(Errno::ESRCH)?.session() != process.session() {
+        return Err(Errno::EPERM);
+    }
+    terminal.set_foreground(group);
+    Ok(0)
+}
+
+/// Makes the terminal that of the session which the process leads, whosever it was.
+fn take_over(terminal: &Terminal) -> SyscallResult {
+    let process = current();
+    if process.session() != process.pid() {
+        return Err(Errno::EPERM);
+    }
+    if terminal.session() != process.session() {
+        terminal.control(process.session(), process.group());
+    }
+    Ok(0)
 }
 
 fn tell(address: u64, bytes: &[u8]) -> SyscallResult {

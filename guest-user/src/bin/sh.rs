@@ -1,4 +1,4 @@
-//! A small shell: programs with arguments, `|`, `<`, `>`, `>>`, `&`, `;`, cd, wait and exit (R16, R22).
+//! A small shell: programs with arguments, `|`, `<`, `>`, `>>`, `&`, `;`, cd, wait, exit and jobs (R16, R22).
 
 #![no_std]
 #![no_main]
@@ -6,9 +6,11 @@
 use core::ffi::CStr;
 
 use guest_user::file::{self, Fd, O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, STDIN};
+use guest_user::jobs::{self, Job, Jobs};
 use guest_user::path::Path;
-use guest_user::process::{self, Pid, Status};
-use guest_user::{Arguments, io, print};
+use guest_user::process::{self, Status};
+use guest_user::signal::SIGCONT;
+use guest_user::{Arguments, io, print, println};
 
 guest_user::entry!(main);
 
@@ -34,15 +36,18 @@ struct Shell {
     own: &'static str,
     last_status: u8,
     exiting: bool,
+    jobs: Jobs,
 }
 
 fn main(arguments: Arguments) -> u8 {
+    let has_script = arguments.first() == Some("-c");
     let mut shell = Shell {
         own: arguments.iter().next().unwrap_or(""),
         last_status: 0,
         exiting: false,
+        jobs: Jobs::new(!has_script),
     };
-    if arguments.first() == Some("-c") {
+    if has_script {
         for line in arguments.iter().skip(2) {
             shell.run_line(line.as_bytes());
         }
@@ -50,7 +55,9 @@ fn main(arguments: Arguments) -> u8 {
     }
     let mut line = [0; MAX_LINE];
     while !shell.exiting {
-        print!("$ ");
+        if shell.jobs.are_controlled() {
+            print!("$ ");
+        }
         match read_line(&mut line) {
             Some(text) => shell.run_line(text),
             None => break,
@@ -146,7 +153,7 @@ impl Shell {
             return;
         }
         let mut input = STDIN;
-        let mut last: Option<Pid> = None;
+        let mut job: Option<Job> = None;
         let mut parts = commands
             .split(|token| *token == Token::Operator(b'|'))
             .peekable();
@@ -154,34 +161,88 @@ impl Shell {
             let pipe = parts.peek().and_then(|_| file::pipe(0).ok());
             let output = pipe.map_or(io::STDOUT, |(_, write_end)| write_end);
             let unused = pipe.map(|(read_end, _)| read_end);
-            match process::spawn(|| self.become_program(command, input, output, unused)) {
-                Ok(child) => last = Some(child),
+            let group = job.map(|job| job.group);
+            match process::spawn(|| {
+                self.jobs.join(group, background);
+                self.become_program(command, input, output, unused)
+            }) {
+                Ok(child) => {
+                    let group = group.unwrap_or(child);
+                    self.jobs.place(child, group, background);
+                    job = Some(Job::new(group, child, first));
+                }
                 Err(error) => complain(format_args!("fork: {error:?}")),
             }
             close_unless_standard(input);
             close_unless_standard(output);
             input = unused.unwrap_or(STDIN);
         }
-        if let (Some(child), false) = (last, background) {
-            self.wait_until(child);
+        match job {
+            Some(job) if background => drop(self.jobs.add(job)),
+            Some(job) => self.wait_for(job),
+            None => {}
         }
     }
 
-    /// Reaps children until `last` has ended, whose status counts.
-    fn wait_until(&mut self, last: Pid) {
-        while let Ok((child, status)) = process::wait_any() {
+    /// Reaps children until the last of the job has ended, whose status counts, or has
+    /// stopped.
+    fn wait_for(&mut self, mut job: Job) {
+        let stops = self.jobs.are_controlled();
+        while let Ok((child, status)) = process::wait_any_change(stops) {
             if let Status::Killed(signal) = status {
                 complain(format_args!("{}", process::signal_name(signal)));
             }
-            if child == last {
-                self.last_status = match status {
-                    Status::Exited(status) => status,
-                    Status::Killed(signal) => KILLED + signal as u8,
-                    // Not asked for.
-                    Status::Stopped(_) | Status::Continued => 0,
-                };
-                return;
+            let has_stopped = matches!(status, Status::Stopped(_));
+            if child != job.last {
+                self.jobs.note(child, has_stopped);
+                continue;
             }
+            self.last_status = match status {
+                Status::Exited(status) => status,
+                Status::Killed(signal) | Status::Stopped(signal) => KILLED + signal as u8,
+                // Not asked for.
+                Status::Continued => 0,
+            };
+            if has_stopped {
+                job.is_stopped = true;
+                let number = self.jobs.add(job).unwrap_or(0);
+                println!("[{number}] {job}");
+            }
+            break;
+        }
+        self.jobs.take_terminal();
+    }
+
+    /// `fg`, `bg`, `jobs`: brings a job to the foreground, lets one go on in the
+    /// background, or lists them.
+    fn control_jobs(&mut self, name: &[u8], number: Option<usize>) {
+        while let Ok(Some((child, status))) = process::try_wait_any_change() {
+            self.jobs.note(child, matches!(status, Status::Stopped(_)));
+        }
+        self.last_status = 0;
+        if name == b"jobs" {
+            for (number, job) in self.jobs.iter() {
+                println!("[{number}] {job}");
+            }
+            return;
+        }
+        let Some(mut job) = self
+            .jobs
+            .take(number)
+            .filter(|_| self.jobs.are_controlled())
+        else {
+            complain(format_args!("there is no such job"));
+            self.last_status = 1;
+            return;
+        };
+        job.is_stopped = false;
+        let in_background = name == b"bg";
+        self.jobs.place(job.last, job.group, in_background);
+        // If it has ended meanwhile, waiting for it says so.
+        let _ = jobs::kill_group(job.group, SIGCONT);
+        match in_background {
+            true => drop(self.jobs.add(job)),
+            false => self.wait_for(job),
         }
     }
 
@@ -199,7 +260,15 @@ impl Shell {
                     complain(format_args!("cd: {error:?}"));
                 }
             }
-            b"wait" => while process::wait_any().is_ok() {},
+            b"wait" => {
+                while let Ok((child, _)) = process::wait_any() {
+                    self.jobs.note(child, false);
+                }
+            }
+            b"fg" | b"bg" | b"jobs" => {
+                let number = argument.and_then(|word| word.to_str().ok()?.parse().ok());
+                self.control_jobs(name.to_bytes(), number);
+            }
             b"exit" => {
                 let number = argument.and_then(|word| word.to_str().ok()?.parse().ok());
                 self.last_status = number.unwrap_or(self.last_status);

@@ -62,6 +62,7 @@ fn command_line(
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option("sysret", "off").option("smap", "off");
+        line.option("xstate", "port");
     }
     if !config.append.trim().is_empty() {
         line.raw(&config.append);

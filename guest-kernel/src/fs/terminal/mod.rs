@@ -10,6 +10,7 @@ mod settings;
 use core::cell::{Cell, RefCell};
 
 use abi::ports;
+use linux_raw_sys::general as linux;
 
 pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
@@ -18,9 +19,9 @@ use super::poll::{self, Readiness};
 use super::transfer::{self, Next, Source, Step, Target};
 use crate::arch::{SingleCpu, clock, serial::SerialPort};
 use crate::errno::Errno;
-use crate::proc::signal::{self, Signal};
-use crate::proc::table;
+use crate::proc::signal::{self, Reaction, Signal};
 use crate::proc::wait::{WaitQueue, Woken};
+use crate::proc::{current, current_thread, stop, table};
 use line_discipline::Effect;
 
 /// Bytes that go out at a time.
@@ -81,7 +82,9 @@ pub struct Terminal {
     is_receiving: Cell<bool>,
     /// The port has bytes that there was no room for.
     is_stalled: Cell<bool>,
-    /// The process group that the keyboard's signals go to; 0 is none.
+    /// The session whose processes it controls, and the group of them that the keyboard's
+    /// signals go to; 0 is none.
+    session: Cell<u32>,
     foreground: Cell<u32>,
     window_size: Cell<WindowSize>,
 }
@@ -101,6 +104,7 @@ impl Terminal {
             readers: WaitQueue::new(),
             is_receiving: Cell::new(false),
             is_stalled: Cell::new(false),
+            session: Cell::new(0),
             foreground: Cell::new(0),
             window_size: Cell::new(WindowSize {
                 rows: 24,
@@ -163,6 +167,45 @@ impl Terminal {
         self.foreground.set(group);
     }
 
+    /// Controls the processes of a session from now on, this group of them first.
+    pub fn control(&self, session: u32, foreground: u32) {
+        self.session.set(session);
+        self.foreground.set(foreground);
+    }
+
+    /// The session that it controls; 0 is none.
+    pub fn session(&self) -> u32 {
+        self.session.get()
+    }
+
+    /// Lets the current process do what is for the group in the foreground: if it is in
+    /// the background, its group is sent `signal`, SIGTTIN or SIGTTOU, and it has to try
+    /// again.
+    ///
+    /// # Errors
+    /// RESTART: the signal is sent. EIO: it would do nothing, or nobody could ever let the
+    /// group go on.
+    pub fn require_foreground(&self, signal: Signal) -> Result<(), Errno> {
+        let (process, foreground) = (current(), self.foreground.get());
+        let group = process.group();
+        let is_controlled = process.session() == self.session.get() && foreground != 0;
+        if !is_controlled || group == foreground {
+            return Ok(());
+        }
+        let is_blocked = current_thread().blocked_signals().contains(signal);
+        if is_blocked || process.reaction(signal) == Reaction::Ignore {
+            return match signal {
+                Signal::SIGTTOU => Ok(()),
+                _ => Err(Errno::EIO),
+            };
+        }
+        if stop::is_orphaned(group) {
+            return Err(Errno::EIO);
+        }
+        send_to_group(group, signal);
+        Err(Errno::RESTART)
+    }
+
     /// Bytes that can be read at once.
     pub fn available(&self) -> usize {
         self.start();
@@ -181,8 +224,9 @@ impl Terminal {
     /// 0 at the end of input.
     ///
     /// # Errors
-    /// EAGAIN instead of waiting, EINTR, EFAULT.
+    /// EAGAIN instead of waiting, EINTR, EFAULT; EIO in the background.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        self.require_foreground(Signal::SIGTTIN)?;
         self.start();
         let can_wait = self.line.get().has_input && target.left() > 0;
         if !can_wait || !self.wait(target.left(), nonblocking)? {
@@ -234,7 +278,8 @@ impl Terminal {
     /// Writes everything: one VM exit a byte.
     ///
     /// # Errors
-    /// EFAULT, before anything is written.
+    /// EFAULT, before anything is written; EINTR or EIO in the background, if the settings
+    /// keep that silent.
     pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
         self.write_by(self.line.get().output, source)
     }
@@ -244,6 +289,9 @@ impl Terminal {
     /// # Errors
     /// As for [`write`](Self::write).
     pub fn write_by(&self, port: SerialPort, source: &mut dyn Source) -> Result<u64, Errno> {
+        if self.settings().local(linux::TOSTOP) {
+            self.require_foreground(Signal::SIGTTOU)?;
+        }
         send(port, source)
     }
 
@@ -304,11 +352,15 @@ impl Terminal {
     fn signal(&self, signal: Signal) {
         let group = self.foreground.get();
         if group != 0 {
-            table::processes()
-                .filter(|process| process.group() == group)
-                .for_each(|process| signal::send(process, signal));
+            send_to_group(group, signal);
         }
     }
+}
+
+fn send_to_group(group: u32, signal: Signal) {
+    table::processes()
+        .filter(|process| process.group() == group)
+        .for_each(|process| signal::send(process, signal));
 }
 
 /// Writes everything to `port`: one VM exit a byte.

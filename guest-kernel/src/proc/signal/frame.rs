@@ -18,6 +18,7 @@ use crate::mm::user_memory::BadAddress;
 use crate::mm::{UserPtr, UserSlice};
 use crate::proc::end::WaitStatus;
 use crate::proc::exit;
+use crate::proc::extended_state;
 use crate::proc::scheduler::current_thread;
 use crate::proc::thread::Thread;
 
@@ -93,7 +94,7 @@ pub(super) fn push(
         true => alternate.end(),
         false => rsp.wrapping_sub(RED_ZONE),
     };
-    let fx = top.wrapping_sub(FX_SIZE as u64) & !63;
+    let fx = top.wrapping_sub(extended_state::frame_size() as u64) & !63;
     // As after a call: aligned to 16 bytes but for the return address.
     let frame = (fx.wrapping_sub(FRAME_WORDS as u64 * WORD) & !15).wrapping_sub(WORD);
     if (switches || is_inside) && !alternate.contains(frame) {
@@ -112,6 +113,7 @@ pub(super) fn push(
     words[INFO + 2..][..2].copy_from_slice(&cause.words);
     let space = process.space();
     UserSlice::new(fx, FX_SIZE as u64).copy_out(&space, context.fx_state())?;
+    extended_state::copy_out(&space, fx)?;
     UserPtr::new(frame).write(&space, &words)?;
     let place = |word: usize| frame.wrapping_add(word as u64 * WORD);
     let arguments = [signal.number().into(), place(INFO), place(CONTEXT)];
@@ -169,6 +171,7 @@ fn restore(thread: &'static Thread, context: &mut UserContext) -> Result<(), Bad
         fx => {
             let mut image = [0; FX_SIZE];
             UserSlice::new(fx, FX_SIZE as u64).copy_in(&space, &mut image)?;
+            extended_state::copy_in(&space, fx)?;
             Some(image)
         }
     };

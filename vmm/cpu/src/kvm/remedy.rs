@@ -30,6 +30,11 @@ impl Remedy {
         }
     }
 
+    /// Whether this is a host that needs remedies.
+    pub fn applies(&self) -> bool {
+        self.applies
+    }
+
     /// The state after the instruction at `state.regs.rip`, exceptions delivered.
     ///
     /// # Errors

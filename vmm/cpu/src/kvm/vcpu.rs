@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
 use kvm_bindings::{kvm_interrupt, kvm_run, kvm_xsave};
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 
@@ -190,6 +192,32 @@ impl KvmVcpu {
             .map_err(failed("KVM_SET_SIGNAL_MASK"))
     }
 
+    /// Saves or loads what the guest's ring 3 can change and its kernel cannot save, as
+    /// [`EXTENDED_STATE`] says. A page that is not RAM, and a state that the CPU cannot
+    /// have, change nothing.
+    fn move_extended_state(&mut self, request: u32) -> Result<(), CpuError> {
+        const PAGE: usize = 4096;
+        let page = GuestAddress(u64::from(request >> 1) * PAGE as u64);
+        let ram = self.vm.ram.mmap();
+        let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+        let mut bytes = [0; PAGE];
+        let words = bytes.chunks_exact_mut(size_of::<u32>());
+        if request & EXTENDED_STATE_LOAD == 0 {
+            for (bytes, word) in words.zip(xsave.region) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+            // The guest's own mistake, if it is not RAM.
+            let _ = ram.write_slice(&bytes, page);
+        } else if ram.read_slice(&mut bytes, page).is_ok() {
+            for (word, bytes) in xsave.region.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u32::from_le_bytes(*bytes);
+            }
+            // SAFETY: as in `set_state`. It fails for a state that the CPU cannot have.
+            let _ = unsafe { self.fd.set_xsave(&xsave) };
+        }
+        Ok(())
+    }
+
     /// Executes the instruction at hand, which KVM could not, by other means.
     fn complete_instruction(&mut self) -> Result<Result<(), String>, CpuError> {
         let state = self.state()?;
@@ -206,6 +234,16 @@ impl Vcpu for KvmVcpu {
             return Ok(VmExit::Interrupted);
         }
         let raw = RawExit::classify(self.fd.run())?;
+        if let RawExit::Out(EXTENDED_STATE, data) = raw
+            && self.remedy.applies()
+        {
+            // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
+            let request = unsafe { &*data }.first_chunk().copied();
+            if let Some(request) = request {
+                self.move_extended_state(u32::from_le_bytes(request))?;
+            }
+            return Ok(VmExit::Emulated);
+        }
         if matches!(raw, RawExit::CannotEmulate) {
             return Ok(match self.complete_instruction()? {
                 Ok(()) => VmExit::Emulated,

@@ -1,0 +1,93 @@
+//! A thread's extended state (`arch::extended_state`) while it does not run: a frame for
+//! each, on machines that have such state.
+
+use super::scheduler::current_thread;
+use super::thread::Thread;
+use crate::arch::extended_state;
+use crate::arch::trap::machine_state::FX_SIZE;
+use crate::mm::address_space::AddressSpace;
+use crate::mm::user_memory::BadAddress;
+use crate::mm::{Frame, OutOfMemory, UserSlice};
+
+/// Bytes of it that a handler's frame has, with those of `fxsave64`: up to PKRU.
+const SIZE: usize = 2752;
+
+/// Bytes that a handler's frame has for x87, SSE and what else is to be saved.
+pub fn frame_size() -> usize {
+    match extended_state::is_exposed() {
+        true => SIZE,
+        false => FX_SIZE,
+    }
+}
+
+/// A frame for a new thread's state: as the current thread's is or, if `is_fresh`, as after
+/// reset.
+///
+/// # Errors
+/// There is no memory.
+pub(super) fn new(is_fresh: bool) -> Result<Option<Frame>, OutOfMemory> {
+    if !extended_state::is_exposed() {
+        return Ok(None);
+    }
+    let frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
+    if !is_fresh {
+        extended_state::save(frame.address());
+    }
+    Ok(Some(frame))
+}
+
+impl Thread {
+    fn with_frame<R>(&self, use_frame: impl FnOnce(&mut Frame) -> R) -> Option<R> {
+        let mut frame = self.extended_state.take()?;
+        let result = use_frame(&mut frame);
+        self.extended_state.set(Some(frame));
+        Some(result)
+    }
+
+    /// Saves the CPU's, as this thread leaves it.
+    pub(super) fn save_extended_state(&self) {
+        self.with_frame(|frame| extended_state::save(frame.address()));
+    }
+
+    /// Loads it into the CPU.
+    pub(super) fn load_extended_state(&self) {
+        self.with_frame(|frame| extended_state::load(frame.address()));
+    }
+
+    /// Lets the current thread's start anew.
+    pub(super) fn reset_extended_state(&self) {
+        self.with_frame(|frame| {
+            frame.bytes_mut().fill(0);
+            extended_state::load(frame.address());
+        });
+    }
+}
+
+/// Copies the current thread's to what is at `fx` in a handler's frame, behind x87 and SSE.
+///
+/// # Errors
+/// It is not the program's memory.
+pub fn copy_out(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
+    let copied = current_thread().with_frame(|frame| {
+        extended_state::save(frame.address());
+        behind_fx(fx).copy_out(space, &frame.bytes()[FX_SIZE..SIZE])
+    });
+    copied.unwrap_or(Ok(()))
+}
+
+/// Takes it back from there, if it makes sense.
+///
+/// # Errors
+/// It is not the program's memory.
+pub fn copy_in(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
+    let copied = current_thread().with_frame(|frame| {
+        behind_fx(fx).copy_in(space, &mut frame.bytes_mut()[FX_SIZE..SIZE])?;
+        extended_state::load(frame.address());
+        Ok(())
+    });
+    copied.unwrap_or(Ok(()))
+}
+
+fn behind_fx(fx: u64) -> UserSlice {
+    UserSlice::new(fx.wrapping_add(FX_SIZE as u64), (SIZE - FX_SIZE) as u64)
+}
