@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(choice: AccelChoice, words: &str) -> Result<Seen, VmError> {
     let timeout = (words == SPIN).then_some(TIMEOUT);
     let mut words = words.split_whitespace().map(String::from);
-    let mut config = VmConfig::new(Program::find(&words.next().unwrap_or_default())?);
+    let mut config = VmConfig::new(Program::find(words.next().unwrap_or_default())?);
     config.args = words.collect();
     config.accel = choice;
     config.memory = MEMORY;
