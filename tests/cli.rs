@@ -1,4 +1,4 @@
-//! The command line: what it says to bad input, to a host without KVM and to a terminal.
+//! The command line: what it says to bad input and to a host without KVM.
 //! And what holds of the sources: the README keeps up, the kernel's layers stay layers.
 
 mod support;
@@ -15,8 +15,6 @@ mod kvm_access;
 mod layers;
 #[path = "cli/readme.rs"]
 mod readme;
-#[path = "cli/terminal.rs"]
-mod terminal;
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -59,6 +57,5 @@ fn main() {
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());
     trials.extend(readme::trials());
-    trials.extend(suite::on(&Target::ALL, terminal::CASES));
     suite::main(trials);
 }

@@ -6,9 +6,9 @@
 //! SIGINT, SIGTERM and SIGHUP end a run in good order instead (`stop_signals`).
 //!
 //! Two runs at one terminal must not take each other's settings for those of before: only
-//! who holds a lock on the terminal changes it, and the next one waits for the lock. A run
-//! in the background leaves the terminal alone until a shell brings it to the foreground
-//! (SIGCONT).
+//! who holds a lock on the terminal changes it. A run in the background leaves the terminal
+//! alone until a shell brings it to the foreground. A thread looks again and again for
+//! both: to wait for the lock would need somebody who waits anew after each stop.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -16,8 +16,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use libc::c_int;
 
@@ -44,6 +45,9 @@ const DEADLY: [c_int; 18] = [
     libc::SIGSYS,
 ];
 
+/// Between looks whether the terminal can be had.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Standard input, if it is a terminal that the guest is to have.
 struct Terminal {
     /// Opened anew: a lock belongs to an open file, which others may share with us.
@@ -55,6 +59,18 @@ struct Terminal {
 static TERMINAL: OnceLock<Terminal> = OnceLock::new();
 /// Whether it is changed now.
 static CHANGED: AtomicBool = AtomicBool::new(false);
+/// Taken by who changes the settings or puts them back. Who has it takes no signals, so a
+/// handler waits for another thread only, and not for long.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+/// What the terminal is to be: [`WANTED`], [`STOPPED`] or [`ENDED`].
+static STATE: AtomicU8 = AtomicU8::new(WANTED);
+/// The guest's, when it can be had.
+const WANTED: u8 = 0;
+/// As before, until the process goes on.
+const STOPPED: u8 = 1;
+/// As before for good: the process ends.
+const ENDED: u8 = 2;
 
 /// Gives standard input, if it is a terminal, to the guest until [`restore`].
 ///
@@ -80,21 +96,46 @@ pub fn acquire() -> io::Result<()> {
             libc::SA_RESETHAND | libc::SA_NODEFER,
         )?;
     }
-    handle(libc::SIGTSTP, put_back_and_stop, 0)?;
+    handle(libc::SIGTSTP, put_back_and_stop, libc::SA_RESTART)?;
     handle(libc::SIGCONT, take_again, libc::SA_RESTART)?;
-    if !terminal.take(libc::LOCK_NB) {
-        // Ends with the process, if not before.
-        let waiting = thread::Builder::new().name("terminal".into());
-        waiting.spawn(|| terminal.take(0))?;
-    }
+    terminal.take();
+    // Ends with the process.
+    thread::Builder::new().name("terminal".into()).spawn(|| {
+        loop {
+            thread::sleep(LOOK);
+            if !CHANGED.load(Ordering::Acquire) {
+                terminal.take();
+            }
+        }
+    })?;
     Ok(())
 }
 
-/// Puts the terminal back. Safe in a signal handler, and nothing where nothing was changed.
+/// Puts the terminal back for good. Safe in a signal handler, and nothing where nothing was
+/// changed.
 pub fn restore() {
-    if let Some(terminal) = TERMINAL.get() {
-        terminal.put_back();
-    }
+    put_back(ENDED);
+}
+
+fn put_back(state: u8) {
+    alone(|| {
+        // The end is final.
+        STATE.fetch_max(state, Ordering::Relaxed);
+        if let Some(terminal) = TERMINAL.get() {
+            terminal.put_back();
+        }
+    });
+}
+
+/// Does something that no other thread and no signal handler comes between.
+fn alone(act: impl FnOnce()) {
+    with_signals_blocked(|| {
+        while BUSY.swap(true, Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+        act();
+        BUSY.store(false, Ordering::Release);
+    });
 }
 
 fn open(stdin: c_int) -> io::Result<File> {
@@ -108,33 +149,51 @@ fn open(stdin: c_int) -> io::Result<File> {
 }
 
 impl Terminal {
-    /// Gets the lock and changes the settings, if this process is in the foreground; false
-    /// if somebody else has the lock. Safe in a signal handler but for the first time.
-    fn take(&self, flags: c_int) -> bool {
-        // SAFETY: a plain system call on an open descriptor.
-        if unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_EX | flags) } != 0 {
-            return false;
-        }
-        let Some(before) = self.settings() else {
-            return true;
-        };
-        if self.is_ours() {
-            let before = self.before.get_or_init(|| before);
-            CHANGED.store(true, Ordering::SeqCst);
-            self.set(&for_guest(before));
-        }
-        true
+    /// Changes the settings, if the terminal is wanted, this process is in its foreground
+    /// and nobody else has the lock. Safe in a signal handler.
+    fn take(&self) {
+        alone(|| {
+            if STATE.load(Ordering::Relaxed) != WANTED || !self.is_ours() || !self.lock() {
+                return;
+            }
+            if self.before.get().is_none() {
+                let Some(before) = self.settings() else {
+                    return;
+                };
+                // Nobody else sets it: see `alone`.
+                let _ = self.before.set(before);
+            }
+            if let Some(before) = self.before.get() {
+                CHANGED.store(true, Ordering::Release);
+                self.set(&for_guest(before));
+            }
+        });
     }
 
-    /// Puts the settings back, if they were changed, and gives the lock to others.
+    /// Puts the settings back, if they were changed, and gives the lock to others. In the
+    /// background only what nobody has changed since: a shell that stopped or resumed this
+    /// process may have put it back long ago and be at work there.
     fn put_back(&self) {
-        if CHANGED.swap(false, Ordering::SeqCst)
-            && let Some(before) = self.before.get()
+        if let Some(before) = self.before.get()
+            && CHANGED.swap(false, Ordering::AcqRel)
+            && (self.is_ours() || self.is_as_for_guest(before))
         {
             self.set(before);
         }
-        // SAFETY: as in `take`.
+        // SAFETY: a plain system call on an open descriptor.
         unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_UN) };
+    }
+
+    /// Gets the lock, unless somebody else has it.
+    fn lock(&self) -> bool {
+        // SAFETY: a plain system call on an open descriptor.
+        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+    }
+
+    fn is_as_for_guest(&self, before: &libc::termios) -> bool {
+        let during = for_guest(before);
+        self.settings()
+            .is_some_and(|now| (now.c_lflag, now.c_iflag) == (during.c_lflag, during.c_iflag))
     }
 
     /// Whether this process is in the foreground of the terminal, or that does not control
@@ -156,11 +215,9 @@ impl Terminal {
 
     /// The terminal may be gone by now; then there is nothing to set.
     fn set(&self, settings: &libc::termios) {
-        // A process in the background would be stopped for this.
-        with_signal_blocked(libc::SIGTTOU, || {
-            // SAFETY: `settings` is a complete termios.
-            unsafe { libc::tcsetattr(self.file.as_raw_fd(), libc::TCSANOW, settings) };
-        });
+        // A process in the background would be stopped for this, but `alone` blocks SIGTTOU.
+        // SAFETY: `settings` is a complete termios.
+        unsafe { libc::tcsetattr(self.file.as_raw_fd(), libc::TCSANOW, settings) };
     }
 }
 
@@ -175,13 +232,12 @@ fn for_guest(before: &libc::termios) -> libc::termios {
     during
 }
 
-/// Does something while this thread does not take `signal`.
-fn with_signal_blocked(signal: c_int, act: impl FnOnce()) {
+/// Does something while this thread takes no signals.
+fn with_signals_blocked(act: impl FnOnce()) {
     // SAFETY: the sets are filled in before they are used, and belong to this frame.
     unsafe {
         let (mut blocked, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigemptyset(&mut blocked);
-        libc::sigaddset(&mut blocked, signal);
+        libc::sigfillset(&mut blocked);
         libc::pthread_sigmask(libc::SIG_BLOCK, &blocked, &mut before);
         act();
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
@@ -208,14 +264,16 @@ extern "C" fn put_back_and_end(signal: c_int) {
 }
 
 extern "C" fn put_back_and_stop(_: c_int) {
-    restore();
-    // Of the whole process. It goes on with `take_again`.
+    put_back(STOPPED);
+    // Of the whole process; it goes on here.
     // SAFETY: a plain system call, allowed in a signal handler.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+    let _ = STATE.compare_exchange(STOPPED, WANTED, Ordering::Relaxed, Ordering::Relaxed);
+    take_again(libc::SIGCONT);
 }
 
 extern "C" fn take_again(_: c_int) {
     if let Some(terminal) = TERMINAL.get() {
-        terminal.take(libc::LOCK_NB);
+        terminal.take();
     }
 }
