@@ -53,6 +53,7 @@ const NOT_COMPARED: &[&str] = &[
     "loops",
     "sleep",
     "spin",
+    "registers",
     "time",
     // Somebody else.
     "link",

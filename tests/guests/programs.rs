@@ -3,12 +3,15 @@
 
 use crate::Case;
 use crate::support::Target;
+use crate::support::elf::TempFile;
 
 pub const CASES: &[Case] = &[
     ("programs", programs),
     ("programs_with_faults", programs_with_faults),
     ("fork_bomb", fork_bomb),
     ("interleave", interleave),
+    ("registers", registers),
+    ("any_name_and_argument", any_name_and_argument),
     ("shell", shell),
     ("tools", tools),
 ];
@@ -69,6 +72,36 @@ fn interleave(target: Target) {
         !first.clone().all(|line| line.starts_with("goodbye")),
         "{run}"
     );
+}
+
+/// Whatever else happens, nobody's registers are changed; on a host whose ring 3 has AVX
+/// unannounced, those of AVX neither.
+fn registers(target: Target) {
+    const KEPT: &str = "3 of 3 processes kept every register\n";
+    let run = target.vmm("registers").options(&["--tick", "1ms"]).run();
+    run.status(0).prints(KEPT);
+    if run.report["host_kind"] == "software" && std::is_x86_feature_detected!("avx") {
+        let registers = target.vmm("registers").args(&["avx"]);
+        let run = registers.options(&["--tick", "1ms"]).run();
+        run.status(0).prints(KEPT);
+    }
+}
+
+/// Names of programs and arguments are what they were, whatever is in them.
+fn any_name_and_argument(target: Target) {
+    let elf = vmm::bundled::program("echo").expect("it is bundled").elf;
+    for name in [
+        "a b",
+        "\"quoted\"",
+        "back\\slash",
+        "-- x=y",
+        "\u{e9}\t\u{1f980}",
+    ] {
+        let file = TempFile::new(name, elf);
+        let path = file.path().to_str().expect("it is text").to_owned();
+        let run = target.vmm(&path).args(&[name, "", "\\\"", "--"]).run();
+        run.status(0).prints(&format!("{name}  \\\" --\n"));
+    }
 }
 
 fn shell(target: Target) {

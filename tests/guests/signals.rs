@@ -97,7 +97,7 @@ fn busybox_drops_what_was_typed(target: Target) {
     let typed = "x".repeat(39) + "\n";
     let commands = format!(
         "sleep 300; busybox mkpasswd -S ab; wc\n{}\x04exit 5\n",
-        typed.repeat(60)
+        typed.repeat(150)
     );
     let run = target.vmm(path).args(&["sh"]).input(commands).run();
     run.status(5);

@@ -1,0 +1,368 @@
+//! Keeps values of its own in every register, in several processes, across switches, system calls, faults and signals (R17, R24).
+//!
+//! With the argument `avx` also in the upper halves of ymm registers, where ring 3 has them
+//! though nothing says so.
+
+#![no_std]
+#![no_main]
+
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use guest_user::memory::{self, PAGE, PROT_NONE, PROT_READ, PROT_WRITE};
+use guest_user::process::{self, SIGSEGV, Status};
+use guest_user::signal::{self, Context, Info, SA_RESTART, SIGALRM};
+use guest_user::syscall::{Entry, Result, raw};
+use guest_user::{Arguments, println};
+use linux_raw_sys::general as linux;
+
+guest_user::entry!(main);
+
+const PROCESSES: u64 = 3;
+const ROUNDS: u64 = 12;
+/// Microseconds after which a handler is called.
+const ALARM_US: u64 = 1000;
+/// Turns of a loop before and after what happens: with all three, more than a tick.
+const TURNS: u64 = 400_000;
+
+const GENERAL: usize = 15;
+const RAX: usize = 0;
+const RCX: usize = 2;
+const R11: usize = 10;
+const R15: usize = 14;
+/// Places in what `fxsave64` stores (Intel SDM vol. 1 10.5.1).
+const FCW: usize = 0;
+const FSW: usize = 2;
+const FTW: usize = 4;
+const MXCSR_PLACE: usize = 24;
+const ST: usize = 32;
+const XMM: usize = 160;
+/// All exceptions masked, as programs start.
+const MXCSR: u32 = 0x1f80;
+/// Carry, parity, adjust, zero, sign, direction, overflow, and the one that CPUID has.
+const FLAGS: u64 = 0x20_0cd5;
+
+/// Registers, as `exercise` loads or stores them.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Registers {
+    /// What `fxsave64` stores.
+    fx: [u8; 512],
+    /// ymm0 to ymm15.
+    ymm: [[u64; 4]; 16],
+    /// rax, rbx, rcx, rdx, rsi, rdi, rbp, r8 to r15.
+    general: [u64; GENERAL],
+    flags: u64,
+    /// What fs and gs lead to.
+    based: [u64; 2],
+    has_ymm: u64,
+}
+
+const ZERO: Registers = Registers {
+    fx: [0; 512],
+    ymm: [[0; 4]; 16],
+    general: [0; GENERAL],
+    flags: 0,
+    based: [0; 2],
+    has_ymm: 0,
+};
+
+global_asm!(
+    ".pushsection .text.exercise, \"ax\"",
+    ".macro each_general action, base",
+    "\\action rax, 0, \\base",
+    "\\action rbx, 1, \\base",
+    "\\action rcx, 2, \\base",
+    "\\action rdx, 3, \\base",
+    "\\action rsi, 4, \\base",
+    "\\action rbp, 6, \\base",
+    "\\action r8, 7, \\base",
+    "\\action r9, 8, \\base",
+    "\\action r10, 9, \\base",
+    "\\action r11, 10, \\base",
+    "\\action r12, 11, \\base",
+    "\\action r13, 12, \\base",
+    "\\action r14, 13, \\base",
+    "\\action r15, 14, \\base",
+    ".endm",
+    ".macro get register, place, base",
+    "mov \\register, [\\base + {GENERAL_OFFSET} + 8 * \\place]",
+    ".endm",
+    ".macro put register, place, base",
+    "mov [\\base + {GENERAL_OFFSET} + 8 * \\place], \\register",
+    ".endm",
+    // rdi: what to load, rsi: where to store.
+    ".global exercise",
+    "exercise:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "push rsi",
+    "fxrstor64 [rdi]",
+    "cmp qword ptr [rdi + {HAS_YMM}], 0",
+    "je 2f",
+    ".irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "vmovdqu ymm\\number, [rdi + {YMM} + 32 * \\number]",
+    ".endr",
+    "2:",
+    "push qword ptr [rdi + {FLAGS_OFFSET}]",
+    "popfq",
+    "each_general get, rdi",
+    "mov rdi, [rdi + {GENERAL_OFFSET} + 8 * 5]",
+    // `loop` leaves the flags alone.
+    "3: loop 3b",
+    "mov byte ptr [r15], 1",
+    "mov ecx, {TURNS}",
+    "4: loop 4b",
+    "mov eax, {GETPPID}",
+    "syscall",
+    "mov ecx, {TURNS}",
+    "5: loop 5b",
+    // What the call changed is what it must have changed; the rest must be as it was.
+    "xchg rdi, [rsp]",
+    "each_general put, rdi",
+    "mov rax, [rsp]",
+    "mov [rdi + {GENERAL_OFFSET} + 8 * 5], rax",
+    "mov rax, fs:[0]",
+    "mov [rdi + {BASED}], rax",
+    "mov rax, gs:[0]",
+    "mov [rdi + {BASED} + 8], rax",
+    "pushfq",
+    "pop qword ptr [rdi + {FLAGS_OFFSET}]",
+    "fxsave64 [rdi]",
+    "cmp qword ptr [rdi + {HAS_YMM}], 0",
+    "je 6f",
+    ".irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "vmovdqu [rdi + {YMM} + 32 * \\number], ymm\\number",
+    ".endr",
+    "6:",
+    "fninit",
+    "push {MXCSR}",
+    "ldmxcsr [rsp]",
+    "pop rax",
+    "cld",
+    "pop rsi",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    // Spoils what a handler may.
+    ".global spoil",
+    "spoil:",
+    "fninit",
+    "fldpi",
+    "fldpi",
+    ".irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "pcmpeqd xmm\\number, xmm\\number",
+    ".endr",
+    "test edi, edi",
+    "jz 7f",
+    ".irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "vcmptrueps ymm\\number, ymm\\number, ymm\\number",
+    ".endr",
+    "7: ret",
+    ".popsection",
+    GENERAL_OFFSET = const offset_of!(Registers, general),
+    FLAGS_OFFSET = const offset_of!(Registers, flags),
+    YMM = const offset_of!(Registers, ymm),
+    BASED = const offset_of!(Registers, based),
+    HAS_YMM = const offset_of!(Registers, has_ymm),
+    TURNS = const TURNS,
+    MXCSR = const MXCSR,
+    GETPPID = const linux::__NR_getppid,
+);
+
+unsafe extern "C" {
+    /// Loads every register, waits, has a page fault at r15, makes a system call, waits
+    /// again, and stores every register.
+    fn exercise(load: *const Registers, store: *mut Registers);
+    /// Changes what a C function may change, and ymm registers if `has_ymm`.
+    fn spoil(has_ymm: u32);
+}
+
+/// Numbers from a seed (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+static HAS_YMM: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn on_alarm(_: u32, _: &Info, _: &mut Context) {
+    // SAFETY: changes nothing that the compiler keeps across a call.
+    unsafe { spoil(HAS_YMM.load(Relaxed)) };
+}
+
+extern "C" fn on_fault(_: u32, info: &Info, _: &mut Context) {
+    let page = info.address() & !(PAGE as u64 - 1);
+    // SAFETY: nobody but `exercise` knows of the page.
+    let protected = unsafe { memory::protect(page as *mut u8, PAGE, PROT_READ | PROT_WRITE) };
+    if protected.is_ok() {
+        HANDLED.fetch_add(1, Relaxed);
+    }
+    // SAFETY: as above.
+    unsafe { spoil(HAS_YMM.load(Relaxed)) };
+}
+
+/// What fs and gs lead to.
+struct Based(UnsafeCell<[u64; 2]>);
+
+// SAFETY: each process has one thread.
+unsafe impl Sync for Based {}
+
+static BASED: Based = Based(UnsafeCell::new([0; 2]));
+
+fn set_bases(values: [u64; 2]) -> Result<()> {
+    /// Linux's arch/x86/include/uapi/asm/prctl.h.
+    const ARCH_SET_GS: u32 = 0x1001;
+    let address = BASED.0.get() as u64;
+    // SAFETY: nobody else refers to the two words.
+    unsafe { *BASED.0.get() = values };
+    for (base, address) in [(linux::ARCH_SET_FS, address), (ARCH_SET_GS, address + 8)] {
+        let arguments = [base.into(), address];
+        // SAFETY: the program keeps nothing in either segment.
+        unsafe { raw(Entry::Syscall, linux::__NR_arch_prctl, arguments) }?;
+    }
+    Ok(())
+}
+
+impl Registers {
+    /// Values of a process's own. `page` is what r15 leads to.
+    fn generate(numbers: &mut Numbers, page: u64) -> Self {
+        /// Rounding of x87, its condition codes and top of stack; what MXCSR may have
+        /// beside its masks: flags and rounding.
+        const ROUNDING: u64 = 3 << 10;
+        const STATUS: u64 = 0x7f00;
+        const MXCSR_BITS: u64 = 0x603f;
+        let mut it = ZERO;
+        it.has_ymm = HAS_YMM.load(Relaxed).into();
+        it.general = [(); GENERAL].map(|()| numbers.next());
+        (it.general[RCX], it.general[R15]) = (TURNS, page);
+        it.flags = numbers.next() & FLAGS;
+        it.based = [numbers.next(), numbers.next()];
+        it.ymm = [(); 16].map(|()| [(); 4].map(|()| numbers.next()));
+        let control = 0x037f | numbers.next() & ROUNDING;
+        it.put(FCW, &control.to_le_bytes()[..2]);
+        it.put(FSW, &(numbers.next() & STATUS).to_le_bytes()[..2]);
+        it.put(FTW, &[0xff]);
+        let mxcsr = u64::from(MXCSR) | numbers.next() & MXCSR_BITS;
+        it.put(MXCSR_PLACE, &mxcsr.to_le_bytes()[..4]);
+        for number in 0..8 {
+            // Ordinary numbers of about 1: the highest bit of the significand is set.
+            let significand = numbers.next() | 1 << 63;
+            it.put(ST + 16 * number, &significand.to_le_bytes());
+            it.put(ST + 16 * number + 8, &0x3fff_u16.to_le_bytes());
+        }
+        for number in 0..16 {
+            let [low, high, ..] = it.ymm[number];
+            it.put(XMM + 16 * number, &low.to_le_bytes());
+            it.put(XMM + 16 * number + 8, &high.to_le_bytes());
+        }
+        it
+    }
+
+    fn put(&mut self, place: usize, bytes: &[u8]) {
+        self.fx[place..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// What is not as it must be after `exercise` of `self`.
+    fn difference(&self, after: &Self, parent: u64) -> Option<&'static str> {
+        let mut general = self.general;
+        general[RAX] = parent;
+        general[RCX] = 0;
+        // What `syscall` leaves there: the flags, with those that are always set.
+        general[R11] = after.general[R11];
+        let same = |place: usize, len: usize| self.fx[place..][..len] == after.fx[place..][..len];
+        let checks = [
+            ("a general register", general == after.general),
+            ("r11", after.general[R11] & FLAGS == self.flags),
+            ("a flag", after.flags & FLAGS == self.flags),
+            ("the x87 control word", same(FCW, 2)),
+            ("the x87 status word", same(FSW, 2)),
+            ("the x87 tag word", same(FTW, 1)),
+            ("MXCSR", same(MXCSR_PLACE, 4)),
+            ("an x87 register", (0..8).all(|n| same(ST + 16 * n, 10))),
+            ("an xmm register", same(XMM, 256)),
+            ("a base", self.based == after.based),
+            ("a ymm register", self.has_ymm == 0 || self.ymm == after.ymm),
+        ];
+        checks.iter().find(|(_, kept)| !kept).map(|(what, _)| *what)
+    }
+}
+
+/// What one process does.
+fn keep(seed: u64) -> u8 {
+    let mut numbers = Numbers(seed * 0x9e37_79b9_7f4a_7c15);
+    let prepared = signal::handle(SIGSEGV, on_fault, 0, 0)
+        .and_then(|()| signal::handle(SIGALRM, on_alarm, SA_RESTART, 0));
+    if prepared.is_err() {
+        println!("process {seed}: no handlers");
+        return 1;
+    }
+    let parent = process::parent_id().into();
+    for round in 0..ROUNDS {
+        // Half of them are not there before a handler makes them so.
+        let protection = if round % 2 == 0 {
+            PROT_NONE
+        } else {
+            PROT_READ | PROT_WRITE
+        };
+        let Ok(page) = memory::map(PAGE, protection) else {
+            println!("process {seed}: no memory");
+            return 1;
+        };
+        let before = Registers::generate(&mut numbers, page as u64);
+        let mut after = Registers {
+            has_ymm: before.has_ymm,
+            ..ZERO
+        };
+        // Once a round: where ring 0 is emulated, a handler takes longer than a tick.
+        let alarm = signal::set_alarm(ALARM_US, 0);
+        let is_set = set_bases(before.based).and(alarm).is_ok();
+        // SAFETY: both are there, the page is writable or becomes so, and fs and gs lead to
+        // two words; all that a function must keep is kept.
+        unsafe { exercise(&raw const before, &raw mut after) };
+        if let (Some(what), _) | (_, Some(what)) = (
+            before.difference(&after, parent),
+            (!is_set).then_some("what was never set"),
+        ) {
+            println!("process {seed}, round {round}: lost {what}");
+            return 1;
+        }
+        if round % 4 == 0 {
+            // Somebody ends meanwhile.
+            let _ = process::spawn(|| 0).and_then(process::wait);
+        }
+    }
+    u8::from(u64::from(HANDLED.load(Relaxed)) != ROUNDS.div_ceil(2))
+}
+
+fn main(arguments: Arguments) -> u8 {
+    HAS_YMM.store((arguments.first() == Some("avx")).into(), Relaxed);
+    let mut kept = 0;
+    for seed in 1..=PROCESSES {
+        if process::spawn(|| keep(seed)).is_err() {
+            println!("process {seed}: not made");
+        }
+    }
+    while let Ok((_, status)) = process::wait_any() {
+        kept += u64::from(status == Status::Exited(0));
+    }
+    println!("{kept} of {PROCESSES} processes kept every register");
+    u8::from(kept != PROCESSES)
+}
