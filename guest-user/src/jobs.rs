@@ -4,6 +4,7 @@
 
 use core::ffi::CStr;
 use core::fmt;
+use core::mem::MaybeUninit;
 
 use linux_raw_sys::{general as linux, ioctl};
 
@@ -25,9 +26,13 @@ const IGNORED: [u32; 5] = [
     linux::SIGTTOU,
 ];
 
-/// Whether a descriptor stands for a terminal.
+/// Whether a descriptor stands for a terminal: only that has settings.
 pub fn is_terminal(fd: Fd) -> bool {
-    foreground(fd).is_ok()
+    let mut settings = MaybeUninit::<linux::termios>::uninit();
+    let request = u64::from(ioctl::TCGETS);
+    let arguments = [fd.into(), request, settings.as_mut_ptr() as u64];
+    // SAFETY: the kernel writes settings to where there is room for them.
+    unsafe { call(linux::__NR_ioctl, arguments) }.is_ok()
 }
 
 /// The process group that has the terminal.

@@ -10,6 +10,7 @@
 //! not report them.
 
 use std::ffi::OsString;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -132,7 +133,7 @@ struct Traces {
 }
 
 fn compare(program: Program, machine: Machine) -> Result<(), Failed> {
-    let expected = under_vmm(program);
+    let expected = under_vmm(program)?;
     let (found, stderr) = under_qemu(program, machine);
     if expected == found {
         return Ok(());
@@ -140,17 +141,26 @@ fn compare(program: Program, machine: Machine) -> Result<(), Failed> {
     Err(format!("vmm: {expected:#?}\n{}: {found:#?}\n{stderr}", machine.name).into())
 }
 
-fn under_vmm(program: Program) -> Traces {
-    let mut vmm = Command::new(binary());
-    vmm.args(["run", "--accel", "emu", "--report", "none", program.name])
-        .args(program.args);
-    let output = output_with_input(&mut vmm, None);
-    Traces {
+/// With all that is said in one stream, as the one console of QEMU's machines has it.
+fn under_vmm(program: Program) -> io::Result<Traces> {
+    let (mut reader, writer) = io::pipe()?;
+    let mut child = Command::new(binary())
+        .args(["run", "--accel", "emu", "--report", "none", program.name])
+        .args(program.args)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn()?;
+    let mut said = String::new();
+    reader.read_to_string(&mut said)?;
+    let lines = said.split_inclusive('\n');
+    let of_guest = lines.filter(|line| !line.starts_with("vmm: "));
+    Ok(Traces {
         // QEMU's exit status of a guest that writes `status` to the debug-exit port: see
         // `abi::debug_exit`. The topmost bit is lost; what it means is on the console.
-        status: output.status.code().map(|status| (status << 1 | 1) & 0xff),
-        console: String::from_utf8_lossy(&output.stdout).into_owned(),
-    }
+        status: child.wait()?.code().map(|status| (status << 1 | 1) & 0xff),
+        console: of_guest.collect(),
+    })
 }
 
 /// Also returns what QEMU itself has to say.

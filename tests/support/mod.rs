@@ -234,7 +234,7 @@ pub fn output_with_input(command: &mut Command, input: Option<&[u8]>) -> Output 
 }
 
 /// The exit status, standard output and report of a command of `vmm` that takes
-/// `--report-file` and says nothing else.
+/// `--report-file` and says nothing else, though the guest's kernel may.
 #[track_caller]
 pub fn reported(args: &[&str]) -> (Option<i32>, String, String) {
     let report = TempFile::new("report", b"");
@@ -246,7 +246,8 @@ pub fn reported(args: &[&str]) -> (Option<i32>, String, String) {
     let output = output_with_input(&mut command, None);
     let text = std::fs::read_to_string(report.path()).expect("the report is text");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(stderr, "", "{args:?}");
+    let unexpected = stderr.lines().find(|line| !line.starts_with("kernel: "));
+    assert_eq!(unexpected, None, "{args:?}");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code(), stdout, text)
 }
@@ -271,9 +272,9 @@ pub struct Ended {
     command: String,
     /// Exit status; `None` if a signal killed the VMM.
     pub status: Option<i32>,
-    /// What the guest printed.
+    /// What programs wrote to standard output.
     pub stdout: String,
-    /// What the VMM printed.
+    /// What programs wrote to standard error, between lines of their kernel and the VMM.
     pub stderr: String,
     /// The JSON report, `Null` if there is none.
     pub report: Value,
@@ -301,20 +302,43 @@ impl Ended {
         self
     }
 
-    /// Asserts what the guest printed, to the letter.
+    /// Asserts what programs wrote to standard output, to the letter.
     #[track_caller]
     pub fn prints(&self, expected: &str) -> &Self {
         assert_eq!(self.stdout, expected, "{self}");
         self
     }
 
-    /// Asserts that the guest printed `part` among other things.
+    /// Asserts that `part` is in what they wrote there.
     #[track_caller]
     pub fn prints_part(&self, part: &str) -> &Self {
-        assert!(
-            self.stdout.contains(part),
-            "no {part:?} in the output\n{self}"
-        );
+        let found = self.stdout.contains(part);
+        assert!(found, "no {part:?} in the output\n{self}");
+        self
+    }
+
+    /// Asserts what programs wrote to standard error, to the letter.
+    #[track_caller]
+    pub fn complains(&self, expected: &str) -> &Self {
+        let of_others = |line: &&str| line.starts_with("kernel: ") || line.starts_with("vmm: ");
+        let lines = self.stderr.split_inclusive('\n');
+        let own: String = lines.filter(|line| !of_others(line)).collect();
+        assert_eq!(own, expected, "{self}");
+        self
+    }
+
+    /// The kernel's own lines.
+    pub fn kernel_lines(&self) -> Vec<&str> {
+        let lines = self.stderr.lines();
+        lines.filter(|line| line.starts_with("kernel: ")).collect()
+    }
+
+    /// Asserts that one of them has `part`.
+    #[track_caller]
+    pub fn kernel_says(&self, part: &str) -> &Self {
+        let mut lines = self.kernel_lines().into_iter();
+        let found = lines.any(|line| line.contains(part));
+        assert!(found, "no {part:?} from the kernel\n{self}");
         self
     }
 

@@ -118,7 +118,7 @@ fn trap_frames(target: Target) {
             "error code 0x0",
         ),
     ];
-    for (program, trap, error, console) in cases {
+    for (program, trap, error, log) in cases {
         let traced = trace(target, &["--only", "traps"], program);
         let ring_3 = traced
             .events()
@@ -142,9 +142,9 @@ fn trap_frames(target: Target) {
             Some(error) => assert_eq!(number(event, "error code"), error, "{event:?}"),
             None => assert!(!event.contains("error code"), "{event:?}"),
         }
-        // The kernel's own words, on the console.
-        let line = traced.stdout.lines().find(|line| line.contains(console));
-        let line = line.unwrap_or_else(|| panic!("{program:?}: {}", traced.stdout));
+        // The kernel's own words, in its log.
+        let line = traced.stderr.lines().find(|line| line.contains(log));
+        let line = line.unwrap_or_else(|| panic!("{program:?}: {}", traced.stderr));
         let rip = format!("at rip {:#x},", number(event, "rip"));
         assert!(line.contains(&rip), "{line:?} and {event:?}");
     }

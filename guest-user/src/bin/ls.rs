@@ -44,16 +44,12 @@ fn list(path: &CStr) -> Result<()> {
             return Ok(());
         };
         let shown = name.as_c_str().to_str().unwrap_or("?");
-        let file = file::open(
-            Path::new(format_args!("{text}/{shown}")).as_c_str(),
-            O_RDONLY,
-        )?;
-        let slash = if file::is_directory(&file::stat(file)?) {
-            "/"
-        } else {
-            ""
+        let entry = Path::new(format_args!("{text}/{shown}"));
+        // Nothing else can be opened as one; a device perhaps not at all.
+        let slash = match file::open(entry.as_c_str(), O_RDONLY | O_DIRECTORY) {
+            Ok(directory) => file::close(directory).map(|()| "/")?,
+            Err(_) => "",
         };
-        file::close(file)?;
         println!("{shown}{slash}");
         last = name;
     }

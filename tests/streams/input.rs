@@ -1,0 +1,108 @@
+//! Standard input that is no terminal is a stream of bytes.
+
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+
+use crate::run::{Kind, start, status, vmm};
+use crate::support::Target;
+use crate::support::suite::Case;
+
+pub const CASES: &[Case] = &[
+    ("any_bytes_pass", any_bytes_pass),
+    ("long_lines_pass", long_lines_pass),
+    ("nothing_is_an_end", nothing_is_an_end),
+    ("a_line_comes_when_it_is_written", a_line_comes_when_written),
+    ("input_that_cannot_be_read_is_an_end", unreadable),
+];
+
+/// What no terminal would let through: every byte, the keys for signals and for the end among
+/// them, and no end of the last line.
+fn any_bytes_pass(target: Target) {
+    let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    for kind in Kind::ALL {
+        passes(target, kind, &bytes);
+    }
+}
+
+/// Longer than whatever holds bytes on the way. Each byte out is an exit, which takes a
+/// software-backed KVM 10 us.
+fn long_lines_pass(target: Target) {
+    const MIB: usize = 1 << 20;
+    let len = match target {
+        Target::Emu => MIB,
+        Target::Kvm | Target::KvmUserApic => MIB / 8,
+    };
+    passes(target, Kind::Pipe, &line(len));
+    let mut command = vmm(target, &["wc"]);
+    command.stdin(Kind::Pipe.input(&line(MIB)));
+    assert_eq!(output(command), format!("0 1 {MIB}\n").as_bytes());
+}
+
+/// One word in which a lost or doubled piece shows.
+fn line(len: usize) -> Vec<u8> {
+    let numbers = (0..).flat_map(|number: u32| format!("{number}-").into_bytes());
+    numbers.take(len).collect()
+}
+
+/// Asserts that `cat` writes what it reads.
+#[track_caller]
+fn passes(target: Target, kind: Kind, bytes: &[u8]) {
+    let mut command = vmm(target, &["cat"]);
+    let (stdout, out) = kind.output();
+    command.stdin(kind.input(bytes)).stdout(stdout);
+    let mut child = start(command);
+    assert_eq!(status(child.wait().expect("our child")), 0, "{kind:?}");
+    let passed = out.all();
+    let differs = passed.iter().zip(bytes).position(|(out, byte)| out != byte);
+    assert_eq!((passed.len(), differs), (bytes.len(), None), "{kind:?}");
+}
+
+fn output(mut command: Command) -> Vec<u8> {
+    let output = command.output().expect("the binary under test starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((status(output.status), &*errors), (0, ""));
+    output.stdout
+}
+
+fn nothing_is_an_end(target: Target) {
+    let kinds = Kind::ALL.map(|kind| kind.input(b""));
+    for input in kinds.into_iter().chain([Stdio::null()]) {
+        let mut command = vmm(target, &["cat"]);
+        command.stdin(input);
+        assert_eq!(output(command), b"");
+    }
+    // As a shell's `<&-`.
+    let mut closed = vmm(target, &["cat"]);
+    crate::run::close_stdin(&mut closed);
+    assert_eq!(output(closed), b"");
+}
+
+/// The program waits for it, and nothing is held back until there is more.
+fn a_line_comes_when_written(target: Target) {
+    let (reader, mut writer) = io::pipe().expect("descriptors");
+    let (mut out, stdout) = io::pipe().expect("descriptors");
+    let mut command = vmm(target, &["cat"]);
+    command.stdin(reader).stdout(stdout);
+    let mut child = start(command);
+    for line in ["one\n", "two\n", "end"] {
+        writer.write_all(line.as_bytes()).expect("it is read");
+        let mut passed = vec![0; line.len()];
+        out.read_exact(&mut passed).expect("it comes");
+        assert_eq!(passed, line.as_bytes());
+    }
+    drop(writer);
+    assert_eq!(status(child.wait().expect("our child")), 0);
+    assert_eq!(out.read(&mut [0]).expect("it can be read"), 0);
+}
+
+fn unreadable(target: Target) {
+    let folder = std::fs::File::open(std::env::temp_dir()).expect("a folder");
+    let mut command = vmm(target, &["cat"]);
+    let output = command.stdin(folder).output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((status(output.status), output.stdout.len()), (0, 0));
+    assert_eq!(
+        errors,
+        "vmm: standard input: Is a directory (os error 21)\n"
+    );
+}
