@@ -176,14 +176,18 @@ fn interrupted() {
     ]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped());
     let child = child.stderr(Stdio::piped()).spawn().expect("it starts");
-    // Long enough for the signal to be caught, and far too short for all the samples.
+    // Long enough for a sample of the first, and far too short for all.
     thread::sleep(Duration::from_secs(1));
     let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
     kill(pid, Signal::SIGINT).expect("our child");
     let output = child.wait_with_output().expect("it ends");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{text}");
-    assert!(text.contains("\nStopped  by signal 2"), "{text}");
+    assert!(
+        text.contains("\nStopped  early: killed by signal 2"),
+        "{text}"
+    );
+    assert!(text.contains("\n  call "), "its samples until then: {text}");
 }
 
 fn baseline() {

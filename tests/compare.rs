@@ -265,7 +265,10 @@ fn signal() {
     let pipe = child.stderr.as_mut().expect("a pipe");
     pipe.read_to_string(&mut stderr).expect("text");
     assert_eq!(status.code(), Some(130), "{stderr}");
-    assert_eq!(stderr, "vmm: stopped by signal 2\n");
+    assert_eq!(
+        stderr,
+        "vmm: killed by signal 2: the VMM was told to stop\n"
+    );
 }
 
 /// Copies its console input to its output up to the first byte that is EOT, and ends.

@@ -1,5 +1,6 @@
-//! A run ends when it is told to, whatever the guest does: `--timeout`, SIGINT, SIGTERM and
-//! SIGHUP end it within half a second, with the status that says so.
+//! Every command ends when it is told to, whatever the guest and the standard streams do:
+//! `--timeout`, SIGINT, SIGTERM and SIGHUP end it within half a second, with the status that
+//! says so.
 //!
 //! Half a second is a promise to people at a terminal, so that here time is asserted. A busy
 //! host may be late for itself: a run that was late is repeated, and fails if it is late
@@ -7,6 +8,8 @@
 
 mod support;
 
+#[path = "ends/commands.rs"]
+mod commands;
 #[path = "ends/guests.rs"]
 mod guests;
 #[path = "ends/streams.rs"]
@@ -41,8 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
 fn main() {
-    let cases = [guests::CASES, streams::CASES].concat();
-    suite::main(suite::on(&Target::ALL, &cases));
+    let cases = [guests::CASES, streams::CASES, commands::CASES].concat();
+    let mut trials = suite::on(&Target::ALL, &cases);
+    trials.push(suite::plain("compare", commands::compare));
+    suite::main(trials);
 }
 
 /// What ends a run.
@@ -53,12 +58,15 @@ enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 4] = [
-        Self::Timeout,
+    const SIGNALS: [Self; 3] = [
         Self::Signal(Signal::SIGINT),
         Self::Signal(Signal::SIGTERM),
         Self::Signal(Signal::SIGHUP),
     ];
+    const ALL: [Self; 4] = {
+        let [interrupt, terminate, hang_up] = Self::SIGNALS;
+        [Self::Timeout, interrupt, terminate, hang_up]
+    };
 
     /// What `--timeout` is given: a run that a signal does not end ends too late by it.
     fn limit(self) -> Duration {
@@ -81,8 +89,15 @@ impl Cause {
 /// something when it has come to what it does for ever.
 fn ends(target: Target, kernel: &Kernel, output: Output) {
     let kernel = kernel.write();
-    for cause in Cause::ALL {
-        let ended = in_time(target, &kernel, cause, output);
+    each_ends(&Cause::ALL, |cause| {
+        Running::start(target, &kernel, cause.limit(), output)
+    });
+}
+
+/// Lets each of `causes` end what `start` starts, and asserts that the status says so.
+fn each_ends(causes: &[Cause], start: impl Fn(Cause) -> Running) {
+    for &cause in causes {
+        let ended = in_time(cause, || start(cause));
         assert_eq!(ended.status(), cause.status(), "{cause:?}: {ended}");
     }
 }
@@ -90,15 +105,18 @@ fn ends(target: Target, kernel: &Kernel, output: Output) {
 /// Asserts that `kernel` ends by `--timeout` at the latest: with the status of that, or of an
 /// error before.
 fn ends_in_time(target: Target, kernel: &Kernel, output: Output) {
-    let ended = in_time(target, &kernel.write(), Cause::Timeout, output);
+    let (kernel, cause) = (kernel.write(), Cause::Timeout);
+    let ended = in_time(cause, || {
+        Running::start(target, &kernel, cause.limit(), output)
+    });
     assert!([124, 125].contains(&ended.status()), "{ended}");
 }
 
-/// Runs `kernel` until `cause` ends it, again if it was late.
-fn in_time(target: Target, kernel: &TempFile, cause: Cause, output: Output) -> Ended {
+/// Lets `cause` end what `start` starts, again if it was late.
+fn in_time(cause: Cause, start: impl Fn() -> Running) -> Ended {
     let mut late = Vec::new();
     while late.len() < TRIES {
-        let ended = Running::start(target, kernel, cause.limit(), output).end(cause);
+        let ended = start().end(cause);
         if ended.late < PROMISE {
             return ended;
         }
@@ -113,6 +131,14 @@ fn ends_itself(target: Target, kernel: &Kernel, status: i32, outcome: &str) {
     let ended = Running::start(target, &kernel, PATIENCE, Output::Pipe).wait(Instant::now());
     assert_eq!(ended.status(), status, "{ended}");
     assert_eq!(ended.report["outcome"]["kind"], outcome, "{ended}");
+}
+
+/// A command of `vmm`, to end after `limit`.
+fn vmm(command: &str, limit: Duration) -> Command {
+    let mut vmm = Command::new(binary());
+    let limit = format!("{}ms", limit.as_millis());
+    vmm.args([command, "--timeout", &limit]);
+    vmm
 }
 
 /// A run that has not ended yet.
@@ -147,25 +173,30 @@ impl fmt::Display for Ended {
 }
 
 impl Running {
+    /// Runs `kernel`.
     fn start(target: Target, kernel: &TempFile, limit: Duration, output: Output) -> Self {
-        let stderr = TempFile::new("stderr", b"");
         let report = TempFile::new("report", b"");
-        let (stream, stdin, stdout) = output.open();
-        let started = Instant::now();
-        let child = Command::new(binary())
-            .arg("run")
+        let mut command = vmm("run", limit);
+        command
             .args(target.options())
-            .args(["--timeout", &format!("{}ms", limit.as_millis())])
             .args(["--report", "json", "--report-file"])
             .arg(report.path())
             .arg("--kernel")
             .arg(kernel.path())
-            .arg("hello")
+            .arg("hello");
+        Self::spawn(command, report, output)
+    }
+
+    fn spawn(mut command: Command, report: TempFile, output: Output) -> Self {
+        let stderr = TempFile::new("stderr", b"");
+        let file = File::create(stderr.path()).expect("it can be written");
+        let (stream, stdin, stdout, errors) = output.open();
+        command
             .stdin(stdin)
             .stdout(stdout)
-            .stderr(File::create(stderr.path()).expect("it can be written"))
-            .spawn()
-            .expect("the binary under test starts");
+            .stderr(errors.unwrap_or_else(|| file.into()));
+        let started = Instant::now();
+        let child = command.spawn().expect("the binary under test starts");
         Self {
             child,
             started,

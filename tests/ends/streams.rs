@@ -1,13 +1,14 @@
 //! Standard output that takes nothing, and a guest that writes to it for ever.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use iced_x86::code_asm::{ecx, edx, esi};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::termios::{FlowArg, Termios, tcflow, tcgetattr};
 
@@ -33,7 +34,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Writes the same mebibyte to the console for ever.
-fn flood() -> Kernel {
+pub fn flood() -> Kernel {
     Kernel::long_mode(|a| {
         a.mov(edx, u32::from(abi::ports::SERIAL))?;
         forever(a, |a| {
@@ -44,7 +45,7 @@ fn flood() -> Kernel {
     })
 }
 
-/// What a run's standard output is. Nobody reads more of it than a byte.
+/// What a run's standard streams are. Nobody reads more of its output than a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     Pipe,
@@ -53,6 +54,12 @@ pub enum Output {
     /// The same after Ctrl-S.
     StoppedTerminal,
     FullDisk,
+    /// Nothing is written there.
+    Null,
+    /// A pipe that is standard error.
+    ErrorPipe,
+    /// The same, when it is full.
+    FullErrorPipe,
 }
 
 /// The test's side of it.
@@ -66,13 +73,22 @@ pub struct Stream {
 }
 
 impl Output {
-    /// Opens it; returns what standard input and output are to be.
-    pub fn open(self) -> (Stream, Stdio, Stdio) {
+    /// Opens it; returns what standard input and output are to be, and perhaps error.
+    pub fn open(self) -> (Stream, Stdio, Stdio, Option<Stdio>) {
+        let mut errors = None;
         let (reader, stdin, stdout, terminal) = match self {
             Self::Pipe => {
-                let (reader, writer) = std::io::pipe().expect("a descriptor");
-                let reader = OwnedFd::from(reader).into();
+                let (reader, writer) = pipe();
                 (Some(reader), Stdio::null(), writer.into(), None)
+            }
+            Self::Null => (None, Stdio::null(), Stdio::null(), None),
+            Self::ErrorPipe | Self::FullErrorPipe => {
+                let (reader, writer) = pipe();
+                if self == Self::FullErrorPipe {
+                    fill(&writer);
+                }
+                errors = Some(writer.into());
+                (Some(reader), Stdio::null(), Stdio::null(), None)
             }
             Self::FullDisk => {
                 let full = OpenOptions::new().write(true).open("/dev/full");
@@ -98,10 +114,24 @@ impl Output {
         let stream = Stream {
             reader,
             terminal,
-            comes_through: matches!(self, Self::Pipe | Self::Terminal),
+            comes_through: matches!(self, Self::Pipe | Self::Terminal | Self::ErrorPipe),
         };
-        (stream, stdin, stdout)
+        (stream, stdin, stdout, errors)
     }
+}
+
+fn pipe() -> (File, File) {
+    let (reader, writer) = std::io::pipe().expect("descriptors");
+    (OwnedFd::from(reader).into(), OwnedFd::from(writer).into())
+}
+
+/// Writes until the pipe takes no more.
+fn fill(pipe: &File) {
+    let set = |flags| fcntl(pipe, FcntlArg::F_SETFL(flags)).expect("it is open");
+    set(OFlag::O_NONBLOCK);
+    let mut writer = pipe;
+    while writer.write(&[0; 4096]).is_ok() {}
+    set(OFlag::empty());
 }
 
 impl Stream {

@@ -40,7 +40,7 @@ use crate::devices::ApicMode;
 use crate::events::InputSource;
 use crate::image::{self, ImageError};
 use crate::output::{Outputs, Recorder, Transcript};
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::vm::{Vm, VmConfig, VmError};
 
 /// A way to run a guest: a column of the comparison.
@@ -186,8 +186,8 @@ pub enum CompareError {
     #[error(transparent)]
     Input(#[from] ImageError),
     /// The host sent this signal.
-    #[error("stopped by signal {0}")]
-    Stopped(u8),
+    #[error("{0}")]
+    Stopped(Outcome),
 }
 
 impl Comparison {
@@ -260,7 +260,7 @@ fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, Comp
     let recorder = Recorder::default();
     let report = Vm::new(config, outputs.copied_to(&recorder))?.run()?;
     match report.outcome.stop_signal() {
-        Some(signal) => Err(CompareError::Stopped(signal)),
+        Some(_) => Err(CompareError::Stopped(report.outcome)),
         None => Ok(Run {
             report,
             output: recorder.transcript(),

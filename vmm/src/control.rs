@@ -12,6 +12,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::cpu::Kick;
+use crate::report::Outcome;
 
 /// Console input that the guest has not taken yet, in bytes; more waits in the host.
 const INPUT_CAPACITY: usize = 4096;
@@ -29,6 +30,14 @@ pub enum StopReason {
 
 impl StopReason {
     const TIMEOUT: u64 = 1 << 8;
+
+    /// How a run ends for it.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Timeout => Outcome::timeout(),
+            Self::Signal(number) => Outcome::stopped(number),
+        }
+    }
 
     fn encode(self) -> u64 {
         match self {

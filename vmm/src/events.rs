@@ -9,7 +9,7 @@ mod keys;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::timerfd::TimerFd;
 
-use crate::control::{Control, StopReason};
+use crate::control::Control;
+pub use crate::control::StopReason;
 use input::Input;
 pub(crate) use input::{WaitingInput, host_input};
 pub use keys::ESCAPE_KEYS;
@@ -42,15 +43,29 @@ pub enum InputSource {
 /// Between looks whether a guest whose halts are no exits has halted for good.
 const LOOK_FOR_HALT: Duration = Duration::from_millis(200);
 
-/// A descriptor that becomes readable when the host wants the run to stop, and the number
-/// of the signal that this stands for.
-pub type StopSource = (Arc<OwnedFd>, u8);
+/// A descriptor that becomes and stays readable when the host wants the run to stop, and
+/// why it does.
+pub type StopSource = (Arc<OwnedFd>, StopReason);
 
-/// The signal of the first of `stop` that is readable now, if one is.
+/// A stop when it is `deadline`.
+///
+/// # Errors
+/// The host is out of descriptors.
+pub fn at(deadline: Instant) -> io::Result<StopSource> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let mut timer = TimerFd::new()?;
+    // Zero would disarm it.
+    timer.reset(left.max(Duration::from_nanos(1)), None)?;
+    // SAFETY: the timer gives its descriptor away.
+    let fd = unsafe { OwnedFd::from_raw_fd(timer.into_raw_fd()) };
+    Ok((Arc::new(fd), StopReason::Timeout))
+}
+
+/// The reason of the first of `stop` that is readable now, if one is.
 ///
 /// # Errors
 /// The host refuses a descriptor.
-pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<u8>> {
+pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<StopReason>> {
     let mut polled: Vec<_> = stop
         .iter()
         .map(|(fd, _)| libc::pollfd {
@@ -71,7 +86,7 @@ pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<u8>> {
     }
     let mut both = polled.iter().zip(stop);
     let first = both.find(|(polled, _)| polled.revents != 0);
-    Ok(first.map(|(_, &(_, signal))| signal))
+    Ok(first.map(|(_, &(_, reason))| reason))
 }
 
 /// What the event loop watches beside the vCPU's own timer.
@@ -104,15 +119,7 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     })?;
 
     // Keeps the descriptors open as long as they are watched.
-    let mut timeout_fd = TimerFd::new()?;
-    if let Some(deadline) = sources.deadline {
-        let left = deadline.saturating_duration_since(Instant::now());
-        timeout_fd.reset(left.max(Duration::from_nanos(1)), None)?;
-        let stopped = Arc::clone(control);
-        watch(&mut manager, &timeout_fd, EDGE, move || {
-            stopped.stop(StopReason::Timeout);
-        })?;
-    }
+    let timeout = sources.deadline.map(at).transpose()?;
     let mut look_fd = TimerFd::new()?;
     if sources.halts_unseen {
         look_fd.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
@@ -121,11 +128,9 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
             looked.look_for_halt();
         })?;
     }
-    for (fd, signal) in &sources.stop {
-        let (stopped, signal) = (Arc::clone(control), *signal);
-        watch(&mut manager, fd, EDGE, move || {
-            stopped.stop(StopReason::Signal(signal));
-        })?;
+    for (fd, reason) in sources.stop.iter().chain(&timeout) {
+        let (stopped, reason) = (Arc::clone(control), *reason);
+        watch(&mut manager, fd, EDGE, move || stopped.stop(reason))?;
     }
     if let Some(source) = sources.input {
         let input = Input::new(source, Arc::clone(control))?;
@@ -201,7 +206,7 @@ mod tests {
         let sources = EventSources {
             input: None,
             deadline: None,
-            stop: vec![(Arc::new(file.into()), 15)],
+            stop: vec![(Arc::new(file.into()), StopReason::Signal(15))],
             halts_unseen: false,
         };
         let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
@@ -212,10 +217,14 @@ mod tests {
     fn the_stop_that_was_requested_is_found() {
         let pipes = [(); 2].map(|()| io::pipe().expect("pipes"));
         let [(one, _kept), (other, mut writer)] = pipes;
-        let stop = vec![(Arc::new(one.into()), 1), (Arc::new(other.into()), 2)];
+        let [one, other] = [one, other].map(|fd| Arc::new(fd.into()));
+        let stop = vec![(one, StopReason::Signal(1)), (other, StopReason::Signal(2))];
         assert_eq!(stop_requested(&stop).expect("pipes"), None);
         writer.write_all(b"x").expect("room");
-        assert_eq!(stop_requested(&stop).expect("pipes"), Some(2));
+        assert_eq!(
+            stop_requested(&stop).expect("pipes"),
+            Some(StopReason::Signal(2))
+        );
         assert_eq!(stop_requested(&[]).expect("nothing"), None);
     }
 }

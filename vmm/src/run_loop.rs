@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::{Control, StopReason};
+use crate::control::Control;
 use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
 use crate::devices::{Devices, Line, StreamError};
 use crate::exit::VmExit;
@@ -325,10 +325,7 @@ impl RunLoop {
     /// What other threads asked for: a stop, console input, a look at the timer.
     fn serve_kick(&mut self) -> Option<Outcome> {
         if let Some(reason) = self.control.stop_reason() {
-            return Some(match reason {
-                StopReason::Timeout => Outcome::timeout(),
-                StopReason::Signal(number) => Outcome::stopped(number),
-            });
+            return Some(reason.outcome());
         }
         self.take_input();
         self.devices.flush_output();

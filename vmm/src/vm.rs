@@ -330,7 +330,7 @@ mod tests {
         config.args = vec!["3600000".into()];
         config.accel = AccelChoice::Emu;
         let file = std::fs::File::open("Cargo.toml").expect("the package's own");
-        config.stop = vec![(Arc::new(file.into()), 15)];
+        config.stop = vec![(Arc::new(file.into()), StopReason::Signal(15))];
         let machine = Vm::new(config, Output::discard()).expect("there is an emulator");
         assert!(matches!(machine.run(), Err(VmError::Host(_))));
     }

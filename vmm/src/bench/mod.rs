@@ -35,7 +35,7 @@ use serde::Serialize;
 use crate::accel;
 use crate::compare::{Machine, Missing, Spread};
 use crate::events::{StopSource, stop_requested};
-use crate::report;
+use crate::report::{self, Outcome};
 use crate::vm::VmError;
 
 /// What to measure, and on what.
@@ -61,9 +61,9 @@ pub enum BenchError {
     /// A machine cannot be made or its run not be finished.
     #[error(transparent)]
     Vm(#[from] VmError),
-    /// The host sent this signal.
-    #[error("stopped by signal {0}")]
-    Stopped(u8),
+    /// The host wants no more.
+    #[error("{0}")]
+    Stopped(Outcome),
     /// There is no such figure, and why.
     #[error("{0}")]
     Absent(String),
@@ -144,9 +144,9 @@ pub struct Bench {
     pub machines: Vec<Machine>,
     /// The machines that this host does not have.
     pub missing: Vec<Missing>,
-    /// The signal that ended the measuring early, if one did: then the last measure may
-    /// lack machines, and others are missing.
-    pub stopped: Option<u8>,
+    /// What ended the measuring early, if it did: then the last measure may lack samples
+    /// and machines, and others are missing.
+    pub stopped: Option<Outcome>,
     /// The figures, in the order of the plan.
     pub measures: Vec<Measured>,
 }
@@ -182,25 +182,20 @@ impl Bench {
                 absent: Vec::new(),
             };
             for &machine in &machines {
-                let samples = (1..=plan.samples.get()).map(|number| {
-                    if let Some(signal) = stop_requested(&plan.stop).map_err(VmError::from)? {
-                        return Err(BenchError::Stopped(signal));
-                    }
-                    progress(measure, machine, number);
-                    sample(plan, measure, machine)
-                });
-                match samples.collect::<Result<Vec<_>, _>>() {
-                    Ok(samples) => measured
-                        .figures
-                        .extend(Figure::of(plan, measure, machine, &samples)),
-                    Err(BenchError::Absent(reason)) => {
+                let (samples, end) = samples(plan, measure, machine, progress);
+                match end {
+                    None => {}
+                    Some(BenchError::Absent(reason)) => {
                         measured.absent.push(Absent { machine, reason });
+                        continue;
                     }
-                    Err(BenchError::Stopped(signal)) => {
-                        stopped = Some(signal);
-                        break;
-                    }
-                    Err(error) => return Err(error),
+                    Some(BenchError::Stopped(outcome)) => stopped = Some(outcome),
+                    Some(error) => return Err(error),
+                }
+                let figure = Figure::of(plan, measure, machine, &samples);
+                measured.figures.extend(figure);
+                if stopped.is_some() {
+                    break;
                 }
             }
             if stopped.is_none() || !measured.figures.is_empty() {
@@ -244,6 +239,31 @@ impl Figure {
             counts: first.counts,
         })
     }
+}
+
+/// The samples of a measure on a machine; fewer than planned for the reason beside them.
+fn samples(
+    plan: &Plan,
+    measure: &Measure,
+    machine: Machine,
+    progress: &mut dyn FnMut(&Measure, Machine, u32),
+) -> (Vec<Sample>, Option<BenchError>) {
+    let mut samples = Vec::new();
+    for number in 1..=plan.samples.get() {
+        progress(measure, machine, number);
+        let sample = sample(plan, measure, machine);
+        // A stop may have spoilt it.
+        let sample = match stop_requested(&plan.stop) {
+            Ok(None) => sample,
+            Ok(Some(reason)) => Err(BenchError::Stopped(reason.outcome())),
+            Err(error) => Err(VmError::from(error).into()),
+        };
+        match sample {
+            Ok(sample) => samples.push(sample),
+            Err(error) => return (samples, Some(error)),
+        }
+    }
+    (samples, None)
 }
 
 fn sample(plan: &Plan, measure: &Measure, machine: Machine) -> Result<Sample, BenchError> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::{Absent, Baseline, Bench, Counts, Figure, Host, Measure, Measured, Plan};
 use crate::compare::{Machine, Missing, Spread};
+use crate::events::StopReason;
+use crate::report::Outcome;
 
 fn figure(machine: Machine, median: f64) -> Figure {
     Figure {
@@ -113,7 +115,7 @@ fn plan(names: &[&str]) -> Plan {
 fn a_stop_ends_what_runs_without_an_event_loop() {
     let mut plan = plan(&["exit_pio_in"]);
     let (stop, requested) = std::io::pipe().expect("a pipe");
-    plan.stop = vec![(Arc::new(stop.into()), 15)];
+    plan.stop = vec![(Arc::new(stop.into()), StopReason::Signal(15))];
     let mut requested = Some(requested);
     let mut samples = 0;
     // A pipe without a writer is readable.
@@ -122,7 +124,7 @@ fn a_stop_ends_what_runs_without_an_event_loop() {
         requested = None;
     });
     let bench = stopped.expect("a stop is no failure");
-    assert_eq!(bench.stopped, Some(15));
+    assert_eq!(bench.stopped, Some(Outcome::stopped(15)));
     assert!(
         bench.measures.is_empty(),
         "its only measure was not finished"

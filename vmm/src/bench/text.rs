@@ -79,8 +79,8 @@ impl Bench {
             let reason = format!("not on this host: {}", missing.reason);
             f.write_str(&wrap(&format!("{}  ", missing.machine), &reason))?;
         }
-        match self.stopped {
-            Some(signal) => writeln!(f, "Stopped  by signal {signal}: what there is until then"),
+        match &self.stopped {
+            Some(outcome) => writeln!(f, "Stopped  early: {outcome}"),
             None => Ok(()),
         }
     }

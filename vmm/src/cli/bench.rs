@@ -4,17 +4,17 @@ use std::env;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::ValueEnum;
-use vmm::bench::{Baseline, Bench, BenchError, MEASURES, Measure, Plan};
+use vmm::bench::{Baseline, Bench, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
 use vmm::printable::wrap;
 
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
-use super::{CliResult, FAILURE, stop_signals};
+use super::{CliResult, FAILURE, stop_signals, units};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
@@ -33,6 +33,9 @@ pub struct Args {
     /// List the measures and end
     #[arg(long)]
     list: bool,
+    /// End after this time, with a report of what there is (status 124)
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    timeout: Option<Duration>,
     /// Machines to measure
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MACHINE,...",
           default_values_t = [On::Kvm, On::KvmUserApic, On::Emu])]
@@ -70,10 +73,12 @@ impl From<On> for Machine {
     }
 }
 
-pub fn run(args: Args) -> CliResult {
+pub fn run(args: Args, started: Instant) -> CliResult {
     if args.list {
         return list();
     }
+    let deadline = args.timeout.and_then(|time| started.checked_add(time));
+    let stop = stop_signals::catch(deadline)?;
     let names = args.measures.iter();
     let named: Vec<_> = names
         .map(|name| Measure::find(name))
@@ -91,7 +96,7 @@ pub fn run(args: Args) -> CliResult {
         },
         vmm: env::current_exe()?,
         baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
-        stop: stop_signals::catch(None)?,
+        stop,
     };
     let required = args.required;
     let destination = args.report.open(Stream::Output)?;
@@ -107,9 +112,9 @@ pub fn run(args: Args) -> CliResult {
     progress.clear();
     let bench = measured?;
     destination.write(|| bench.to_string(), || bench.to_json())?;
-    if let Some(signal) = bench.stopped {
-        super::complain(&BenchError::Stopped(signal));
-        return Ok(SIGNAL_STATUS_BASE | signal);
+    if let Some(outcome) = &bench.stopped {
+        super::complain(outcome);
+        return Ok(outcome.exit_status());
     }
     required.check(&bench.machines)?;
     Ok(if bench.machines.is_empty() {

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use abi::debug_exit::SIGNAL_STATUS_BASE;
 use vmm::compare::{CompareError, Comparison, Plan};
 use vmm::output::Outputs;
 
@@ -63,9 +62,9 @@ pub fn run(args: Args) -> CliResult {
     progress.clear();
     let summary = match measured {
         Ok(comparison) => comparison.summary(),
-        Err(error @ CompareError::Stopped(signal)) => {
-            super::complain(&error);
-            return Ok(SIGNAL_STATUS_BASE | signal);
+        Err(CompareError::Stopped(outcome)) => {
+            super::complain(&outcome);
+            return Ok(outcome.exit_status());
         }
         Err(error) => return Err(error.into()),
     };

@@ -87,7 +87,7 @@ pub fn main(started: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, started),
         Command::Compare(args) => compare::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(args, started),
         Command::Trace(args) => trace::run(args, started),
         Command::Info(args) => info::run(&args),
         Command::List(args) => list::run(&args),

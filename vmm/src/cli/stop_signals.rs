@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   SIGINT, SIGTERM, SIGHUP ──► StopSource ──► the run ends, its report is written
-//!   deadline ─────────────────────────────────┘          │ not within GRACE
-//!          └───────────────────────────────────► this thread ends the process
+//!   deadline ──────────────────────┘                     │ not within GRACE
+//!                                  └────────────► this thread ends the process
 //! ```
 //!
 //! The run itself watches both, but it is not always there to do so: a machine is being
@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use vmm::events::StopSource;
+use vmm::events::{StopReason, StopSource, at};
 use vmm::output::Output;
 use vmm::report::Outcome;
 
@@ -37,8 +37,8 @@ pub fn running() {
     RUNNING.store(true, Ordering::Release);
 }
 
-/// Catches SIGINT, SIGTERM and SIGHUP, each of which makes a descriptor readable, and sees
-/// to it that the process ends soon after one of them has come, and after `deadline`. A
+/// Catches SIGINT, SIGTERM and SIGHUP, each of which makes a descriptor readable, as
+/// `deadline` does, and sees to it that the process ends soon after one of them has come. A
 /// SIGHUP that was ignored stays so, as `nohup` wants it.
 ///
 /// # Errors
@@ -50,12 +50,13 @@ pub fn catch(deadline: Option<Instant>) -> io::Result<Vec<StopSource>> {
         .map(|signal| -> io::Result<StopSource> {
             let (read, write) = UnixStream::pair()?;
             signal_hook::low_level::pipe::register(signal, write)?;
-            Ok((Arc::new(read.into()), signal as u8))
+            Ok((Arc::new(read.into()), StopReason::Signal(signal as u8)))
         })
+        .chain(deadline.map(at))
         .collect::<Result<Vec<_>, _>>()?;
     let watched = sources.clone();
     let thread = thread::Builder::new().name("ending".into());
-    thread.spawn(move || end(&wait(&watched, deadline)))?;
+    thread.spawn(move || end(&wait(&watched)))?;
     Ok(sources)
 }
 
@@ -68,7 +69,7 @@ fn is_ignored(signal: libc::c_int) -> bool {
 }
 
 /// Waits for a signal or the deadline, and returns what they make of a run.
-fn wait(sources: &[StopSource], deadline: Option<Instant>) -> Outcome {
+fn wait(sources: &[StopSource]) -> Outcome {
     let poll_for = |(fd, _): &StopSource| libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLIN,
@@ -76,19 +77,11 @@ fn wait(sources: &[StopSource], deadline: Option<Instant>) -> Outcome {
     };
     let mut polled: Vec<_> = sources.iter().map(poll_for).collect();
     loop {
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Outcome::timeout();
-        }
-        // Rounded up, and for a while only where milliseconds do not fit.
-        let left_ms = left.map_or(-1, |left| {
-            i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX)
-        });
         // SAFETY: the array has as many entries as said.
-        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, left_ms) };
+        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
         let mut both = polled.iter().zip(sources);
-        if let Some((_, &(_, signal))) = both.find(|(polled, _)| polled.revents != 0) {
-            return Outcome::stopped(signal);
+        if let Some((_, &(_, reason))) = both.find(|(polled, _)| polled.revents != 0) {
+            return reason.outcome();
         }
     }
 }

@@ -1,0 +1,63 @@
+//! The commands beside `vmm run`, and what they print when nobody reads it.
+
+use crate::support::Target;
+use crate::support::elf::TempFile;
+use crate::support::kernel::{Kernel, exit, forever, print};
+use crate::{Case, Cause, Output, Running, each_ends, streams, vmm};
+
+pub const CASES: &[Case] = &[
+    ("trace", trace),
+    ("report_that_nobody_reads", report),
+    ("bench", bench),
+];
+
+fn no_report() -> TempFile {
+    TempFile::new("no-report", b"")
+}
+
+/// Nobody reads the trace of a guest that makes much of it.
+fn trace(target: Target) {
+    let kernel = streams::flood().write();
+    each_ends(&Cause::ALL, |cause| {
+        let mut command = vmm("trace", cause.limit());
+        command.args(target.options()).arg("--kernel");
+        command.arg(kernel.path()).arg("hello");
+        Running::spawn(command, no_report(), Output::ErrorPipe)
+    });
+}
+
+/// The guest has ended well, and its report is what remains.
+fn report(target: Target) {
+    let kernel = Kernel::long_mode(|a| exit(a, 0)).write();
+    each_ends(&Cause::ALL, |cause| {
+        let mut command = vmm("run", cause.limit());
+        command.args(target.options()).arg("--kernel");
+        command.arg(kernel.path()).arg("hello");
+        Running::spawn(command, no_report(), Output::FullErrorPipe)
+    });
+}
+
+/// Whatever it measures just then.
+fn bench(target: Target) {
+    let machine = target.to_string();
+    each_ends(&Cause::ALL, |cause| {
+        let mut command = vmm("bench", cause.limit());
+        command.args(["--samples", "1000", "--on", &machine]);
+        Running::spawn(command, no_report(), Output::Null)
+    });
+}
+
+/// On every machine of this host, one after the other. Its limit is one of each run and ends
+/// nothing else.
+pub fn compare() {
+    let kernel = Kernel::long_mode(|a| {
+        print(a, "\n")?;
+        forever(a, |_| Ok(()))
+    });
+    let kernel = kernel.write();
+    each_ends(&Cause::SIGNALS, |cause| {
+        let mut command = vmm("compare", cause.limit());
+        command.arg("--kernel").arg(kernel.path()).arg("hello");
+        Running::spawn(command, no_report(), Output::Pipe)
+    });
+}
