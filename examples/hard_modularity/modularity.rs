@@ -21,6 +21,7 @@ use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::BareMachine;
 use vmm::cpu::CpuError;
 use vmm::devices::{ApicMode, LinkEnd};
+use vmm::events::StopReason;
 use vmm::exit::VmExit;
 use vmm::report::{OutcomeKind, Report};
 use vmm::{Output, Program, Vm, VmConfig, VmError};
@@ -34,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const EXIT_PATIENCE: Duration = Duration::from_millis(500);
 /// Far more than anything else takes.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The number by which a client that has ended stops its server's machine.
-const STOP_SIGNAL: u8 = libc::SIGTERM as u8;
+/// How a client that has ended stops its server's machine.
+const STOP: StopReason = StopReason::Signal(libc::SIGTERM as u8);
 
 /// Where client and service are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +193,7 @@ fn inside(choice: AccelChoice, form: Form, request: Request, calls: u64) -> Resu
     let mut server = config.clone();
     server.args = vec!["serve".to_owned()];
     server.link = Some(theirs);
-    server.stop = vec![(Arc::new(stop.into()), STOP_SIGNAL)];
+    server.stop = vec![(Arc::new(stop.into()), STOP)];
     let server = (form == Form::Machines)
         .then(|| thread::spawn(move || Vm::new(server, Output::discard())?.run()));
 

@@ -54,7 +54,7 @@ fn unknown_program() {
     refused(&["run", ""], USAGE, &["no program \"\""]);
     refused(
         &["run", "./no/such/file"],
-        FAILURE,
+        USAGE,
         &["./no/such/file: No such file"],
     );
     refused(&["run", "/"], FAILURE, &["/ is a directory"]);

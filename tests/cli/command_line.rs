@@ -62,7 +62,7 @@ fn words_that_are_no_text() {
     refused_words(&["run".as_ref(), word], USAGE, &["no program"]);
     // A path may be of any bytes, and stays on its line.
     let path = OsStr::from_bytes(b"/no\nsuch\x1b[31m\xff");
-    refused_words(&["run".as_ref(), path], FAILURE, &["/no\\nsuch\\u{1b}[31m"]);
+    refused_words(&["run".as_ref(), path], USAGE, &["/no\\nsuch\\u{1b}[31m"]);
 }
 
 fn status_of_misuse() {

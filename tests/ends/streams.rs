@@ -12,7 +12,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::termios::{FlowArg, Termios, tcflow, tcgetattr};
 
-use crate::support::kernel::{FREE, Kernel, forever};
+use crate::support::Target;
+use crate::support::kernel::{FREE, Kernel, exit, forever, print};
 use crate::{Case, ends, ends_in_time};
 
 /// How long a guest gets to come to its point where nothing says that it has.
@@ -28,10 +29,20 @@ pub const CASES: &[Case] = &[
     ("flood_of_a_stopped_terminal", |target| {
         ends(target, &flood(), Output::StoppedTerminal);
     }),
+    ("last_word_into_a_full_pipe", last_word),
     ("flood_of_a_full_disk", |target| {
         ends_in_time(target, &flood(), Output::FullDisk);
     }),
 ];
+
+/// The guest has ended well, but for what it wrote last.
+fn last_word(target: Target) {
+    let kernel = Kernel::long_mode(|a| {
+        print(a, "x")?;
+        exit(a, 0)
+    });
+    ends(target, &kernel, Output::FullPipe);
+}
 
 /// Writes the same mebibyte to the console for ever.
 pub fn flood() -> Kernel {
@@ -54,6 +65,8 @@ pub enum Output {
     /// The same after Ctrl-S.
     StoppedTerminal,
     FullDisk,
+    /// A pipe that is full.
+    FullPipe,
     /// Nothing is written there.
     Null,
     /// A pipe that is standard error.
@@ -77,8 +90,11 @@ impl Output {
     pub fn open(self) -> (Stream, Stdio, Stdio, Option<Stdio>) {
         let mut errors = None;
         let (reader, stdin, stdout, terminal) = match self {
-            Self::Pipe => {
+            Self::Pipe | Self::FullPipe => {
                 let (reader, writer) = pipe();
+                if self == Self::FullPipe {
+                    fill(&writer);
+                }
                 (Some(reader), Stdio::null(), writer.into(), None)
             }
             Self::Null => (None, Stdio::null(), Stdio::null(), None),

@@ -9,7 +9,7 @@ mod keys;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use crate::control::Control;
 pub use crate::control::StopReason;
+use crate::poll::{poll, readable};
 use input::Input;
 pub(crate) use input::{WaitingInput, host_input};
 pub use keys::ESCAPE_KEYS;
@@ -47,46 +48,53 @@ const LOOK_FOR_HALT: Duration = Duration::from_millis(200);
 /// why it does.
 pub type StopSource = (Arc<OwnedFd>, StopReason);
 
-/// A stop when it is `deadline`.
+/// Waits until one of `stop` is readable, or for `limit`; returns why the run is to stop, if
+/// it is. A signal ends the wait too.
 ///
 /// # Errors
-/// The host is out of descriptors.
-pub fn at(deadline: Instant) -> io::Result<StopSource> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let mut timer = TimerFd::new()?;
-    // Zero would disarm it.
-    timer.reset(left.max(Duration::from_nanos(1)), None)?;
-    // SAFETY: the timer gives its descriptor away.
-    let fd = unsafe { OwnedFd::from_raw_fd(timer.into_raw_fd()) };
-    Ok((Arc::new(fd), StopReason::Timeout))
-}
-
-/// The reason of the first of `stop` that is readable now, if one is.
-///
-/// # Errors
-/// The host refuses a descriptor.
-pub(crate) fn stop_requested(stop: &[StopSource]) -> io::Result<Option<StopReason>> {
-    let mut polled: Vec<_> = stop
-        .iter()
-        .map(|(fd, _)| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
-    // SAFETY: the array has as many entries as said.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
-    if ready < 0 {
-        let error = io::Error::last_os_error();
-        // A signal came: whoever asks next sees it.
-        return match error.kind() {
-            io::ErrorKind::Interrupted => Ok(None),
-            _ => Err(error),
-        };
-    }
+/// The host is out of memory.
+pub fn stop_within(stop: &[StopSource], limit: Option<Duration>) -> io::Result<Option<StopReason>> {
+    let mut polled: Vec<_> = stop.iter().map(|(fd, _)| readable(fd)).collect();
+    poll(&mut polled, limit)?;
     let mut both = polled.iter().zip(stop);
     let first = both.find(|(polled, _)| polled.revents != 0);
     Ok(first.map(|(_, &(_, reason))| reason))
+}
+
+/// When a run is to stop at the latest.
+#[derive(Debug)]
+pub struct Deadline(TimerFd);
+
+impl Deadline {
+    /// At that time.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn at(when: Instant) -> io::Result<Self> {
+        let mut deadline = Self(TimerFd::new()?);
+        deadline.move_to(when)?;
+        Ok(deadline)
+    }
+
+    /// Another time: the stop is requested then, and not before.
+    ///
+    /// # Errors
+    /// The host refuses the setting.
+    pub fn move_to(&mut self, when: Instant) -> io::Result<()> {
+        let left = when.saturating_duration_since(Instant::now());
+        // Zero would disarm it.
+        Ok(self.0.reset(left.max(Duration::from_nanos(1)), None)?)
+    }
+
+    /// What requests the stop then.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn source(&self) -> io::Result<StopSource> {
+        // SAFETY: the descriptor is open as long as this is.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
+        Ok((Arc::new(fd.try_clone_to_owned()?), StopReason::Timeout))
+    }
 }
 
 /// What the event loop watches beside the vCPU's own timer.
@@ -119,7 +127,8 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     })?;
 
     // Keeps the descriptors open as long as they are watched.
-    let timeout = sources.deadline.map(at).transpose()?;
+    let deadline = sources.deadline.map(Deadline::at).transpose()?;
+    let deadline = deadline.map(|deadline| deadline.source()).transpose()?;
     let mut look_fd = TimerFd::new()?;
     if sources.halts_unseen {
         look_fd.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
@@ -128,7 +137,7 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
             looked.look_for_halt();
         })?;
     }
-    for (fd, reason) in sources.stop.iter().chain(&timeout) {
+    for (fd, reason) in sources.stop.iter().chain(&deadline) {
         let (stopped, reason) = (Arc::clone(control), *reason);
         watch(&mut manager, fd, EDGE, move || stopped.stop(reason))?;
     }
@@ -152,7 +161,10 @@ type Manager = EventManager<Box<dyn MutEventSubscriber>>;
 const EDGE: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
 
 fn host_error(error: event_manager::Error) -> io::Error {
-    io::Error::other(error.to_string())
+    match error {
+        event_manager::Error::Epoll(error) => io::Error::from_raw_os_error(error.errno()),
+        error => io::Error::other(error.to_string()),
+    }
 }
 
 /// Has `ready` called when `source` is.
@@ -210,21 +222,22 @@ mod tests {
             halts_unseen: false,
         };
         let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
-        assert!(error.to_string().contains("poll"), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
     }
 
     #[test]
     fn the_stop_that_was_requested_is_found() {
+        const NOW: Option<Duration> = Some(Duration::ZERO);
         let pipes = [(); 2].map(|()| io::pipe().expect("pipes"));
         let [(one, _kept), (other, mut writer)] = pipes;
         let [one, other] = [one, other].map(|fd| Arc::new(fd.into()));
         let stop = vec![(one, StopReason::Signal(1)), (other, StopReason::Signal(2))];
-        assert_eq!(stop_requested(&stop).expect("pipes"), None);
+        assert_eq!(stop_within(&stop, NOW).expect("pipes"), None);
         writer.write_all(b"x").expect("room");
         assert_eq!(
-            stop_requested(&stop).expect("pipes"),
+            stop_within(&stop, NOW).expect("pipes"),
             Some(StopReason::Signal(2))
         );
-        assert_eq!(stop_requested(&[]).expect("nothing"), None);
+        assert_eq!(stop_within(&[], NOW).expect("nothing"), None);
     }
 }

@@ -53,6 +53,7 @@ pub mod image;
 pub mod layout;
 mod near;
 pub mod output;
+mod poll;
 pub mod printable;
 pub mod program;
 pub mod report;

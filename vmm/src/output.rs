@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use crate::devices::{HostInput, HostStreams};
 use stoppable::StoppableWriter;
 
 /// A destination for what a guest prints.
@@ -136,9 +137,22 @@ impl Outputs {
             log: Some(Output::stderr()?),
         })
     }
-}
 
-impl Outputs {
+    /// The guest's streams, with writers that give up once `stop` is signalled.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub(crate) fn into_streams(self, input: HostInput, stop: &EventFd) -> io::Result<HostStreams> {
+        let writer =
+            |output: Output| -> io::Result<_> { Ok(output.into_writer(stop.try_clone()?)) };
+        Ok(HostStreams {
+            output: writer(self.output)?,
+            errors: self.errors.map(writer).transpose()?,
+            log: self.log.map(writer).transpose()?,
+            input,
+        })
+    }
+
     /// The same lines, all of them nowhere.
     pub fn nowhere(&self) -> Self {
         Self {

@@ -22,26 +22,31 @@ const LAYOUT: [std::ops::RangeInclusive<char>; 3] = [
 ];
 
 /// Columns of a terminal.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 
-/// `text` in lines of at most 80 columns, the first after `prefix`, the others as far to
-/// the right; with a newline at the end of each.
+/// `text` in lines of at most [`WIDTH`] columns, the first after `prefix`, the others as far
+/// to the right; with a newline at the end of each. A word that is longer is broken.
 pub fn wrap(prefix: &str, text: &str) -> String {
     let indent = prefix.chars().count();
     let room = WIDTH.saturating_sub(indent).max(1);
     let (mut lines, mut used) = (prefix.to_owned(), 0);
     for word in text.split(' ') {
         let length = word.chars().count();
-        if used > 0 && used + 1 + length > room {
-            lines.push('\n');
-            lines.extend(std::iter::repeat_n(' ', indent));
-            used = 0;
-        } else if used > 0 {
+        if used > 0 && used + 1 + length <= room {
             lines.push(' ');
             used += 1;
+        } else if used > 0 {
+            used = room;
         }
-        lines.push_str(word);
-        used += length;
+        for c in word.chars() {
+            if used == room {
+                lines.push('\n');
+                lines.extend(std::iter::repeat_n(' ', indent));
+                used = 0;
+            }
+            lines.push(c);
+            used += 1;
+        }
     }
     lines.push('\n');
     lines
@@ -75,5 +80,10 @@ mod tests {
                 .all(|line| line.starts_with("        word"))
         );
         assert_eq!(wrap("a ", "b"), "a b\n");
+        let broken = wrap("a ", &format!("b {}", "c".repeat(100)));
+        assert_eq!(
+            broken,
+            format!("a b\n  {}\n  {}\n", "c".repeat(78), "c".repeat(22))
+        );
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::Control;
+use crate::control::{Control, StopReason};
 use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
 use crate::devices::{Devices, Line, StreamError};
 use crate::exit::VmExit;
@@ -180,7 +180,7 @@ impl RunLoop {
         }
         // What the guest printed is part of what it did.
         let lost = self.lost_output();
-        let lost = lost.or_else(|| trace_error.and_then(lost_trace));
+        let lost = lost.or_else(|| self.lost_trace(trace_error?));
         Ok(lost.unwrap_or(outcome))
     }
 
@@ -212,24 +212,7 @@ impl RunLoop {
             }
             self.take_input();
             let asleep = self.ticks.asleep;
-            let ended = match step {
-                Step::Continue => None,
-                Step::Idle => {
-                    let halted = host_ticks();
-                    self.trace(|tracer, _| tracer.flush());
-                    let ended = match self.is_dead_halt()? {
-                        true => Some(Outcome::halted()),
-                        false => self.wait(),
-                    };
-                    self.trace(|tracer, clock| tracer.slept(clock));
-                    self.ticks.asleep += host_ticks().wrapping_sub(halted);
-                    ended
-                }
-                Step::Kicked => self.serve_kick(),
-                Step::InstructionLimit => Some(Outcome::too_many_instructions()),
-                Step::Ended(outcome) => Some(outcome),
-            };
-            let ended = ended.or_else(|| self.lost_output());
+            let ended = self.follow(step)?.or_else(|| self.lost_output());
             if ended.is_none() {
                 self.deliver_interrupts()?;
             }
@@ -245,6 +228,31 @@ impl RunLoop {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// Does what an exit asks for beside its service.
+    #[inline]
+    fn follow(&mut self, step: Step) -> Result<Option<Outcome>, CpuError> {
+        Ok(match step {
+            Step::Continue => None,
+            Step::Idle => self.idle()?,
+            Step::Kicked => self.serve_kick(),
+            Step::InstructionLimit => Some(Outcome::too_many_instructions()),
+            Step::Ended(outcome) => Some(outcome),
+        })
+    }
+
+    /// The vCPU has halted.
+    fn idle(&mut self) -> Result<Option<Outcome>, CpuError> {
+        let halted = host_ticks();
+        self.trace(|tracer, _| tracer.flush());
+        let ended = match self.is_dead_halt()? {
+            true => Some(Outcome::halted()),
+            false => self.wait(),
+        };
+        self.trace(|tracer, clock| tracer.slept(clock));
+        self.ticks.asleep += host_ticks().wrapping_sub(halted);
+        Ok(ended)
     }
 
     /// Does something with the tracer, if there is one.
@@ -267,8 +275,18 @@ impl RunLoop {
         match error.kind() {
             io::ErrorKind::BrokenPipe if line == Line::Log => None,
             io::ErrorKind::BrokenPipe => Some(Outcome::broken_pipe(line.name())),
-            _ if is_given_up(&error) => None,
+            _ if is_given_up(&error) => self.control.stop_reason().map(StopReason::outcome),
             _ => Some(Outcome::error(format!("{}: {error}", line.name()))),
+        }
+    }
+
+    /// The same of the trace. A reader that went away (as `head` does) has seen what it
+    /// wanted.
+    fn lost_trace(&self, error: io::Error) -> Option<Outcome> {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => None,
+            _ if is_given_up(&error) => self.control.stop_reason().map(StopReason::outcome),
+            _ => Some(Outcome::error(format!("trace: {error}"))),
         }
     }
 
@@ -374,13 +392,6 @@ impl RunLoop {
             }
         }
     }
-}
-
-/// The end of a run whose trace could not be written. A reader that went away (as `head`
-/// does) has seen what it wanted.
-fn lost_trace(error: io::Error) -> Option<Outcome> {
-    let is_wanted = error.kind() != io::ErrorKind::BrokenPipe && !is_given_up(&error);
-    is_wanted.then(|| Outcome::error(format!("trace: {error}")))
 }
 
 fn duration_until(deadline_ns: u64, clock: &GuestClock) -> Duration {

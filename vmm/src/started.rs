@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// What the way to `main` takes at most. Processor time beyond that was used by a program
+/// that became this one by `execve`.
+const MOST: Duration = Duration::from_millis(50);
+
 /// About when the kernel started this process: now, less the processor time that it has
 /// used. Call it first in `main`. Before `main` a process runs without waiting (the
 /// dynamic loader, the runtime), so the two differ by page-cache misses only; the exact
@@ -19,5 +23,5 @@ pub fn process_start() -> Instant {
     }
     let seconds = Duration::from_secs(used.tv_sec.unsigned_abs());
     let used = seconds + Duration::from_nanos(used.tv_nsec.unsigned_abs());
-    now.checked_sub(used).unwrap_or(now)
+    now.checked_sub(used.min(MOST)).unwrap_or(now)
 }

@@ -5,6 +5,8 @@ use elf::abi::{PT_LOAD, SHN_ABS, STT_FUNC, STT_NOTYPE};
 use elf::endian::LittleEndian;
 use rustc_demangle::demangle;
 
+/// Characters of a name that are kept: there is no limit to what a file may have.
+const NAME_LEN: usize = 200;
 /// Bytes after a symbol of unknown size that are still its own.
 const REACH: u64 = 64 << 10;
 
@@ -48,8 +50,9 @@ impl<'a> Image<'a> {
         });
         let nearest = around.max_by_key(|symbol| (symbol.st_value, symbol.st_size))?;
         let name = names.get(nearest.st_name as usize).ok()?;
+        let name = format!("{:#}", demangle(name));
         Some(Place {
-            name: format!("{:#}", demangle(name)),
+            name: name.chars().take(NAME_LEN).collect(),
             offset: address - nearest.st_value,
         })
     }

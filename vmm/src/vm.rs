@@ -24,7 +24,7 @@ use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, Vcpu};
-use crate::devices::{ApicMode, Devices, DevicesConfig, HostStreams, LinkEnd};
+use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
 use crate::host_instructions::InstructionCounter;
 use crate::image::Image;
@@ -113,6 +113,20 @@ impl VmConfig {
     }
 }
 
+impl VmConfig {
+    /// # Errors
+    /// Figures that no machine takes.
+    fn check(&self) -> Result<(), VmError> {
+        if !(MIN_RAM..=MAX_RAM).contains(&self.memory) || !self.memory.is_multiple_of(PAGE) {
+            return Err(VmError::MemorySize(self.memory));
+        }
+        if !TICK_RANGE.contains(&self.tick) {
+            return Err(VmError::Tick(self.tick));
+        }
+        Ok(())
+    }
+}
+
 /// Why a machine cannot be made or its run not be finished.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -162,12 +176,7 @@ impl Vm {
     /// # Errors
     /// Whatever is wrong with the configuration or missing on the host.
     pub fn new(config: VmConfig, outputs: impl Into<Outputs>) -> Result<Self, VmError> {
-        if !(MIN_RAM..=MAX_RAM).contains(&config.memory) || !config.memory.is_multiple_of(PAGE) {
-            return Err(VmError::MemorySize(config.memory));
-        }
-        if !TICK_RANGE.contains(&config.tick) {
-            return Err(VmError::Tick(config.tick));
-        }
+        config.check()?;
         let choice = match config.accel {
             AccelChoice::Auto if config.deterministic => AccelChoice::Emu,
             choice => choice,
@@ -191,17 +200,10 @@ impl Vm {
         vcpu.set_state(&boot::start_state(kernel.entry))?;
         let stop = EventFd::new(EFD_NONBLOCK)?;
         let (input, waiting_input) = events::host_input(config.input)?;
-        let writer =
-            |output: Output| -> io::Result<_> { Ok(output.into_writer(stop.try_clone()?)) };
         let devices = Devices::new(DevicesConfig {
             apic,
             tsc_khz: vcpu.tsc_khz(),
-            streams: HostStreams {
-                output: writer(outputs.output)?,
-                errors: outputs.errors.map(writer).transpose()?,
-                log: outputs.log.map(writer).transpose()?,
-                input,
-            },
+            streams: outputs.into_streams(input, &stop)?,
             link: config.link,
         });
         let sources = EventSources {

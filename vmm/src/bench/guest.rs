@@ -1,12 +1,10 @@
 //! What programs in a guest measure: operations of its kernel, and loops.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process::{self, Command};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{env, fs, io};
 
 use super::{BenchError, Counts, Sample};
 use crate::compare::Machine;
@@ -113,41 +111,40 @@ fn parse(line: &str) -> Result<(String, f64), BenchError> {
         .ok_or_else(|| BenchError::Absent(format!("{LOOPS} printed {line:?}")))
 }
 
-/// The program with the loops as a file of the host, as long as this lives.
-struct Native(PathBuf);
+/// The program with the loops as a file of the host, without a name: it ends with this
+/// process.
+struct Native(File);
 
 impl Native {
     fn new() -> Result<Self, BenchError> {
         let program = Program::find(LOOPS).map_err(VmError::from)?;
-        let native = Self(env::temp_dir().join(format!("ringfence-{LOOPS}-{}", process::id())));
-        let written = native.write(program.file().unwrap_or_default());
-        written.map_err(|error| native.error(&error))?;
-        Ok(native)
+        let native = Self::write(program.file().unwrap_or_default());
+        native.map_err(|error| BenchError::Absent(format!("{LOOPS} on the host: {error}")))
     }
 
-    /// Only to a file that is not there yet: nobody else has a hand on what is run.
-    fn write(&self, elf: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o700);
-        file.open(&self.0)?.write_all(elf)
+    fn write(elf: &[u8]) -> io::Result<Self> {
+        // SAFETY: the name is a C string, and the descriptor is new.
+        let fd = unsafe { libc::memfd_create(c"loops".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was just opened and nobody else has it.
+        let mut file = unsafe { File::from_raw_fd(fd) };
+        file.write_all(elf)?;
+        // What can be written to does not run.
+        File::open(path(&file)).map(Self)
     }
 
     fn run(&self, name: &str) -> Result<(String, f64), BenchError> {
-        let output = Command::new(&self.0).arg(name).output();
-        let output = output.map_err(|error| self.error(&error))?;
+        let output = Command::new(path(&self.0)).arg(name).output();
+        let output =
+            output.map_err(|error| BenchError::Absent(format!("{LOOPS} on the host: {error}")))?;
         parse(&String::from_utf8_lossy(&output.stdout))
-    }
-
-    fn error(&self, error: &io::Error) -> BenchError {
-        BenchError::Absent(format!("{}: {error}", self.0.display()))
     }
 }
 
-impl Drop for Native {
-    fn drop(&mut self) {
-        // It is there unless it could not be written.
-        let _ = fs::remove_file(&self.0);
-    }
+fn path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// A count in a report.

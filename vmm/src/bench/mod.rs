@@ -29,12 +29,13 @@ pub use measures::{Kind, MEASURES, Measure, UnknownMeasure};
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::accel;
 use crate::compare::{Machine, Missing, Spread};
-use crate::events::{StopSource, stop_requested};
+use crate::events::{StopSource, stop_within};
 use crate::report::{self, Outcome};
 use crate::vm::VmError;
 
@@ -162,45 +163,14 @@ impl Bench {
         plan: &Plan,
         progress: &mut dyn FnMut(&Measure, Machine, u32),
     ) -> Result<Self, BenchError> {
-        let kvm_error = accel::kvm_error();
-        let (mut machines, mut missing) = (Vec::new(), Vec::new());
-        for &machine in &plan.machines {
-            match &kvm_error {
-                Some(why) if machine != Machine::Emu => missing.push(Missing {
-                    machine,
-                    reason: why.to_string(),
-                }),
-                _ => machines.push(machine),
-            }
-        }
+        let (machines, missing) = here(&plan.machines);
         let (mut measures, mut stopped) = (Vec::new(), None);
         for measure in &plan.measures {
-            let mut measured = Measured {
-                name: measure.name,
-                about: measure.about,
-                figures: Vec::new(),
-                absent: Vec::new(),
-            };
-            for &machine in &machines {
-                let (samples, end) = samples(plan, measure, machine, progress);
-                match end {
-                    None => {}
-                    Some(BenchError::Absent(reason)) => {
-                        measured.absent.push(Absent { machine, reason });
-                        continue;
-                    }
-                    Some(BenchError::Stopped(outcome)) => stopped = Some(outcome),
-                    Some(error) => return Err(error),
-                }
-                let figure = Figure::of(plan, measure, machine, &samples);
-                measured.figures.extend(figure);
-                if stopped.is_some() {
-                    break;
-                }
-            }
-            if stopped.is_none() || !measured.figures.is_empty() {
+            let (measured, end) = measured(plan, measure, &machines, progress)?;
+            if end.is_none() || !measured.figures.is_empty() {
                 measures.push(measured);
             }
+            stopped = end;
             if stopped.is_some() {
                 break;
             }
@@ -241,6 +211,55 @@ impl Figure {
     }
 }
 
+/// Which of `wanted` this host has, and which not.
+fn here(wanted: &[Machine]) -> (Vec<Machine>, Vec<Missing>) {
+    let kvm_error = accel::kvm_error();
+    let (mut machines, mut missing) = (Vec::new(), Vec::new());
+    for &machine in wanted {
+        match &kvm_error {
+            Some(why) if machine != Machine::Emu => missing.push(Missing {
+                machine,
+                reason: why.to_string(),
+            }),
+            _ => machines.push(machine),
+        }
+    }
+    (machines, missing)
+}
+
+/// A measure on all machines, or on those until a stop, which is beside it.
+fn measured(
+    plan: &Plan,
+    measure: &Measure,
+    machines: &[Machine],
+    progress: &mut dyn FnMut(&Measure, Machine, u32),
+) -> Result<(Measured, Option<Outcome>), BenchError> {
+    let mut measured = Measured {
+        name: measure.name,
+        about: measure.about,
+        figures: Vec::new(),
+        absent: Vec::new(),
+    };
+    for &machine in machines {
+        let (samples, end) = samples(plan, measure, machine, progress);
+        let stopped = match end {
+            None => None,
+            Some(BenchError::Stopped(outcome)) => Some(outcome),
+            Some(BenchError::Absent(reason)) => {
+                measured.absent.push(Absent { machine, reason });
+                continue;
+            }
+            Some(error) => return Err(error),
+        };
+        let figure = Figure::of(plan, measure, machine, &samples);
+        measured.figures.extend(figure);
+        if stopped.is_some() {
+            return Ok((measured, stopped));
+        }
+    }
+    Ok((measured, None))
+}
+
 /// The samples of a measure on a machine; fewer than planned for the reason beside them.
 fn samples(
     plan: &Plan,
@@ -253,7 +272,7 @@ fn samples(
         progress(measure, machine, number);
         let sample = sample(plan, measure, machine);
         // A stop may have spoilt it.
-        let sample = match stop_requested(&plan.stop) {
+        let sample = match stop_within(&plan.stop, Some(Duration::ZERO)) {
             Ok(None) => sample,
             Ok(Some(reason)) => Err(BenchError::Stopped(reason.outcome())),
             Err(error) => Err(VmError::from(error).into()),

@@ -1,7 +1,6 @@
 //! `vmm bench`: what operations cost on every machine of this host.
 
 use std::env;
-use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use vmm::printable::wrap;
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
-use super::{CliResult, FAILURE, stop_signals, units};
+use super::{CliResult, FAILURE, machine, print, stop_signals, units};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
@@ -77,8 +76,8 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if args.list {
         return list();
     }
-    let deadline = args.timeout.and_then(|time| started.checked_add(time));
-    let stop = stop_signals::catch(deadline)?;
+    let deadline = machine::deadline(args.timeout, started)?;
+    let stop = stop_signals::catch(deadline.as_ref())?;
     let names = args.measures.iter();
     let named: Vec<_> = names
         .map(|name| Measure::find(name))
@@ -125,12 +124,11 @@ pub fn run(args: Args, started: Instant) -> CliResult {
 }
 
 fn list() -> CliResult {
-    let mut out = std::io::stdout().lock();
     let width = MEASURES.iter().map(|measure| measure.name.len()).max();
     let width = width.unwrap_or(0);
-    for measure in MEASURES {
-        let name = format!("{:width$}  ", measure.name);
-        write!(out, "{}", wrap(&name, measure.about))?;
-    }
+    let lines = MEASURES
+        .iter()
+        .map(|measure| wrap(&format!("{:width$}  ", measure.name), measure.about));
+    print(&lines.collect::<String>())?;
     Ok(0)
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use vmm::compare::{CompareError, Comparison, Plan};
 use vmm::output::Outputs;
@@ -40,8 +41,9 @@ pub struct Args {
     program: ProgramArgs,
 }
 
-pub fn run(args: Args) -> CliResult {
-    let stop = stop_signals::catch(None)?;
+pub fn run(args: Args, started: Instant) -> CliResult {
+    let mut deadline = args.machine.deadline(started)?;
+    let stop = stop_signals::catch(deadline.as_ref())?;
     let mut config = args.machine.config(args.program)?;
     config.stop = stop;
     let plan = Plan {
@@ -53,12 +55,20 @@ pub fn run(args: Args) -> CliResult {
     let outputs = Outputs::standard()?;
     let mut progress = Progress::new();
     stop_signals::running();
+    // The limit is one of each run, and of the report.
+    let mut begin = || {
+        if let (Some(deadline), Some(limit)) = (&mut deadline, plan.config.timeout) {
+            stop_signals::move_to(deadline, limit);
+        }
+    };
     let measured = Comparison::measure(&plan, outputs, &mut |machine, run| {
+        begin();
         // In the first run the guest prints.
         if run > 1 {
             progress.show(&format!("run {run} of {} on {machine}", plan.runs));
         }
     });
+    begin();
     progress.clear();
     let summary = match measured {
         Ok(comparison) => comparison.summary(),

@@ -1,7 +1,5 @@
 //! `vmm info`: what this host can do.
 
-use std::io::Write;
-
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bundled;
 use vmm::cpu::HostKind;
@@ -9,7 +7,7 @@ use vmm::cpu::kvm::KvmHost;
 use vmm::printable::wrap;
 use vmm::report::json;
 
-use super::CliResult;
+use super::{CliResult, print};
 
 /// Say what this host can do: KVM or why not, of what kind, and what `--accel auto` takes.
 #[derive(Debug, clap::Args)]
@@ -23,7 +21,6 @@ pub fn run(args: &Args) -> CliResult {
     let kvm = KvmHost::open();
     let auto = Accelerator::open(AccelChoice::Auto, false);
     let auto = auto.map(|(accelerator, fallback)| (accelerator.accel(), fallback))?;
-    let mut out = std::io::stdout().lock();
     if args.json {
         let (kind, error) = match &kvm {
             Ok(host) => (Some(host.kind()), None),
@@ -37,10 +34,9 @@ pub fn run(args: &Args) -> CliResult {
             "kernel_bytes": bundled::KERNEL.len(),
             "programs": bundled::PROGRAMS.len(),
         });
-        write!(out, "{}", json(&info))?;
+        print(&json(&info))?;
         return Ok(0);
     }
-    writeln!(out, "vmm {}", env!("CARGO_PKG_VERSION"))?;
     let kvm = match &kvm {
         Ok(host) => format!("{} ({})", host.kind(), host.kind().explanation()),
         Err(error) => format!("not usable: {error}"),
@@ -50,14 +46,15 @@ pub fn run(args: &Args) -> CliResult {
         None => auto.0.to_string(),
         Some(why) => format!("{} ({why})", auto.0),
     };
-    for (name, text) in [("kvm:   ", kvm), ("emu:   ", emu), ("auto:  ", auto)] {
-        write!(out, "{}", wrap(name, &text))?;
-    }
-    let programs = bundled::PROGRAMS.len();
-    writeln!(
-        out,
-        "guest: kernel of {} bytes, {programs} programs",
-        bundled::KERNEL.len()
-    )?;
+    let (kernel, programs) = (bundled::KERNEL.len(), bundled::PROGRAMS.len());
+    let guest = format!("kernel of {kernel} bytes, {programs} programs");
+    let lines = [
+        ("vmm ", env!("CARGO_PKG_VERSION")),
+        ("kvm:   ", &kvm),
+        ("emu:   ", &emu),
+        ("auto:  ", &auto),
+        ("guest: ", &guest),
+    ];
+    print(&lines.map(|(name, text)| wrap(name, text)).concat())?;
     Ok(0)
 }

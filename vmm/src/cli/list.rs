@@ -1,11 +1,9 @@
 //! `vmm list`: the bundled programs.
 
-use std::io::Write;
-
 use vmm::printable::wrap;
 use vmm::report::json;
 
-use super::CliResult;
+use super::{CliResult, print};
 
 /// List the bundled guest programs.
 #[derive(Debug, clap::Args)]
@@ -16,18 +14,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> CliResult {
-    let mut out = std::io::stdout().lock();
     let programs = vmm::bundled::PROGRAMS;
     if args.json {
         let programs: Vec<_> = programs
             .iter()
             .map(|p| serde_json::json!({"name": p.name, "about": p.about, "bytes": p.elf.len()}))
             .collect();
-        write!(
-            out,
-            "{}",
-            json(&serde_json::json!({ "programs": programs }))
-        )?;
+        print(&json(&serde_json::json!({ "programs": programs })))?;
         return Ok(0);
     }
     let width = programs
@@ -35,9 +28,9 @@ pub fn run(args: &Args) -> CliResult {
         .map(|program| program.name.len())
         .max()
         .unwrap_or(0);
-    for program in programs {
-        let name = format!("{:width$}  ", program.name);
-        write!(out, "{}", wrap(&name, program.about))?;
-    }
+    let lines = programs
+        .iter()
+        .map(|program| wrap(&format!("{:width$}  ", program.name), program.about));
+    print(&lines.collect::<String>())?;
     Ok(0)
 }

@@ -1,6 +1,7 @@
 //! The options that say what a machine is like, for every command that runs one.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use vmm::accel::AccelChoice;
 use vmm::boot::Archive;
 use vmm::devices::ApicMode;
+use vmm::events::Deadline;
 use vmm::image::Image;
 use vmm::layout::DEVICE_HOLE;
 use vmm::program::Program;
@@ -121,8 +123,11 @@ pub struct ProgramArgs {
 
 impl MachineArgs {
     /// When a run that started at `started` is to end at the latest.
-    pub fn deadline(&self, started: Instant) -> Option<Instant> {
-        started.checked_add(self.timeout?)
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub fn deadline(&self, started: Instant) -> io::Result<Option<Deadline>> {
+        deadline(self.timeout, started)
     }
 
     /// The machine that these options describe, for `program`.
@@ -149,6 +154,15 @@ impl MachineArgs {
         config.append = self.append;
         Ok(config)
     }
+}
+
+/// The end of `limit`, if it can be reached.
+///
+/// # Errors
+/// The host is out of descriptors.
+pub fn deadline(limit: Option<Duration>, started: Instant) -> io::Result<Option<Deadline>> {
+    let when = limit.and_then(|limit| started.checked_add(limit));
+    when.map(Deadline::at).transpose()
 }
 
 /// An argument of the program, which the kernel's command line takes as text.

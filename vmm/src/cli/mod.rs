@@ -51,7 +51,7 @@ Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
 #[command(
     name = "vmm",
     version,
-    max_term_width = 80,
+    max_term_width = vmm::printable::WIDTH,
     args_override_self = true,
     after_help = EXAMPLES
 )]
@@ -78,6 +78,21 @@ fn complain(message: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "vmm: {line}");
 }
 
+/// Prints what a command was asked for to standard output.
+fn print(text: &str) -> Result<(), CliError> {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| write_error("standard output", error))
+}
+
+/// A failure of the host to take what is written to `name`. That nobody reads it is told
+/// apart: see [`main`].
+fn write_error(name: &str, error: io::Error) -> CliError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => format!("{name}: {error}").into(),
+    }
+}
+
 /// Parses the command line and does what it says.
 pub fn main(started: Instant) -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -86,7 +101,7 @@ pub fn main(started: Instant) -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(args, started),
-        Command::Compare(args) => compare::run(args),
+        Command::Compare(args) => compare::run(args, started),
         Command::Bench(args) => bench::run(args, started),
         Command::Trace(args) => trace::run(args, started),
         Command::Info(args) => info::run(&args),
@@ -100,9 +115,21 @@ pub fn main(started: Instant) -> ExitCode {
             ExitCode::from(SIGNAL_STATUS_BASE | libc::SIGPIPE as u8)
         }
         Err(error) => {
-            complain(&error);
+            complain(&format_args!("{error}{}", advice(error.as_ref())));
             ExitCode::from(usage::status(&error))
         }
+    }
+}
+
+/// What helps where the host's limits were met.
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut of_host = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    match of_host.find_map(io::Error::raw_os_error) {
+        Some(libc::EMFILE) => ": allow more open files (ulimit -n)",
+        Some(libc::EAGAIN) => ": allow more threads and memory (ulimit -u, -v)",
+        Some(libc::ENOMEM) => ": allow more memory (ulimit -v)",
+        _ => "",
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::CliError;
+use super::{CliError, print, write_error};
 
 /// Form and destination of the report.
 #[derive(Debug, clap::Args)]
@@ -40,8 +40,8 @@ pub enum Stream {
 /// half-way.
 pub struct ReportSink {
     format: ReportFormat,
-    path: Option<PathBuf>,
-    file: Option<File>,
+    /// With its path.
+    file: Option<(File, PathBuf)>,
     stream: Stream,
 }
 
@@ -51,15 +51,16 @@ impl ReportArgs {
     /// # Errors
     /// The file cannot be made.
     pub fn open(self, stream: Stream) -> Result<ReportSink, CliError> {
-        let file = self
-            .report_file
-            .as_deref()
+        let path = self.report_file;
+        let file = path
             .filter(|_| self.report != ReportFormat::None)
-            .map(|path| File::create(path).map_err(|error| format!("{}: {error}", path.display())))
+            .map(|path| match File::create(&path) {
+                Ok(file) => Ok((file, path)),
+                Err(error) => Err(format!("{}: {error}", path.display())),
+            })
             .transpose()?;
         Ok(ReportSink {
             format: self.report,
-            path: self.report_file,
             file,
             stream,
         })
@@ -81,25 +82,18 @@ impl ReportSink {
             ReportFormat::Text => text(),
             ReportFormat::Json => json(),
         };
-        let (written, name) = match (self.file, self.path, self.stream) {
-            (Some(mut file), Some(path), _) => (
-                file.write_all(report.as_bytes()),
-                path.display().to_string(),
-            ),
-            (_, _, Stream::Output) => (
-                io::stdout().write_all(report.as_bytes()),
-                "standard output".to_owned(),
-            ),
-            (_, _, Stream::Error) => {
+        match (self.file, self.stream) {
+            (Some((mut file, path)), _) => file
+                .write_all(report.as_bytes())
+                .map_err(|error| write_error(&path.display().to_string(), error)),
+            (None, Stream::Output) => print(&report),
+            (None, Stream::Error) => {
                 let mut stderr = io::stderr().lock();
                 // The guest may have left the cursor in the middle of a line.
                 let gap = if stderr.is_terminal() { "\n" } else { "" };
-                (write!(stderr, "{gap}{report}"), "standard error".to_owned())
+                let written = write!(stderr, "{gap}{report}");
+                written.map_err(|error| write_error("standard error", error))
             }
-        };
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => error.into(),
-            _ => format!("{name}: {error}").into(),
-        })
+        }
     }
 }

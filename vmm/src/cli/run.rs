@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
-    let stop = stop_signals::catch(args.machine.deadline(started))?;
+    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref())?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);

@@ -12,15 +12,14 @@
 //! waits for, this thread does not.
 
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use vmm::events::{StopReason, StopSource, at};
+use vmm::events::{Deadline, StopReason, StopSource, stop_within};
 use vmm::output::Output;
 use vmm::report::Outcome;
 
@@ -37,13 +36,23 @@ pub fn running() {
     RUNNING.store(true, Ordering::Release);
 }
 
+/// How often a deadline has been moved.
+static PHASE: AtomicU64 = AtomicU64::new(0);
+
+/// Gives what comes now `limit` from now on.
+pub fn move_to(deadline: &mut Deadline, limit: Duration) {
+    PHASE.fetch_add(1, Ordering::AcqRel);
+    // Not refused, since it was not at first.
+    let _ = deadline.move_to(Instant::now() + limit);
+}
+
 /// Catches SIGINT, SIGTERM and SIGHUP, each of which makes a descriptor readable, as
 /// `deadline` does, and sees to it that the process ends soon after one of them has come. A
 /// SIGHUP that was ignored stays so, as `nohup` wants it.
 ///
 /// # Errors
 /// The host is out of descriptors or threads.
-pub fn catch(deadline: Option<Instant>) -> io::Result<Vec<StopSource>> {
+pub fn catch(deadline: Option<&Deadline>) -> io::Result<Vec<StopSource>> {
     let caught = [SIGINT, SIGTERM, SIGHUP].into_iter();
     let sources = caught
         .filter(|&signal| signal != SIGHUP || !is_ignored(signal))
@@ -52,11 +61,11 @@ pub fn catch(deadline: Option<Instant>) -> io::Result<Vec<StopSource>> {
             signal_hook::low_level::pipe::register(signal, write)?;
             Ok((Arc::new(read.into()), StopReason::Signal(signal as u8)))
         })
-        .chain(deadline.map(at))
+        .chain(deadline.map(Deadline::source))
         .collect::<Result<Vec<_>, _>>()?;
     let watched = sources.clone();
     let thread = thread::Builder::new().name("ending".into());
-    thread.spawn(move || end(&wait(&watched)))?;
+    thread.spawn(move || watch(&watched))?;
     Ok(sources)
 }
 
@@ -68,29 +77,25 @@ fn is_ignored(signal: libc::c_int) -> bool {
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Waits for a signal or the deadline, and returns what they make of a run.
-fn wait(sources: &[StopSource]) -> Outcome {
-    let poll_for = |(fd, _): &StopSource| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut polled: Vec<_> = sources.iter().map(poll_for).collect();
-    loop {
-        // SAFETY: the array has as many entries as said.
-        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
-        let mut both = polled.iter().zip(sources);
-        if let Some((_, &(_, reason))) = both.find(|(polled, _)| polled.revents != 0) {
-            return reason.outcome();
+/// Waits for a stop, and ends the process with its status, unless that ends by itself, or
+/// what had a deadline has ended and something else has a later one.
+fn watch(sources: &[StopSource]) {
+    while stop_within(sources, None).is_ok() {
+        let phase = PHASE.load(Ordering::Acquire);
+        let Ok(Some(reason)) = stop_within(sources, Some(Duration::ZERO)) else {
+            continue;
+        };
+        if RUNNING.load(Ordering::Acquire) {
+            thread::sleep(GRACE);
+        }
+        if reason != StopReason::Timeout || phase == PHASE.load(Ordering::Acquire) {
+            end(&reason.outcome());
         }
     }
 }
 
-/// Ends the process with the status of `outcome`, unless it ends by itself.
+/// Ends the process with the status of `outcome`.
 fn end(outcome: &Outcome) {
-    if RUNNING.load(Ordering::Acquire) {
-        thread::sleep(GRACE);
-    }
     terminal::restore();
     if let Ok(mut stderr) = Output::stderr().and_then(Output::without_waiting) {
         // Nobody to be told if it does not go out.

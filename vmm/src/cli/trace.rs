@@ -47,7 +47,7 @@ fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
-    let stop = stop_signals::catch(args.machine.deadline(started))?;
+    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref())?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);

@@ -1,10 +1,13 @@
 //! What to say to a command line that cannot be obeyed: one line, as for every other error.
 
+use std::io;
 use std::process::ExitCode;
 
 use vmm::bench::UnknownMeasure;
 use vmm::boot::BootError;
 use vmm::compare::CompareError;
+use vmm::cpu::kvm::KvmUnavailable;
+use vmm::image::ImageError;
 use vmm::program::ProgramError;
 use vmm::vm::VmError;
 
@@ -26,11 +29,18 @@ pub fn status(error: &CliError) -> u8 {
     };
     let by_machine = matches!(
         of_machine,
-        Some(VmError::Boot(
-            BootError::CommandLineTooLong { .. } | BootError::ZeroByte
-        ))
+        Some(
+            VmError::Boot(BootError::CommandLineTooLong { .. } | BootError::ZeroByte)
+                | VmError::Kvm(KvmUnavailable::TooMuchMemory { .. })
+        )
     );
-    let by_program = matches!(error.downcast_ref(), Some(ProgramError::Unknown { .. }));
+    let by_program = match error.downcast_ref() {
+        Some(ProgramError::Unknown { .. }) => true,
+        Some(ProgramError::Unreadable(ImageError::Unreadable { source, .. })) => {
+            source.kind() == io::ErrorKind::NotFound
+        }
+        _ => false,
+    };
     if error.is::<Misuse>() || error.is::<UnknownMeasure>() || by_machine || by_program {
         USAGE
     } else {
@@ -43,8 +53,13 @@ pub fn answer(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if !text.starts_with(PREFIX) {
         // Help, also for no command at all. That the reader went away is no failure.
-        let _ = error.print();
-        return ExitCode::from(error.exit_code() as u8);
+        return match error.print() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                super::complain(&format_args!("help: {error}"));
+                ExitCode::from(FAILURE)
+            }
+            _ => ExitCode::from(error.exit_code() as u8),
+        };
     }
     super::complain(&one_line(&text));
     ExitCode::from(USAGE)

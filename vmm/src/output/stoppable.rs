@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::poll::{poll, readable, writable};
+
 /// Bytes that a pipe ready for writing takes without blocking (PIPE_BUF); so many are
 /// also written at once to a file that is opened anew.
 const PIPE_LEN: usize = 4096;
-/// Bytes that a ready terminal takes.
+/// Bytes that a ready terminal takes, unless it makes two of a newline.
 const TERMINAL_LEN: usize = 1;
 /// Pause before another try where a descriptor is ready and yet takes nothing (a terminal
 /// with room for one byte, and two to be written).
@@ -45,16 +47,13 @@ pub struct StoppableWriter {
 }
 
 /// What a write that was given up returns.
-fn given_up() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "nobody took it before the run was to stop",
-    )
-}
+#[derive(Debug, thiserror::Error)]
+#[error("nobody took it before the run was to stop")]
+struct GivenUp;
 
 /// Whether an error says that the run was to stop, and nothing about the host.
 pub fn is_given_up(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::TimedOut
+    error.get_ref().is_some_and(|inner| inner.is::<GivenUp>())
 }
 
 impl StoppableWriter {
@@ -91,7 +90,7 @@ impl StoppableWriter {
     }
 
     fn is_ready(&self) -> io::Result<bool> {
-        let mut polled = [poll_for(&self.file, libc::POLLOUT)];
+        let mut polled = [writable(&self.file)];
         poll(&mut polled, Some(Duration::ZERO))?;
         Ok(polled[0].revents != 0)
     }
@@ -101,15 +100,14 @@ impl StoppableWriter {
     /// # Errors
     /// The run is to stop.
     fn wait(&self) -> io::Result<()> {
-        let stop = poll_for(&self.stop, libc::POLLIN);
-        let mut both = [stop, poll_for(&self.file, libc::POLLOUT)];
+        let mut both = [readable(&self.stop), writable(&self.file)];
         poll(&mut both, None)?;
         if both[0].revents == 0 {
             poll(&mut both[..1], Some(PAUSE))?;
         }
         match both[0].revents {
             0 => Ok(()),
-            _ => Err(given_up()),
+            _ => Err(io::Error::other(GivenUp)),
         }
     }
 }
@@ -149,28 +147,6 @@ fn send(socket: &File, bytes: &[u8]) -> io::Result<usize> {
         )
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-fn poll_for(fd: &impl AsRawFd, events: i16) -> libc::pollfd {
-    libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events,
-        revents: 0,
-    }
-}
-
-/// Waits until one of `polled` is ready, or for so long; a signal ends it too.
-fn poll(polled: &mut [libc::pollfd], limit: Option<Duration>) -> io::Result<()> {
-    let limit_ms = limit.map_or(-1, |limit| limit.as_millis() as libc::c_int);
-    // SAFETY: the slice has as many entries as said.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, limit_ms) };
-    match ready {
-        0.. => Ok(()),
-        _ => match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            error => Err(error),
-        },
-    }
 }
 
 #[cfg(test)]

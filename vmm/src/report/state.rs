@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::cpu::CpuState;
 use crate::cpu::emu::{CodeAt, instruction_at};
 use crate::memory::GuestRam;
+use crate::printable::{printable, wrap};
 use crate::symbols::{Image, Place};
 
 /// Registers in a line of text.
@@ -149,19 +150,21 @@ fn registers(cpu: &CpuState) -> Registers {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CPU at its end, in ring {}", self.ring)?;
+        writeln!(f, "CPU at its end, in ring {}", self.ring)?;
         if let Some(symbol) = &self.symbol {
             let Symbol {
                 image,
                 name,
                 offset,
             } = symbol;
-            write!(f, "\n  in {image}: {name}+{offset:#x}")?;
+            let place = format!("{image}: {name}+{offset:#x}");
+            f.write_str(&wrap("  in ", &printable(&place)))?;
         }
-        match &self.instruction {
-            Some(Instruction { bytes, text }) => writeln!(f, "\n  at {text}  ({bytes})")?,
-            None => writeln!(f, "\n  at an address that cannot be read")?,
-        }
+        let code = match &self.instruction {
+            Some(Instruction { bytes, text }) => format!("{text}  ({bytes})"),
+            None => "an address that cannot be read".to_owned(),
+        };
+        f.write_str(&wrap("  at ", &code))?;
         for line in self.registers.0.chunks(ACROSS) {
             let shown = line.iter();
             let shown = shown.map(|(name, value)| format!("  {name:<6} {value:016x}"));
@@ -173,7 +176,7 @@ impl fmt::Display for State {
 
 #[cfg(test)]
 mod tests {
-    use super::{Images, State};
+    use super::{Images, State, Symbol};
     use crate::boot;
     use crate::memory::GuestRam;
 
@@ -202,6 +205,19 @@ mod tests {
         assert_eq!(json["registers"]["r15"], "0xfedcba9876543210");
         assert_eq!(json["instruction"]["text"], "hlt");
         assert_eq!(json["symbol"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_place_is_one_line_whatever_its_names() {
+        let ram = GuestRam::new(0x10_0000).expect("memory");
+        let mut state = State::new(&boot::start_state(0), &ram, IMAGES);
+        state.symbol = Some(Symbol {
+            image: "a\nb".to_owned(),
+            name: "\x1b[31m".to_owned(),
+            offset: 1,
+        });
+        let text = state.to_string();
+        assert!(text.contains("\n  in a\\nb: \\u{1b}[31m+0x1\n"), "{text}");
     }
 
     #[test]

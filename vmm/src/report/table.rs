@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// Columns of a terminal: no table is wider.
-const WIDTH: usize = 80;
+use crate::printable::WIDTH;
 
 /// Writes `lines` in columns, the first `left` of them left-aligned, the others right;
 /// two spaces before each column, none at the end of a line. Where the right ones do not

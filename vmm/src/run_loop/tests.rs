@@ -8,7 +8,6 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::*;
 use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
 use crate::devices::{ApicMode, DevicesConfig, HostStreams};
-use crate::events::StopReason;
 use crate::exit::ExitReason;
 
 const X2APIC_SELF_IPI: u32 = 0x83f;
