@@ -141,6 +141,11 @@ fn vmm(command: &str, limit: Duration) -> Command {
     vmm
 }
 
+/// For commands without one.
+fn no_report() -> TempFile {
+    TempFile::new("no-report", b"")
+}
+
 /// A run that has not ended yet.
 struct Running {
     child: Child,

@@ -1,19 +1,14 @@
 //! The commands beside `vmm run`, and what they print when nobody reads it.
 
 use crate::support::Target;
-use crate::support::elf::TempFile;
 use crate::support::kernel::{Kernel, exit, forever, print};
-use crate::{Case, Cause, Output, Running, each_ends, streams, vmm};
+use crate::{Case, Cause, Output, Running, each_ends, no_report, streams, vmm};
 
 pub const CASES: &[Case] = &[
     ("trace", trace),
     ("report_that_nobody_reads", report),
     ("bench", bench),
 ];
-
-fn no_report() -> TempFile {
-    TempFile::new("no-report", b"")
-}
 
 /// Nobody reads the trace of a guest that makes much of it.
 fn trace(target: Target) {

@@ -7,14 +7,19 @@ use iced_x86::code_asm::*;
 
 use crate::support::Target;
 use crate::support::kernel::{
-    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, print,
+    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, print, program,
 };
-use crate::{Case, Output, ends, ends_itself};
+use crate::{Case, Cause, Output, Running, each_ends, ends, ends_itself, no_report, vmm};
 
 /// Guest-physical addresses where nothing is.
 const NO_DEVICE: u64 = 0xd000_0000;
 /// A port where nothing is.
 const NO_PORT: u32 = 0x2000;
+
+/// Numbers of system calls (arch/x86/entry/syscalls/syscall_64.tbl).
+const SYS_WRITE: u32 = 1;
+const SYS_MMAP: u32 = 9;
+const SYS_MPROTECT: u32 = 10;
 
 /// What a kernel of these tests exits with.
 const STATUS: u8 = 7;
@@ -25,6 +30,7 @@ pub const CASES: &[Case] = &[
     ("dead_halt", dead_halt),
     ("triple_fault", triple_fault),
     ("stores_to_aliased_code", stores_to_aliased_code),
+    ("stores_from_ring_3", stores_from_ring_3),
     ("stores_to_code", stores_to_code),
     ("faulting_popcnt_handles_faults", faulting_popcnt),
     ("faulting_xorps_handles_faults", faulting_xorps),
@@ -117,6 +123,72 @@ fn stores_to_aliased_code(target: Target) {
         })
     });
     ends(target, &kernel, Output::Pipe);
+}
+
+/// The same from ring 3, where nothing can be written and executed at once: a page is made
+/// code, called as two modes of MXCSR see it, and made data again.
+fn stores_from_ring_3(target: Target) {
+    const HALF: u32 = 2048;
+    const PAGE: u32 = 4096;
+    const READ_WRITE: u32 = 3;
+    const READ_EXECUTE: u32 = 5;
+    const PRIVATE_ANONYMOUS: u32 = 0x22;
+    const MODES: [u32; 2] = [0x1f80, 0x3f80];
+    const RET: u32 = 0xc3;
+    let mprotect = |a: &mut CodeAssembler, protection: u32| {
+        a.mov(eax, SYS_MPROTECT)?;
+        a.mov(rdi, rbx)?;
+        a.mov(esi, PAGE)?;
+        a.mov(edx, protection)?;
+        a.syscall()
+    };
+    let program = program(|a| {
+        a.mov(eax, SYS_MMAP)?;
+        a.xor(edi, edi)?;
+        a.mov(esi, PAGE)?;
+        a.mov(edx, READ_WRITE)?;
+        a.mov(r10d, PRIVATE_ANONYMOUS)?;
+        a.mov(r8, -1_i64)?;
+        a.xor(r9d, r9d)?;
+        a.syscall()?;
+        a.mov(rbx, rax)?;
+        a.mov(rdi, rbx)?;
+        a.mov(eax, RET)?;
+        a.mov(ecx, HALF)?;
+        a.rep().stosb()?;
+        mprotect(a, READ_EXECUTE)?;
+        for mode in MODES {
+            a.push(mode as i32)?;
+            a.ldmxcsr(dword_ptr(rsp))?;
+            a.pop(rax)?;
+            a.mov(rbp, rbx)?;
+            a.mov(r12d, HALF)?;
+            let mut next = a.create_label();
+            a.set_label(&mut next)?;
+            a.call(rbp)?;
+            a.inc(rbp)?;
+            a.dec(r12d)?;
+            a.jnz(next)?;
+        }
+        mprotect(a, READ_WRITE)?;
+        a.push(i32::from(b'\n'))?;
+        a.mov(eax, SYS_WRITE)?;
+        a.mov(edi, 1)?;
+        a.mov(rsi, rsp)?;
+        a.mov(edx, 1)?;
+        a.syscall()?;
+        forever(a, |a| {
+            a.lea(rdi, ptr(rbx + HALF))?;
+            a.mov(ecx, HALF)?;
+            a.mov(eax, RET)?;
+            a.rep().stosb()
+        })
+    });
+    each_ends(&Cause::ALL, |cause| {
+        let mut command = vmm("run", cause.limit());
+        command.args(target.options()).arg(program.path());
+        Running::spawn(command, no_report(), Output::Pipe)
+    });
 }
 
 /// Code that is written again before each time that it runs.

@@ -129,7 +129,6 @@ impl<'a> Generator<'a> {
         const PREFIXES: [u8; 14] = [
             0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0x40, 0x4f, 0x48,
         ];
-        const LOCK: u8 = 0xf0;
         // Software-backed KVM executes these with prefixes that the processor refuses.
         let lenient = matches!(
             item.instruction.mnemonic(),
@@ -158,9 +157,6 @@ impl<'a> Generator<'a> {
             .encode(&item.instruction, layout::code(self.slot))
             .ok()?;
         let prefix = self.rng.pick(&PREFIXES);
-        if prefix == LOCK && item.instruction.mnemonic() == Mnemonic::Reservednop {
-            return None;
-        }
         let mut bytes = vec![prefix];
         bytes.extend(encoder.take_buffer());
         let mut decoder = Decoder::with_ip(64, &bytes, 0, DECODER);

@@ -23,7 +23,15 @@ pub fn program(status: u8) -> Vec<u8> {
         0xbf, status, 0, 0, 0,     // mov edi, status
         0x0f, 0x05,                // syscall
     ];
-    let mut file = header(ADDRESS + HEADERS as u64, 1);
+    executable(&code)
+}
+
+/// Where the code of a program lies.
+pub const PROGRAM_CODE: u64 = ADDRESS + HEADERS as u64;
+
+/// A static x86-64 program of this code.
+pub fn executable(code: &[u8]) -> Vec<u8> {
+    let mut file = header(PROGRAM_CODE, 1);
     let size = (HEADERS + code.len()) as u64;
     segment(&mut file, 1, 0, ADDRESS, size);
     file.extend(code);

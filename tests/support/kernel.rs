@@ -153,6 +153,12 @@ pub fn forever(
     a.jmp(top)
 }
 
+/// A static program of `code`, for ring 3 of our own kernel.
+pub fn program(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> TempFile {
+    let code = assemble(64, elf::PROGRAM_CODE, code);
+    TempFile::new("program", &elf::executable(&code))
+}
+
 /// The instructions of `code`, to lie at `address`.
 fn assemble(
     bitness: u32,

@@ -125,9 +125,9 @@ impl IoApic {
         None
     }
 
-    /// Whether a line may become an interrupt that cannot be masked.
-    pub fn may_send_nmi(&self) -> bool {
-        self.entries.iter().any(|entry| {
+    /// Whether line `gsi` may become an interrupt that cannot be masked.
+    pub fn may_send_nmi(&self, gsi: u32) -> bool {
+        self.entries.get(gsi as usize).is_some_and(|entry| {
             let mode = DeliveryMode::from_bits((entry >> MODE_SHIFT) as u32);
             entry & MASKED == 0 && mode == DeliveryMode::Nmi
         })

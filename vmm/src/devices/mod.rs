@@ -201,7 +201,9 @@ impl Devices {
 
     /// Whether a device may interrupt a CPU that has interrupts off.
     pub fn may_send_nmi(&self) -> bool {
-        self.io_apic.may_send_nmi()
+        use abi::ports::{INPUT_GSI, LINK_GSI, SERIAL_GSI};
+        let lines = [SERIAL_GSI, INPUT_GSI, LINK_GSI];
+        lines.into_iter().any(|gsi| self.io_apic.may_send_nmi(gsi))
     }
 
     /// The next interrupt message for KVM's local APIC; call until `None` after each access

@@ -5,8 +5,8 @@
 //! valid while its `ctx` equals the CPU's. A context is a number that stands for one
 //! view of the code: privilege, code size, and everything since the last TLB flush. So a
 //! flush only takes a new number; a block is confirmed, not decoded, when it is met
-//! again. Taken links and [`JumpTable`](super::jump_table::JumpTable) entries compare the same number and need never
-//! be cleared.
+//! again. Taken links and entries of the [`JumpTable`](super::jump_table::JumpTable)
+//! compare the same number and need never be cleared.
 //!
 //! Pages that hold decoded code are known by number; the TLB lets no fast write into
 //! them, and slow writes drop the blocks whose bytes they hit, which are found by where
@@ -78,8 +78,9 @@ struct Start {
 
 /// Most bytes of a block in one page.
 const LONGEST_BLOCK: u64 = (BLOCK_LIMIT * LONGEST) as u64;
-/// Work of finding the blocks that a write hits, of each that is looked at, and of confirming one.
+/// Work of finding the blocks that a write hits.
 const WRITE_WORK: i64 = 8;
+/// Work of looking at one of them, and of confirming one that a block leads to.
 const BLOCK_WORK: i64 = 4;
 
 /// What a block is known by.
@@ -290,7 +291,7 @@ impl Cpu {
             if *blocks == 1
                 && let Some(host) = self.ram.host(start & PAGE_MASK)
             {
-                self.tlbs.protect(host);
+                self.protect_page(host);
             }
             let there = self.code.starts.entry(start).or_default();
             there.blocks.push(block);

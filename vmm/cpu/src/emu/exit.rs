@@ -6,7 +6,10 @@
 //! is executed again from its start with the [`Replies`] that it has so far.
 
 use super::cpu::Cpu;
-use super::exception::Stop;
+use super::exception::{Exception, Stop};
+use super::msr;
+use super::op::Slot;
+use crate::exit::VmExit;
 
 /// The reason for which [`super::Emulator::run`] returns, beside those that it finds
 /// itself. The payload lies in [`Exit::data`].
@@ -76,6 +79,32 @@ impl Exit {
             items: [0; ITEMS_LEN],
             items_len: 0,
             next_rip: 0,
+        }
+    }
+
+    /// An access to a port, for the VMM: what nobody answers reads as ones.
+    fn describe_port(&mut self) -> VmExit<'_> {
+        let len = |size: u8| usize::from(size).min(8);
+        match self.kind {
+            ExitKind::PioOut { port, size } => VmExit::PioOut {
+                port,
+                size,
+                data: &self.data[..len(size)],
+            },
+            ExitKind::PioInString { port, size } => VmExit::PioIn {
+                port,
+                size,
+                data: &mut self.items[..self.items_len],
+            },
+            ExitKind::PioIn { port, size } => {
+                self.data = [0xff; 8];
+                VmExit::PioIn {
+                    port,
+                    size,
+                    data: &mut self.data[..len(size)],
+                }
+            }
+            _ => failed("an access to no port".to_owned()),
         }
     }
 
@@ -175,4 +204,97 @@ impl Cpu {
         }
         Err(Stop::Exit)
     }
+
+    /// Finishes the instruction that the last exit interrupted, if it waits for nothing
+    /// but a value.
+    pub(super) fn complete(&mut self) {
+        match std::mem::replace(&mut self.exit.kind, ExitKind::None) {
+            ExitKind::PioIn { size, .. } => {
+                let [a, b, c, d, ..] = self.exit.data;
+                match size {
+                    1 => self.gprs.write(Slot::RAX, a),
+                    2 => self.gprs.write(Slot::RAX, u16::from_le_bytes([a, b])),
+                    // The upper half is zeroed.
+                    _ => {
+                        let value = u32::from_le_bytes([a, b, c, d]);
+                        self.gprs.write(Slot::RAX, u64::from(value));
+                    }
+                }
+                self.finish_outside();
+            }
+            ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. } if self.exit.error != 0 => {
+                self.take_exception(Exception::GP);
+            }
+            ExitKind::MsrRead { .. } => {
+                let value = self.exit.value;
+                self.gprs.write(Slot::RAX, value & 0xffff_ffff);
+                self.gprs.write(Slot::RDX, value >> 32);
+                self.finish_outside();
+            }
+            ExitKind::MsrWrite { index } => {
+                if index == msr::index::APIC_BASE {
+                    self.msrs.apic_base = self.exit.value;
+                }
+                self.finish_outside();
+            }
+            _ => {}
+        }
+    }
+
+    /// The end of a guest in a mode that the emulator does not have.
+    pub(super) fn lacks(&self) -> Option<VmExit<'static>> {
+        let mode = self.unsupported?;
+        Some(failed(format!(
+            "the guest wants {mode}, which the emulator does not have"
+        )))
+    }
+
+    /// What [`Cpu::exit`] asks for, for the VMM.
+    pub(super) fn describe_exit(&mut self) -> VmExit<'_> {
+        let exit = &mut self.exit;
+        match exit.kind {
+            ExitKind::PioIn { .. } | ExitKind::PioInString { .. } | ExitKind::PioOut { .. } => {
+                exit.describe_port()
+            }
+            ExitKind::MmioRead => {
+                let reply = self.replies.last();
+                VmExit::MmioRead {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MmioWrite => {
+                let reply = self.replies.last();
+                VmExit::MmioWrite {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MsrRead { index } => VmExit::MsrRead {
+                index,
+                value: &mut exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::MsrWrite { index } => VmExit::MsrWrite {
+                index,
+                value: exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::Cr8Write => VmExit::Cr8Write {
+                value: self.cr8 as u8,
+            },
+            ExitKind::Hlt => VmExit::Hlt,
+            ExitKind::TripleFault => VmExit::TripleFault,
+            ExitKind::FetchOutside { gpa } => failed(format!(
+                "the guest executes at physical address {gpa:#x}, where it has no memory: \
+                 code outside RAM cannot be run"
+            )),
+            ExitKind::Failed(text) => failed(text.to_owned()),
+            ExitKind::None => failed("the emulator stopped without a reason".to_owned()),
+        }
+    }
+}
+
+fn failed(message: String) -> VmExit<'static> {
+    VmExit::Failed { message }
 }

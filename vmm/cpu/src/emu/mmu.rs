@@ -15,6 +15,8 @@ pub(super) const PHYSICAL_BITS: u32 = 48;
 
 /// Work of a page walk.
 const WALK_WORK: i64 = 8;
+/// Places of a table that are looked at, one after the other, for a unit of work.
+const PLACES_AT_ONCE: usize = 8;
 
 /// What an access wants of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +45,6 @@ impl Tlbs {
     }
     pub(super) fn view(&self, privilege: Privilege) -> TlbView {
         self.0[privilege as usize].view()
-    }
-    /// Lets no entry write to the host page at `host` any more.
-    pub(super) fn protect(&mut self, host: *mut u8) {
-        for table in &mut self.0 {
-            table.protect(host);
-        }
     }
 }
 
@@ -116,20 +112,32 @@ impl Cpu {
         self.cpl == 3 && self.system_flags & rflags::AC != 0 && self.cr0 & bits::CR0_AM != 0
     }
 
+    /// Lets no entry write to the host page at `host` any more.
+    pub(super) fn protect_page(&mut self, host: *mut u8) {
+        let tables = self.tlbs.0.iter_mut();
+        let looked_at = tables.map(|table| table.protect(host)).sum();
+        self.charge_places(looked_at);
+    }
+
+    /// Charges for a look at so many places of tables, one after the other.
+    fn charge_places(&mut self, looked_at: usize) {
+        self.charge((looked_at / PLACES_AT_ONCE) as i64);
+    }
+
     /// Forgets translations: all, or those of pages that are not global.
     pub(super) fn flush_tlb(&mut self, keep_global: bool) {
-        for table in &mut self.tlbs.0 {
-            table.flush(keep_global);
-        }
+        let tables = self.tlbs.0.iter_mut();
+        let looked_at = tables.map(|table| table.flush(keep_global)).sum();
+        self.charge_places(looked_at);
         self.code.flush_fetch(keep_global);
         self.select_ctx();
     }
 
     /// Forgets the translation of one page (`invlpg`), global or not.
     pub(super) fn flush_page(&mut self, la: u64) {
-        for table in &mut self.tlbs.0 {
-            table.flush_page(la);
-        }
+        let tables = self.tlbs.0.iter_mut();
+        let looked_at = tables.map(|table| table.flush_page(la)).sum();
+        self.charge_places(looked_at);
         self.code.flush_fetch(false);
         self.select_ctx();
     }

@@ -80,10 +80,10 @@ pub use code_at::{CodeAt, instruction_at};
 pub use time::Clock;
 
 use cpu::Cpu;
-use exception::{Exception, Stop};
+use exception::Stop;
 use exit::ExitKind;
 use flags::rflags;
-use op::{BLOCK_LIMIT, Slot};
+use op::BLOCK_LIMIT;
 use ram::Ram;
 
 use super::{
@@ -135,47 +135,6 @@ impl Emulator {
         code != iced_x86::Code::INVALID && decode::form(code).code == code
     }
 
-    /// Finishes the instruction that the last exit interrupted, if it waits for nothing
-    /// but a value.
-    fn complete(&mut self) {
-        let cpu = &mut *self.cpu;
-        match std::mem::replace(&mut cpu.exit.kind, ExitKind::None) {
-            ExitKind::PioIn { size, .. } => {
-                let data = cpu.exit.data;
-                match size {
-                    1 => cpu.gprs.write(Slot::RAX, data[0]),
-                    2 => cpu
-                        .gprs
-                        .write(Slot::RAX, u16::from_le_bytes([data[0], data[1]])),
-                    _ => {
-                        let value = u32::from_le_bytes([data[0], data[1], data[2], data[3]]);
-                        cpu.gprs.write(Slot::RAX, u64::from(value));
-                    }
-                }
-                cpu.finish_outside();
-            }
-            ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. } if cpu.exit.error != 0 => {
-                cpu.take_exception(Exception::GP);
-            }
-            kind @ (ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. }) => {
-                if kind
-                    == (ExitKind::MsrWrite {
-                        index: msr::index::APIC_BASE,
-                    })
-                {
-                    cpu.msrs.apic_base = cpu.exit.value;
-                }
-                if let ExitKind::MsrRead { .. } = kind {
-                    let value = cpu.exit.value;
-                    cpu.gprs.write(Slot::RAX, value & 0xffff_ffff);
-                    cpu.gprs.write(Slot::RDX, value >> 32);
-                }
-                cpu.finish_outside();
-            }
-            _ => {}
-        }
-    }
-
     /// Runs until there is something to report, which is left in the CPU's `exit`, or
     /// until one of the reasons that need no payload.
     fn advance(&mut self) -> Option<VmExit<'static>> {
@@ -184,7 +143,7 @@ impl Emulator {
                 return None;
             }
             let cpu = &mut *self.cpu;
-            if let Some(exit) = lacking(cpu) {
+            if let Some(exit) = cpu.lacks() {
                 return Some(exit);
             }
             // Asking first is cheaper: nearly always nobody does.
@@ -267,105 +226,29 @@ impl Emulator {
             Stop::Miss | Stop::Exit => {}
         }
     }
-}
 
-/// The end of a guest in a mode that the emulator does not have.
-fn lacking(cpu: &Cpu) -> Option<VmExit<'static>> {
-    let mode = cpu.unsupported?;
-    Some(VmExit::Failed {
-        message: format!("the guest wants {mode}, which the emulator does not have"),
-    })
-}
-
-impl Emulator {
     /// Executes one instruction, or some elements of a repeated one, or delivers the
     /// exception that stops it. Returns the exit that ends it otherwise; such an instruction
     /// is not finished. Kicks and limits are for the caller to look at.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
-        if let Some(exit) = lacking(&self.cpu) {
+        if let Some(exit) = self.cpu.lacks() {
             return Some(exit);
         }
         Self::go_on(&mut self.cpu, 1);
-        (self.cpu.exit.kind != ExitKind::None).then(|| self.exit())
-    }
-
-    /// The exit that the CPU's `exit` describes.
-    fn exit(&mut self) -> VmExit<'_> {
-        let cpu = &mut *self.cpu;
-        let exit = &mut cpu.exit;
-        let message = |text: &str| VmExit::Failed {
-            message: text.to_owned(),
-        };
-        match exit.kind {
-            ExitKind::None => message("the emulator stopped without a reason"),
-            ExitKind::PioIn { port, size } => {
-                exit.data = [0xff; 8];
-                VmExit::PioIn {
-                    port,
-                    size,
-                    data: &mut exit.data[..usize::from(size).min(8)],
-                }
-            }
-            ExitKind::PioOut { port, size } => VmExit::PioOut {
-                port,
-                size,
-                data: &exit.data[..usize::from(size).min(8)],
-            },
-            ExitKind::PioInString { port, size } => VmExit::PioIn {
-                port,
-                size,
-                data: &mut exit.items[..exit.items_len],
-            },
-            ExitKind::MmioRead => {
-                let reply = cpu.replies.last();
-                VmExit::MmioRead {
-                    gpa: reply.gpa,
-                    data: reply.data_mut(),
-                }
-            }
-            ExitKind::MmioWrite => {
-                let reply = cpu.replies.last();
-                VmExit::MmioWrite {
-                    gpa: reply.gpa,
-                    data: reply.data_mut(),
-                }
-            }
-            ExitKind::MsrRead { index } => VmExit::MsrRead {
-                index,
-                value: &mut exit.value,
-                error: &mut exit.error,
-            },
-            ExitKind::MsrWrite { index } => VmExit::MsrWrite {
-                index,
-                value: exit.value,
-                error: &mut exit.error,
-            },
-            ExitKind::Cr8Write => VmExit::Cr8Write {
-                value: cpu.cr8 as u8,
-            },
-            ExitKind::Hlt => VmExit::Hlt,
-            ExitKind::TripleFault => VmExit::TripleFault,
-            ExitKind::FetchOutside { gpa } => VmExit::Failed {
-                message: format!(
-                    "the guest executes at physical address {gpa:#x}, where it has no memory: \
-                     code outside RAM cannot be run"
-                ),
-            },
-            ExitKind::Failed(text) => message(text),
-        }
+        (self.cpu.exit.kind != ExitKind::None).then(|| self.cpu.describe_exit())
     }
 }
 
 impl Vcpu for Emulator {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
-        self.complete();
+        self.cpu.complete();
         let exit = self.advance();
         if let Some(time) = self.cpu.time.counted() {
             time.publish(self.cpu.time.now_ns(self.cpu.retired()));
         }
         Ok(match exit {
             Some(exit) => exit,
-            None => self.exit(),
+            None => self.cpu.describe_exit(),
         })
     }
 

@@ -174,9 +174,11 @@ impl Table {
         };
     }
 
-    /// Forgets all pages, or all but the global ones.
-    pub(super) fn flush(&mut self, keep_global: bool) {
+    /// Forgets all pages, or all but the global ones. Returns how many places it looked at.
+    pub(super) fn flush(&mut self, keep_global: bool) -> usize {
+        let mut looked_at = 0;
         if keep_global && self.any_global {
+            looked_at = self.entries.len();
             self.large = LargePages::NONE;
             for entry in &mut self.entries {
                 if !entry.global {
@@ -186,30 +188,37 @@ impl Table {
                 }
             }
         } else if self.fills != 0 || self.any_global {
+            looked_at = self.entries.len();
             self.entries.fill(EMPTY);
             self.any_global = false;
             self.large = LargePages::NONE;
         }
         self.fills = 0;
+        looked_at
     }
 
-    /// Forgets the page of `la`, however large it was.
-    pub(super) fn flush_page(&mut self, la: u64) {
+    /// Forgets the page of `la`, however large it was. Returns how many places it looked
+    /// at.
+    pub(super) fn flush_page(&mut self, la: u64) -> usize {
         if self.large.may_have(la) {
-            self.flush(false);
-        } else if !self.entries.is_empty() {
+            return self.flush(false);
+        }
+        if !self.entries.is_empty() {
             let place = (la >> 12) as usize & (self.entries.len() - 1);
             self.entries[place] = EMPTY;
         }
+        0
     }
 
-    /// Lets no entry write to the host page at `host` any more.
-    pub(super) fn protect(&mut self, host: *mut u8) {
+    /// Lets no entry write to the host page at `host` any more. Returns how many places it
+    /// looked at.
+    pub(super) fn protect(&mut self, host: *mut u8) -> usize {
         let host = host.addr() as u64;
         for entry in &mut self.entries {
             if entry.write != NO_TAG && entry.write.wrapping_add(entry.addend) == host {
                 entry.write = NO_TAG;
             }
         }
+        self.entries.len()
     }
 }

@@ -87,7 +87,8 @@ impl KvmVm {
                 memory_size: region.len,
                 userspace_addr: region.hva as u64,
             };
-            // SAFETY: the region is a part of a live mapping, used as nothing but guest RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
+            // SAFETY: the region is a part of a live mapping, used as nothing but guest
+            // RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
             unsafe { fd.set_user_memory_region(slot) }
                 .map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         }

@@ -130,11 +130,12 @@ fn lines_without_a_pin_and_ext_int_send_nothing() {
 fn only_an_unmasked_entry_may_be_an_nmi() {
     const NMI: u64 = 4 << 8;
     let mut apic = IoApic::default();
-    assert!(!apic.may_send_nmi());
+    assert!(!apic.may_send_nmi(PIN));
     redirect(&mut apic, NMI | MASKED);
-    assert!(!apic.may_send_nmi());
+    assert!(!apic.may_send_nmi(PIN));
     redirect(&mut apic, NMI);
-    assert!(apic.may_send_nmi());
+    assert!(apic.may_send_nmi(PIN));
+    assert!(!apic.may_send_nmi(PIN + 1) && !apic.may_send_nmi(u32::MAX));
     redirect(&mut apic, 0x24);
-    assert!(!apic.may_send_nmi());
+    assert!(!apic.may_send_nmi(PIN));
 }

