@@ -58,17 +58,18 @@ impl Ended {
     /// Asserts what programs wrote to standard error, to the letter.
     #[track_caller]
     pub fn complains(&self, expected: &str) -> &Self {
-        let of_others = |line: &&str| line.starts_with("kernel: ") || line.starts_with("vmm: ");
-        let lines = self.stderr.split_inclusive('\n');
-        let own: String = lines.filter(|line| !of_others(line)).collect();
+        let is_own = |line: &&str| !is_kernels(line) && !line.starts_with("vmm: ");
+        let own: String = self.stderr.split_inclusive('\n').filter(is_own).collect();
         assert_eq!(own, expected, "{self}");
         self
     }
 
     /// The kernel's own lines.
     pub fn kernel_lines(&self) -> Vec<&str> {
-        let lines = self.stderr.lines();
-        lines.filter(|line| line.starts_with("kernel: ")).collect()
+        self.stderr
+            .lines()
+            .filter(|line| is_kernels(line))
+            .collect()
     }
 
     /// Asserts that one of them has `part`.
@@ -126,6 +127,10 @@ impl Ended {
             .map(|(reason, detail, count)| (reason, detail, count.unwrap_or_default()))
             .collect()
     }
+}
+
+fn is_kernels(line: &str) -> bool {
+    line.starts_with("kernel: ") || line.starts_with("kernel panic: ")
 }
 
 impl fmt::Display for Ended {
