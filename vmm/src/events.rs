@@ -99,9 +99,15 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
 
     let kicked = Arc::clone(control);
-    watch(&mut manager, &control.timer_fd(), EDGE, move || {
-        kicked.kick();
-    })?;
+    watch(
+        &mut manager,
+        &control.timer_fd(),
+        EDGE,
+        move || match sources.halts_unseen {
+            true => kicked.look_for_halt(),
+            false => kicked.kick(),
+        },
+    )?;
 
     // Keeps the descriptors open as long as they are watched.
     let mut timeout_fd = TimerFd::new()?;
@@ -113,11 +119,13 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
             stopped.stop(StopReason::Timeout);
         })?;
     }
-    let mut look_fd = TimerFd::new()?;
     if sources.halts_unseen {
-        look_fd.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
+        let mut timer = TimerFd::new()?;
+        timer.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
         let looked = Arc::clone(control);
-        watch(&mut manager, &look_fd, EDGE, move || {
+        watch(&mut manager, &timer.as_raw_fd(), EventSet::IN, move || {
+            // A timer that is not read expires once. It has expired, so this cannot block.
+            let _ = timer.wait();
             looked.look_for_halt();
         })?;
     }
