@@ -36,6 +36,8 @@ pub enum InputSource {
         fd: Arc<OwnedFd>,
         /// Called when the user asks what keys there are.
         help: fn(),
+        /// Called when the user wants the machine to end; makes a [`StopSource`] readable.
+        end: fn(),
     },
 }
 
