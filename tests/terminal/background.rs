@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::session::{LONG, send, wait_until_ended};
+use crate::session::{LONG, send};
 use crate::shell::Shell;
 use crate::support::Target;
 use crate::support::suite::Case;
@@ -135,9 +135,7 @@ fn ends(target: Target) {
     send(pid, Signal::SIGSTOP as i32);
     assert_eq!(shell.status(), 128 + Signal::SIGSTOP as i32);
     // It had no time to put the terminal back before.
-    shell.command("kill -TERM $!; kill -CONT $!");
-    wait_until_ended(pid);
-    shell.command("wait $!; echo $?");
+    shell.command("kill -TERM $!; bg %% >/dev/null; wait $!; echo $?");
     assert_eq!(shell.status(), 128 + Signal::SIGTERM as i32);
     let shown = shell.end();
     assert!(shown.contains("hello"), "{shown}");
