@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
     ("exit", exits),
     ("endless_loop", endless_loop),
     ("dead_halt", dead_halt),
+    ("late_dead_halt", late_dead_halt),
     ("triple_fault", triple_fault),
     ("stores_to_aliased_code", stores_to_aliased_code),
     ("stores_from_ring_3", stores_from_ring_3),
@@ -65,6 +66,29 @@ fn endless_loop(target: Target) {
 
 fn dead_halt(target: Target) {
     let kernel = endless(|a| {
+        a.cli()?;
+        a.hlt()
+    });
+    ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
+}
+
+/// After half a second at 2 GHz: whoever looks must not have looked once.
+fn late_dead_halt(target: Target) {
+    const TICKS: i32 = 1 << 30;
+    let read_tsc = |a: &mut CodeAssembler| {
+        a.rdtsc()?;
+        a.shl(rdx, 32)?;
+        a.or(rax, rdx)
+    };
+    let kernel = Kernel::long_mode(|a| {
+        read_tsc(a)?;
+        a.mov(rsi, rax)?;
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        read_tsc(a)?;
+        a.sub(rax, rsi)?;
+        a.cmp(rax, TICKS)?;
+        a.jb(again)?;
         a.cli()?;
         a.hlt()
     });

@@ -1,12 +1,14 @@
 //! Every way out of a run leaves the terminal as it was.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::session::{Session, shell_status};
+use crate::pty::{Screen, Terminal};
+use crate::session::{LONG, Session, ends_in_time, send, shell_status};
 use crate::support::Target;
 use crate::support::elf::{self, TempFile};
 use crate::support::suite::Case;
@@ -15,26 +17,31 @@ pub const CASES: &[Case] = &[
     ("terminal_after_an_exit", after_an_exit),
     ("terminal_after_bad_input", after_bad_input),
     ("terminal_after_a_triple_fault", after_a_triple_fault),
+    ("terminal_after_a_kernel_panic", after_a_kernel_panic),
     ("terminal_after_a_timeout", after_a_timeout),
+    ("terminal_after_max_instructions", after_max_instructions),
     ("terminal_after_signals_that_end", after_signals_that_end),
     ("terminal_after_signals_that_kill", after_signals_that_kill),
     ("terminal_after_early_signals", after_early_signals),
+    ("run_ends_when_its_terminal_does", ends_with_its_terminal),
 ];
 
-/// A run that would take an hour.
-const LONG: [&str; 4] = ["--report", "none", "spin", "3600000"];
+/// Runs to the end.
+fn end(target: Target, args: &[&str]) -> (ExitStatus, String) {
+    Session::start(target, args).end()
+}
 
 fn after_an_exit(target: Target) {
-    let (status, shown) = Session::start(target, &["hello"]).end();
+    let (status, shown) = end(target, &["--report", "text", "hello"]);
     assert_eq!(status.code(), Some(0), "{shown}");
     assert!(shown.contains("Outcome  exited with status 0"), "{shown}");
 }
 
 fn after_bad_input(target: Target) {
-    let (status, shown) = Session::start(target, &["no such program"]).end();
+    let (status, shown) = end(target, &["no such program"]);
     assert_eq!(status.code(), Some(2), "{shown}");
     assert_eq!(shown.lines().count(), 1, "{shown}");
-    let (status, shown) = Session::start(target, &["--no-such-option"]).end();
+    let (status, shown) = end(target, &["--no-such-option"]);
     assert_eq!(status.code(), Some(2), "{shown}");
 }
 
@@ -42,58 +49,90 @@ fn after_a_triple_fault(target: Target) {
     // Without an IDT ud2 is one.
     let kernel = TempFile::new("triple", &elf::kernel(&[0x0f, 0x0b]));
     let path = kernel.path().to_str().expect("a path of ours");
-    let args = ["--report", "none", "--kernel", path, "hello"];
-    let (status, shown) = Session::start(target, &args).end();
+    let (status, shown) = end(target, &["--kernel", path, "hello"]);
     assert_eq!(status.code(), Some(125), "{shown}");
 }
 
+fn after_a_kernel_panic(target: Target) {
+    let (status, shown) = end(target, &["--append", "init=/bin/nothing", "hello"]);
+    assert_eq!(status.code(), Some(125), "{shown}");
+    assert!(shown.contains("/bin/nothing"), "{shown}");
+}
+
 fn after_a_timeout(target: Target) {
-    let args = [&["--timeout", "300ms"], &LONG[..]].concat();
-    let (status, shown) = Session::start(target, &args).end();
+    let (status, shown) = end(target, &[&["--timeout", "300ms"], &LONG[..]].concat());
     assert_eq!(status.code(), Some(124), "{shown}");
     assert!(shown.contains("vmm: timeout"), "{shown}");
 }
 
+/// An option of the emulator's alone.
+fn after_max_instructions(target: Target) {
+    let limit = ["--max-instructions", "1000000"];
+    let (status, shown) = end(target, &[&limit, &LONG[..]].concat());
+    let expected = if target == Target::Emu { 124 } else { 2 };
+    assert_eq!(status.code(), Some(expected), "{shown}");
+}
+
 fn after_signals_that_end(target: Target) {
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
-        let mut session = Session::start(target, &LONG);
-        session.wait_for_guest();
-        session.signal(signal);
-        let (status, shown) = session.end_promptly();
+        let (status, shown) = signalled(target, signal as i32);
         assert_eq!(status.code(), Some(128 + signal as i32), "{shown}");
     }
 }
 
-/// But for those of real time and of faults, which have the same handler.
+/// Those of real time but for the first, which the VMM uses itself.
 fn after_signals_that_kill(target: Target) {
-    use Signal::{SIGALRM, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSEGV, SIGSYS};
-    use Signal::{SIGSTKFLT, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
-    let all = [
-        SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGIO, SIGPWR,
-        SIGSTKFLT, SIGSYS, SIGSEGV,
+    use Signal::{SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGILL, SIGIO, SIGPROF, SIGPWR, SIGQUIT};
+    use Signal::{SIGSEGV, SIGSTKFLT, SIGSYS, SIGTRAP, SIGUSR1, SIGUSR2, SIGVTALRM};
+    use Signal::{SIGXCPU, SIGXFSZ};
+    let named = [
+        SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGUSR1, SIGSEGV, SIGUSR2, SIGALRM,
+        SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSYS,
     ];
-    for signal in all {
-        let mut session = Session::start(target, &LONG);
-        session.wait_for_guest();
-        session.signal(signal);
-        let (status, shown) = session.end_promptly();
-        assert_eq!(status.signal(), Some(signal as i32), "{shown}");
+    let named = named.into_iter().map(|signal| signal as i32);
+    for signal in named.chain(libc::SIGRTMIN() + 1..=libc::SIGRTMAX()) {
+        let (status, shown) = signalled(target, signal);
+        assert_eq!(status.signal(), Some(signal), "{shown}");
     }
+}
+
+/// How a run ends by a signal that comes while the guest has the terminal.
+fn signalled(target: Target, signal: i32) -> (ExitStatus, String) {
+    ends_in_time(
+        || Session::start(target, &LONG),
+        |session| {
+            session.wait_for_guest();
+            send(session.pid(), signal);
+        },
+    )
 }
 
 /// Whatever the VMM is at when the signal comes: there may be no handler yet.
 fn after_early_signals(target: Target) {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT] {
         for ms in [0, 1, 2, 5, 10, 20, 40] {
-            let session = Session::start(target, &LONG);
-            thread::sleep(Duration::from_millis(ms));
-            session.signal(signal);
-            let (status, shown) = session.end_promptly();
+            let (status, shown) = ends_in_time(
+                || Session::start(target, &LONG),
+                |session| {
+                    thread::sleep(Duration::from_millis(ms));
+                    session.signal(signal);
+                },
+            );
             assert_eq!(
                 shell_status(status),
                 128 + signal as i32,
                 "{ms} ms: {shown}"
             );
         }
+    }
+}
+
+/// SIGHUP says so; there are no settings left to look at.
+fn ends_with_its_terminal(target: Target) {
+    for program in [&LONG[..], &["cat"]] {
+        let mut session = Session::start_on(Terminal::open(Screen::Unread), target, program);
+        session.wait_for_guest();
+        let status = session.hang_up();
+        assert_eq!(status.code(), Some(128 + Signal::SIGHUP as i32));
     }
 }

@@ -4,14 +4,28 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod background;
 mod ends;
-mod jobs;
+mod guest_jobs;
 mod keys;
+mod output;
+mod pty;
 mod session;
+mod shell;
+mod stops;
+mod two_runs;
 
 use support::{Target, suite};
 
 fn main() {
-    let cases = [ends::CASES, jobs::CASES, keys::CASES].concat();
-    suite::main(suite::on(&Target::ALL, &cases));
+    let cases = [
+        ends::CASES,
+        stops::CASES,
+        background::CASES,
+        two_runs::CASES,
+        keys::CASES,
+        guest_jobs::CASES,
+        output::CASES,
+    ];
+    suite::main(suite::on(&Target::ALL, &cases.concat()));
 }

@@ -1,113 +1,109 @@
 //! A run of `vmm` on a terminal of its own, which controls it.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::pty::openpty;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::pty::{Screen, Terminal};
 use crate::support::{Target, binary};
 
 /// Longer than any of these runs takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
-/// Within what a run ends after a signal or its limit, with as much again for a host that
-/// is busy with other tests.
-pub const PROMPTLY: Duration = Duration::from_millis(500 + 500);
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const POLL: Duration = Duration::from_millis(5);
+/// How long after its cause a run may end.
+const PROMISE: Duration = Duration::from_millis(500);
+/// How often a run may be late because the host is busy.
+const TRIES: usize = 4;
+/// A run that would take an hour.
+pub const LONG: [&str; 2] = ["spin", "3600000"];
 
-/// The run, and its terminal as a user has it.
+/// The run, and its terminal.
 pub struct Session {
     child: Child,
-    terminal: OwnedFd,
-    keyboard: File,
-    screen: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
-    before: Termios,
+    pub terminal: Terminal,
 }
 
 impl Session {
-    /// Starts `vmm run` with `args`, as the leader of a session with this terminal.
+    /// Starts `vmm run` with `args`, as the leader of a session with a terminal.
     pub fn start(target: Target, args: &[&str]) -> Self {
-        let pty = openpty(None, None).expect("the host has pseudo-terminals");
-        let before = mode(&pty.slave);
-        let terminal = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-        let mut command = Command::new(binary());
-        command.arg("run").args(target.options()).args(args);
-        command
-            .stdin(terminal())
-            .stdout(terminal())
-            .stderr(terminal());
-        // SAFETY: only system calls that a child of a process with threads may make.
-        unsafe { command.pre_exec(lead_session) };
-        let child = command.spawn().expect("the binary under test starts");
-        let keyboard = File::from(pty.master);
-        let master = keyboard.try_clone().expect("a descriptor");
-        let screen = Arc::default();
-        let shown = Arc::clone(&screen);
-        Self {
-            child,
-            terminal: pty.slave,
-            keyboard,
-            screen,
-            reader: thread::spawn(move || show(master, &shown)),
-            before,
-        }
+        Self::start_on(Terminal::open(Screen::Seen), target, args)
     }
 
-    /// Waits until the guest has the terminal: keys come one by one and are not echoed.
+    /// The same with this terminal.
+    pub fn start_on(terminal: Terminal, target: Target, args: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .arg("run")
+            .args(target.options())
+            .args(["--report", "none"])
+            .args(args)
+            .stdin(terminal.descriptor())
+            .stdout(terminal.descriptor())
+            .stderr(terminal.descriptor());
+        let child = lead_session(&mut command, &terminal);
+        Self { child, terminal }
+    }
+
+    /// Waits until the guest has the terminal.
+    #[track_caller]
     pub fn wait_for_guest(&mut self) {
-        self.wait(|session| !session.is_canonical());
-        assert!(!mode(&self.terminal).local_flags.contains(LocalFlags::ECHO));
+        self.wait(|terminal| terminal.is_for_guest());
     }
 
     /// Waits until the terminal is as it was.
+    #[track_caller]
     pub fn wait_for_restored(&mut self) {
-        self.wait(|session| mode(&session.terminal) == session.before);
+        self.wait(|terminal| terminal.is_restored());
     }
 
     /// Waits until the screen shows `text`.
+    #[track_caller]
     pub fn wait_for_text(&mut self, text: &str) {
-        self.wait(|session| session.shown().contains(text));
+        self.wait(|terminal| terminal.shown().contains(text));
+    }
+
+    /// Types a key until the screen shows `text` for it: as long as what it is for has not
+    /// started yet, nobody takes it.
+    #[track_caller]
+    pub fn type_until(&mut self, key: u8, text: &str) {
+        let from = self.terminal.shown().len();
+        let mut next = Instant::now();
+        self.wait(|terminal| {
+            let is_shown = terminal.shown()[from..].contains(text);
+            if !is_shown && Instant::now() >= next {
+                terminal.type_keys(&[key]);
+                next = Instant::now() + Duration::from_secs(1);
+            }
+            is_shown
+        });
     }
 
     #[track_caller]
-    fn wait(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+    fn wait(&mut self, mut done: impl FnMut(&mut Terminal) -> bool) {
         let start = Instant::now();
-        while !done(self) {
+        while !done(&mut self.terminal) {
+            let shown = || self.terminal.shown();
             let ended = self.child.try_wait().expect("our child");
-            assert_eq!(ended, None, "ended early: {}", self.shown());
-            assert!(start.elapsed() < PATIENCE, "not yet: {}", self.shown());
+            assert_eq!(ended, None, "ended early: {}", shown());
+            assert!(start.elapsed() < PATIENCE, "not yet: {}", shown());
             thread::sleep(POLL);
         }
     }
 
-    fn is_canonical(&self) -> bool {
-        mode(&self.terminal)
-            .local_flags
-            .contains(LocalFlags::ICANON)
-    }
-
-    pub fn shown(&self) -> String {
-        let screen = self.screen.lock().expect("the reader does not panic");
-        String::from_utf8_lossy(&screen).into_owned()
-    }
-
-    /// Types `keys`.
     pub fn type_keys(&mut self, keys: &[u8]) {
-        self.keyboard.write_all(keys).expect("the terminal is open");
+        self.terminal.type_keys(keys);
     }
 
     /// Sends a signal to the VMM alone.
     pub fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).expect("our child");
+        send(self.pid(), signal as i32);
     }
 
     pub fn pid(&self) -> Pid {
@@ -116,34 +112,73 @@ impl Session {
 
     /// Waits for the end; asserts that the terminal is as it was, and returns how the
     /// process ended and what the terminal showed.
+    #[track_caller]
     pub fn end(mut self) -> (ExitStatus, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                break status;
-            }
-            if start.elapsed() > PATIENCE {
-                self.child.kill().expect("our child");
-                panic!("the VMM did not end: {}", self.shown());
-            }
-            thread::sleep(POLL);
-        };
-        let after = mode(&self.terminal);
-        assert_eq!(after, self.before, "{status}: {}", self.shown());
-        drop(self.terminal);
-        self.reader.join().expect("the reader does not panic");
-        let screen = self.screen.lock().expect("the reader does not panic");
-        (status, String::from_utf8_lossy(&screen).into_owned())
+        let status = wait_for_end(&mut self.child);
+        self.terminal.assert_restored();
+        (status, self.terminal.close())
     }
 
-    /// The same within [`PROMPTLY`] of now.
-    #[track_caller]
-    pub fn end_promptly(self) -> (ExitStatus, String) {
-        let start = Instant::now();
-        let ended = self.end();
-        assert!(start.elapsed() < PROMPTLY, "{:?}", start.elapsed());
-        ended
+    /// Closes the terminal under the run, and waits for its end.
+    pub fn hang_up(mut self) -> ExitStatus {
+        self.terminal.hang_up();
+        wait_for_end(&mut self.child)
     }
+}
+
+/// Has `cause` end runs that `start` starts, until one ends in time, and returns how.
+#[track_caller]
+pub fn ends_in_time(
+    start: impl Fn() -> Session,
+    cause: impl Fn(&mut Session),
+) -> (ExitStatus, String) {
+    let mut late = Vec::new();
+    while late.len() < TRIES {
+        let mut session = start();
+        cause(&mut session);
+        let caused = Instant::now();
+        let ended = session.end();
+        if caused.elapsed() < PROMISE {
+            return ended;
+        }
+        late.push(caused.elapsed());
+    }
+    panic!("late by {late:?}");
+}
+
+fn wait_for_end(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("our child") {
+            return status;
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill().expect("our child");
+            panic!("the VMM did not end");
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Waits until a process of somebody else's has ended, whether it has been waited for or
+/// not.
+#[track_caller]
+pub fn wait_until_ended(pid: Pid) {
+    let status = format!("/proc/{pid}/status");
+    let has_ended = |text: String| text.contains("State:\tZ") || text.contains("State:\tX");
+    let runs = || fs::read_to_string(&status).is_ok_and(|text| !has_ended(text));
+    let start = Instant::now();
+    while runs() {
+        assert!(start.elapsed() < PATIENCE, "it did not end");
+        thread::sleep(POLL);
+    }
+}
+
+/// Sends a signal, perhaps one of those that have no name, to a process that has not been
+/// waited for.
+pub fn send(pid: Pid, signal: i32) {
+    // SAFETY: a plain system call, which no memory is part of.
+    assert_eq!(unsafe { libc::kill(pid.as_raw(), signal) }, 0, "{signal}");
 }
 
 /// What a status says, as a shell would: 128+n if signal n killed the process.
@@ -152,25 +187,18 @@ pub fn shell_status(status: ExitStatus) -> i32 {
     status.code().or(killed).expect("a process ends either way")
 }
 
-/// Keeps what the terminal shows until it has no user any more, which reads as an error.
-fn show(mut master: File, screen: &Mutex<Vec<u8>>) {
-    let mut chunk = [0; 4096];
-    while let Ok(count @ 1..) = master.read(&mut chunk) {
-        let mut screen = screen.lock().expect("nobody panics with it");
-        screen.extend(&chunk[..count]);
-    }
-}
-
-/// Makes this process lead a new session that standard input, a terminal, controls.
-fn lead_session() -> io::Result<()> {
-    nix::unistd::setsid()?;
-    // SAFETY: a plain system call on an open descriptor.
-    match unsafe { libc::ioctl(io::stdin().as_raw_fd(), libc::TIOCSCTTY, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn mode(terminal: &impl AsFd) -> Termios {
-    tcgetattr(terminal).expect("it is a terminal")
+/// Starts `command` as the leader of a new session that `terminal` controls.
+pub fn lead_session(command: &mut Command, terminal: &Terminal) -> Child {
+    let descriptor = terminal.descriptor();
+    let lead = move || -> io::Result<()> {
+        nix::unistd::setsid()?;
+        // SAFETY: a plain system call on an open descriptor.
+        match unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TIOCSCTTY, 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: only system calls that a child of a process with threads may make.
+    unsafe { command.pre_exec(lead) };
+    command.spawn().expect("the command starts")
 }

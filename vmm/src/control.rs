@@ -164,15 +164,16 @@ impl Control {
         INPUT_CAPACITY.saturating_sub(self.input_len.load(Ordering::Acquire))
     }
 
-    /// Queues console input for the guest. What there is no room for is lost, as at any
-    /// terminal.
-    pub fn push_input(&self, bytes: &[u8]) {
+    /// Queues console input for the guest, as much as there is room for; returns how many
+    /// bytes that is.
+    pub fn push_input(&self, bytes: &[u8]) -> usize {
         let mut input = lock(&self.input);
-        let room = INPUT_CAPACITY.saturating_sub(input.len());
-        input.extend(&bytes[..bytes.len().min(room)]);
+        let count = bytes.len().min(INPUT_CAPACITY.saturating_sub(input.len()));
+        input.extend(&bytes[..count]);
         self.input_len.store(input.len(), Ordering::Release);
         drop(input);
         self.kick();
+        count
     }
 
     /// There will be no more console input, perhaps because of an error.
@@ -198,6 +199,9 @@ impl Control {
             let taken = consume(input.make_contiguous()).min(input.len());
             input.drain(..taken);
             self.input_len.store(input.len(), Ordering::Release);
+            if taken == 0 {
+                return;
+            }
         } else if self.input_wanted.swap(true, Ordering::AcqRel) {
             return;
         }

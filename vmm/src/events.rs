@@ -38,6 +38,8 @@ pub enum InputSource {
         fd: Arc<OwnedFd>,
         /// Called when the user asks what keys there are.
         help: fn(),
+        /// Called when the user wants the machine to end; makes a [`StopSource`] readable.
+        end: fn(),
     },
 }
 
@@ -122,18 +124,22 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
 
     let kicked = Arc::clone(control);
-    watch(&mut manager, &control.timer_fd(), EDGE, move || {
-        kicked.kick();
-    })?;
+    let expired = move || match sources.halts_unseen {
+        true => kicked.look_for_halt(),
+        false => kicked.kick(),
+    };
+    watch(&mut manager, &control.timer_fd(), EDGE, expired)?;
 
     // Keeps the descriptors open as long as they are watched.
     let deadline = sources.deadline.map(Deadline::at).transpose()?;
     let deadline = deadline.map(|deadline| deadline.source()).transpose()?;
-    let mut look_fd = TimerFd::new()?;
     if sources.halts_unseen {
-        look_fd.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
+        let mut timer = TimerFd::new()?;
+        timer.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
         let looked = Arc::clone(control);
-        watch(&mut manager, &look_fd, EDGE, move || {
+        watch(&mut manager, &timer.as_raw_fd(), EventSet::IN, move || {
+            // A timer that is not read expires once. It has expired, so this cannot block.
+            let _ = timer.wait();
             looked.look_for_halt();
         })?;
     }

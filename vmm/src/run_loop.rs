@@ -112,6 +112,10 @@ impl LoopTicks {
     }
 }
 
+/// How long the start of a line waits for its end where nobody sees the guest halt: too
+/// short for people to notice, long enough for more to come.
+const FLUSH_AFTER: Duration = Duration::from_millis(5);
+
 /// A vCPU with its devices, about to run.
 pub struct RunLoop {
     /// The vCPU.
@@ -132,6 +136,8 @@ pub struct RunLoop {
     max_instructions: Option<u64>,
     /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
+    /// Whether a kick will come, by that timer, for output that waits.
+    flush_due: bool,
 }
 
 impl RunLoop {
@@ -156,6 +162,7 @@ impl RunLoop {
             sampler: Sampler::new(),
             max_instructions,
             armed: None,
+            flush_due: false,
         }
     }
 
@@ -297,7 +304,7 @@ impl RunLoop {
             self.vcpu.signal_msi(msi.address, msi.data)?;
         }
         let Some(apic) = self.devices.local_apic() else {
-            return Ok(());
+            return self.flush_soon();
         };
         if apic.wants_tsc() {
             apic.tell_tsc(self.vcpu.tsc()?, self.clock.now_ns());
@@ -317,14 +324,28 @@ impl RunLoop {
                 return Ok(());
             }
             let delay = deadline.map(|at| duration_until(at, &self.clock));
-            self.control
-                .set_timer(delay)
-                .map_err(|source| CpuError::Kvm {
-                    call: "timerfd_settime",
-                    source,
-                })?;
+            self.set_timer(delay)?;
         }
         Ok(())
+    }
+
+    /// Sees to it that the start of a line, such as a prompt, does not wait for long for
+    /// its end. Where a halt is no exit nobody else does.
+    #[inline]
+    fn flush_soon(&mut self) -> Result<(), CpuError> {
+        if self.flush_due || !self.devices.output_waits() {
+            return Ok(());
+        }
+        self.flush_due = true;
+        self.set_timer(Some(FLUSH_AFTER))
+    }
+
+    fn set_timer(&self, delay: Option<Duration>) -> Result<(), CpuError> {
+        let set = self.control.set_timer(delay);
+        set.map_err(|source| CpuError::Kvm {
+            call: "timerfd_settime",
+            source,
+        })
     }
 
     /// Hands the guest what has come for it from outside and it waits for.
@@ -347,6 +368,7 @@ impl RunLoop {
         }
         self.take_input();
         self.devices.flush_output();
+        self.flush_due = false;
         if let Some(apic) = self.devices.local_apic() {
             apic.advance(self.clock.now_ns());
         }

@@ -6,7 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use super::FAILURE;
+use super::{FAILURE, terminal};
 
 /// Bytes from which on a caller copes with a refusal by itself.
 const LARGE: usize = 1 << 20;
@@ -51,6 +51,7 @@ fn checked(memory: *mut u8, size: usize) -> *mut u8 {
 
 #[cold]
 fn out_of_memory() -> ! {
+    terminal::restore();
     // SAFETY: the message is as long as is said, and neither call allocates. Nothing that
     // others of this process do is relied on any more.
     unsafe {

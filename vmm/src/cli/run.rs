@@ -1,12 +1,12 @@
 //! `vmm run`: one guest from start to end.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use vmm::events::{ESCAPE_KEYS, InputSource};
-use vmm::output::Outputs;
+use vmm::output::{Output, Outputs};
 use vmm::report::{OutcomeKind, Report};
 use vmm::trace::Trace;
 use vmm::vm::{Vm, VmConfig};
@@ -73,13 +73,23 @@ pub fn on_this_terminal(
     Ok(report)
 }
 
+/// Shows what keys there are, unless the terminal is stopped: nothing waits for that.
+fn help() {
+    if let Ok(mut stderr) = Output::stderr().and_then(Output::without_waiting) {
+        for line in ESCAPE_KEYS.lines() {
+            let _ = writeln!(stderr, "vmm: {line}");
+        }
+    }
+}
+
 fn standard_input() -> io::Result<InputSource> {
     let stdin = io::stdin();
     let fd = Arc::new(stdin.as_fd().try_clone_to_owned()?);
     Ok(match stdin.is_terminal() {
         true => InputSource::Terminal {
             fd,
-            help: || ESCAPE_KEYS.lines().for_each(|line| super::complain(&line)),
+            help,
+            end: stop_signals::interrupt,
         },
         false => InputSource::Descriptor(fd),
     })

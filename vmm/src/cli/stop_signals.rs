@@ -69,6 +69,12 @@ pub fn catch(deadline: Option<&Deadline>) -> io::Result<Vec<StopSource>> {
     Ok(sources)
 }
 
+/// Has the process end as by SIGINT, once that is caught.
+pub fn interrupt() {
+    // Nothing that could fail: it is the number of a signal.
+    let _ = signal_hook::low_level::raise(SIGINT);
+}
+
 fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: all zeros is a valid value of it.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -7,8 +7,12 @@
 //!
 //! Two runs at one terminal must not take each other's settings for those of before: only
 //! who holds a lock on the terminal changes it. A run in the background leaves the terminal
-//! alone until a shell brings it to the foreground. A thread looks again and again for
-//! both: to wait for the lock would need somebody who waits anew after each stop.
+//! alone until a shell brings it to the foreground, and one that finds itself there lets go
+//! of it. A thread looks again and again for both: to wait for the lock would need somebody
+//! who waits anew after each stop.
+//!
+//! A run that was stopped by SIGSTOP could not let go. So there is a lock for each process
+//! group, a byte of the terminal's file: of groups one alone is in the foreground.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -96,18 +100,18 @@ pub fn acquire() -> io::Result<()> {
             libc::SA_RESETHAND | libc::SA_NODEFER,
         )?;
     }
-    handle(libc::SIGTSTP, put_back_and_stop, libc::SA_RESTART)?;
+    for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+        handle(signal, put_back_and_stop, libc::SA_RESTART)?;
+    }
     handle(libc::SIGCONT, take_again, libc::SA_RESTART)?;
-    terminal.take();
-    // Ends with the process.
+    // Ends with the process. Nothing has been changed if there can be no such thread.
     thread::Builder::new().name("terminal".into()).spawn(|| {
         loop {
             thread::sleep(LOOK);
-            if !CHANGED.load(Ordering::Acquire) {
-                terminal.take();
-            }
+            terminal.look(Anew::No);
         }
     })?;
+    terminal.look(Anew::Yes);
     Ok(())
 }
 
@@ -148,52 +152,88 @@ fn open(stdin: c_int) -> io::Result<File> {
     anew.or_else(|_| Ok(io::stdin().as_fd().try_clone_to_owned()?.into()))
 }
 
+/// Whether a terminal that is the guest's already is set once more: a shell may have had it
+/// meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Anew {
+    Yes,
+    No,
+}
+
 impl Terminal {
     /// Changes the settings, if the terminal is wanted, this process is in its foreground
-    /// and nobody else has the lock. Safe in a signal handler.
-    fn take(&self) {
+    /// and nobody else has it; in the background, lets go of it. Safe in a signal handler.
+    fn look(&self, anew: Anew) {
         alone(|| {
-            if STATE.load(Ordering::Relaxed) != WANTED || !self.is_ours() || !self.lock() {
+            if STATE.load(Ordering::Relaxed) != WANTED {
                 return;
             }
-            if self.before.get().is_none() {
-                let Some(before) = self.settings() else {
-                    return;
-                };
-                // Nobody else sets it: see `alone`.
-                let _ = self.before.set(before);
-            }
-            if let Some(before) = self.before.get() {
-                CHANGED.store(true, Ordering::Release);
-                self.set(&for_guest(before));
+            if !self.is_ours() {
+                self.put_back();
+            } else if anew == Anew::Yes || !CHANGED.load(Ordering::Acquire) {
+                self.take();
             }
         });
     }
 
+    fn take(&self) {
+        let Some(now) = self.settings() else {
+            return;
+        };
+        // A run that was stopped has left it as we need it, and what was before is its own
+        // to know.
+        if (is_for_guest(&now, &now) && self.others_hold_it()) || !self.lock() {
+            return;
+        }
+        // Nobody else sets it: see `alone`.
+        let before = self.before.get_or_init(|| now);
+        CHANGED.store(true, Ordering::Release);
+        self.set(&for_guest(before));
+    }
+
     /// Puts the settings back, if they were changed, and gives the lock to others. In the
     /// background only what nobody has changed since: a shell that stopped or resumed this
-    /// process may have put it back long ago and be at work there.
+    /// process may have put it back long ago, and be at work there, or have others be.
     fn put_back(&self) {
         if let Some(before) = self.before.get()
             && CHANGED.swap(false, Ordering::AcqRel)
-            && (self.is_ours() || self.is_as_for_guest(before))
+            && (self.is_ours() || self.is_as_left(before))
         {
             self.set(before);
         }
-        // SAFETY: a plain system call on an open descriptor.
-        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_UN) };
+        self.control_lock(libc::F_OFD_SETLK, &mut lock_of(libc::F_UNLCK, 0, WHOLE));
     }
 
-    /// Gets the lock, unless somebody else has it.
+    fn is_as_left(&self, before: &libc::termios) -> bool {
+        !self.others_hold_it()
+            && self
+                .settings()
+                .is_some_and(|now| is_for_guest(&now, before))
+    }
+
+    /// Gets the lock of this process group, unless somebody else has it. A terminal that
+    /// refuses locks is changed without.
     fn lock(&self) -> bool {
-        // SAFETY: a plain system call on an open descriptor.
-        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+        // SAFETY: a plain query of this process.
+        let group = unsafe { libc::getpgrp() };
+        let mut lock = lock_of(libc::F_WRLCK, group.into(), 1);
+        self.control_lock(libc::F_OFD_SETLK, &mut lock)
+            || !matches!(
+                io::Error::last_os_error().raw_os_error(),
+                Some(libc::EAGAIN | libc::EACCES)
+            )
     }
 
-    fn is_as_for_guest(&self, before: &libc::termios) -> bool {
-        let during = for_guest(before);
-        self.settings()
-            .is_some_and(|now| (now.c_lflag, now.c_iflag) == (during.c_lflag, during.c_iflag))
+    /// Whether runs in other process groups have their locks.
+    fn others_hold_it(&self) -> bool {
+        let mut found = lock_of(libc::F_WRLCK, 0, WHOLE);
+        self.control_lock(libc::F_OFD_GETLK, &mut found)
+            && found.l_type != libc::F_UNLCK as libc::c_short
+    }
+
+    fn control_lock(&self, command: c_int, lock: &mut libc::flock) -> bool {
+        // SAFETY: `lock` is a complete description, which the call reads and writes.
+        unsafe { libc::fcntl(self.file.as_raw_fd(), command, lock) == 0 }
     }
 
     /// Whether this process is in the foreground of the terminal, or that does not control
@@ -230,6 +270,25 @@ fn for_guest(before: &libc::termios) -> libc::termios {
     during.c_cc[libc::VMIN] = 1;
     during.c_cc[libc::VTIME] = 0;
     during
+}
+
+/// Whether a terminal that is set as `now`, and was as `before`, is set for a guest.
+fn is_for_guest(now: &libc::termios, before: &libc::termios) -> bool {
+    let during = for_guest(before);
+    (now.c_lflag, now.c_iflag) == (during.c_lflag, during.c_iflag)
+}
+
+/// Length of a lock: all bytes.
+const WHOLE: libc::off_t = 0;
+
+fn lock_of(kind: c_int, start: libc::off_t, len: libc::off_t) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    }
 }
 
 /// Does something while this thread takes no signals.
@@ -274,6 +333,6 @@ extern "C" fn put_back_and_stop(_: c_int) {
 
 extern "C" fn take_again(_: c_int) {
     if let Some(terminal) = TERMINAL.get() {
-        terminal.take();
+        terminal.look(Anew::Yes);
     }
 }

@@ -1,7 +1,8 @@
 //! The console's way out: bytes from the serial port, gathered into lines for the host.
 //!
 //! A host write costs about as much as a VM exit, so bytes go out together: when a line
-//! has ended, when [`CAPACITY`] bytes wait, and when the machine is idle or over. What the
+//! has ended, when [`CAPACITY`] bytes wait, when the machine is idle or over, and soon where nobody
+//! sees that it is idle. What the
 //! failure of a host that takes no more (a closed pipe) means for the run is not decided
 //! here: the error is kept, and later bytes are dropped.
 
@@ -44,6 +45,12 @@ impl Console {
         }
         self.waiting.clear();
         self.line_ended = false;
+    }
+
+    /// Whether anything waits.
+    #[inline]
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Whether there is a failure to be taken.

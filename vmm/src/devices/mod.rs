@@ -250,6 +250,12 @@ impl Devices {
         self.streams.send_all();
     }
 
+    /// Whether output waits for the end of its line.
+    #[inline]
+    pub fn output_waits(&self) -> bool {
+        self.streams.output_waits()
+    }
+
     /// A failure of the host that ended a line of output, once.
     #[inline]
     pub fn take_output_error(&mut self) -> Option<StreamError> {

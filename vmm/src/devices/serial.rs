@@ -104,6 +104,12 @@ impl<W: SerialOutput> Serial<W> {
         self.uart.interrupt_evt().0.take()
     }
 
+    /// Where its bytes go, to look at.
+    #[inline]
+    pub fn output_ref(&self) -> &W {
+        self.uart.writer()
+    }
+
     /// Where its bytes go.
     pub fn output(&mut self) -> &mut W {
         self.uart.writer_mut()

@@ -176,6 +176,14 @@ impl Streams {
         }
     }
 
+    /// Whether anything waits for that.
+    #[inline]
+    pub fn output_waits(&self) -> bool {
+        let lines = [Some(&self.console), self.errors.as_ref(), self.log.as_ref()];
+        let mut lines = lines.into_iter().flatten();
+        lines.any(|serial| serial.output_ref().waits())
+    }
+
     /// A failure of the host that ended a line, once.
     #[inline]
     pub fn take_error(&mut self) -> Option<StreamError> {

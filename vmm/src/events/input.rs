@@ -9,26 +9,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
-use libc::SIGINT;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent};
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::InputSource;
 use super::keys::{Key, Keys};
-use crate::control::{Control, StopReason};
+use crate::control::Control;
 use crate::devices::HostInput;
 
 /// Bytes read at a time.
 const CHUNK: usize = 4096;
 /// Between looks whether a terminal is ours again.
 const LOOK: Duration = Duration::from_millis(100);
+/// Keys that wait for a guest before no more are read, in bytes.
+const HELD: usize = 1 << 16;
+/// How long so many wait for the guest to take some, before they are lost.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Input that must be waited for.
 #[derive(Debug)]
 pub struct WaitingInput {
     source: File,
-    /// At a terminal, what shows its keys.
-    terminal: Option<fn()>,
+    /// What the VMM's own keys do, at a terminal.
+    terminal: Option<OwnKeys>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OwnKeys {
+    help: fn(),
+    end: fn(),
 }
 
 /// What the guest's devices take their input from, and what is to be watched for them.
@@ -39,7 +48,7 @@ pub fn host_input(source: InputSource) -> io::Result<(HostInput, Option<WaitingI
     let (fd, terminal) = match source {
         InputSource::None => return Ok((HostInput::None, None)),
         InputSource::Descriptor(fd) => (fd, None),
-        InputSource::Terminal { fd, help } => (fd, Some(help)),
+        InputSource::Terminal { fd, help, end } => (fd, Some(OwnKeys { help, end })),
     };
     let source = File::from(fd.try_clone()?);
     if is_always_ready(&source)? {
@@ -74,10 +83,20 @@ fn is_always_ready(file: &File) -> io::Result<bool> {
 /// Reads while there is room in the guest's queue, so that a guest that reads nothing
 /// takes nothing from a pipe; and a terminal while this process is in its foreground: what
 /// is typed at other times is for others, and who reads it is stopped.
+///
+/// Keys wait too while the guest takes some now and then, so that a long text can be pasted.
+/// But the VMM's own keys may be behind those that a guest does not want: of many that it
+/// leaves for a while some are lost.
 pub struct Input {
     input: WaitingInput,
     keys: Keys,
-    /// Set while a terminal is not ours.
+    /// Keys for the guest that there is no room for yet.
+    held: Vec<u8>,
+    /// Whether the guest has left too many for too long.
+    idle: bool,
+    /// Whether the terminal is gone.
+    hung_up: bool,
+    /// Set while a terminal is not read.
     look: TimerFd,
     control: Arc<Control>,
     /// Whether the source is in the loop now.
@@ -92,6 +111,9 @@ impl Input {
         Ok(Self {
             input,
             keys: Keys::default(),
+            held: Vec::new(),
+            idle: false,
+            hung_up: false,
             look: TimerFd::new()?,
             control,
             watched: false,
@@ -107,6 +129,7 @@ impl Input {
     /// may be the VMM's, or signals.
     fn room(&self) -> usize {
         match self.input.terminal {
+            Some(_) if self.hung_up || self.held.len() >= HELD => 0,
             Some(_) if is_foreground(&self.input.source) => CHUNK,
             Some(_) => 0,
             None => self.control.input_room().min(CHUNK),
@@ -121,15 +144,16 @@ impl Input {
             return;
         }
         match self.input.source.read(&mut chunk[..room]) {
+            // SIGHUP comes with that, if it is not ignored, and is to end the run first.
+            Ok(0) if self.input.terminal.is_some() => self.hung_up = true,
             Ok(0) => self.end(None),
             Ok(count) => self.take(&chunk[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // The terminal is gone: that is how its input ends.
             Err(error)
                 if self.input.terminal.is_some() && error.raw_os_error() == Some(libc::EIO) =>
             {
-                self.end(None);
+                self.hung_up = true;
             }
             Err(error) => self.end(Some(error)),
         }
@@ -141,27 +165,37 @@ impl Input {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let Some(help) = self.input.terminal else {
+        let Some(OwnKeys { help, end }) = self.input.terminal else {
             self.control.push_input(bytes);
             return;
         };
-        let mut for_guest = Vec::with_capacity(bytes.len());
         for key in bytes.iter().filter_map(|&byte| self.keys.key(byte)) {
             match key {
-                Key::Guest(byte) => for_guest.push(byte),
+                Key::Guest(byte) => self.held.push(byte),
                 Key::Help => help(),
-                Key::End => self.control.stop(StopReason::Signal(SIGINT as u8)),
+                Key::End => end(),
             }
         }
-        self.control.push_input(&for_guest);
+        self.hand_over();
+        if self.idle {
+            self.held.clear();
+        }
+    }
+
+    /// Gives the guest what is held, as far as there is room.
+    fn hand_over(&mut self) {
+        let count = self.control.push_input(&self.held);
+        self.held.drain(..count);
     }
 
     /// Starts or stops watching the source, as room and its end say.
     fn update(&mut self, ops: &mut EventOps<'_>) {
         let wanted = !self.ended && self.room() > 0;
         if !wanted && !self.ended && self.input.terminal.is_some() {
+            let is_full = self.held.len() >= HELD;
+            let delay = if is_full { PATIENCE } else { LOOK };
             // Without the timer the terminal is not looked at again, and that is all.
-            let _ = self.look.reset(LOOK, None);
+            let _ = self.look.reset(delay, None);
         }
         if wanted == self.watched {
             return;
@@ -186,9 +220,19 @@ impl MutEventSubscriber for Input {
         } else if events.fd() == self.look.as_raw_fd() {
             // Its expiry was why this was called; reading it cannot block.
             let _ = self.look.wait();
+            if self.hung_up {
+                self.end(None);
+            } else if self.held.len() >= HELD {
+                self.idle = true;
+                self.held.clear();
+            }
         } else {
             // Resets the counter; it is non-blocking and readable.
             let _ = self.control.room().read();
+            self.idle = false;
+            if !self.held.is_empty() {
+                self.hand_over();
+            }
         }
         self.update(ops);
     }

@@ -51,6 +51,19 @@ fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> CpuError {
     }
 }
 
+/// Makes a call that a signal may interrupt, until none does: who catches signals sees to
+/// them.
+fn retried<T>(
+    mut call: impl FnMut() -> Result<T, kvm_ioctls::Error>,
+) -> Result<T, kvm_ioctls::Error> {
+    loop {
+        match call() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result,
+        }
+    }
+}
+
 /// One virtual machine inside KVM: its memory and, if asked for, its local APICs.
 #[derive(Debug)]
 pub struct KvmVm {
@@ -67,7 +80,7 @@ impl KvmVm {
     /// # Errors
     /// An ioctl that the host refuses.
     pub fn new(host: &KvmHost, ram: GuestRam, local_apic: bool) -> Result<Arc<Self>, CpuError> {
-        let fd = host.kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        let fd = retried(|| host.kvm.create_vm()).map_err(failed("KVM_CREATE_VM"))?;
         fd.set_tss_address(KVM_TSS)
             .map_err(failed("KVM_SET_TSS_ADDR"))?;
         if local_apic {

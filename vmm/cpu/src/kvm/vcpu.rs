@@ -14,7 +14,7 @@ use super::kick::KickTarget;
 use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
-use super::{KvmHost, KvmVm, failed};
+use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
@@ -174,7 +174,7 @@ impl KvmVcpu {
     /// # Errors
     /// An ioctl that the host refuses.
     pub fn new(host: &KvmHost, vm: &Arc<KvmVm>) -> Result<Self, CpuError> {
-        let fd = vm.fd.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let fd = retried(|| vm.fd.create_vcpu(0)).map_err(failed("KVM_CREATE_VCPU"))?;
         let tsc_khz = fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
         let cpuid = guest_cpuid(host, vm.has_local_apic, tsc_khz)?;
         fd.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
