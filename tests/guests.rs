@@ -51,7 +51,7 @@ fn main() {
     trials.extend(suite::on_unless(lean, &[Target::Emu], costs::LEAN_CASES));
     trials.extend(suite::on_unless(lean, &Target::ALL, footprint::CASES));
     trials.extend(suite::on_unless(
-        signals::without_busybox(),
+        support::busybox::missing(),
         &Target::ALL,
         signals::BUSYBOX_CASES,
     ));

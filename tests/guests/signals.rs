@@ -1,9 +1,8 @@
 //! Signals: what programs see of them, to the letter as under Linux.
 
-use std::path::Path;
-
 use crate::Case;
 use crate::support::Target;
+use crate::support::busybox;
 
 pub const CASES: &[Case] = &[
     ("signals", signals),
@@ -11,26 +10,7 @@ pub const CASES: &[Case] = &[
     ("init_cannot_be_stopped", init_cannot_be_stopped),
 ];
 /// What runs a program of the host's, built for Linux with glibc.
-pub const BUSYBOX_CASES: &[Case] = &[
-    ("busybox_shell", busybox_shell),
-    ("busybox_at_the_console", busybox_at_the_console),
-    ("busybox_drops_what_was_typed", busybox_drops_what_was_typed),
-];
-
-/// Where distributions have it.
-const BUSYBOX: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
-
-fn busybox() -> Option<&'static str> {
-    BUSYBOX.into_iter().find(|path| Path::new(path).is_file())
-}
-
-/// Why there is no busybox here, if there is none.
-pub fn without_busybox() -> Option<&'static str> {
-    match busybox() {
-        Some(_) => None,
-        None => Some("the host has no busybox"),
-    }
-}
+pub const BUSYBOX_CASES: &[Case] = &[("busybox_shell", busybox_shell)];
 
 fn signals(target: Target) {
     let run = target.vmm("signals").run();
@@ -63,35 +43,12 @@ fn busybox_shell(target: Target) {
         echo a b c | cat | wc; x=$(echo sub); echo $x; while :; do :; done & \
         kill $!; wait $!; echo $?; spin 100000 & kill -STOP $!; kill -CONT $!; kill -9 $!; \
         wait $!; echo $?; trap 'echo bye' EXIT; exit 3";
-    let path = busybox().expect("there is one, or this test is ignored");
+    let path = busybox::path().expect("there is one, or this test is ignored");
     let run = target.vmm(path).args(&["sh", "-c", SCRIPT]).run();
     run.status(3);
     let words: Vec<_> = run.stdout.split_whitespace().collect();
     let expected = "got USR1 4 1 3 6 sub 143 137 bye";
     assert_eq!(words.join(" "), expected, "{run}");
-}
-
-/// A shell with job control, which must find itself in the terminal's foreground.
-fn busybox_at_the_console(target: Target) {
-    let path = busybox().expect("there is one, or this test is ignored");
-    let commands = "echo $((6 * 7)) | cat\nspin 100000 &\nkill %1\nexit 5\n";
-    let run = target.vmm(path).args(&["sh"]).input(commands).run();
-    run.status(5);
-    let lines: Vec<_> = run.stdout.lines().collect();
-    assert!(lines.contains(&"42"), "{run}");
-}
-
-/// More is typed than the terminal keeps while nobody reads, then a program that asks for
-/// a password drops that: the rest must still come.
-fn busybox_drops_what_was_typed(target: Target) {
-    let path = busybox().expect("there is one, or this test is ignored");
-    let typed = "x".repeat(39) + "\n";
-    let commands = format!(
-        "sleep 300; busybox mkpasswd -S ab; wc\n{}\x04exit 5\n",
-        typed.repeat(150)
-    );
-    let run = target.vmm(path).args(&["sh"]).input(commands).run();
-    run.status(5);
 }
 
 const SIGNALS: &[&str] = &[

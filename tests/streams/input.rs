@@ -105,4 +105,14 @@ fn unreadable(target: Target) {
         errors,
         "vmm: standard input: Is a directory (os error 21)\n"
     );
+    // As a shell's `0>&1`.
+    let (_reader, writer) = io::pipe().expect("descriptors");
+    let mut command = vmm(target, &["cat"]);
+    let output = command.stdin(writer).output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((status(output.status), output.stdout.len()), (0, 0));
+    assert_eq!(
+        errors,
+        "vmm: standard input: Bad file descriptor (os error 9)\n"
+    );
 }

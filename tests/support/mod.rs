@@ -3,6 +3,7 @@
 // Each suite compiles this module for itself and uses a part of it.
 #![allow(dead_code)]
 
+pub mod busybox;
 pub mod elf;
 mod ended;
 pub mod kernel;

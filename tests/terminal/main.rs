@@ -5,6 +5,7 @@
 mod support;
 
 mod background;
+mod busybox;
 mod ends;
 mod guest_jobs;
 mod keys;
@@ -27,5 +28,8 @@ fn main() {
         guest_jobs::CASES,
         output::CASES,
     ];
-    suite::main(suite::on(&Target::ALL, &cases.concat()));
+    let mut trials = suite::on(&Target::ALL, &cases.concat());
+    let missing = support::busybox::missing();
+    trials.extend(suite::on_unless(missing, &Target::ALL, busybox::CASES));
+    suite::main(trials);
 }

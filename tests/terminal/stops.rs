@@ -1,9 +1,12 @@
 //! A run that is stopped gives the terminal back, and takes it again when it goes on.
 
+use std::thread;
+use std::time::Instant;
+
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use crate::session::{LONG, Session, ends_in_time};
+use crate::session::{LONG, PATIENCE, POLL, Session, ends_in_time};
 use crate::support::Target;
 use crate::support::suite::Case;
 
@@ -13,8 +16,17 @@ pub const CASES: &[Case] = &[
 ];
 
 fn wait_until_stopped(session: &Session) {
-    let stopped = waitpid(session.pid(), Some(WaitPidFlag::WUNTRACED)).expect("our child");
-    assert_eq!(stopped, WaitStatus::Stopped(session.pid(), Signal::SIGSTOP));
+    let (start, flags) = (
+        Instant::now(),
+        WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG,
+    );
+    let changed = loop {
+        match waitpid(session.pid(), Some(flags)).expect("our child") {
+            WaitStatus::StillAlive if start.elapsed() < PATIENCE => thread::sleep(POLL),
+            changed => break changed,
+        }
+    };
+    assert_eq!(changed, WaitStatus::Stopped(session.pid(), Signal::SIGSTOP));
 }
 
 fn while_stopped(target: Target) {

@@ -22,6 +22,7 @@ use crate::control::Control;
 pub use crate::control::StopReason;
 use crate::poll::{poll, readable};
 use input::Input;
+pub use input::is_foreground;
 pub(crate) use input::{WaitingInput, host_input};
 pub use keys::ESCAPE_KEYS;
 

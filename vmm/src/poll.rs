@@ -1,7 +1,9 @@
-//! Waiting for descriptors of the host.
+//! Waiting for descriptors of the host, and not waiting for them.
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 /// For [`poll`]: until `fd` can be read, or has ended.
@@ -41,4 +43,15 @@ pub fn poll(polled: &mut [libc::pollfd], limit: Option<Duration>) -> io::Result<
             error => Err(error),
         },
     }
+}
+
+/// The same file, opened by `options` so that nothing ever waits for it. The one open
+/// before, which others may share, stays as it is.
+///
+/// # Errors
+/// There is no /proc, or the file is somebody else's.
+pub fn open_anew(file: &File, options: &mut OpenOptions) -> io::Result<File> {
+    options
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

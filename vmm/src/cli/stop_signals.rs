@@ -75,7 +75,8 @@ pub fn interrupt() {
     let _ = signal_hook::low_level::raise(SIGINT);
 }
 
-fn is_ignored(signal: libc::c_int) -> bool {
+/// Whether `signal` is ignored, as it was when this process started.
+pub fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: all zeros is a valid value of it.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: asks only, and writes what there is room for.

@@ -25,6 +25,9 @@ use std::thread;
 use std::time::Duration;
 
 use libc::c_int;
+use vmm::events::is_foreground;
+
+use super::stop_signals::is_ignored;
 
 /// Signals that end a process that does not catch them, but for those that end a run in
 /// good order, SIGKILL, and SIGPIPE, which is ignored.
@@ -92,7 +95,7 @@ pub fn acquire() -> io::Result<()> {
     });
     for signal in DEADLY
         .into_iter()
-        .chain(libc::SIGRTMIN() + 1..=libc::SIGRTMAX())
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
     {
         handle(
             signal,
@@ -168,7 +171,7 @@ impl Terminal {
             if STATE.load(Ordering::Relaxed) != WANTED {
                 return;
             }
-            if !self.is_ours() {
+            if !is_foreground(&self.file) {
                 self.put_back();
             } else if anew == Anew::Yes || !CHANGED.load(Ordering::Acquire) {
                 self.take();
@@ -197,7 +200,7 @@ impl Terminal {
     fn put_back(&self) {
         if let Some(before) = self.before.get()
             && CHANGED.swap(false, Ordering::AcqRel)
-            && (self.is_ours() || self.is_as_left(before))
+            && (is_foreground(&self.file) || self.is_as_left(before))
         {
             self.set(before);
         }
@@ -234,15 +237,6 @@ impl Terminal {
     fn control_lock(&self, command: c_int, lock: &mut libc::flock) -> bool {
         // SAFETY: `lock` is a complete description, which the call reads and writes.
         unsafe { libc::fcntl(self.file.as_raw_fd(), command, lock) == 0 }
-    }
-
-    /// Whether this process is in the foreground of the terminal, or that does not control
-    /// it at all.
-    fn is_ours(&self) -> bool {
-        // SAFETY: plain queries, of an open descriptor and of this process.
-        let (foreground, own) =
-            unsafe { (libc::tcgetpgrp(self.file.as_raw_fd()), libc::getpgrp()) };
-        foreground == own || foreground < 0
     }
 
     fn settings(&self) -> Option<libc::termios> {
@@ -303,7 +297,11 @@ fn with_signals_blocked(act: impl FnOnce()) {
     }
 }
 
+/// Handles `signal`, unless it is ignored, as whoever started this process may want it.
 fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Result<()> {
+    if is_ignored(signal) {
+        return Ok(());
+    }
     // SAFETY: all zeros is a valid value of it.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as usize;

@@ -2,9 +2,10 @@
 //! the guest asks, so that a guest finds the same in every run; all else is waited for
 //! here.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::InputSource;
 use super::keys::{Key, Keys};
 use crate::control::Control;
 use crate::devices::HostInput;
+use crate::poll::open_anew;
 
 /// Bytes read at a time.
 const CHUNK: usize = 4096;
@@ -51,18 +53,31 @@ pub fn host_input(source: InputSource) -> io::Result<(HostInput, Option<WaitingI
         InputSource::Terminal { fd, help, end } => (fd, Some(OwnKeys { help, end })),
     };
     let source = File::from(fd.try_clone()?);
-    if is_always_ready(&source)? {
+    if !is_for_reading(&source) || is_always_ready(&source)? {
         return Ok((HostInput::Ready(Box::new(source)), None));
     }
+    // Another reader of a pipe may be faster: then this one must not wait.
+    let anew = match source.metadata()?.file_type().is_fifo() {
+        true => open_anew(&source, OpenOptions::new().read(true)).ok(),
+        false => None,
+    };
+    let source = anew.unwrap_or(source);
     Ok((HostInput::HandedIn, Some(WaitingInput { source, terminal })))
 }
 
-/// Whether this process may read `terminal`: it is in the foreground, or the terminal is
-/// not the one that controls it.
-fn is_foreground(terminal: &File) -> bool {
+/// Whether this process may use `terminal`: it is in the foreground, or the terminal is not
+/// the one that controls it. Safe in a signal handler.
+pub fn is_foreground(terminal: &impl AsRawFd) -> bool {
     // SAFETY: plain queries, of an open descriptor and of this process.
     let (foreground, own) = unsafe { (libc::tcgetpgrp(terminal.as_raw_fd()), libc::getpgrp()) };
     foreground == own || foreground < 0
+}
+
+/// Whether it was opened for that. What was not is never ready, and fails at once.
+fn is_for_reading(file: &File) -> bool {
+    // SAFETY: a plain query of an open descriptor.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    flags & libc::O_ACCMODE != libc::O_WRONLY && flags & libc::O_PATH == 0
 }
 
 /// Whether nobody ever waits for it: epoll takes only what can be waited for.
@@ -264,5 +279,7 @@ mod tests {
         assert!(matches!(input(null), (HostInput::Ready(_), None)));
         let (pipe, _writer) = io::pipe().expect("a pipe");
         assert!(matches!(input(pipe), (HostInput::HandedIn, Some(_))));
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        assert!(matches!(input(writer), (HostInput::Ready(_), None)));
     }
 }

@@ -12,12 +12,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::poll::{poll, readable, writable};
+use crate::poll::{open_anew, poll, readable, writable};
 
 /// Bytes that a pipe ready for writing takes without blocking (PIPE_BUF); so many are
 /// also written at once to a file that is opened anew.
@@ -66,7 +66,7 @@ impl StoppableWriter {
         let (file, way) = match (is_socket, may_block) {
             (true, _) => (file, Way::Socket),
             (false, false) => (file, Way::AtOnce),
-            (false, true) => match open_anew(&file) {
+            (false, true) => match open_anew(&file, OpenOptions::new().write(true)) {
                 Ok(anew) => (anew, Way::AtOnce),
                 Err(_) => {
                     let is_terminal = io::IsTerminal::is_terminal(&file);
@@ -126,14 +126,6 @@ impl Write for StoppableWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The same file, opened so that writing never blocks.
-fn open_anew(file: &File) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn send(socket: &File, bytes: &[u8]) -> io::Result<usize> {

@@ -1,0 +1,40 @@
+//! A shell of others at the terminal, which knows all that terminals do.
+
+use crate::session::Session;
+use crate::support::suite::Case;
+use crate::support::{Target, busybox};
+
+pub const CASES: &[Case] = &[
+    ("busybox_controls_jobs", controls_jobs),
+    ("busybox_drops_what_was_typed", drops_what_was_typed),
+];
+
+fn start(target: Target) -> Session {
+    let path = busybox::path().expect("there is one, or this test is ignored");
+    Session::start(target, &[path, "sh"])
+}
+
+/// It must find itself in the terminal's foreground.
+fn controls_jobs(target: Target) {
+    let mut session = start(target);
+    session.wait_for_guest();
+    session.type_keys(b"echo $((6 * 7)) | cat\rspin 100000 &\rkill %1\rexit 5\r");
+    let (status, shown) = session.end();
+    assert_eq!(status.code(), Some(5), "{shown}");
+    assert!(shown.lines().any(|line| line == "42"), "{shown}");
+}
+
+/// More is typed than the terminal keeps while nobody reads, then a program that asks for
+/// a password drops that: the rest must still come.
+fn drops_what_was_typed(target: Target) {
+    let mut session = start(target);
+    session.wait_for_guest();
+    let typed = "x".repeat(39) + "\r";
+    let keys = format!(
+        "sleep 300; busybox mkpasswd -S ab; wc\r{}\x04exit 5\r",
+        typed.repeat(150)
+    );
+    session.type_keys(keys.as_bytes());
+    let (status, shown) = session.end();
+    assert_eq!(status.code(), Some(5), "{shown}");
+}
