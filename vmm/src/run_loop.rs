@@ -16,6 +16,7 @@
 //! reach it through [`Control`] alone. Nothing here knows which accelerator runs.
 
 mod sampler;
+mod ticks;
 
 use std::io;
 use std::mem;
@@ -28,9 +29,10 @@ use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
 use crate::devices::{Devices, Line, StreamError};
 use crate::exit::VmExit;
 use crate::output::is_given_up;
-use crate::report::{ExitCounts, LoopTimes, Outcome, OutcomeKind};
+use crate::report::{ExitCounts, Outcome, OutcomeKind};
 use crate::trace::Tracer;
 use sampler::Sampler;
+pub use ticks::{LoopTicks, host_ticks};
 
 /// What an exit leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,32 +86,6 @@ pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock
         VmExit::Failed { message } => return Step::Ended(Outcome::error(mem::take(message))),
     }
     Step::Continue
-}
-
-/// Time of a run loop in ticks of [`host_ticks`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoopTicks {
-    /// From the first entry to the end.
-    pub total: u64,
-    /// Serving exits.
-    pub serving: u64,
-    /// Asleep until an interrupt.
-    pub asleep: u64,
-}
-
-impl LoopTicks {
-    /// The same in nanoseconds.
-    pub fn times(&self, ns_per_tick: f64) -> LoopTimes {
-        let ns = |ticks: u64| (ticks as f64 * ns_per_tick).round() as u64;
-        LoopTimes {
-            total_ns: ns(self.total),
-            accelerator_ns: ns(self
-                .total
-                .saturating_sub(self.serving)
-                .saturating_sub(self.asleep)),
-            asleep_ns: ns(self.asleep),
-        }
-    }
 }
 
 /// How long the start of a line waits for its end where nobody sees the guest halt: too
@@ -418,13 +394,6 @@ impl RunLoop {
 
 fn duration_until(deadline_ns: u64, clock: &GuestClock) -> Duration {
     Duration::from_nanos(deadline_ns.saturating_sub(clock.now_ns()))
-}
-
-/// The host's time-stamp counter: the cheapest clock there is, for differences only. The
-/// report turns ticks into nanoseconds by the ratio over the whole run.
-pub fn host_ticks() -> u64 {
-    // SAFETY: every x86-64 processor has RDTSC, and Linux leaves it enabled.
-    unsafe { std::arch::x86_64::_rdtsc() }
 }
 
 #[cfg(test)]
