@@ -1,5 +1,7 @@
 //! System calls by both entries, and time.
 
+use std::time::SystemTime;
+
 use crate::Case;
 use crate::support::Target;
 
@@ -7,6 +9,7 @@ pub const CASES: &[Case] = &[
     ("both_entries", both_entries),
     ("yield_costs_no_exit", yield_costs_no_exit),
     ("clocks", clocks),
+    ("time_of_day", time_of_day),
     ("sleep_halts", sleep_halts),
     ("ticks_preempt_a_spinner", ticks_preempt_a_spinner),
 ];
@@ -47,6 +50,20 @@ fn clocks(target: Target) {
         "sleep of -1 ns: Err(EINVAL)\n",
         "sleep of 1000000000 ns in one field: Err(EINVAL)\n",
     ));
+}
+
+/// The guest's time of day is the host's: it does not lag by what booting took.
+fn time_of_day(target: Target) {
+    let host_ns = || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        u64::try_from(now.expect("after 1970").as_nanos()).expect("before 2554")
+    };
+    let before = host_ns();
+    let run = target.vmm("time").args(&["now"]).run();
+    let after = host_ns();
+    let guest: u64 = run.status(0).stdout.trim().parse().expect("a number");
+    let booted = before + run.count(&["boot_ns"]);
+    assert!((booted..after).contains(&guest), "{booted} {after}\n{run}");
 }
 
 /// A sleeping guest halts instead of spinning: an exit where the VMM keeps the local APIC.
