@@ -34,7 +34,8 @@ use crate::memory::{GuestRam, RamRegion};
 
 /// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
 /// run a guest without paging on processors that lack "unrestricted guest"; the page below
-/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
+/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and
+/// KVM_SET_IDENTITY_MAP_ADDR).
 const KVM_TSS: usize = 0xfeff_d000;
 
 /// Pins of the I/O APIC that the VMM keeps beside KVM's local APIC.
@@ -87,7 +88,8 @@ impl KvmVm {
                 memory_size: region.len,
                 userspace_addr: region.hva as u64,
             };
-            // SAFETY: the region is a part of a live mapping, used as nothing but guest RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
+            // SAFETY: the region is a part of a live mapping, used as nothing but guest RAM;
+            // `self.ram` keeps it mapped as long as the VM's descriptor.
             unsafe { fd.set_user_memory_region(slot) }
                 .map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         }
