@@ -55,13 +55,16 @@ const NOT_COMPARED: &[&str] = &[
     "spin",
     "registers",
     "time",
-    // Somebody else.
+    // Somebody else, or a terminal.
+    "job_control",
     "link",
     "sh",
     "storage_client",
     "storage_server",
-    // Software-backed KVM: where it emulates the program, some faults are others.
+    // Software-backed KVM: where it emulates the program, some faults are others; what it
+    // does not announce is there.
     "corners",
+    "unannounced",
     // Minutes.
     "usertests",
 ];

@@ -8,14 +8,14 @@
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
 //! | `stdin=stream` | standard input is the input stream, not a terminal |
-//! | `stdin=terminal` | somebody sits at the console: its keys send signals though nobody reads them |
+//! | `stdin=terminal` | the console's keys send signals though nobody reads them |
 //! | `stdout=stream` | standard output, which is the console, is not a terminal |
-//! | `stderr=terminal`, `stderr=stream` | standard error has a port of its own, and is a terminal or not |
+//! | `stderr=terminal`, `stderr=stream` | so is standard error, at a port of its own |
 //! | `log=serial` | the kernel's own lines have a port of their own |
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
 //! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
-//! | `ram=zero` | RAM above 1 MiB is zero but for image, initramfs, command line and memory map: fresh frames are not cleared |
+//! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
 //!
 //! Other words, and values that make no sense, are ignored, so that the kernel boots
 //! under VMMs that have words of their own. After the `--` come init's arguments from
@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn words_are_taken_and_strange_ones_ignored() {
         let line = CommandLine::parse(
-            b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off smap=off xstate=port ram=zero =",
+            b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off \
+              smap=off xstate=port ram=zero =",
         );
         assert_eq!(init(&line), "/bin/spin");
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));

@@ -39,7 +39,9 @@ pub fn start(info: &BootInfo) -> ! {
     let init = options
         .init
         .with_bytes::<PATH_MAX, _>(|path| first_process(info, &options, path));
-    init.expect("the path of init fits");
+    if init.is_none() {
+        panic!("the path in init= is too long: it may have {PATH_MAX} bytes");
+    }
     shared::enter_ring_3(clock::counter());
     scheduler::start(options.tick_ns)
 }

@@ -4,14 +4,14 @@
 
 use core::ffi::CStr;
 use core::fmt;
-use core::mem::MaybeUninit;
 
-use linux_raw_sys::{general as linux, ioctl};
+use linux_raw_sys::general as linux;
 
 use crate::file::{Fd, STDIN};
 use crate::process::{self, Pid};
 use crate::signal;
 use crate::syscall::{Result, call};
+use crate::terminal::{self, foreground, set_foreground};
 
 /// Jobs that are remembered.
 const MAX: usize = 8;
@@ -28,35 +28,19 @@ const IGNORED: [u32; 5] = [
 
 /// Whether a descriptor stands for a terminal: only that has settings.
 pub fn is_terminal(fd: Fd) -> bool {
-    let mut settings = MaybeUninit::<linux::termios>::uninit();
-    let request = u64::from(ioctl::TCGETS);
-    let arguments = [fd.into(), request, settings.as_mut_ptr() as u64];
-    // SAFETY: the kernel writes settings to where there is room for them.
-    unsafe { call(linux::__NR_ioctl, arguments) }.is_ok()
-}
-
-/// The process group that has the terminal.
-pub fn foreground(terminal: Fd) -> Result<Pid> {
-    let mut group: Pid = 0;
-    let request = u64::from(ioctl::TIOCGPGRP);
-    let arguments = [terminal.into(), request, &raw mut group as u64];
-    // SAFETY: the kernel writes an integer to where there is one.
-    unsafe { call(linux::__NR_ioctl, arguments) }?;
-    Ok(group)
-}
-
-/// Gives the terminal to a process group.
-pub fn set_foreground(terminal: Fd, group: Pid) -> Result<()> {
-    let request = u64::from(ioctl::TIOCSPGRP);
-    let arguments = [terminal.into(), request, &raw const group as u64];
-    // SAFETY: the kernel reads an integer from where there is one.
-    unsafe { call(linux::__NR_ioctl, arguments) }.map(drop)
+    terminal::settings(fd).is_ok()
 }
 
 /// Moves a process, this one or a child, to a process group.
 pub fn set_group(pid: Pid, group: Pid) -> Result<()> {
     // SAFETY: touches no memory.
     unsafe { call(linux::__NR_setpgid, [pid.into(), group.into()]) }.map(drop)
+}
+
+/// Makes this process the leader of a new session, and of a group in it.
+pub fn begin_session() -> Result<()> {
+    // SAFETY: touches no memory.
+    unsafe { call::<0>(linux::__NR_setsid, []) }.map(drop)
 }
 
 /// Sends a signal to a process group.
@@ -166,6 +150,17 @@ impl Jobs {
         }
     }
 
+    /// Whether there is no place for one more.
+    pub fn are_full(&self) -> bool {
+        self.jobs.iter().all(Option::is_some)
+    }
+
+    /// Whether there are jobs, and all of them are stopped.
+    pub fn are_all_stopped(&self) -> bool {
+        let mut jobs = self.jobs.iter().flatten().peekable();
+        jobs.peek().is_some() && jobs.all(|job| job.is_stopped)
+    }
+
     /// Remembers a job and returns its number; none if there are too many.
     pub fn add(&mut self, job: Job) -> Option<usize> {
         let place = self.jobs.iter().position(Option::is_none)?;
@@ -225,6 +220,23 @@ mod tests {
         );
         assert!(jobs.take(None).is_some_and(|job| job.last == 2));
         assert!(jobs.take(None).is_none());
+    }
+
+    #[test]
+    fn places_run_out_and_all_can_be_stopped() {
+        let mut jobs = Jobs {
+            own: None,
+            jobs: [None; MAX],
+        };
+        assert!(!jobs.are_all_stopped());
+        for pid in 2..2 + MAX as u32 {
+            assert!(!jobs.are_full());
+            assert!(jobs.add(Job::new(pid, pid, c"x")).is_some());
+            assert!(!jobs.are_all_stopped());
+        }
+        assert!(jobs.are_full() && jobs.add(Job::new(99, 99, c"x")).is_none());
+        (2..2 + MAX as u32).for_each(|pid| jobs.note(pid, true));
+        assert!(jobs.are_all_stopped());
     }
 
     #[test]

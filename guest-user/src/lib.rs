@@ -32,6 +32,7 @@ mod start;
 pub mod storage;
 pub mod sync;
 pub mod syscall;
+pub mod terminal;
 pub mod thread;
 pub mod time;
 

@@ -117,6 +117,7 @@ impl fmt::Display for Status {
 /// A signal's name.
 pub fn signal_name(signal: u32) -> &'static str {
     match signal {
+        linux::SIGHUP => "SIGHUP",
         linux::SIGINT => "SIGINT",
         linux::SIGQUIT => "SIGQUIT",
         linux::SIGILL => "SIGILL",

@@ -72,6 +72,8 @@ impl Errno {
 
     /// Nothing to wait for, or no place for more: try again.
     pub const EAGAIN: Self = Self(errno::EAGAIN);
+    /// A signal came.
+    pub const EINTR: Self = Self(errno::EINTR);
     /// No such child.
     pub const ECHILD: Self = Self(errno::ECHILD);
     /// A memory limit is reached.

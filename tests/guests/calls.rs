@@ -128,7 +128,7 @@ impl Ticks {
     /// Within 5 %, give or take the one at the start or the end.
     fn are_right(&self) -> bool {
         let most = Self::SPIN_MS / self.tick_ms;
-        let least = (Self::SPIN_MS - self.stalled_ms) / self.tick_ms;
+        let least = Self::SPIN_MS.saturating_sub(self.stalled_ms) / self.tick_ms;
         (least - least / 20..=most + most / 20 + 1).contains(&self.count)
     }
 }

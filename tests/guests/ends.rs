@@ -1,7 +1,7 @@
 //! The ways in which a run ends, and the status that says so.
 
 use crate::Case;
-use crate::support::Target;
+use crate::support::{Ended, Target};
 
 pub const CASES: &[Case] = &[
     ("exit_status", exit_status),
@@ -10,6 +10,7 @@ pub const CASES: &[Case] = &[
     ("timeout", timeout),
     ("max_instructions", max_instructions),
     ("bad_init_is_a_kernel_panic", bad_init_is_a_kernel_panic),
+    ("long_init_is_a_kernel_panic", long_init_is_a_kernel_panic),
 ];
 
 fn exit_status(target: Target) {
@@ -46,7 +47,9 @@ fn timeout(target: Target) {
         .options(&["--timeout", "300ms"])
         .run();
     run.status(124).outcome("timeout").prints("");
-    assert!(run.count(&["exits_total"]) > 0, "{run}");
+    // It was still spinning: ticks came, and init has not ended.
+    assert!(run.count(&["guest", "timer_ticks"]) > 0, "{run}");
+    assert!(run.report["outcome"]["code"].is_null(), "{run}");
 }
 
 /// The limit is exact, and only the emulator has it.
@@ -75,5 +78,22 @@ fn bad_init_is_a_kernel_panic(target: Target) {
         .vmm("hello")
         .options(&["--append", "init=/bin/nothing"])
         .run();
-    run.status(125).outcome("panic").kernel_says("/bin/nothing");
+    panicked(&run, "/bin/nothing: \"not in the initramfs\"");
+}
+
+fn long_init_is_a_kernel_panic(target: Target) {
+    let word = format!("init=/bin/{}", "a".repeat(5000));
+    let run = target.vmm("hello").options(&["--append", &word]).run();
+    panicked(
+        &run,
+        "the path in init= is too long: it may have 4096 bytes",
+    );
+}
+
+/// Asserts that the kernel panicked with these words.
+#[track_caller]
+fn panicked(run: &Ended, words: &str) {
+    run.status(125).outcome("panic");
+    let line = format!("kernel panic: {words} (");
+    assert!(run.stderr.starts_with(&line), "{run}");
 }

@@ -8,6 +8,7 @@ pub const CASES: &[Case] = &[
     ("forbidden_accesses", forbidden_accesses),
     ("corners", corners),
     ("stack_overflow", stack_overflow),
+    ("unannounced", unannounced),
     ("other_exceptions", other_exceptions),
     ("bad_write_arguments", bad_write_arguments),
 ];
@@ -132,6 +133,41 @@ fn corners(target: Target) {
 fn stack_overflow(target: Target) {
     let run = target.vmm("stack_overflow").run();
     killed(&run, SIGSEGV, "stack overflow (SEGV_MAPERR)");
+}
+
+/// Software-backed KVM runs ring 3 with what the kernel has not turned on.
+fn unannounced(target: Target) {
+    const ATTEMPTS: [(&str, &str); 5] = [
+        ("bases", "exited with 0"),
+        ("a read without access", "killed by SIGSEGV"),
+        ("a write without writing", "killed by SIGSEGV"),
+        ("a read without writing", "exited with 0"),
+        ("handled", "exited with 9"),
+    ];
+    const STATES: [(&str, &str); 4] = [
+        ("nothing", "exited with 0"),
+        ("a component that there is not", "killed by SIGSEGV"),
+        ("compacted", "killed by SIGSEGV"),
+        ("reserved bytes", "killed by SIGSEGV"),
+    ];
+    let print = |ends: &[(&str, &str)]| -> String {
+        let lines = ends.iter().map(|(what, end)| format!("{what}: {end}\n"));
+        lines.collect::<String>() + "the parent goes on\n"
+    };
+    let run = target.vmm("unannounced").run();
+    if run.report["host_kind"] != "software" {
+        let ends = ATTEMPTS.map(|(what, _)| (what, "killed by SIGILL"));
+        run.status(0).prints(&print(&ends));
+    } else if std::is_x86_feature_detected!("avx512f") {
+        // A processor with AVX-512 has the rest as well.
+        let run = target.vmm("unannounced").args(&["state"]).run();
+        let ends: Vec<_> = ATTEMPTS.into_iter().chain(STATES).collect();
+        run.status(0).prints(&print(&ends));
+        let by_key = |line: &&&str| line.contains("forbidden by its protection key (SEGV_PKUERR)");
+        assert_eq!(run.kernel_lines().iter().filter(by_key).count(), 2, "{run}");
+    } else {
+        eprintln!("unannounced: this host's processor has too little to try it");
+    }
 }
 
 fn other_exceptions(target: Target) {

@@ -8,6 +8,7 @@ pub const CASES: &[Case] = &[
     ("signals", signals),
     ("hostile_signal_frames", hostile_signal_frames),
     ("init_cannot_be_stopped", init_cannot_be_stopped),
+    ("job_control", job_control),
 ];
 /// What runs a program of the host's, built for Linux with glibc.
 pub const BUSYBOX_CASES: &[Case] = &[("busybox_shell", busybox_shell)];
@@ -35,6 +36,16 @@ fn hostile_signal_frames(target: Target) {
 fn init_cannot_be_stopped(target: Target) {
     let run = target.vmm("stop_init").run();
     run.status(0).prints("not stopped\n");
+}
+
+/// Nobody sits at the console, but it is the terminal that init's session has.
+fn job_control(target: Target) {
+    let run = target.vmm("job_control");
+    let run = run
+        .options(&["--append", "stdin=terminal stdout=console"])
+        .run();
+    run.status(0);
+    assert!(run.stdout.lines().eq(JOB_CONTROL.iter().copied()), "{run}");
 }
 
 /// A shell that handles signals, waits for children and is told how they ended.
@@ -78,6 +89,47 @@ const SIGNALS: &[&str] = &[
     "ended only after it went on: true, killed by SIGTERM",
     "stopped in its sleep: exited with 6",
     "write to nobody: Err(EPIPE)",
+];
+
+const JOB_CONTROL: &[&str] = &[
+    "claim, and has it: Ok(())",
+    "own session: true",
+    "read: stopped by SIGTTIN",
+    "(written) write: Ok(())",
+    "look: Ok(())",
+    "change: stopped by SIGTTOU",
+    "flush: stopped by SIGTTOU",
+    "come to the foreground: stopped by SIGTTOU",
+    "read, ignored: Err(EIO)",
+    "read, blocked: Err(EIO)",
+    "change, ignored: Ok(())",
+    "change back, blocked: Ok(())",
+    "flush, ignored: Ok(())",
+    "flush, blocked: Ok(())",
+    "flush of nothing that there is: Err(EINVAL)",
+    "flush of output: Ok(())",
+    "claim, and leads no session: Err(EPERM)",
+    "write: stopped by SIGTTOU",
+    "(written) write, ignored: Ok(())",
+    "(written) write, blocked: Ok(())",
+    "claim, and another session has it: Some(Err(EPERM))",
+    "group negative: Err(EINVAL)",
+    "group of nobody: Err(ESRCH)",
+    "group of another session: Err(EPERM)",
+    "steal: Ok(())",
+    "orphaned, read: Some(Err(EIO))",
+    "orphaned, write: Some(Err(EIO))",
+    "orphaned, change: Some(Err(EIO))",
+    "orphaned, flush: Some(Err(EIO))",
+    "orphaned, come to the foreground: Some(Err(ENOTTY))",
+    "stopped in its parent's group: goes on, hung up: Some(1)",
+    "stopped in a group of its own: goes on, hung up: Some(1)",
+    "leader ended, hung up: Some(1)",
+    "foreground: Err(ENOTTY)",
+    "claim: Ok(())",
+    "foreground: Ok(true)",
+    "give up: Ok(())",
+    "foreground: Err(ENOTTY)",
 ];
 
 const FRAMES: &[&str] = &[

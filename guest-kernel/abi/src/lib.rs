@@ -1,8 +1,8 @@
 //! What the guest kernel, its programs and the VMM agree on.
 //!
 //! Constants, plain layouts, and one grammar: the words of the command line, which one side
-//! writes and the other reads. System call numbers, structures and errno values are Linux's and come
-//! from the `linux-raw-sys` crate instead.
+//! writes and the other reads. System call numbers, structures and errno values are Linux's
+//! and come from the `linux-raw-sys` crate instead.
 
 #![no_std]
 #![deny(missing_docs)]

@@ -31,10 +31,13 @@ pub const INPUT_LEN: u16 = 8;
 pub const INPUT_GSI: u32 = 5;
 /// What the input stream has at its end.
 pub const INPUT_END: u32 = u32::MAX;
-/// Port by which the kernel has a software-backed KVM's VMM save all that `xsave` would, or
-/// load it: a write of 4 bytes, the number of a page of RAM in bits 31 to 1, and
+/// Port by which the kernel has a software-backed KVM's VMM save what `xsave` would, but AMX,
+/// or load it: a write of 4 bytes, the number of a page of RAM in bits 31 to 1, and
 /// [`EXTENDED_STATE_LOAD`] or 0. The page is in the format of `xsave` (Intel SDM vol. 1
-/// 13.4); what the CPU cannot have is not loaded. There only if the command line says so.
+/// 13.4). There only if the command line says so.
+///
+/// A load leaves x87 and SSE as they are, and all as it is if the CPU cannot have what the
+/// page says; a read of 4 bytes says whether the last one was done, by 1 or 0.
 pub const EXTENDED_STATE: u16 = 0x5e8;
 /// Says that the state is to be loaded.
 pub const EXTENDED_STATE_LOAD: u32 = 1;

@@ -111,7 +111,13 @@ pub unsafe fn read_msr(index: u32) -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: reading has no effect on memory; the caller knows that the register exists.
     unsafe {
-        asm!("rdmsr", in("ecx") index, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
+        asm!(
+            "rdmsr",
+            in("ecx") index,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags)
+        );
     }
     u64::from(high) << 32 | u64::from(low)
 }
@@ -123,7 +129,13 @@ pub unsafe fn read_msr(index: u32) -> u64 {
 pub unsafe fn write_msr(index: u32, value: u64) {
     // SAFETY: the caller answers for register and value.
     unsafe {
-        asm!("wrmsr", in("ecx") index, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack, preserves_flags));
+        asm!(
+            "wrmsr",
+            in("ecx") index,
+            in("eax") value as u32,
+            in("edx") (value >> 32) as u32,
+            options(nostack, preserves_flags)
+        );
     }
 }
 

@@ -16,7 +16,12 @@ pub unsafe fn write_u8(port: u16, value: u8) {
 pub unsafe fn write_u32(port: u16, value: u32) {
     // SAFETY: `out` touches no memory; the caller answers for the device.
     unsafe {
-        asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags));
+        asm!(
+            "out dx, eax",
+            in("dx") port,
+            in("eax") value,
+            options(nomem, nostack, preserves_flags)
+        );
     }
 }
 
@@ -55,7 +60,12 @@ pub unsafe fn read_u32(port: u16) -> u32 {
     let value;
     // SAFETY: `in` touches no memory; the caller answers for the device.
     unsafe {
-        asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags));
+        asm!(
+            "in eax, dx",
+            in("dx") port,
+            out("eax") value,
+            options(nomem, nostack, preserves_flags)
+        );
     }
     value
 }

@@ -43,7 +43,7 @@ pub struct InputStream {
 }
 
 /// What has been fetched and not been read.
-#[repr(align(4096))]
+#[repr(C, align(4096))]
 struct Fetched {
     bytes: [u8; CHUNK],
     start: usize,

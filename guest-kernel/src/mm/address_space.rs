@@ -138,10 +138,13 @@ impl AddressSpace {
     pub fn resolve(&self, address: u64, error: u32) -> Result<(), FaultCause> {
         shared::count(&shared::PAGE.page_faults);
         let page = address & !(PAGE_SIZE - 1);
-        let resolved = self
-            .inner
-            .borrow_mut()
-            .resolve(page, Attempt::from_error(error));
+        let resolved = match fault::is_by_key(error) {
+            true => Err(FaultCause::ProtectionKey),
+            false => {
+                let attempt = Attempt::from_error(error);
+                self.inner.borrow_mut().resolve(page, attempt)
+            }
+        };
         if trace::wants(wanted::FAULTS) {
             fault::trace(address, error, resolved);
         }

@@ -14,6 +14,13 @@ pub enum Attempt {
     Execute,
 }
 
+/// Whether a page fault's error code says that a protection key forbids the access: the
+/// page is there, and no page would help. Only software-backed KVM lets programs have keys.
+pub(super) fn is_by_key(error: u32) -> bool {
+    const PROTECTION_KEY: u32 = 1 << 5;
+    error & PROTECTION_KEY != 0
+}
+
 impl Attempt {
     /// From a page fault's error code (Intel SDM vol. 3A 5.7).
     pub fn from_error(error: u32) -> Self {
@@ -45,6 +52,8 @@ pub enum FaultCause {
     StackOverflow,
     /// Something is mapped there, but not for this.
     Forbidden,
+    /// The program has forbidden itself what is there (`wrpkru`).
+    ProtectionKey,
     /// A file is mapped there that has become too short.
     PastEndOfFile,
     /// There is no memory left to put there, or none for a program that has so much.
@@ -62,7 +71,7 @@ impl From<FaultCause> for Resolution {
         match cause {
             FaultCause::NotMapped => Self::NotMapped,
             FaultCause::StackOverflow => Self::StackOverflow,
-            FaultCause::Forbidden => Self::Forbidden,
+            FaultCause::Forbidden | FaultCause::ProtectionKey => Self::Forbidden,
             FaultCause::PastEndOfFile => Self::PastEndOfFile,
             FaultCause::OutOfMemory => Self::OutOfMemory,
         }

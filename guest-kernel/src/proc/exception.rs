@@ -74,6 +74,7 @@ fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
     let code = match (exception.vector, cause) {
         (_, Some(FaultCause::NotMapped | FaultCause::StackOverflow)) => linux::SEGV_MAPERR,
         (_, Some(FaultCause::Forbidden)) => linux::SEGV_ACCERR,
+        (_, Some(FaultCause::ProtectionKey)) => linux::SEGV_PKUERR,
         (_, Some(FaultCause::PastEndOfFile)) => linux::BUS_ADRERR,
         (vector::DIVIDE_ERROR, _) => linux::FPE_INTDIV,
         (vector::X87_ERROR | vector::SIMD_ERROR, _) => linux::FPE_FLTUNK,
@@ -137,6 +138,7 @@ impl fmt::Display for Report {
             FaultCause::NotMapped => "nothing is mapped there (SEGV_MAPERR)",
             FaultCause::StackOverflow => "stack overflow (SEGV_MAPERR)",
             FaultCause::Forbidden => "not allowed there (SEGV_ACCERR)",
+            FaultCause::ProtectionKey => "forbidden by its protection key (SEGV_PKUERR)",
             FaultCause::PastEndOfFile => "past the end of the file (BUS_ADRERR)",
             FaultCause::OutOfMemory => "out of memory",
         };
@@ -183,6 +185,7 @@ mod tests {
         assert_eq!(signal(6, None), Signal::SIGILL);
         assert_eq!(signal(13, None), Signal::SIGSEGV);
         assert_eq!(signal(14, Some(FaultCause::Forbidden)), Signal::SIGSEGV);
+        assert_eq!(signal(14, Some(FaultCause::ProtectionKey)), Signal::SIGSEGV);
         assert_eq!(signal(14, Some(FaultCause::OutOfMemory)), Signal::SIGKILL);
     }
 }

@@ -12,8 +12,9 @@ use super::process::{INIT, Process, Stage};
 use super::scheduler::{self, current_thread};
 use super::signal::{self, Cause, Signal};
 use super::thread::Thread;
-use super::{futex, reap, table};
+use super::{futex, reap, stop, table};
 use crate::arch::exit;
+use crate::fs::terminal;
 use crate::trace;
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
@@ -71,9 +72,13 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     drop(process.files.take());
     drop(process.space.take());
     return_memory(process);
-    give_children_to_init(process);
     process.stage.set(Stage::Zombie(status));
+    if process.session() == process.pid() {
+        terminal::leader_ended(process.session());
+    }
+    give_children_to_init(process);
     if let Some(parent) = process.parent.get() {
+        stop::part(parent, process);
         let cause = cause_of_end(process.pid(), status);
         if parent.wants_zombies() {
             show_to(process, parent);
@@ -105,8 +110,9 @@ fn give_children_to_init(process: &Process) {
     while let Some(child) = process.children.pop_front() {
         child.parent.set(Some(init));
         init.children.push_back(child);
-        if !child.is_alive() {
-            show_to(child, init);
+        match child.is_alive() {
+            true => stop::part(process, child),
+            false => show_to(child, init),
         }
     }
 }

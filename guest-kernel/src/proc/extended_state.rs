@@ -9,7 +9,9 @@ use crate::mm::address_space::AddressSpace;
 use crate::mm::user_memory::BadAddress;
 use crate::mm::{Frame, OutOfMemory, UserSlice};
 
-/// Bytes of it that a handler's frame has, with those of `fxsave64`: up to PKRU.
+/// Bytes of it that a handler's frame has, with those of `fxsave64`: up to PKRU, which is
+/// where CPUID leaf 0xd puts it on all CPUs that have it and AVX-512, 64 bytes from 2688 on
+/// (Intel SDM vol. 1 13.1 and 13.4.3; the table of components and their offsets).
 const SIZE: usize = 2752;
 
 /// Bytes that a handler's frame has for x87, SSE and what else is to be saved.
@@ -54,7 +56,7 @@ impl Thread {
         self.with_frame(|frame| extended_state::load(frame.address()));
     }
 
-    /// Lets the current thread's start anew.
+    /// Lets the current thread's start anew: as a program starts, and a handler.
     pub(super) fn reset_extended_state(&self) {
         self.with_frame(|frame| {
             frame.bytes_mut().fill(0);
@@ -75,15 +77,18 @@ pub fn copy_out(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
     copied.unwrap_or(Ok(()))
 }
 
-/// Takes it back from there, if it makes sense.
+/// Takes it back from there.
 ///
 /// # Errors
-/// It is not the program's memory.
+/// It is not the program's memory, or the CPU cannot have such a state; then the CPU's is as
+/// it was.
 pub fn copy_in(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
     let copied = current_thread().with_frame(|frame| {
         behind_fx(fx).copy_in(space, &mut frame.bytes_mut()[FX_SIZE..SIZE])?;
-        extended_state::load(frame.address());
-        Ok(())
+        match extended_state::try_load(frame.address()) {
+            true => Ok(()),
+            false => Err(BadAddress),
+        }
     });
     copied.unwrap_or(Ok(()))
 }

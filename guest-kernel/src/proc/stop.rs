@@ -36,21 +36,42 @@ pub fn note(process: &Process, signal: Signal) {
     }
 }
 
-/// Whether a process group has no member with a parent outside of it, but in its session,
-/// who could let it go on after a stop.
+/// Whether `parent` is outside of its child's process group, but in its session: it could
+/// let the group go on after a stop.
+fn looks_after(parent: &Process, child: &Process) -> bool {
+    parent.group() != child.group() && parent.session() == child.session()
+}
+
+/// Whether nobody looks after a process group.
 pub fn is_orphaned(group: u32) -> bool {
-    let mut members = table::processes().filter(|process| process.group() == group);
-    !members.any(|member| {
-        let parent = member.parent.get();
-        parent.is_some_and(|parent| parent.group() != group && parent.session() == member.session())
+    !alive_in(group).any(|member| {
+        let parent = member.parent.get().filter(|parent| parent.is_alive());
+        parent.is_some_and(|parent| looks_after(parent, member))
     })
+}
+
+fn alive_in(group: u32) -> impl Iterator<Item = &'static Process> {
+    table::processes().filter(move |process| process.is_alive() && process.group() == group)
+}
+
+/// `parent` is not that of `child` any more, because one of them has ended. If nobody looks
+/// after the child's group now, those in it that are stopped would be so for ever: they are
+/// sent SIGHUP and let go on.
+pub fn part(parent: &Process, child: &Process) {
+    let group = child.group();
+    if looks_after(parent, child) && alive_in(group).any(Process::is_stopped) && is_orphaned(group)
+    {
+        for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+            signal::send_to_group(group, signal);
+        }
+    }
 }
 
 /// Stops the current process; not init, on which all others depend, nor by the terminal's
 /// signals a group that nobody could let go on.
 pub fn stop(process: &'static Process, signal: Signal) {
-    let is_terminal_s = signal != Signal::SIGSTOP;
-    if process.pid() == INIT || is_terminal_s && is_orphaned(process.group()) {
+    let is_by_terminal = signal != Signal::SIGSTOP;
+    if process.pid() == INIT || is_by_terminal && is_orphaned(process.group()) {
         return;
     }
     process.is_stopped.set(true);

@@ -11,9 +11,9 @@ use crate::arch::{input::Available, trap::Registers};
 use crate::fs::OpenFile;
 use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
-use crate::fs::terminal::{Settings, Terminal, WindowSize};
+use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
 use crate::mm::UserSlice;
-use crate::proc::signal::Signal;
+use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
@@ -62,16 +62,17 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
 }
 
 fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> SyscallResult {
-    /// Arguments of TCFLSH: input, and both.
+    /// Arguments of TCFLSH: input, output (of which none waits), and both.
     const INPUT: u64 = 0;
+    const OUTPUT: u64 = 1;
     const BOTH: u64 = 2;
     match request {
         ioctl::TCGETS => tell(argument, &termios_bytes(&terminal.settings().to_linux())),
         ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => {
+            terminal.require_foreground(Signal::SIGTTOU)?;
             let mut bytes = [0; TERMIOS_SIZE];
             UserSlice::new(argument, TERMIOS_SIZE as u64)
                 .copy_in(&current().space(), &mut bytes)?;
-            terminal.require_foreground(Signal::SIGTTOU)?;
             let settings = Settings::from_linux(&termios_from(&bytes));
             terminal.set(settings, request == ioctl::TCSETSF);
             Ok(0)
@@ -91,16 +92,23 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
             });
             Ok(0)
         }
-        ioctl::TIOCGPGRP => tell(argument, &terminal.foreground().to_le_bytes()),
-        ioctl::TIOCSPGRP => {
-            let mut group = [0; 4];
-            UserSlice::new(argument, 4).copy_in(&current().space(), &mut group)?;
-            set_foreground(terminal, i32::from_le_bytes(group))
+        ioctl::TIOCGPGRP => {
+            require_control(terminal)?;
+            tell(argument, &terminal.foreground().to_le_bytes())
         }
-        ioctl::TIOCSCTTY => take_over(terminal),
+        ioctl::TIOCGSID => {
+            require_control(terminal)?;
+            tell(argument, &terminal.session().to_le_bytes())
+        }
+        ioctl::TIOCSPGRP => set_foreground(terminal, argument),
+        ioctl::TIOCSCTTY => claim(terminal, argument),
+        ioctl::TIOCNOTTY => give_up(terminal),
         ioctl::TCFLSH => {
-            if argument == INPUT || argument == BOTH {
-                terminal.flush();
+            terminal.require_foreground(Signal::SIGTTOU)?;
+            match argument {
+                INPUT | BOTH => terminal.flush(),
+                OUTPUT => {}
+                _ => return Err(Errno::EINVAL),
             }
             Ok(0)
         }
@@ -108,14 +116,26 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
     }
 }
 
-/// Puts a process group of the terminal's session into the foreground.
-fn set_foreground(terminal: &Terminal, group: i32) -> SyscallResult {
-    let process = current();
-    if process.session() != terminal.session() {
-        return Err(Errno::ENOTTY);
+/// Lets the current process go on if the terminal is its session's.
+fn require_control(terminal: &Terminal) -> Result<(), Errno> {
+    match current().session() == terminal.session() {
+        true => Ok(()),
+        false => Err(Errno::ENOTTY),
     }
-    terminal.require_foreground(Signal::SIGTTOU)?;
-    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+}
+
+/// Puts the process group whose number is at `argument` into the foreground.
+fn set_foreground(terminal: &Terminal, argument: u64) -> SyscallResult {
+    require_control(terminal)?;
+    let allowed = terminal.require_foreground(Signal::SIGTTOU);
+    allowed.map_err(|errno| match errno {
+        Errno::EIO => Errno::ENOTTY,
+        errno => errno,
+    })?;
+    let process = current();
+    let mut group = [0; 4];
+    UserSlice::new(argument, 4).copy_in(&process.space(), &mut group)?;
+    let group = u32::try_from(i32::from_le_bytes(group)).map_err(|_| Errno::EINVAL)?;
     let member = table::processes().find(|process| process.group() == group);
     if member.ok_or(Errno::ESRCH)?.session() != process.session() {
         return Err(Errno::EPERM);
@@ -124,14 +144,37 @@ fn set_foreground(terminal: &Terminal, group: i32) -> SyscallResult {
     Ok(0)
 }
 
-/// Makes the terminal that of the session which the process leads, whosever it was.
-fn take_over(terminal: &Terminal) -> SyscallResult {
+/// Makes the terminal that of the session which the process leads and that has none yet. Not
+/// if another has claimed it, unless `argument` is 1: programs have all of root's rights.
+fn claim(terminal: &Terminal, argument: u64) -> SyscallResult {
+    const STEAL: u64 = 1;
     let process = current();
+    let session = process.session();
+    if session != process.pid() {
+        return Err(Errno::EPERM);
+    }
+    if terminal.session() == session {
+        terminal.set_foreground(terminal.foreground());
+        return Ok(0);
+    }
+    let is_taken = terminal.is_claimed() && argument != STEAL;
+    if is_taken || terminal::of_session(session).is_some() {
+        return Err(Errno::EPERM);
+    }
+    terminal.be_claimed(session, process.group());
+    Ok(0)
+}
+
+/// Lets go of the terminal for the whole session, which is for its leader to do.
+fn give_up(terminal: &Terminal) -> SyscallResult {
+    let process = current();
+    require_control(terminal)?;
     if process.session() != process.pid() {
         return Err(Errno::EPERM);
     }
-    if terminal.session() != process.session() {
-        terminal.control(process.session(), process.group());
+    let foreground = terminal.let_go();
+    for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+        send_to_group(foreground, signal);
     }
     Ok(0)
 }

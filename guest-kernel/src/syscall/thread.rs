@@ -34,6 +34,7 @@ pub fn arch_prctl(registers: &Registers) -> SyscallResult {
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
     let context = current_thread().context();
+    context.note_bases();
     let address = registers.rsi;
     let bases = context.bases();
     let changed = match registers.rdi {

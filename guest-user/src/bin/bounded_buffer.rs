@@ -1,4 +1,5 @@
-//! Threads pass numbers through a buffer of four: two produce, two consume, none is lost (R17, R21).
+//! Threads pass numbers through a buffer of four: two produce, two consume, none is lost (R17,
+//! R21).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! After `fork` memory is shared until written: a child of a process with so many MiB (16) costs few frames (R15, R18).
+//! After `fork` memory is shared until written: a child of a process with so many MiB (16)
+//! costs few frames (R15, R18).
 
 #![no_std]
 #![no_main]

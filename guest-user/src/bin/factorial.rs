@@ -1,4 +1,5 @@
-//! The factorial service as a subroutine, in a process and on another machine, and what its bugs do (R26).
+//! The factorial service as a subroutine, in a process and on another machine, and what its
+//! bugs do (R26).
 //!
 //! Without arguments it shows the first two. `factorial FORM REQUEST [CALLS]` has the
 //! service called in one form: `subroutine`, `processes` or `machines`, where the service is

@@ -1,4 +1,5 @@
-//! So many processes (4) spin for so many seconds (1); the shares of CPU time differ by 5 % at most (R12, R17).
+//! So many processes (4) spin for so many seconds (1); the shares of CPU time differ by 5 % at
+//! most (R12, R17).
 //!
 //! While the host lets the guest stand still, that one process has the guest's CPU whose
 //! turn it is. The kernel takes that off its later turns, so all of a process's CPU time is

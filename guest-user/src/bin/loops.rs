@@ -1,8 +1,8 @@
 //! Runs one of eight loops, each busy with one kind of work, or a loop of system calls, and
 //! says how long it took (R2, R5, R27).
 //!
-//! The argument is the loop's name (`syscall` or `int80` for system calls). The same file runs on Linux, which gives the time that
-//! the loop takes without a virtual machine.
+//! The argument is the loop's name (`syscall` or `int80` for system calls). The same file runs
+//! on Linux, which gives the time that the loop takes without a virtual machine.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! A pipe is a bounded buffer between processes: it blocks, ends, and kills who writes for nobody (R21).
+//! A pipe is a bounded buffer between processes: it blocks, ends, and kills who writes for
+//! nobody (R21).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! A small shell: programs with arguments, `|`, `<`, `>`, `>>`, `&`, `;`, cd, wait, exit and jobs (R16, R22).
+//! A small shell: programs with arguments, `|`, `<`, `>`, `>>`, `&`, `;`, cd, wait, exit and
+//! jobs (R16, R22).
 
 #![no_std]
 #![no_main]
@@ -8,9 +9,9 @@ use core::ffi::CStr;
 use guest_user::file::{self, Fd, O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, STDIN};
 use guest_user::jobs::{self, Job, Jobs};
 use guest_user::path::Path;
-use guest_user::process::{self, Status};
-use guest_user::signal::SIGCONT;
-use guest_user::{Arguments, io, print, println};
+use guest_user::process::{self, SIGINT, Status};
+use guest_user::signal::{self, Context, Info, SIGCONT, SIGHUP};
+use guest_user::{Arguments, Errno, io, print, println};
 
 guest_user::entry!(main);
 
@@ -152,6 +153,14 @@ impl Shell {
         if self.run_builtin(first, commands) {
             return;
         }
+        if background {
+            self.note_changes();
+            if self.jobs.are_full() {
+                complain(format_args!("there are too many jobs"));
+                self.last_status = 1;
+                return;
+            }
+        }
         let mut input = STDIN;
         let mut job: Option<Job> = None;
         let mut parts = commands
@@ -205,20 +214,66 @@ impl Shell {
             };
             if has_stopped {
                 job.is_stopped = true;
-                let number = self.jobs.add(job).unwrap_or(0);
-                println!("[{number}] {job}");
+                self.keep_stopped(job);
             }
             break;
         }
         self.jobs.take_terminal();
     }
 
-    /// `fg`, `bg`, `jobs`: brings a job to the foreground, lets one go on in the
-    /// background, or lists them.
-    fn control_jobs(&mut self, name: &[u8], number: Option<usize>) {
+    /// Remembers a job that has stopped; ends it if there are too many.
+    fn keep_stopped(&mut self, job: Job) {
+        self.note_changes();
+        match self.jobs.add(job) {
+            Some(number) => println!("[{number}] {job}"),
+            None => {
+                complain(format_args!("there are too many jobs: {job} is hung up"));
+                for signal in [SIGHUP, SIGCONT] {
+                    // If it has ended meanwhile, so much the better.
+                    let _ = jobs::kill_group(job.group, signal);
+                }
+            }
+        }
+    }
+
+    /// Notes what has become of jobs.
+    fn note_changes(&mut self) {
         while let Ok(Some((child, status))) = process::try_wait_any_change() {
             self.jobs.note(child, matches!(status, Status::Stopped(_)));
         }
+    }
+
+    /// `wait`: until there are no jobs but stopped ones, or the keyboard interrupts.
+    fn wait_for_all(&mut self) {
+        let is_controlled = self.jobs.are_controlled();
+        if is_controlled {
+            // It is a signal that can be handled.
+            let _ = signal::handle(SIGINT, on_interrupt, 0, 0);
+        }
+        self.last_status = 0;
+        while !self.jobs.are_all_stopped() {
+            match process::wait_any_change(true) {
+                Ok((child, status)) => {
+                    self.jobs.note(child, matches!(status, Status::Stopped(_)));
+                }
+                Err(Errno::EINTR) => {
+                    self.last_status = KILLED + SIGINT as u8;
+                    println!();
+                    break;
+                }
+                // There are no children.
+                Err(_) => break,
+            }
+        }
+        if is_controlled {
+            let _ = signal::ignore(SIGINT);
+        }
+    }
+
+    /// `fg`, `bg`, `jobs`: brings a job to the foreground, lets one go on in the
+    /// background, or lists them.
+    fn control_jobs(&mut self, name: &[u8], number: Option<usize>) {
+        self.note_changes();
         self.last_status = 0;
         if name == b"jobs" {
             for (number, job) in self.jobs.iter() {
@@ -260,11 +315,7 @@ impl Shell {
                     complain(format_args!("cd: {error:?}"));
                 }
             }
-            b"wait" => {
-                while let Ok((child, _)) = process::wait_any() {
-                    self.jobs.note(child, false);
-                }
-            }
+            b"wait" => self.wait_for_all(),
             b"fg" | b"bg" | b"jobs" => {
                 let number = argument.and_then(|word| word.to_str().ok()?.parse().ok());
                 self.control_jobs(name.to_bytes(), number);
@@ -349,6 +400,9 @@ fn close_unless_standard(fd: Fd) {
         let _ = file::close(fd);
     }
 }
+
+/// Only ends what waits.
+extern "C" fn on_interrupt(_: u32, _: &Info, _: &mut Context) {}
 
 fn complain(text: core::fmt::Arguments<'_>) {
     io::print(io::STDERR, format_args!("sh: {text}\n"));

@@ -1,4 +1,5 @@
-//! Returns from a signal handler to states that ring 3 cannot have: that process alone ends (R8, R11).
+//! Returns from a signal handler to states that ring 3 cannot have: that process alone ends
+//! (R8, R11).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! So many rounds (10000) of fork, exec, pipe and fault: frames, processes and open files are as many as before (R15, R18, R23).
+//! So many rounds (10000) of fork, exec, pipe and fault: frames, processes and open files are
+//! as many as before (R15, R18, R23).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! Owns records; clients read and write them by messages, all at once, and none can break another's (R28).
+//! Owns records; clients read and write them by messages, all at once, and none can break
+//! another's (R28).
 
 #![no_std]
 #![no_main]

@@ -19,9 +19,9 @@ use super::poll::{self, Readiness};
 use super::transfer::{self, Next, Source, Step, Target};
 use crate::arch::{SingleCpu, clock, serial::SerialPort};
 use crate::errno::Errno;
-use crate::proc::signal::{self, Reaction, Signal};
+use crate::proc::signal::{Reaction, Signal, send_to_group};
 use crate::proc::wait::{WaitQueue, Woken};
-use crate::proc::{current, current_thread, stop, table};
+use crate::proc::{current, current_thread, stop};
 use line_discipline::Effect;
 
 /// Bytes that go out at a time.
@@ -49,6 +49,21 @@ pub static LINK: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
     Settings::RAW,
     || LINK.receive(),
 ));
+
+/// The terminal that controls this session.
+pub fn of_session(session: u32) -> Option<&'static Terminal> {
+    let terminals: [&Terminal; 2] = [&CONSOLE, &LINK];
+    let mut terminals = terminals.into_iter();
+    terminals.find(|terminal| terminal.session() == session)
+}
+
+/// The leader of a session has ended: its terminal is free, and who was in the foreground
+/// there is told.
+pub fn leader_ended(session: u32) {
+    if let Some(terminal) = of_session(session) {
+        send_to_group(terminal.let_go(), Signal::SIGHUP);
+    }
+}
 
 /// Where a terminal's input comes from and its output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +101,8 @@ pub struct Terminal {
     /// signals go to; 0 is none.
     session: Cell<u32>,
     foreground: Cell<u32>,
+    /// The session has made use of that, so that no other gets it: init's has it unasked.
+    is_claimed: Cell<bool>,
     window_size: Cell<WindowSize>,
 }
 
@@ -106,6 +123,7 @@ impl Terminal {
             is_stalled: Cell::new(false),
             session: Cell::new(0),
             foreground: Cell::new(0),
+            is_claimed: Cell::new(false),
             window_size: Cell::new(WindowSize {
                 rows: 24,
                 columns: 80,
@@ -162,15 +180,36 @@ impl Terminal {
         self.foreground.get()
     }
 
-    /// Makes a process group the one in the foreground.
+    /// Makes a process group of its session the one in the foreground.
     pub fn set_foreground(&self, group: u32) {
         self.foreground.set(group);
+        self.is_claimed.set(true);
     }
 
-    /// Controls the processes of a session from now on, this group of them first.
+    /// Controls the processes of a session from now on, this group of them first; another
+    /// session may still claim it.
     pub fn control(&self, session: u32, foreground: u32) {
         self.session.set(session);
         self.foreground.set(foreground);
+        self.is_claimed.set(false);
+    }
+
+    /// The same, and no other session may.
+    pub fn be_claimed(&self, session: u32, foreground: u32) {
+        self.control(session, foreground);
+        self.is_claimed.set(true);
+    }
+
+    /// Whether it controls a session that has made use of that.
+    pub fn is_claimed(&self) -> bool {
+        self.is_claimed.get()
+    }
+
+    /// Controls nobody any more; returns the group that was in the foreground.
+    pub fn let_go(&self) -> u32 {
+        let foreground = self.foreground.get();
+        self.control(0, 0);
+        foreground
     }
 
     /// The session that it controls; 0 is none.
@@ -355,12 +394,6 @@ impl Terminal {
             send_to_group(group, signal);
         }
     }
-}
-
-fn send_to_group(group: u32, signal: Signal) {
-    table::processes()
-        .filter(|process| process.group() == group)
-        .for_each(|process| signal::send(process, signal));
 }
 
 /// Writes everything to `port`: one VM exit a byte.

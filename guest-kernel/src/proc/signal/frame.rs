@@ -120,6 +120,7 @@ pub(super) fn push(
     context
         .call(action.handler, arguments, frame)
         .map_err(|_| BadAddress)?;
+    thread.reset_extended_state();
     thread.saved_blocked_signals.set(None);
     let mut blocked = Signals(blocked.0 | action.mask.0);
     if !action.flags.contains(ActionFlags::NO_DEFER) {

@@ -3,7 +3,7 @@
 use super::{Cause, DefaultAction, Signal, Signals};
 use crate::proc::process::Process;
 use crate::proc::thread::Thread;
-use crate::proc::{scheduler, stop};
+use crate::proc::{scheduler, stop, table};
 
 /// Sends a signal to a process, in the kernel's own name.
 pub fn send(process: &Process, signal: Signal) {
@@ -26,6 +26,13 @@ pub fn send_for(process: &Process, signal: Signal, cause: Cause) {
     if let Some(thread) = process.threads().find(free) {
         notice(thread);
     }
+}
+
+/// Sends a signal to all processes of a group, in the kernel's own name.
+pub fn send_to_group(group: u32, signal: Signal) {
+    table::processes()
+        .filter(|process| process.group() == group)
+        .for_each(|process| send(process, signal));
 }
 
 /// Sends a signal to one thread; if it ends or stops, so does the whole process.

@@ -55,6 +55,19 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
         .map_err(|_| CpuError::Unsupported("KVM reports more CPUID leaves than it takes"))
 }
 
+/// Which word of an XSAVE area is PKRU, if there is one (Intel SDM vol. 1 13.2).
+pub fn pkru_word(cpuid: &CpuId) -> Option<usize> {
+    const XSAVE: u32 = 0xd;
+    const PKRU: u32 = 9;
+    let leaf = |index| {
+        let mut entries = cpuid.as_slice().iter();
+        entries.find(|entry| entry.function == XSAVE && entry.index == index)
+    };
+    let has_pkru = leaf(0)?.eax & 1 << PKRU != 0;
+    let offset = leaf(PKRU).filter(|_| has_pkru)?.ebx;
+    Some(offset as usize / size_of::<u32>())
+}
+
 /// The leaf that says who virtualizes and how far its leaves go.
 fn hypervisor_leaf() -> kvm_cpuid_entry2 {
     let word = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);

@@ -9,9 +9,11 @@ use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 
-use super::cpuid::guest_cpuid;
+use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
-use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave};
+use super::registers::{
+    load_xsave, msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave,
+};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::{KvmHost, KvmVm, failed, retried};
@@ -35,6 +37,10 @@ pub struct KvmVcpu {
     vm_stats: Option<Stats>,
     vcpu_stats: Option<Stats>,
     remedy: Remedy,
+    /// Which word of an XSAVE area is PKRU, if the guest has it.
+    pkru_word: Option<usize>,
+    /// Whether the last load of extended state was done.
+    has_loaded: bool,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -182,6 +188,8 @@ impl KvmVcpu {
             vm_stats: Stats::open(&vm.fd)?,
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
+            pkru_word: pkru_word(&cpuid),
+            has_loaded: false,
             fd,
             kick: Arc::default(),
             attached: false,
@@ -204,8 +212,9 @@ impl KvmVcpu {
     }
 
     /// Saves or loads what the guest's ring 3 can change and its kernel cannot save, as
-    /// [`EXTENDED_STATE`] says. A page that is not RAM, and a state that the CPU cannot
-    /// have, change nothing.
+    /// [`EXTENDED_STATE`] says: all but AMX, which KVM hands out only where the guest's
+    /// CPUID has it. A page that is not RAM, and a state that the CPU cannot have, change
+    /// nothing.
     fn move_extended_state(&mut self, request: u32) -> Result<(), CpuError> {
         const PAGE: usize = 4096;
         let page = GuestAddress(u64::from(request >> 1) * PAGE as u64);
@@ -220,11 +229,11 @@ impl KvmVcpu {
             // The guest's own mistake, if it is not RAM.
             let _ = ram.write_slice(&bytes, page);
         } else if ram.read_slice(&mut bytes, page).is_ok() {
-            for (word, bytes) in xsave.region.iter_mut().zip(bytes.as_chunks().0) {
-                *word = u32::from_le_bytes(*bytes);
-            }
+            load_xsave(&mut xsave, &bytes, self.pkru_word);
             // SAFETY: as in `set_state`. It fails for a state that the CPU cannot have.
-            let _ = unsafe { self.fd.set_xsave(&xsave) };
+            self.has_loaded = unsafe { self.fd.set_xsave(&xsave) }.is_ok();
+        } else {
+            self.has_loaded = false;
         }
         Ok(())
     }
@@ -245,6 +254,17 @@ impl Vcpu for KvmVcpu {
             return Ok(VmExit::Interrupted);
         }
         let raw = RawExit::classify(self.fd.run())?;
+        if let RawExit::In(EXTENDED_STATE, data) = raw
+            && self.remedy.applies()
+        {
+            // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
+            let answer = unsafe { &mut *data };
+            answer.fill(0);
+            if let Some(first) = answer.first_mut() {
+                *first = self.has_loaded.into();
+            }
+            return Ok(VmExit::Emulated);
+        }
         if let RawExit::Out(EXTENDED_STATE, data) = raw
             && self.remedy.applies()
         {
