@@ -1,11 +1,13 @@
 //! From reset to ring 3, what that costs, and what the report says of it.
 
 use crate::Case;
+use crate::support::elf::TempFile;
 use crate::support::{CHECKED_GUEST, Target};
 
 pub const CASES: &[Case] = &[
     ("hello", hello),
     ("arguments", arguments),
+    ("any_name_and_argument", any_name_and_argument),
     ("boot_cost", boot_cost),
     ("report_fields", report_fields),
     ("same_port_exits", same_port_exits),
@@ -127,5 +129,22 @@ fn same_port_exits(target: Target) {
             emulated.port_exits(),
             "{here}\n{emulated}"
         );
+    }
+}
+
+/// Names of programs and arguments are what they were, whatever is in them.
+fn any_name_and_argument(target: Target) {
+    let elf = vmm::bundled::program("echo").expect("it is bundled").elf;
+    for name in [
+        "a b",
+        "\"quoted\"",
+        "back\\slash",
+        "-- x=y",
+        "\u{e9}\t\u{1f980}",
+    ] {
+        let file = TempFile::new(name, elf);
+        let path = file.path().to_str().expect("it is text").to_owned();
+        let run = target.vmm(&path).args(&[name, "", "\\\"", "--"]).run();
+        run.status(0).prints(&format!("{name}  \\\" --\n"));
     }
 }

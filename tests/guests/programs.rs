@@ -3,7 +3,6 @@
 
 use crate::Case;
 use crate::support::Target;
-use crate::support::elf::TempFile;
 
 pub const CASES: &[Case] = &[
     ("programs", programs),
@@ -11,7 +10,6 @@ pub const CASES: &[Case] = &[
     ("fork_bomb", fork_bomb),
     ("interleave", interleave),
     ("registers", registers),
-    ("any_name_and_argument", any_name_and_argument),
     ("shell", shell),
     ("shell_jobs", shell_jobs),
     ("tools", tools),
@@ -87,23 +85,6 @@ fn registers(target: Target) {
     let run = keeps(&[]);
     if run.report["host_kind"] == "software" && std::is_x86_feature_detected!("avx") {
         keeps(&["all"]);
-    }
-}
-
-/// Names of programs and arguments are what they were, whatever is in them.
-fn any_name_and_argument(target: Target) {
-    let elf = vmm::bundled::program("echo").expect("it is bundled").elf;
-    for name in [
-        "a b",
-        "\"quoted\"",
-        "back\\slash",
-        "-- x=y",
-        "\u{e9}\t\u{1f980}",
-    ] {
-        let file = TempFile::new(name, elf);
-        let path = file.path().to_str().expect("it is text").to_owned();
-        let run = target.vmm(&path).args(&[name, "", "\\\"", "--"]).run();
-        run.status(0).prints(&format!("{name}  \\\" --\n"));
     }
 }
 

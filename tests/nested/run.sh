@@ -53,7 +53,7 @@ build_tests() {
 # Puts busybox, the modules, the init script and what tests may read of the source tree
 # into $root and makes it the initramfs.
 pack() {
-    mkdir -p "$root"/{dev,proc,sys,tmp,reports} "$root$PWD"
+    mkdir -p "$root"/{dev,proc,sys,tmp,run,reports} "$root$PWD"
     tar -c --exclude=./target --exclude=./.git . | tar -x -C "$root$PWD"
     ln -s "$PWD" "$root/source"
     cp "$(command -v busybox)" "$root/bin/busybox"

@@ -4,6 +4,7 @@
 //! interrupt empties the port into the line discipline; when that is full the port keeps
 //! the rest until there is a reader, and whoever sends waits.
 
+mod control;
 mod line_discipline;
 mod settings;
 
@@ -12,6 +13,7 @@ use core::cell::{Cell, RefCell};
 use abi::ports;
 use linux_raw_sys::general as linux;
 
+pub use control::{leader_ended, of_session};
 pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
 
@@ -19,9 +21,8 @@ use super::poll::{self, Readiness};
 use super::transfer::{self, Next, Source, Step, Target};
 use crate::arch::{SingleCpu, clock, serial::SerialPort};
 use crate::errno::Errno;
-use crate::proc::signal::{Reaction, Signal, send_to_group};
+use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait::{WaitQueue, Woken};
-use crate::proc::{current, current_thread, stop};
 use line_discipline::Effect;
 
 /// Bytes that go out at a time.
@@ -49,21 +50,6 @@ pub static LINK: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
     Settings::RAW,
     || LINK.receive(),
 ));
-
-/// The terminal that controls this session.
-pub fn of_session(session: u32) -> Option<&'static Terminal> {
-    let terminals: [&Terminal; 2] = [&CONSOLE, &LINK];
-    let mut terminals = terminals.into_iter();
-    terminals.find(|terminal| terminal.session() == session)
-}
-
-/// The leader of a session has ended: its terminal is free, and who was in the foreground
-/// there is told.
-pub fn leader_ended(session: u32) {
-    if let Some(terminal) = of_session(session) {
-        send_to_group(terminal.let_go(), Signal::SIGHUP);
-    }
-}
 
 /// Where a terminal's input comes from and its output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,76 +159,6 @@ impl Terminal {
     /// Says how large its screen is.
     pub fn set_window_size(&self, size: WindowSize) {
         self.window_size.set(size);
-    }
-
-    /// The process group in the foreground; 0 is none.
-    pub fn foreground(&self) -> u32 {
-        self.foreground.get()
-    }
-
-    /// Makes a process group of its session the one in the foreground.
-    pub fn set_foreground(&self, group: u32) {
-        self.foreground.set(group);
-        self.is_claimed.set(true);
-    }
-
-    /// Controls the processes of a session from now on, this group of them first; another
-    /// session may still claim it.
-    pub fn control(&self, session: u32, foreground: u32) {
-        self.session.set(session);
-        self.foreground.set(foreground);
-        self.is_claimed.set(false);
-    }
-
-    /// The same, and no other session may.
-    pub fn be_claimed(&self, session: u32, foreground: u32) {
-        self.control(session, foreground);
-        self.is_claimed.set(true);
-    }
-
-    /// Whether it controls a session that has made use of that.
-    pub fn is_claimed(&self) -> bool {
-        self.is_claimed.get()
-    }
-
-    /// Controls nobody any more; returns the group that was in the foreground.
-    pub fn let_go(&self) -> u32 {
-        let foreground = self.foreground.get();
-        self.control(0, 0);
-        foreground
-    }
-
-    /// The session that it controls; 0 is none.
-    pub fn session(&self) -> u32 {
-        self.session.get()
-    }
-
-    /// Lets the current process do what is for the group in the foreground: if it is in
-    /// the background, its group is sent `signal`, SIGTTIN or SIGTTOU, and it has to try
-    /// again.
-    ///
-    /// # Errors
-    /// RESTART: the signal is sent. EIO: it would do nothing, or nobody could ever let the
-    /// group go on.
-    pub fn require_foreground(&self, signal: Signal) -> Result<(), Errno> {
-        let (process, foreground) = (current(), self.foreground.get());
-        let group = process.group();
-        let is_controlled = process.session() == self.session.get() && foreground != 0;
-        if !is_controlled || group == foreground {
-            return Ok(());
-        }
-        let is_blocked = current_thread().blocked_signals().contains(signal);
-        if is_blocked || process.reaction(signal) == Reaction::Ignore {
-            return match signal {
-                Signal::SIGTTOU => Ok(()),
-                _ => Err(Errno::EIO),
-            };
-        }
-        if stop::is_orphaned(group) {
-            return Err(Errno::EIO);
-        }
-        send_to_group(group, signal);
-        Err(Errno::RESTART)
     }
 
     /// Bytes that can be read at once.

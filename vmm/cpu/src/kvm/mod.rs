@@ -16,10 +16,12 @@ mod cpuid;
 mod host;
 mod kick;
 mod probe;
+mod raw_exit;
 mod registers;
 mod remedy;
 mod stats;
 mod vcpu;
+mod xsave;
 
 pub use host::{KvmHost, KvmUnavailable};
 pub use vcpu::KvmVcpu;

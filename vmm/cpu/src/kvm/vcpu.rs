@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
-use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_run, kvm_xsave};
-use kvm_ioctls::{VcpuExit, VcpuFd};
+use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xsave};
+use kvm_ioctls::VcpuFd;
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
-use super::registers::{
-    load_xsave, msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs, update_xsave,
-};
+use super::raw_exit::RawExit;
+use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
+use super::xsave::{load_xsave, update_xsave};
 use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
 use crate::{
@@ -43,135 +43,6 @@ pub struct KvmVcpu {
     has_loaded: bool,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
-}
-
-/// What `KVM_RUN` came back with, its borrows of the vCPU turned into pointers, so that
-/// the vCPU can be used before the exit is handed out.
-enum RawExit {
-    In(u16, *mut [u8]),
-    Out(u16, *const [u8]),
-    MmioRead(u64, *mut [u8]),
-    MmioWrite(u64, *const [u8]),
-    ReadMsr {
-        index: u32,
-        value: *mut u64,
-        error: *mut u8,
-    },
-    WriteMsr {
-        index: u32,
-        value: u64,
-        error: *mut u8,
-    },
-    Hlt,
-    Window,
-    SetTpr,
-    Kicked,
-    Shutdown,
-    CannotEmulate,
-    Other(String),
-    Unknown,
-}
-
-impl RawExit {
-    fn classify(result: Result<VcpuExit<'_>, errno::Error>) -> Result<Self, CpuError> {
-        Ok(match result {
-            Ok(VcpuExit::IoIn(port, data)) => Self::In(port, data),
-            Ok(VcpuExit::IoOut(port, data)) => Self::Out(port, data),
-            Ok(VcpuExit::MmioRead(gpa, data)) => Self::MmioRead(gpa, data),
-            Ok(VcpuExit::MmioWrite(gpa, data)) => Self::MmioWrite(gpa, data),
-            Ok(VcpuExit::X86Rdmsr(msr)) => Self::ReadMsr {
-                index: msr.index,
-                value: msr.data,
-                error: msr.error,
-            },
-            Ok(VcpuExit::X86Wrmsr(msr)) => Self::WriteMsr {
-                index: msr.index,
-                value: msr.data,
-                error: msr.error,
-            },
-            Ok(VcpuExit::Hlt) => Self::Hlt,
-            Ok(VcpuExit::IrqWindowOpen) => Self::Window,
-            Ok(VcpuExit::SetTpr) => Self::SetTpr,
-            Ok(VcpuExit::Intr) => Self::Kicked,
-            Ok(VcpuExit::Shutdown) => Self::Shutdown,
-            Ok(VcpuExit::InternalError) => Self::CannotEmulate,
-            Ok(VcpuExit::FailEntry(reason, _)) => Self::Other(format!(
-                "the processor refuses the guest's state ({reason:#x})"
-            )),
-            Ok(VcpuExit::MemoryFault { gpa, .. }) => {
-                Self::Other(format!("the host cannot back guest memory at {gpa:#x}"))
-            }
-            Ok(_) => Self::Unknown,
-            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
-            Err(error) => return Err(failed("KVM_RUN")(error)),
-        })
-    }
-
-    /// The exit with its borrows again.
-    ///
-    /// # Safety
-    /// The exit is the last one of the vCPU with the mapping `run`, which has not run since
-    /// and is mutably borrowed for `'a`.
-    unsafe fn with_payload<'a>(self, run: &kvm_run) -> VmExit<'a> {
-        // SAFETY: `io` is what KVM filled in if the exit is one of port I/O; any bytes are
-        // a valid value of it, and else it is not used.
-        let size = unsafe { run.__bindgen_anon_1.io.size };
-        // SAFETY: the pointers were references into the vCPU's mapping, which lives, and
-        // which nobody but the caller uses, for `'a`; they name bytes that do not overlap.
-        unsafe {
-            match self {
-                Self::In(port, data) => VmExit::PioIn {
-                    port,
-                    size,
-                    data: &mut *data,
-                },
-                Self::Out(port, data) => VmExit::PioOut {
-                    port,
-                    size,
-                    data: &*data,
-                },
-                Self::MmioRead(gpa, data) => VmExit::MmioRead {
-                    gpa,
-                    data: &mut *data,
-                },
-                Self::MmioWrite(gpa, data) => VmExit::MmioWrite { gpa, data: &*data },
-                Self::ReadMsr {
-                    index,
-                    value,
-                    error,
-                } => VmExit::MsrRead {
-                    index,
-                    value: &mut *value,
-                    error: &mut *error,
-                },
-                Self::WriteMsr {
-                    index,
-                    value,
-                    error,
-                } => VmExit::MsrWrite {
-                    index,
-                    value,
-                    error: &mut *error,
-                },
-                Self::Hlt => VmExit::Hlt,
-                Self::Window => VmExit::InterruptWindow,
-                Self::SetTpr => VmExit::Cr8Write {
-                    value: run.cr8 as u8,
-                },
-                Self::Kicked => VmExit::Interrupted,
-                Self::Shutdown => VmExit::TripleFault,
-                Self::CannotEmulate => VmExit::Emulated,
-                Self::Other(message) => VmExit::Failed { message },
-                Self::Unknown => VmExit::Failed {
-                    message: format!(
-                        "KVM stopped the guest for a reason that the VMM does not know \
-                         (KVM exit {}): use --accel emu",
-                        run.exit_reason
-                    ),
-                },
-            }
-        }
-    }
 }
 
 impl KvmVcpu {
