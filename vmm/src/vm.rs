@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{self, Archive, BootError};
+use crate::boot::{Archive, BootError};
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig};
 use crate::cpu::kvm::KvmUnavailable;
@@ -197,7 +197,6 @@ impl Vm {
         let outputs = outputs.into();
         let host_kind = accelerator.host_kind();
         let kernel = load(&ram, &config, &outputs, vcpu.as_mut(), host_kind)?;
-        vcpu.set_state(&boot::start_state(kernel.entry))?;
         let stop = EventFd::new(EFD_NONBLOCK)?;
         let (input, waiting_input) = events::host_input(config.input)?;
         let devices = Devices::new(DevicesConfig {

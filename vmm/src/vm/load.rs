@@ -13,7 +13,8 @@ use crate::output::{Output, Outputs};
 /// Time of day at the start of every deterministic run: 2026-01-01 00:00 UTC.
 const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
 
-/// Puts the guest's kernel, its files and its command line into its memory.
+/// Puts the guest's kernel, its files and its command line into its memory, and the vCPU at
+/// the kernel's entry.
 pub fn load(
     ram: &GuestRam,
     config: &VmConfig,
@@ -22,6 +23,8 @@ pub fn load(
     host: HostKind,
 ) -> Result<KernelImage, VmError> {
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
+    // Before the time of day is written down: this may set the time-stamp counter.
+    vcpu.set_state(&boot::start_state(kernel.entry))?;
     let program = &config.program;
     let file = program.file().unwrap_or_default();
     let (before, after) = match program.file() {
