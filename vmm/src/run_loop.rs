@@ -195,7 +195,11 @@ impl RunLoop {
             }
             self.take_input();
             let asleep = self.ticks.asleep;
-            let ended = self.follow(step)?.or_else(|| self.lost_output());
+            let ended = match step {
+                Step::Continue if self.devices.has_lost_output() => self.lost_output(),
+                Step::Continue => None,
+                step => self.follow(step)?,
+            };
             if ended.is_none() {
                 self.deliver_interrupts()?;
             }
@@ -214,15 +218,15 @@ impl RunLoop {
     }
 
     /// Does what an exit asks for beside its service.
-    #[inline]
     fn follow(&mut self, step: Step) -> Result<Option<Outcome>, CpuError> {
-        Ok(match step {
+        let ended = match step {
             Step::Continue => None,
             Step::Idle => self.idle()?,
             Step::Kicked => self.serve_kick(),
             Step::InstructionLimit => Some(Outcome::too_many_instructions()),
             Step::Ended(outcome) => Some(outcome),
-        })
+        };
+        Ok(ended.or_else(|| self.lost_output()))
     }
 
     /// The vCPU has halted.
@@ -252,7 +256,6 @@ impl RunLoop {
 
     /// The end that the run has because the host takes no more of what the guest writes. The
     /// kernel's own lines are no reason to end a program.
-    #[inline]
     fn lost_output(&mut self) -> Option<Outcome> {
         let StreamError { line, error } = self.devices.take_output_error()?;
         match error.kind() {
@@ -325,8 +328,14 @@ impl RunLoop {
     }
 
     /// Hands the guest what has come for it from outside and it waits for.
-    #[inline]
+    #[inline(always)]
     fn take_input(&mut self) {
+        if self.devices.wants_anything() {
+            self.feed();
+        }
+    }
+
+    fn feed(&mut self) {
         if self.devices.wants_input() {
             match self.control.input_end() {
                 None => self.control.take_input(|bytes| self.devices.input(bytes)),

@@ -226,15 +226,20 @@ impl Devices {
         self.serve_streams();
     }
 
-    /// Gives a guest that reads its console what never has to be waited for.
+    /// Whether the guest waits for anything from outside.
     #[inline]
+    pub fn wants_anything(&self) -> bool {
+        let link = self.link.as_ref();
+        self.streams.is_read() || link.is_some_and(|link| link.serial.wants_input())
+    }
+
+    /// Gives a guest that reads its console what never has to be waited for.
     pub fn fill_console(&mut self) {
         self.streams.fill_console();
         self.serve_streams();
     }
 
     /// Whether the guest waits for input that is handed in.
-    #[inline]
     pub fn wants_input(&self) -> bool {
         self.streams.wants_input()
     }
@@ -256,8 +261,13 @@ impl Devices {
         self.streams.output_waits()
     }
 
-    /// A failure of the host that ended a line of output, once.
+    /// Whether a failure of the host has ended a line of output.
     #[inline]
+    pub fn has_lost_output(&self) -> bool {
+        self.streams.has_failed()
+    }
+
+    /// That failure, once.
     pub fn take_output_error(&mut self) -> Option<StreamError> {
         self.streams.take_error()
     }
@@ -269,7 +279,6 @@ impl Devices {
 
     /// Hands what has arrived from another machine to the guest, if it reads its port and
     /// has taken all that was handed to it.
-    #[inline]
     pub fn receive_link(&mut self) {
         if let Some(link) = &mut self.link
             && link.serial.wants_input()

@@ -184,8 +184,13 @@ impl Streams {
         lines.any(|serial| serial.output_ref().waits())
     }
 
-    /// A failure of the host that ended a line, once.
+    /// Whether a failure of the host has ended a line.
     #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// That failure, once.
     pub fn take_error(&mut self) -> Option<StreamError> {
         if !self.failed {
             return None;
@@ -203,15 +208,18 @@ impl Streams {
         self.input_error.take()
     }
 
-    /// Whether the guest waits for input that is handed in.
+    /// Whether the guest waits for input, and there may be some.
     #[inline]
+    pub fn is_read(&self) -> bool {
+        (self.console.wants_input() || self.input.wants_input()) && !self.input_ended
+    }
+
+    /// The same where input is handed in.
     pub fn wants_input(&self) -> bool {
-        let is_wanted = self.console.wants_input() || self.input.wants_input();
-        is_wanted && !self.input_ended && matches!(self.source, HostInput::HandedIn)
+        self.is_read() && matches!(self.source, HostInput::HandedIn)
     }
 
     /// Gives a guest that reads the console what is always ready.
-    #[inline]
     pub fn fill_console(&mut self) {
         if self.console.wants_input() && self.is_ready() {
             self.read_source(super::serial::FIFO_LEN);

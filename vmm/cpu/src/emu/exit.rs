@@ -83,6 +83,7 @@ impl Exit {
     }
 
     /// An access to a port, for the VMM: what nobody answers reads as ones.
+    #[inline]
     fn describe_port(&mut self) -> VmExit<'_> {
         let len = |size: u8| usize::from(size).min(8);
         match self.kind {
@@ -207,6 +208,7 @@ impl Cpu {
 
     /// Finishes the instruction that the last exit interrupted, if it waits for nothing
     /// but a value.
+    #[inline]
     pub(super) fn complete(&mut self) {
         match std::mem::replace(&mut self.exit.kind, ExitKind::None) {
             ExitKind::PioIn { size, .. } => {
@@ -250,6 +252,7 @@ impl Cpu {
     }
 
     /// What [`Cpu::exit`] asks for, for the VMM.
+    #[inline]
     pub(super) fn describe_exit(&mut self) -> VmExit<'_> {
         let exit = &mut self.exit;
         match exit.kind {

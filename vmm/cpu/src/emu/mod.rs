@@ -173,6 +173,7 @@ impl Emulator {
     }
 
     /// Runs a slice, or one instruction where more would be too many.
+    #[inline(always)]
     fn go_on(cpu: &mut Cpu, left: i64) {
         // One at a time where each instruction has consequences of its own.
         cpu.stepping = cpu.system_flags & rflags::TF != 0;
