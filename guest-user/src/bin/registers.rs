@@ -275,7 +275,7 @@ impl Registers {
 
 /// What one process does.
 fn keep(seed: u64) -> u8 {
-    let mut numbers = Numbers(seed * 0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let prepared = signal::handle(SIGSEGV, on_fault, 0, 0)
         .and_then(|()| signal::handle(SIGALRM, on_alarm, SA_RESTART, 0));
     if prepared.is_err() {
