@@ -10,6 +10,7 @@ use super::node::Node;
 use super::open_file::OpenFile;
 use super::ramfs;
 use super::standard::StandardStreams;
+use super::terminal;
 use crate::errno::Errno;
 use crate::mm::{OutOfMemory, Owned, Shared};
 
@@ -120,6 +121,12 @@ pub struct FileTable {
 }
 
 impl FileTable {
+    /// The leader of `session` has ended. It is for its files that processes know this
+    /// layer, and the session's terminal is one of them.
+    pub fn leader_ended(session: u32) {
+        terminal::leader_ended(session);
+    }
+
     /// Standard input, output and error.
     ///
     /// # Errors

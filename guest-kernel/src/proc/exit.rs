@@ -14,7 +14,7 @@ use super::signal::{self, Cause, Signal};
 use super::thread::Thread;
 use super::{futex, reap, stop, table};
 use crate::arch::exit;
-use crate::fs::terminal;
+use crate::fs::FileTable;
 use crate::trace;
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
@@ -74,7 +74,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     return_memory(process);
     process.stage.set(Stage::Zombie(status));
     if process.session() == process.pid() {
-        terminal::leader_ended(process.session());
+        FileTable::leader_ended(process.session());
     }
     give_children_to_init(process);
     if let Some(parent) = process.parent.get() {
