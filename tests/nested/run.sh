@@ -17,7 +17,7 @@ work=target/nested
 
 target=x86_64-unknown-linux-gnu
 # Seconds until the inner host, with all its tests, is taken for dead.
-limit=${RINGFENCE_NESTED_TIMEOUT:-1200}
+limit=${RINGFENCE_NESTED_TIMEOUT:-1800}
 # What the test executables are told. `corners` tries what QEMU's processor is known to get
 # wrong (int1, far returns and iretq under SMAP), and tests `::processor` compare with the
 # processor, which is QEMU's here: that says nothing about KVM. `more_programs_agree` does that
@@ -83,7 +83,7 @@ boot() {
     )
     # QEMU ends by itself when the inner host reboots; `timeout` ends it otherwise.
     timeout --foreground --kill-after=5 "$limit" "${qemu[@]}" </dev/null 2>"$work/qemu.log" |
-        tr -d '\r' | tee "$work/console.log"
+        sed -u "s/\r//g" | tee "$work/console.log"
 }
 
 # Unpacks the reports that arrived; a stream cut short loses only its last part.
