@@ -40,6 +40,14 @@ fn is_left_alone(shell: &Shell, pid: Pid) {
     }
 }
 
+/// Ends the shell's only run, which is in the background.
+#[track_caller]
+fn ends_when_told(mut shell: Shell) {
+    shell.command("kill %1; wait %1; echo $?");
+    assert_eq!(shell.status(), 128 + Signal::SIGTERM as i32);
+    shell.end();
+}
+
 /// Also where the guest wants input, and while others are typed to.
 fn leaves_the_terminal(target: Target) {
     for words in [&LONG[..], &["cat"]] {
@@ -50,9 +58,7 @@ fn leaves_the_terminal(target: Target) {
         is_left_alone(&shell, pid);
         let line = shell.answer(r#"read -r line <"$TTY"; echo "$line""#);
         assert_eq!(line, "for others");
-        shell.command("kill %1; wait %1; echo $?");
-        assert_eq!(shell.status(), 128 + Signal::SIGTERM as i32);
-        shell.end();
+        ends_when_told(shell);
     }
 }
 
@@ -92,9 +98,7 @@ fn lets_go(target: Target) {
         shell.wait_for_restored();
         is_left_alone(&shell, pid);
     }
-    shell.command("kill %1; wait %1; echo $?");
-    assert_eq!(shell.status(), 128 + Signal::SIGTERM as i32);
-    shell.end();
+    ends_when_told(shell);
 }
 
 /// Then it has the keys.

@@ -42,8 +42,10 @@ static PHASE: AtomicU64 = AtomicU64::new(0);
 /// Gives what comes now `limit` from now on.
 pub fn move_to(deadline: &mut Deadline, limit: Duration) {
     PHASE.fetch_add(1, Ordering::AcqRel);
-    // Not refused, since it was not at first.
-    let _ = deadline.move_to(Instant::now() + limit);
+    if let Some(when) = Instant::now().checked_add(limit) {
+        // Not refused, since it was not at first.
+        let _ = deadline.move_to(when);
+    }
 }
 
 /// Catches SIGINT, SIGTERM and SIGHUP, each of which makes a descriptor readable, as

@@ -1,10 +1,10 @@
 //! The console's way out: bytes from the serial port, gathered into lines for the host.
 //!
 //! A host write costs about as much as a VM exit, so bytes go out together: when a line
-//! has ended, when [`CAPACITY`] bytes wait, when the machine is idle or over, and soon where nobody
-//! sees that it is idle. What the
-//! failure of a host that takes no more (a closed pipe) means for the run is not decided
-//! here: the error is kept, and later bytes are dropped.
+//! has ended, when [`CAPACITY`] bytes wait, when the machine is idle or over; where nobody
+//! sees that it is idle, after some milliseconds. What the failure of a host that takes no
+//! more (a closed pipe) means for the run is not decided here: the error is kept, and later
+//! bytes are dropped.
 
 use std::io::{self, Write};
 
