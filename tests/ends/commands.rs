@@ -1,8 +1,10 @@
 //! The commands beside `vmm run`, and what they print when nobody reads it.
 
+use std::time::Instant;
+
 use crate::support::Target;
 use crate::support::kernel::{Kernel, exit, forever, print};
-use crate::{Case, Cause, Output, Running, each_ends, no_report, streams, vmm};
+use crate::{Case, Cause, LIMIT, Output, Running, each_ends, no_report, streams, vmm};
 
 pub const CASES: &[Case] = &[
     ("trace", trace),
@@ -56,10 +58,21 @@ pub fn compare() {
         Running::spawn(command, no_report(), Output::Pipe)
     });
     let kernel = Kernel::long_mode(|a| exit(a, 0)).write();
-    each_ends(&[Cause::Timeout], |cause| {
-        let mut command = vmm("compare", cause.limit());
-        command.args(["--runs", "1", "--kernel"]);
+    let compare = |report: &str| {
+        let mut command = vmm("compare", LIMIT);
+        command.args(["--runs", "1", "--report", report, "--kernel"]);
         command.arg(kernel.path()).arg("hello");
         Running::spawn(command, no_report(), Output::FullErrorPipe)
+    };
+    each_ends(&[Cause::Timeout], |_| {
+        let without = compare("none");
+        let begun = without.started;
+        let ended = without.wait(Instant::now());
+        assert_eq!(ended.status(), 0, "{ended}");
+        let runs = begun.elapsed();
+        let mut running = compare("text");
+        // The report's limit begins after the runs.
+        running.started += runs;
+        running
     });
 }
