@@ -1,0 +1,51 @@
+//! Model-specific registers, by number (APM vol. 2 appendix A; SDM vol. 4).
+
+use core::ops::RangeInclusive;
+
+/// Time-stamp counter.
+pub const TSC: u32 = 0x10;
+/// Address and state of the local APIC.
+pub const APIC_BASE: u32 = 0x1b;
+/// Version of the microcode.
+pub const BIOS_SIGN: u32 = 0x8b;
+/// What memory-type ranges there are.
+pub const MTRR_CAP: u32 = 0xfe;
+/// Code segment of `sysenter`.
+pub const SYSENTER_CS: u32 = 0x174;
+/// Stack pointer of `sysenter`.
+pub const SYSENTER_ESP: u32 = 0x175;
+/// Target of `sysenter`.
+pub const SYSENTER_EIP: u32 = 0x176;
+/// What machine checks there are.
+pub const MCG_CAP: u32 = 0x179;
+/// State of the machine check at hand.
+pub const MCG_STATUS: u32 = 0x17a;
+/// Memory types that pages choose from.
+pub const PAT: u32 = 0x277;
+/// Memory type of what no range has.
+pub const MTRR_DEF_TYPE: u32 = 0x2ff;
+/// When the local APIC's timer fires, in terms of the time-stamp counter.
+pub const TSC_DEADLINE: u32 = 0x6e0;
+/// The registers of a local APIC in x2APIC mode.
+pub const X2APIC: RangeInclusive<u32> = 0x800..=0x8ff;
+/// Long mode, no-execute, `syscall`.
+pub const EFER: u32 = 0xc000_0080;
+/// Segment selectors of `syscall` and `sysret`.
+pub const STAR: u32 = 0xc000_0081;
+/// Target of `syscall` in 64-bit code.
+pub const LSTAR: u32 = 0xc000_0082;
+/// Target of `syscall` in 32-bit code.
+pub const CSTAR: u32 = 0xc000_0083;
+/// Flags that `syscall` clears.
+pub const SFMASK: u32 = 0xc000_0084;
+/// Base of the segment fs.
+pub const FS_BASE: u32 = 0xc000_0100;
+/// Base of the segment gs.
+pub const GS_BASE: u32 = 0xc000_0101;
+/// What `swapgs` exchanges the base of gs with.
+pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// What `rdtscp` and `rdpid` tell beside the time.
+pub const TSC_AUX: u32 = 0xc000_0103;
+
+/// [`PAT`] after reset (APM vol. 2 7.8.1).
+pub const PAT_RESET: u64 = 0x0007_0406_0007_0406;

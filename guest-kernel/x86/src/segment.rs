@@ -1,0 +1,42 @@
+//! Segment attributes as hypervisors keep them: bits 40 to 55 of a descriptor, without the
+//! limit (APM vol. 2 4.7 and 4.8).
+
+use crate::DescriptorFlags;
+
+const fn attribute(flag: DescriptorFlags) -> u16 {
+    (flag.bits() >> 40) as u16
+}
+
+/// Code and data: used.
+pub const ACCESSED: u16 = attribute(DescriptorFlags::ACCESSED);
+/// Data: writable.
+pub const WRITABLE: u16 = attribute(DescriptorFlags::WRITABLE);
+/// Code: readable.
+pub const READABLE: u16 = WRITABLE;
+/// Data: the limit is a lower one.
+pub const EXPAND_DOWN: u16 = CONFORMING;
+/// Code: callable from less privileged code without a gate.
+pub const CONFORMING: u16 = attribute(DescriptorFlags::CONFORMING);
+/// Code, not data.
+pub const CODE: u16 = attribute(DescriptorFlags::EXECUTABLE);
+/// Code or data, not a system segment.
+pub const ORDINARY: u16 = attribute(DescriptorFlags::USER_SEGMENT);
+/// Where the descriptor's privilege level is, of two bits.
+pub const DPL_SHIFT: u32 = 5;
+/// It may be used.
+pub const PRESENT: u16 = attribute(DescriptorFlags::PRESENT);
+/// 64-bit code.
+pub const LONG: u16 = attribute(DescriptorFlags::LONG_MODE);
+/// 32-bit code, or a stack whose pointer has 32 bits.
+pub const BIG: u16 = attribute(DescriptorFlags::DEFAULT_SIZE);
+/// The limit counts pages.
+pub const GRANULAR: u16 = attribute(DescriptorFlags::GRANULARITY);
+
+/// Where the type is.
+pub const TYPE: u16 = 0xf;
+/// Types of system segments.
+pub const TYPE_LDT: u16 = 2;
+/// A task-state segment that no task has.
+pub const TYPE_TSS: u16 = 9;
+/// The task-state segment of the task at hand.
+pub const TYPE_TSS_BUSY: u16 = 11;
