@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
-use super::cpu::{CS, CodeSize, Cpu, bits};
-use super::decode::{LONGEST, options};
-use super::mmu::{Privilege, Want, to_page_end};
-use super::ram::Ram;
-use super::time::Clock;
 use crate::CpuState;
+use crate::emu::code::op::LONGEST;
+use crate::emu::cpu::Cpu;
+use crate::emu::decode::options;
+use crate::emu::memory::ram::{Ram, to_page_end};
+use crate::emu::memory::walk::Want;
+use crate::emu::outside::meter::Clock;
+use crate::emu::state::control::{Privilege, bits, canonical};
 use crate::memory::GuestRam;
 
 /// An instruction as it lies in guest memory.
@@ -28,22 +30,22 @@ pub struct CodeAt {
 pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), Clock::default()));
     cpu.restore(state);
-    if cpu.cr0 & bits::CR0_PG != 0 && cpu.efer & bits::EFER_LMA == 0 {
+    if cpu.control.cr0 & bits::CR0_PG != 0 && cpu.control.efer & bits::EFER_LMA == 0 {
         return None;
     }
     let rip = state.regs.rip;
-    let la = cpu.code_address(rip);
+    let la = cpu.control.code_address(rip);
     let mut bytes = [0; LONGEST];
     let here = LONGEST.min(to_page_end(la) as usize);
     cpu.peek(la, &mut bytes, 0..here)?;
     // The next page is needed only if the instruction reaches into it.
-    let beyond = cpu.code_address(rip.wrapping_add(here as u64));
+    let beyond = cpu.control.code_address(rip.wrapping_add(here as u64));
     let readable = match cpu.peek(beyond, &mut bytes, here..LONGEST) {
         Some(()) => LONGEST,
         None => here,
     };
     let bytes = &bytes[..readable];
-    let bitness = cpu.code_size.bitness();
+    let bitness = cpu.control.code_size.bitness();
     let decode = |options| Decoder::with_ip(bitness, bytes, rip, options).decode();
     // By the names that reserved no-ops have since got, where they have any.
     let named = decode(DecoderOptions::AMD);
@@ -71,33 +73,17 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     })
 }
 
-impl CodeSize {
-    /// 16, 32 or 64.
-    pub(super) fn bitness(self) -> u32 {
-        16 << self as u32
-    }
-}
-
 impl Cpu {
-    /// The linear address of `rip`, an offset in CS.
-    pub(super) fn code_address(&self, rip: u64) -> u64 {
-        if self.code_size == CodeSize::Bits64 {
-            rip
-        } else {
-            self.segments[CS].base.wrapping_add(rip) & 0xffff_ffff
-        }
-    }
-
     /// Reads the bytes at `la`, all in one page, into `range` of `bytes`.
     fn peek(&mut self, la: u64, bytes: &mut [u8; LONGEST], range: Range<usize>) -> Option<()> {
         if range.is_empty() {
             return Some(());
         }
-        if !Self::canonical(la) {
+        if !canonical(la) {
             return None;
         }
         let found = self.walk(la, Want::Read, Privilege::SupervisorAc).ok()?;
-        let host = self.ram.host(found.gpa)?;
+        let host = self.mmu.ram.host(found.gpa)?;
         let part = &mut bytes[range];
         // SAFETY: `host` is good to the end of its page, where the range ends at the latest;
         // `part` is not guest memory.

@@ -30,7 +30,7 @@
 //! 4. Write a lowering function `fn(&Site, &Instruction, &mut Op)` that fills in operand
 //!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
 //!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
-//!    interrupt masks or code may change, or the VMM is asked by setting `cpu.exit.kind`.
+//!    interrupt masks or code may change, or the VMM is asked by setting `cpu.outside.exit.kind`.
 //!    `lower_binary` and `lower_unary` (`lower.rs`) do all of this for integer
 //!    instructions with the usual operands.
 //! 5. List the `Code`s in `FORMS` with `forms!`; `end` before those that end a block. What
@@ -39,58 +39,41 @@
 //!    the lowering's `site.flags_live` says so. If the instruction can neither fault nor
 //!    leave the engine on registers, add it to `ops::is_quiet`.
 
-mod access;
-mod cache;
+mod arithmetic;
+mod code;
 mod code_at;
 mod cpu;
-mod cpuid;
-mod debug;
 mod decode;
-mod deliver;
-mod descriptor;
 mod engine;
-mod exception;
-mod exit;
-mod flags;
-mod fp;
-mod host;
-mod joined;
-mod jump_table;
-mod lower;
-mod mmu;
-mod msr;
-mod op;
-mod operand;
+mod memory;
 mod ops;
-mod ram;
-mod segment;
+mod outside;
+mod pairs;
 mod state;
 #[cfg(test)]
 mod tests;
-mod time;
-mod tlb;
-mod value;
-mod x87;
-mod x87_frame;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use code_at::{CodeAt, instruction_at};
-pub use time::Clock;
+pub use outside::meter::Clock;
 
+use arithmetic::flags::rflags;
+use code::op::BLOCK_LIMIT;
 use cpu::Cpu;
-use exception::Stop;
-use exit::ExitKind;
-use flags::rflags;
-use op::BLOCK_LIMIT;
-use ram::Ram;
+use cpu::boundary::Event;
+use decode::Decoder;
+use engine::{SLICE, WORK};
+use memory::ram::Ram;
+use outside::exit::{ExitKind, failed};
+use outside::meter::TSC_KHZ;
+use state::exception::Stop;
 
-use super::{
-    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
-};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
+use crate::{
+    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
+};
 
 /// How an [`Emulator`] behaves where there is a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,31 +85,19 @@ pub struct EmuConfig {
 /// An emulated vCPU.
 pub struct Emulator {
     cpu: Box<Cpu>,
-    limit: Option<u64>,
-    kicked: Arc<Kicked>,
+    decoder: Decoder,
 }
 
 // SAFETY: the pointers inside are to memory that the emulator owns (decoded blocks, TLB
 // tables) or shares by reference count (guest RAM, which any thread may access).
 unsafe impl Send for Emulator {}
 
-/// Whether someone wants [`Emulator::run`] to return.
-#[derive(Debug, Default)]
-struct Kicked(AtomicBool);
-
-impl Kick for Kicked {
-    fn kick(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 impl Emulator {
     /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
     pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
         Self {
             cpu: Box::new(Cpu::new(Ram::new(ram), config.clock)),
-            limit: None,
-            kicked: Arc::default(),
+            decoder: Decoder::new(),
         }
     }
 
@@ -135,121 +106,103 @@ impl Emulator {
         code != iced_x86::Code::INVALID && decode::form(code).code == code
     }
 
-    /// Runs until there is something to report, which is left in the CPU's `exit`, or
-    /// until one of the reasons that need no payload.
+    /// Runs until there is something to report: one of the reasons that need no payload,
+    /// or what the CPU asks for outside.
     fn advance(&mut self) -> Option<VmExit<'static>> {
         loop {
-            if self.cpu.exit.kind != ExitKind::None {
-                return None;
+            match self.cpu.boundary() {
+                Ok(left) => self.run_slice(left),
+                Err(Event::Trap(reasons)) => self.cpu.take_trap(reasons),
+                Err(Event::Breakpoint(hits)) => self.cpu.take_breakpoint(hits),
+                Err(Event::Injection(vector)) => self.cpu.take_interrupt(vector),
+                Err(Event::Exit) => return None,
+                Err(Event::Missing(mode)) => return Some(missing(mode)),
+                Err(Event::Kick | Event::Alarm) => return Some(VmExit::Interrupted),
+                Err(Event::Limit) => return Some(VmExit::InstructionLimit),
+                Err(Event::Window) => return Some(VmExit::InterruptWindow),
             }
-            let cpu = &mut *self.cpu;
-            if let Some(exit) = cpu.lacks() {
-                return Some(exit);
-            }
-            // Asking first is cheaper: nearly always nobody does.
-            let kicked = &self.kicked.0;
-            if kicked.load(Ordering::Relaxed) && kicked.swap(false, Ordering::Acquire) {
-                return Some(VmExit::Interrupted);
-            }
-            let left = self.limit.map_or(i64::MAX, |limit| {
-                i64::try_from(limit.saturating_sub(cpu.retired())).unwrap_or(i64::MAX)
-            });
-            if left == 0 {
-                return Some(VmExit::InstructionLimit);
-            }
-            let left = match cpu.until_alarm() {
-                0 => return Some(VmExit::Interrupted),
-                ns => left.min(i64::try_from(ns).unwrap_or(i64::MAX)),
-            };
-            if let Some(vector) = cpu.injected.take() {
-                cpu.take_interrupt(vector);
-                continue;
-            }
-            if cpu.window_wanted && !cpu.replies.pending() && cpu.interruptible() {
-                return Some(VmExit::InterruptWindow);
-            }
-            Self::go_on(cpu, left);
         }
     }
 
-    /// Runs a slice, or one instruction where more would be too many.
+    /// Runs at most `left` instructions, at most a slice, and only one where more would be
+    /// too many.
     #[inline(always)]
-    fn go_on(cpu: &mut Cpu, left: i64) {
-        // One at a time where each instruction has consequences of its own.
-        cpu.stepping = cpu.system_flags & rflags::TF != 0;
-        let resumed = cpu.system_flags & rflags::RF != 0;
-        let watches = cpu.watches();
-        if watches && !resumed && !cpu.replies.pending() && cpu.take_breakpoint() {
-            return;
-        }
-        if cpu.shadow != Some(cpu.retired()) {
-            cpu.hits = 0;
-        }
-        let exact = left < BLOCK_LIMIT as i64
-            || cpu.stepping
-            || resumed
-            || watches
-            || cpu.replies.pending()
-            || (cpu.window_wanted && cpu.shadow == Some(cpu.retired()));
-        cpu.replies.rewind();
-        cpu.leave_block = false;
-        cpu.work = engine::WORK;
+    fn run_slice(&mut self, left: i64) {
+        let cpu = &mut *self.cpu;
+        let rip = cpu.regs.rip;
+        let resumed = cpu.control.system_flags & rflags::RF != 0;
+        let exact = cpu.begin_slice(resumed) || left < BLOCK_LIMIT as i64;
+        cpu.meter.work = WORK;
         let block = if exact {
-            cpu.decode_single(cpu.rip)
+            self.decoder.single(cpu, rip)
         } else {
-            match cpu.find_block(cpu.rip) {
+            match cpu.find_block(rip) {
                 Some(block) => Ok(block),
-                None => cpu.decode_block(cpu.rip),
+                None => self.decoder.block(cpu, rip),
             }
         };
         cpu.stop = match block {
             Ok(block) => {
                 let room = left - BLOCK_LIMIT as i64 + 1;
-                cpu.start_slice(if exact { 1 } else { room.min(engine::SLICE) });
+                let budget = if exact { 1 } else { room.min(SLICE) };
+                cpu.meter.start_slice(budget);
                 cpu.execute(block);
-                cpu.end_slice();
+                cpu.meter.end_slice();
                 cpu.stop
             }
             Err(stop) => stop,
         };
         if cpu.stop != Stop::Exit {
-            cpu.replies.clear();
+            cpu.outside.replies.clear();
         }
         match cpu.stop {
             Stop::Exception(exception) => cpu.take_exception(exception),
             Stop::Leave => {
                 if resumed {
-                    cpu.system_flags &= !rflags::RF;
+                    cpu.control.system_flags &= !rflags::RF;
                 }
-                cpu.take_step();
+                cpu.events.ended = true;
             }
-            Stop::Again => cpu.take_step(),
+            Stop::Again => cpu.events.ended = true,
             Stop::Miss | Stop::Exit => {}
         }
     }
 
-    /// Executes one instruction, or some elements of a repeated one, or delivers the
-    /// exception that stops it. Returns the exit that ends it otherwise; such an instruction
-    /// is not finished. Kicks and limits are for the caller to look at.
+    /// Executes one instruction, or some elements of a repeated one, with the trap that may
+    /// follow, or delivers the exception that stops it. Returns the exit that ends it
+    /// otherwise; such an instruction is not finished. Of no use together with kicks, limits
+    /// and injections.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
-        if let Some(exit) = self.cpu.lacks() {
-            return Some(exit);
+        match self.cpu.boundary() {
+            Ok(_) => self.run_slice(1),
+            Err(Event::Breakpoint(hits)) => self.cpu.take_breakpoint(hits),
+            Err(Event::Missing(mode)) => return Some(missing(mode)),
+            Err(_) => {}
         }
-        Self::go_on(&mut self.cpu, 1);
-        (self.cpu.exit.kind != ExitKind::None).then(|| self.cpu.describe_exit())
+        if let Err(Event::Trap(reasons)) = self.cpu.boundary() {
+            self.cpu.take_trap(reasons);
+        }
+        (self.cpu.outside.exit.kind != ExitKind::None).then(|| self.cpu.outside.describe())
     }
+}
+
+/// The end of a guest in a mode that the emulator does not have.
+fn missing(mode: &str) -> VmExit<'static> {
+    failed(format!(
+        "the guest wants {mode}, which the emulator does not have"
+    ))
 }
 
 impl Vcpu for Emulator {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
         self.cpu.complete();
         let exit = self.advance();
-        if let Some(time) = self.cpu.time.counted() {
-            time.publish(self.cpu.time.now_ns(self.cpu.retired()));
+        if let Some(time) = self.cpu.meter.counted() {
+            time.publish(self.cpu.meter.now_ns(self.cpu.meter.retired()));
         }
         Ok(match exit {
             Some(exit) => exit,
-            None => self.cpu.describe_exit(),
+            None => self.cpu.outside.describe(),
         })
     }
 
@@ -259,8 +212,8 @@ impl Vcpu for Emulator {
 
     fn location(&mut self) -> Result<Location, CpuError> {
         Ok(Location {
-            rip: self.cpu.rip,
-            ring: self.cpu.cpl,
+            rip: self.cpu.regs.rip,
+            ring: self.cpu.control.cpl,
         })
     }
 
@@ -270,11 +223,11 @@ impl Vcpu for Emulator {
     }
 
     fn ready(&mut self) -> bool {
-        self.cpu.injected.is_none() && !self.cpu.replies.pending() && self.cpu.interruptible()
+        self.cpu.events.injected.is_none() && self.cpu.interruptible()
     }
 
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
-        Ok(self.cpu.system_flags & rflags::IF != 0)
+        Ok(self.cpu.control.system_flags & rflags::IF != 0)
     }
 
     fn halted(&mut self) -> Result<bool, CpuError> {
@@ -282,21 +235,21 @@ impl Vcpu for Emulator {
     }
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
-        self.cpu.injected = Some(vector);
+        self.cpu.events.injected = Some(vector);
         Ok(())
     }
 
     fn request_interrupt_window(&mut self, wanted: bool) {
-        self.cpu.window_wanted = wanted;
+        self.cpu.events.window_wanted = wanted;
     }
 
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
-        self.limit = limit;
+        self.cpu.events.limit = limit;
         Ok(())
     }
 
     fn instructions(&self) -> Option<InstructionCounts> {
-        Some(self.cpu.counts())
+        Some(self.cpu.meter.counts(self.cpu.control.cpl))
     }
 
     fn counters(&mut self) -> Result<AcceleratorCounters, CpuError> {
@@ -308,18 +261,18 @@ impl Vcpu for Emulator {
     }
 
     fn clock(&self) -> GuestClock {
-        self.cpu.time.clock().clone()
+        self.cpu.meter.clock().clone()
     }
 
     fn tsc(&mut self) -> Result<u64, CpuError> {
-        Ok(self.cpu.tsc(0))
+        Ok(self.cpu.meter.tsc(0))
     }
 
     fn tsc_khz(&self) -> u32 {
-        time::TSC_KHZ
+        TSC_KHZ
     }
 
     fn kicker(&self) -> Arc<dyn Kick> {
-        self.kicked.clone()
+        self.cpu.events.kicker()
     }
 }

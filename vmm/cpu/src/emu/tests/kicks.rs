@@ -10,9 +10,8 @@ use iced_x86::code_asm::*;
 use super::machine::{
     CODE, DATA, LARGE, Machine, PAGE_DIRECTORY, PAGE_TABLE, STACK, TSS, USER, assemble,
 };
-use crate::emu::Emulator;
 use crate::emu::engine::WORK;
-use crate::emu::exit::ExitKind;
+use crate::emu::outside::exit::ExitKind;
 use crate::exit::VmExit;
 use crate::{Regs, Vcpu};
 
@@ -127,13 +126,14 @@ fn fill_page(a: &mut CodeAssembler) -> Result<(), IcedError> {
 
 /// Runs slice by slice until `hlt`; `check` gets the work and the instructions of each.
 fn by_slices(machine: &mut Machine, mut check: impl FnMut(i64, u64)) {
-    let cpu = &mut machine.emulator.cpu;
-    while cpu.exit.kind == ExitKind::None {
-        let before = cpu.retired();
-        Emulator::go_on(cpu, i64::MAX);
-        check(WORK - cpu.work, cpu.retired() - before);
+    let emulator = &mut machine.emulator;
+    while emulator.cpu.outside.exit.kind == ExitKind::None {
+        let before = emulator.cpu.meter.retired();
+        emulator.run_slice(i64::MAX);
+        let meter = &emulator.cpu.meter;
+        check(WORK - meter.work, meter.retired() - before);
     }
-    assert_eq!(cpu.exit.kind, ExitKind::Hlt);
+    assert_eq!(emulator.cpu.outside.exit.kind, ExitKind::Hlt);
 }
 
 #[test]

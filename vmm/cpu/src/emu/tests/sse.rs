@@ -4,8 +4,8 @@ use super::lockstep::Lockstep;
 use super::machine::CODE;
 use super::native::host_is_amd;
 use super::random::{Random, encode};
-use crate::emu::decode::Form;
-use crate::emu::fp::host_has;
+use crate::emu::cpu::cpuid::host_has;
+use crate::emu::engine::form::Form;
 use crate::emu::ops;
 
 /// Cases for each form.

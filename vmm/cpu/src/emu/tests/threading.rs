@@ -46,7 +46,8 @@ fn a_long_run_needs_little_stack() {
 #[test]
 fn handlers_end_in_jumps() {
     use super::machine::CODE;
-    use crate::emu::op::{Block, Op};
+    use crate::emu::code::op::Block;
+    use crate::emu::cpu::Op;
 
     type Program = fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>;
     let programs: [(&str, Program); 10] = [
@@ -69,8 +70,11 @@ fn handlers_end_in_jumps() {
     ];
     for (name, program) in programs {
         let mut machine = Machine::new(program);
-        let cpu = &mut machine.emulator.cpu;
-        let block = cpu.decode_block(CODE).expect("code at CODE");
+        let emulator = &mut machine.emulator;
+        let block = emulator
+            .decoder
+            .block(&mut emulator.cpu, CODE)
+            .expect("code at CODE");
         let op: *const Op = Block::first(block);
         // SAFETY: the block was just decoded and has an instruction.
         let handler = unsafe { (*op).handler };

@@ -1,0 +1,6 @@
+//! Values and flags, and what the host's own instructions make of them.
+
+pub mod flags;
+pub mod host;
+pub mod operations;
+pub mod value;

@@ -1,0 +1,326 @@
+//! Decoded blocks: where they are kept, how they are found, when they are dropped.
+//!
+//! A block is what decoding found at a guest-physical address, for one instruction
+//! pointer (so targets and rip-relative addresses are constants) and one code size. It is
+//! valid while its `ctx` equals the CPU's. A context is a number that stands for one
+//! view of the code: privilege, code size, and everything since the last TLB flush. So a
+//! flush only takes a new number; a block is confirmed, not decoded, when it is met
+//! again. Taken links and entries of the [`JumpTable`]
+//! compare the same number and need never be cleared.
+//!
+//! Pages that hold decoded code are known by number; the TLB lets no fast write into
+//! them, and slow writes drop the blocks whose bytes they hit, which are found by where
+//! they begin: a guest can have all blocks in one page. Memory of dropped blocks
+//! is reused only when all is dropped, outside the engine, so that pointers into the
+//! block at hand stay good. The cache is bounded: when full it starts anew.
+
+use std::collections::BTreeMap;
+use std::ptr;
+
+use rustc_hash::FxHashMap;
+
+use crate::emu::code::jump_table::{JumpTable, Jumps};
+use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
+use crate::emu::memory::ram::{PAGE, PAGE_MASK};
+use crate::emu::state::control::CodeSize;
+use crate::emu::state::mxcsr::FpMode;
+
+/// Bytes in a piece of the arena.
+const CHUNK: usize = 64 << 10;
+/// Most pieces.
+const MOST_CHUNKS: usize = 256;
+/// Entries in the table of recently fetched pages.
+const FETCHES: usize = 16;
+
+/// A page from which code was fetched.
+#[derive(Clone, Copy)]
+struct Fetched {
+    ctx: u64,
+    page: u64,
+    gpa: u64,
+}
+
+/// The blocks that begin at one address, or go on there in their second page.
+#[derive(Default)]
+struct Start {
+    blocks: Vec<*const Block>,
+    /// Most bytes that one of them has in this page.
+    longest: u64,
+}
+
+/// Most bytes of a block in one page.
+const LONGEST_BLOCK: u64 = (BLOCK_LIMIT * LONGEST) as u64;
+/// Work of finding the blocks that a write hits.
+const WRITE_WORK: i64 = 8;
+/// Work of looking at one of them, and of confirming one that a block leads to.
+const BLOCK_WORK: i64 = 4;
+
+/// What a block is known by.
+type Key = (u64, u64, u8);
+
+/// Which code is valid now: what a fetch context stands for beside the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Selection {
+    is_user: bool,
+    size: CodeSize,
+    fp: FpMode,
+}
+
+impl Selection {
+    /// Place in [`CodeCache::contexts`].
+    fn index(self) -> usize {
+        usize::from(self.is_user) | if self.size == CodeSize::Bits64 { 0 } else { 2 }
+    }
+}
+
+/// What came of a write to code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Whether any block was dropped.
+    pub any: bool,
+    /// Host work that it took, in units of [`Meter::charge`](crate::emu::outside::meter::Meter::charge).
+    pub work: i64,
+}
+
+/// All decoded blocks. What jumps and branches look at comes first.
+#[repr(C)]
+pub struct CodeCache {
+    /// The current fetch context: which blocks are valid.
+    pub ctx: u64,
+    /// From instruction pointer to block.
+    pub jumps: JumpTable,
+    jump_memory: Jumps,
+    selection: Selection,
+    blocks: FxHashMap<Key, *const Block>,
+    /// From guest-physical address to the blocks with bytes from there on in its page: the
+    /// beginnings, and what is in a second page.
+    starts: BTreeMap<u64, Start>,
+    /// From page number to how many blocks `starts` has there.
+    pages: FxHashMap<u64, usize>,
+    chunks: Vec<Vec<u64>>,
+    fetched: [Fetched; FETCHES],
+    /// The contexts now: of supervisor and user code in 64-bit mode, then in others.
+    /// Each stands for one of every [`FpMode`], counted from it.
+    contexts: [u64; 4],
+    last_context: u64,
+    /// Whether supervisor code was fetched from a page that is not global.
+    local_supervisor: bool,
+}
+
+impl CodeCache {
+    /// An empty one, for supervisor code of 16 bits.
+    pub fn new() -> Self {
+        let mut cache = Self {
+            ctx: 0,
+            jumps: JumpTable::nothing(),
+            jump_memory: Jumps::new(),
+            selection: Selection {
+                is_user: false,
+                size: CodeSize::Bits16,
+                fp: FpMode::default(),
+            },
+            blocks: FxHashMap::default(),
+            starts: BTreeMap::new(),
+            pages: FxHashMap::default(),
+            chunks: Vec::new(),
+            fetched: [Fetched {
+                ctx: 0,
+                page: 0,
+                gpa: 0,
+            }; FETCHES],
+            contexts: [1, 2, 3, 4].map(|i| i * FpMode::COUNT),
+            last_context: 4 * FpMode::COUNT,
+            local_supervisor: false,
+        };
+        cache.renew();
+        cache
+    }
+
+    /// Selects the code of a ring, a code size and a way to execute floating point.
+    pub fn select(&mut self, is_user: bool, size: CodeSize, fp: FpMode) {
+        self.selection = Selection { is_user, size, fp };
+        self.renew();
+    }
+
+    /// Makes `ctx` that of the selection.
+    fn renew(&mut self) {
+        let Selection { fp, .. } = self.selection;
+        self.ctx = self.contexts[self.selection.index()] + u64::from(fp.number());
+    }
+
+    /// What a block's decoded form depends on beside its bytes.
+    pub fn mode(&self) -> u8 {
+        self.selection.size as u8 | self.selection.fp.number() << 2
+    }
+
+    /// Whether decoded code lies in the page of `gpa`.
+    pub fn holds(&self, gpa: u64) -> bool {
+        !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE))
+    }
+
+    /// What was fetched may have changed: all, or what is not in global pages.
+    pub fn flush_fetch(&mut self, keep_global: bool) {
+        let kept = keep_global && !self.local_supervisor;
+        for (i, context) in self.contexts.iter_mut().enumerate() {
+            if i % 2 == 1 || !kept {
+                self.last_context += FpMode::COUNT;
+                *context = self.last_context;
+            }
+        }
+        self.local_supervisor &= kept;
+        self.renew();
+    }
+
+    /// The base of CS may have changed, in a mode where it counts.
+    pub fn new_legacy_segment(&mut self) {
+        for context in &mut self.contexts[2..] {
+            self.last_context += FpMode::COUNT;
+            *context = self.last_context;
+        }
+        self.renew();
+    }
+
+    /// Drops everything. Only outside the engine.
+    pub fn clear(&mut self) {
+        self.flush_fetch(false);
+        self.blocks.clear();
+        self.starts.clear();
+        self.pages.clear();
+        self.chunks.truncate(1);
+        if let Some(chunk) = self.chunks.first_mut() {
+            chunk.clear();
+        }
+        self.jump_memory.clear();
+    }
+
+    /// Room for a block of `ops` ops; empties the cache when it is full.
+    pub fn allocate(&mut self, ops: usize) -> *mut Block {
+        let words = Block::size(ops).div_ceil(8);
+        let fits = |chunk: &Vec<u64>| chunk.capacity() - chunk.len() >= words;
+        if !self.chunks.last().is_some_and(fits) {
+            if self.chunks.len() == MOST_CHUNKS {
+                self.clear();
+            } else {
+                self.chunks.push(Vec::with_capacity(CHUNK / 8));
+            }
+        }
+        const { assert!(CHUNK >= Block::size(BLOCK_LIMIT + 1)) };
+        let Some(chunk) = self.chunks.last_mut() else {
+            unreachable!("a chunk was pushed above")
+        };
+        let start = chunk.len();
+        chunk.resize(start + words, 0);
+        chunk[start..].as_mut_ptr().cast()
+    }
+
+    /// The guest-physical page that the linear `page` was fetched from last, if that is
+    /// still valid.
+    pub fn fetched(&self, page: u64) -> Option<u64> {
+        let known = self.fetched[(page / PAGE) as usize % FETCHES];
+        (known.ctx == self.ctx && known.page == page).then_some(known.gpa)
+    }
+
+    /// Notes that the linear `page` is at `gpa`, by a translation that is `global` or not.
+    pub fn note_fetch(&mut self, page: u64, gpa: u64, global: bool) {
+        self.local_supervisor |= !self.selection.is_user && !global;
+        self.fetched[(page / PAGE) as usize % FETCHES] = Fetched {
+            ctx: self.ctx,
+            page,
+            gpa,
+        };
+    }
+
+    /// The block at `rip`, if the jump table has it and it is valid.
+    #[inline]
+    pub fn valid(&self, rip: u64) -> Option<*const Block> {
+        let block = self.jumps.get(rip);
+        // SAFETY: entries of the jump table are live blocks or `NO_BLOCK`.
+        let header = unsafe { &*block };
+        (header.rip == rip && header.ctx.get() == self.ctx).then_some(block)
+    }
+
+    /// The block decoded at `rip` from `gpa`, valid or not. Whoever has found it to be what
+    /// is there says so by [`validate`](Self::validate).
+    pub fn decoded(&self, gpa: u64, rip: u64) -> Option<*const Block> {
+        self.blocks.get(&(gpa, rip, self.mode())).copied()
+    }
+
+    /// Makes a block from [`decoded`](Self::decoded) valid. Returns the work that took.
+    pub fn validate(&mut self, block: *const Block) -> i64 {
+        // SAFETY: blocks in the map are live.
+        let header = unsafe { &*block };
+        header.ctx.set(self.ctx);
+        self.jump_memory.note(&mut self.jumps, header.rip, block);
+        BLOCK_WORK
+    }
+
+    /// Keeps a block that was just decoded into room from [`allocate`](Self::allocate).
+    /// Returns the pages that have held no code before, by guest-physical address.
+    pub fn add(&mut self, block: *const Block) -> [Option<u64>; 2] {
+        // SAFETY: the decoder has just written it.
+        let header = unsafe { &*block };
+        self.blocks
+            .insert((header.phys, header.rip, header.mode), block);
+        let new_pages = [header.phys, header.second_page].map(|start| {
+            let len = header.bytes_from(start)?;
+            let there = self.starts.entry(start).or_default();
+            there.blocks.push(block);
+            there.longest = there.longest.max(len);
+            let blocks = self.pages.entry(start / PAGE).or_default();
+            *blocks += 1;
+            (*blocks == 1).then_some(start & PAGE_MASK)
+        });
+        self.jump_memory.note(&mut self.jumps, header.rip, block);
+        new_pages
+    }
+
+    /// Guest code may have changed: drops the blocks that have any of the `written` bytes
+    /// at `gpa`, all in one page.
+    pub fn invalidate(&mut self, gpa: u64, written: u64) -> Invalidated {
+        let from = (gpa & PAGE_MASK).max(gpa.saturating_sub(LONGEST_BLOCK - 1));
+        let (mut work, mut dropped, mut empty) = (WRITE_WORK, 0, Vec::new());
+        for (&start, there) in self.starts.range_mut(from..gpa + written) {
+            work += BLOCK_WORK;
+            if start + there.longest <= gpa {
+                continue;
+            }
+            work += BLOCK_WORK * there.blocks.len() as i64;
+            let (mut longest, before) = (0, there.blocks.len());
+            there.blocks.retain(|&block| {
+                // SAFETY: blocks listed by address are live or dropped, but their memory
+                // is not reused before the lists are cleared.
+                let header = unsafe { &*block };
+                let len = header.bytes_from(start).unwrap_or(0);
+                let hit = start + len > gpa;
+                if hit {
+                    header.ctx.set(0);
+                    let key = (header.phys, header.rip, header.mode);
+                    if self.blocks.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
+                        self.blocks.remove(&key);
+                    }
+                } else {
+                    longest = longest.max(len);
+                }
+                !hit
+            });
+            there.longest = longest;
+            dropped += before - there.blocks.len();
+            if there.blocks.is_empty() {
+                empty.push(start);
+            }
+        }
+        for start in empty {
+            self.starts.remove(&start);
+        }
+        if let Some(left) = self.pages.get_mut(&(gpa / PAGE)) {
+            *left = left.saturating_sub(dropped);
+            if *left == 0 {
+                self.pages.remove(&(gpa / PAGE));
+            }
+        }
+        Invalidated {
+            any: dropped != 0,
+            work,
+        }
+    }
+}

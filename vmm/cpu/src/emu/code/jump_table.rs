@@ -1,0 +1,77 @@
+//! From instruction pointer to block, for indirect jumps: direct-mapped and lossy. The
+//! table is made with the first block, so that a CPU that never runs has none.
+
+use crate::emu::code::op::{Block, NO_BLOCK};
+
+/// Entries in the table.
+const JUMPS: usize = 1024;
+
+/// The table as jumps look into it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct JumpTable {
+    entries: *const *const Block,
+    /// Entries less one, in bytes.
+    mask: u64,
+}
+
+/// What the table is before the first block.
+struct NoJumps(*const Block);
+// SAFETY: a constant pointer to a constant.
+unsafe impl Sync for NoJumps {}
+static NO_JUMPS: NoJumps = NoJumps((&raw const NO_BLOCK).cast());
+
+impl JumpTable {
+    pub fn nothing() -> Self {
+        Self {
+            entries: &raw const NO_JUMPS.0,
+            mask: 0,
+        }
+    }
+
+    fn offset(rip: u64) -> u64 {
+        (rip ^ rip >> 9) << 3
+    }
+
+    /// The block last noted in the place of `rip`.
+    #[inline(always)]
+    pub fn get(&self, rip: u64) -> *const Block {
+        let offset = (Self::offset(rip) & self.mask) as usize;
+        // SAFETY: `entries` points to a table of `mask + 8` bytes that lives as long as
+        // the code cache, and the offset is that of an entry.
+        unsafe {
+            self.entries
+                .cast::<u8>()
+                .add(offset)
+                .cast::<*const Block>()
+                .read()
+        }
+    }
+}
+
+/// The table's memory.
+pub struct Jumps(Vec<*const Block>);
+
+impl Jumps {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Forgets all blocks.
+    pub fn clear(&mut self) {
+        self.0.fill(NO_BLOCK.pointer());
+    }
+
+    /// Notes that `block` is at `rip`, for `table`, which looks into this memory.
+    pub fn note(&mut self, table: &mut JumpTable, rip: u64, block: *const Block) {
+        if self.0.is_empty() {
+            self.0 = vec![NO_BLOCK.pointer(); JUMPS];
+            *table = JumpTable {
+                entries: self.0.as_ptr(),
+                mask: (JUMPS as u64 - 1) << 3,
+            };
+        }
+        let place = (JumpTable::offset(rip) >> 3) as usize & (JUMPS - 1);
+        self.0[place] = block;
+    }
+}

@@ -1,0 +1,134 @@
+//! Between instructions: what is looked at, and in which order (AMD APM vol. 2 8.5; Intel
+//! SDM vol. 3A 6.9).
+//!
+//! | what | whose |
+//! |---|---|
+//! | trap | the instruction that has ended: a single step, a data or port breakpoint |
+//! | exit | the same: it asks the VMM for something |
+//! | missing mode | the same: the emulator cannot go on |
+//! | kick, limit, alarm | the VMM wants to look, has counted enough, or time has come |
+//! | injection | the VMM's: an external interrupt, when it is ready |
+//! | window | the VMM's: it is told that an interrupt would be taken |
+//! | breakpoint | the instruction that comes: a fault, before any of its own |
+//!
+//! A trap comes first because it belongs to the instruction before; so the VMM, if asked,
+//! sees it taken. What the VMM is told changes nothing for the guest, but an injection does,
+//! and its handler's first instruction is then what comes. An interrupt shadow holds off
+//! traps, windows and breakpoints.
+
+use crate::emu::arithmetic::flags::rflags;
+use crate::emu::cpu::Cpu;
+use crate::emu::outside::exit::ExitKind;
+use crate::emu::state::breakpoints::{SINGLE_STEP, kind};
+
+/// What comes before the next instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The guest takes a #DB trap, for these reasons as DR6 has them.
+    Trap(u64),
+    /// The VMM is asked for something.
+    Exit,
+    /// The guest is in a mode that the emulator does not have.
+    Missing(&'static str),
+    Kick,
+    Limit,
+    Alarm,
+    /// The guest takes the interrupt of this vector.
+    Injection(u8),
+    Window,
+    /// The guest takes a #DB fault, for these breakpoints as DR6 has them.
+    Breakpoint(u64),
+}
+
+impl Cpu {
+    /// How many instructions may be retired before the next look.
+    ///
+    /// # Errors
+    /// What comes before them.
+    #[inline(always)]
+    pub fn boundary(&mut self) -> Result<i64, Event> {
+        if let Some(reasons) = self.trap() {
+            return Err(Event::Trap(reasons));
+        }
+        if self.outside.exit.kind != ExitKind::None {
+            return Err(Event::Exit);
+        }
+        if let Some(mode) = self.control.unsupported {
+            return Err(Event::Missing(mode));
+        }
+        if self.events.take_kick() {
+            return Err(Event::Kick);
+        }
+        let retired = self.meter.retired();
+        let to_limit = match self.events.limit {
+            None => u64::MAX,
+            Some(limit) => limit.saturating_sub(retired),
+        };
+        if to_limit == 0 {
+            return Err(Event::Limit);
+        }
+        let to_alarm = self.meter.until_alarm();
+        if to_alarm == 0 {
+            return Err(Event::Alarm);
+        }
+        if let Some(vector) = self.events.injected.take() {
+            return Err(Event::Injection(vector));
+        }
+        if self.events.window_wanted && self.interruptible() {
+            return Err(Event::Window);
+        }
+        if let Some(hits) = self.breakpoint() {
+            return Err(Event::Breakpoint(hits));
+        }
+        Ok(i64::try_from(to_limit.min(to_alarm)).unwrap_or(i64::MAX))
+    }
+
+    /// Prepares for what comes next, which the guest resumes past a breakpoint or not.
+    /// Returns whether it has to be one instruction, which has consequences of its own.
+    #[inline(always)]
+    pub fn begin_slice(&mut self, resumed: bool) -> bool {
+        let shadowed = self.events.shadowed(self.meter.retired());
+        let waits = self.outside.replies.pending();
+        self.outside.replies.rewind();
+        self.meter.leave_block = false;
+        self.events.stepping = self.control.system_flags & rflags::TF != 0;
+        if !shadowed {
+            self.events.hits = 0;
+        }
+        let by_window = self.events.window_wanted && shadowed;
+        self.control.steps_by_element() || resumed || waits || by_window
+    }
+
+    /// Whether an external interrupt would be taken now; outside the engine.
+    pub fn interruptible(&self) -> bool {
+        self.control.system_flags & rflags::IF != 0
+            && !self.events.shadowed(self.meter.retired())
+            && !self.outside.replies.pending()
+    }
+
+    /// Why the guest takes a trap (AMD APM vol. 2 13.1.4), if an instruction has just ended
+    /// that began with RFLAGS.TF set or met breakpoints.
+    #[inline(always)]
+    fn trap(&mut self) -> Option<u64> {
+        if !std::mem::take(&mut self.events.ended) {
+            return None;
+        }
+        let step = if self.events.stepping { SINGLE_STEP } else { 0 };
+        let reasons = self.events.hits | step;
+        let due = reasons != 0 && !self.events.shadowed(self.meter.retired());
+        due.then_some(reasons)
+    }
+
+    /// The breakpoints on the instruction at `rip`, if it has any that RFLAGS.RF does not
+    /// hold off, and has not begun.
+    fn breakpoint(&self) -> Option<u64> {
+        let resumed = self.control.system_flags & rflags::RF != 0;
+        if !self.control.debug.watches() || resumed || self.outside.replies.pending() {
+            return None;
+        }
+        let la = self.control.code_address(self.regs.rip);
+        let hits = self.control.debug.touched(&[kind::EXECUTE], la, 1);
+        let met = hits != 0 && !self.events.shadowed(self.meter.retired());
+        met.then_some(hits)
+    }
+}

@@ -1,0 +1,253 @@
+//! What `cpuid` tells: an AMD processor with exactly the features that the emulator has.
+
+use iced_x86::CpuidFeature;
+
+use crate::emu::memory::walk::PHYSICAL_BITS;
+use crate::emu::outside::meter::TSC_KHZ;
+use crate::emu::state::mxcsr;
+
+/// Highest leaves of the three ranges.
+const MAX_BASIC: u32 = 0xb;
+const MAX_HYPERVISOR: u32 = 0x4000_0010;
+const MAX_EXTENDED: u32 = 0x8000_0008;
+
+/// Family 0x19, model 0x11, stepping 1.
+const SIGNATURE: u32 = 0x00a1_0f11;
+/// Frequency of the APIC bus: that of the time-stamp counter.
+const APIC_BUS_KHZ: u32 = TSC_KHZ;
+const BRAND: &[u8; 48] = b"Ringfence emulated x86-64 processor\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// Leaf 1, edx, and most of leaf 0x8000_0001, edx.
+mod leaf1_edx {
+    pub const FPU: u32 = 1;
+    pub const DE: u32 = 1 << 2;
+    pub const PSE: u32 = 1 << 3;
+    pub const TSC: u32 = 1 << 4;
+    pub const MSR: u32 = 1 << 5;
+    pub const PAE: u32 = 1 << 6;
+    pub const MCE: u32 = 1 << 7;
+    pub const CX8: u32 = 1 << 8;
+    pub const APIC: u32 = 1 << 9;
+    pub const PGE: u32 = 1 << 13;
+    pub const MCA: u32 = 1 << 14;
+    pub const CMOV: u32 = 1 << 15;
+    pub const PAT: u32 = 1 << 16;
+    pub const PSE36: u32 = 1 << 17;
+    pub const CLFSH: u32 = 1 << 19;
+    pub const MMX: u32 = 1 << 23;
+    pub const FXSR: u32 = 1 << 24;
+    pub const SSE: u32 = 1 << 25;
+    pub const SSE2: u32 = 1 << 26;
+    /// Those that both leaves have.
+    pub const COMMON: u32 = FPU
+        | DE
+        | PSE
+        | TSC
+        | MSR
+        | PAE
+        | MCE
+        | CX8
+        | APIC
+        | PGE
+        | MCA
+        | CMOV
+        | PAT
+        | PSE36
+        | MMX
+        | FXSR;
+    pub const ALL: u32 = COMMON | CLFSH | SSE | SSE2;
+}
+
+/// Leaf 1, ecx.
+mod leaf1_ecx {
+    pub const SSE3: u32 = 1;
+    pub const SSSE3: u32 = 1 << 9;
+    pub const CX16: u32 = 1 << 13;
+    pub const SSE4_1: u32 = 1 << 19;
+    pub const SSE4_2: u32 = 1 << 20;
+    pub const X2APIC: u32 = 1 << 21;
+    pub const MOVBE: u32 = 1 << 22;
+    pub const POPCNT: u32 = 1 << 23;
+    pub const TSC_DEADLINE: u32 = 1 << 24;
+    pub const HYPERVISOR: u32 = 1 << 31;
+    /// Those that need nothing of the host.
+    pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | HYPERVISOR;
+}
+
+/// Leaf 7, ebx and ecx.
+mod leaf7 {
+    pub const FSGSBASE: u32 = 1;
+    pub const SMEP: u32 = 1 << 7;
+    pub const ERMS: u32 = 1 << 9;
+    pub const SMAP: u32 = 1 << 20;
+    pub const EBX: u32 = FSGSBASE | SMEP | ERMS | SMAP;
+    pub const UMIP: u32 = 1 << 2;
+    pub const RDPID: u32 = 1 << 22;
+    pub const ECX: u32 = UMIP | RDPID;
+}
+
+/// Leaf 0x8000_0001.
+mod extended {
+    pub const LAHF: u32 = 1;
+    pub const ABM: u32 = 1 << 5;
+    pub const MISALIGNED_SSE: u32 = 1 << 7;
+    pub const PREFETCHW: u32 = 1 << 8;
+    /// Those that need nothing of the host.
+    pub const ALWAYS: u32 = LAHF | PREFETCHW;
+    pub const SYSCALL: u32 = 1 << 11;
+    pub const NX: u32 = 1 << 20;
+    pub const MMX_EXTENSIONS: u32 = 1 << 22;
+    pub const FFXSR: u32 = 1 << 25;
+    pub const PAGE_1GB: u32 = 1 << 26;
+    pub const RDTSCP: u32 = 1 << 27;
+    pub const LM: u32 = 1 << 29;
+    pub const EDX: u32 = SYSCALL | NX | MMX_EXTENSIONS | FFXSR | PAGE_1GB | RDTSCP | LM;
+}
+
+/// `bit` if the host has what executes the feature.
+fn with_host(bit: u32, host_has: bool) -> u32 {
+    if host_has { bit } else { 0 }
+}
+
+/// Leaf 1, ecx: some features are executed by the host's own instructions.
+fn features_ecx() -> u32 {
+    use leaf1_ecx::*;
+    ALWAYS
+        | with_host(SSE3, is_x86_feature_detected!("sse3"))
+        | with_host(SSSE3, is_x86_feature_detected!("ssse3"))
+        | with_host(SSE4_1, is_x86_feature_detected!("sse4.1"))
+        | with_host(SSE4_2, is_x86_feature_detected!("sse4.2"))
+        | with_host(POPCNT, is_x86_feature_detected!("popcnt"))
+}
+
+/// Leaf 0x8000_0001, ecx.
+fn extended_ecx() -> u32 {
+    let misaligned_sse = mxcsr::host_mask() & mxcsr::MISALIGNED != 0;
+    extended::ALWAYS
+        | with_host(extended::ABM, is_x86_feature_detected!("lzcnt"))
+        | with_host(extended::MISALIGNED_SSE, misaligned_sse)
+}
+
+/// Four bytes of a text as a register has them.
+fn text(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    for (to, from) in word.iter_mut().zip(bytes.iter().skip(at)) {
+        *to = *from;
+    }
+    u32::from_le_bytes(word)
+}
+
+/// eax, ebx, ecx and edx for a leaf and subleaf. Leaves out of range read as AMD's do:
+/// as zeros.
+pub fn leaf(leaf: u32, subleaf: u32) -> [u32; 4] {
+    let vendor = b"AuthenticAMD";
+    let hypervisor = b"RingfenceEmu";
+    match leaf {
+        0 => [MAX_BASIC, text(vendor, 0), text(vendor, 8), text(vendor, 4)],
+        // One logical processor, APIC 0, cache lines of 8 quadwords.
+        1 => [SIGNATURE, 1 << 16 | 8 << 8, features_ecx(), leaf1_edx::ALL],
+        7 if subleaf == 0 => [0, leaf7::EBX, leaf7::ECX, 0],
+        // One thread in one core.
+        0xb if subleaf == 0 => [0, 1, 1 << 8, 0],
+        0xb if subleaf == 1 => [0, 1, 2 << 8 | 1, 0],
+        0xb => [0, 0, subleaf & 0xff, 0],
+        0x4000_0000 => [
+            MAX_HYPERVISOR,
+            text(hypervisor, 0),
+            text(hypervisor, 4),
+            text(hypervisor, 8),
+        ],
+        0x4000_0010 => [TSC_KHZ, APIC_BUS_KHZ, 0, 0],
+        0x8000_0000 => [
+            MAX_EXTENDED,
+            text(vendor, 0),
+            text(vendor, 8),
+            text(vendor, 4),
+        ],
+        0x8000_0001 => [
+            SIGNATURE,
+            0,
+            extended_ecx(),
+            extended::EDX | leaf1_edx::COMMON,
+        ],
+        0x8000_0002..=0x8000_0004 => {
+            let at = 16 * (leaf - 0x8000_0002) as usize;
+            [0, 4, 8, 12].map(|part| text(BRAND, at + part))
+        }
+        // Invariant time-stamp counter.
+        0x8000_0007 => [0, 0, 0, 1 << 8],
+        0x8000_0008 => [PHYSICAL_BITS | 48 << 8, 0, 0, 0],
+        _ => [0; 4],
+    }
+}
+
+/// Whether the host executes instructions of this feature: those that not every x86-64
+/// processor has. What the host lacks, the guest does not have.
+pub fn host_has(feature: CpuidFeature) -> bool {
+    use CpuidFeature as F;
+    match feature {
+        F::SSE3 => std::is_x86_feature_detected!("sse3"),
+        F::SSSE3 => std::is_x86_feature_detected!("ssse3"),
+        F::SSE4_1 => std::is_x86_feature_detected!("sse4.1"),
+        F::SSE4_2 => std::is_x86_feature_detected!("sse4.2"),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
+
+    use super::leaf;
+    use crate::emu::Emulator;
+
+    /// Whether an operand is an MMX register, for which a bit of their own tells.
+    fn is_mmx(code: Code) -> bool {
+        let kinds = code.op_code().op_kinds();
+        kinds
+            .iter()
+            .any(|kind| matches!(kind, Kind::mm_reg | Kind::mm_rm | Kind::mm_or_mem))
+    }
+
+    /// Forms of 64-bit code that `feature` brings and the emulator lacks.
+    fn lacking(feature: CpuidFeature) -> Vec<Code> {
+        Code::values()
+            .filter(|code| code.op_code().encoding() == EncodingKind::Legacy)
+            .filter(|code| code.op_code().mode64() && code.cpuid_features() == [feature])
+            .filter(|&code| !is_mmx(code) && !is_no_op(code) && !Emulator::implements(code))
+            .collect()
+    }
+
+    /// Whether the decoder gives it as a reserved no-op, without its name.
+    fn is_no_op(code: Code) -> bool {
+        use iced_x86::Mnemonic as M;
+        matches!(
+            code.mnemonic(),
+            M::Prefetchnta | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2
+        )
+    }
+
+    #[test]
+    fn features_that_are_told_are_there() {
+        let bits = [
+            (CpuidFeature::SSE, leaf(1, 0)[3], 25),
+            (CpuidFeature::SSE2, leaf(1, 0)[3], 26),
+            (CpuidFeature::SSE3, leaf(1, 0)[2], 0),
+            (CpuidFeature::SSSE3, leaf(1, 0)[2], 9),
+            (CpuidFeature::CMPXCHG16B, leaf(1, 0)[2], 13),
+            (CpuidFeature::SSE4_1, leaf(1, 0)[2], 19),
+            (CpuidFeature::SSE4_2, leaf(1, 0)[2], 20),
+            (CpuidFeature::MOVBE, leaf(1, 0)[2], 22),
+            (CpuidFeature::POPCNT, leaf(1, 0)[2], 23),
+            (CpuidFeature::FSGSBASE, leaf(7, 0)[1], 0),
+            (CpuidFeature::RDPID, leaf(7, 0)[2], 22),
+            (CpuidFeature::LZCNT, leaf(0x8000_0001, 0)[2], 5),
+            (CpuidFeature::RDTSCP, leaf(0x8000_0001, 0)[3], 27),
+        ];
+        for (feature, register, bit) in bits {
+            if register >> bit & 1 != 0 {
+                assert_eq!(lacking(feature), [], "{feature:?}");
+            }
+        }
+    }
+}

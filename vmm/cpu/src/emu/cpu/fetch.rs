@@ -1,0 +1,75 @@
+//! Instruction fetches, and how decoded blocks are found by them.
+
+use crate::emu::code::op::Block;
+use crate::emu::cpu::Cpu;
+use crate::emu::memory::ram::{PAGE, PAGE_MASK};
+use crate::emu::memory::walk::Want;
+use crate::emu::outside::exit::ExitKind;
+use crate::emu::state::control::canonical;
+use crate::emu::state::exception::{Exception, Stop};
+
+impl Cpu {
+    /// Guest-physical and host address of the code byte at `rip` (an offset in CS).
+    ///
+    /// # Errors
+    /// #PF or #GP for the fetch; an exit where no RAM is.
+    pub fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
+        let la = self.control.code_address(rip);
+        let page = la & PAGE_MASK;
+        let gpa = match self.code.fetched(page) {
+            Some(gpa) => gpa,
+            None => {
+                if !canonical(la) {
+                    return Err(Exception::GP.into());
+                }
+                let privilege = self.control.fetch_privilege();
+                let found = self.walk(la, Want::Fetch, privilege)?;
+                let gpa = found.gpa & PAGE_MASK;
+                self.code.note_fetch(page, gpa, found.global);
+                gpa
+            }
+        };
+        let gpa = gpa | la & (PAGE - 1);
+        match self.mmu.ram.host(gpa) {
+            Some(host) => Ok((gpa, host)),
+            None => {
+                self.outside.exit.kind = ExitKind::FetchOutside { gpa };
+                Err(Stop::Exit)
+            }
+        }
+    }
+
+    /// The block at `rip`, if it is decoded and what is there now.
+    #[inline]
+    pub fn find_block(&mut self, rip: u64) -> Option<*const Block> {
+        match self.code.valid(rip) {
+            Some(block) => Some(block),
+            None => self.confirm_block(rip),
+        }
+    }
+
+    /// The block at `rip`, if it is decoded, found by its physical address.
+    fn confirm_block(&mut self, rip: u64) -> Option<*const Block> {
+        let (gpa, _) = self.fetch_page(rip).ok()?;
+        let block = self.code.decoded(gpa, rip)?;
+        // SAFETY: the cache's blocks are live.
+        let header = unsafe { &*block };
+        if header.ctx.get() != self.code.ctx && header.second_page != u64::MAX {
+            let last = rip.wrapping_add(u64::from(header.len) - 1);
+            let (last_gpa, _) = self.fetch_page(last).ok()?;
+            if last_gpa & PAGE_MASK != header.second_page {
+                return None;
+            }
+        }
+        let work = self.code.validate(block);
+        self.meter.charge(work);
+        Some(block)
+    }
+
+    /// Keeps a block that was just decoded into room of the code cache.
+    pub fn add_block(&mut self, block: *const Block) {
+        for page in self.code.add(block).into_iter().flatten() {
+            self.protect_code(page);
+        }
+    }
+}

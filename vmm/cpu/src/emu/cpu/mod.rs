@@ -1,0 +1,129 @@
+//! The emulated processor: what joins its parts.
+//!
+//! ```text
+//! Cpu
+//!   regs      state::registers   what instructions compute on
+//!   meter     outside::meter     instructions, time, work
+//!   code      code::cache        decoded blocks
+//!   mmu       memory::mmu        TLBs and RAM
+//!   control   state::control     modes, privilege, segments
+//!   events    outside::events    what waits for the end of an instruction
+//!   outside   outside::exit      questions to the VMM, and answers
+//! ```
+//!
+//! A part does what it can do alone. Here is what takes several of them: memory access by an
+//! instruction (`access`, `translation`), fetches (`fetch`), switches of mode (`modes`,
+//! `msr`), delivery of exceptions (`deliver`) with their segments (`descriptor`), debug traps
+//! and ports, exits (`exits`), and the order of all that between instructions (`boundary`).
+
+pub mod access;
+pub mod boundary;
+pub mod cpuid;
+mod debug;
+pub mod deliver;
+mod descriptor;
+mod exits;
+mod fetch;
+mod modes;
+mod msr;
+mod ports;
+pub mod stack;
+mod translation;
+mod whole_state;
+
+use crate::emu::arithmetic::flags::{Flags, rflags};
+use crate::emu::code::cache::CodeCache;
+use crate::emu::code::op;
+use crate::emu::memory::mmu::Mmu;
+use crate::emu::memory::ram::Ram;
+use crate::emu::outside::events::Events;
+use crate::emu::outside::exit::Outside;
+use crate::emu::outside::meter::{Clock, Meter};
+use crate::emu::state::control::Control;
+use crate::emu::state::exception::Stop;
+use crate::emu::state::registers::Registers;
+
+/// A decoded instruction of this processor.
+pub type Op = op::Op<Cpu>;
+/// What executes one.
+pub type Handler = op::Handler<Cpu>;
+
+/// One emulated processor with its caches. What every instruction touches comes first, so
+/// that it is near in memory.
+#[repr(C)]
+pub struct Cpu {
+    pub regs: Registers,
+    pub meter: Meter,
+    pub code: CodeCache,
+    pub mmu: Mmu,
+    pub control: Control,
+    pub events: Events,
+    /// Why the engine returned.
+    pub stop: Stop,
+    pub outside: Outside,
+}
+
+impl Cpu {
+    /// A processor with registers of zeros; `whole_state` gives it a state.
+    pub fn new(ram: Ram, clock: Clock) -> Self {
+        Self {
+            regs: Registers::new(),
+            meter: Meter::new(clock),
+            code: CodeCache::new(),
+            mmu: Mmu::new(ram),
+            control: Control::new(),
+            events: Events::new(),
+            stop: Stop::Leave,
+            outside: Outside::new(),
+        }
+    }
+
+    /// RFLAGS. The arithmetic flags must be current, as always.
+    pub fn rflags(&self) -> u64 {
+        self.regs.flags.to_rflags() | self.control.system_flags | rflags::FIXED
+    }
+
+    /// Sets RFLAGS without any check; what depends on them follows.
+    pub fn set_rflags(&mut self, value: u64) {
+        let old = self.control.system_flags;
+        let now = value & rflags::SYSTEM;
+        self.regs.flags = Flags::from_rflags(value);
+        self.control.system_flags = now;
+        let changed = old ^ now;
+        if changed & rflags::AC != 0 {
+            self.select_tlb();
+        }
+        let opened = changed & now & rflags::IF != 0 && self.events.window_wanted;
+        if opened || now & rflags::TF != 0 {
+            self.meter.want_attention();
+        }
+    }
+
+    /// Sets RFLAGS as `popf` and `iret` at the current privilege may, from `value` with
+    /// `bits` bits.
+    pub fn load_rflags(&mut self, value: u64, bits: u32) {
+        let old = self.rflags();
+        let mut mask = rflags::ARITHMETIC | rflags::TF | rflags::DF | rflags::NT | rflags::RF;
+        mask |= rflags::AC | rflags::ID;
+        if self.control.cpl == 0 {
+            mask |= rflags::IOPL;
+        }
+        if self.control.io_privileged() {
+            mask |= rflags::IF;
+        }
+        if bits == 16 {
+            mask &= 0xffff;
+        }
+        self.set_rflags(old & !mask | value & mask);
+    }
+
+    /// Changes the privilege level after `retired` instructions have been retired.
+    pub fn set_cpl(&mut self, cpl: u8, retired: u64) {
+        if cpl != self.control.cpl {
+            self.meter.count_switch(self.control.cpl, cpl, retired);
+            self.control.cpl = cpl;
+            self.select_tlb();
+            self.select_code();
+        }
+    }
+}

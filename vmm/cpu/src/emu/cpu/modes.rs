@@ -1,0 +1,172 @@
+//! Switches of mode: control registers, EFER, CS, MXCSR, and all that follows from them.
+
+use x86::segment::LONG;
+use x86::vector;
+
+use crate::emu::cpu::Cpu;
+use crate::emu::memory::walk::CR3_RESERVED;
+use crate::emu::outside::exit::ExitKind;
+use crate::emu::state::control::{CodeSize, bits};
+use crate::emu::state::exception::{Exception, Stop};
+use crate::emu::state::mxcsr::{self, FpMode};
+use crate::emu::state::segment::{CS, has};
+
+impl Cpu {
+    /// Writes CR0 (AMD APM vol. 2 3.1.1).
+    pub fn write_cr0(&mut self, value: u64) -> Result<(), Stop> {
+        use bits::*;
+        const WRITABLE: u64 =
+            CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
+        let paging = value & CR0_PG != 0;
+        let bad = value >> 32 != 0
+            || (paging && value & CR0_PE == 0)
+            || value & (CR0_NW | CR0_CD) == CR0_NW;
+        let was_paging = self.control.cr0 & CR0_PG != 0;
+        let starts_long = paging && !was_paging && self.control.efer & EFER_LME != 0;
+        let bad_start = starts_long
+            && (self.control.cr4 & CR4_PAE == 0 || has(&self.control.segments[CS], LONG));
+        let bad_stop = !paging && was_paging && self.control.code_size == CodeSize::Bits64;
+        if bad || bad_start || bad_stop {
+            return Err(Exception::GP.into());
+        }
+        let changed = self.control.cr0 ^ value;
+        self.control.cr0 = value & WRITABLE | CR0_ET;
+        if starts_long {
+            self.control.efer |= EFER_LMA;
+        } else if !paging {
+            self.control.efer &= !EFER_LMA;
+        }
+        if changed & (CR0_PG | CR0_WP | CR0_PE) != 0 {
+            self.flush_tlb(false);
+        }
+        self.select_tlb();
+        self.check_mode();
+        self.code_segment_changed();
+        Ok(())
+    }
+
+    pub fn write_cr3(&mut self, value: u64) -> Result<(), Stop> {
+        if value & CR3_RESERVED != 0 {
+            return Err(Exception::GP.into());
+        }
+        self.control.cr3 = value;
+        self.flush_tlb(true);
+        self.select_tlb();
+        Ok(())
+    }
+
+    pub fn write_cr4(&mut self, value: u64) -> Result<(), Stop> {
+        use bits::*;
+        const WRITABLE: u64 = CR4_TSD
+            | CR4_DE
+            | CR4_PSE
+            | CR4_PAE
+            | CR4_MCE
+            | CR4_PGE
+            | CR4_PCE
+            | CR4_OSFXSR
+            | CR4_OSXMMEXCPT
+            | CR4_UMIP
+            | CR4_FSGSBASE
+            | CR4_SMEP
+            | CR4_SMAP;
+        if value & !WRITABLE != 0 || (self.control.long_mode() && value & CR4_PAE == 0) {
+            return Err(Exception::GP.into());
+        }
+        let changed = self.control.cr4 ^ value;
+        self.control.cr4 = value;
+        if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP) != 0 {
+            self.flush_tlb(false);
+            self.select_tlb();
+        }
+        self.check_mode();
+        Ok(())
+    }
+
+    /// Writes CR8.
+    pub fn write_cr8(&mut self, value: u64) -> Result<(), Stop> {
+        if value > 15 {
+            return Err(Exception::GP.into());
+        }
+        self.control.cr8 = value;
+        self.outside.exit.value = value;
+        self.outside.exit.kind = ExitKind::Cr8Write;
+        Ok(())
+    }
+
+    /// Writes EFER; LMA is the processor's own.
+    pub fn write_efer(&mut self, value: u64) -> Result<(), Stop> {
+        const WRITABLE: u64 = bits::EFER_SCE | bits::EFER_LME | bits::EFER_NXE | bits::EFER_FFXSR;
+        let changed = self.control.efer ^ value;
+        if value & !(WRITABLE | bits::EFER_LMA) != 0
+            || (changed & bits::EFER_LME != 0 && self.control.cr0 & bits::CR0_PG != 0)
+        {
+            return Err(Exception::GP.into());
+        }
+        self.control.efer = value & WRITABLE | self.control.efer & bits::EFER_LMA;
+        if changed & bits::EFER_NXE != 0 {
+            self.flush_tlb(false);
+        }
+        Ok(())
+    }
+
+    /// Follows a change of the control registers, and finds out whether the emulator has
+    /// the mode that they ask for.
+    pub fn check_mode(&mut self) {
+        self.update_fp_mode();
+        self.control.unsupported = self.control.missing_mode();
+    }
+
+    /// Works out code size and context after CS changed.
+    pub fn code_segment_changed(&mut self) {
+        self.control.code_size = self.control.size_of_cs();
+        if self.control.code_size != CodeSize::Bits64 {
+            self.code.new_legacy_segment();
+        }
+        self.select_code();
+    }
+
+    /// Changes MXCSR; inside the engine only at the end of a block.
+    ///
+    /// # Errors
+    /// #GP(0) if bits are set that do not exist.
+    pub fn set_mxcsr(&mut self, value: u32) -> Result<(), Stop> {
+        if value & !self.regs.mxcsr_mask != 0 {
+            return Err(Exception::GP.into());
+        }
+        self.regs.discard_host_flags();
+        self.regs.mxcsr = value;
+        self.update_fp_mode();
+        Ok(())
+    }
+
+    /// Makes [`FpMode`] what the control registers and MXCSR say. To be called after
+    /// changes of CR0.EM, CR0.TS, CR4.OSFXSR and MXCSR, at the end of a block.
+    pub fn update_fp_mode(&mut self) {
+        let control = &mut self.control;
+        let mode = FpMode::of(control.cr0, control.cr4, self.regs.mxcsr);
+        if mode != control.fp_mode {
+            control.fp_mode = mode;
+            self.select_code();
+        }
+    }
+
+    /// Notes the exceptions that were `raised` at once.
+    ///
+    /// # Errors
+    /// #XM (or #UD without CR4.OSXMMEXCPT) if one of them is not masked. Those found
+    /// before computing hide those found after (Intel SDM vol. 1 11.5.2).
+    pub fn note_float_exceptions(&mut self, raised: u32) -> Result<(), Stop> {
+        let unmasked = !self.regs.mxcsr >> mxcsr::MASK_SHIFT & mxcsr::FLAGS;
+        let early = raised & (mxcsr::INVALID | mxcsr::DENORMAL | mxcsr::ZERO_DIVIDE);
+        let raised = if early & unmasked != 0 { early } else { raised };
+        self.regs.mxcsr |= raised;
+        if raised & unmasked == 0 {
+            Ok(())
+        } else if self.control.cr4 & bits::CR4_OSXMMEXCPT != 0 {
+            Err(Exception::plain(vector::XM).into())
+        } else {
+            Err(Exception::UD.into())
+        }
+    }
+}

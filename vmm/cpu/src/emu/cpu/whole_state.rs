@@ -1,0 +1,85 @@
+//! The architectural state as the VMM sees it, in and out, and the modes it may be in.
+
+use crate::emu::cpu::Cpu;
+use crate::emu::outside::exit::ExitKind;
+use crate::emu::state::segment::dpl;
+use crate::{CpuState, Regs};
+
+impl Cpu {
+    /// The state now. Outside the engine.
+    pub fn save(&self) -> CpuState {
+        let segments = &self.control.segments;
+        CpuState {
+            regs: Regs {
+                gpr: self.regs.gprs.all(),
+                rip: self.regs.rip,
+                rflags: self.rflags(),
+            },
+            es: segments[0],
+            cs: segments[1],
+            ss: segments[2],
+            ds: segments[3],
+            fs: segments[4],
+            gs: segments[5],
+            ldt: self.control.ldt,
+            tr: self.control.tr,
+            gdt: self.control.gdt,
+            idt: self.control.idt,
+            cr0: self.control.cr0,
+            cr2: self.control.cr2,
+            cr3: self.control.cr3,
+            cr4: self.control.cr4,
+            cr8: self.control.cr8,
+            efer: self.control.efer,
+            apic_base: self.control.msrs.apic_base,
+            star: self.control.msrs.star,
+            lstar: self.control.msrs.lstar,
+            cstar: self.control.msrs.cstar,
+            sfmask: self.control.msrs.sfmask,
+            kernel_gs_base: self.control.msrs.kernel_gs_base,
+            tsc: self.meter.tsc(0),
+            fx: self.regs.fx_image(),
+        }
+    }
+
+    /// Replaces the state. Outside the engine.
+    pub fn restore(&mut self, state: &CpuState) {
+        self.regs.gprs.set_all(&state.regs.gpr);
+        self.regs.rip = state.regs.rip;
+        self.control.segments = [state.es, state.cs, state.ss, state.ds, state.fs, state.gs];
+        self.control.ldt = state.ldt;
+        self.control.tr = state.tr;
+        self.control.gdt = state.gdt;
+        self.control.idt = state.idt;
+        self.control.cr0 = state.cr0;
+        self.control.cr2 = state.cr2;
+        self.control.cr3 = state.cr3;
+        self.control.cr4 = state.cr4;
+        self.control.cr8 = state.cr8;
+        self.control.efer = state.efer;
+        self.control.msrs.apic_base = state.apic_base;
+        self.control.msrs.star = state.star;
+        self.control.msrs.lstar = state.lstar;
+        self.control.msrs.cstar = state.cstar;
+        self.control.msrs.sfmask = state.sfmask;
+        self.control.msrs.kernel_gs_base = state.kernel_gs_base;
+        self.meter.set_tsc(state.tsc, 0);
+        self.regs.set_fx_image(&state.fx);
+        self.outside.replies.clear();
+        self.outside.exit.kind = ExitKind::None;
+        self.events.injected = None;
+        self.events.shadow = None;
+        let retired = self.meter.retired();
+        // As processors do, take the privilege from SS.
+        self.set_cpl(
+            dpl(&self.control.segments[crate::emu::state::segment::SS]),
+            retired,
+        );
+        self.set_rflags(state.regs.rflags);
+        self.code.clear();
+        self.check_mode();
+        self.code_segment_changed();
+        self.flush_tlb(false);
+        self.select_tlb();
+    }
+}

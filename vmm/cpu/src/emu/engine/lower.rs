@@ -1,0 +1,111 @@
+//! From integer instructions with the usual operands to handlers: by width, by whether
+//! flags matter, by where the operands are.
+
+use iced_x86::{Instruction, OpKind};
+
+use crate::emu::arithmetic::value::Int;
+use crate::emu::cpu::{Handler, Op};
+use crate::emu::engine::form::Site;
+use crate::emu::engine::operand::{Dst, DstReg, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
+use crate::emu::engine::{Instr, fast};
+
+/// Instructions `op dst, src` on general registers, memory and immediates, whose operands
+/// all have one width: the family to which a width, flag liveness and operand forms are
+/// yet to be added. `Form<D, S>` is the instruction with them.
+pub trait Binary: 'static {
+    type Form<T: Int, const FLAGS: bool, D: Dst<T>, S: Src<T>>: Instr;
+    /// The handler of a form without memory operands whose flags matter.
+    fn handler<I: Instr>(_site: &Site) -> Handler {
+        fast::<I>
+    }
+}
+
+/// Lowers `op dst, src` (or `op dst` with the source implied as [`Imm`]) of family `B`.
+pub fn lower_binary<B: Binary>(site: &Site, insn: &Instruction, op: &mut Op) {
+    let size = match insn.op0_kind() {
+        OpKind::Register => insn.op0_register().size(),
+        _ => insn.memory_size().size(),
+    };
+    op.handler = match (size, site.flags_live) {
+        (1, true) => binary_form::<B, u8, true>(site, insn, op),
+        (1, false) => binary_form::<B, u8, false>(site, insn, op),
+        (2, true) => binary_form::<B, u16, true>(site, insn, op),
+        (2, false) => binary_form::<B, u16, false>(site, insn, op),
+        (4, true) => binary_form::<B, u32, true>(site, insn, op),
+        (4, false) => binary_form::<B, u32, false>(site, insn, op),
+        (_, true) => binary_form::<B, u64, true>(site, insn, op),
+        (_, false) => binary_form::<B, u64, false>(site, insn, op),
+    };
+}
+
+fn binary_form<B: Binary, T: Int, const F: bool>(
+    site: &Site,
+    insn: &Instruction,
+    op: &mut Op,
+) -> Handler {
+    let (dst, src) = (insn.op0_kind(), insn.op1_kind());
+    if dst == OpKind::Register {
+        op.dst = gpr_slot(insn.op0_register());
+    }
+    match (dst, src) {
+        (OpKind::Register, OpKind::Register) => {
+            op.src = gpr_slot(insn.op1_register());
+            B::handler::<B::Form<T, F, DstReg, SrcReg>>(site)
+        }
+        (OpKind::Register, OpKind::Memory) => {
+            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, DstReg, Mem<E>>>)
+        }
+        (OpKind::Register, _) => {
+            op.imm.set(immediate(insn, 1));
+            B::handler::<B::Form<T, F, DstReg, Imm>>(site)
+        }
+        (_, OpKind::Register) => {
+            op.src = gpr_slot(insn.op1_register());
+            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, Mem<E>, SrcReg>>)
+        }
+        _ => {
+            op.imm.set(immediate(insn, 1));
+            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, Mem<E>, Imm>>)
+        }
+    }
+}
+
+/// Instructions `op dst` on a general register or memory: see [`Binary`].
+pub trait UnaryForms: 'static {
+    type Form<T: Int, const FLAGS: bool, D: Dst<T>>: Instr;
+    /// As in [`Binary`].
+    fn handler<I: Instr>(_site: &Site) -> Handler {
+        fast::<I>
+    }
+}
+
+/// Lowers `op dst` of family `U`.
+pub fn lower_unary<U: UnaryForms>(site: &Site, insn: &Instruction, op: &mut Op) {
+    let size = match insn.op0_kind() {
+        OpKind::Register => insn.op0_register().size(),
+        _ => insn.memory_size().size(),
+    };
+    op.handler = match (size, site.flags_live) {
+        (1, true) => unary_form::<U, u8, true>(site, insn, op),
+        (1, false) => unary_form::<U, u8, false>(site, insn, op),
+        (2, true) => unary_form::<U, u16, true>(site, insn, op),
+        (2, false) => unary_form::<U, u16, false>(site, insn, op),
+        (4, true) => unary_form::<U, u32, true>(site, insn, op),
+        (4, false) => unary_form::<U, u32, false>(site, insn, op),
+        (_, true) => unary_form::<U, u64, true>(site, insn, op),
+        (_, false) => unary_form::<U, u64, false>(site, insn, op),
+    };
+}
+
+fn unary_form<U: UnaryForms, T: Int, const F: bool>(
+    site: &Site,
+    insn: &Instruction,
+    op: &mut Op,
+) -> Handler {
+    if insn.op0_kind() == OpKind::Register {
+        op.dst = gpr_slot(insn.op0_register());
+        U::handler::<U::Form<T, F, DstReg>>(site)
+    } else {
+        by_ea!(op.set_memory(site, insn), E => fast::<U::Form<T, F, Mem<E>>>)
+    }
+}

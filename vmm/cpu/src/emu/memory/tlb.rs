@@ -1,0 +1,225 @@
+//! The software TLB: direct-mapped tables from linear page to host address.
+//!
+//! An entry has a tag for reads and one for writes; an access that its tag admits needs
+//! no further check. So an entry that may be read is of RAM, mapped, present and allowed
+//! at the table's privilege; one that may be written is also dirty in the page tables
+//! and holds no decoded code. Everything else (MMIO, faults, page crossings, pages with
+//! code) misses and takes the slow path. A privilege has its own table; changing
+//! privilege only exchanges the [`TlbView`]. Tables start small and grow when they miss
+//! much.
+
+use crate::emu::memory::ram::PAGE_MASK;
+use crate::emu::memory::walk::Translation;
+
+/// Smallest and largest number of entries in a table.
+const MIN_ENTRIES: usize = 128;
+const MAX_ENTRIES: usize = 8192;
+/// A tag that matches no page.
+const NO_TAG: u64 = 1;
+/// Bytes in an entry, as a shift.
+const ENTRY_SHIFT: u32 = 5;
+
+/// Where one linear page is.
+#[repr(C, align(32))]
+#[derive(Clone, Copy)]
+pub struct TlbEntry {
+    /// The linear page if reads may use the entry.
+    read: u64,
+    /// The linear page if writes may.
+    write: u64,
+    /// Host address less linear address.
+    addend: u64,
+    /// Whether the page is global.
+    global: bool,
+    /// Whether the page is part of one that is larger in the page tables.
+    large: bool,
+}
+
+const EMPTY: TlbEntry = TlbEntry {
+    read: NO_TAG,
+    write: NO_TAG,
+    addend: 0,
+    global: false,
+    large: false,
+};
+
+/// What tables without memory of their own point to.
+static NOTHING: TlbEntry = EMPTY;
+
+/// The table that memory accesses look into.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlbView {
+    entries: *const TlbEntry,
+    /// Entries less one, in bytes.
+    mask: u64,
+}
+
+impl TlbView {
+    /// A view that misses always.
+    pub fn nothing() -> Self {
+        Self {
+            entries: &raw const NOTHING,
+            mask: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn entry(&self, la: u64) -> &TlbEntry {
+        let offset = la >> (12 - ENTRY_SHIFT) & self.mask;
+        // SAFETY: `entries` points to a table with `mask + 32` bytes, which lives until
+        // the view is replaced (`Mmu` does both together); `mask` has its low five bits
+        // clear, so the offset is that of an entry.
+        unsafe { &*self.entries.cast::<u8>().add(offset as usize).cast() }
+    }
+
+    /// Host address of `size` readable bytes at `la`, all in one page.
+    #[inline(always)]
+    pub fn read(&self, la: u64, size: u64) -> Option<*const u8> {
+        let entry = self.entry(la);
+        // The page of the last byte: differs from every tag in this place if the access
+        // crosses into the next page.
+        let hit = entry.read == la.wrapping_add(size - 1) & PAGE_MASK;
+        hit.then(|| std::ptr::with_exposed_provenance(la.wrapping_add(entry.addend) as usize))
+    }
+
+    /// Host address of `size` writable bytes at `la`, all in one page.
+    #[inline(always)]
+    pub fn write(&self, la: u64, size: u64) -> Option<*mut u8> {
+        let entry = self.entry(la);
+        let hit = entry.write == la.wrapping_add(size - 1) & PAGE_MASK;
+        hit.then(|| std::ptr::with_exposed_provenance_mut(la.wrapping_add(entry.addend) as usize))
+    }
+}
+
+/// The table of one privilege.
+pub struct Table {
+    entries: Vec<TlbEntry>,
+    /// Entries made since the table was last emptied or grown.
+    fills: usize,
+    /// Whether any entry is global.
+    any_global: bool,
+    large: LargePages,
+}
+
+/// Where a table's entries of large pages are: from the first to the last GiB that has
+/// one. Those of one page are many and anywhere in the table, so it is forgotten as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LargePages {
+    first: u64,
+    last: u64,
+}
+
+/// Bytes in the largest page, as a shift.
+const GIB_SHIFT: u32 = 30;
+
+impl LargePages {
+    const NONE: Self = Self {
+        first: u64::MAX,
+        last: 0,
+    };
+
+    fn add(&mut self, la: u64) {
+        self.first = self.first.min(la >> GIB_SHIFT);
+        self.last = self.last.max(la >> GIB_SHIFT);
+    }
+
+    fn may_have(self, la: u64) -> bool {
+        (self.first..=self.last).contains(&(la >> GIB_SHIFT))
+    }
+}
+
+impl Table {
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            fills: 0,
+            any_global: false,
+            large: LargePages::NONE,
+        }
+    }
+
+    /// A view of the table, good until the next [`insert`](Self::insert).
+    pub fn view(&self) -> TlbView {
+        match self.entries.len() {
+            0 => TlbView::nothing(),
+            len => TlbView {
+                entries: self.entries.as_ptr(),
+                mask: (len as u64 - 1) << ENTRY_SHIFT,
+            },
+        }
+    }
+
+    /// Adds the page of `la`, whose first byte is at `host`, by a walk that found `found`.
+    pub fn insert(&mut self, la: u64, host: *mut u8, writable: bool, found: &Translation) {
+        if self.fills >= 2 * self.entries.len() && self.entries.len() < MAX_ENTRIES {
+            let len = (2 * self.entries.len()).max(MIN_ENTRIES);
+            self.entries = vec![EMPTY; len];
+            self.fills = 0;
+            self.any_global = false;
+            self.large = LargePages::NONE;
+        }
+        self.fills += 1;
+        self.any_global |= found.global;
+        if found.large {
+            self.large.add(la);
+        }
+        let page = la & PAGE_MASK;
+        let place = (la >> 12) as usize & (self.entries.len() - 1);
+        self.entries[place] = TlbEntry {
+            read: page,
+            write: if writable { page } else { NO_TAG },
+            addend: (host.expose_provenance() as u64).wrapping_sub(page),
+            global: found.global,
+            large: found.large,
+        };
+    }
+
+    /// Forgets all pages, or all but the global ones. Returns how many places it looked at.
+    pub fn flush(&mut self, keep_global: bool) -> usize {
+        let mut looked_at = 0;
+        if keep_global && self.any_global {
+            looked_at = self.entries.len();
+            self.large = LargePages::NONE;
+            for entry in &mut self.entries {
+                if !entry.global {
+                    *entry = EMPTY;
+                } else if entry.large {
+                    self.large.add(entry.read);
+                }
+            }
+        } else if self.fills != 0 || self.any_global {
+            looked_at = self.entries.len();
+            self.entries.fill(EMPTY);
+            self.any_global = false;
+            self.large = LargePages::NONE;
+        }
+        self.fills = 0;
+        looked_at
+    }
+
+    /// Forgets the page of `la`, however large it was. Returns how many places it looked
+    /// at.
+    pub fn flush_page(&mut self, la: u64) -> usize {
+        if self.large.may_have(la) {
+            return self.flush(false);
+        }
+        if !self.entries.is_empty() {
+            let place = (la >> 12) as usize & (self.entries.len() - 1);
+            self.entries[place] = EMPTY;
+        }
+        0
+    }
+
+    /// Lets no entry write to the host page at `host` any more. Returns how many places it
+    /// looked at.
+    pub fn protect(&mut self, host: *mut u8) -> usize {
+        let host = host.addr() as u64;
+        for entry in &mut self.entries {
+            if entry.write != NO_TAG && entry.write.wrapping_add(entry.addend) == host {
+                entry.write = NO_TAG;
+            }
+        }
+        self.entries.len()
+    }
+}

@@ -1,0 +1,11 @@
+//! Integers, flags and the stack.
+
+pub mod alu;
+pub mod atomic;
+pub mod bits;
+pub mod flag;
+pub mod mov;
+pub mod muldiv;
+pub mod shift;
+pub mod stack;
+pub mod string;

@@ -1,0 +1,342 @@
+//! What the families of XMM instructions share: operands, and how the host executes.
+//!
+//! Most instructions are `op xmm, xmm/memory` with perhaps an immediate. The host has
+//! each of them as a few bytes of code of its own, a *stub* (`op xmm0, xmm1; ret`, 256
+//! of them where there is an immediate), whose address the op holds: so all share a few
+//! handlers, one for each place of the source. The frequent ones (`direct`) have
+//! handlers with the instruction inside. Rejected: a handler for every instruction and
+//! place (some 3000 functions, most never used), and software semantics (slower, and
+//! wrong until proven right).
+//!
+//! A register is always written whole, scalar or not, since a wide load just after a
+//! narrow store to the same place stalls the host.
+
+use std::arch::asm;
+use std::arch::x86_64::{__m128i, _mm_cvtsi64_si128};
+use std::marker::PhantomData;
+
+use iced_x86::{Instruction, OpKind};
+
+use crate::emu::arithmetic::value::Int;
+use crate::emu::cpu::access::Access;
+use crate::emu::cpu::{Cpu, Handler, Op};
+use crate::emu::engine::form::Site;
+use crate::emu::engine::operand::{
+    Aligned, Based, Ea, EaKind, General, Indexed, Mem, Src, SrcXmm, immediate, xmm_slot,
+};
+use crate::emu::engine::{Instr, fast, slow};
+use crate::emu::ops::simd::sse_range;
+use crate::emu::state::exception::Stop;
+use crate::emu::state::mxcsr;
+
+/// Where the source of an instruction is if it is in memory.
+pub trait Place: 'static {
+    type Mem<E: Ea>: Src<__m128i>;
+}
+
+/// 16 bytes, aligned.
+pub struct Full;
+/// 16 bytes.
+pub struct Loose;
+/// A `T`, zero-extended.
+pub struct Low<T>(PhantomData<T>);
+
+impl Place for Full {
+    type Mem<E: Ea> = Aligned<E>;
+}
+impl Place for Loose {
+    type Mem<E: Ea> = Mem<E>;
+}
+impl<T: Int> Place for Low<T> {
+    type Mem<E: Ea> = LowMem<T, E>;
+}
+
+/// A `T` in memory, zero-extended.
+pub struct LowMem<T, E>(PhantomData<(T, E)>);
+
+impl<T: Int, E: Ea> Src<__m128i> for LowMem<T, E> {
+    #[inline(always)]
+    fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<__m128i, Stop> {
+        let at = E::linear(cpu, op, T::SIZE, false)?;
+        Ok(low(M::load::<T>(cpu, at)?.zero_extend()))
+    }
+}
+
+/// `value` in the low half of a vector.
+#[inline(always)]
+pub fn low(value: u64) -> __m128i {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { _mm_cvtsi64_si128(value as i64) }
+}
+
+/// Where an instruction with [`Family`] has its source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Full,
+    Loose,
+    Low64,
+    Low32,
+    Low16,
+}
+
+/// An instruction whose source can be in any place.
+pub trait Family: 'static {
+    type Form<S: Src<__m128i>>: Instr;
+}
+
+/// Describes the source, operand 1, and picks the handler: one that is fast for the
+/// usual kinds of address.
+pub fn source_form<F: Family>(
+    site: &Site,
+    insn: &Instruction,
+    op: &mut Op,
+    source: Source,
+) -> Handler {
+    if insn.op1_kind() == OpKind::Register {
+        op.src = xmm_slot(insn.op1_register());
+        return fast::<F::Form<SrcXmm>>;
+    }
+    let general = op.set_memory(site, insn) == EaKind::General;
+    match source {
+        Source::Full => memory_form::<F, Full>(general),
+        Source::Loose => memory_form::<F, Loose>(general),
+        Source::Low64 => memory_form::<F, Low<u64>>(general),
+        Source::Low32 => memory_form::<F, Low<u32>>(general),
+        Source::Low16 => memory_form::<F, Low<u16>>(general),
+    }
+}
+
+fn memory_form<F: Family, P: Place>(general: bool) -> Handler {
+    if general {
+        slow::<F::Form<P::Mem<General>>>
+    } else {
+        // An address without an index is one with an index of zero.
+        fast::<F::Form<P::Mem<Indexed>>>
+    }
+}
+
+/// What an instruction does with MXCSR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Math {
+    /// It does not look at it.
+    None,
+    /// It may raise exceptions, but not for a result that is too large or too small.
+    Near,
+    /// It may raise any exception: see [`sse_range`].
+    Far,
+}
+
+/// A vector as an integer.
+pub struct Bits128(u128);
+
+impl From<__m128i> for Bits128 {
+    #[inline(always)]
+    fn from(value: __m128i) -> Self {
+        // SAFETY: both are 128 bits of any value.
+        Self(unsafe { std::mem::transmute::<__m128i, u128>(value) })
+    }
+}
+
+impl Bits128 {
+    pub fn singles(&self) -> [u32; 4] {
+        std::array::from_fn(|i| (self.0 >> (32 * i)) as u32)
+    }
+    pub fn doubles(&self) -> [u64; 2] {
+        [self.0 as u64, (self.0 >> 64) as u64]
+    }
+}
+
+/// Executes the stub at `address` on `a` and `b`.
+///
+/// # Safety
+/// A stub is there, of an instruction that the host has.
+#[inline(always)]
+pub unsafe fn call_stub(address: u64, a: __m128i, b: __m128i) -> __m128i {
+    let mut result = a;
+    // SAFETY: a stub changes xmm0 and xmm1 at most, and returns.
+    unsafe {
+        asm!(
+            "call {}",
+            in(reg) address,
+            inout("xmm0") result,
+            inout("xmm1") b => _,
+            options(nomem),
+        );
+    }
+    result
+}
+
+/// As [`call_stub`], under the MXCSR `control`, whose exception flags come back.
+///
+/// # Safety
+/// As for [`call_stub`]; `control` masks all exceptions.
+pub unsafe fn call_stub_under(
+    address: u64,
+    a: __m128i,
+    b: __m128i,
+    control: u32,
+) -> (__m128i, u32) {
+    let mut result = a;
+    let mut registers = [control, 0];
+    // SAFETY: as in `call_stub`; the host's own MXCSR is saved and restored.
+    unsafe {
+        asm!(
+            "stmxcsr [{m} + 4]",
+            "ldmxcsr [{m}]",
+            "call {f}",
+            "stmxcsr [{m}]",
+            "ldmxcsr [{m} + 4]",
+            f = in(reg) address,
+            m = in(reg) registers.as_mut_ptr(),
+            inout("xmm0") result,
+            inout("xmm1") b => _,
+        );
+    }
+    (result, registers[0] & mxcsr::FLAGS)
+}
+
+/// Where the immediate operand of an op for a stub has the instruction's own immediate,
+/// and the index for [`sse_range`]. Below is the stub's address.
+const STUB_IMM: u32 = 48;
+const STUB_INDEX: u32 = 56;
+/// Stands for no index.
+const NO_INDEX: u8 = 0xff;
+
+/// `dst = stub(dst, src)`.
+struct Stub<S>(PhantomData<S>);
+
+impl<S: Src<__m128i>> Instr for Stub<S> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let b = S::get::<M>(cpu, op)?;
+        let a = cpu.regs.xmms.read(op.dst);
+        // SAFETY: lowering put the address of a stub there, and refused what the host
+        // does not have.
+        let result = unsafe { call_stub(op.imm.get(), a, b) };
+        cpu.regs.xmms.write(op.dst, result);
+        Ok(())
+    }
+}
+
+struct StubFamily;
+impl Family for StubFamily {
+    type Form<S: Src<__m128i>> = Stub<S>;
+}
+
+/// `dst = stub(dst, src)` under the guest's MXCSR, which is not the default.
+struct CarefulStub<S>(PhantomData<S>);
+
+impl<S: Src<__m128i>> Instr for CarefulStub<S> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        if !M::SLOW {
+            return Err(Stop::Miss);
+        }
+        let b = S::get::<M>(cpu, op)?;
+        let a = cpu.regs.xmms.read(op.dst);
+        let stub = op.imm.get() & ((1 << STUB_IMM) - 1);
+        // SAFETY: as in `Stub`; a careful MXCSR masks all exceptions.
+        let (result, raised) = unsafe { call_stub_under(stub, a, b, cpu.regs.careful_mxcsr()) };
+        let imm = (op.imm.get() >> STUB_IMM) as u8;
+        let index = (op.imm.get() >> STUB_INDEX) as u8;
+        sse_range::note(cpu, index, imm, [a, b], raised)?;
+        cpu.regs.xmms.write(op.dst, result);
+        Ok(())
+    }
+}
+
+struct CarefulFamily;
+impl Family for CarefulFamily {
+    type Form<S: Src<__m128i>> = CarefulStub<S>;
+}
+
+/// Lowers `op xmm, xmm/memory`, executed by a stub.
+pub fn lower_stub(
+    site: &Site,
+    insn: &Instruction,
+    op: &mut Op,
+    source: Source,
+    math: Math,
+    stub: Stubs,
+) {
+    op.dst = xmm_slot(insn.op0_register());
+    let address = stub.address(insn);
+    op.imm.set(address);
+    op.handler = if math != Math::None && site.fp.careful() {
+        let index = match math {
+            Math::Far => sse_range::index(insn.code()),
+            _ => None,
+        };
+        let index = u64::from(index.unwrap_or(NO_INDEX));
+        op.imm
+            .set(address | stub.imm(insn) << STUB_IMM | index << STUB_INDEX);
+        source_form::<CarefulFamily>(site, insn, op, source)
+    } else {
+        source_form::<StubFamily>(site, insn, op, source)
+    };
+}
+
+/// Lowers `op xmm, imm8`, executed by a stub.
+pub fn lower_shift(_: &Site, insn: &Instruction, op: &mut Op, stub: Stubs) {
+    op.dst = xmm_slot(insn.op0_register());
+    op.src = op.dst;
+    op.imm.set(stub.address(insn));
+    op.handler = fast::<Stub<SrcXmm>>;
+}
+
+/// Stubs of one instruction.
+#[derive(Clone, Copy)]
+pub struct Stubs {
+    /// The first.
+    pub first: unsafe extern "C" fn(),
+    /// The number of the operand that is the immediate, if there is one.
+    pub imm: Option<u32>,
+}
+
+/// Bytes from a stub to that for the next immediate.
+pub const STUB_SIZE: u64 = 8;
+
+impl Stubs {
+    /// The immediate that `insn` has.
+    fn imm(self, insn: &Instruction) -> u64 {
+        self.imm
+            .map_or(0, |operand| immediate(insn, operand) & 0xff)
+    }
+
+    /// Address of the stub for `insn`.
+    pub fn address(self, insn: &Instruction) -> u64 {
+        self.first as *const () as u64 + STUB_SIZE * self.imm(insn)
+    }
+}
+
+/// An instruction that the host executes inside the handler.
+pub trait Direct: 'static {
+    fn apply(a: __m128i, b: __m128i) -> __m128i;
+}
+
+/// `dst = O(dst, src)`.
+pub struct DirectOp<O, S>(PhantomData<(O, S)>);
+
+impl<O: Direct, S: Src<__m128i>> Instr for DirectOp<O, S> {
+    #[inline(always)]
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        let b = S::get::<M>(cpu, op)?;
+        let a = cpu.regs.xmms.read(op.dst);
+        cpu.regs.xmms.write(op.dst, O::apply(a, b));
+        Ok(())
+    }
+}
+
+/// Lowers `op xmm, xmm/memory`, executed inside the handler.
+pub fn lower_direct<O: Direct, P: Place>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.dst = xmm_slot(insn.op0_register());
+    op.handler = if insn.op1_kind() == OpKind::Register {
+        op.src = xmm_slot(insn.op1_register());
+        fast::<DirectOp<O, SrcXmm>>
+    } else {
+        match op.set_memory(site, insn) {
+            EaKind::Based => fast::<DirectOp<O, P::Mem<Based>>>,
+            EaKind::Indexed => fast::<DirectOp<O, P::Mem<Indexed>>>,
+            EaKind::General => slow::<DirectOp<O, P::Mem<General>>>,
+        }
+    };
+}

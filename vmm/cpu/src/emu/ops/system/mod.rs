@@ -1,0 +1,6 @@
+//! What asks for privilege or the VMM.
+
+pub mod control;
+pub mod io;
+pub mod string_io;
+pub mod system;

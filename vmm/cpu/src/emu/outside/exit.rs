@@ -1,0 +1,271 @@
+//! What the emulator asks the VMM for, and the answers.
+//!
+//! Port and MSR reads finish by themselves: the answer goes into a register when the
+//! vCPU runs next. Accesses to memory that no RAM backs can be several in one
+//! instruction, mixed with accesses that fault; such an instruction commits nothing, and
+//! is executed again from its start with the [`Replies`] that it has so far.
+
+use crate::emu::state::exception::Stop;
+use crate::exit::VmExit;
+
+/// The reason for which [`super::Emulator::run`] returns, beside those that it finds
+/// itself. The payload lies in [`Exit::data`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitKind {
+    None,
+    /// `in`; the instruction finishes when the answer is there.
+    PioIn {
+        port: u16,
+        size: u8,
+    },
+    /// `ins`: the answer is [`Exit::items`].
+    PioInString {
+        port: u16,
+        size: u8,
+    },
+    PioOut {
+        port: u16,
+        size: u8,
+    },
+    /// The answer is the last of the [`Replies`].
+    MmioRead,
+    /// As in the last of the [`Replies`].
+    MmioWrite,
+    MsrRead {
+        index: u32,
+    },
+    MsrWrite {
+        index: u32,
+    },
+    Cr8Write,
+    Hlt,
+    TripleFault,
+    /// The next instruction is where no RAM is.
+    FetchOutside {
+        gpa: u64,
+    },
+    Failed(&'static str),
+}
+
+/// Most bytes that `ins` asks for at once: as KVM's `struct read_cache` has it.
+pub const ITEMS_LEN: usize = 1024;
+
+/// An exit with its payload.
+pub struct Exit {
+    pub kind: ExitKind,
+    /// Port data.
+    pub data: [u8; 8],
+    /// MSR data.
+    pub value: u64,
+    /// The VMM's refusal of an MSR access.
+    pub error: u8,
+    /// Elements of `ins`, as many bytes of them as `items_len` says.
+    pub items: [u8; ITEMS_LEN],
+    pub items_len: usize,
+    /// Where the instruction that waits for the answer ends.
+    pub next_rip: u64,
+}
+
+impl Exit {
+    pub const fn new() -> Self {
+        Self {
+            kind: ExitKind::None,
+            data: [0; 8],
+            value: 0,
+            error: 0,
+            items: [0; ITEMS_LEN],
+            items_len: 0,
+            next_rip: 0,
+        }
+    }
+
+    /// An access to a port, for the VMM: what nobody answers reads as ones.
+    #[inline]
+    fn describe_port(&mut self) -> VmExit<'_> {
+        let len = |size: u8| usize::from(size).min(8);
+        match self.kind {
+            ExitKind::PioOut { port, size } => VmExit::PioOut {
+                port,
+                size,
+                data: &self.data[..len(size)],
+            },
+            ExitKind::PioInString { port, size } => VmExit::PioIn {
+                port,
+                size,
+                data: &mut self.items[..self.items_len],
+            },
+            ExitKind::PioIn { port, size } => {
+                self.data = [0xff; 8];
+                VmExit::PioIn {
+                    port,
+                    size,
+                    data: &mut self.data[..len(size)],
+                }
+            }
+            _ => failed("an access to no port".to_owned()),
+        }
+    }
+
+    /// Asks for `len` bytes of elements, at most [`ITEMS_LEN`].
+    pub fn start_items(&mut self, len: usize) {
+        self.items_len = len.min(ITEMS_LEN);
+        self.items[..self.items_len].fill(0xff);
+    }
+}
+
+/// One access outside RAM by the instruction at hand.
+#[derive(Clone, Copy)]
+pub struct Reply {
+    pub gpa: u64,
+    pub data: [u8; 8],
+    pub len: u8,
+}
+
+impl Reply {
+    /// The bytes of the access.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data[..usize::from(self.len).min(8)]
+    }
+}
+
+/// `fxsave` makes the most accesses: 512 bytes by 8, some split by a page boundary.
+const MOST_REPLIES: usize = 68;
+
+/// The accesses outside RAM that the instruction at hand has made so far.
+pub struct Replies {
+    log: [Reply; MOST_REPLIES],
+    len: usize,
+    next: usize,
+}
+
+impl Replies {
+    pub const fn new() -> Self {
+        let none = Reply {
+            gpa: 0,
+            data: [0; 8],
+            len: 0,
+        };
+        Self {
+            log: [none; MOST_REPLIES],
+            len: 0,
+            next: 0,
+        }
+    }
+
+    /// Whether an instruction waits to be executed again.
+    pub fn pending(&self) -> bool {
+        self.len != 0
+    }
+
+    /// The instruction starts anew.
+    pub fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// The instruction, or one element of a repeated one, is done.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.next = 0;
+    }
+
+    /// The access asked for last.
+    pub fn last(&mut self) -> &mut Reply {
+        &mut self.log[self.len.saturating_sub(1)]
+    }
+
+    /// The answer to the next access of the instruction, if there is one yet.
+    fn answer(&mut self) -> Option<&Reply> {
+        let found = (self.next < self.len).then(|| &self.log[self.next]);
+        self.next += usize::from(found.is_some());
+        found
+    }
+}
+
+/// What the VMM is asked for, and what it has answered.
+pub struct Outside {
+    pub exit: Exit,
+    /// Answers to accesses of an instruction that has not finished.
+    pub replies: Replies,
+}
+
+impl Outside {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self {
+            exit: Exit::new(),
+            replies: Replies::new(),
+        }
+    }
+
+    /// Does an access outside RAM that is described by `reply`, by asking for it as
+    /// `kind`.
+    ///
+    /// # Errors
+    /// [`Stop::Exit`] if the VMM has to be asked first.
+    pub fn ask(&mut self, kind: ExitKind, reply: Reply) -> Result<[u8; 8], Stop> {
+        if let Some(found) = self.replies.answer() {
+            return Ok(found.data);
+        }
+        let replies = &mut self.replies;
+        match replies.log.get_mut(replies.len) {
+            Some(place) => {
+                *place = reply;
+                replies.len += 1;
+                self.exit.kind = kind;
+            }
+            None => self.exit.kind = ExitKind::Failed("an instruction with too many accesses"),
+        }
+        Err(Stop::Exit)
+    }
+
+    /// What is asked for, for the VMM.
+    #[inline]
+    pub fn describe(&mut self) -> VmExit<'_> {
+        let exit = &mut self.exit;
+        match exit.kind {
+            ExitKind::PioIn { .. } | ExitKind::PioInString { .. } | ExitKind::PioOut { .. } => {
+                exit.describe_port()
+            }
+            ExitKind::MmioRead => {
+                let reply = self.replies.last();
+                VmExit::MmioRead {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MmioWrite => {
+                let reply = self.replies.last();
+                VmExit::MmioWrite {
+                    gpa: reply.gpa,
+                    data: reply.data_mut(),
+                }
+            }
+            ExitKind::MsrRead { index } => VmExit::MsrRead {
+                index,
+                value: &mut exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::MsrWrite { index } => VmExit::MsrWrite {
+                index,
+                value: exit.value,
+                error: &mut exit.error,
+            },
+            ExitKind::Cr8Write => VmExit::Cr8Write {
+                value: exit.value as u8,
+            },
+            ExitKind::Hlt => VmExit::Hlt,
+            ExitKind::TripleFault => VmExit::TripleFault,
+            ExitKind::FetchOutside { gpa } => failed(format!(
+                "the guest executes at physical address {gpa:#x}, where it has no memory: \
+                 code outside RAM cannot be run"
+            )),
+            ExitKind::Failed(text) => failed(text.to_owned()),
+            ExitKind::None => failed("the emulator stopped without a reason".to_owned()),
+        }
+    }
+}
+
+/// The end of a guest that the emulator cannot run on.
+pub fn failed(message: String) -> VmExit<'static> {
+    VmExit::Failed { message }
+}

@@ -1,0 +1,11 @@
+//! The processor's registers, by who looks at them, and what their values mean. Nothing here
+//! knows memory or the engine.
+
+pub mod breakpoints;
+pub mod control;
+pub mod exception;
+pub mod mxcsr;
+pub mod registers;
+pub mod segment;
+pub mod x87;
+pub mod x87_frame;
