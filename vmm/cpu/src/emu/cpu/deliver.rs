@@ -1,7 +1,6 @@
 //! Delivery of exceptions and interrupts through the IDT (AMD APM vol. 2 8.9).
 
-use x86::segment as a;
-use x86::vector;
+use x86::{segment as a, vector};
 
 use crate::Segment;
 use crate::emu::arithmetic::flags::rflags;

@@ -1,8 +1,7 @@
 //! Loading segment registers, with the checks that protect rings from each other
 //! (AMD APM vol. 2 4.8 to 4.11).
 
-use x86::segment as a;
-use x86::vector;
+use x86::{segment as a, vector};
 
 use crate::Segment;
 use crate::emu::cpu::Cpu;

@@ -6,18 +6,37 @@ use iced_x86::{Instruction, OpKind};
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::{Handler, Op};
 use crate::emu::engine::form::Site;
-use crate::emu::engine::operand::{Dst, DstReg, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
-use crate::emu::engine::{Instr, fast};
+use crate::emu::engine::operand::{
+    Dst, DstReg, General, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate,
+};
+use crate::emu::engine::{Instr, OnMemory, fast, on_memory};
 
 /// Instructions `op dst, src` on general registers, memory and immediates, whose operands
 /// all have one width: the family to which a width, flag liveness and operand forms are
 /// yet to be added. `Form<D, S>` is the instruction with them.
 pub trait Binary: 'static {
-    type Form<T: Int, const FLAGS: bool, D: Dst<T>, S: Src<T>>: Instr;
-    /// The handler of a form without memory operands whose flags matter.
-    fn handler<I: Instr>(_site: &Site) -> Handler {
+    /// Whether operands in memory are frequent enough for a handler for each kind of address.
+    const ON_MEMORY: bool;
+    type Form<T: Int, const FLAGS: bool, D: Dst<T>, S: Src<T>>: OnMemory;
+    /// The handler of a form without memory operands.
+    fn handler<T: Int, const FLAGS: bool, I: Instr>(_site: &Site) -> Handler {
         fast::<I>
     }
+}
+
+/// The handler of a form with an address of kind `E` and flags that matter if `F`: of any
+/// address and with flags where a family is rarely on memory.
+macro_rules! memory_form {
+    ($family:ident, $kind:expr, ($e:ident, $flags:ident) => $form:ty) => {{
+        let kind = $kind;
+        if const { $family::ON_MEMORY } {
+            by_ea!(kind, $e => on_memory::<$form>)
+        } else {
+            type $e = General;
+            const $flags: bool = true;
+            fast::<$form>
+        }
+    }};
 }
 
 /// Lowers `op dst, src` (or `op dst` with the source implied as [`Imm`]) of family `B`.
@@ -50,31 +69,33 @@ fn binary_form<B: Binary, T: Int, const F: bool>(
     match (dst, src) {
         (OpKind::Register, OpKind::Register) => {
             op.src = gpr_slot(insn.op1_register());
-            B::handler::<B::Form<T, F, DstReg, SrcReg>>(site)
+            B::handler::<T, F, B::Form<T, F, DstReg, SrcReg>>(site)
         }
         (OpKind::Register, OpKind::Memory) => {
-            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, DstReg, Mem<E>>>)
+            memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, DstReg, Mem<E>>)
         }
         (OpKind::Register, _) => {
             op.imm.set(immediate(insn, 1));
-            B::handler::<B::Form<T, F, DstReg, Imm>>(site)
+            B::handler::<T, F, B::Form<T, F, DstReg, Imm>>(site)
         }
         (_, OpKind::Register) => {
             op.src = gpr_slot(insn.op1_register());
-            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, Mem<E>, SrcReg>>)
+            memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, Mem<E>, SrcReg>)
         }
         _ => {
             op.imm.set(immediate(insn, 1));
-            by_ea!(op.set_memory(site, insn), E => fast::<B::Form<T, F, Mem<E>, Imm>>)
+            memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, Mem<E>, Imm>)
         }
     }
 }
 
 /// Instructions `op dst` on a general register or memory: see [`Binary`].
 pub trait UnaryForms: 'static {
-    type Form<T: Int, const FLAGS: bool, D: Dst<T>>: Instr;
     /// As in [`Binary`].
-    fn handler<I: Instr>(_site: &Site) -> Handler {
+    const ON_MEMORY: bool;
+    type Form<T: Int, const FLAGS: bool, D: Dst<T>>: OnMemory;
+    /// As in [`Binary`].
+    fn handler<T: Int, const FLAGS: bool, I: Instr>(_site: &Site) -> Handler {
         fast::<I>
     }
 }
@@ -104,8 +125,8 @@ fn unary_form<U: UnaryForms, T: Int, const F: bool>(
 ) -> Handler {
     if insn.op0_kind() == OpKind::Register {
         op.dst = gpr_slot(insn.op0_register());
-        U::handler::<U::Form<T, F, DstReg>>(site)
+        U::handler::<T, F, U::Form<T, F, DstReg>>(site)
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<U::Form<T, F, Mem<E>>>)
+        memory_form!(U, op.set_memory(site, insn), (E, F) => U::Form<T, F, Mem<E>>)
     }
 }

@@ -70,6 +70,13 @@ pub trait Instr: 'static {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop>;
 }
 
+/// An instruction whose operand may be in memory. Its handlers are many, one for each kind of
+/// address and for flags that matter or not; what a miss comes to is one.
+pub trait OnMemory: Instr {
+    /// The same with any address, and flags that matter.
+    type Slow: Instr;
+}
+
 /// A direct branch: see [`Op::set_distance`].
 pub trait Branch: 'static {
     /// Executes it and says whether it is taken.
@@ -114,6 +121,34 @@ pub unsafe fn fast<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
         match I::exec::<Fast>(&mut *cpu, &*op) {
             Ok(()) => go(cpu, op.add(1)),
             Err(_) => slow::<I>(cpu, op),
+        }
+    }
+}
+
+/// Handler of an instruction that goes on to the next and may have its operand in memory.
+///
+/// # Safety
+/// As for [`crate::emu::cpu::Handler`].
+pub unsafe fn on_memory<I: OnMemory>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(()) => go(cpu, op.add(1)),
+            Err(_) => slow::<I::Slow>(cpu, op),
+        }
+    }
+}
+
+/// Handler of an instruction on registers and immediates that can neither miss nor fault.
+///
+/// # Safety
+/// As for [`crate::emu::cpu::Handler`].
+pub unsafe fn sure<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(()) => go(cpu, op.add(1)),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
         }
     }
 }
@@ -304,7 +339,7 @@ pub unsafe fn fall_through(cpu: *mut Cpu, op: Next) -> Next {
 
 /// Returns with the instruction at `op` not done.
 #[cold]
-unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
+pub unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
     // SAFETY: `op` is in a live block.
     unsafe {
         cpu.regs.rip = Op::rip(op);

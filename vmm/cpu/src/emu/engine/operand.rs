@@ -75,11 +75,15 @@ pub fn offset(cpu: &Cpu, op: &Op) -> u64 {
 
 /// An input of type `T`.
 pub trait Src<T>: 'static {
+    /// The same at any address: see [`OnMemory`](crate::emu::engine::OnMemory).
+    type Slow: Src<T>;
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop>;
 }
 
 /// An output of type `T`, which may be an input as well.
 pub trait Dst<T>: Src<T> {
+    /// As in [`Src`].
+    type SlowDst: Dst<T>;
     /// Whether it is in guest memory.
     const IN_MEMORY: bool = false;
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop>;
@@ -103,6 +107,7 @@ pub struct Mem<E>(PhantomData<E>);
 pub struct SrcXmm;
 
 impl<T: Int> Src<T> for DstReg {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
         Ok(cpu.regs.get::<T>(op.dst))
@@ -110,6 +115,7 @@ impl<T: Int> Src<T> for DstReg {
 }
 
 impl<T: Int> Dst<T> for DstReg {
+    type SlowDst = Self;
     #[inline(always)]
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop> {
         cpu.regs.set(op.dst, value);
@@ -128,6 +134,7 @@ impl<T: Int> Dst<T> for DstReg {
 }
 
 impl<T: Int> Src<T> for SrcReg {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
         Ok(cpu.regs.get::<T>(op.src))
@@ -135,6 +142,7 @@ impl<T: Int> Src<T> for SrcReg {
 }
 
 impl<T: Int> Src<T> for Imm {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(_: &mut Cpu, op: &Op) -> Result<T, Stop> {
         Ok(T::truncate(op.imm.get()))
@@ -142,6 +150,7 @@ impl<T: Int> Src<T> for Imm {
 }
 
 impl<T: Plain, E: Ea> Src<T> for Mem<E> {
+    type Slow = Mem<General>;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
         let at = E::linear(cpu, op, T::SIZE, false)?;
@@ -150,6 +159,7 @@ impl<T: Plain, E: Ea> Src<T> for Mem<E> {
 }
 
 impl<T: Plain, E: Ea> Dst<T> for Mem<E> {
+    type SlowDst = Mem<General>;
     const IN_MEMORY: bool = true;
     #[inline(always)]
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: T) -> Result<(), Stop> {
@@ -168,6 +178,7 @@ impl<T: Plain, E: Ea> Dst<T> for Mem<E> {
 }
 
 impl<T: Plain> Src<T> for SrcXmm {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
         Ok(cpu.regs.xmms.read(op.src))
@@ -187,6 +198,7 @@ fn check_aligned(cpu: &Cpu, at: Linear) -> Result<(), Stop> {
 }
 
 impl<E: Ea> Src<__m128i> for Aligned<E> {
+    type Slow = Aligned<General>;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<__m128i, Stop> {
         let at = E::linear(cpu, op, 16, false)?;
@@ -196,6 +208,7 @@ impl<E: Ea> Src<__m128i> for Aligned<E> {
 }
 
 impl<E: Ea> Dst<__m128i> for Aligned<E> {
+    type SlowDst = Aligned<General>;
     const IN_MEMORY: bool = true;
     #[inline(always)]
     fn set<M: Access>(cpu: &mut Cpu, op: &Op, value: __m128i) -> Result<(), Stop> {

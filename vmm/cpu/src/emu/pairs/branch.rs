@@ -5,9 +5,9 @@ use iced_x86::Code;
 use crate::emu::arithmetic::flags::{self, Condition};
 use crate::emu::cpu::access::Fast;
 use crate::emu::cpu::{Cpu, Handler};
-use crate::emu::engine::{Instr, Next, fast, follow, slow};
+use crate::emu::engine::{Instr, Next, follow, stop_at, sure};
 
-/// Handler of an instruction and the direct branch after it.
+/// Handler of an instruction that can neither miss nor fault and the direct branch after it.
 ///
 /// # Safety
 /// As for [`Handler`]; the op after this one is a conditional branch on `C`.
@@ -16,13 +16,14 @@ unsafe fn pair<I: Instr, C: Condition>(cpu: *mut Cpu, op: Next) -> Next {
     unsafe {
         match I::exec::<Fast>(&mut *cpu, &*op) {
             Ok(()) => follow(cpu, op.add(1), C::holds((*cpu).regs.flags)),
-            Err(_) => slow::<I>(cpu, op),
+            Err(stop) => stop_at(&mut *cpu, op, stop),
         }
     }
 }
 
-/// The handler of flag-setting instruction `I` when `following` comes next: one for both
-/// if that is a conditional jump.
+/// The handler of flag-setting instruction `I`, on registers and immediates, when `following`
+/// comes next: one for both if that is a conditional jump of those that compilers use. A jump
+/// on parity goes alone, as few pairs are worth a handler for it.
 pub fn with_branch<I: Instr>(following: Code) -> Handler {
     match following {
         Code::Jo_rel8_64 | Code::Jo_rel32_64 => pair::<I, flags::O>,
@@ -35,12 +36,10 @@ pub fn with_branch<I: Instr>(following: Code) -> Handler {
         Code::Ja_rel8_64 | Code::Ja_rel32_64 => pair::<I, flags::A>,
         Code::Js_rel8_64 | Code::Js_rel32_64 => pair::<I, flags::S>,
         Code::Jns_rel8_64 | Code::Jns_rel32_64 => pair::<I, flags::Ns>,
-        Code::Jp_rel8_64 | Code::Jp_rel32_64 => pair::<I, flags::P>,
-        Code::Jnp_rel8_64 | Code::Jnp_rel32_64 => pair::<I, flags::Np>,
         Code::Jl_rel8_64 | Code::Jl_rel32_64 => pair::<I, flags::L>,
         Code::Jge_rel8_64 | Code::Jge_rel32_64 => pair::<I, flags::Ge>,
         Code::Jle_rel8_64 | Code::Jle_rel32_64 => pair::<I, flags::Le>,
         Code::Jg_rel8_64 | Code::Jg_rel32_64 => pair::<I, flags::G>,
-        _ => fast::<I>,
+        _ => sure::<I>,
     }
 }

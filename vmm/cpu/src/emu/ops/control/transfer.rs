@@ -3,8 +3,7 @@
 use std::marker::PhantomData;
 
 use iced_x86::{Code, Instruction, OpKind};
-use x86::segment as a;
-use x86::vector;
+use x86::{segment as a, vector};
 
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::arithmetic::value::Int;

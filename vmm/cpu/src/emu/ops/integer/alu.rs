@@ -9,15 +9,19 @@ use crate::emu::arithmetic::operations::{
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
-use crate::emu::engine::Instr;
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, UnaryForms, lower_binary, lower_unary};
 use crate::emu::engine::operand::{Dst, Src};
+use crate::emu::engine::{Instr, OnMemory, sure};
 use crate::emu::pairs::with_branch;
 use crate::emu::state::exception::Stop;
 
 /// `op dst, src` with the flags computed if `F`.
 pub struct Alu<O, T, const F: bool, D, S>(PhantomData<(O, T, D, S)>);
+
+impl<O: BinaryOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> OnMemory for Alu<O, T, F, D, S> {
+    type Slow = Alu<O, T, true, D::SlowDst, S::Slow>;
+}
 
 impl<O: BinaryOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> Instr for Alu<O, T, F, D, S> {
     #[inline(always)]
@@ -39,9 +43,14 @@ impl<O: BinaryOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> Instr for Alu<O, 
 }
 
 impl<O: BinaryOp> Binary for Family<O> {
+    const ON_MEMORY: bool = true;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Alu<O, T, F, D, S>;
-    fn handler<I: Instr>(site: &Site) -> Handler {
-        with_branch::<I>(site.following)
+    fn handler<T: Int, const F: bool, I: Instr>(site: &Site) -> Handler {
+        if const { F && O::TESTED.with::<T>() } {
+            with_branch::<I>(site.following)
+        } else {
+            sure::<I>
+        }
     }
 }
 
@@ -50,6 +59,10 @@ pub struct Family<O>(PhantomData<O>);
 
 /// `op dst`.
 struct Unary<O, T, const F: bool, D>(PhantomData<(O, T, D)>);
+
+impl<O: UnaryOp, T: Int, const F: bool, D: Dst<T>> OnMemory for Unary<O, T, F, D> {
+    type Slow = Unary<O, T, true, D::SlowDst>;
+}
 
 impl<O: UnaryOp, T: Int, const F: bool, D: Dst<T>> Instr for Unary<O, T, F, D> {
     #[inline(always)]
@@ -68,9 +81,14 @@ impl<O: UnaryOp, T: Int, const F: bool, D: Dst<T>> Instr for Unary<O, T, F, D> {
 struct UnaryFamily<O>(PhantomData<O>);
 
 impl<O: UnaryOp> UnaryForms for UnaryFamily<O> {
+    const ON_MEMORY: bool = true;
     type Form<T: Int, const F: bool, D: Dst<T>> = Unary<O, T, F, D>;
-    fn handler<I: Instr>(site: &Site) -> Handler {
-        with_branch::<I>(site.following)
+    fn handler<T: Int, const F: bool, I: Instr>(site: &Site) -> Handler {
+        if const { F && O::TESTED.with::<T>() } {
+            with_branch::<I>(site.following)
+        } else {
+            sure::<I>
+        }
     }
 }
 

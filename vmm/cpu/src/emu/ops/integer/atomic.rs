@@ -13,14 +13,18 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, lower_binary};
-use crate::emu::engine::operand::{Dst, Ea, Src, by_ea};
-use crate::emu::engine::{Instr, fast};
+use crate::emu::engine::operand::{Dst, Ea, General, Src};
+use crate::emu::engine::{Instr, OnMemory, fast};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 
 /// `cmpxchg dst, src`: memory is written in any case, a register (its upper half, with
 /// 32 bits) only if equal.
 struct CmpXchg<T, D>(PhantomData<(T, D)>);
+
+impl<T: Int, D: Dst<T>> OnMemory for CmpXchg<T, D> {
+    type Slow = CmpXchg<T, D::SlowDst>;
+}
 
 impl<T: Int, D: Dst<T>> Instr for CmpXchg<T, D> {
     #[inline(always)]
@@ -51,11 +55,16 @@ impl<T: Int, D: Dst<T>> Instr for CmpXchg<T, D> {
 struct CmpXchgFamily;
 
 impl Binary for CmpXchgFamily {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = CmpXchg<T, D>;
 }
 
 /// `xadd dst, src`.
 struct Xadd<T, D>(PhantomData<(T, D)>);
+
+impl<T: Int, D: Dst<T>> OnMemory for Xadd<T, D> {
+    type Slow = Xadd<T, D::SlowDst>;
+}
 
 impl<T: Int, D: Dst<T>> Instr for Xadd<T, D> {
     #[inline(always)]
@@ -79,6 +88,7 @@ impl<T: Int, D: Dst<T>> Instr for Xadd<T, D> {
 struct XaddFamily;
 
 impl Binary for XaddFamily {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Xadd<T, D>;
 }
 
@@ -120,7 +130,8 @@ impl<T: Int, E: Ea> Instr for CmpXchgPair<T, E> {
 }
 
 fn lower_pair<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<CmpXchgPair<T, E>>);
+    op.set_memory(site, insn);
+    op.handler = fast::<CmpXchgPair<T, General>>;
 }
 
 pub const FORMS: &[Form] = forms! {

@@ -11,9 +11,9 @@ use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, lower_binary};
 use crate::emu::engine::operand::{
-    Dst, DstReg, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, offset,
+    Dst, DstReg, General, Imm, Mem, Src, SrcReg, gpr_slot, immediate, offset,
 };
-use crate::emu::engine::{Instr, fast};
+use crate::emu::engine::{Instr, OnMemory, fast};
 use crate::emu::state::exception::Stop;
 
 /// What happens to the bit that was tested.
@@ -104,7 +104,8 @@ fn lower_bit<O: BitOp, T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
             fast::<BitString<O, T>>
         }
         (true, false) => {
-            by_ea!(op.set_memory(site, insn), E => fast::<BitTest<O, T, Mem<E>, Imm>>)
+            op.set_memory(site, insn);
+            fast::<BitTest<O, T, Mem<General>, Imm>>
         }
         (false, by_register) => {
             op.dst = gpr_slot(insn.op0_register());
@@ -147,6 +148,10 @@ scans! {
 
 struct Scan<O, T, S>(PhantomData<(O, T, S)>);
 
+impl<O: ScanOp, T: Int, S: Src<T>> OnMemory for Scan<O, T, S> {
+    type Slow = Scan<O, T, S::Slow>;
+}
+
 impl<O: ScanOp, T: Int, S: Src<T>> Instr for Scan<O, T, S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -163,11 +168,16 @@ impl<O: ScanOp, T: Int, S: Src<T>> Instr for Scan<O, T, S> {
 struct ScanFamily<O>(PhantomData<O>);
 
 impl<O: ScanOp> Binary for ScanFamily<O> {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Scan<O, T, S>;
 }
 
 /// `movbe`: a move of reversed bytes, to or from memory.
 struct SwapMove<T, D, S>(PhantomData<(T, D, S)>);
+
+impl<T: Int, D: Dst<T>, S: Src<T>> OnMemory for SwapMove<T, D, S> {
+    type Slow = SwapMove<T, D::SlowDst, S::Slow>;
+}
 
 impl<T: Int, D: Dst<T>, S: Src<T>> Instr for SwapMove<T, D, S> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -180,6 +190,7 @@ impl<T: Int, D: Dst<T>, S: Src<T>> Instr for SwapMove<T, D, S> {
 struct SwapMoveFamily;
 
 impl Binary for SwapMoveFamily {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = SwapMove<T, D, S>;
 }
 
@@ -213,7 +224,8 @@ fn crc_form<T: Int, W: Int>(site: &Site, insn: &Instruction, op: &mut Op) -> Han
         op.src = gpr_slot(insn.op1_register());
         fast::<Crc32<T, W, SrcReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<Crc32<T, W, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<Crc32<T, W, Mem<General>>>
     }
 }
 

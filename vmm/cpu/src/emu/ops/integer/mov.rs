@@ -9,18 +9,22 @@ use crate::emu::arithmetic::flags;
 use crate::emu::arithmetic::flags::Condition;
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
-use crate::emu::cpu::{Cpu, Op};
+use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, lower_binary};
 use crate::emu::engine::operand::{
     Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, offset,
 };
-use crate::emu::engine::{Instr, fast, invalid, slow};
+use crate::emu::engine::{Instr, OnMemory, fast, invalid, slow, sure};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 
 /// `mov dst, src`.
 struct Mov<T, D, S>(PhantomData<(T, D, S)>);
+
+impl<T: Int, D: Dst<T>, S: Src<T>> OnMemory for Mov<T, D, S> {
+    type Slow = Mov<T, D::SlowDst, S::Slow>;
+}
 
 impl<T: Int, D: Dst<T>, S: Src<T>> Instr for Mov<T, D, S> {
     #[inline(always)]
@@ -33,11 +37,19 @@ impl<T: Int, D: Dst<T>, S: Src<T>> Instr for Mov<T, D, S> {
 struct MovFamily;
 
 impl Binary for MovFamily {
+    const ON_MEMORY: bool = true;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Mov<T, D, S>;
+    fn handler<T: Int, const F: bool, I: Instr>(_: &Site) -> Handler {
+        sure::<I>
+    }
 }
 
 /// `xchg dst, src`: the second operand is always a register.
 struct Xchg<T, D>(PhantomData<(T, D)>);
+
+impl<T: Int, D: Dst<T>> OnMemory for Xchg<T, D> {
+    type Slow = Xchg<T, D::SlowDst>;
+}
 
 impl<T: Int, D: Dst<T>> Instr for Xchg<T, D> {
     #[inline(always)]
@@ -52,7 +64,11 @@ impl<T: Int, D: Dst<T>> Instr for Xchg<T, D> {
 struct XchgFamily;
 
 impl Binary for XchgFamily {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Xchg<T, D>;
+    fn handler<T: Int, const F: bool, I: Instr>(_: &Site) -> Handler {
+        sure::<I>
+    }
 }
 
 /// How a narrow value is made wide.
@@ -160,6 +176,10 @@ fn lower_lea<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
 /// cleared above.
 struct CondMov<C, T, S>(PhantomData<(C, T, S)>);
 
+impl<C: Condition, T: Int, S: Src<T>> OnMemory for CondMov<C, T, S> {
+    type Slow = CondMov<C, T, S::Slow>;
+}
+
 impl<C: Condition, T: Int, S: Src<T>> Instr for CondMov<C, T, S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -174,6 +194,7 @@ impl<C: Condition, T: Int, S: Src<T>> Instr for CondMov<C, T, S> {
 struct CondMovFamily<C>(PhantomData<C>);
 
 impl<C: Condition> Binary for CondMovFamily<C> {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = CondMov<C, T, S>;
 }
 
@@ -193,7 +214,8 @@ fn lower_setcc<C: Condition>(site: &Site, insn: &Instruction, op: &mut Op) {
         op.dst = gpr_slot(insn.op0_register());
         fast::<SetCond<C, DstReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<SetCond<C, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<SetCond<C, Mem<General>>>
     };
 }
 

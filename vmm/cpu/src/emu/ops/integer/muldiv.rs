@@ -9,8 +9,8 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, UnaryForms, lower_binary, lower_unary};
-use crate::emu::engine::operand::{Dst, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
-use crate::emu::engine::{Instr, fast};
+use crate::emu::engine::operand::{Dst, General, Mem, Src, SrcReg, gpr_slot, immediate};
+use crate::emu::engine::{Instr, OnMemory, fast};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 
@@ -25,6 +25,10 @@ fn wide_halves<T: Int>() -> (Slot, Slot) {
 
 /// `mul src` and, if `SIGNED`, `imul src`.
 struct Mul<T, S, const SIGNED: bool>(PhantomData<(T, S)>);
+
+impl<T: Int, S: Src<T>, const SIGNED: bool> OnMemory for Mul<T, S, SIGNED> {
+    type Slow = Mul<T, S::Slow, SIGNED>;
+}
 
 impl<T: Int, S: Src<T>, const SIGNED: bool> Instr for Mul<T, S, SIGNED> {
     #[inline(always)]
@@ -49,6 +53,10 @@ impl<T: Int, S: Src<T>, const SIGNED: bool> Instr for Mul<T, S, SIGNED> {
 
 /// `div src` and, if `SIGNED`, `idiv src`.
 struct Div<T, S, const SIGNED: bool>(PhantomData<(T, S)>);
+
+impl<T: Int, S: Src<T>, const SIGNED: bool> OnMemory for Div<T, S, SIGNED> {
+    type Slow = Div<T, S::Slow, SIGNED>;
+}
 
 impl<T: Int, S: Src<T>, const SIGNED: bool> Instr for Div<T, S, SIGNED> {
     #[inline(always)]
@@ -98,17 +106,23 @@ fn signed_fits<T: Int>(high: T, low: T, divisor: T) -> bool {
 struct WideFamily<const SIGNED: bool>;
 
 impl<const SIGNED: bool> UnaryForms for WideFamily<SIGNED> {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>> = Mul<T, D, SIGNED>;
 }
 
 struct DivFamily<const SIGNED: bool>;
 
 impl<const SIGNED: bool> UnaryForms for DivFamily<SIGNED> {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>> = Div<T, D, SIGNED>;
 }
 
 /// `imul dst, src`.
 struct Imul<T, const F: bool, S>(PhantomData<(T, S)>);
+
+impl<T: Int, const F: bool, S: Src<T>> OnMemory for Imul<T, F, S> {
+    type Slow = Imul<T, true, S::Slow>;
+}
 
 impl<T: Int, const F: bool, S: Src<T>> Instr for Imul<T, F, S> {
     #[inline(always)]
@@ -122,6 +136,7 @@ impl<T: Int, const F: bool, S: Src<T>> Instr for Imul<T, F, S> {
 struct ImulFamily;
 
 impl Binary for ImulFamily {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Imul<T, F, S>;
 }
 
@@ -167,7 +182,8 @@ fn imul_by<T: Int, const F: bool>(site: &Site, insn: &Instruction, op: &mut Op) 
         op.src = gpr_slot(insn.op1_register());
         fast::<ImulBy<T, F, SrcReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<ImulBy<T, F, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<ImulBy<T, F, Mem<General>>>
     }
 }
 

@@ -10,8 +10,8 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::lower::{Binary, lower_binary};
-use crate::emu::engine::operand::{Dst, DstReg, Mem, Src, by_ea, gpr_slot, immediate};
-use crate::emu::engine::{Instr, fast};
+use crate::emu::engine::operand::{Dst, DstReg, General, Mem, Src, gpr_slot, immediate};
+use crate::emu::engine::{Instr, OnMemory, fast, sure};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 
@@ -57,6 +57,10 @@ shifts! {
 /// `op dst, count`: the count is an immediate or cl.
 struct Shift<O, T, const F: bool, D, S>(PhantomData<(O, T, D, S)>);
 
+impl<O: ShiftOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> OnMemory for Shift<O, T, F, D, S> {
+    type Slow = Shift<O, T, true, D::SlowDst, S::Slow>;
+}
+
 impl<O: ShiftOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> Instr for Shift<O, T, F, D, S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -74,7 +78,11 @@ impl<O: ShiftOp, T: Int, const F: bool, D: Dst<T>, S: Src<T>> Instr for Shift<O,
 struct ShiftFamily<O>(PhantomData<O>);
 
 impl<O: ShiftOp> Binary for ShiftFamily<O> {
+    const ON_MEMORY: bool = false;
     type Form<T: Int, const F: bool, D: Dst<T>, S: Src<T>> = Shift<O, T, F, D, S>;
+    fn handler<T: Int, const F: bool, I: Instr>(_: &Site) -> Handler {
+        sure::<I>
+    }
 }
 
 /// Which way a double shift goes.
@@ -134,7 +142,8 @@ fn double<O: DoubleOp, T: Int, const CL: bool>(
         op.dst = gpr_slot(insn.op0_register());
         fast::<Double<O, T, DstReg, CL>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<Double<O, T, Mem<E>, CL>>)
+        op.set_memory(site, insn);
+        fast::<Double<O, T, Mem<General>, CL>>
     }
 }
 

@@ -9,7 +9,9 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::stack::{Legacy, Long, StackMode, peek, push};
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Dst, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
+use crate::emu::engine::operand::{
+    Dst, General, Imm, Mem, Src, SrcReg, by_ea, gpr_slot, immediate,
+};
 use crate::emu::engine::{Instr, fast, slow};
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::Stop;
@@ -163,7 +165,8 @@ fn pop_form<T: Int, S: StackMode>(site: &Site, insn: &Instruction, op: &mut Op) 
         op.dst = gpr_slot(insn.op0_register());
         fast::<PopReg<T, S>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<PopMem<T, Mem<E>, S>>)
+        op.set_memory(site, insn);
+        fast::<PopMem<T, Mem<General>, S>>
     }
 }
 

@@ -11,7 +11,9 @@ use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Dst, DstReg, Ea, Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
+use crate::emu::engine::operand::{
+    Dst, DstReg, Ea, General, Mem, Src, SrcReg, gpr_slot, immediate,
+};
 use crate::emu::engine::{Instr, fast, slow};
 use crate::emu::ops::simd::sse_element::{masked_store, set_rdi_memory};
 use crate::emu::state::exception::Stop;
@@ -72,6 +74,7 @@ impl<T: Int, D: Place<T>, S: Src<T>> Instr for Move<T, D, S> {
 pub struct SrcMm;
 
 impl<T: Int> Src<T> for SrcMm {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<T, Stop> {
         Ok(T::truncate(cpu.regs.x87.mmx(usize::from(op.src.0))))
@@ -82,7 +85,8 @@ impl<T: Int> Src<T> for SrcMm {
 fn lower_load<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.dst = mm_slot(insn.op0_register());
     op.handler = if insn.op1_kind() != OpKind::Register {
-        by_ea!(op.set_memory(site, insn), E => fast::<Move<T, DstMm, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<Move<T, DstMm, Mem<General>>>
     } else if insn.op1_register().is_mm() {
         op.src = mm_slot(insn.op1_register());
         fast::<Move<T, DstMm, SrcMm>>
@@ -96,7 +100,8 @@ fn lower_load<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
 fn lower_store<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.src = mm_slot(insn.op1_register());
     op.handler = if insn.op0_kind() != OpKind::Register {
-        by_ea!(op.set_memory(site, insn), E => fast::<Move<T, Mem<E>, SrcMm>>)
+        op.set_memory(site, insn);
+        fast::<Move<T, Mem<General>, SrcMm>>
     } else if insn.op0_register().is_mm() {
         op.dst = mm_slot(insn.op0_register());
         fast::<Move<T, DstMm, SrcMm>>
@@ -129,7 +134,8 @@ fn lower_insert(site: &Site, insn: &Instruction, op: &mut Op) {
         op.src = gpr_slot(insn.op1_register());
         fast::<Insert<SrcReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<Insert<Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<Insert<Mem<General>>>
     };
 }
 

@@ -12,7 +12,7 @@ use iced_x86::{Code, Instruction, OpKind};
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Aligned, Mem, Src, SrcXmm, by_ea, xmm_slot};
+use crate::emu::engine::operand::{Aligned, General, Mem, Src, SrcXmm, xmm_slot};
 use crate::emu::engine::{Instr, fast};
 use crate::emu::ops::simd::mmx::{SrcMm, mm_slot};
 use crate::emu::ops::simd::sse::{Bits128, LowMem, call_stub, call_stub_under, low};
@@ -96,7 +96,8 @@ fn lower_to_xmm(site: &Site, insn: &Instruction, op: &mut Op) {
         op.src = mm_slot(insn.op1_register());
         to_xmm::<SrcMm, true>(site)
     } else {
-        by_ea!(op.set_memory(site, insn), E => to_xmm::<Mem<E>, false>(site))
+        op.set_memory(site, insn);
+        to_xmm::<Mem<General>, false>(site)
     };
 }
 
@@ -126,9 +127,11 @@ fn lower_to_mmx(site: &Site, insn: &Instruction, op: &mut Op) {
             to_mmx::<LowXmm<u64>>(site)
         }
     } else if whole {
-        by_ea!(op.set_memory(site, insn), E => to_mmx::<Aligned<E>>(site))
+        op.set_memory(site, insn);
+        to_mmx::<Aligned<General>>(site)
     } else {
-        by_ea!(op.set_memory(site, insn), E => to_mmx::<LowMem<u64, E>>(site))
+        op.set_memory(site, insn);
+        to_mmx::<LowMem<u64, General>>(site)
     };
 }
 

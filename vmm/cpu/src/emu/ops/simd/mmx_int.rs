@@ -22,6 +22,7 @@ use crate::emu::state::exception::Stop;
 pub struct LowMem<T, E>(PhantomData<(T, E)>);
 
 impl<T: Int, E: Ea> Src<u64> for LowMem<T, E> {
+    type Slow = LowMem<T, General>;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         Ok(<Mem<E> as Src<T>>::get::<M>(cpu, op)?.zero_extend())

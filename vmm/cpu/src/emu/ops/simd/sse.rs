@@ -24,7 +24,7 @@ use crate::emu::engine::form::Site;
 use crate::emu::engine::operand::{
     Aligned, Based, Ea, EaKind, General, Indexed, Mem, Src, SrcXmm, immediate, xmm_slot,
 };
-use crate::emu::engine::{Instr, fast, slow};
+use crate::emu::engine::{Instr, OnMemory, fast, on_memory, slow, sure};
 use crate::emu::ops::simd::sse_range;
 use crate::emu::state::exception::Stop;
 use crate::emu::state::mxcsr;
@@ -55,6 +55,7 @@ impl<T: Int> Place for Low<T> {
 pub struct LowMem<T, E>(PhantomData<(T, E)>);
 
 impl<T: Int, E: Ea> Src<__m128i> for LowMem<T, E> {
+    type Slow = LowMem<T, General>;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<__m128i, Stop> {
         let at = E::linear(cpu, op, T::SIZE, false)?;
@@ -81,7 +82,7 @@ pub enum Source {
 
 /// An instruction whose source can be in any place.
 pub trait Family: 'static {
-    type Form<S: Src<__m128i>>: Instr;
+    type Form<S: Src<__m128i>>: OnMemory;
 }
 
 /// Describes the source, operand 1, and picks the handler: one that is fast for the
@@ -111,7 +112,7 @@ fn memory_form<F: Family, P: Place>(general: bool) -> Handler {
         slow::<F::Form<P::Mem<General>>>
     } else {
         // An address without an index is one with an index of zero.
-        fast::<F::Form<P::Mem<Indexed>>>
+        on_memory::<F::Form<P::Mem<Indexed>>>
     }
 }
 
@@ -205,6 +206,10 @@ const NO_INDEX: u8 = 0xff;
 /// `dst = stub(dst, src)`.
 struct Stub<S>(PhantomData<S>);
 
+impl<S: Src<__m128i>> OnMemory for Stub<S> {
+    type Slow = Stub<S::Slow>;
+}
+
 impl<S: Src<__m128i>> Instr for Stub<S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -225,6 +230,10 @@ impl Family for StubFamily {
 
 /// `dst = stub(dst, src)` under the guest's MXCSR, which is not the default.
 struct CarefulStub<S>(PhantomData<S>);
+
+impl<S: Src<__m128i>> OnMemory for CarefulStub<S> {
+    type Slow = CarefulStub<S::Slow>;
+}
 
 impl<S: Src<__m128i>> Instr for CarefulStub<S> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -280,7 +289,7 @@ pub fn lower_shift(_: &Site, insn: &Instruction, op: &mut Op, stub: Stubs) {
     op.dst = xmm_slot(insn.op0_register());
     op.src = op.dst;
     op.imm.set(stub.address(insn));
-    op.handler = fast::<Stub<SrcXmm>>;
+    op.handler = sure::<Stub<SrcXmm>>;
 }
 
 /// Stubs of one instruction.
@@ -316,6 +325,10 @@ pub trait Direct: 'static {
 /// `dst = O(dst, src)`.
 pub struct DirectOp<O, S>(PhantomData<(O, S)>);
 
+impl<O: Direct, S: Src<__m128i>> OnMemory for DirectOp<O, S> {
+    type Slow = DirectOp<O, S::Slow>;
+}
+
 impl<O: Direct, S: Src<__m128i>> Instr for DirectOp<O, S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
@@ -331,11 +344,11 @@ pub fn lower_direct<O: Direct, P: Place>(site: &Site, insn: &Instruction, op: &m
     op.dst = xmm_slot(insn.op0_register());
     op.handler = if insn.op1_kind() == OpKind::Register {
         op.src = xmm_slot(insn.op1_register());
-        fast::<DirectOp<O, SrcXmm>>
+        sure::<DirectOp<O, SrcXmm>>
     } else {
         match op.set_memory(site, insn) {
-            EaKind::Based => fast::<DirectOp<O, P::Mem<Based>>>,
-            EaKind::Indexed => fast::<DirectOp<O, P::Mem<Indexed>>>,
+            EaKind::Based => on_memory::<DirectOp<O, P::Mem<Based>>>,
+            EaKind::Indexed => on_memory::<DirectOp<O, P::Mem<Indexed>>>,
             EaKind::General => slow::<DirectOp<O, P::Mem<General>>>,
         }
     };

@@ -14,10 +14,9 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{
-    Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, immediate, memory_segment,
-    xmm_slot,
+    Dst, DstReg, Ea, General, Mem, Src, SrcReg, gpr_slot, immediate, memory_segment, xmm_slot,
 };
-use crate::emu::engine::{Instr, fast, slow};
+use crate::emu::engine::{Instr, OnMemory, fast, slow};
 use crate::emu::ops::simd::sse::{Family, Source, source_form};
 use crate::emu::ops::simd::sse_forms::xmm_forms;
 use crate::emu::state::exception::Stop;
@@ -50,7 +49,8 @@ fn lower_insert<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
         op.src = gpr_slot(insn.op1_register());
         fast::<Insert<T, SrcReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<Insert<T, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<Insert<T, Mem<General>>>
     };
 }
 
@@ -73,7 +73,8 @@ fn lower_extract<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
         op.dst = gpr_slot(insn.op0_register());
         fast::<Extract<T, u64, DstReg>>
     } else {
-        by_ea!(op.set_memory(site, insn), E => fast::<Extract<T, T, Mem<E>>>)
+        op.set_memory(site, insn);
+        fast::<Extract<T, T, Mem<General>>>
     };
 }
 
@@ -140,6 +141,10 @@ fn lower_signs<O: SignMask>(_: &Site, insn: &Instruction, op: &mut Op) {
 /// `ptest`.
 struct Ptest<S>(PhantomData<S>);
 
+impl<S: Src<__m128i>> OnMemory for Ptest<S> {
+    type Slow = Ptest<S::Slow>;
+}
+
 impl<S: Src<__m128i>> Instr for Ptest<S> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
         let b = S::get::<M>(cpu, op)?;
@@ -201,6 +206,10 @@ blends! {
     Pblendvb "pblendvb"
     Blendvps "blendvps"
     Blendvpd "blendvpd"
+}
+
+impl<O: BlendOp, S: Src<__m128i>> OnMemory for Blend<O, S> {
+    type Slow = Blend<O, S::Slow>;
 }
 
 impl<O: BlendOp, S: Src<__m128i>> Instr for Blend<O, S> {

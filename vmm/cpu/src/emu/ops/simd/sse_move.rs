@@ -82,6 +82,7 @@ impl<P: Part, D: Dst<P::Value>> Instr for Store<P, D> {
 pub struct LowXmm<T>(PhantomData<T>);
 
 impl<T: Int> Src<__m128i> for LowXmm<T> {
+    type Slow = Self;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<__m128i, Stop> {
         Ok(low(cpu.regs.xmms.read::<T>(op.src).zero_extend()))
@@ -92,6 +93,7 @@ impl<T: Int> Src<__m128i> for LowXmm<T> {
 struct Extended<T, S>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Src<T>> Src<__m128i> for Extended<T, S> {
+    type Slow = Extended<T, S::Slow>;
     #[inline(always)]
     fn get<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<__m128i, Stop> {
         Ok(low(S::get::<M>(cpu, op)?.zero_extend()))

@@ -14,8 +14,8 @@ use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Mem, Src, SrcReg, SrcXmm, by_ea, gpr_slot, xmm_slot};
-use crate::emu::engine::{Instr, fast, slow};
+use crate::emu::engine::operand::{General, Mem, Src, SrcReg, SrcXmm, gpr_slot, xmm_slot};
+use crate::emu::engine::{Instr, OnMemory, fast, slow};
 use crate::emu::ops::simd::sse::{Family, LowMem, Source, source_form};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::mxcsr;
@@ -157,7 +157,8 @@ fn lower_float<O: FromInt, T: Int>(site: &Site, insn: &Instruction, op: &mut Op)
         op.src = gpr_slot(insn.op1_register());
         float_handler::<O, T, SrcReg>(site)
     } else {
-        by_ea!(op.set_memory(site, insn), E => float_handler::<O, T, Mem<E>>(site))
+        op.set_memory(site, insn);
+        float_handler::<O, T, Mem<General>>(site)
     };
 }
 
@@ -188,7 +189,8 @@ fn lower_integer<O: ToInt, T: Int>(site: &Site, insn: &Instruction, op: &mut Op)
         op.src = xmm_slot(insn.op1_register());
         integer_handler::<O, SrcXmm>(site)
     } else {
-        by_ea!(op.set_memory(site, insn), E => integer_handler::<O, LowMem<T, E>>(site))
+        op.set_memory(site, insn);
+        integer_handler::<O, LowMem<T, General>>(site)
     };
 }
 
@@ -202,6 +204,10 @@ fn integer_handler<O: ToInt, S: Src<__m128i>>(site: &Site) -> Handler {
 
 /// `ucomiss ucomisd comiss comisd`: they set all arithmetic flags.
 struct CompareFlags<O, S, const CAREFUL: bool>(PhantomData<(O, S)>);
+
+impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> OnMemory for CompareFlags<O, S, CAREFUL> {
+    type Slow = CompareFlags<O, S::Slow, CAREFUL>;
+}
 
 impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> Instr for CompareFlags<O, S, CAREFUL> {
     #[inline(always)]

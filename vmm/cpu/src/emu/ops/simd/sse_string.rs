@@ -9,9 +9,9 @@ use iced_x86::{Code, Instruction};
 use crate::emu::arithmetic::flags::Flags;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
-use crate::emu::engine::Instr;
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Src, xmm_slot};
+use crate::emu::engine::{Instr, OnMemory};
 use crate::emu::ops::simd::sse::{Family, Source, Stubs, source_form};
 use crate::emu::ops::simd::sse_forms::stub_for_each_imm;
 use crate::emu::state::exception::Stop;
@@ -20,6 +20,10 @@ use crate::emu::state::registers::Slot;
 /// Compares strings: the result is a mask in xmm0, or else an index in ecx. The lengths
 /// in rax and rdx count in full if `WIDE`; strings without ignore them.
 struct Compare<S, const MASK: bool, const WIDE: bool>(PhantomData<S>);
+
+impl<S: Src<__m128i>, const MASK: bool, const WIDE: bool> OnMemory for Compare<S, MASK, WIDE> {
+    type Slow = Compare<S::Slow, MASK, WIDE>;
+}
 
 impl<S: Src<__m128i>, const MASK: bool, const WIDE: bool> Instr for Compare<S, MASK, WIDE> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {

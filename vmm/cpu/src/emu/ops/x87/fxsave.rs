@@ -12,7 +12,7 @@ use x86::vector;
 use crate::emu::cpu::access::{Access, check_canonical};
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Dst, Ea, Mem, Src, by_ea};
+use crate::emu::engine::operand::{Dst, Ea, General, Mem, Src};
 use crate::emu::engine::{Instr, Jump, fast, jump};
 use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
@@ -117,11 +117,13 @@ impl<E: Ea, const WIDE: bool> Jump for Fxrstor<E, WIDE> {
 }
 
 fn lower_fxsave<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<Fxsave<E, WIDE>>);
+    op.set_memory(site, insn);
+    op.handler = fast::<Fxsave<General, WIDE>>;
 }
 
 fn lower_fxrstor<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => jump::<Fxrstor<E, WIDE>>);
+    op.set_memory(site, insn);
+    op.handler = jump::<Fxrstor<General, WIDE>>;
 }
 
 /// `stmxcsr`.
@@ -136,7 +138,8 @@ impl<D: Dst<u32>> Instr for Stmxcsr<D> {
 }
 
 fn lower_stmxcsr(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<Stmxcsr<Mem<E>>>);
+    op.set_memory(site, insn);
+    op.handler = fast::<Stmxcsr<Mem<General>>>;
 }
 
 /// `ldmxcsr`.
@@ -152,7 +155,8 @@ impl<S: Src<u32>> Jump for Ldmxcsr<S> {
 }
 
 fn lower_ldmxcsr(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => jump::<Ldmxcsr<Mem<E>>>);
+    op.set_memory(site, insn);
+    op.handler = jump::<Ldmxcsr<Mem<General>>>;
 }
 
 pub const FORMS: &[Form] = forms! {

@@ -10,7 +10,7 @@ use iced_x86::Instruction;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::operand::{Dst, Ea, Mem, Src, by_ea};
+use crate::emu::engine::operand::{Dst, Ea, General, Mem, Src};
 use crate::emu::engine::{Instr, fast, slow};
 use crate::emu::ops::x87::x87::{read, write};
 use crate::emu::state::exception::Stop;
@@ -93,11 +93,13 @@ impl<D: Dst<u16>, const STATUS: bool> Instr for StoreWord<D, STATUS> {
 }
 
 fn lower_fldcw(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<Fldcw<Mem<E>>>);
+    op.set_memory(site, insn);
+    op.handler = fast::<Fldcw<Mem<General>>>;
 }
 
 fn lower_store_word<const STATUS: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => fast::<StoreWord<Mem<E>, STATUS>>);
+    op.set_memory(site, insn);
+    op.handler = fast::<StoreWord<Mem<General>, STATUS>>;
 }
 
 /// `fnstenv`, which then masks all exceptions, and `fnsave` if `ALL`, which then
@@ -140,11 +142,13 @@ impl<F: Frame, E: Ea, const ALL: bool> Instr for Restore<F, E, ALL> {
 }
 
 fn lower_save<F: Frame, const ALL: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => slow::<Save<F, E, ALL>>);
+    op.set_memory(site, insn);
+    op.handler = slow::<Save<F, General, ALL>>;
 }
 
 fn lower_restore<F: Frame, const ALL: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = by_ea!(op.set_memory(site, insn), E => slow::<Restore<F, E, ALL>>);
+    op.set_memory(site, insn);
+    op.handler = slow::<Restore<F, General, ALL>>;
 }
 
 pub const FORMS: &[Form] = forms! {
