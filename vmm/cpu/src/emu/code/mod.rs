@@ -3,3 +3,5 @@
 pub mod cache;
 pub mod jump_table;
 pub mod op;
+#[cfg(test)]
+mod tests;

@@ -2,5 +2,7 @@
 
 pub mod mmu;
 pub mod ram;
+#[cfg(test)]
+mod tests;
 pub mod tlb;
 pub mod walk;
