@@ -1,43 +1,24 @@
 //! The built-in emulator: a full-system x86-64 interpreter.
 //!
+//! In rooms, each of which uses only those below it (the test `layers` keeps it so):
+//!
 //! ```text
-//! Emulator (this file)   Vcpu: exits, injection, limits
-//!   engine, joined       handlers threaded by tail calls; those of several instructions
-//!     ops/*              one file per instruction family: semantics and forms
-//!       operand, access  where operands are; TLB look-up or everything else
-//!       host, flags      arithmetic by the host's own instructions
-//!       fp, x87          MXCSR, which units may be used; x87 and MMX state
-//!   cache, decode, op    iced-x86 decodes; blocks of fixed-size ops, chained
-//!   mmu, tlb, ram        page walks; direct-mapped tables to host memory
-//!   deliver, segment     IDT, TSS, descriptors
-//!   debug                breakpoints
-//!   code_at              the instruction at hand, as text
+//! Emulator (this file)  Vcpu: runs slices, reports exits
+//! code_at               the instruction at hand, as text
+//! decode                iced-x86 decodes; which flags matter; blocks of ops
+//! ops                   semantics and forms, one file for each family:
+//!   x87 simd system control integer
+//! pairs                 two instructions by one handler
+//! engine                handlers threaded by tail calls; operands, forms
+//! cpu                   what joins the parts: memory access, exceptions, modes, exits
+//! outside               exits and answers, interrupts, limits, instructions and time
+//! code                  ops, blocks, the code cache
+//! memory                page walks, TLBs, RAM
+//! state                 registers: general, XMM, x87, control, segments, debug
+//! arithmetic            values, flags, the host's own instructions
 //! ```
 //!
-//! # How to add an instruction family
-//! 1. Make `ops/family.rs`, name it in `ops/mod.rs` and add its `FORMS` to `FAMILIES`.
-//! 2. Write the semantics once, as a type with [`engine::Instr`] (goes on to the next
-//!    instruction), [`engine::Branch`] (taken or not) or [`engine::Jump`] (goes to any
-//!    address). `exec` is generic over [`access::Access`] and reaches guest memory only
-//!    by it (`M::load`, `M::store`, `M::update`, or operands `Src` and `Dst`). It may run
-//!    twice, first with `Fast` and after a miss with `Slow`, and again after an MMIO
-//!    exit: so it commits nothing (registers, flags, memory) before the last thing that
-//!    can fail. Faults are `Err(Exception::...into())`.
-//! 3. Make it generic over the operands' places: `S: Src<T>`, `D: Dst<T>`, with
-//!    `DstReg SrcReg Imm Mem<E>` for general registers and `SrcXmm Mem<E> Aligned<E>`
-//!    for XMM (see `operand.rs`; `by_ea!` chooses `E`). Vector instructions of the form
-//!    `op xmm, xmm/memory` are a line in a table: see `ops/sse.rs`.
-//! 4. Write a lowering function `fn(&Site, &Instruction, &mut Op)` that fills in operand
-//!    fields and picks the handler: `fast::<I>` (or `slow::<I>` for what is rare, which
-//!    saves code), `branch::<B>`, `jump::<J>`, or `last::<I>` where modes, mappings,
-//!    interrupt masks or code may change, or the VMM is asked by setting `cpu.outside.exit.kind`.
-//!    `lower_binary` and `lower_unary` (`lower.rs`) do all of this for integer
-//!    instructions with the usual operands.
-//! 5. List the `Code`s in `FORMS` with `forms!`; `end` before those that end a block. What
-//!    no family lists is #UD. Tell `cpuid.rs` if a feature bit depends on it.
-//! 6. Arithmetic flags: compute them by the host's own instruction (`host.rs`), only if
-//!    the lowering's `site.flags_live` says so. If the instruction can neither fault nor
-//!    leave the engine on registers, add it to `ops::is_quiet`.
+//! How to add an instruction: see the README of this crate.
 
 mod arithmetic;
 mod code;
