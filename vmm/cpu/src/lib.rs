@@ -22,7 +22,7 @@ mod state;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
-pub use state::{CpuState, Dtable, FxState, Location, Regs, Segment};
+pub use state::{CpuState, DebugRegs, Dtable, FxState, Location, Msrs, Regs, Segment};
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use linux_loader::loader::elf::start_info::{
 use vm_memory::{Bytes, GuestAddress};
 
 use super::{BootError, KernelImage};
-use crate::cpu::{CpuState, Dtable, FxState, Regs, Segment};
+use crate::cpu::{CpuState, Msrs, Regs, Segment};
 use crate::layout::{
     COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, MEMORY_MAP, MODULE_LIST, PAGE, START_INFO,
 };
@@ -142,29 +142,18 @@ pub fn start_state(entry: u32) -> CpuState {
         ds: data,
         fs: data,
         gs: data,
-        ldt: Segment::default(),
         tr: Segment {
             selector: 0,
             base: 0,
             limit: TASK_LIMIT,
             attributes: TASK,
         },
-        gdt: Dtable::default(),
-        idt: Dtable::default(),
         cr0: CR0_PE_ET,
-        cr2: 0,
-        cr3: 0,
-        cr4: 0,
-        cr8: 0,
-        efer: 0,
-        apic_base: APIC_BASE_RESET,
-        star: 0,
-        lstar: 0,
-        cstar: 0,
-        sfmask: 0,
-        kernel_gs_base: 0,
-        tsc: 0,
-        fx: FxState::initial(),
+        msrs: Msrs {
+            apic_base: APIC_BASE_RESET,
+            ..Msrs::default()
+        },
+        ..CpuState::default()
     }
 }
 

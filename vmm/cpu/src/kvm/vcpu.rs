@@ -12,7 +12,7 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs};
+use super::registers::{msrs_to_read, msrs_to_write, ring, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave};
@@ -159,12 +159,14 @@ impl Vcpu for KvmVcpu {
     fn state(&mut self) -> Result<CpuState, CpuError> {
         let regs = self.fd.get_regs().map_err(failed("KVM_GET_REGS"))?;
         let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        let debug = self.fd.get_debug_regs();
+        let debug = debug.map_err(failed("KVM_GET_DEBUGREGS"))?;
         let xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
         let mut msrs = msrs_to_read().ok_or(CpuError::Unsupported("too many MSRs"))?;
         self.fd
             .get_msrs(&mut msrs)
             .map_err(failed("KVM_GET_MSRS"))?;
-        Ok(state_from_kvm(&regs, &sregs, &msrs, &xsave))
+        Ok(state_from_kvm(&regs, &sregs, &debug, &msrs, &xsave))
     }
 
     fn location(&mut self) -> Result<Location, CpuError> {
@@ -185,7 +187,10 @@ impl Vcpu for KvmVcpu {
             .map_err(failed("KVM_SET_REGS"))?;
         // KVM says this at exits only.
         self.fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
-        let msrs = msrs_of(state).ok_or(CpuError::Unsupported("too many MSRs"))?;
+        self.fd
+            .set_debug_regs(&(&state.debug).into())
+            .map_err(failed("KVM_SET_DEBUGREGS"))?;
+        let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
         self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
         let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
         update_xsave(&mut xsave, &state.fx);
