@@ -268,6 +268,13 @@ pub fn ring(sregs: &kvm_sregs) -> u8 {
     }
 }
 
+/// What of `state` is in `kvm_sregs`; the rest of it is zero.
+pub fn sregs_of(state: &CpuState) -> kvm_sregs {
+    let mut sregs = kvm_sregs::default();
+    update_sregs(&mut sregs, state);
+    sregs
+}
+
 /// Overwrites in `sregs` what [`CpuState`] holds; the rest (pending interrupts) stays.
 pub fn update_sregs(sregs: &mut kvm_sregs, state: &CpuState) {
     sregs.es = (&state.es).into();

@@ -12,7 +12,7 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_to_read, msrs_to_write, ring, state_from_kvm, update_sregs};
+use super::registers::{msrs_to_read, msrs_to_write, ring, sregs_of, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave};
@@ -101,7 +101,7 @@ impl KvmVcpu {
             let _ = ram.write_slice(&bytes, page);
         } else if ram.read_slice(&mut bytes, page).is_ok() {
             load_xsave(&mut xsave, &bytes, self.pkru_word);
-            // SAFETY: as in `set_state`. It fails for a state that the CPU cannot have.
+            // SAFETY: as in `write_state`. It fails for a state that the CPU cannot have.
             self.has_loaded = unsafe { self.fd.set_xsave(&xsave) }.is_ok();
         } else {
             self.has_loaded = false;
@@ -113,9 +113,43 @@ impl KvmVcpu {
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
         match self.remedy.complete(&state)? {
-            Helped::State(after) => self.set_state(&after).map(|()| VmExit::Emulated),
+            Helped::State(after) => {
+                self.write_state(&after, Some(&state))?;
+                Ok(VmExit::Emulated)
+            }
             Helped::Ended(exit) => Ok(exit),
         }
+    }
+
+    /// Replaces the state, which is `old` if that is known: the parts that stay as they are
+    /// cost nothing then.
+    fn write_state(&mut self, state: &CpuState, old: Option<&CpuState>) -> Result<(), CpuError> {
+        let fd = &mut self.fd;
+        if old.is_none_or(|old| sregs_of(old) != sregs_of(state)) {
+            let mut sregs = fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+            update_sregs(&mut sregs, state);
+            fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
+        }
+        fd.set_regs(&(&state.regs).into())
+            .map_err(failed("KVM_SET_REGS"))?;
+        // KVM says this at exits only.
+        fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
+        if old.is_none_or(|old| old.debug != state.debug) {
+            fd.set_debug_regs(&(&state.debug).into())
+                .map_err(failed("KVM_SET_DEBUGREGS"))?;
+        }
+        if old.is_none_or(|old| old.msrs != state.msrs) {
+            let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
+            fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
+        }
+        if old.is_none_or(|old| old.fx != state.fx) {
+            let mut xsave = fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+            update_xsave(&mut xsave, &state.fx);
+            // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes
+            // that `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
+            unsafe { fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
+        }
+        Ok(())
     }
 }
 
@@ -179,24 +213,7 @@ impl Vcpu for KvmVcpu {
     }
 
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
-        let mut sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
-        update_sregs(&mut sregs, state);
-        self.fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
-        self.fd
-            .set_regs(&(&state.regs).into())
-            .map_err(failed("KVM_SET_REGS"))?;
-        // KVM says this at exits only.
-        self.fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
-        self.fd
-            .set_debug_regs(&(&state.debug).into())
-            .map_err(failed("KVM_SET_DEBUGREGS"))?;
-        let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
-        self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
-        let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
-        update_xsave(&mut xsave, &state.fx);
-        // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
-        // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
-        unsafe { self.fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))
+        self.write_state(state, None)
     }
 
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
