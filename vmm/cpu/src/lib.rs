@@ -134,6 +134,11 @@ pub trait Vcpu: Send {
     /// the vCPU is [`ready`](Self::ready).
     fn request_interrupt_window(&mut self, wanted: bool);
 
+    /// CR8 from the next instruction on, 0 to 15: for a task priority that the guest wrote to
+    /// the local APIC, where the VMM keeps that. The other way there is
+    /// [`VmExit::Cr8Write`].
+    fn set_cr8(&mut self, value: u8);
+
     /// From now on [`run`](Self::run) returns [`VmExit::InstructionLimit`] when exactly
     /// `limit` instructions have been retired since the vCPU was made; `None` lifts it.
     /// A limit already reached makes the next `run` return at once.

@@ -39,6 +39,10 @@ pub struct KvmVcpu {
     remedy: Remedy,
     /// Which word of an XSAVE area is PKRU, if the guest has it.
     pkru_word: Option<usize>,
+    /// CR8 as the VMM knows it, if it keeps the local APIC.
+    cr8: u8,
+    /// An exit that has to wait until the VMM has heard of a new CR8.
+    held: Option<RawExit>,
     /// Whether the last load of extended state was done.
     has_loaded: bool,
     /// After the fields above, which refer to it.
@@ -60,6 +64,8 @@ impl KvmVcpu {
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
             pkru_word: pkru_word(&cpuid),
+            cr8: 0,
+            held: None,
             has_loaded: false,
             fd,
             kick: Arc::default(),
@@ -109,6 +115,22 @@ impl KvmVcpu {
         Ok(())
     }
 
+    /// Runs the guest to the next exit. KVM tells CR8 at every exit and makes few writes of
+    /// it an exit; here they all are one, before the exit that comes after them.
+    fn next_exit(&mut self) -> Result<RawExit, CpuError> {
+        if let Some(held) = self.held.take() {
+            return Ok(held);
+        }
+        let raw = RawExit::classify(self.fd.run())?;
+        let cr8 = self.fd.get_kvm_run().cr8 as u8;
+        if cr8 == self.cr8 || self.vm.has_local_apic {
+            return Ok(raw);
+        }
+        self.cr8 = cr8;
+        self.held = Some(raw).filter(|raw| !matches!(raw, RawExit::SetTpr));
+        Ok(RawExit::SetTpr)
+    }
+
     /// Executes the instruction at hand, which KVM could not, by other means.
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
@@ -132,8 +154,11 @@ impl KvmVcpu {
         }
         fd.set_regs(&(&state.regs).into())
             .map_err(failed("KVM_SET_REGS"))?;
-        // KVM says this at exits only.
-        fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
+        // KVM says the one at exits only, and takes the other when the guest goes on.
+        let run = fd.get_kvm_run();
+        run.if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
+        run.cr8 = state.cr8;
+        self.cr8 = state.cr8 as u8;
         if old.is_none_or(|old| old.debug != state.debug) {
             fd.set_debug_regs(&(&state.debug).into())
                 .map_err(failed("KVM_SET_DEBUGREGS"))?;
@@ -158,7 +183,7 @@ impl Vcpu for KvmVcpu {
         if self.attach()? {
             return Ok(VmExit::Interrupted);
         }
-        let raw = RawExit::classify(self.fd.run())?;
+        let raw = self.next_exit()?;
         if let RawExit::In(EXTENDED_STATE, data) = raw
             && self.remedy.applies()
         {
@@ -248,6 +273,11 @@ impl Vcpu for KvmVcpu {
 
     fn request_interrupt_window(&mut self, wanted: bool) {
         self.fd.get_kvm_run().request_interrupt_window = u8::from(wanted);
+    }
+
+    fn set_cr8(&mut self, value: u8) {
+        self.cr8 = value;
+        self.fd.get_kvm_run().cr8 = value.into();
     }
 
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
