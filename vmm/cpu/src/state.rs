@@ -1,5 +1,7 @@
 //! Plain register structs that both accelerators read and write.
 
+use x86::Cr0Flags;
+
 /// General registers, by their number in instruction encodings: rax, rcx, rdx, rbx, rsp,
 /// rbp, rsi, rdi, r8 to r15.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +45,20 @@ pub struct Segment {
     pub base: u64,
     /// Limit in bytes, granularity applied.
     pub limit: u32,
-    /// Descriptor bits 40 to 55 without the limit: type (0 to 3), S (4), DPL (5 and 6),
-    /// P (7), AVL (12), L (13), D/B (14), G (15). An unusable segment has P clear.
+    /// As [`x86::segment`] has them. An unusable segment is not present.
     pub attributes: u16,
+}
+
+impl Segment {
+    /// All of the address space.
+    pub const fn flat(selector: u16, attributes: u16) -> Self {
+        Self {
+            selector,
+            base: 0,
+            limit: u32::MAX,
+            attributes,
+        }
+    }
 }
 
 /// GDTR or IDTR.
@@ -151,4 +164,20 @@ pub struct CpuState {
     /// Time-stamp counter.
     pub tsc: u64,
     pub fx: FxState,
+}
+
+impl CpuState {
+    /// Privilege level, 0 to 3.
+    pub fn ring(&self) -> u8 {
+        ring(self.cr0, self.cs.selector)
+    }
+}
+
+/// The privilege level: that of the code segment's selector, but for real mode, where any
+/// number may be there.
+pub(crate) fn ring(cr0: u64, cs: u16) -> u8 {
+    match Cr0Flags::from_bits_retain(cr0).contains(Cr0Flags::PROTECTED_MODE_ENABLE) {
+        true => (cs & 3) as u8,
+        false => 0,
+    }
 }

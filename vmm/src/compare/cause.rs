@@ -1,6 +1,7 @@
 //! Why a count differs from machine to machine.
 
 use serde::Serialize;
+use x86::msr;
 
 use crate::devices::bus::{self, MmioDevice};
 use crate::exit::ExitReason;
@@ -92,11 +93,11 @@ fn of_mmio(gpa: u64) -> Cause {
 
 fn of_msr(index: u32) -> Cause {
     match index {
-        bus::MSR_TSC_DEADLINE => Cause::Timer,
-        bus::MSR_APIC_BASE => Cause::Apic,
-        index if bus::X2APIC_MSRS.contains(&index) => {
+        msr::TSC_DEADLINE => Cause::Timer,
+        msr::APIC_BASE => Cause::Apic,
+        index if msr::X2APIC.contains(&index) => {
             // An x2APIC register's MSR is its xAPIC offset in units of 16 bytes.
-            of_apic_register(u64::from(index - bus::X2APIC_MSRS.start()) << 4)
+            of_apic_register(u64::from(index - msr::X2APIC.start()) << 4)
         }
         _ => Cause::Program,
     }

@@ -1,5 +1,6 @@
 use abi::debug_exit::GuestExit;
 use abi::ports::{DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI};
+use x86::msr;
 
 use super::console::tests::{ClosedPipe, Recorder};
 use super::{ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, Msi};
@@ -151,8 +152,8 @@ fn the_local_apic_is_ours_in_user_mode_only() {
     devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
     assert_eq!(version, [0xff; 4]);
     assert!(devices.local_apic().is_none());
-    assert_eq!(devices.msr_read(0x1b, 0), Err(Gp));
-    assert_eq!(devices.msr_write(0x6e0, 1, 0), Err(Gp));
+    assert_eq!(devices.msr_read(msr::APIC_BASE, 0), Err(Gp));
+    assert_eq!(devices.msr_write(msr::TSC_DEADLINE, 1, 0), Err(Gp));
     devices.set_cr8(5);
 
     let (mut devices, _) = board(ApicMode::User);
@@ -160,11 +161,11 @@ fn the_local_apic_is_ours_in_user_mode_only() {
     assert_eq!(version, [0x14, 0, 5, 0]);
     devices.set_cr8(5);
     assert_eq!(devices.local_apic().map(|apic| apic.cr8()), Some(5));
-    assert_eq!(devices.msr_write(0x1b, 0xfee0_0d00, 0), Ok(()));
+    assert_eq!(devices.msr_write(msr::APIC_BASE, 0xfee0_0d00, 0), Ok(()));
     assert_eq!(devices.msr_read(0x808, 0), Ok(0x50));
     devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
     assert_eq!(version, [0xff; 4]);
-    assert_eq!(devices.msr_read(0xc000_0080, 0), Err(Gp));
+    assert_eq!(devices.msr_read(msr::EFER, 0), Err(Gp));
 }
 
 /// A small generator, so that a failure comes back.
@@ -244,7 +245,11 @@ fn nothing_that_a_guest_writes_panics() {
                     let _ = devices.msr_read(0x800 + numbers.next() as u32 % 0x50, now);
                 }
                 7 => {
-                    let index = [0x1b, 0x6e0, 0x800 + numbers.next() as u32 % 0x50];
+                    let index = [
+                        msr::APIC_BASE,
+                        msr::TSC_DEADLINE,
+                        0x800 + numbers.next() as u32 % 0x50,
+                    ];
                     let index = index[numbers.next() as usize % 3];
                     let value = u64::from_le_bytes(bytes) >> (numbers.next() % 64);
                     let _ = devices.msr_write(index, value, now);

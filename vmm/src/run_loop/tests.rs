@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use x86::msr::{APIC_BASE, TSC_DEADLINE};
 
 use super::*;
 use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
@@ -15,11 +16,9 @@ const X2APIC_SELF_IPI: u32 = 0x83f;
 const X2APIC_SPURIOUS: u32 = 0x80f;
 const X2APIC_LVT_TIMER: u32 = 0x832;
 const X2APIC_INITIAL_COUNT: u32 = 0x838;
-const APIC_BASE: u32 = 0x1b;
 /// Enabled, x2APIC, bootstrap processor, at the usual address.
 const X2APIC_MODE: u64 = 0xfee0_0d00;
 const SOFTWARE_ENABLE: u64 = 1 << 8;
-const TSC_DEADLINE: u32 = 0x6e0;
 const TSC_DEADLINE_MODE: u64 = 2 << 17;
 const VECTOR: u8 = 0x40;
 /// The time-stamp counter at guest time zero.

@@ -4,7 +4,7 @@ use kvm_bindings::{
     Msrs as MsrList, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
     kvm_xsave,
 };
-use x86::msr;
+use x86::{msr, segment};
 
 use super::xsave::fx_from_xsave;
 use crate::{CpuState, DebugRegs, Dtable, Msrs, Regs, Segment};
@@ -65,31 +65,25 @@ impl From<&Regs> for kvm_regs {
     }
 }
 
-/// One descriptor attribute: its place in [`Segment::attributes`] and its width in bits.
-struct Attribute {
-    shift: u32,
-    mask: u16,
-}
+/// One of [`Segment::attributes`]' fields, by its mask.
+struct Attribute(u16);
 
 impl Attribute {
-    const TYPE: Self = Self {
-        shift: 0,
-        mask: 0xf,
-    };
-    const S: Self = Self { shift: 4, mask: 1 };
-    const DPL: Self = Self { shift: 5, mask: 3 };
-    const PRESENT: Self = Self { shift: 7, mask: 1 };
-    const AVL: Self = Self { shift: 12, mask: 1 };
-    const LONG: Self = Self { shift: 13, mask: 1 };
-    const DB: Self = Self { shift: 14, mask: 1 };
-    const GRANULARITY: Self = Self { shift: 15, mask: 1 };
+    const TYPE: Self = Self(segment::TYPE);
+    const S: Self = Self(segment::ORDINARY);
+    const DPL: Self = Self(segment::DPL);
+    const PRESENT: Self = Self(segment::PRESENT);
+    const AVL: Self = Self(segment::AVAILABLE);
+    const LONG: Self = Self(segment::LONG);
+    const DB: Self = Self(segment::BIG);
+    const GRANULARITY: Self = Self(segment::GRANULAR);
 
     fn get(&self, attributes: u16) -> u8 {
-        (attributes >> self.shift & self.mask) as u8
+        ((attributes & self.0) >> self.0.trailing_zeros()) as u8
     }
 
     fn put(&self, value: u8) -> u16 {
-        (u16::from(value) & self.mask) << self.shift
+        u16::from(value) << self.0.trailing_zeros() & self.0
     }
 }
 
@@ -258,16 +252,6 @@ pub fn state_from_kvm(
     }
 }
 
-/// The privilege level: that of the code segment's selector, but for real mode, where any
-/// number may be there.
-pub fn ring(sregs: &kvm_sregs) -> u8 {
-    const CR0_PE: u64 = 1;
-    match sregs.cr0 & CR0_PE {
-        0 => 0,
-        _ => (sregs.cs.selector & 3) as u8,
-    }
-}
-
 /// What of `state` is in `kvm_sregs`; the rest of it is zero.
 pub fn sregs_of(state: &CpuState) -> kvm_sregs {
     let mut sregs = kvm_sregs::default();
@@ -318,12 +302,7 @@ mod tests {
 
     #[test]
     fn segments_survive_both_ways() {
-        let code = Segment {
-            selector: 8,
-            base: 0,
-            limit: 0xffff_ffff,
-            attributes: 0xa09b,
-        };
+        let code = Segment::flat(8, segment::FLAT_CODE_64);
         let kvm = kvm_segment::from(&code);
         assert_eq!((kvm.type_, kvm.s, kvm.dpl, kvm.present), (0xb, 1, 0, 1));
         assert_eq!((kvm.l, kvm.db, kvm.g, kvm.unusable), (1, 0, 1, 0));

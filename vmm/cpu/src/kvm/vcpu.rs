@@ -8,24 +8,23 @@ use kvm_ioctls::VcpuFd;
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
+use x86::RFlags;
 
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_to_read, msrs_to_write, ring, sregs_of, state_from_kvm, update_sregs};
+use super::registers::{msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave};
 use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
+use crate::state::ring;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
-
-/// RFLAGS: maskable interrupts are taken (AMD APM vol. 2 3.1.6).
-const RFLAGS_IF: u64 = 1 << 9;
 
 /// A vCPU of a [`KvmVm`].
 pub struct KvmVcpu {
@@ -156,7 +155,7 @@ impl KvmVcpu {
             .map_err(failed("KVM_SET_REGS"))?;
         // KVM says the one at exits only, and takes the other when the guest goes on.
         let run = fd.get_kvm_run();
-        run.if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
+        run.if_flag = u8::from(state.regs.rflags & RFlags::INTERRUPT_FLAG.bits() != 0);
         run.cr8 = state.cr8;
         self.cr8 = state.cr8 as u8;
         if old.is_none_or(|old| old.debug != state.debug) {
@@ -233,7 +232,7 @@ impl Vcpu for KvmVcpu {
         let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
         Ok(Location {
             rip: regs.rip,
-            ring: ring(&sregs),
+            ring: ring(sregs.cr0, sregs.cs.selector),
         })
     }
 
