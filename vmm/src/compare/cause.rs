@@ -1,6 +1,7 @@
 //! Why a count differs from machine to machine.
 
 use serde::Serialize;
+use strum::VariantArray;
 use x86::msr;
 
 use crate::devices::bus::{self, MmioDevice};
@@ -12,7 +13,7 @@ use crate::report::ExitDetail;
 const TICK_REGISTERS: [u64; 3] = [0xb0, 0x380, 0x390];
 
 /// What makes a count differ between machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Where the local APIC is: in the VMM, every access to it is an exit.
@@ -29,13 +30,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Apic,
-        Self::Timer,
-        Self::Software,
-        Self::Input,
-        Self::Program,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// What differing counts of exits for `reason` and `detail` come from.
     pub fn of_exit(reason: ExitReason, detail: ExitDetail) -> Self {
