@@ -30,6 +30,8 @@ use support::elf::TempFile;
 use support::kernel::Kernel;
 use support::suite::{self, Case};
 use support::{Target, binary};
+use vmm::accel::{AccelChoice, Accelerator};
+use vmm::cpu::HostKind;
 
 use streams::Output;
 
@@ -46,6 +48,12 @@ const POLL: Duration = Duration::from_millis(2);
 fn main() {
     let cases = [guests::CASES, streams::CASES, commands::CASES].concat();
     let mut trials = suite::on(&Target::ALL, &cases);
+    let late = Accelerator::open(AccelChoice::Kvm, false)
+        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
+        .then_some("software-backed KVM does not tell when CR8 falls");
+    let cases = guests::PRIORITY_CASES;
+    trials.extend(suite::on(&[Target::Emu, Target::Kvm], cases));
+    trials.extend(suite::on_unless(late, &[Target::KvmUserApic], cases));
     trials.push(suite::plain("compare", commands::compare));
     suite::main(trials);
 }

@@ -12,7 +12,7 @@ use support::Target;
 use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
-use vmm::cpu::{Dtable, HostKind, Regs};
+use vmm::cpu::{DebugRegs, Dtable, HostKind, Msrs, Regs};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
 
@@ -29,6 +29,8 @@ const CASES: &[Case] = &[
     ("ports_and_memory_are_exits", exits),
     ("interrupt_ends_a_halt", halt),
     ("kick_ends_a_loop", kick),
+    ("state_is_the_whole_state", whole_state),
+    ("rdtscp_tells_tsc_aux", tsc_aux),
 ];
 
 /// What software-backed KVM does some instructions late while it emulates ring 0.
@@ -209,6 +211,57 @@ fn kick(target: Target) {
     assert_eq!(exit, VmExit::Interrupted);
     let rip = machine.vcpu().state().expect("state can be read").regs.rip;
     assert_eq!(rip, u64::from(ENTRY));
+}
+
+/// What is set can be read, whether or not the guest can do without it.
+fn whole_state(target: Target) {
+    let mut machine = machine(target, &[0xf4]);
+    let vcpu = machine.vcpu();
+    let mut state = vcpu.state().expect("state can be read");
+    assert_eq!(state.debug, DebugRegs::default());
+    assert_eq!(state.msrs.pat, Msrs::default().pat);
+    state.debug = DebugRegs([1, 2, 3, 4, 0, 0, 0xffff_0ff1, 0x401]);
+    state.msrs = Msrs {
+        star: 0x0013_0008_0000_0000,
+        lstar: 0x1000,
+        cstar: 0x2000,
+        sfmask: 0x200,
+        kernel_gs_base: 0x3000,
+        sysenter_cs: 8,
+        sysenter_esp: 0x4000,
+        sysenter_eip: 0x5000,
+        pat: 0x0706_0504_0100_0706,
+        tsc_aux: 9,
+        ..state.msrs
+    };
+    vcpu.set_state(&state).expect("the state is valid");
+    let read = vcpu.state().expect("state can be read");
+    assert_eq!((read.debug, read.msrs), (state.debug, state.msrs));
+}
+
+/// Where KVM lacks the instruction, the VMM executes it, and knows the register.
+fn tsc_aux(target: Target) {
+    #[rustfmt::skip]
+    let mut machine = machine(target, &[
+        0x0f, 0x01, 0xf9,               // rdtscp
+        0x88, 0xc8,                     // mov al, cl
+        0xe6, 0x10,                     // out 0x10, al
+    ]);
+    let vcpu = machine.vcpu();
+    let mut state = vcpu.state().expect("state can be read");
+    state.msrs.tsc_aux = 7;
+    vcpu.set_state(&state).expect("the state is valid");
+    let written = VmExit::PioOut {
+        port: 0x10,
+        size: 1,
+        data: &[7],
+    };
+    loop {
+        match machine.run().expect("it runs") {
+            VmExit::Emulated => {}
+            exit => return assert_eq!(exit, written),
+        }
+    }
 }
 
 /// A halt is no exit there; a kick shows it, and it lasts.

@@ -24,7 +24,7 @@
 //! is served by going to another CR3. Rejected: changing one set of tables from outside,
 //! which no processor with shadow or nested tables is bound to notice.
 
-use vmm::cpu::{CpuState, Dtable, FxState, Regs, Segment};
+use vmm::cpu::{CpuState, Dtable, Msrs, Regs, Segment};
 
 use super::memory::Memory;
 
@@ -358,7 +358,6 @@ pub fn ring3(rip: u64) -> CpuState {
         ds: flat(0, 0xc0f3),
         fs: flat(0, 0xc0f3),
         gs: flat(0, 0xc0f3),
-        ldt: Segment::default(),
         tr: Segment {
             selector: selector::TSS,
             base: UPPER_HALF + gpa::TSS,
@@ -374,18 +373,13 @@ pub fn ring3(rip: u64) -> CpuState {
             limit: VECTORS * 16 - 1,
         },
         cr0: CR0,
-        cr2: 0,
         cr3: cr3(0),
         cr4: CR4,
-        cr8: 0,
         efer: EFER,
-        apic_base: APIC_BASE,
-        star: 0,
-        lstar: 0,
-        cstar: 0,
-        sfmask: 0,
-        kernel_gs_base: 0,
-        tsc: 0,
-        fx: FxState::initial(),
+        msrs: Msrs {
+            apic_base: APIC_BASE,
+            ..Msrs::default()
+        },
+        ..CpuState::default()
     }
 }

@@ -1,7 +1,8 @@
 //! Which accelerator runs a guest: asked for, or chosen by what the host can do.
 
-use std::str::FromStr;
 use std::sync::Arc;
+
+use strum::EnumString;
 
 use crate::boot;
 use crate::cpu::emu::{EmuConfig, Emulator};
@@ -12,7 +13,12 @@ use crate::exit::VmExit;
 use crate::memory::GuestRam;
 
 /// What the user asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, EnumString, PartialEq, Eq)]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = UnknownAccelerator,
+    parse_err_fn = unknown
+)]
 pub enum AccelChoice {
     /// KVM where its self-test passes, else the emulator.
     #[default]
@@ -28,17 +34,8 @@ pub enum AccelChoice {
 #[error("no accelerator {0:?}: there are auto, kvm and emu")]
 pub struct UnknownAccelerator(String);
 
-impl FromStr for AccelChoice {
-    type Err = UnknownAccelerator;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        match word {
-            "auto" => Ok(Self::Auto),
-            "kvm" => Ok(Self::Kvm),
-            "emu" => Ok(Self::Emu),
-            _ => Err(UnknownAccelerator(word.to_owned())),
-        }
-    }
+fn unknown(word: &str) -> UnknownAccelerator {
+    UnknownAccelerator(word.to_owned())
 }
 
 /// An accelerator ready to make vCPUs.

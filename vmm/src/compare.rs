@@ -27,13 +27,13 @@ pub use spread::Spread;
 pub use summary::{ExitComparison, MachineSummary, Summary};
 pub use verdict::Verdict;
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::accel::{self, AccelChoice};
 use crate::devices::ApicMode;
@@ -44,8 +44,9 @@ use crate::report::{Outcome, Report};
 use crate::vm::{Vm, VmConfig, VmError};
 
 /// A way to run a guest: a column of the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, Serialize, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Machine {
     /// KVM with its own local APIC.
     Kvm,
@@ -57,15 +58,11 @@ pub enum Machine {
 
 impl Machine {
     /// All of them, in the order of columns.
-    pub const ALL: [Self; 3] = [Self::Kvm, Self::KvmUserApic, Self::Emu];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Its name, as in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::KvmUserApic => "kvm_user_apic",
-            Self::Emu => "emu",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// What runs the guest there, and where its local APIC is.
@@ -75,12 +72,6 @@ impl Machine {
             Self::KvmUserApic => (AccelChoice::Kvm, ApicMode::User),
             Self::Emu => (AccelChoice::Emu, ApicMode::User),
         }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -214,7 +205,7 @@ impl Comparison {
             missing: Vec::new(),
         };
         let kvm_error = accel::kvm_error();
-        for machine in Machine::ALL {
+        for &machine in Machine::ALL {
             if let (Machine::Kvm | Machine::KvmUserApic, Some(why)) = (machine, &kvm_error) {
                 let reason = why.to_string();
                 comparison.missing.push(Missing { machine, reason });

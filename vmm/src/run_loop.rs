@@ -294,6 +294,7 @@ impl RunLoop {
         {
             self.vcpu.inject(vector)?;
         }
+        self.vcpu.set_cr8(apic.cr8());
         self.vcpu.request_interrupt_window(apic.pending().is_some());
         let deadline = apic.next_deadline();
         if deadline != self.armed {

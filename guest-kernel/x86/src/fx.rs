@@ -9,6 +9,8 @@ pub const CONTROL_AT: usize = 0;
 pub const MXCSR_AT: usize = 24;
 /// Offset of the bits of MXCSR that exist, of 4 bytes; 0 means [`MXCSR_MASK_DEFAULT`].
 pub const MXCSR_MASK_AT: usize = 28;
+/// Offset of the bytes at its end that processors leave to software.
+pub const SOFTWARE_AT: usize = 464;
 
 /// The x87 control word after `fninit`: exceptions masked, 64 bits, to nearest.
 pub const CONTROL_INITIAL: u16 = 0x37f;

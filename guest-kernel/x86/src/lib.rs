@@ -17,6 +17,7 @@ pub mod vector;
 
 pub use x86_64::registers::control::{Cr0Flags, Cr4Flags, EferFlags};
 pub use x86_64::registers::debug::{Dr6Flags, Dr7Flags};
+pub use x86_64::registers::model_specific::ApicBaseFlags;
 pub use x86_64::registers::mxcsr::MxCsr;
 pub use x86_64::registers::rflags::RFlags;
 pub use x86_64::structures::gdt::DescriptorFlags;

@@ -3,8 +3,9 @@
 
 use crate::DescriptorFlags;
 
-const fn attribute(flag: DescriptorFlags) -> u16 {
-    (flag.bits() >> 40) as u16
+const fn attribute(flags: DescriptorFlags) -> u16 {
+    const LIMIT: u16 = 0xf00;
+    (flags.bits() >> 40) as u16 & !LIMIT
 }
 
 /// Code and data: used.
@@ -23,14 +24,25 @@ pub const CODE: u16 = attribute(DescriptorFlags::EXECUTABLE);
 pub const ORDINARY: u16 = attribute(DescriptorFlags::USER_SEGMENT);
 /// Where the descriptor's privilege level is, of two bits.
 pub const DPL_SHIFT: u32 = 5;
+/// All of that level.
+pub const DPL: u16 = attribute(DescriptorFlags::DPL_RING_3);
 /// It may be used.
 pub const PRESENT: u16 = attribute(DescriptorFlags::PRESENT);
+/// Means nothing to the processor.
+pub const AVAILABLE: u16 = attribute(DescriptorFlags::AVAILABLE);
 /// 64-bit code.
 pub const LONG: u16 = attribute(DescriptorFlags::LONG_MODE);
 /// 32-bit code, or a stack whose pointer has 32 bits.
 pub const BIG: u16 = attribute(DescriptorFlags::DEFAULT_SIZE);
 /// The limit counts pages.
 pub const GRANULAR: u16 = attribute(DescriptorFlags::GRANULARITY);
+
+/// 32-bit code of ring 0 in all of the address space.
+pub const FLAT_CODE_32: u16 = attribute(DescriptorFlags::KERNEL_CODE32);
+/// 64-bit code of ring 0.
+pub const FLAT_CODE_64: u16 = attribute(DescriptorFlags::KERNEL_CODE64);
+/// Data of ring 0 in all of the address space.
+pub const FLAT_DATA: u16 = attribute(DescriptorFlags::KERNEL_DATA);
 
 /// Where the type is.
 pub const TYPE: u16 = 0xf;

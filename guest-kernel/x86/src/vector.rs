@@ -2,6 +2,9 @@
 
 use crate::ExceptionVector as Vector;
 
+/// What is left to interrupts: the vectors below are the processor's.
+pub const FIRST_INTERRUPT: u8 = 32;
+
 /// Divide error.
 pub const DE: u8 = Vector::Division as u8;
 /// Debug.

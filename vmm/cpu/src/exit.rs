@@ -6,9 +6,18 @@
 //! next. Accounting keys on the fieldless [`ExitReason`] and a number, the detail.
 
 use serde::Serialize;
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 /// One VM exit, with what the guest wants done.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ExitReason),
+    doc = "Fieldless key of a [`VmExit`], in the order of reports.",
+    allow(missing_docs),
+    derive(PartialOrd, Ord, Hash, Serialize, IntoStaticStr, VariantArray),
+    serde(rename_all = "snake_case"),
+    strum(serialize_all = "snake_case")
+)]
 pub enum VmExit<'a> {
     /// `in` from `port`; fill `data`: one or more items of `size` (1, 2 or 4) bytes.
     PioIn {
@@ -84,100 +93,26 @@ pub enum VmExit<'a> {
     },
 }
 
-/// Fieldless key of a [`VmExit`], in the order of reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(usize)]
-pub enum ExitReason {
-    /// [`VmExit::PioIn`]; the detail is the port.
-    PioIn,
-    /// [`VmExit::PioOut`]; the detail is the port.
-    PioOut,
-    /// [`VmExit::MmioRead`]; the detail is the guest-physical address.
-    MmioRead,
-    /// [`VmExit::MmioWrite`]; the detail is the guest-physical address.
-    MmioWrite,
-    /// [`VmExit::MsrRead`]; the detail is the MSR's number.
-    MsrRead,
-    /// [`VmExit::MsrWrite`]; the detail is the MSR's number.
-    MsrWrite,
-    /// [`VmExit::Cr8Write`].
-    Cr8Write,
-    /// [`VmExit::Hlt`].
-    Hlt,
-    /// [`VmExit::InterruptWindow`].
-    InterruptWindow,
-    /// [`VmExit::Interrupted`].
-    Interrupted,
-    /// [`VmExit::InstructionLimit`].
-    InstructionLimit,
-    /// [`VmExit::Emulated`].
-    Emulated,
-    /// [`VmExit::TripleFault`].
-    TripleFault,
-    /// [`VmExit::Failed`].
-    Failed,
-}
-
 impl ExitReason {
     /// Every reason, in order; `ALL[r as usize] == r`.
-    pub const ALL: [Self; 14] = [
-        Self::PioIn,
-        Self::PioOut,
-        Self::MmioRead,
-        Self::MmioWrite,
-        Self::MsrRead,
-        Self::MsrWrite,
-        Self::Cr8Write,
-        Self::Hlt,
-        Self::InterruptWindow,
-        Self::Interrupted,
-        Self::InstructionLimit,
-        Self::Emulated,
-        Self::TripleFault,
-        Self::Failed,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The reason as reports spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PioIn => "pio_in",
-            Self::PioOut => "pio_out",
-            Self::MmioRead => "mmio_read",
-            Self::MmioWrite => "mmio_write",
-            Self::MsrRead => "msr_read",
-            Self::MsrWrite => "msr_write",
-            Self::Cr8Write => "cr8_write",
-            Self::Hlt => "hlt",
-            Self::InterruptWindow => "interrupt_window",
-            Self::Interrupted => "interrupted",
-            Self::InstructionLimit => "instruction_limit",
-            Self::Emulated => "emulated",
-            Self::TripleFault => "triple_fault",
-            Self::Failed => "failed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 impl VmExit<'_> {
     /// The accounting key: the reason, and the port, address or MSR where it has one.
     pub fn key(&self) -> (ExitReason, Option<u64>) {
-        match self {
-            Self::PioIn { port, .. } => (ExitReason::PioIn, Some(u64::from(*port))),
-            Self::PioOut { port, .. } => (ExitReason::PioOut, Some(u64::from(*port))),
-            Self::MmioRead { gpa, .. } => (ExitReason::MmioRead, Some(*gpa)),
-            Self::MmioWrite { gpa, .. } => (ExitReason::MmioWrite, Some(*gpa)),
-            Self::MsrRead { index, .. } => (ExitReason::MsrRead, Some(u64::from(*index))),
-            Self::MsrWrite { index, .. } => (ExitReason::MsrWrite, Some(u64::from(*index))),
-            Self::Cr8Write { .. } => (ExitReason::Cr8Write, None),
-            Self::Hlt => (ExitReason::Hlt, None),
-            Self::InterruptWindow => (ExitReason::InterruptWindow, None),
-            Self::Interrupted => (ExitReason::Interrupted, None),
-            Self::InstructionLimit => (ExitReason::InstructionLimit, None),
-            Self::Emulated => (ExitReason::Emulated, None),
-            Self::TripleFault => (ExitReason::TripleFault, None),
-            Self::Failed { .. } => (ExitReason::Failed, None),
-        }
+        let detail = match self {
+            Self::PioIn { port, .. } | Self::PioOut { port, .. } => Some(u64::from(*port)),
+            Self::MmioRead { gpa, .. } | Self::MmioWrite { gpa, .. } => Some(*gpa),
+            Self::MsrRead { index, .. } | Self::MsrWrite { index, .. } => Some(u64::from(*index)),
+            _ => None,
+        };
+        (self.into(), detail)
     }
 }
 
@@ -187,9 +122,9 @@ mod tests {
 
     #[test]
     fn reasons_index_their_own_table() {
-        for (index, reason) in ExitReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, index);
-            let json = serde_json::to_string(&reason).expect("a unit variant serializes");
+        for (index, reason) in ExitReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            let json = serde_json::to_string(reason).expect("a unit variant serializes");
             assert_eq!(json, format!("\"{}\"", reason.name()));
         }
     }

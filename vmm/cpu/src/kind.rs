@@ -1,12 +1,12 @@
 //! Names of what runs a guest.
 
-use std::fmt;
-
 use serde::Serialize;
+use strum::Display;
 
 /// What runs the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Accel {
     /// Hardware-assisted virtualization, by KVM.
     Kvm,
@@ -15,8 +15,9 @@ pub enum Accel {
 }
 
 /// What executes the guest's ring 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HostKind {
     /// The processor (Intel VMX or AMD SVM).
     Hardware,
@@ -34,24 +35,5 @@ impl HostKind {
             Self::Software => "the processor runs ring 3, KVM emulates ring 0",
             Self::Emulator => "ring 0 and ring 3 are interpreted",
         }
-    }
-}
-
-impl fmt::Display for Accel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Emu => "emu",
-        })
-    }
-}
-
-impl fmt::Display for HostKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hardware => "hardware",
-            Self::Software => "software",
-            Self::Emulator => "emulator",
-        })
     }
 }

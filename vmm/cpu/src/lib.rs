@@ -22,7 +22,7 @@ mod state;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
-pub use state::{CpuState, Dtable, FxState, Location, Regs, Segment};
+pub use state::{CpuState, DebugRegs, Dtable, FxState, Location, Msrs, Regs, Segment};
 
 use std::sync::Arc;
 
@@ -133,6 +133,11 @@ pub trait Vcpu: Send {
     /// While `wanted`, [`run`](Self::run) returns [`VmExit::InterruptWindow`] as soon as
     /// the vCPU is [`ready`](Self::ready).
     fn request_interrupt_window(&mut self, wanted: bool);
+
+    /// CR8 from the next instruction on, 0 to 15: for a task priority that the guest wrote to
+    /// the local APIC, where the VMM keeps that. The other way there is
+    /// [`VmExit::Cr8Write`].
+    fn set_cr8(&mut self, value: u8);
 
     /// From now on [`run`](Self::run) returns [`VmExit::InstructionLimit`] when exactly
     /// `limit` instructions have been retired since the vCPU was made; `None` lifts it.

@@ -1,5 +1,7 @@
 //! Plain register structs that both accelerators read and write.
 
+use x86::Cr0Flags;
+
 /// General registers, by their number in instruction encodings: rax, rcx, rdx, rbx, rsp,
 /// rbp, rsi, rdi, r8 to r15.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +45,20 @@ pub struct Segment {
     pub base: u64,
     /// Limit in bytes, granularity applied.
     pub limit: u32,
-    /// Descriptor bits 40 to 55 without the limit: type (0 to 3), S (4), DPL (5 and 6),
-    /// P (7), AVL (12), L (13), D/B (14), G (15). An unusable segment has P clear.
+    /// As [`x86::segment`] has them. An unusable segment is not present.
     pub attributes: u16,
+}
+
+impl Segment {
+    /// All of the address space.
+    pub const fn flat(selector: u16, attributes: u16) -> Self {
+        Self {
+            selector,
+            base: 0,
+            limit: u32::MAX,
+            attributes,
+        }
+    }
 }
 
 /// GDTR or IDTR.
@@ -57,25 +70,76 @@ pub struct Dtable {
     pub limit: u16,
 }
 
+/// DR0 to DR7, by number; 4 and 5 do not exist and are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugRegs(pub [u64; 8]);
+
+impl Default for DebugRegs {
+    /// After reset: nothing is watched.
+    fn default() -> Self {
+        Self([0, 0, 0, 0, 0, 0, x86::DR6_RESET, x86::DR7_RESET])
+    }
+}
+
+/// Model-specific registers, but for those that [`CpuState`] has elsewhere: EFER, the
+/// bases of fs and gs, the time-stamp counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Msrs {
+    pub apic_base: u64,
+    pub star: u64,
+    pub lstar: u64,
+    pub cstar: u64,
+    pub sfmask: u64,
+    pub kernel_gs_base: u64,
+    pub sysenter_cs: u64,
+    pub sysenter_esp: u64,
+    pub sysenter_eip: u64,
+    pub pat: u64,
+    pub tsc_aux: u64,
+}
+
+impl Default for Msrs {
+    /// After reset, but without a local APIC.
+    fn default() -> Self {
+        Self {
+            apic_base: 0,
+            star: 0,
+            lstar: 0,
+            cstar: 0,
+            sfmask: 0,
+            kernel_gs_base: 0,
+            sysenter_cs: 0,
+            sysenter_esp: 0,
+            sysenter_eip: 0,
+            pat: x86::msr::PAT_RESET,
+            tsc_aux: 0,
+        }
+    }
+}
+
 /// The 512-byte image of `fxsave64`: x87, MMX, SSE and MXCSR (Intel SDM vol. 1 10.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(16))]
-pub struct FxState(pub [u8; 512]);
+pub struct FxState(pub [u8; x86::fx::LEN]);
 
 impl FxState {
     /// State after reset and `fninit`: FCW 0x37f, MXCSR 0x1f80, all else zero.
     pub const fn initial() -> Self {
-        let mut image = [0; 512];
-        image[0] = 0x7f;
-        image[1] = 0x03;
-        image[24] = 0x80;
-        image[25] = 0x1f;
-        Self(image)
+        Self(x86::fx::INITIAL)
     }
 }
 
-/// The architectural state of one vCPU, apart from its local APIC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Default for FxState {
+    fn default() -> Self {
+        Self::initial()
+    }
+}
+
+/// The architectural state of one vCPU, apart from its local APIC. The default is what
+/// reset leaves in the registers whose name says all about them (debug registers, MSRs,
+/// FPU), and zeros.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct CpuState {
     pub regs: Regs,
@@ -95,14 +159,25 @@ pub struct CpuState {
     pub cr4: u64,
     pub cr8: u64,
     pub efer: u64,
-    /// IA32_APIC_BASE.
-    pub apic_base: u64,
-    pub star: u64,
-    pub lstar: u64,
-    pub cstar: u64,
-    pub sfmask: u64,
-    pub kernel_gs_base: u64,
+    pub debug: DebugRegs,
+    pub msrs: Msrs,
     /// Time-stamp counter.
     pub tsc: u64,
     pub fx: FxState,
+}
+
+impl CpuState {
+    /// Privilege level, 0 to 3.
+    pub fn ring(&self) -> u8 {
+        ring(self.cr0, self.cs.selector)
+    }
+}
+
+/// The privilege level: that of the code segment's selector, but for real mode, where any
+/// number may be there.
+pub(crate) fn ring(cr0: u64, cs: u16) -> u8 {
+    match Cr0Flags::from_bits_retain(cr0).contains(Cr0Flags::PROTECTED_MODE_ENABLE) {
+        true => (cs & 3) as u8,
+        false => 0,
+    }
 }

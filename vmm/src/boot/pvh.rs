@@ -8,9 +8,10 @@ use linux_loader::loader::elf::start_info::{
     hvm_start_info,
 };
 use vm_memory::{Bytes, GuestAddress};
+use x86::{ApicBaseFlags, Cr0Flags, segment};
 
 use super::{BootError, KernelImage};
-use crate::cpu::{CpuState, Dtable, FxState, Regs, Segment};
+use crate::cpu::{CpuState, Msrs, Regs, Segment};
 use crate::layout::{
     COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, MEMORY_MAP, MODULE_LIST, PAGE, START_INFO,
 };
@@ -105,66 +106,39 @@ fn write_command_line(ram: &GuestRam, line: &[u8]) -> Result<(), BootError> {
     Ok(())
 }
 
-/// Control register 0: protected mode, with the x87 that every x86-64 processor has (ET).
-const CR0_PE_ET: u64 = 1 | 1 << 4;
-/// RFLAGS with only the bit that is always one.
-const RFLAGS_RESET: u64 = 2;
-/// IA32_APIC_BASE after reset of the bootstrap processor: enabled, at its usual place.
-const APIC_BASE_RESET: u64 = abi::ports::LOCAL_APIC | 1 << 11 | 1 << 8;
-
 /// The state at the PVH entry point: 32-bit protected mode, flat segments, paging and
 /// interrupts off, ebx at the start info.
 pub fn start_state(entry: u32) -> CpuState {
-    /// Present, code or data, execute/read and read/write, accessed; 32-bit, 4 KiB units.
-    const CODE: u16 = 0xc09b;
-    const DATA: u16 = 0xc093;
-    /// Present, busy 32-bit TSS.
-    const TASK: u16 = 0x008b;
     const TASK_LIMIT: u32 = 0x67;
-    let flat = |selector, attributes| Segment {
-        selector,
-        base: 0,
-        limit: u32::MAX,
-        attributes,
-    };
-    let data = flat(0x10, DATA);
+    let data = Segment::flat(0x10, segment::FLAT_DATA);
+    // Of the bootstrap processor after reset.
+    let apic = ApicBaseFlags::LAPIC_ENABLE | ApicBaseFlags::BSP;
     let mut regs = Regs {
         rip: u64::from(entry),
-        rflags: RFLAGS_RESET,
+        rflags: x86::RFLAGS_FIXED,
         ..Default::default()
     };
     regs.gpr[Regs::RBX] = START_INFO;
     CpuState {
         regs,
         es: data,
-        cs: flat(0x8, CODE),
+        cs: Segment::flat(0x8, segment::FLAT_CODE_32),
         ss: data,
         ds: data,
         fs: data,
         gs: data,
-        ldt: Segment::default(),
         tr: Segment {
             selector: 0,
             base: 0,
             limit: TASK_LIMIT,
-            attributes: TASK,
+            attributes: segment::PRESENT | segment::TYPE_TSS_BUSY,
         },
-        gdt: Dtable::default(),
-        idt: Dtable::default(),
-        cr0: CR0_PE_ET,
-        cr2: 0,
-        cr3: 0,
-        cr4: 0,
-        cr8: 0,
-        efer: 0,
-        apic_base: APIC_BASE_RESET,
-        star: 0,
-        lstar: 0,
-        cstar: 0,
-        sfmask: 0,
-        kernel_gs_base: 0,
-        tsc: 0,
-        fx: FxState::initial(),
+        cr0: (Cr0Flags::PROTECTED_MODE_ENABLE | Cr0Flags::EXTENSION_TYPE).bits(),
+        msrs: Msrs {
+            apic_base: abi::ports::LOCAL_APIC | apic.bits(),
+            ..Msrs::default()
+        },
+        ..CpuState::default()
     }
 }
 

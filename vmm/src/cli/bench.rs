@@ -86,7 +86,8 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let plan = Plan {
         measures: MEASURES.iter().filter(wanted).collect(),
         machines: Machine::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|&machine| args.on.iter().any(|&on| Machine::from(on) == machine))
             .collect(),
         samples: match args.quick {

@@ -1,6 +1,8 @@
 //! Why a count differs from machine to machine.
 
 use serde::Serialize;
+use strum::VariantArray;
+use x86::msr;
 
 use crate::devices::bus::{self, MmioDevice};
 use crate::exit::ExitReason;
@@ -11,7 +13,7 @@ use crate::report::ExitDetail;
 const TICK_REGISTERS: [u64; 3] = [0xb0, 0x380, 0x390];
 
 /// What makes a count differ between machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Where the local APIC is: in the VMM, every access to it is an exit.
@@ -28,13 +30,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Apic,
-        Self::Timer,
-        Self::Software,
-        Self::Input,
-        Self::Program,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// What differing counts of exits for `reason` and `detail` come from.
     pub fn of_exit(reason: ExitReason, detail: ExitDetail) -> Self {
@@ -92,11 +88,11 @@ fn of_mmio(gpa: u64) -> Cause {
 
 fn of_msr(index: u32) -> Cause {
     match index {
-        bus::MSR_TSC_DEADLINE => Cause::Timer,
-        bus::MSR_APIC_BASE => Cause::Apic,
-        index if bus::X2APIC_MSRS.contains(&index) => {
+        msr::TSC_DEADLINE => Cause::Timer,
+        msr::APIC_BASE => Cause::Apic,
+        index if msr::X2APIC.contains(&index) => {
             // An x2APIC register's MSR is its xAPIC offset in units of 16 bytes.
-            of_apic_register(u64::from(index - bus::X2APIC_MSRS.start()) << 4)
+            of_apic_register(u64::from(index - msr::X2APIC.start()) << 4)
         }
         _ => Cause::Program,
     }

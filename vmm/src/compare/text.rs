@@ -54,7 +54,7 @@ impl Summary {
             let reason = format!("not on this host: {}", missing.reason);
             (missing.machine, reason)
         });
-        let width = Machine::ALL.map(|machine| machine.name().len());
+        let width = Machine::ALL.iter().map(|machine| machine.name().len());
         let width = width.into_iter().max().unwrap_or(0);
         for (machine, what) in ran.chain(missing) {
             f.write_str(&wrap(&format!("  {:width$}  ", machine.name()), &what))?;
@@ -176,7 +176,7 @@ impl Summary {
             return Ok(());
         }
         writeln!(f, "\nWhy counts differ")?;
-        for cause in Cause::ALL.into_iter().filter(|cause| met.contains(cause)) {
+        for cause in Cause::ALL.iter().filter(|cause| met.contains(cause)) {
             let mark = format!("  {}  ", cause.mark());
             f.write_str(&wrap(&mark, cause.explanation()))?;
         }

@@ -7,9 +7,8 @@
 //! An access belongs to the device that claims its first byte; bytes past the device's
 //! end are nobody's. What nobody claims reads as all ones and ignores writes.
 
-use std::ops::RangeInclusive;
-
 use abi::ports;
+use x86::msr;
 
 use super::streams::Line;
 
@@ -22,13 +21,6 @@ const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
 
 /// Bytes in the register windows of the local and of the I/O APIC.
 pub const APIC_WINDOW_LEN: u64 = 0x1000;
-
-/// IA32_APIC_BASE: where the local APIC is and whether it is on.
-pub const MSR_APIC_BASE: u32 = 0x1b;
-/// IA32_TSC_DEADLINE: when the local APIC's timer fires in TSC-deadline mode.
-pub const MSR_TSC_DEADLINE: u32 = 0x6e0;
-/// The MSRs reserved for x2APIC registers (Intel SDM vol. 3A 11.12.1.2).
-pub const X2APIC_MSRS: RangeInclusive<u32> = 0x800..=0x8ff;
 
 /// A device with ports, and the offset of a port in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +107,7 @@ pub const fn mmio_name(gpa: u64) -> Option<&'static str> {
 /// The name of the device whose register MSR `index` is, for reports; `None` where nobody
 /// claims it.
 pub fn msr_name(index: u32) -> Option<&'static str> {
-    let apic = matches!(index, MSR_APIC_BASE | MSR_TSC_DEADLINE) || X2APIC_MSRS.contains(&index);
+    let apic = matches!(index, msr::APIC_BASE | msr::TSC_DEADLINE) || msr::X2APIC.contains(&index);
     apic.then_some("local APIC")
 }
 

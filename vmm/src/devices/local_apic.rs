@@ -25,8 +25,10 @@ mod vectors;
 
 use std::mem;
 
+use x86::{ApicBaseFlags, msr};
+
 use super::Gp;
-use super::bus::{self, MSR_APIC_BASE, MSR_TSC_DEADLINE, X2APIC_MSRS};
+use super::bus;
 use registers::{COMMAND_WRITABLE, Lvt, Register, SPURIOUS_WRITABLE};
 pub use timer::BUS_HZ;
 use timer::{Timer, TimerMode};
@@ -41,10 +43,10 @@ const VERSION: u32 = 0x14 | (Lvt::COUNT as u32 - 1) << 16;
 const X2APIC_LOGICAL_ID: u32 = (ID >> 4) << 16 | 1 << (ID & 0xf);
 
 /// Fields of IA32_APIC_BASE (11.4.4, 11.12.1).
-const BASE_BOOT_CPU: u64 = 1 << 8;
-const BASE_X2APIC: u64 = 1 << 10;
-const BASE_ENABLE: u64 = 1 << 11;
-const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const BASE_BOOT_CPU: u64 = ApicBaseFlags::BSP.bits();
+const BASE_X2APIC: u64 = ApicBaseFlags::X2APIC_ENABLE.bits();
+const BASE_ENABLE: u64 = ApicBaseFlags::LAPIC_ENABLE.bits();
+const BASE_ADDRESS: u64 = x86::PAGE_ADDRESS;
 const BASE_WRITABLE: u64 = BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_CPU;
 
 /// Software enable in the spurious-interrupt vector register (11.9).
@@ -178,8 +180,8 @@ impl LocalApic {
     pub fn read_msr(&mut self, index: u32, now_ns: u64) -> Result<u64, Gp> {
         self.advance(now_ns);
         match index {
-            MSR_APIC_BASE => Ok(self.apic_base()),
-            MSR_TSC_DEADLINE => Ok(self.timer.tsc_deadline()),
+            msr::APIC_BASE => Ok(self.apic_base()),
+            msr::TSC_DEADLINE => Ok(self.timer.tsc_deadline()),
             _ => {
                 let register = self.x2apic_register(index)?;
                 if !register.msr_readable() {
@@ -198,8 +200,8 @@ impl LocalApic {
     pub fn write_msr(&mut self, index: u32, value: u64, now_ns: u64) -> Result<(), Gp> {
         self.advance(now_ns);
         match index {
-            MSR_APIC_BASE => self.write_base(value),
-            MSR_TSC_DEADLINE => {
+            msr::APIC_BASE => self.write_base(value),
+            msr::TSC_DEADLINE => {
                 self.timer.set_tsc_deadline(value);
                 Ok(())
             }
@@ -260,10 +262,10 @@ impl LocalApic {
     }
 
     fn x2apic_register(&self, index: u32) -> Result<Register, Gp> {
-        if self.mode != Mode::X2Apic || !X2APIC_MSRS.contains(&index) {
+        if self.mode != Mode::X2Apic || !msr::X2APIC.contains(&index) {
             return Err(Gp);
         }
-        Register::from_index(u64::from(index - X2APIC_MSRS.start())).ok_or(Gp)
+        Register::from_index(u64::from(index - msr::X2APIC.start())).ok_or(Gp)
     }
 
     fn write_base(&mut self, value: u64) -> Result<(), Gp> {

@@ -1,5 +1,7 @@
 use abi::debug_exit::GuestExit;
 use abi::ports::{DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI};
+use fastrand::Rng;
+use x86::msr;
 
 use super::console::tests::{ClosedPipe, Recorder};
 use super::{ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, Msi};
@@ -151,8 +153,8 @@ fn the_local_apic_is_ours_in_user_mode_only() {
     devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
     assert_eq!(version, [0xff; 4]);
     assert!(devices.local_apic().is_none());
-    assert_eq!(devices.msr_read(0x1b, 0), Err(Gp));
-    assert_eq!(devices.msr_write(0x6e0, 1, 0), Err(Gp));
+    assert_eq!(devices.msr_read(msr::APIC_BASE, 0), Err(Gp));
+    assert_eq!(devices.msr_write(msr::TSC_DEADLINE, 1, 0), Err(Gp));
     devices.set_cr8(5);
 
     let (mut devices, _) = board(ApicMode::User);
@@ -160,32 +162,19 @@ fn the_local_apic_is_ours_in_user_mode_only() {
     assert_eq!(version, [0x14, 0, 5, 0]);
     devices.set_cr8(5);
     assert_eq!(devices.local_apic().map(|apic| apic.cr8()), Some(5));
-    assert_eq!(devices.msr_write(0x1b, 0xfee0_0d00, 0), Ok(()));
+    assert_eq!(devices.msr_write(msr::APIC_BASE, 0xfee0_0d00, 0), Ok(()));
     assert_eq!(devices.msr_read(0x808, 0), Ok(0x50));
     devices.mmio_read(LOCAL_APIC + 0x30, &mut version, 0);
     assert_eq!(version, [0xff; 4]);
-    assert_eq!(devices.msr_read(0xc000_0080, 0), Err(Gp));
+    assert_eq!(devices.msr_read(msr::EFER, 0), Err(Gp));
 }
 
-/// A small generator, so that a failure comes back.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 ^ self.0 >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
-    }
-
-    /// An address near a device, or anywhere.
-    fn near(&mut self, base: u64) -> u64 {
-        match self.next() % 8 {
-            0 => self.next(),
-            1 => base.wrapping_add(self.next() % 0x1000),
-            _ => base.wrapping_add(self.next() % 0x40 * 0x10),
-        }
+/// An address near a device, or anywhere.
+fn near(numbers: &mut Rng, base: u64) -> u64 {
+    match numbers.u8(..8) {
+        0 => numbers.u64(..),
+        1 => base.wrapping_add(numbers.u64(..0x1000)),
+        _ => base.wrapping_add(numbers.u64(..0x40) * 0x10),
     }
 }
 
@@ -223,36 +212,48 @@ fn nothing_that_a_guest_writes_panics() {
     for mode in [ApicMode::Kernel, ApicMode::User] {
         let [link, other_end] = LinkEnd::pair();
         let (mut devices, _) = board_with_link(mode, Some(link));
-        let mut numbers = Numbers(mode as u64 + 1);
+        let mut numbers = Rng::with_seed(mode as u64 + 1);
         let mut now = 0u64;
         for _ in 0..300_000 {
-            let bytes = numbers.next().to_le_bytes();
+            let bytes = numbers.u64(..).to_le_bytes();
             let mut data = bytes;
-            let len = (numbers.next() % 9) as usize;
-            let size = (numbers.next() % 6) as u8;
-            now += numbers.next() >> (24 + numbers.next() % 40);
-            match numbers.next() % 12 {
-                0 => devices.pio_read(numbers.near(0x3f8) as u16, size, &mut data[..len]),
+            let len = numbers.usize(..9);
+            let size = numbers.u8(..6);
+            now += numbers.u64(..) >> numbers.u32(24..64);
+            match numbers.u8(..12) {
+                0 => devices.pio_read(near(&mut numbers, 0x3f8) as u16, size, &mut data[..len]),
                 1 => {
-                    let _ = devices.pio_write(numbers.near(0x3f8) as u16, size, &data[..len]);
+                    let _ = devices.pio_write(near(&mut numbers, 0x3f8) as u16, size, &data[..len]);
                 }
-                2 => devices.mmio_read(numbers.near(LOCAL_APIC), &mut data[..len], now),
-                3 => devices.mmio_write(numbers.near(LOCAL_APIC), &data[..len], now),
-                4 => devices.mmio_read(numbers.near(IO_APIC), &mut data[..len], now),
-                5 => devices.mmio_write(IO_APIC + numbers.next() % 2 * 0x10, &data[..len], now),
+                2 => devices.mmio_read(near(&mut numbers, LOCAL_APIC), &mut data[..len], now),
+                3 => devices.mmio_write(near(&mut numbers, LOCAL_APIC), &data[..len], now),
+                4 => devices.mmio_read(near(&mut numbers, IO_APIC), &mut data[..len], now),
+                5 => devices.mmio_write(IO_APIC + numbers.u64(..2) * 0x10, &data[..len], now),
                 6 => {
-                    let _ = devices.msr_read(0x800 + numbers.next() as u32 % 0x50, now);
+                    let _ = devices.msr_read(0x800 + numbers.u32(..0x50), now);
                 }
                 7 => {
-                    let index = [0x1b, 0x6e0, 0x800 + numbers.next() as u32 % 0x50];
-                    let index = index[numbers.next() as usize % 3];
-                    let value = u64::from_le_bytes(bytes) >> (numbers.next() % 64);
+                    let index = [
+                        msr::APIC_BASE,
+                        msr::TSC_DEADLINE,
+                        0x800 + numbers.u32(..0x50),
+                    ];
+                    let index = index[numbers.usize(..3)];
+                    let value = u64::from_le_bytes(bytes) >> numbers.u32(..64);
                     let _ = devices.msr_write(index, value, now);
                 }
                 8 => assert!(devices.input(&data[..len]) <= len),
-                10 => devices.pio_read(numbers.near(LINK.into()) as u16, size, &mut data[..len]),
+                10 => devices.pio_read(
+                    near(&mut numbers, LINK.into()) as u16,
+                    size,
+                    &mut data[..len],
+                ),
                 11 => {
-                    let _ = devices.pio_write(numbers.near(LINK.into()) as u16, size, &data[..len]);
+                    let _ = devices.pio_write(
+                        near(&mut numbers, LINK.into()) as u16,
+                        size,
+                        &data[..len],
+                    );
                     other_end.receive(|sent| sent.len() / 2);
                 }
                 _ => devices.set_cr8(bytes[0]),

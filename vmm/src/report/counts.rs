@@ -1,29 +1,22 @@
 //! Counting exits, on the run loop's fast path.
 //!
-//! A count is found in two steps: the reason selects a table, and in it a small index,
-//! hashed by the port, address or MSR, says which row is meant. Rows lie packed in the
-//! order of their first exit, so that a run's few busy ones share cache lines. Rejected:
-//! an array by port, which for 65,536 ports in both directions is 2 MiB that a guest could
-//! make the VMM touch, and does not help with addresses.
+//! A count is found in two steps: the reason selects a table, and the port, address or MSR
+//! a row of it. Rejected: an array by port, which for 65,536 ports in both directions is
+//! 2 MiB that a guest could make the VMM touch, and does not help with addresses.
 //!
 //! A guest can exit for any number of different ports and addresses. Each reason keeps
 //! [`DETAIL_LIMIT`] of them and counts the others together, so memory stays bounded.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 
+use rustc_hash::FxHashMap;
 use serde::{Serialize, Serializer};
 
 use crate::exit::ExitReason;
 
 /// Different ports, addresses or MSRs that are counted apart, for each reason.
 pub const DETAIL_LIMIT: usize = 1024;
-
-/// Slots of an index: twice the rows, so that a search soon meets an empty one.
-const INDEX_BITS: u32 = DETAIL_LIMIT.ilog2() + 1;
-const INDEX_LEN: usize = 1 << INDEX_BITS;
-
-/// 2^64 divided by the golden ratio: multiplying spreads neighbours over the high bits.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Exits so far, by reason and detail.
 #[derive(Debug, Default)]
@@ -46,9 +39,7 @@ struct ReasonCounts {
     plain: Tally,
     /// Exits whose detail came after the table was full.
     other: Tally,
-    /// By hash: one more than a place in `rows`, or zero. Empty until the first detail.
-    index: Vec<u16>,
-    rows: Vec<(u64, Tally)>,
+    rows: FxHashMap<u64, Tally>,
 }
 
 impl ExitCounts {
@@ -91,8 +82,12 @@ impl ExitCounts {
     /// `ns_per_tick` nanoseconds.
     pub fn finish(&self, ns_per_tick: f64) -> ExitTable {
         let mut rows = Vec::new();
-        for (reason, counts) in ExitReason::ALL.into_iter().zip(&self.reasons) {
-            let mut details = counts.rows.clone();
+        for (reason, counts) in ExitReason::ALL.iter().copied().zip(&self.reasons) {
+            let mut details: Vec<_> = counts
+                .rows
+                .iter()
+                .map(|(key, tally)| (*key, *tally))
+                .collect();
             details.sort_unstable_by_key(|&(detail, _)| detail);
             let details = details
                 .into_iter()
@@ -121,29 +116,12 @@ impl ExitCounts {
 impl ReasonCounts {
     #[inline]
     fn tally(&mut self, detail: u64) -> &mut Tally {
-        let mut slot = (detail.wrapping_mul(SPREAD) >> (u64::BITS - INDEX_BITS)) as usize;
-        while let Some(&place) = self.index.get(slot)
-            && let Some(row) = usize::from(place).checked_sub(1)
-        {
-            if self.rows[row].0 == detail {
-                return &mut self.rows[row].1;
-            }
-            slot = (slot + 1) % INDEX_LEN;
+        let is_full = self.rows.len() >= DETAIL_LIMIT;
+        match self.rows.entry(detail) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(_) if is_full => &mut self.other,
+            Entry::Vacant(row) => row.insert(Tally::default()),
         }
-        self.insert(slot, detail)
-    }
-
-    /// Makes a row for `detail` at an empty `slot`, while there are rows to be had.
-    #[cold]
-    fn insert(&mut self, slot: usize, detail: u64) -> &mut Tally {
-        if self.rows.len() == DETAIL_LIMIT {
-            return &mut self.other;
-        }
-        self.index.resize(INDEX_LEN, 0);
-        self.rows.push((detail, Tally::default()));
-        let row = self.rows.len();
-        self.index[slot] = row as u16;
-        &mut self.rows[row - 1].1
     }
 }
 
@@ -275,7 +253,7 @@ impl ExitTable {
 
 #[cfg(test)]
 mod tests {
-    use super::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, SPREAD};
+    use super::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow};
     use crate::exit::ExitReason;
 
     #[test]
@@ -345,26 +323,6 @@ mod tests {
             ExitDetail::Port(0xf4)
         );
         assert_eq!(table.total(), 0x2_0001);
-    }
-
-    #[test]
-    fn addresses_that_collide_are_told_apart() {
-        // The inverse of the multiplier, by Newton's iteration: it makes addresses that
-        // all hash to the index's last slot, so that the search also wraps around.
-        let inverse = (0..6).fold(1u64, |x, _| {
-            x.wrapping_mul(2u64.wrapping_sub(SPREAD.wrapping_mul(x)))
-        });
-        assert_eq!(inverse.wrapping_mul(SPREAD), 1);
-        let mut counts = ExitCounts::new();
-        for round in 1..=3 {
-            for n in 0..DETAIL_LIMIT as u64 {
-                let gpa = inverse.wrapping_mul(u64::MAX - n);
-                counts.record(ExitReason::MmioWrite, Some(gpa), round);
-            }
-        }
-        let table = counts.finish(1.0);
-        assert_eq!(table.rows().len(), DETAIL_LIMIT);
-        assert!(table.rows().iter().all(|row| (row.count, row.ns) == (3, 6)));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl State {
     /// What `cpu` says, with the code that is in `ram`.
     pub fn new(cpu: &CpuState, ram: &GuestRam, images: Images<'_>) -> Self {
         let code = instruction_at(ram, cpu);
-        let ring = ring(cpu);
+        let ring = cpu.ring();
         Self {
             ring,
             symbol: symbol(ring, cpu.regs.rip, code.as_ref(), images),
@@ -85,15 +85,6 @@ impl State {
             }),
             registers: registers(cpu),
         }
-    }
-}
-
-/// CPL: real mode has none, else it is in CS.
-fn ring(cpu: &CpuState) -> u8 {
-    const CR0_PE: u64 = 1;
-    match cpu.cr0 & CR0_PE {
-        0 => 0,
-        _ => (cpu.cs.selector & 3) as u8,
     }
 }
 

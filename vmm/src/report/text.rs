@@ -172,8 +172,8 @@ fn write_counters(
 /// Bars as long as a reason's share of the commonest one; any exit at all shows.
 fn write_chart(f: &mut fmt::Formatter<'_>, exits: &ExitTable) -> fmt::Result {
     let counts: Vec<_> = ExitReason::ALL
-        .into_iter()
-        .map(|reason| (reason, exits.count(reason)))
+        .iter()
+        .map(|&reason| (reason, exits.count(reason)))
         .filter(|&(_, count)| count != 0)
         .collect();
     let Some(most) = counts.iter().map(|&(_, count)| count).max() else {

@@ -18,7 +18,7 @@ const STANDS_FOR: u64 = 16;
 #[derive(Debug)]
 pub struct Sampler {
     seen: [u32; ExitReason::ALL.len()],
-    random: u64,
+    random: fastrand::Rng,
 }
 
 impl Sampler {
@@ -26,7 +26,7 @@ impl Sampler {
     pub fn new() -> Self {
         Self {
             seen: [0; ExitReason::ALL.len()],
-            random: 1,
+            random: fastrand::Rng::with_seed(1),
         }
     }
 
@@ -39,11 +39,7 @@ impl Sampler {
             *seen += 1;
             return 1;
         }
-        // Marsaglia's xorshift: two of the bits are as random as it takes.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        if self.random.is_multiple_of(STANDS_FOR) {
+        if self.random.u64(..).is_multiple_of(STANDS_FOR) {
             STANDS_FOR
         } else {
             0

@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use x86::msr::{APIC_BASE, TSC_DEADLINE};
 
 use super::*;
 use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
 use crate::devices::{ApicMode, DevicesConfig, HostStreams};
 use crate::exit::ExitReason;
 
+const X2APIC_TASK_PRIORITY: u32 = 0x808;
 const X2APIC_SELF_IPI: u32 = 0x83f;
 const X2APIC_SPURIOUS: u32 = 0x80f;
 const X2APIC_LVT_TIMER: u32 = 0x832;
 const X2APIC_INITIAL_COUNT: u32 = 0x838;
-const APIC_BASE: u32 = 0x1b;
 /// Enabled, x2APIC, bootstrap processor, at the usual address.
 const X2APIC_MODE: u64 = 0xfee0_0d00;
 const SOFTWARE_ENABLE: u64 = 1 << 8;
-const TSC_DEADLINE: u32 = 0x6e0;
 const TSC_DEADLINE_MODE: u64 = 2 << 17;
 const VECTOR: u8 = 0x40;
 /// The time-stamp counter at guest time zero.
@@ -119,6 +119,7 @@ enum Act {
 enum Done {
     Injected(u8),
     WindowWanted(bool),
+    TaskPriority(u8),
 }
 
 struct Scripted {
@@ -197,6 +198,15 @@ impl Vcpu for Scripted {
                 .push(Done::WindowWanted(wanted));
         }
         self.window = wanted;
+    }
+
+    fn set_cr8(&mut self, value: u8) {
+        if value != 0 {
+            self.log
+                .lock()
+                .expect("not poisoned")
+                .push(Done::TaskPriority(value));
+        }
     }
 
     fn clock(&self) -> GuestClock {
@@ -298,6 +308,16 @@ fn a_ready_vcpu_gets_its_interrupt_at_once() {
     let table = run_loop.counts.finish(1.0);
     assert_eq!(table.count(ExitReason::MsrWrite), 3);
     assert_eq!(table.count(ExitReason::PioOut), 1);
+}
+
+#[test]
+fn a_task_priority_reaches_cr8() {
+    let mut script = raise_vector();
+    script.pop();
+    script.push(Act::WriteMsr(X2APIC_TASK_PRIORITY, 0x51));
+    script.push(Act::End);
+    let (_, done, _) = run(script, true);
+    assert_eq!(done, [Done::TaskPriority(5)]);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Which events are wanted.
 
-use std::fmt;
-use std::str::FromStr;
-
 use abi::trace::wanted;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::event::{Event, ThreadId, What};
 
 /// Kinds of events that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, VariantArray)]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = UnknownClass,
+    parse_err_fn = unknown
+)]
 #[repr(u8)]
 pub enum Class {
     /// VM exits, and the time that the vCPU is halted.
@@ -29,27 +32,11 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Exits,
-        Self::Syscalls,
-        Self::Traps,
-        Self::Faults,
-        Self::Ticks,
-        Self::Sched,
-        Self::Procs,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exits => "exits",
-            Self::Syscalls => "syscalls",
-            Self::Traps => "traps",
-            Self::Faults => "faults",
-            Self::Ticks => "ticks",
-            Self::Sched => "sched",
-            Self::Procs => "procs",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The bit by which the kernel knows it; exits are none of the kernel's business.
@@ -80,26 +67,15 @@ impl Class {
 }
 
 /// No class has this name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no events are called {0:?}; there are {names}",
+    names = Class::ALL.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ")
+)]
 pub struct UnknownClass(String);
 
-impl fmt::Display for UnknownClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no events are called {:?}; there are ", self.0)?;
-        let names: Vec<_> = Class::ALL.into_iter().map(Class::name).collect();
-        f.write_str(&names.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownClass {}
-
-impl FromStr for Class {
-    type Err = UnknownClass;
-
-    fn from_str(name: &str) -> Result<Self, UnknownClass> {
-        let class = Self::ALL.into_iter().find(|class| class.name() == name);
-        class.ok_or_else(|| UnknownClass(name.to_owned()))
-    }
+fn unknown(name: &str) -> UnknownClass {
+    UnknownClass(name.to_owned())
 }
 
 /// Which events are wanted.
@@ -193,7 +169,7 @@ mod tests {
 
     #[test]
     fn classes_go_by_their_names() {
-        for class in Class::ALL {
+        for &class in Class::ALL {
             assert_eq!(class.name().parse(), Ok(class));
         }
         let error = "nonsense".parse::<Class>().expect_err("no class");

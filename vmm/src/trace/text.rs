@@ -11,11 +11,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use abi::trace::Resolution;
+use x86::PageFaultErrorCode;
+
 use super::TraceSink;
 use super::arguments::{self, call_name};
 use super::event::{Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, What};
 use crate::report::{ExitDetail, table, text as report};
-use abi::trace::Resolution;
 
 /// Writes events as lines.
 pub struct TextSink<W> {
@@ -175,7 +177,7 @@ impl<W: Write + Send> TextSink<W> {
         if has_error_code(vector) {
             self.add(format_args!(", error code {error:#x}"));
         }
-        if vector == PAGE_FAULT {
+        if vector == u64::from(x86::vector::PF) {
             self.add(format_args!(", cr2 {cr2:#x}"));
         }
     }
@@ -239,11 +241,8 @@ fn bytes(count: usize) -> String {
     }
 }
 
-const PAGE_FAULT: u64 = 14;
-const FIRST_INTERRUPT: u64 = 32;
-
 /// Exceptions by vector (Intel SDM vol. 3A 7.3.1).
-const EXCEPTIONS: [&str; FIRST_INTERRUPT as usize] = [
+const EXCEPTIONS: [&str; x86::vector::FIRST_INTERRUPT as usize] = [
     "#DE",
     "#DB",
     "NMI",
@@ -294,18 +293,18 @@ fn has_error_code(vector: u64) -> bool {
 
 /// As in `page fault: write to 0x1000, demand zero`.
 pub(super) fn fault_text(fault: FaultEvent) -> String {
-    const WRITE: u64 = 1 << 1;
-    const USER: u64 = 1 << 2;
-    const FETCH: u64 = 1 << 4;
-    let access = match fault.error {
-        error if error & FETCH != 0 => "execution of",
-        error if error & WRITE != 0 => "write to",
-        _ => "read of",
-    };
-    let by = if fault.error & USER == 0 {
-        " by the kernel"
+    let error = PageFaultErrorCode::from_bits_retain(fault.error);
+    let access = if error.contains(PageFaultErrorCode::INSTRUCTION_FETCH) {
+        "execution of"
+    } else if error.contains(PageFaultErrorCode::CAUSED_BY_WRITE) {
+        "write to"
     } else {
+        "read of"
+    };
+    let by = if error.contains(PageFaultErrorCode::USER_MODE) {
         ""
+    } else {
+        " by the kernel"
     };
     let done = resolution_text(fault.resolution);
     format!("page fault: {access} {:#x}{by}: {done}", fault.address)

@@ -224,6 +224,10 @@ impl Vcpu for Emulator {
         self.cpu.events.window_wanted = wanted;
     }
 
+    fn set_cr8(&mut self, value: u8) {
+        self.cpu.control.cr8 = value.into();
+    }
+
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
         self.cpu.events.limit = limit;
         Ok(())

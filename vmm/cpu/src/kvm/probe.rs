@@ -1,6 +1,9 @@
 //! Who runs a guest's ring 0, found out by running some: a container may have no /sys that
 //! would tell.
 
+use x86::Cr0Flags;
+use x86::segment::FLAT_CODE_32;
+
 use super::{KvmHost, KvmVcpu, KvmVm};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
@@ -10,15 +13,6 @@ use crate::{CpuError, Segment, Vcpu};
 const CODE: [u8; 5] = [0xf3, 0x0f, 0xb8, 0xc1, 0xf4];
 const CODE_AT: u64 = 0x1000;
 const RAM: u64 = 0x2000;
-/// Code, execute and read, accessed, present; 32-bit, in units of 4 KiB.
-const FLAT_CODE: Segment = Segment {
-    selector: 8,
-    base: 0,
-    limit: u32::MAX,
-    attributes: 0xc09b,
-};
-/// Control register 0: protected mode.
-const CR0_PE: u64 = 1;
 
 /// Whether KVM itself, not the processor, executes ring 0 on `host`.
 ///
@@ -36,8 +30,8 @@ pub fn runs_ring_0_in_software(host: &KvmHost) -> Result<bool, CpuError> {
     let mut vcpu = KvmVcpu::new(host, &vm)?;
     // What a processor has after reset, but in 32-bit protected mode.
     let mut state = vcpu.state()?;
-    state.cs = FLAT_CODE;
-    state.cr0 |= CR0_PE;
+    state.cs = Segment::flat(8, FLAT_CODE_32);
+    state.cr0 |= Cr0Flags::PROTECTED_MODE_ENABLE.bits();
     state.regs.rip = CODE_AT;
     vcpu.set_state(&state)?;
     // A host that is not known to be software-backed gets no remedy.

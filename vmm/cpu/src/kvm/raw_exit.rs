@@ -35,6 +35,10 @@ pub enum RawExit {
     Unknown,
 }
 
+// SAFETY: the pointers are to the mapping of a vCPU, which any thread may use that has the
+// vCPU.
+unsafe impl Send for RawExit {}
+
 impl RawExit {
     /// # Errors
     /// `KVM_RUN` failed, and not for a kick.

@@ -1,19 +1,13 @@
 //! KVM's register structs and ours, both ways.
 
-use kvm_bindings::{Msrs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xsave};
+use kvm_bindings::{
+    Msrs as MsrList, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+    kvm_xsave,
+};
+use x86::{msr, segment};
 
 use super::xsave::fx_from_xsave;
-use crate::{CpuState, Dtable, Regs, Segment};
-
-/// MSR numbers (AMD APM vol. 2, appendix A).
-mod msr {
-    pub const TSC: u32 = 0x10;
-    pub const STAR: u32 = 0xc000_0081;
-    pub const LSTAR: u32 = 0xc000_0082;
-    pub const CSTAR: u32 = 0xc000_0083;
-    pub const SFMASK: u32 = 0xc000_0084;
-    pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
-}
+use crate::{CpuState, DebugRegs, Dtable, Msrs, Regs, Segment};
 
 impl From<&kvm_regs> for Regs {
     fn from(r: &kvm_regs) -> Self {
@@ -71,31 +65,25 @@ impl From<&Regs> for kvm_regs {
     }
 }
 
-/// One descriptor attribute: its place in [`Segment::attributes`] and its width in bits.
-struct Attribute {
-    shift: u32,
-    mask: u16,
-}
+/// One of [`Segment::attributes`]' fields, by its mask.
+struct Attribute(u16);
 
 impl Attribute {
-    const TYPE: Self = Self {
-        shift: 0,
-        mask: 0xf,
-    };
-    const S: Self = Self { shift: 4, mask: 1 };
-    const DPL: Self = Self { shift: 5, mask: 3 };
-    const PRESENT: Self = Self { shift: 7, mask: 1 };
-    const AVL: Self = Self { shift: 12, mask: 1 };
-    const LONG: Self = Self { shift: 13, mask: 1 };
-    const DB: Self = Self { shift: 14, mask: 1 };
-    const GRANULARITY: Self = Self { shift: 15, mask: 1 };
+    const TYPE: Self = Self(segment::TYPE);
+    const S: Self = Self(segment::ORDINARY);
+    const DPL: Self = Self(segment::DPL);
+    const PRESENT: Self = Self(segment::PRESENT);
+    const AVL: Self = Self(segment::AVAILABLE);
+    const LONG: Self = Self(segment::LONG);
+    const DB: Self = Self(segment::BIG);
+    const GRANULARITY: Self = Self(segment::GRANULAR);
 
     fn get(&self, attributes: u16) -> u8 {
-        (attributes >> self.shift & self.mask) as u8
+        ((attributes & self.0) >> self.0.trailing_zeros()) as u8
     }
 
     fn put(&self, value: u8) -> u16 {
-        (u16::from(value) & self.mask) << self.shift
+        u16::from(value) << self.0.trailing_zeros() & self.0
     }
 }
 
@@ -157,61 +145,88 @@ impl From<&Dtable> for kvm_dtable {
     }
 }
 
-/// The MSRs that are part of [`CpuState`], with the values given.
-fn msr_entries(state: &CpuState) -> [kvm_msr_entry; 5] {
+impl From<&kvm_debugregs> for DebugRegs {
+    fn from(regs: &kvm_debugregs) -> Self {
+        let [dr0, dr1, dr2, dr3] = regs.db;
+        Self([dr0, dr1, dr2, dr3, 0, 0, regs.dr6, regs.dr7])
+    }
+}
+
+impl From<&DebugRegs> for kvm_debugregs {
+    fn from(regs: &DebugRegs) -> Self {
+        let [dr0, dr1, dr2, dr3, _, _, dr6, dr7] = regs.0;
+        Self {
+            db: [dr0, dr1, dr2, dr3],
+            dr6,
+            dr7,
+            ..Default::default()
+        }
+    }
+}
+
+/// How many MSRs [`msr_fields`] has.
+const MSRS: usize = 10;
+
+/// What [`Msrs`] has that KVM does not hand out otherwise. KVM stops at the first MSR that
+/// it lacks, so TSC_AUX, which processors without `rdtscp` have not, is the last.
+fn msr_fields(msrs: &mut Msrs) -> [(u32, &mut u64); MSRS] {
     [
-        (msr::STAR, state.star),
-        (msr::LSTAR, state.lstar),
-        (msr::CSTAR, state.cstar),
-        (msr::SFMASK, state.sfmask),
-        (msr::KERNEL_GS_BASE, state.kernel_gs_base),
+        (msr::STAR, &mut msrs.star),
+        (msr::LSTAR, &mut msrs.lstar),
+        (msr::CSTAR, &mut msrs.cstar),
+        (msr::SFMASK, &mut msrs.sfmask),
+        (msr::KERNEL_GS_BASE, &mut msrs.kernel_gs_base),
+        (msr::SYSENTER_CS, &mut msrs.sysenter_cs),
+        (msr::SYSENTER_ESP, &mut msrs.sysenter_esp),
+        (msr::SYSENTER_EIP, &mut msrs.sysenter_eip),
+        (msr::PAT, &mut msrs.pat),
+        (msr::TSC_AUX, &mut msrs.tsc_aux),
     ]
-    .map(|(index, data)| kvm_msr_entry {
+}
+
+fn entry(index: u32, data: u64) -> kvm_msr_entry {
+    kvm_msr_entry {
         index,
         data,
         ..Default::default()
-    })
+    }
 }
 
-/// A list to write [`CpuState`]'s MSRs from; the time-stamp counter is not among them.
-pub fn msrs_of(state: &CpuState) -> Option<Msrs> {
-    Msrs::from_entries(&msr_entries(state)).ok()
+/// A list to write the MSRs from; the time-stamp counter is not among them.
+pub fn msrs_to_write(mut msrs: Msrs) -> Option<MsrList> {
+    let entries = msr_fields(&mut msrs).map(|(index, value)| entry(index, *value));
+    MsrList::from_entries(&entries).ok()
 }
 
-/// A list to read [`CpuState`]'s MSRs into, the time-stamp counter among them.
-pub fn msrs_to_read() -> Option<Msrs> {
-    let tsc = kvm_msr_entry {
-        index: msr::TSC,
-        ..Default::default()
-    };
-    let rest = [
-        msr::STAR,
-        msr::LSTAR,
-        msr::CSTAR,
-        msr::SFMASK,
-        msr::KERNEL_GS_BASE,
-    ]
-    .map(|index| kvm_msr_entry {
-        index,
-        ..Default::default()
-    });
-    let entries: Vec<_> = std::iter::once(tsc).chain(rest).collect();
-    Msrs::from_entries(&entries).ok()
+/// A list to read the MSRs into, the time-stamp counter first among them.
+pub fn msrs_to_read() -> Option<MsrList> {
+    let mut entries = [entry(msr::TSC, 0); 1 + MSRS];
+    for (entry, (index, _)) in entries[1..]
+        .iter_mut()
+        .zip(msr_fields(&mut Msrs::default()))
+    {
+        entry.index = index;
+    }
+    MsrList::from_entries(&entries).ok()
 }
 
-/// Puts the parts that KVM returns together.
+/// Puts the parts that KVM returns together; `list` is [`msrs_to_read`]'s.
 pub fn state_from_kvm(
     regs: &kvm_regs,
     sregs: &kvm_sregs,
-    msrs: &Msrs,
+    debug: &kvm_debugregs,
+    list: &MsrList,
     xsave: &kvm_xsave,
 ) -> CpuState {
-    let msr = |wanted: u32| {
-        msrs.as_slice()
-            .iter()
-            .find(|entry| entry.index == wanted)
-            .map_or(0, |entry| entry.data)
+    let mut values = list.as_slice().iter().map(|entry| entry.data);
+    let tsc = values.next().unwrap_or(0);
+    let mut msrs = Msrs {
+        apic_base: sregs.apic_base,
+        ..Msrs::default()
     };
+    for ((_, field), value) in msr_fields(&mut msrs).into_iter().zip(values) {
+        *field = value;
+    }
     CpuState {
         regs: regs.into(),
         es: (&sregs.es).into(),
@@ -230,25 +245,18 @@ pub fn state_from_kvm(
         cr4: sregs.cr4,
         cr8: sregs.cr8,
         efer: sregs.efer,
-        apic_base: sregs.apic_base,
-        star: msr(msr::STAR),
-        lstar: msr(msr::LSTAR),
-        cstar: msr(msr::CSTAR),
-        sfmask: msr(msr::SFMASK),
-        kernel_gs_base: msr(msr::KERNEL_GS_BASE),
-        tsc: msr(msr::TSC),
+        debug: debug.into(),
+        msrs,
+        tsc,
         fx: fx_from_xsave(xsave),
     }
 }
 
-/// The privilege level: that of the code segment's selector, but for real mode, where any
-/// number may be there.
-pub fn ring(sregs: &kvm_sregs) -> u8 {
-    const CR0_PE: u64 = 1;
-    match sregs.cr0 & CR0_PE {
-        0 => 0,
-        _ => (sregs.cs.selector & 3) as u8,
-    }
+/// What of `state` is in `kvm_sregs`; the rest of it is zero.
+pub fn sregs_of(state: &CpuState) -> kvm_sregs {
+    let mut sregs = kvm_sregs::default();
+    update_sregs(&mut sregs, state);
+    sregs
 }
 
 /// Overwrites in `sregs` what [`CpuState`] holds; the rest (pending interrupts) stays.
@@ -269,7 +277,7 @@ pub fn update_sregs(sregs: &mut kvm_sregs, state: &CpuState) {
     sregs.cr4 = state.cr4;
     sregs.cr8 = state.cr8;
     sregs.efer = state.efer;
-    sregs.apic_base = state.apic_base;
+    sregs.apic_base = state.msrs.apic_base;
 }
 
 #[cfg(test)]
@@ -294,12 +302,7 @@ mod tests {
 
     #[test]
     fn segments_survive_both_ways() {
-        let code = Segment {
-            selector: 8,
-            base: 0,
-            limit: 0xffff_ffff,
-            attributes: 0xa09b,
-        };
+        let code = Segment::flat(8, segment::FLAT_CODE_64);
         let kvm = kvm_segment::from(&code);
         assert_eq!((kvm.type_, kvm.s, kvm.dpl, kvm.present), (0xb, 1, 0, 1));
         assert_eq!((kvm.l, kvm.db, kvm.g, kvm.unusable), (1, 0, 1, 0));

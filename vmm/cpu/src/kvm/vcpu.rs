@@ -8,24 +8,23 @@ use kvm_ioctls::VcpuFd;
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
+use x86::RFlags;
 
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_of, msrs_to_read, ring, state_from_kvm, update_sregs};
+use super::registers::{msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave};
 use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
+use crate::state::ring;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
-
-/// RFLAGS: maskable interrupts are taken (AMD APM vol. 2 3.1.6).
-const RFLAGS_IF: u64 = 1 << 9;
 
 /// A vCPU of a [`KvmVm`].
 pub struct KvmVcpu {
@@ -39,6 +38,10 @@ pub struct KvmVcpu {
     remedy: Remedy,
     /// Which word of an XSAVE area is PKRU, if the guest has it.
     pkru_word: Option<usize>,
+    /// CR8 as the VMM knows it, if it keeps the local APIC.
+    cr8: u8,
+    /// An exit that has to wait until the VMM has heard of a new CR8.
+    held: Option<RawExit>,
     /// Whether the last load of extended state was done.
     has_loaded: bool,
     /// After the fields above, which refer to it.
@@ -60,6 +63,8 @@ impl KvmVcpu {
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
             pkru_word: pkru_word(&cpuid),
+            cr8: 0,
+            held: None,
             has_loaded: false,
             fd,
             kick: Arc::default(),
@@ -101,7 +106,7 @@ impl KvmVcpu {
             let _ = ram.write_slice(&bytes, page);
         } else if ram.read_slice(&mut bytes, page).is_ok() {
             load_xsave(&mut xsave, &bytes, self.pkru_word);
-            // SAFETY: as in `set_state`. It fails for a state that the CPU cannot have.
+            // SAFETY: as in `write_state`. It fails for a state that the CPU cannot have.
             self.has_loaded = unsafe { self.fd.set_xsave(&xsave) }.is_ok();
         } else {
             self.has_loaded = false;
@@ -109,13 +114,66 @@ impl KvmVcpu {
         Ok(())
     }
 
+    /// Runs the guest to the next exit. KVM tells CR8 at every exit and makes few writes of
+    /// it an exit; here they all are one, before the exit that comes after them.
+    fn next_exit(&mut self) -> Result<RawExit, CpuError> {
+        if let Some(held) = self.held.take() {
+            return Ok(held);
+        }
+        let raw = RawExit::classify(self.fd.run())?;
+        let cr8 = self.fd.get_kvm_run().cr8 as u8;
+        if cr8 == self.cr8 || self.vm.has_local_apic {
+            return Ok(raw);
+        }
+        self.cr8 = cr8;
+        self.held = Some(raw).filter(|raw| !matches!(raw, RawExit::SetTpr));
+        Ok(RawExit::SetTpr)
+    }
+
     /// Executes the instruction at hand, which KVM could not, by other means.
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
         match self.remedy.complete(&state)? {
-            Helped::State(after) => self.set_state(&after).map(|()| VmExit::Emulated),
+            Helped::State(after) => {
+                self.write_state(&after, Some(&state))?;
+                Ok(VmExit::Emulated)
+            }
             Helped::Ended(exit) => Ok(exit),
         }
+    }
+
+    /// Replaces the state, which is `old` if that is known: the parts that stay as they are
+    /// cost nothing then.
+    fn write_state(&mut self, state: &CpuState, old: Option<&CpuState>) -> Result<(), CpuError> {
+        let fd = &mut self.fd;
+        if old.is_none_or(|old| sregs_of(old) != sregs_of(state)) {
+            let mut sregs = fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+            update_sregs(&mut sregs, state);
+            fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
+        }
+        fd.set_regs(&(&state.regs).into())
+            .map_err(failed("KVM_SET_REGS"))?;
+        // KVM says the one at exits only, and takes the other when the guest goes on.
+        let run = fd.get_kvm_run();
+        run.if_flag = u8::from(state.regs.rflags & RFlags::INTERRUPT_FLAG.bits() != 0);
+        run.cr8 = state.cr8;
+        self.cr8 = state.cr8 as u8;
+        if old.is_none_or(|old| old.debug != state.debug) {
+            fd.set_debug_regs(&(&state.debug).into())
+                .map_err(failed("KVM_SET_DEBUGREGS"))?;
+        }
+        if old.is_none_or(|old| old.msrs != state.msrs) {
+            let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
+            fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
+        }
+        if old.is_none_or(|old| old.fx != state.fx) {
+            let mut xsave = fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+            update_xsave(&mut xsave, &state.fx);
+            // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes
+            // that `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
+            unsafe { fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
+        }
+        Ok(())
     }
 }
 
@@ -124,7 +182,7 @@ impl Vcpu for KvmVcpu {
         if self.attach()? {
             return Ok(VmExit::Interrupted);
         }
-        let raw = RawExit::classify(self.fd.run())?;
+        let raw = self.next_exit()?;
         if let RawExit::In(EXTENDED_STATE, data) = raw
             && self.remedy.applies()
         {
@@ -159,12 +217,14 @@ impl Vcpu for KvmVcpu {
     fn state(&mut self) -> Result<CpuState, CpuError> {
         let regs = self.fd.get_regs().map_err(failed("KVM_GET_REGS"))?;
         let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        let debug = self.fd.get_debug_regs();
+        let debug = debug.map_err(failed("KVM_GET_DEBUGREGS"))?;
         let xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
         let mut msrs = msrs_to_read().ok_or(CpuError::Unsupported("too many MSRs"))?;
         self.fd
             .get_msrs(&mut msrs)
             .map_err(failed("KVM_GET_MSRS"))?;
-        Ok(state_from_kvm(&regs, &sregs, &msrs, &xsave))
+        Ok(state_from_kvm(&regs, &sregs, &debug, &msrs, &xsave))
     }
 
     fn location(&mut self) -> Result<Location, CpuError> {
@@ -172,26 +232,12 @@ impl Vcpu for KvmVcpu {
         let sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
         Ok(Location {
             rip: regs.rip,
-            ring: ring(&sregs),
+            ring: ring(sregs.cr0, sregs.cs.selector),
         })
     }
 
     fn set_state(&mut self, state: &CpuState) -> Result<(), CpuError> {
-        let mut sregs = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
-        update_sregs(&mut sregs, state);
-        self.fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
-        self.fd
-            .set_regs(&(&state.regs).into())
-            .map_err(failed("KVM_SET_REGS"))?;
-        // KVM says this at exits only.
-        self.fd.get_kvm_run().if_flag = u8::from(state.regs.rflags & RFLAGS_IF != 0);
-        let msrs = msrs_of(state).ok_or(CpuError::Unsupported("too many MSRs"))?;
-        self.fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
-        let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
-        update_xsave(&mut xsave, &state.fx);
-        // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
-        // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
-        unsafe { self.fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))
+        self.write_state(state, None)
     }
 
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
@@ -226,6 +272,11 @@ impl Vcpu for KvmVcpu {
 
     fn request_interrupt_window(&mut self, wanted: bool) {
         self.fd.get_kvm_run().request_interrupt_window = u8::from(wanted);
+    }
+
+    fn set_cr8(&mut self, value: u8) {
+        self.cr8 = value;
+        self.fd.get_kvm_run().cr8 = value.into();
     }
 
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {

@@ -1,21 +1,24 @@
 //! KVM's XSAVE area.
 
 use kvm_bindings::kvm_xsave;
+use x86::fx;
 
 use crate::FxState;
 
-/// Words of an XSAVE area that are the image of `fxsave64` (Intel SDM vol. 1 13.4.1).
-const LEGACY_WORDS: usize = 512 / 4;
+/// Words of an XSAVE area that are the image of `fxsave64` (Intel SDM vol. 1 13.4.1), and
+/// those of them that the processor fills in: KVM has notes of its own in the rest.
+const LEGACY_WORDS: usize = fx::LEN / 4;
+const FX_WORDS: usize = fx::SOFTWARE_AT / 4;
 /// Word of XSTATE_BV, and its bits for x87 and SSE.
-const XSTATE_BV_WORD: usize = 512 / 4;
+const XSTATE_BV_WORD: usize = fx::LEN / 4;
 const XSTATE_X87_SSE: u32 = 3;
 /// Its bit for PKRU.
 const XSTATE_PKRU: u32 = 1 << 9;
 
 /// x87 and SSE state out of an XSAVE area.
 pub fn fx_from_xsave(xsave: &kvm_xsave) -> FxState {
-    let mut image = [0; 512];
-    for (bytes, word) in image.chunks_exact_mut(4).zip(&xsave.region[..LEGACY_WORDS]) {
+    let mut image = [0; fx::LEN];
+    for (bytes, word) in image.chunks_exact_mut(4).zip(&xsave.region[..FX_WORDS]) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     FxState(image)
@@ -23,7 +26,7 @@ pub fn fx_from_xsave(xsave: &kvm_xsave) -> FxState {
 
 /// Overwrites x87 and SSE state in an XSAVE area.
 pub fn update_xsave(xsave: &mut kvm_xsave, fx: &FxState) {
-    for (word, bytes) in xsave.region[..LEGACY_WORDS]
+    for (word, bytes) in xsave.region[..FX_WORDS]
         .iter_mut()
         .zip(fx.0.chunks_exact(4))
     {

@@ -1,7 +1,8 @@
 mod delivery;
 
+use x86::msr;
+
 use super::{BASE_ENABLE, BASE_X2APIC, LVT_MASKED, LocalApic};
-use crate::devices::bus::{MSR_APIC_BASE, MSR_TSC_DEADLINE};
 use crate::devices::{Gp, Msi};
 
 const TPR: u64 = 0x80;
@@ -39,7 +40,7 @@ fn enabled() -> LocalApic {
 fn x2apic() -> LocalApic {
     let mut apic = enabled();
     let base = BASE | BASE_ENABLE | BASE_X2APIC;
-    assert_eq!(apic.write_msr(MSR_APIC_BASE, base, 0), Ok(()));
+    assert_eq!(apic.write_msr(msr::APIC_BASE, base, 0), Ok(()));
     apic
 }
 
@@ -67,7 +68,7 @@ fn errors(apic: &mut LocalApic) -> u32 {
 fn power_up_state() {
     let mut apic = LocalApic::new(1);
     assert_eq!(apic.window(), Some(0xfee0_0000));
-    assert_eq!(apic.read_msr(MSR_APIC_BASE, 0), Ok(0xfee0_0900));
+    assert_eq!(apic.read_msr(msr::APIC_BASE, 0), Ok(0xfee0_0900));
     for (offset, value) in [
         (0x20, 0),
         (0x30, 0x0005_0014),
@@ -148,8 +149,8 @@ fn the_timer_interrupts_by_its_entry() {
 fn a_deadline_in_the_past_fires_at_once() {
     let mut apic = enabled();
     write(&mut apic, LVT_TIMER, TSC_DEADLINE | 0x40, 1000);
-    assert_eq!(apic.write_msr(MSR_TSC_DEADLINE, 3000, 1000), Ok(()));
-    assert_eq!(apic.read_msr(MSR_TSC_DEADLINE, 1000), Ok(3000));
+    assert_eq!(apic.write_msr(msr::TSC_DEADLINE, 3000, 1000), Ok(()));
+    assert_eq!(apic.read_msr(msr::TSC_DEADLINE, 1000), Ok(3000));
     assert!(apic.wants_tsc());
     apic.tell_tsc(2000, 1000);
     assert!(!apic.wants_tsc());
@@ -157,10 +158,10 @@ fn a_deadline_in_the_past_fires_at_once() {
     apic.advance(1500);
     assert_eq!(apic.acknowledge(), Some(0x40));
     write(&mut apic, EOI, 0, 1500);
-    assert_eq!(apic.write_msr(MSR_TSC_DEADLINE, 1, 1500), Ok(()));
+    assert_eq!(apic.write_msr(msr::TSC_DEADLINE, 1, 1500), Ok(()));
     apic.tell_tsc(3000, 1500);
     assert_eq!(apic.pending(), Some(0x40));
-    assert_eq!(apic.read_msr(MSR_TSC_DEADLINE, 1500), Ok(0));
+    assert_eq!(apic.read_msr(msr::TSC_DEADLINE, 1500), Ok(0));
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn apic_base_goes_only_the_allowed_ways() {
     let mut apic = enabled();
     let x2apic = BASE | BASE_ENABLE | BASE_X2APIC;
     let xapic = BASE | BASE_ENABLE;
-    let mut set = |value| apic.write_msr(MSR_APIC_BASE, value, 0);
+    let mut set = |value| apic.write_msr(msr::APIC_BASE, value, 0);
     assert_eq!(set(BASE | BASE_X2APIC), Err(Gp));
     assert_eq!(set(xapic | 1), Err(Gp));
     assert_eq!(set(xapic | 1 << 52), Err(Gp));
@@ -179,7 +180,7 @@ fn apic_base_goes_only_the_allowed_ways() {
     assert_eq!(set(x2apic), Err(Gp));
     assert_eq!(set(xapic | 0x1000), Ok(()));
     assert_eq!(apic.window(), Some(0xfee0_1000));
-    assert_eq!(apic.read_msr(MSR_APIC_BASE, 0), Ok(0xfee0_1900));
+    assert_eq!(apic.read_msr(msr::APIC_BASE, 0), Ok(0xfee0_1900));
     assert_eq!(read(&mut apic, SVR, 0), 0xff, "disabling is a reset");
 }
 
@@ -189,7 +190,7 @@ fn a_disabled_apic_does_nothing() {
     write(&mut apic, LVT_TIMER, 0x40, 0);
     write(&mut apic, INITIAL_COUNT, 10, 0);
     apic.accept(edge(0x50));
-    assert_eq!(apic.write_msr(MSR_APIC_BASE, BASE, 0), Ok(()));
+    assert_eq!(apic.write_msr(msr::APIC_BASE, BASE, 0), Ok(()));
     apic.advance(100);
     apic.accept(edge(0x50));
     assert_eq!(

@@ -3,7 +3,7 @@
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::segment::dpl;
-use crate::{CpuState, Regs};
+use crate::{CpuState, DebugRegs, Regs};
 
 impl Cpu {
     /// The state now. Outside the engine.
@@ -31,12 +31,8 @@ impl Cpu {
             cr4: self.control.cr4,
             cr8: self.control.cr8,
             efer: self.control.efer,
-            apic_base: self.control.msrs.apic_base,
-            star: self.control.msrs.star,
-            lstar: self.control.msrs.lstar,
-            cstar: self.control.msrs.cstar,
-            sfmask: self.control.msrs.sfmask,
-            kernel_gs_base: self.control.msrs.kernel_gs_base,
+            debug: DebugRegs(self.control.debug.0),
+            msrs: self.control.msrs,
             tsc: self.meter.tsc(0),
             fx: self.regs.fx_image(),
         }
@@ -57,12 +53,8 @@ impl Cpu {
         self.control.cr4 = state.cr4;
         self.control.cr8 = state.cr8;
         self.control.efer = state.efer;
-        self.control.msrs.apic_base = state.apic_base;
-        self.control.msrs.star = state.star;
-        self.control.msrs.lstar = state.lstar;
-        self.control.msrs.cstar = state.cstar;
-        self.control.msrs.sfmask = state.sfmask;
-        self.control.msrs.kernel_gs_base = state.kernel_gs_base;
+        self.control.debug.0 = state.debug.0;
+        self.control.msrs = state.msrs;
         self.meter.set_tsc(state.tsc, 0);
         self.regs.set_fx_image(&state.fx);
         self.outside.replies.clear();

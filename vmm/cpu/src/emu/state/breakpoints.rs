@@ -11,6 +11,8 @@
 
 use x86::{Dr6Flags, Dr7Flags};
 
+use crate::DebugRegs;
+
 /// DR7: two bits for each breakpoint, of which either enables it.
 const ENABLED: u64 = 0xff;
 /// DR7: where the kinds and lengths begin, four bits for each breakpoint.
@@ -30,13 +32,13 @@ pub mod kind {
     pub const ACCESS: u64 = 3;
 }
 
-/// The registers, by number; 4 and 5 are not used.
-pub struct DebugRegisters([u64; 8]);
+/// The registers, as [`DebugRegs`] has them.
+pub struct DebugRegisters(pub [u64; 8]);
 
 impl DebugRegisters {
     /// As after reset.
-    pub const fn new() -> Self {
-        Self([0, 0, 0, 0, 0, 0, x86::DR6_RESET, x86::DR7_RESET])
+    pub fn new() -> Self {
+        Self(DebugRegs::default().0)
     }
 
     /// Register `number`, modulo 8.

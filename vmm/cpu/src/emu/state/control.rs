@@ -5,7 +5,7 @@ use crate::emu::state::breakpoints::DebugRegisters;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::FpMode;
 use crate::emu::state::segment::{CS, SS, has};
-use crate::{Dtable, Segment};
+use crate::{Dtable, Msrs, Segment};
 
 /// Bits of CR0, CR4 and EFER that the emulator looks at, under the manuals' names (AMD APM
 /// vol. 2 3.1).
@@ -70,22 +70,6 @@ pub enum Privilege {
     SupervisorAc = 2,
 }
 
-/// Model-specific registers that nothing else holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Msrs {
-    pub apic_base: u64,
-    pub star: u64,
-    pub lstar: u64,
-    pub cstar: u64,
-    pub sfmask: u64,
-    pub kernel_gs_base: u64,
-    pub sysenter_cs: u64,
-    pub sysenter_esp: u64,
-    pub sysenter_eip: u64,
-    pub pat: u64,
-    pub tsc_aux: u64,
-}
-
 /// The control state.
 pub struct Control {
     /// RFLAGS without the arithmetic flags.
@@ -132,10 +116,7 @@ impl Control {
             cr4: 0,
             cr8: 0,
             efer: 0,
-            msrs: Msrs {
-                pat: x86::msr::PAT_RESET,
-                ..Msrs::default()
-            },
+            msrs: Msrs::default(),
             debug: DebugRegisters::new(),
             unsupported: Some("real mode"),
         }

@@ -13,7 +13,7 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::emu::{Clock, EmuConfig, Emulator};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
-use crate::{CpuState, Dtable, FxState, Regs, Segment, Vcpu};
+use crate::{CpuState, Dtable, Msrs, Regs, Segment, Vcpu};
 
 pub(in crate::emu) const CODE: u64 = 0x10000;
 pub(in crate::emu) const DATA: u64 = 0x20000;
@@ -188,7 +188,6 @@ pub(in crate::emu) fn initial_state() -> CpuState {
         ds: data,
         fs: data,
         gs: data,
-        ldt: Segment::default(),
         tr: Segment {
             selector: 0x28,
             base: TSS,
@@ -204,18 +203,13 @@ pub(in crate::emu) fn initial_state() -> CpuState {
             limit: 0xfff,
         },
         cr0: 0x8001_0033,
-        cr2: 0,
         cr3: 0x1000,
         cr4: 0x620,
-        cr8: 0,
         efer: 0xd01,
-        apic_base: 0xfee0_0900,
-        star: 0,
-        lstar: 0,
-        cstar: 0,
-        sfmask: 0,
-        kernel_gs_base: 0,
-        tsc: 0,
-        fx: FxState::initial(),
+        msrs: Msrs {
+            apic_base: 0xfee0_0900,
+            ..Msrs::default()
+        },
+        ..CpuState::default()
     }
 }

@@ -207,9 +207,9 @@ fn system_calls_change_privilege_and_are_counted() {
     machine.set_gate(0x81, HANDLER + 0x100, 0, 0);
     machine.set_gate(13, HANDLER + 0x200, 0, 0);
     machine.alter(|state| {
-        state.star = 0x0013_0008_0000_0000;
-        state.lstar = HANDLER;
-        state.sfmask = IF;
+        state.msrs.star = 0x0013_0008_0000_0000;
+        state.msrs.lstar = HANDLER;
+        state.msrs.sfmask = IF;
     });
     enter_ring3(&mut machine);
     machine.run_to_hlt();
