@@ -34,9 +34,9 @@ pub const FAMILIES: &[&[Form]] = &[
     integer::stack::FORMS,
     integer::string::FORMS,
     system::string_io::FORMS,
-    system::system::FORMS,
+    system::processor::FORMS,
     control::transfer::FORMS,
-    x87::x87::FORMS,
+    x87::arithmetic::FORMS,
     x87::x87_env::FORMS,
 ];
 
@@ -66,5 +66,5 @@ pub fn mmx_families() -> [&'static [Form]; 3] {
 /// The families on x87 registers.
 #[cfg(test)]
 pub fn x87_families() -> [&'static [Form]; 2] {
-    [x87::x87::FORMS, x87::x87_env::FORMS]
+    [x87::arithmetic::FORMS, x87::x87_env::FORMS]
 }

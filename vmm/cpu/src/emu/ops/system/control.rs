@@ -9,7 +9,7 @@ use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Dst, DstReg, Ea, General, Mem, Src, SrcReg, gpr_slot};
 use crate::emu::engine::{Instr, last, slow};
-use crate::emu::ops::system::system::{set_registers, system};
+use crate::emu::ops::system::processor::{set_registers, system};
 use crate::emu::state::control::{CodeSize, bits, canonical};
 use crate::emu::state::exception::{Exception, Stop};
 

@@ -2,5 +2,5 @@
 
 pub mod control;
 pub mod io;
+pub mod processor;
 pub mod string_io;
-pub mod system;

@@ -12,7 +12,7 @@ use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Dst, Ea, General, Mem, Src};
 use crate::emu::engine::{Instr, fast, slow};
-use crate::emu::ops::x87::x87::{read, write};
+use crate::emu::ops::x87::arithmetic::{read, write};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 use crate::emu::state::x87::status;
