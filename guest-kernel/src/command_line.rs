@@ -23,9 +23,10 @@
 //! [`abi::words`]: what `init=` says, and every argument, may be quoted.
 
 use abi::words::{Word, Words};
+use arch::boot::CpuOptions;
+use mm::frames::Contents;
 
 use crate::fs::{StandardErrors, StandardStreams};
-use crate::mm::frames::Contents;
 
 /// Bounds and default of the tick in nanoseconds.
 const TICK_NS: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
@@ -48,12 +49,8 @@ pub struct CommandLine<'a> {
     pub tick_ns: u64,
     /// Nanoseconds since 1970 when the time-stamp counter was zero.
     pub realtime_ns: u64,
-    /// Whether `sysretq` works here.
-    pub sysret: bool,
-    /// Whether ring 3 can change more of the CPU than the kernel saves by itself.
-    pub extended_state: bool,
-    /// Whether SMAP may be used, if the CPU has it.
-    pub smap: bool,
+    /// How the CPU is to be set up.
+    pub cpu: CpuOptions,
     /// What is in RAM that the boot loader did not use.
     pub ram_contents: Contents,
     /// What the standard streams are.
@@ -72,9 +69,11 @@ impl<'a> CommandLine<'a> {
             init: DEFAULT_INIT,
             tick_ns: DEFAULT_TICK_NS,
             realtime_ns: 0,
-            sysret: true,
-            smap: true,
-            extended_state: false,
+            cpu: CpuOptions {
+                sysret: true,
+                smap: true,
+                extended_state: false,
+            },
             ram_contents: Contents::Unknown,
             streams: StandardStreams::CONSOLE,
             has_keyboard: false,
@@ -111,9 +110,9 @@ impl<'a> CommandLine<'a> {
                 }
             }
             b"realtime_ns" => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
-            b"sysret" => self.sysret = value != b"off",
-            b"xstate" => self.extended_state = value == b"port",
-            b"smap" => self.smap = value != b"off",
+            b"sysret" => self.cpu.sysret = value != b"off",
+            b"xstate" => self.cpu.extended_state = value == b"port",
+            b"smap" => self.cpu.smap = value != b"off",
             b"stdin" => {
                 self.streams.input_is_stream = value == STREAM;
                 self.has_keyboard = value == TERMINAL;
@@ -167,7 +166,7 @@ mod tests {
             (StandardStreams::CONSOLE, false)
         );
         assert_eq!((line.tick_ns, line.realtime_ns), (10_000_000, 0));
-        assert!(line.sysret && line.smap && !line.extended_state);
+        assert!(line.cpu.sysret && line.cpu.smap && !line.cpu.extended_state);
         assert_eq!(line.ram_contents, Contents::Unknown);
         assert_eq!(line.arguments().count(), 0);
     }
@@ -180,7 +179,7 @@ mod tests {
         );
         assert_eq!(init(&line), "/bin/spin");
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));
-        assert!(!line.sysret && !line.smap && line.extended_state);
+        assert!(!line.cpu.sysret && !line.cpu.smap && line.cpu.extended_state);
         assert_eq!(line.ram_contents, Contents::Zero);
     }
 

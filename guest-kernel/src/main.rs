@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-extern crate guest_kernel;
+arch::entry!(guest_kernel::start);

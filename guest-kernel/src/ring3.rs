@@ -1,6 +1,7 @@
 //! The loop in which every thread spends its life: run the program, serve its trap.
 
-use crate::arch::trap::{Trap, UserContext};
+use arch::trap::{Trap, UserContext};
+
 use crate::{proc, syscall};
 
 /// Serves the current thread until it ends.

@@ -2,21 +2,22 @@
 
 use core::fmt;
 
-use crate::arch::pvh::BootInfo;
-use crate::arch::serial::{Log, SerialPort};
-use crate::arch::trap::UserContext;
-use crate::arch::{boot, clock};
+use abi::Errno;
+use arch::pvh::BootInfo;
+use arch::serial::{Log, SerialPort};
+use arch::trap::UserContext;
+use arch::{boot, clock, shared};
+use mm::address_space::{MemoryLimits, STACK_LIMIT};
+use mm::{FilePages, Shared};
+
 use crate::command_line::CommandLine;
-use crate::errno::Errno;
 use crate::fs::{self, FileTable, initramfs, ramfs, terminal};
-use crate::mm::address_space::{MemoryLimits, STACK_LIMIT};
-use crate::mm::{FilePages, Shared};
-use crate::proc::arguments::Arguments;
+use crate::proc::arguments::ProgramArguments;
 use crate::proc::limits::Limits;
 use crate::proc::process::{INIT, Name, last_component};
 use crate::proc::spawn::{self, First};
 use crate::proc::{program, scheduler};
-use crate::{mm, ring3, shared, syscall};
+use crate::{ring3, syscall};
 
 /// Longest path of init.
 const PATH_MAX: usize = linux_raw_sys::general::PATH_MAX as usize;
@@ -33,7 +34,7 @@ pub fn start(info: &BootInfo) -> ! {
         Log::use_port(SerialPort::LOG);
     }
     mm::start(info, options.ram_contents);
-    boot::enable_cpu(&options);
+    boot::enable_cpu(options.cpu);
     syscall::time::start(options.realtime_ns);
     ramfs::start(info.initramfs);
     let init = options
@@ -74,8 +75,8 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
 }
 
 /// Init's arguments: its name as a shell would have it, then what the command line says.
-fn arguments(options: &CommandLine, path: &[u8]) -> Result<Arguments, Errno> {
-    let mut arguments = Arguments::new();
+fn arguments(options: &CommandLine, path: &[u8]) -> Result<ProgramArguments, Errno> {
+    let mut arguments = ProgramArguments::new();
     arguments.push_argument(last_component(path).iter().copied())?;
     for word in options.arguments() {
         arguments.push_argument(word.bytes())?;

@@ -53,4 +53,4 @@ macro_rules! entry {
 
 // The same support for the precompiled `core` as in the kernel.
 #[cfg(not(test))]
-core::arch::global_asm!(include_str!("../../guest-kernel/src/arch/core_support.S"));
+core::arch::global_asm!(include_str!("../../guest-kernel/arch/src/core_support.S"));

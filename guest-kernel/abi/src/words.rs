@@ -120,6 +120,8 @@ mod tests {
 
     use std::vec::Vec;
 
+    use fastrand::Rng;
+
     use super::{Words, quoted};
 
     fn read(line: &[u8]) -> Vec<Vec<u8>> {
@@ -165,41 +167,29 @@ mod tests {
         }
     }
 
-    /// A generator of numbers (xorshift, with a seed of the caller's).
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 >> 11) % limit
-        }
-
-        /// Any byte but zero; those that mean something come often.
-        fn byte(&mut self) -> u8 {
-            match self.below(3) {
-                0 => b" \"\\-=\n\t"[self.below(7) as usize],
-                _ => 1 + self.below(255) as u8,
-            }
+    /// Any byte but zero; those that mean something come often.
+    fn byte(random: &mut Rng) -> u8 {
+        match random.u8(..3) {
+            0 => b" \"\\-=\n\t"[random.usize(..7)],
+            _ => random.u8(1..),
         }
     }
 
     #[test]
     fn whatever_is_written_reads_back_the_same() {
-        let mut numbers = Numbers(0x05ee_d0f4_02d5);
+        let mut random = Rng::with_seed(5);
         for _ in 0..20_000 {
-            let count = numbers.below(6);
+            let count = random.u64(..6);
             let words: Vec<Vec<u8>> = (0..count)
                 .map(|_| {
-                    let len = numbers.below(12);
-                    (0..len).map(|_| numbers.byte()).collect()
+                    let len = random.u64(..12);
+                    (0..len).map(|_| byte(&mut random)).collect()
                 })
                 .collect();
             let mut line = Vec::new();
             for word in &words {
                 line.extend(quoted(word));
-                line.resize(line.len() + 1 + numbers.below(2) as usize, b' ');
+                line.resize(line.len() + 1 + random.usize(..2), b' ');
             }
             assert_eq!(read(&line), words, "{}", line.escape_ascii());
         }

@@ -3,18 +3,18 @@
 //! Each call has a directory at which a relative path starts. Whoever asks is the
 //! superuser, so permission bits stop nobody but who would run a file.
 
+use abi::Errno;
 use linux_raw_sys::general as linux;
+use mm::Shared;
+use mm::file_pages::FilePages;
 
-use super::directory::{self, Directory};
-use super::node::{Kind, Name, Node};
-use super::open_file::{self, Object, OpenFile};
-use super::path::{self, Place};
-use super::pipe;
-use super::proc_files::ProcName;
-use super::ramfs;
-use crate::errno::Errno;
-use crate::mm::Shared;
-use crate::mm::file_pages::FilePages;
+use crate::fs::directory::{self, Directory};
+use crate::fs::node::{Kind, Name, Node};
+use crate::fs::open_file::{self, Object, OpenFile};
+use crate::fs::path::{self, Place};
+use crate::fs::pipe;
+use crate::fs::proc_files::ProcName;
+use crate::fs::ramfs;
 
 /// Permission bits for running a file.
 const EXECUTABLE: u32 = 0o111;

@@ -1,8 +1,9 @@
+use mm::frames;
+
 use super::super::initramfs::tests::archive;
 use super::super::transfer::KernelBytes;
 use super::super::transfer::tests::Buffer;
 use super::*;
-use crate::mm::frames;
 
 const CREATE: u32 = linux::O_CREAT | linux::O_RDWR;
 

@@ -1,7 +1,8 @@
 //! Devices that are files: which there are, and how `stat` and `/dev` show them.
 
-use super::terminal::{self, Terminal};
-use crate::arch::serial::SerialPort;
+use arch::serial::SerialPort;
+
+use crate::fs::terminal::{self, Terminal};
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@
 
 use core::cell::RefCell;
 
-use super::node::{Name, Node};
-use crate::errno::Errno;
-use crate::mm::{OutOfMemory, Owned, Shared};
+use abi::Errno;
+use mm::{OutOfMemory, Owned, Shared};
+
+use crate::fs::node::{Name, Node};
 
 /// Nodes in a chunk.
 const CHUNK: usize = 16;
@@ -214,7 +215,7 @@ pub fn rename(
 mod tests {
     use super::super::node::Kind;
     use super::*;
-    use crate::mm::frames;
+    use mm::frames;
 
     fn directory(name: &'static str) -> Shared<Node> {
         let kind = Kind::Directory(Directory::default());

@@ -6,13 +6,14 @@
 
 use core::cell::{Cell, RefCell};
 
-use super::node::Node;
-use super::open_file::OpenFile;
-use super::ramfs;
-use super::standard::StandardStreams;
-use super::terminal;
-use crate::errno::Errno;
-use crate::mm::{OutOfMemory, Owned, Shared};
+use abi::Errno;
+use mm::{OutOfMemory, Owned, Shared};
+
+use crate::fs::node::Node;
+use crate::fs::open_file::OpenFile;
+use crate::fs::ramfs;
+use crate::fs::standard::StandardStreams;
+use crate::fs::terminal;
 
 /// Descriptors that a process can have.
 pub const LIMIT: usize = 256;

@@ -7,11 +7,12 @@
 
 use core::cell::{Cell, RefCell};
 
-use super::poll::{self, Readiness};
-use super::transfer::{self, Step, Target};
-use crate::arch::SingleCpu;
-use crate::arch::input::{self, Available};
-use crate::errno::Errno;
+use abi::Errno;
+use arch::SingleCpu;
+use arch::input::{self, Available};
+
+use crate::fs::poll::{self, Readiness};
+use crate::fs::transfer::{self, Step, Target};
 use crate::proc::wait::WaitQueue;
 
 /// Bytes that are fetched at a time: a page, which KVM fetches with the fewest exits.

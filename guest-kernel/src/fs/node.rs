@@ -7,14 +7,14 @@
 
 use core::cell::{Cell, RefCell};
 
+use abi::Errno;
 use linux_raw_sys::general as linux;
+use mm::file_pages::FilePages;
+use mm::{OutOfMemory, Owned, Shared};
 
-use super::device::Device;
-use super::directory::Directory;
-use super::proc_files::ProcFile;
-use crate::errno::Errno;
-use crate::mm::file_pages::FilePages;
-use crate::mm::{OutOfMemory, Owned, Shared};
+use crate::fs::device::Device;
+use crate::fs::directory::Directory;
+use crate::fs::proc_files::ProcFile;
 
 /// Longest name of a node, in bytes.
 pub const NAME_MAX: usize = linux::NAME_MAX as usize;
@@ -46,7 +46,7 @@ pub struct Node {
 
 /// Number of the node made last.
 #[cfg(not(test))]
-static LAST_NUMBER: crate::arch::SingleCpu<Cell<u64>> = crate::arch::SingleCpu::new(Cell::new(0));
+static LAST_NUMBER: arch::SingleCpu<Cell<u64>> = arch::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

@@ -5,26 +5,26 @@
 
 use core::cell::Cell;
 
+use abi::Errno;
+use arch::serial::SerialPort;
 use linux_raw_sys::general as linux;
+use mm::Shared;
+use mm::file_pages::{self, FilePages};
 
-use super::device::Device;
-use super::input_stream::INPUT;
-use super::node::{Kind, Node};
-use super::pipe::{ReadEnd, WriteEnd};
-use super::poll::Readiness;
-use super::terminal;
-use super::transfer::{self, Source, Step, Target};
-use super::{proc_files, regular};
-use crate::arch::serial::SerialPort;
-use crate::errno::Errno;
-use crate::mm::Shared;
-use crate::mm::file_pages::{self, FilePages};
+use crate::fs::device::Device;
+use crate::fs::input_stream::INPUT;
+use crate::fs::node::{Kind, Node};
+use crate::fs::pipe::{ReadEnd, WriteEnd};
+use crate::fs::poll::Readiness;
+use crate::fs::terminal;
+use crate::fs::transfer::{self, Source, Step, Target};
+use crate::fs::{proc_files, regular};
 
 /// Open files that there can be at once, in all processes together.
 pub const LIMIT: usize = 1024;
 
 #[cfg(not(test))]
-static COUNT: crate::arch::SingleCpu<Cell<usize>> = crate::arch::SingleCpu::new(Cell::new(0));
+static COUNT: arch::SingleCpu<Cell<usize>> = arch::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

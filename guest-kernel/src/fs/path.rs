@@ -1,10 +1,11 @@
 //! Paths: from a directory and a string to a node.
 
-use super::directory::Directory;
-use super::node::{Kind, NAME_MAX, Node};
-use super::proc_files;
-use crate::errno::Errno;
-use crate::mm::Shared;
+use abi::Errno;
+use mm::Shared;
+
+use crate::fs::directory::Directory;
+use crate::fs::node::{Kind, NAME_MAX, Node};
+use crate::fs::proc_files;
 
 /// What a path's last component names, found or to be made.
 pub struct Place<'p> {

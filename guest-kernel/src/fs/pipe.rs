@@ -6,11 +6,12 @@
 
 use core::cell::RefCell;
 
-use super::poll::{self, Readiness};
-use super::transfer::{self, Next, Source, Step, Target};
-use crate::errno::Errno;
-use crate::mm::frames::FRAME_SIZE;
-use crate::mm::{Frame, OutOfMemory, Shared};
+use abi::Errno;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory, Shared};
+
+use crate::fs::poll::{self, Readiness};
+use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::wait::WaitQueue;
 
 /// Bytes that a pipe holds.
@@ -220,7 +221,7 @@ impl Drop for WriteEnd {
 mod tests {
     use super::super::transfer::tests::Buffer as User;
     use super::*;
-    use crate::mm::frames;
+    use mm::frames;
 
     fn new() -> (ReadEnd, WriteEnd) {
         pipe().expect("there is memory")

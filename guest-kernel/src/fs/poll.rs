@@ -4,11 +4,11 @@
 //! each looks at its files again. Rejected: a place in the queue of every file that is
 //! waited for, which takes memory for each and a way to give it back whatever happens.
 
+use abi::Errno;
+use arch::SingleCpu;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
-use crate::arch::SingleCpu;
-use crate::errno::Errno;
 use crate::proc::wait::{Interrupted, WaitQueue, Woken};
 
 bitflags! {

@@ -6,15 +6,15 @@
 
 mod text;
 
+use abi::Errno;
 use linux_raw_sys::general as linux;
+use mm::Shared;
+use text::{ProcessText, SystemText};
 
-use super::node::{Kind, Name, Node};
-use super::transfer::Target;
-use crate::errno::Errno;
-use crate::mm::Shared;
+use crate::fs::node::{Kind, Name, Node};
+use crate::fs::transfer::Target;
 use crate::proc::process::Process;
 use crate::proc::{current, table};
-use text::{ProcessText, SystemText};
 
 /// What a node of `/proc` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

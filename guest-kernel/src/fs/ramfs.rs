@@ -6,16 +6,16 @@
 
 use core::cell::{Cell, RefCell};
 
+use arch::SingleCpu;
 use linux_raw_sys::general as linux;
+use mm::file_pages::FilePages;
+use mm::{OutOfMemory, Shared};
 
-use super::device::Device;
-use super::directory::Directory;
-use super::initramfs::{Entry, Position};
-use super::node::{Kind, Name, Node};
-use super::proc_files::ProcFile;
-use crate::arch::SingleCpu;
-use crate::mm::file_pages::FilePages;
-use crate::mm::{OutOfMemory, Shared};
+use crate::fs::device::Device;
+use crate::fs::directory::Directory;
+use crate::fs::initramfs::{Entry, Position};
+use crate::fs::node::{Kind, Name, Node};
+use crate::fs::proc_files::ProcFile;
 
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -169,9 +169,9 @@ fn new_directory(name: &'static [u8]) -> Result<Shared<Node>, OutOfMemory> {
 mod tests {
     use super::super::initramfs::tests::archive;
     use super::*;
-    use crate::errno::Errno;
     use crate::fs::path;
-    use crate::mm::frames;
+    use abi::Errno;
+    use mm::frames;
 
     fn make(files: &[(&str, u32, &[u8])]) -> Shared<Node> {
         start(archive(files).leak());
@@ -239,7 +239,7 @@ mod tests {
             .map(|name| (&**name, 0o100_644, &b"x"[..]))
             .collect();
         start(archive(&files).leak());
-        let mut frames: Vec<_> = std::iter::from_fn(crate::mm::Frame::allocate).collect();
+        let mut frames: Vec<_> = std::iter::from_fn(mm::Frame::allocate).collect();
         let mut failures = 0;
         let root = loop {
             match root() {

@@ -1,8 +1,9 @@
 //! Reading and writing files at an offset.
 
-use super::transfer::{self, Source, Step, Target};
-use crate::errno::Errno;
-use crate::mm::file_pages::{FilePages, MAX_LEN};
+use abi::Errno;
+use mm::file_pages::{FilePages, MAX_LEN};
+
+use crate::fs::transfer::{self, Source, Step, Target};
 
 /// Reads from `offset` on; 0 at the end.
 ///
@@ -43,8 +44,8 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
 mod tests {
     use super::super::transfer::tests::Buffer;
     use super::{MAX_LEN, read, write};
-    use crate::errno::Errno;
-    use crate::mm::file_pages::FilePages;
+    use abi::Errno;
+    use mm::file_pages::FilePages;
 
     #[test]
     fn reads_and_writes_cross_pages_and_faults() {

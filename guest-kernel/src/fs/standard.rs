@@ -4,14 +4,14 @@
 //! terminal: its keys are the console's input, and what it shows is standard output, or
 //! standard error where output goes elsewhere.
 
+use abi::Errno;
+use arch::serial::SerialPort;
 use linux_raw_sys::general as linux;
+use mm::Shared;
 
-use super::device::Device;
-use super::open_file::{Object, OpenFile};
-use super::terminal::Line;
-use crate::arch::serial::SerialPort;
-use crate::errno::Errno;
-use crate::mm::Shared;
+use crate::fs::device::Device;
+use crate::fs::open_file::{Object, OpenFile};
+use crate::fs::terminal::Line;
 
 /// What the VMM says that they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@
 //! being written, and one day sleep. So every file's loop is: copy; if that stopped early,
 //! resolve; again.
 
-use crate::arch::user_copy::{self, CopyFault};
-use crate::errno::Errno;
-use crate::mm::UserSlice;
+use abi::Errno;
+use arch::user_copy::{self, CopyFault};
+use mm::UserSlice;
+
 use crate::proc::current;
 
 /// Most bytes that one call moves (Linux, MAX_RW_COUNT).
@@ -171,7 +172,9 @@ impl UserBytes {
     }
 
     /// Sees to it that the piece at hand has bytes; there are some left. The program may
-    /// have changed its vectors meanwhile: then what is left is a fault.
+    /// have changed its vectors meanwhile: then what is left is a fault. Out of line, since
+    /// most transfers have one piece.
+    #[inline(never)]
     fn next_piece(&mut self) -> bool {
         while self.len == 0 {
             if self.vector_count == 0 {

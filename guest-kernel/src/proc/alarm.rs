@@ -4,12 +4,13 @@
 //! The next interval begins when the signal is attended to. So a process that asks for
 //! one every nanosecond is interrupted in its own turns only.
 
-use super::process::Process;
-use super::signal::{self, Signal};
-use super::table;
-use super::tick;
-use super::timer_queue::TimerQueue;
-use crate::arch::{SingleCpu, clock};
+use arch::{SingleCpu, clock};
+
+use crate::proc::process::Process;
+use crate::proc::signal::{self, Signal};
+use crate::proc::table;
+use crate::proc::tick;
+use crate::proc::timer_queue::TimerQueue;
 
 static ALARMS: SingleCpu<TimerQueue<Process, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
 

@@ -1,9 +1,8 @@
 //! A program's arguments and environment on their way to its stack.
 
+use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
-
-use crate::errno::Errno;
-use crate::mm::{AddressSpace, FilePages, UserSlice};
+use mm::{AddressSpace, FilePages, UserSlice};
 
 /// Bytes that strings and the pointers to them may take together.
 const MAX_SIZE: u64 = 128 << 10;
@@ -15,14 +14,14 @@ const POINTER: u64 = size_of::<u64>() as u64;
 
 /// Argument strings, then environment strings, each ending with a zero. They are kept as
 /// the bytes of a file that has no name, for such a file can grow.
-pub struct Arguments {
+pub struct ProgramArguments {
     strings: FilePages,
     /// Where each starts in `strings`, 8 bytes each.
     offsets: FilePages,
     argument_count: u64,
 }
 
-impl Arguments {
+impl ProgramArguments {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self {
@@ -175,11 +174,11 @@ fn in_page(address: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, MAX_SIZE, in_page};
-    use crate::errno::Errno;
-    use crate::mm::frames;
+    use super::{MAX_SIZE, ProgramArguments, in_page};
+    use abi::Errno;
+    use mm::frames;
 
-    fn bytes(arguments: &Arguments) -> Vec<u8> {
+    fn bytes(arguments: &ProgramArguments) -> Vec<u8> {
         let mut bytes = vec![0; arguments.strings().len() as usize];
         arguments.strings().copy_at(0, &mut bytes);
         bytes
@@ -188,7 +187,7 @@ mod tests {
     #[test]
     fn strings_follow_each_other() {
         let before = frames::free();
-        let mut arguments = Arguments::new();
+        let mut arguments = ProgramArguments::new();
         arguments
             .push_argument(b"ls".iter().copied())
             .expect("room");
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn strings_may_be_longer_than_a_page_but_not_than_the_limit() {
-        let mut arguments = Arguments::new();
+        let mut arguments = ProgramArguments::new();
         let long = std::iter::repeat_n(b'x', 5000);
         arguments.push_argument(long).expect("room");
         assert_eq!(bytes(&arguments).len(), 5001);

@@ -5,8 +5,9 @@
 
 use core::cell::Cell;
 
-use super::thread::{CpuTime, Thread};
-use crate::arch::{SingleCpu, clock};
+use arch::{SingleCpu, clock};
+
+use crate::proc::thread::{CpuTime, Thread};
 
 struct Meter {
     /// The counter up to which all time has been given to somebody.

@@ -5,14 +5,13 @@
 
 use core::mem::{offset_of, size_of};
 
+use abi::Errno;
 use linux_raw_sys::elf_uapi::{
     ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Elf64_Ehdr, Elf64_Phdr, PF_R,
     PF_W, PF_X, PT_INTERP, PT_LOAD, SELFMAG,
 };
-
-use crate::errno::Errno;
-use crate::mm::FilePages;
-use crate::mm::page_tables::Access;
+use mm::FilePages;
+use mm::page_tables::Access;
 
 /// A file that cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

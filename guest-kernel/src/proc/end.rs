@@ -3,7 +3,7 @@
 use abi::debug_exit::GuestExit;
 use linux_raw_sys::general as linux;
 
-use super::signal::Signal;
+use crate::proc::signal::Signal;
 
 /// The status word of Linux's `wait4`: exit status in bits 8 to 15, or signal in bits 0
 /// to 6.

@@ -3,21 +3,22 @@
 
 use core::fmt;
 
+use arch::log_line;
+use arch::trap::{Exception, UserContext, vector};
 use linux_raw_sys::general as linux;
+use mm::FaultCause;
+use mm::fault::Attempt;
+use x86::PageFaultErrorCode;
 
-use super::end::WaitStatus;
-use super::exit;
-use super::scheduler::current;
-use super::signal::{self, Cause, Signal};
-use crate::arch::trap::{Exception, UserContext, vector};
-use crate::log_line;
-use crate::mm::FaultCause;
-use crate::mm::fault::Attempt;
+use crate::proc::end::WaitStatus;
+use crate::proc::exit;
+use crate::proc::scheduler::current;
+use crate::proc::signal::{self, Cause, Signal};
 
 /// Resolves the exception, has the program in state `context` handle it, or ends the
 /// current process.
 pub fn handle(exception: Exception, context: &mut UserContext) {
-    let cause = if exception.vector == vector::PAGE_FAULT {
+    let cause = if exception.vector == vector::PF {
         match resolve(exception) {
             Ok(()) => return,
             Err(cause) => Some(cause),
@@ -43,10 +44,10 @@ pub fn handle(exception: Exception, context: &mut UserContext) {
 
 /// Puts the page in place that the program lacked.
 fn resolve(exception: Exception) -> Result<(), FaultCause> {
-    const BY_PROGRAM: u32 = 1 << 2;
     // An access by the CPU itself, as to a descriptor, and as QEMU makes of a far return:
     // no user page would help, so the fault would come again and again.
-    if exception.error & BY_PROGRAM == 0 {
+    let error = PageFaultErrorCode::from_bits_retain(exception.error.into());
+    if !error.contains(PageFaultErrorCode::USER_MODE) {
         return Err(FaultCause::Forbidden);
     }
     current()
@@ -57,12 +58,10 @@ fn resolve(exception: Exception) -> Result<(), FaultCause> {
 /// As Linux has them (arch/x86/kernel/traps.c).
 fn signal(number: u8, cause: Option<FaultCause>) -> Signal {
     match number {
-        vector::DIVIDE_ERROR | vector::X87_ERROR | vector::SIMD_ERROR => Signal::SIGFPE,
-        vector::DEBUG | vector::BREAKPOINT => Signal::SIGTRAP,
-        vector::INVALID_OPCODE => Signal::SIGILL,
-        vector::SEGMENT_NOT_PRESENT | vector::STACK_FAULT | vector::ALIGNMENT_CHECK => {
-            Signal::SIGBUS
-        }
+        vector::DE | vector::MF | vector::XM => Signal::SIGFPE,
+        vector::DB | vector::BP => Signal::SIGTRAP,
+        vector::UD => Signal::SIGILL,
+        vector::NP | vector::SS | vector::AC => Signal::SIGBUS,
         _ if cause == Some(FaultCause::OutOfMemory) => Signal::SIGKILL,
         _ if cause == Some(FaultCause::PastEndOfFile) => Signal::SIGBUS,
         _ => Signal::SIGSEGV,
@@ -76,15 +75,15 @@ fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
         (_, Some(FaultCause::Forbidden)) => linux::SEGV_ACCERR,
         (_, Some(FaultCause::ProtectionKey)) => linux::SEGV_PKUERR,
         (_, Some(FaultCause::PastEndOfFile)) => linux::BUS_ADRERR,
-        (vector::DIVIDE_ERROR, _) => linux::FPE_INTDIV,
-        (vector::X87_ERROR | vector::SIMD_ERROR, _) => linux::FPE_FLTUNK,
-        (vector::INVALID_OPCODE, _) => linux::ILL_ILLOPN,
-        (vector::DEBUG, _) => linux::TRAP_TRACE,
-        (vector::ALIGNMENT_CHECK, _) => linux::BUS_ADRALN,
+        (vector::DE, _) => linux::FPE_INTDIV,
+        (vector::MF | vector::XM, _) => linux::FPE_FLTUNK,
+        (vector::UD, _) => linux::ILL_ILLOPN,
+        (vector::DB, _) => linux::TRAP_TRACE,
+        (vector::AC, _) => linux::BUS_ADRALN,
         _ => return Cause::KERNEL,
     };
     let address = match exception.vector {
-        vector::PAGE_FAULT => exception.address,
+        vector::PF => exception.address,
         _ => exception.rip,
     };
     Cause::fault(code, address)
@@ -92,21 +91,21 @@ fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
 
 fn name(number: u8) -> &'static str {
     match number {
-        vector::DIVIDE_ERROR => "divide error",
-        vector::DEBUG => "debug trap",
-        vector::BREAKPOINT => "breakpoint",
-        vector::OVERFLOW => "overflow",
-        vector::BOUND_RANGE => "bound range exceeded",
-        vector::INVALID_OPCODE => "invalid opcode",
-        vector::DEVICE_NOT_AVAILABLE => "device not available",
-        vector::INVALID_TSS => "invalid TSS",
-        vector::SEGMENT_NOT_PRESENT => "segment not present",
-        vector::STACK_FAULT => "stack fault",
-        vector::GENERAL_PROTECTION => "general protection",
-        vector::PAGE_FAULT => "page fault",
-        vector::X87_ERROR => "x87 error",
-        vector::ALIGNMENT_CHECK => "alignment check",
-        vector::SIMD_ERROR => "SIMD error",
+        vector::DE => "divide error",
+        vector::DB => "debug trap",
+        vector::BP => "breakpoint",
+        vector::OF => "overflow",
+        vector::BR => "bound range exceeded",
+        vector::UD => "invalid opcode",
+        vector::NM => "device not available",
+        vector::TS => "invalid TSS",
+        vector::NP => "segment not present",
+        vector::SS => "stack fault",
+        vector::GP => "general protection",
+        vector::PF => "page fault",
+        vector::MF => "x87 error",
+        vector::AC => "alignment check",
+        vector::XM => "SIMD error",
         _ => "exception",
     }
 }

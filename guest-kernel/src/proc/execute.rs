@@ -1,21 +1,21 @@
 //! Running another program in a process: the last part of `execve`, which cannot fail.
 
+use abi::Errno;
 use abi::trace::wanted;
+use arch::context::Bases;
+use arch::trace;
+use arch::trap::UserContext;
+use mm::{AddressSpace, Shared, kernel_stacks};
 
-use super::end::WaitStatus;
-use super::exit;
-use super::extended_state;
-use super::process::{Name, Process};
-use super::program::Start;
-use super::scheduler::current_thread;
-use super::signal::AlternateStack;
-use super::spawn;
-use super::table;
-use crate::arch::context::Bases;
-use crate::arch::trap::UserContext;
-use crate::errno::Errno;
-use crate::mm::{AddressSpace, Shared, kernel_stacks};
-use crate::trace;
+use crate::proc::end::WaitStatus;
+use crate::proc::exit;
+use crate::proc::extended_state;
+use crate::proc::process::{Name, Process};
+use crate::proc::program::Start;
+use crate::proc::scheduler::current_thread;
+use crate::proc::signal::AlternateStack;
+use crate::proc::spawn;
+use crate::proc::table;
 
 /// A program that is ready to run.
 pub struct Loaded {

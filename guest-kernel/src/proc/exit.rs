@@ -5,17 +5,17 @@
 //! it. What is left is a zombie: a slot of the table with the status for the parent.
 
 use abi::trace::wanted;
+use arch::exit;
+use arch::trace;
 
-use super::alarm::{self, Alarm};
-use super::end::WaitStatus;
-use super::process::{INIT, Process, Stage};
-use super::scheduler::{self, current_thread};
-use super::signal::{self, Cause, Signal};
-use super::thread::Thread;
-use super::{futex, reap, stop, table};
-use crate::arch::exit;
 use crate::fs::FileTable;
-use crate::trace;
+use crate::proc::alarm::{self, Alarm};
+use crate::proc::end::WaitStatus;
+use crate::proc::process::{INIT, Process, Stage};
+use crate::proc::scheduler::{self, current_thread};
+use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::thread::Thread;
+use crate::proc::{futex, reap, stop, table};
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
 /// was to end anyway.

@@ -1,13 +1,14 @@
 //! A thread's extended state (`arch::extended_state`) while it does not run: a frame for
 //! each, on machines that have such state.
 
-use super::scheduler::current_thread;
-use super::thread::Thread;
-use crate::arch::extended_state;
-use crate::arch::trap::machine_state::FX_SIZE;
-use crate::mm::address_space::AddressSpace;
-use crate::mm::user_memory::BadAddress;
-use crate::mm::{Frame, OutOfMemory, UserSlice};
+use arch::extended_state;
+use arch::trap::machine_state::FX_SIZE;
+use mm::address_space::AddressSpace;
+use mm::user_memory::BadAddress;
+use mm::{Frame, OutOfMemory, UserSlice};
+
+use crate::proc::scheduler::current_thread;
+use crate::proc::thread::Thread;
 
 /// Bytes of it that a handler's frame has, with those of `fxsave64`: up to PKRU, which is
 /// where CPUID leaf 0xd puts it on all CPUs that have it and AVX-512, 64 bytes from 2688 on

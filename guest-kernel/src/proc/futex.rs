@@ -4,12 +4,13 @@
 //! table of lists, longest waiting first. Memory that processes share is known by its
 //! physical address, other memory by its address space.
 
-use super::list::List;
-use super::scheduler::{self, current_thread};
-use super::thread::{Thread, Waits};
-use crate::arch::SingleCpu;
-use crate::errno::Errno;
-use crate::mm::{AddressSpace, UserPtr};
+use abi::Errno;
+use arch::SingleCpu;
+use mm::{AddressSpace, UserPtr};
+
+use crate::proc::list::List;
+use crate::proc::scheduler::{self, current_thread};
+use crate::proc::thread::{Thread, Waits};
 
 /// A number of lists, for few threads each.
 const LISTS: usize = 64;

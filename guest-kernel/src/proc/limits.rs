@@ -1,9 +1,9 @@
 //! Resource limits, by Linux's numbers (`setrlimit`).
 
 use linux_raw_sys::general as linux;
+use mm::address_space::MemoryLimits;
 
-use super::table;
-use crate::mm::address_space::MemoryLimits;
+use crate::proc::table;
 
 /// One past the highest number of a resource.
 const COUNT: usize = 16;

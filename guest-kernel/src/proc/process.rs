@@ -7,15 +7,16 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
-use super::end::WaitStatus;
-use super::limits::Limits;
-use super::list::{Link, Linked, List};
-use super::signal::{Actions, Signals};
-use super::thread::{CpuTime, Members, Thread};
-use super::timer_queue::{Timed, Timer};
-use super::wait::WaitQueue;
+use mm::{AddressSpace, Owned, Shared};
+
 use crate::fs::FileTable;
-use crate::mm::{AddressSpace, Owned, Shared};
+use crate::proc::end::WaitStatus;
+use crate::proc::limits::Limits;
+use crate::proc::list::{Link, Linked, List};
+use crate::proc::signal::{Actions, Signals};
+use crate::proc::thread::{CpuTime, Members, Thread};
+use crate::proc::timer_queue::{Timed, Timer};
+use crate::proc::wait::WaitQueue;
 
 /// Number of the first process, which adopts orphans and takes the machine with it.
 pub const INIT: u32 = 1;

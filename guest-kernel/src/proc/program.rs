@@ -5,18 +5,18 @@
 //! when it is touched. The address space need not be active, so a program that cannot be
 //! loaded leaves no trace.
 
+use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
+use arch::random;
 use linux_raw_sys::auxvec as linux;
 use linux_raw_sys::elf_uapi::Elf64_Phdr;
+use mm::address_space::MemoryLimits;
+use mm::area::FilePart;
+use mm::user_memory::BadAddress;
+use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 
-use super::arguments::Arguments;
-use super::elf::{Elf, ElfError, Segment};
-use crate::arch::random;
-use crate::errno::Errno;
-use crate::mm::address_space::MemoryLimits;
-use crate::mm::area::FilePart;
-use crate::mm::user_memory::BadAddress;
-use crate::mm::{AddressSpace, FilePages, OutOfMemory, Shared};
+use crate::proc::arguments::ProgramArguments;
+use crate::proc::elf::{Elf, ElfError, Segment};
 
 /// Where a static PIE goes: where other programs are linked to be.
 const BIAS: u64 = 0x40_0000;
@@ -75,7 +75,7 @@ pub struct Start {
 /// The file makes no sense, or there is no memory.
 pub fn load(
     file: &Shared<FilePages>,
-    arguments: &Arguments,
+    arguments: &ProgramArguments,
     limits: MemoryLimits,
 ) -> Result<(AddressSpace, Start), LoadError> {
     let elf = Elf::parse(file)?;
@@ -168,7 +168,7 @@ pub const TICKS_PER_SECOND: u64 = 100;
 fn build_stack(
     space: &AddressSpace,
     auxiliary: &Auxiliary,
-    arguments: &Arguments,
+    arguments: &ProgramArguments,
 ) -> Result<u64, BadAddress> {
     const ALIGNMENT: u64 = 16;
     let strings = arguments.strings();

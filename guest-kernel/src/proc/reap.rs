@@ -1,11 +1,12 @@
 //! Waiting for children, and the end of what is left of them.
 
-use super::end::WaitStatus;
-use super::process::{Process, Stage};
-use super::scheduler::current;
-use super::table;
-use super::thread::CpuTime;
-use crate::errno::Errno;
+use abi::Errno;
+
+use crate::proc::end::WaitStatus;
+use crate::proc::process::{Process, Stage};
+use crate::proc::scheduler::current;
+use crate::proc::table;
+use crate::proc::thread::CpuTime;
 
 /// Which children are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

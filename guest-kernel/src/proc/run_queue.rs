@@ -10,8 +10,8 @@
 //! last turn: it waited for this very moment. It cannot live on that, for there is no
 //! credit but by turns.
 
-use super::list::List;
-use super::thread::{Runs, Thread};
+use crate::proc::list::List;
+use crate::proc::thread::{Runs, Thread};
 
 /// Ticks that a thread can owe; more are forgiven, so that finding the next thread takes a
 /// bounded number of steps.
@@ -116,7 +116,7 @@ fn signed(counts: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mm::test_support::Random;
+    use fastrand::Rng;
 
     const TICK: u64 = 1000;
 
@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn late_ticks_and_the_short_turns_after_them_even_out() {
-        let mut random = Random::new(2);
-        let late = || match random.below(10) {
-            0 => random.below(5 * TICK),
-            _ => random.below(TICK / 10),
+        let mut random = Rng::with_seed(2);
+        let late = || match random.u64(..10) {
+            0 => random.u64(..5 * TICK),
+            _ => random.u64(..TICK / 10),
         };
         let used = spin::<4>(100_000, late);
         assert!(spread(used) <= 7 * TICK, "{used:?}");

@@ -12,18 +12,18 @@ use core::cell::Cell;
 use core::ptr;
 
 use abi::trace::wanted;
+use arch::trap::{vector, wait_for_interrupt};
+use arch::{SingleCpu, clock, io_apic, local_apic};
+use arch::{shared, trace};
+use mm::kernel_stacks;
 
-use super::process::Process;
-use super::run_queue::{self, RunQueue};
-use super::table::{self, boot_thread};
-use super::thread::{State, Thread};
-use super::tick;
-use super::timer_queue::TimerQueue;
-use super::{alarm, cpu_time};
-use crate::arch::trap::{vector, wait_for_interrupt};
-use crate::arch::{SingleCpu, clock, io_apic, local_apic};
-use crate::mm::kernel_stacks;
-use crate::{shared, trace};
+use crate::proc::process::Process;
+use crate::proc::run_queue::{self, RunQueue};
+use crate::proc::table::{self, boot_thread};
+use crate::proc::thread::{State, Thread};
+use crate::proc::tick;
+use crate::proc::timer_queue::TimerQueue;
+use crate::proc::{alarm, cpu_time};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
 static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());

@@ -2,24 +2,24 @@
 
 use core::cell::Cell;
 
+use abi::Errno;
 use abi::trace::wanted;
+use arch::SingleCpu;
+use arch::context::{Bases, Main};
+use arch::trap::UserContext;
+use arch::{shared, trace};
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
+use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
 
-use super::extended_state;
-use super::limits::Limits;
-use super::process::{Name, Process, Stage};
-use super::scheduler::{self, current_thread};
-use super::signal::{self, AlternateStack, Signals};
-use super::table::{self, Slot};
-use super::thread::{CpuTime, Thread};
-use crate::arch::SingleCpu;
-use crate::arch::context::{Bases, Main};
-use crate::arch::trap::UserContext;
-use crate::errno::Errno;
 use crate::fs::FileTable;
-use crate::mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
-use crate::{shared, trace};
+use crate::proc::extended_state;
+use crate::proc::limits::Limits;
+use crate::proc::process::{Name, Process, Stage};
+use crate::proc::scheduler::{self, current_thread};
+use crate::proc::signal::{self, AlternateStack, Signals};
+use crate::proc::table::{self, Slot};
+use crate::proc::thread::{CpuTime, Thread};
 
 bitflags! {
     /// What a child shares with its parent, and what is to be done besides (`clone`).

@@ -5,12 +5,12 @@
 
 use linux_raw_sys::general as linux;
 
-use super::end::WaitStatus;
-use super::process::{INIT, Process};
-use super::scheduler;
-use super::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
-use super::table;
-use super::thread::Thread;
+use crate::proc::end::WaitStatus;
+use crate::proc::process::{INIT, Process};
+use crate::proc::scheduler;
+use crate::proc::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
+use crate::proc::table;
+use crate::proc::thread::Thread;
 
 const STOPS: [Signal; 4] = [
     Signal::SIGSTOP,

@@ -6,10 +6,11 @@
 
 use core::cell::Cell;
 
-use super::process::Process;
-use super::thread::{State, Thread};
-use crate::arch::SingleCpu;
-use crate::arch::kernel_stack::STACK_COUNT;
+use arch::SingleCpu;
+use arch::kernel_stack::STACK_COUNT;
+
+use crate::proc::process::Process;
+use crate::proc::thread::{State, Thread};
 
 /// One more than the threads, and processes that are only to be reaped, that there can be.
 pub const LEN: usize = STACK_COUNT;

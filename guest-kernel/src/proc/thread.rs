@@ -7,15 +7,16 @@
 
 use core::cell::Cell;
 
-use super::cpu_time;
-use super::futex::Waiting;
-use super::list::{Link, Linked};
-use super::process::Process;
-use super::scheduler::current_thread;
-use super::signal::{AlternateStack, InterruptedCall, Signals};
-use super::timer_queue::{Timed, Timer};
-use crate::arch::context::Context;
-use crate::mm::Frame;
+use arch::context::Context;
+use mm::Frame;
+
+use crate::proc::cpu_time;
+use crate::proc::futex::Waiting;
+use crate::proc::list::{Link, Linked};
+use crate::proc::process::Process;
+use crate::proc::scheduler::current_thread;
+use crate::proc::signal::{AlternateStack, InterruptedCall, Signals};
+use crate::proc::timer_queue::{Timed, Timer};
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Thread {
             tid: Cell::new(0),
             process: Cell::new(None),
             state: Cell::new(State::Unused),
-            context: Context::new(),
+            context: Context::unused(),
             extended_state: Cell::new(None),
             queue_link: Link::new(),
             timer: Timer::new(),

@@ -9,10 +9,9 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::trace::{Kind, wanted};
-
-use crate::arch::{SingleCpu, clock, local_apic};
-use crate::shared;
-use crate::trace;
+use arch::shared;
+use arch::trace;
+use arch::{SingleCpu, clock, local_apic};
 
 /// In counts of the time-stamp counter.
 #[derive(Clone, Copy)]

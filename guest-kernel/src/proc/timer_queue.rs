@@ -137,8 +137,8 @@ impl<T: Timed, const N: usize> TimerQueue<T, N> {
 #[cfg(test)]
 mod tests {
     use super::TimerQueue;
-    use crate::mm::test_support::Random;
     use crate::proc::thread::Thread;
+    use fastrand::Rng;
 
     fn thread() -> &'static Thread {
         Box::leak(Box::new(Thread::unused()))
@@ -168,13 +168,13 @@ mod tests {
         let queue = TimerQueue::<Thread, COUNT>::new();
         let threads: Vec<_> = (0..COUNT).map(|_| thread()).collect();
         let mut expected: Vec<Option<u64>> = vec![None; COUNT];
-        let mut random = Random::new(1);
+        let mut random = Rng::with_seed(1);
         for _ in 0..20_000 {
-            let number = random.below(COUNT as u64) as usize;
+            let number = random.usize(..COUNT);
             if expected[number].take().is_some() {
                 queue.remove(threads[number]);
             } else {
-                let deadline = random.below(100);
+                let deadline = random.u64(..100);
                 queue.insert(threads[number], deadline);
                 expected[number] = Some(deadline);
             }

@@ -1,11 +1,11 @@
 //! What the VMM learns of processes and threads.
 
 use abi::trace::{Kind, NO_STATUS};
+use arch::trace;
 
-use super::end::WaitStatus;
-use super::process::Name;
-use super::thread::Thread;
-use crate::trace;
+use crate::proc::end::WaitStatus;
+use crate::proc::process::Name;
+use crate::proc::thread::Thread;
 
 /// A thread as records have it.
 fn number(thread: &Thread) -> u64 {

@@ -13,15 +13,23 @@
 //! A thread takes itself out of the queue if something else wakes it, so that nobody
 //! needs to know in which queue a thread is.
 
-use super::list::List;
-use super::scheduler::{self, current_thread};
-use super::thread::{Thread, Waits};
+use abi::Errno;
+
+use crate::proc::list::List;
+use crate::proc::scheduler::{self, current_thread};
+use crate::proc::thread::{Thread, Waits};
 
 /// The thread must do something else before it may go on waiting: end, stop, or call a
 /// handler. Whatever it waits for is to be given up; the system call is made again
 /// afterwards, or ring 3 sees EINTR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
+
+impl From<Interrupted> for Errno {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::RESTART
+    }
+}
 
 /// Why a wait with a deadline ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Calls about the alarm of a process.
 
+use arch::{clock, trap::Arguments};
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
-use super::time::{NS_PER_S, NS_PER_US};
-use super::{Errno, SyscallResult};
-use crate::arch::{clock, trap::Registers};
-use crate::mm::UserPtr;
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::current;
+use crate::syscall::time::{NS_PER_S, NS_PER_US};
+use crate::syscall::{Errno, SyscallResult};
 
 const US_PER_S: u64 = 1_000_000;
 
@@ -38,10 +38,10 @@ fn alarm_of([interval, interval_us, rest, rest_us]: Words) -> Result<Alarm, Errn
 
 /// `alarm(seconds)`: says in how many seconds the alarm before would have come, at least 1;
 /// 0 if there was none.
-pub fn alarm(registers: &Registers) -> SyscallResult {
+pub fn alarm(&[seconds, ..]: &Arguments) -> SyscallResult {
     let process = current();
     let old = alarm::get(process);
-    let ns = u64::from(registers.rdi as u32) * NS_PER_S;
+    let ns = u64::from(seconds as u32) * NS_PER_S;
     let new = Alarm {
         rest: clock::counts(ns),
         interval: 0,
@@ -50,26 +50,26 @@ pub fn alarm(registers: &Registers) -> SyscallResult {
     Ok(clock::ns(old.rest).div_ceil(NS_PER_S))
 }
 
-/// `getitimer(which, value)`: there is but the one of real time.
-pub fn getitimer(registers: &Registers) -> SyscallResult {
-    check_kind(registers.rdi)?;
-    let value = words(alarm::get(current()));
-    UserPtr::new(registers.rsi).write(&current().space(), &value)?;
+/// `getitimer(kind, value)`: there is but the one of real time.
+pub fn getitimer(&[kind, value, ..]: &Arguments) -> SyscallResult {
+    check_kind(kind)?;
+    let alarm = words(alarm::get(current()));
+    UserPtr::new(value).write(&current().space(), &alarm)?;
     Ok(0)
 }
 
-/// `setitimer(which, new, old)`
-pub fn setitimer(registers: &Registers) -> SyscallResult {
-    check_kind(registers.rdi)?;
+/// `setitimer(kind, new, old)`
+pub fn setitimer(&[kind, new, old, ..]: &Arguments) -> SyscallResult {
+    check_kind(kind)?;
     let process = current();
     let space = process.space();
-    let new = match registers.rsi {
+    let new = match new {
         0 => Alarm::default(),
         address => alarm_of(UserPtr::<Words>::new(address).read(&space)?)?,
     };
-    if registers.rdx != 0 {
-        let old = words(alarm::get(process));
-        UserPtr::new(registers.rdx).write(&space, &old)?;
+    if old != 0 {
+        let alarm = words(alarm::get(process));
+        UserPtr::new(old).write(&space, &alarm)?;
     }
     alarm::set(process, new);
     Ok(0)

@@ -1,13 +1,13 @@
 //! Calls about descriptors.
 
+use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, RLIMIT_NOFILE};
+use mm::{Shared, UserPtr};
 
-use super::file::open_file;
-use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
 use crate::fs::{FILE_LIMIT, OpenFile, calls};
-use crate::mm::{Shared, UserPtr};
 use crate::proc::current;
+use crate::syscall::file::open_file;
+use crate::syscall::{Errno, SyscallResult};
 
 /// One past the highest descriptor that the current process may have.
 pub fn limit() -> usize {
@@ -24,20 +24,20 @@ pub fn add(file: Shared<OpenFile>, from: usize, close_on_exec: bool) -> SyscallR
 }
 
 /// `close(fd)`
-pub fn close(registers: &Registers) -> SyscallResult {
-    current().files().close(registers.rdi)?;
+pub fn close(&[fd, ..]: &Arguments) -> SyscallResult {
+    current().files().close(fd)?;
     Ok(0)
 }
 
 /// `dup(fd)`
-pub fn dup(registers: &Registers) -> SyscallResult {
-    add(open_file(registers.rdi)?, 0, false)
+pub fn dup(&[fd, ..]: &Arguments) -> SyscallResult {
+    add(open_file(fd)?, 0, false)
 }
 
 /// `dup2(old, new)`
-pub fn dup2(registers: &Registers) -> SyscallResult {
-    let (old, new) = (registers.rdi as u32, registers.rsi as u32);
-    let file = open_file(registers.rdi)?;
+pub fn dup2(&[old, new, ..]: &Arguments) -> SyscallResult {
+    let (old, new) = (old as u32, new as u32);
+    let file = open_file(old.into())?;
     if old != new {
         current()
             .files()
@@ -47,13 +47,12 @@ pub fn dup2(registers: &Registers) -> SyscallResult {
 }
 
 /// `dup3(old, new, flags)`
-pub fn dup3(registers: &Registers) -> SyscallResult {
-    let (old, new) = (registers.rdi as u32, registers.rsi as u32);
-    let flags = registers.rdx as u32;
+pub fn dup3(&[old, new, flags, ..]: &Arguments) -> SyscallResult {
+    let [old, new, flags] = [old, new, flags].map(|argument| argument as u32);
     if old == new || flags & !linux::O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = open_file(registers.rdi)?;
+    let file = open_file(old.into())?;
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     current()
         .files()
@@ -62,10 +61,9 @@ pub fn dup3(registers: &Registers) -> SyscallResult {
 }
 
 /// `fcntl(fd, command, argument)`
-pub fn fcntl(registers: &Registers) -> SyscallResult {
-    let (fd, argument) = (registers.rdi, registers.rdx);
+pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
     let file = open_file(fd)?;
-    let command = registers.rsi as u32;
+    let command = command as u32;
     match command {
         linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
             let from = usize::try_from(argument)
@@ -92,14 +90,14 @@ pub fn fcntl(registers: &Registers) -> SyscallResult {
     }
 }
 
-/// `pipe(descriptors)`
-pub fn pipe(registers: &Registers) -> SyscallResult {
-    new_pipe(registers.rdi, 0)
+/// `pipe(address)`
+pub fn pipe(&[address, ..]: &Arguments) -> SyscallResult {
+    new_pipe(address, 0)
 }
 
-/// `pipe2(descriptors, flags)`
-pub fn pipe2(registers: &Registers) -> SyscallResult {
-    new_pipe(registers.rdi, registers.rsi as u32)
+/// `pipe2(address, flags)`
+pub fn pipe2(&[address, flags, ..]: &Arguments) -> SyscallResult {
+    new_pipe(address, flags as u32)
 }
 
 fn new_pipe(address: u64, flags: u32) -> SyscallResult {

@@ -1,13 +1,14 @@
 //! Calls that read and write open files.
 
-use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
+use arch::trap::Arguments;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory, Shared, UserPtr};
+
 use crate::fs::OpenFile;
 use crate::fs::transfer::{KernelBytes, UserBytes};
-use crate::mm::frames::FRAME_SIZE;
-use crate::mm::{Frame, OutOfMemory, Shared, UserPtr};
 use crate::proc::current;
 use crate::proc::signal::{self, Signal};
+use crate::syscall::{Errno, SyscallResult};
 
 /// What the descriptor `fd` of the current process stands for.
 ///
@@ -18,43 +19,43 @@ pub fn open_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
 }
 
 /// `read(fd, buffer, count)`
-pub fn read(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    file.read(&mut UserBytes::one(registers.rsi, registers.rdx)?)
+pub fn read(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    file.read(&mut UserBytes::one(buffer, count)?)
 }
 
 /// `write(fd, buffer, count)`
-pub fn write(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    let mut source = UserBytes::one(registers.rsi, registers.rdx)?;
+pub fn write(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    let mut source = UserBytes::one(buffer, count)?;
     written(file.write(&mut source))
 }
 
 /// `readv(fd, vectors, count)`
-pub fn readv(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    file.read(&mut UserBytes::vectors(registers.rsi, registers.rdx)?)
+pub fn readv(&[fd, vectors, count, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    file.read(&mut UserBytes::vectors(vectors, count)?)
 }
 
 /// `writev(fd, vectors, count)`
-pub fn writev(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    let mut source = UserBytes::vectors(registers.rsi, registers.rdx)?;
+pub fn writev(&[fd, vectors, count, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    let mut source = UserBytes::vectors(vectors, count)?;
     written(file.write(&mut source))
 }
 
 /// `pread64(fd, buffer, count, offset)`
-pub fn pread64(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    let offset = offset(registers.r10)?;
-    file.read_at(offset, &mut UserBytes::one(registers.rsi, registers.rdx)?)
+pub fn pread64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    let offset = offset(at)?;
+    file.read_at(offset, &mut UserBytes::one(buffer, count)?)
 }
 
 /// `pwrite64(fd, buffer, count, offset)`
-pub fn pwrite64(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    let offset = offset(registers.r10)?;
-    let mut source = UserBytes::one(registers.rsi, registers.rdx)?;
+pub fn pwrite64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    let offset = offset(at)?;
+    let mut source = UserBytes::one(buffer, count)?;
     written(file.write_at(offset, &mut source))
 }
 
@@ -75,38 +76,38 @@ pub fn offset(value: u64) -> Result<u64, Errno> {
 }
 
 /// `lseek(fd, offset, whence)`
-pub fn lseek(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    file.seek(registers.rsi as i64, registers.rdx as u32)
+pub fn lseek(&[fd, offset, whence, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    file.seek(offset as i64, whence as u32)
 }
 
 /// `ftruncate(fd, length)`
-pub fn ftruncate(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    file.truncate(offset(registers.rsi)?)?;
+pub fn ftruncate(&[fd, len, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    file.truncate(offset(len)?)?;
     Ok(0)
 }
 
-/// `sendfile(out, in, offset, count)`: by way of a frame, so that nothing is borrowed while
+/// `sendfile(output, input, start, count)`: by way of a frame, so that nothing is borrowed while
 /// the writer waits.
-pub fn sendfile(registers: &Registers) -> SyscallResult {
-    let (output, input) = (open_file(registers.rdi)?, open_file(registers.rsi)?);
+pub fn sendfile(&[output, input, start, count, ..]: &Arguments) -> SyscallResult {
+    let (output, input) = (open_file(output)?, open_file(input)?);
     let pages = input.pages().map_err(|errno| match errno {
         Errno::EACCES => Errno::EBADF,
         _ => Errno::EINVAL,
     })?;
-    let pointer = (registers.rdx != 0).then(|| UserPtr::<u64>::new(registers.rdx));
+    let pointer = (start != 0).then(|| UserPtr::<u64>::new(start));
     let start = match &pointer {
         Some(pointer) => offset(pointer.read(&current().space())?)?,
         None => input.offset(),
     };
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let mut done = 0;
-    while done < registers.r10 {
+    while done < count {
         let at = start.saturating_add(done);
-        let left = pages.len().saturating_sub(at).min(registers.r10 - done);
-        let count = left.min(FRAME_SIZE as u64) as usize;
-        let buffer = &mut frame.bytes_mut()[..count];
+        let left = pages.len().saturating_sub(at).min(count - done);
+        let len = left.min(FRAME_SIZE as u64) as usize;
+        let buffer = &mut frame.bytes_mut()[..len];
         pages.copy_at(at, buffer);
         let sent = match written(output.write(&mut KernelBytes(buffer))) {
             Err(errno) if done == 0 => return Err(errno),
@@ -125,11 +126,11 @@ pub fn sendfile(registers: &Registers) -> SyscallResult {
 }
 
 /// `sync()`: there is nothing behind memory.
-pub fn sync(_: &Registers) -> SyscallResult {
+pub fn sync(_: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
 /// `fsync(fd)` and `fdatasync(fd)`
-pub fn fsync(registers: &Registers) -> SyscallResult {
-    open_file(registers.rdi).map(|_| 0)
+pub fn fsync(&[fd, ..]: &Arguments) -> SyscallResult {
+    open_file(fd).map(|_| 0)
 }

@@ -1,17 +1,18 @@
 //! Calls that send signals.
 
-use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
+use arch::trap::Arguments;
+
 use crate::proc::process::{INIT, Process};
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::{current, table};
+use crate::syscall::{Errno, SyscallResult};
 
 /// `kill(pid, signal)`: to a process, to the own group (0), to all but init and oneself
 /// (-1), or to a group (its number negated).
-pub fn kill(registers: &Registers) -> SyscallResult {
-    let signal = signal(registers.rsi)?;
+pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
+    let signal = signal(number)?;
     let own = current();
-    let is_meant = |process: &Process| match registers.rdi as i32 {
+    let is_meant = |process: &Process| match pid as i32 {
         0 => process.group() == own.group(),
         -1 => process.pid() != INIT && process.pid() != own.pid(),
         pid @ 1.. => process.pid() == pid.unsigned_abs(),
@@ -26,13 +27,13 @@ pub fn kill(registers: &Registers) -> SyscallResult {
 }
 
 /// `tkill(tid, signal)`
-pub fn tkill(registers: &Registers) -> SyscallResult {
-    send_to_thread(None, registers.rdi, registers.rsi)
+pub fn tkill(&[tid, number, ..]: &Arguments) -> SyscallResult {
+    send_to_thread(None, tid, number)
 }
 
 /// `tgkill(pid, tid, signal)`
-pub fn tgkill(registers: &Registers) -> SyscallResult {
-    send_to_thread(Some(registers.rdi), registers.rsi, registers.rdx)
+pub fn tgkill(&[pid, tid, number, ..]: &Arguments) -> SyscallResult {
+    send_to_thread(Some(pid), tid, number)
 }
 
 fn send_to_thread(pid: Option<u64>, tid: u64, number: u64) -> SyscallResult {

@@ -1,17 +1,17 @@
 //! Calls about memory.
 //!
 //! Write and execute at once (PROT_WRITE | PROT_EXEC) is EACCES: see
-//! [`crate::mm::mapping`].
+//! [`mm::mapping`].
 
 use abi::virtual_map::PAGE_SIZE;
+use arch::trap::Arguments;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
+use mm::mapping::{Backing, Place, Request};
+use mm::page_tables::Access;
 
-use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
-use crate::mm::mapping::{Backing, Place, Request};
-use crate::mm::page_tables::Access;
 use crate::proc::current;
+use crate::syscall::{Errno, SyscallResult};
 
 bitflags! {
     /// Flags of `mmap` that mean something here.
@@ -31,14 +31,13 @@ bitflags! {
 const UNSUPPORTED: u32 = linux::MAP_GROWSDOWN | linux::MAP_HUGETLB;
 
 /// `mmap(address, length, protection, flags, fd, offset)`
-pub fn mmap(registers: &Registers) -> SyscallResult {
-    let access = access(registers.rdx)?;
-    let bits = registers.r10 as u32;
+pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> SyscallResult {
+    let access = access(protection)?;
+    let bits = flags as u32;
     if bits & UNSUPPORTED != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     let flags = MapFlags::from_bits_truncate(bits);
-    let address = registers.rdi;
     let place = if flags.contains(MapFlags::FIXED_NOREPLACE) {
         Place::Free(address)
     } else if flags.contains(MapFlags::FIXED) {
@@ -48,9 +47,9 @@ pub fn mmap(registers: &Registers) -> SyscallResult {
     };
     current().space().map(Request {
         place,
-        len: registers.rsi,
+        len,
         access,
-        backing: backing(flags, registers.r8, registers.r9)?,
+        backing: backing(flags, fd, offset)?,
         populate: flags.contains(MapFlags::POPULATE),
         overcommit: flags.contains(MapFlags::NORESERVE),
     })
@@ -76,58 +75,52 @@ fn backing(flags: MapFlags, fd: u64, offset: u64) -> Result<Backing, Errno> {
 }
 
 /// `munmap(address, length)`
-pub fn munmap(registers: &Registers) -> SyscallResult {
-    current().space().unmap(registers.rdi, registers.rsi)?;
+pub fn munmap(&[address, len, ..]: &Arguments) -> SyscallResult {
+    current().space().unmap(address, len)?;
     Ok(0)
 }
 
 /// `mprotect(address, length, protection)`
-pub fn mprotect(registers: &Registers) -> SyscallResult {
-    let access = access(registers.rdx)?;
-    current()
-        .space()
-        .protect(registers.rdi, registers.rsi, access)?;
+pub fn mprotect(&[address, len, protection, ..]: &Arguments) -> SyscallResult {
+    let access = access(protection)?;
+    current().space().protect(address, len, access)?;
     Ok(0)
 }
 
 /// `brk(address)`: where the heap ends now, whether or not that is where it should.
-pub fn brk(registers: &Registers) -> SyscallResult {
-    Ok(current().space().set_heap_end(registers.rdi))
+pub fn brk(&[address, ..]: &Arguments) -> SyscallResult {
+    Ok(current().space().set_heap_end(address))
 }
 
 /// `mremap(address, old length, new length, flags, new address)`; the kernel chooses
 /// where to, and the old place does not stay.
-pub fn mremap(registers: &Registers) -> SyscallResult {
-    let flags = registers.r10;
+pub fn mremap(&[address, old, new, flags, ..]: &Arguments) -> SyscallResult {
     if flags & !u64::from(linux::MREMAP_MAYMOVE) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (address, old, new) = (registers.rdi, registers.rsi, registers.rdx);
     current().space().remap(address, old, new, flags != 0)
 }
 
 /// `msync(address, length, flags)`: no mapping is ever written back.
-pub fn msync(registers: &Registers) -> SyscallResult {
+pub fn msync(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
     let all = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
-    if registers.rdx & !u64::from(all) != 0 {
+    if flags & !u64::from(all) != 0 {
         return Err(Errno::EINVAL);
     }
-    current()
-        .space()
-        .check_mapped(registers.rdi, registers.rsi)?;
+    current().space().check_mapped(address, len)?;
     Ok(0)
 }
 
 /// `madvise(address, length, advice)`: all but MADV_DONTNEED and MADV_FREE is advice that
 /// need not be taken.
-pub fn madvise(registers: &Registers) -> SyscallResult {
+pub fn madvise(&[address, len, advice, ..]: &Arguments) -> SyscallResult {
     let space = current().space();
-    match registers.rdx as u32 {
-        linux::MADV_DONTNEED | linux::MADV_FREE => space.discard(registers.rdi, registers.rsi)?,
+    match advice as u32 {
+        linux::MADV_DONTNEED | linux::MADV_FREE => space.discard(address, len)?,
         linux::MADV_NORMAL..=linux::MADV_WILLNEED
         | linux::MADV_MERGEABLE..=linux::MADV_DODUMP
         | linux::MADV_COLD
-        | linux::MADV_PAGEOUT => space.check_mapped(registers.rdi, registers.rsi)?,
+        | linux::MADV_PAGEOUT => space.check_mapped(address, len)?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

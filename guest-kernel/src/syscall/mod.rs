@@ -19,17 +19,18 @@ pub mod time;
 mod trace;
 mod usage;
 
-pub use crate::errno::Errno;
+pub use abi::Errno;
 
-use crate::arch::trap::{Registers, UserContext};
+use arch::shared;
+use arch::trap::{Arguments, UserContext};
+
 use crate::proc::current_thread;
-use crate::shared;
 
 /// What a system call comes to: the value in rax, or minus an errno there.
 type SyscallResult = Result<u64, Errno>;
 
-/// Reads its arguments from rdi, rsi, rdx, r10, r8 and r9, in this order.
-type Handler = fn(&Registers) -> SyscallResult;
+/// Serves a call with these arguments, for the current thread.
+type Handler = fn(&Arguments) -> SyscallResult;
 
 /// Serves the system call in `context` and leaves its result there.
 pub fn serve(context: &mut UserContext) {
@@ -48,7 +49,7 @@ fn serve_call(context: &mut UserContext) {
         .ok()
         .and_then(|number| *table::HANDLERS.get(number)?);
     let result = match handler {
-        Some(handler) => handler(&context.registers),
+        Some(handler) => handler(&context.registers.arguments),
         None => table::serve_with_context(number, context),
     };
     context.registers.rax = match result {

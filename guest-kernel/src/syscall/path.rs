@@ -1,16 +1,16 @@
 //! Calls that name files by paths.
 
+use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory, Shared, UserSlice};
 
-use super::file::{offset, open_file};
-use super::{Errno, SyscallResult, descriptor};
-use crate::arch::trap::Registers;
 use crate::fs::calls;
 use crate::fs::node::Node;
 use crate::fs::open_file::Object;
-use crate::mm::frames::FRAME_SIZE;
-use crate::mm::{Frame, OutOfMemory, Shared, UserSlice};
 use crate::proc::current;
+use crate::syscall::file::{offset, open_file};
+use crate::syscall::{Errno, SyscallResult, descriptor};
 
 /// Where paths of calls that do not say start: the working directory.
 pub const HERE: u64 = linux::AT_FDCWD as u64;
@@ -75,22 +75,19 @@ pub fn start(fd: u64, path: &[u8]) -> Result<Shared<Node>, Errno> {
 }
 
 /// `open(path, flags, mode)`
-pub fn open(registers: &Registers) -> SyscallResult {
-    open_at(HERE, registers.rdi, registers.rsi, registers.rdx)
+pub fn open(&[path, flags, mode, ..]: &Arguments) -> SyscallResult {
+    open_at(HERE, path, flags, mode)
 }
 
 /// `openat(directory, path, flags, mode)`
-pub fn openat(registers: &Registers) -> SyscallResult {
-    let Registers {
-        rdi, rsi, rdx, r10, ..
-    } = *registers;
-    open_at(rdi, rsi, rdx, r10)
+pub fn openat(&[directory, path, flags, mode, ..]: &Arguments) -> SyscallResult {
+    open_at(directory, path, flags, mode)
 }
 
 /// `creat(path, mode)`
-pub fn creat(registers: &Registers) -> SyscallResult {
+pub fn creat(&[path, mode, ..]: &Arguments) -> SyscallResult {
     let flags = linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC;
-    open_at(HERE, registers.rdi, flags.into(), registers.rsi)
+    open_at(HERE, path, flags.into(), mode)
 }
 
 fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
@@ -105,13 +102,13 @@ fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
 }
 
 /// `mkdir(path, mode)`
-pub fn mkdir(registers: &Registers) -> SyscallResult {
-    make_directory_at(HERE, registers.rdi, registers.rsi)
+pub fn mkdir(&[path, mode, ..]: &Arguments) -> SyscallResult {
+    make_directory_at(HERE, path, mode)
 }
 
 /// `mkdirat(directory, path, mode)`
-pub fn mkdirat(registers: &Registers) -> SyscallResult {
-    make_directory_at(registers.rdi, registers.rsi, registers.rdx)
+pub fn mkdirat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
+    make_directory_at(directory, path, mode)
 }
 
 fn make_directory_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
@@ -123,18 +120,18 @@ fn make_directory_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
 }
 
 /// `unlink(path)`
-pub fn unlink(registers: &Registers) -> SyscallResult {
-    remove_at(HERE, registers.rdi, 0)
+pub fn unlink(&[path, ..]: &Arguments) -> SyscallResult {
+    remove_at(HERE, path, 0)
 }
 
 /// `rmdir(path)`
-pub fn rmdir(registers: &Registers) -> SyscallResult {
-    remove_at(HERE, registers.rdi, linux::AT_REMOVEDIR)
+pub fn rmdir(&[path, ..]: &Arguments) -> SyscallResult {
+    remove_at(HERE, path, linux::AT_REMOVEDIR)
 }
 
 /// `unlinkat(directory, path, flags)`
-pub fn unlinkat(registers: &Registers) -> SyscallResult {
-    remove_at(registers.rdi, registers.rsi, registers.rdx as u32)
+pub fn unlinkat(&[directory, path, flags, ..]: &Arguments) -> SyscallResult {
+    remove_at(directory, path, flags as u32)
 }
 
 fn remove_at(directory: u64, path: u64, flags: u32) -> SyscallResult {
@@ -149,24 +146,20 @@ fn remove_at(directory: u64, path: u64, flags: u32) -> SyscallResult {
 }
 
 /// `rename(from, to)`
-pub fn rename(registers: &Registers) -> SyscallResult {
-    rename_at([HERE, registers.rdi], [HERE, registers.rsi], 0)
+pub fn rename(&[from, to, ..]: &Arguments) -> SyscallResult {
+    rename_at([HERE, from], [HERE, to], 0)
 }
 
 /// `renameat(directory, from, directory, to)`
-pub fn renameat(registers: &Registers) -> SyscallResult {
-    let Registers {
-        rdi, rsi, rdx, r10, ..
-    } = *registers;
-    rename_at([rdi, rsi], [rdx, r10], 0)
+pub fn renameat(&[from_directory, from, to_directory, to, ..]: &Arguments) -> SyscallResult {
+    rename_at([from_directory, from], [to_directory, to], 0)
 }
 
 /// `renameat2(directory, from, directory, to, flags)`
-pub fn renameat2(registers: &Registers) -> SyscallResult {
-    let Registers {
-        rdi, rsi, rdx, r10, ..
-    } = *registers;
-    rename_at([rdi, rsi], [rdx, r10], registers.r8 as u32)
+pub fn renameat2(
+    &[from_directory, from, to_directory, to, flags, ..]: &Arguments,
+) -> SyscallResult {
+    rename_at([from_directory, from], [to_directory, to], flags as u32)
 }
 
 fn rename_at(from: [u64; 2], to: [u64; 2], flags: u32) -> SyscallResult {
@@ -186,21 +179,21 @@ fn rename_at(from: [u64; 2], to: [u64; 2], flags: u32) -> SyscallResult {
 }
 
 /// `truncate(path, length)`
-pub fn truncate(registers: &Registers) -> SyscallResult {
-    let path = Path::read(registers.rdi)?;
+pub fn truncate(&[path, len, ..]: &Arguments) -> SyscallResult {
+    let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    calls::truncate(&start, path.bytes(), offset(registers.rsi)?)?;
+    calls::truncate(&start, path.bytes(), offset(len)?)?;
     Ok(0)
 }
 
 /// `access(path, mode)`
-pub fn access(registers: &Registers) -> SyscallResult {
-    access_at(HERE, registers.rdi, registers.rsi)
+pub fn access(&[path, mode, ..]: &Arguments) -> SyscallResult {
+    access_at(HERE, path, mode)
 }
 
 /// `faccessat(directory, path, mode)`
-pub fn faccessat(registers: &Registers) -> SyscallResult {
-    access_at(registers.rdi, registers.rsi, registers.rdx)
+pub fn faccessat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
+    access_at(directory, path, mode)
 }
 
 fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
@@ -213,13 +206,13 @@ fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
 
 /// `readlink(path, buffer, size)` and `readlinkat(directory, path, buffer, size)`: nothing
 /// is a symbolic link.
-pub fn readlink(registers: &Registers) -> SyscallResult {
-    not_a_link(HERE, registers.rdi)
+pub fn readlink(&[path, ..]: &Arguments) -> SyscallResult {
+    not_a_link(HERE, path)
 }
 
 /// See [`readlink`].
-pub fn readlinkat(registers: &Registers) -> SyscallResult {
-    not_a_link(registers.rdi, registers.rsi)
+pub fn readlinkat(&[directory, path, ..]: &Arguments) -> SyscallResult {
+    not_a_link(directory, path)
 }
 
 fn not_a_link(directory: u64, path: u64) -> SyscallResult {
@@ -230,8 +223,8 @@ fn not_a_link(directory: u64, path: u64) -> SyscallResult {
 }
 
 /// `chdir(path)`
-pub fn chdir(registers: &Registers) -> SyscallResult {
-    let path = Path::read(registers.rdi)?;
+pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
+    let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
     let directory = calls::directory(calls::find(&start, path.bytes())?)?;
     current().files().set_directory(directory);
@@ -239,8 +232,8 @@ pub fn chdir(registers: &Registers) -> SyscallResult {
 }
 
 /// `fchdir(fd)`
-pub fn fchdir(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
+pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };
@@ -251,32 +244,32 @@ pub fn fchdir(registers: &Registers) -> SyscallResult {
 }
 
 /// `getcwd(buffer, size)`: the length with its zero.
-pub fn getcwd(registers: &Registers) -> SyscallResult {
+pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
     let directory = current().files().directory()?;
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-    let (zero, buffer) = frame
+    let (zero, room) = frame
         .bytes_mut()
         .split_last_mut()
         .ok_or(Errno::ENAMETOOLONG)?;
     *zero = 0;
-    let len = calls::path_of(&directory, buffer)?.len() + 1;
-    if (len as u64) > registers.rsi {
+    let len = calls::path_of(&directory, room)?.len() + 1;
+    if (len as u64) > size {
         return Err(Errno::ERANGE);
     }
     let path = &frame.bytes()[FRAME_SIZE - len..];
-    UserSlice::new(registers.rdi, len as u64).copy_out(&current().space(), path)?;
+    UserSlice::new(buffer, len as u64).copy_out(&current().space(), path)?;
     Ok(len as u64)
 }
 
 /// `umask(mask)`
-pub fn umask(registers: &Registers) -> SyscallResult {
-    Ok(current().files().set_mask(registers.rdi as u32).into())
+pub fn umask(&[mask, ..]: &Arguments) -> SyscallResult {
+    Ok(current().files().set_mask(mask as u32).into())
 }
 
 /// `chmod(path, mode)`
-pub fn chmod(registers: &Registers) -> SyscallResult {
-    let path = Path::read(registers.rdi)?;
+pub fn chmod(&[path, mode, ..]: &Arguments) -> SyscallResult {
+    let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    calls::find(&start, path.bytes())?.set_mode(registers.rsi as u32);
+    calls::find(&start, path.bytes())?.set_mode(mode as u32);
     Ok(0)
 }

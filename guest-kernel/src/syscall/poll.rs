@@ -1,13 +1,14 @@
 //! Calls that wait for several files.
 
-use super::file::open_file;
-use super::time::{deadline_after, note_deadline, read_ns};
-use super::{Errno, SyscallResult, signal};
-use crate::arch::trap::Registers;
+use arch::trap::Arguments;
+use mm::UserSlice;
+
 use crate::fs::FILE_LIMIT;
 use crate::fs::poll::{self, Readiness};
-use crate::mm::UserSlice;
 use crate::proc::current;
+use crate::syscall::file::open_file;
+use crate::syscall::time::{deadline_after, note_deadline, read_ns};
+use crate::syscall::{Errno, SyscallResult, signal};
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -16,21 +17,21 @@ const POLLFD_SIZE: u64 = 8;
 const FOUND_OFFSET: u64 = 6;
 
 /// `poll(files, count, timeout)`, the timeout in milliseconds; none if negative.
-pub fn poll(registers: &Registers) -> SyscallResult {
-    let timeout = u64::try_from(registers.rdx as i32).ok();
+pub fn poll(&[files, count, timeout, ..]: &Arguments) -> SyscallResult {
+    let timeout = u64::try_from(timeout as i32).ok();
     let timeout = timeout.map(|ms| ms * NS_PER_MS);
-    wait(registers.rdi, registers.rsi, timeout)
+    wait(files, count, timeout)
 }
 
-/// `ppoll(files, count, timeout, signals, set_size)`, the timeout a duration, or none, and
+/// `ppoll(files, count, timeout, signals, size)`, the timeout a duration, or none, and
 /// the signals those that are blocked meanwhile.
-pub fn ppoll(registers: &Registers) -> SyscallResult {
-    let timeout = match registers.rdx {
+pub fn ppoll(&[files, count, timeout, signals, size, ..]: &Arguments) -> SyscallResult {
+    let timeout = match timeout {
         0 => None,
         address => Some(read_ns(address)?),
     };
-    let blocked = signal::read_set(registers.r10, registers.r8)?;
-    signal::with_blocked(blocked, || wait(registers.rdi, registers.rsi, timeout))
+    let blocked = signal::read_set(signals, size)?;
+    signal::with_blocked(blocked, || wait(files, count, timeout))
 }
 
 fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {

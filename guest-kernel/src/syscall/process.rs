@@ -1,13 +1,11 @@
 //! Calls about processes: their beginnings and ends, numbers and groups.
 
+use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
-use super::path::{self, HERE, Path};
-use super::{Errno, SyscallResult, usage};
-use crate::arch::trap::{Registers, UserContext};
 use crate::fs::calls;
-use crate::mm::UserPtr;
-use crate::proc::arguments::Arguments;
+use crate::proc::arguments::ProgramArguments;
 use crate::proc::end::WaitStatus;
 use crate::proc::execute::{self, Loaded};
 use crate::proc::process::{Name, Process};
@@ -15,15 +13,17 @@ use crate::proc::reap::{self, Ended, Options, Which};
 use crate::proc::signal::Signal;
 use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::{current, current_thread, exit as end, program, scheduler, table};
+use crate::syscall::path::{self, HERE, Path};
+use crate::syscall::{Errno, SyscallResult, usage};
 
 /// `exit(status)`: ends the thread.
-pub fn exit(registers: &Registers) -> SyscallResult {
-    end::end_thread(WaitStatus::exited(registers.rdi as u32))
+pub fn exit(&[status, ..]: &Arguments) -> SyscallResult {
+    end::end_thread(WaitStatus::exited(status as u32))
 }
 
 /// `exit_group(status)`: ends the process.
-pub fn exit_group(registers: &Registers) -> SyscallResult {
-    end::end_process(WaitStatus::exited(registers.rdi as u32))
+pub fn exit_group(&[status, ..]: &Arguments) -> SyscallResult {
+    end::end_process(WaitStatus::exited(status as u32))
 }
 
 /// `fork()`
@@ -36,32 +36,32 @@ pub fn vfork(context: &mut UserContext) -> SyscallResult {
     Ok(spawn::clone(context, &Request::VFORK)?.into())
 }
 
-/// `clone(flags, stack, parent_tid, child_tid, tls)`; whatever signal the low byte of the
+/// `clone(flags, stack, parent_tid, child_tid, storage)`; whatever signal the low byte of the
 /// flags says, it is SIGCHLD that is sent at the child's end.
 pub fn clone(context: &mut UserContext) -> SyscallResult {
-    let registers = &context.registers;
-    let flags = registers.rdi & !u64::from(linux::CSIGNAL);
+    let [flags, stack, parent_tid, child_tid, storage, _] = context.registers.arguments;
+    let flags = flags & !u64::from(linux::CSIGNAL);
     let flags = u32::try_from(flags).ok().and_then(CloneFlags::from_bits);
     let request = Request {
         flags: flags.ok_or(Errno::EINVAL)?,
-        stack: registers.rsi,
-        parent_tid: registers.rdx,
-        child_tid: registers.r10,
-        storage: registers.r8,
+        stack,
+        parent_tid,
+        child_tid,
+        storage,
     };
     Ok(spawn::clone(context, &request)?.into())
 }
 
 /// `execve(path, arguments, environment)`
 pub fn execve(context: &mut UserContext) -> SyscallResult {
-    let registers = &context.registers;
+    let [path, arguments, environment, ..] = context.registers.arguments;
     let process = current();
     let old_space = process.space();
-    let path = Path::read(registers.rdi)?;
+    let path = Path::read(path)?;
     let start = path::start(HERE, path.bytes())?;
     let file = calls::executable(&start, path.bytes())?;
     drop(start);
-    let arguments = Arguments::from_user(&old_space, registers.rsi, registers.rdx)?;
+    let arguments = ProgramArguments::from_user(&old_space, arguments, environment)?;
     let limits = process.limits().of_memory();
     let (space, start) = program::load(&file, &arguments, limits)?;
     let name = Name::of(path.bytes());
@@ -72,25 +72,25 @@ pub fn execve(context: &mut UserContext) -> SyscallResult {
 }
 
 /// `sched_yield()`
-pub fn sched_yield(_: &Registers) -> SyscallResult {
+pub fn sched_yield(_: &Arguments) -> SyscallResult {
     scheduler::yield_now();
     Ok(0)
 }
 
 /// `wait4(pid, status, options, usage)`
-pub fn wait4(registers: &Registers) -> SyscallResult {
+pub fn wait4(&[pid, status, options, usage, ..]: &Arguments) -> SyscallResult {
     const KNOWN: u32 = linux::WNOHANG
         | linux::WUNTRACED
         | linux::WCONTINUED
         | linux::__WALL
         | linux::__WCLONE
         | linux::__WNOTHREAD;
-    let options = registers.rdx as u32;
+    let options = options as u32;
     if options & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
     let process = current();
-    let which = Which::from_pid(registers.rdi as i32, process.group());
+    let which = Which::from_pid(pid as i32, process.group());
     let how = Options {
         without_waiting: options & linux::WNOHANG != 0,
         stops: options & linux::WUNTRACED != 0,
@@ -100,15 +100,15 @@ pub fn wait4(registers: &Registers) -> SyscallResult {
     let Some(ended) = reap::wait(which, how)? else {
         return Ok(0);
     };
-    if registers.rsi != 0 {
-        UserPtr::new(registers.rsi).write(&process.space(), &ended.status.word())?;
+    if status != 0 {
+        UserPtr::new(status).write(&process.space(), &ended.status.word())?;
     }
-    usage::write_if_wanted(registers.r10, ended.cpu_time)?;
+    usage::write_if_wanted(usage, ended.cpu_time)?;
     Ok(ended.pid.into())
 }
 
 /// `waitid(kind, id, info, options, usage)`
-pub fn waitid(registers: &Registers) -> SyscallResult {
+pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResult {
     const KNOWN: u32 = linux::WNOHANG
         | linux::WNOWAIT
         | linux::WEXITED
@@ -117,14 +117,14 @@ pub fn waitid(registers: &Registers) -> SyscallResult {
         | linux::__WALL
         | linux::__WCLONE
         | linux::__WNOTHREAD;
-    let options = registers.r10 as u32;
+    let options = options as u32;
     const EVENTS: u32 = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
     if options & !KNOWN != 0 || options & EVENTS == 0 {
         return Err(Errno::EINVAL);
     }
     let process = current();
-    let id = registers.rsi as u32;
-    let which = match registers.rdi as u32 {
+    let id = id as u32;
+    let which = match kind as u32 {
         linux::P_ALL => Which::Any,
         linux::P_PID if id != 0 => Which::Pid(id),
         linux::P_PGID if id != 0 => Which::Group(id),
@@ -139,12 +139,12 @@ pub fn waitid(registers: &Registers) -> SyscallResult {
         continues: options & linux::WCONTINUED != 0,
     };
     let ended = reap::wait(which, how)?;
-    if registers.rdx != 0 {
-        let info = signal_info(ended.as_ref());
-        UserPtr::new(registers.rdx).write(&process.space(), &info)?;
+    if info != 0 {
+        let facts = signal_info(ended.as_ref());
+        UserPtr::new(info).write(&process.space(), &facts)?;
     }
     if let Some(ended) = ended {
-        usage::write_if_wanted(registers.r8, ended.cpu_time)?;
+        usage::write_if_wanted(usage, ended.cpu_time)?;
     }
     Ok(0)
 }
@@ -164,22 +164,22 @@ fn signal_info(ended: Option<&Ended>) -> [u32; 32] {
 }
 
 /// `getpid()`
-pub fn getpid(_: &Registers) -> SyscallResult {
+pub fn getpid(_: &Arguments) -> SyscallResult {
     Ok(current().pid().into())
 }
 
 /// `getppid()`
-pub fn getppid(_: &Registers) -> SyscallResult {
+pub fn getppid(_: &Arguments) -> SyscallResult {
     Ok(current().parent_pid().into())
 }
 
 /// `gettid()`
-pub fn gettid(_: &Registers) -> SyscallResult {
+pub fn gettid(_: &Arguments) -> SyscallResult {
     Ok(current_thread().tid().into())
 }
 
 /// `getuid()`, `geteuid()`, `getgid()` and `getegid()`: there is but one user.
-pub fn get_user(_: &Registers) -> SyscallResult {
+pub fn get_user(_: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
@@ -193,25 +193,25 @@ pub(super) fn process_of(pid: u64) -> Result<&'static Process, Errno> {
 }
 
 /// `getpgid(pid)`
-pub fn getpgid(registers: &Registers) -> SyscallResult {
-    Ok(process_of(registers.rdi)?.group().into())
+pub fn getpgid(&[pid, ..]: &Arguments) -> SyscallResult {
+    Ok(process_of(pid)?.group().into())
 }
 
 /// `getpgrp()`
-pub fn getpgrp(_: &Registers) -> SyscallResult {
+pub fn getpgrp(_: &Arguments) -> SyscallResult {
     Ok(current().group().into())
 }
 
 /// `getsid(pid)`
-pub fn getsid(registers: &Registers) -> SyscallResult {
-    Ok(process_of(registers.rdi)?.session().into())
+pub fn getsid(&[pid, ..]: &Arguments) -> SyscallResult {
+    Ok(process_of(pid)?.session().into())
 }
 
 /// `setpgid(pid, group)`: moves the process itself or a child to a group of the same
 /// session, or to a new one of its own.
-pub fn setpgid(registers: &Registers) -> SyscallResult {
-    let process = process_of(registers.rdi)?;
-    let group = u32::try_from(registers.rsi).map_err(|_| Errno::EINVAL)?;
+pub fn setpgid(&[pid, group, ..]: &Arguments) -> SyscallResult {
+    let process = process_of(pid)?;
+    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
     let group = if group == 0 { process.pid() } else { group };
     let own = current();
     if process.pid() != own.pid() && process.parent_pid() != own.pid() {
@@ -234,7 +234,7 @@ fn is_group(group: u32, session: u32) -> bool {
 }
 
 /// `setsid()`: a new session and a group in it, which the process leads.
-pub fn setsid(_: &Registers) -> SyscallResult {
+pub fn setsid(_: &Arguments) -> SyscallResult {
     let process = current();
     let pid = process.pid();
     if table::processes().any(|process| process.group() == pid) {

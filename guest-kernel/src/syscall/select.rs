@@ -1,14 +1,15 @@
 //! `select`: waiting for several files, as sets of descriptors.
 
-use super::file::open_file;
-use super::poll::wait_for;
-use super::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
-use super::{Errno, SyscallResult, signal};
-use crate::arch::trap::Registers;
+use arch::trap::Arguments;
+use mm::{UserPtr, UserSlice};
+
 use crate::fs::FILE_LIMIT;
 use crate::fs::poll::Readiness;
-use crate::mm::{UserPtr, UserSlice};
 use crate::proc::current;
+use crate::syscall::file::open_file;
+use crate::syscall::poll::wait_for;
+use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
+use crate::syscall::{Errno, SyscallResult, signal};
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = FILE_LIMIT / WORD_BITS;
@@ -29,37 +30,37 @@ const MEANING: [Readiness; 3] = [
 
 /// `select(count, read, write, except, timeout)`, the timeout in seconds and microseconds;
 /// what is left of it is told.
-pub fn select(registers: &Registers) -> SyscallResult {
-    let timeout = UserPtr::<[u64; 2]>::new(registers.r8);
-    let ns = match registers.r8 {
+pub fn select(&[count, read, write, except, timeout, ..]: &Arguments) -> SyscallResult {
+    let place = UserPtr::<[u64; 2]>::new(timeout);
+    let ns = match timeout {
         0 => None,
-        _ => Some(timeval_ns(timeout.read(&current().space())?)?),
+        _ => Some(timeval_ns(place.read(&current().space())?)?),
     };
-    wait(registers, ns, |left| {
+    wait(count, [read, write, except], ns, |left| {
         let left = [left / NS_PER_S, left % NS_PER_S / NS_PER_US];
         // As in Linux, a timeout that cannot be written to is no error.
-        let _ = timeout.write(&current().space(), &left);
+        let _ = place.write(&current().space(), &left);
     })
 }
 
 /// `pselect6(count, read, write, except, timeout, signals)`: the timeout in seconds and
 /// nanoseconds, and a pointer to address and size of the set of signals that are blocked
 /// meanwhile.
-pub fn pselect6(registers: &Registers) -> SyscallResult {
-    let ns = match registers.r8 {
+pub fn pselect6(&[count, read, write, except, timeout, signals]: &Arguments) -> SyscallResult {
+    let ns = match timeout {
         0 => None,
         address => Some(read_ns(address)?),
     };
-    let [set, size] = match registers.r9 {
+    let [set, size] = match signals {
         0 => [0; 2],
         address => UserPtr::new(address).read(&current().space())?,
     };
     let blocked = signal::read_set(set, size)?;
     signal::with_blocked(blocked, || {
-        wait(registers, ns, |left| {
+        wait(count, [read, write, except], ns, |left| {
             let left = [left / NS_PER_S, left % NS_PER_S];
             // As above.
-            let _ = UserPtr::new(registers.r8).write(&current().space(), &left);
+            let _ = UserPtr::new(timeout).write(&current().space(), &left);
         })
     })
 }
@@ -73,12 +74,16 @@ fn timeval_ns([seconds, us]: [u64; 2]) -> Result<u64, Errno> {
     Ok(seconds.saturating_mul(NS_PER_S).saturating_add(ns))
 }
 
-/// Waits for a file of any of the three sets; `tell_left` is called with what is left of
-/// the timeout.
-fn wait(registers: &Registers, timeout: Option<u64>, tell_left: impl FnOnce(u64)) -> SyscallResult {
-    let count = usize::try_from(registers.rdi as i32).map_err(|_| Errno::EINVAL)?;
+/// Waits for a file of any of the three sets at `addresses`; `tell_left` is called with what
+/// is left of the timeout.
+fn wait(
+    count: u64,
+    addresses: [u64; 3],
+    timeout: Option<u64>,
+    tell_left: impl FnOnce(u64),
+) -> SyscallResult {
+    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?;
     let count = count.min(FILE_LIMIT);
-    let addresses = [registers.rsi, registers.rdx, registers.r10];
     let mut wanted = [[0; WORDS]; 3];
     for (set, address) in wanted.iter_mut().zip(addresses) {
         *set = read_set(address, count)?;

@@ -1,14 +1,14 @@
 //! Calls about signals: what a process does about them, what a thread blocks, waiting for
 //! them, and the way back from a handler. Sending is in `kill`.
 
+use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
-use super::{Errno, SyscallResult};
-use crate::arch::trap::{Registers, UserContext};
-use crate::mm::UserPtr;
 use crate::proc::signal::{self, Action, ActionFlags, AlternateStack, Reaction, Signal, Signals};
 use crate::proc::wait::{Interrupted, WaitQueue};
 use crate::proc::{current, current_thread};
+use crate::syscall::{Errno, SyscallResult};
 
 /// Size of `sigset_t`.
 const SET_SIZE: u64 = 8;
@@ -46,24 +46,24 @@ fn reaction(signal: Signal, [handler, flags, restorer, mask]: Words) -> Reaction
     }
 }
 
-/// `rt_sigaction(signal, new, old, set_size)`
-pub fn rt_sigaction(registers: &Registers) -> SyscallResult {
-    let signal = Signal::new(registers.rdi).ok_or(Errno::EINVAL)?;
-    if registers.r10 != SET_SIZE {
+/// `rt_sigaction(signal, new, old, size)`
+pub fn rt_sigaction(&[signal, new, old, size, ..]: &Arguments) -> SyscallResult {
+    let signal = Signal::new(signal).ok_or(Errno::EINVAL)?;
+    if size != SET_SIZE {
         return Err(Errno::EINVAL);
     }
     let process = current();
     let space = process.space();
-    let old = words(process.reaction(signal));
-    let new = match registers.rsi {
+    let before = words(process.reaction(signal));
+    let new = match new {
         0 => None,
         address => Some(UserPtr::<Words>::new(address).read(&space)?),
     };
     if new.is_some() && matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         return Err(Errno::EINVAL);
     }
-    if registers.rdx != 0 {
-        UserPtr::new(registers.rdx).write(&space, &old)?;
+    if old != 0 {
+        UserPtr::new(old).write(&space, &before)?;
     }
     if let Some(new) = new {
         process.react(signal, reaction(signal, new))?;
@@ -104,28 +104,28 @@ pub(super) fn with_blocked(
     result
 }
 
-/// `rt_sigprocmask(how, new, old, set_size)`
-pub fn rt_sigprocmask(registers: &Registers) -> SyscallResult {
-    if registers.r10 != SET_SIZE {
+/// `rt_sigprocmask(how, new, old, size)`
+pub fn rt_sigprocmask(&[how, new, old, size, ..]: &Arguments) -> SyscallResult {
+    if size != SET_SIZE {
         return Err(Errno::EINVAL);
     }
     let thread = current_thread();
     let space = current().space();
-    let old = thread.blocked_signals();
-    let new = match registers.rsi {
+    let before = thread.blocked_signals();
+    let new = match new {
         0 => None,
         address => {
             let [set] = UserPtr::<[u64; 1]>::new(address).read(&space)?;
-            Some(match registers.rdi as u32 {
-                linux::SIG_BLOCK => old.0 | set,
-                linux::SIG_UNBLOCK => old.0 & !set,
+            Some(match how as u32 {
+                linux::SIG_BLOCK => before.0 | set,
+                linux::SIG_UNBLOCK => before.0 & !set,
                 linux::SIG_SETMASK => set,
                 _ => return Err(Errno::EINVAL),
             })
         }
     };
-    if registers.rdx != 0 {
-        UserPtr::new(registers.rdx).write(&space, &[old.0])?;
+    if old != 0 {
+        UserPtr::new(old).write(&space, &[before.0])?;
     }
     if let Some(new) = new {
         signal::set_blocked(thread, Signals(new));
@@ -133,24 +133,24 @@ pub fn rt_sigprocmask(registers: &Registers) -> SyscallResult {
     Ok(0)
 }
 
-/// `rt_sigpending(set, set_size)`
-pub fn rt_sigpending(registers: &Registers) -> SyscallResult {
-    if registers.rsi != SET_SIZE {
+/// `rt_sigpending(set, size)`
+pub fn rt_sigpending(&[set, size, ..]: &Arguments) -> SyscallResult {
+    if size != SET_SIZE {
         return Err(Errno::EINVAL);
     }
     let pending = signal::all_pending(current_thread());
-    UserPtr::new(registers.rdi).write(&current().space(), &[pending.0])?;
+    UserPtr::new(set).write(&current().space(), &[pending.0])?;
     Ok(0)
 }
 
-/// `rt_sigsuspend(set, set_size)`: waits for a signal that is not in the set.
-pub fn rt_sigsuspend(registers: &Registers) -> SyscallResult {
-    let blocked = read_set(registers.rdi, registers.rsi)?;
+/// `rt_sigsuspend(set, size)`: waits for a signal that is not in the set.
+pub fn rt_sigsuspend(&[set, size, ..]: &Arguments) -> SyscallResult {
+    let blocked = read_set(set, size)?;
     with_blocked(Some(blocked.ok_or(Errno::EFAULT)?), wait_for_handler)
 }
 
 /// `pause()`
-pub fn pause(_: &Registers) -> SyscallResult {
+pub fn pause(_: &Arguments) -> SyscallResult {
     wait_for_handler()
 }
 
@@ -166,7 +166,7 @@ fn wait_for_handler() -> SyscallResult {
 /// `sigaltstack(new, old)`
 pub fn sigaltstack(context: &mut UserContext) -> SyscallResult {
     const MIN_SIZE: u64 = linux::MINSIGSTKSZ as u64;
-    let (new, old) = (context.registers.rdi, context.registers.rsi);
+    let [new, old, ..] = context.registers.arguments;
     let thread = current_thread();
     let space = current().space();
     let stack = thread.alternate_stack();

@@ -2,19 +2,19 @@
 
 use core::mem::{offset_of, size_of};
 
+use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, linux_dirent64, stat};
+use mm::UserSlice;
+use mm::frames::FRAME_SIZE;
 
-use super::file::open_file;
-use super::path::{HERE, Path, start};
-use super::{Errno, SyscallResult};
-use crate::arch::trap::Registers;
 use crate::fs::OpenFile;
 use crate::fs::calls::{self, Listed};
 use crate::fs::node::{Kind, NAME_MAX, Node};
 use crate::fs::open_file::Object;
-use crate::mm::UserSlice;
-use crate::mm::frames::FRAME_SIZE;
 use crate::proc::current;
+use crate::syscall::file::open_file;
+use crate::syscall::path::{HERE, Path, start};
+use crate::syscall::{Errno, SyscallResult};
 
 /// What `st_blocks` counts in.
 const BLOCK: u64 = 512;
@@ -111,21 +111,18 @@ impl Facts {
 }
 
 /// `stat(path, facts)` and, without symbolic links, `lstat`.
-pub fn stat(registers: &Registers) -> SyscallResult {
-    stat_at(HERE, registers.rdi, registers.rsi, 0)
+pub fn stat(&[path, facts, ..]: &Arguments) -> SyscallResult {
+    stat_at(HERE, path, facts, 0)
 }
 
 /// `fstat(fd, facts)`
-pub fn fstat(registers: &Registers) -> SyscallResult {
-    Facts::of_file(&*open_file(registers.rdi)?).tell(registers.rsi)
+pub fn fstat(&[fd, facts, ..]: &Arguments) -> SyscallResult {
+    Facts::of_file(&*open_file(fd)?).tell(facts)
 }
 
 /// `newfstatat(directory, path, facts, flags)`
-pub fn newfstatat(registers: &Registers) -> SyscallResult {
-    let Registers {
-        rdi, rsi, rdx, r10, ..
-    } = *registers;
-    stat_at(rdi, rsi, rdx, r10 as u32)
+pub fn newfstatat(&[directory, path, facts, flags, ..]: &Arguments) -> SyscallResult {
+    stat_at(directory, path, facts, flags as u32)
 }
 
 fn stat_at(directory: u64, path: u64, facts: u64, flags: u32) -> SyscallResult {
@@ -149,13 +146,13 @@ fn stat_at(directory: u64, path: u64, facts: u64, flags: u32) -> SyscallResult {
 }
 
 /// `getdents64(fd, buffer, size)`
-pub fn getdents64(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
+pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };
     let directory = calls::directory(node.clone())?;
-    let buffer = UserSlice::new(registers.rsi, registers.rdx);
+    let buffer = UserSlice::new(buffer, size);
     let mut done = 0;
     let mut result = Ok(());
     let next = calls::list(&directory, file.offset(), |listed| {

@@ -1,11 +1,12 @@
 //! Calls about the machine.
 
-use super::SyscallResult;
-use super::time::{NS_PER_S, now_ns};
-use crate::arch::random;
-use crate::arch::trap::Registers;
-use crate::mm::{UserPtr, UserSlice, frames, free_frames};
+use arch::random;
+use arch::trap::Arguments;
+use mm::{UserPtr, UserSlice, frames, free_frames};
+
 use crate::proc::{current, table};
+use crate::syscall::SyscallResult;
+use crate::syscall::time::{NS_PER_S, now_ns};
 
 /// Bytes in a field of `struct new_utsname`.
 const FIELD: usize = 65;
@@ -13,7 +14,7 @@ const FIELDS: usize = 6;
 
 /// `uname(buffer)`: the interface is Linux's, so this is what programs are told. They check
 /// the release for being recent enough.
-pub fn uname(registers: &Registers) -> SyscallResult {
+pub fn uname(&[buffer, ..]: &Arguments) -> SyscallResult {
     const TEXTS: [&str; FIELDS] = [
         "Linux",
         "ringfence",
@@ -26,28 +27,28 @@ pub fn uname(registers: &Registers) -> SyscallResult {
     for (field, text) in name.chunks_exact_mut(FIELD).zip(TEXTS) {
         field[..text.len()].copy_from_slice(text.as_bytes());
     }
-    let target = UserSlice::new(registers.rdi, name.len() as u64);
+    let target = UserSlice::new(buffer, name.len() as u64);
     target.copy_out(&current().space(), &name)?;
     Ok(0)
 }
 
 /// `sysinfo(info)`: `struct sysinfo` in words. Uptime, three loads, total and free memory,
 /// shared memory and buffers, two of swap, processes, two of high memory, and the unit.
-pub fn sysinfo(registers: &Registers) -> SyscallResult {
+pub fn sysinfo(&[info, ..]: &Arguments) -> SyscallResult {
     const UNIT: u64 = frames::FRAME_SIZE as u64;
-    let mut info = [0_u64; 14];
-    info[0] = now_ns() / NS_PER_S;
-    info[4] = frames::total();
-    info[5] = free_frames();
-    info[10] = table::in_use() as u64;
-    info[13] = UNIT;
-    UserPtr::new(registers.rdi).write(&current().space(), &info)?;
+    let mut facts = [0_u64; 14];
+    facts[0] = now_ns() / NS_PER_S;
+    facts[4] = frames::total();
+    facts[5] = free_frames();
+    facts[10] = table::in_use() as u64;
+    facts[13] = UNIT;
+    UserPtr::new(info).write(&current().space(), &facts)?;
     Ok(0)
 }
 
 /// `getrandom(buffer, size, flags)`
-pub fn getrandom(registers: &Registers) -> SyscallResult {
-    let target = UserSlice::new(registers.rdi, registers.rsi);
+pub fn getrandom(&[buffer, size, ..]: &Arguments) -> SyscallResult {
+    let target = UserSlice::new(buffer, size);
     let space = current().space();
     target.check()?;
     let mut done = 0;

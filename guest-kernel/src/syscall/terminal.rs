@@ -2,29 +2,28 @@
 
 use core::mem::offset_of;
 
+use arch::{input::Available, trap::Arguments};
 use linux_raw_sys::general::termios;
 use linux_raw_sys::ioctl;
+use mm::UserSlice;
 
-use super::file::open_file;
-use super::{Errno, SyscallResult};
-use crate::arch::{input::Available, trap::Registers};
 use crate::fs::OpenFile;
 use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
-use crate::mm::UserSlice;
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
+use crate::syscall::file::open_file;
+use crate::syscall::{Errno, SyscallResult};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
 const _: () = assert!(TERMIOS_SIZE == 36);
 
 /// `ioctl(fd, request, argument)`
-pub fn ioctl(registers: &Registers) -> SyscallResult {
-    let file = open_file(registers.rdi)?;
-    let (request, argument) = (registers.rsi as u32, registers.rdx);
-    match request {
+pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
+    let file = open_file(fd)?;
+    match request as u32 {
         ioctl::FIONREAD => {
             let available = u32::try_from(available(&file)?).unwrap_or(u32::MAX);
             tell(argument, &available.to_le_bytes())
@@ -35,7 +34,7 @@ pub fn ioctl(registers: &Registers) -> SyscallResult {
             file.set_nonblocking(value != [0; 4]);
             Ok(0)
         }
-        _ => {
+        request => {
             let Object::Device(device) = file.object() else {
                 return Err(Errno::ENOTTY);
             };

@@ -1,43 +1,42 @@
 //! Calls about threads.
 
+use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::prctl::{PR_GET_NAME, PR_SET_NAME};
+use mm::UserPtr;
 
-use super::time::deadline_after;
-use super::{Errno, SyscallResult, time};
-use crate::arch::trap::Registers;
-use crate::mm::UserPtr;
 use crate::proc::futex::{self, Key};
 use crate::proc::process::Name;
 use crate::proc::{current, current_thread};
+use crate::syscall::time::deadline_after;
+use crate::syscall::{Errno, SyscallResult, process, time};
 
 /// `set_tid_address(address)`
-pub fn set_tid_address(registers: &Registers) -> SyscallResult {
+pub fn set_tid_address(&[address, ..]: &Arguments) -> SyscallResult {
     let thread = current_thread();
-    thread.set_clear_at_end(registers.rdi);
+    thread.set_clear_at_end(address);
     Ok(thread.tid().into())
 }
 
 /// `set_robust_list(head, size)`: taken; there is no use of it, since a mutex whose owner
 /// has ended stays locked here.
-pub fn set_robust_list(registers: &Registers) -> SyscallResult {
-    if registers.rsi != size_of::<linux::robust_list_head>() as u64 {
+pub fn set_robust_list(&[_, size, ..]: &Arguments) -> SyscallResult {
+    if size != size_of::<linux::robust_list_head>() as u64 {
         return Err(Errno::EINVAL);
     }
     Ok(0)
 }
 
 /// `arch_prctl(code, address)`: reads and sets the bases of fs and gs.
-pub fn arch_prctl(registers: &Registers) -> SyscallResult {
+pub fn arch_prctl(&[code, address, ..]: &Arguments) -> SyscallResult {
     const SET_GS: u64 = 0x1001;
     const SET_FS: u64 = 0x1002;
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
     let context = current_thread().context();
     context.note_bases();
-    let address = registers.rsi;
     let bases = context.bases();
-    let changed = match registers.rdi {
+    let changed = match code {
         SET_FS => bases.with_fs(address),
         SET_GS => bases.with_gs(address),
         GET_FS => return write_base(address, bases.fs()),
@@ -54,10 +53,10 @@ fn write_base(address: u64, base: u64) -> SyscallResult {
 }
 
 /// `prctl(option, ...)`: the name of the process, and that is all.
-pub fn prctl(registers: &Registers) -> SyscallResult {
+pub fn prctl(&[option, name, ..]: &Arguments) -> SyscallResult {
     let process = current();
-    let name = UserPtr::<[u64; 2]>::new(registers.rsi);
-    match registers.rdi as u32 {
+    let name = UserPtr::<[u64; 2]>::new(name);
+    match option as u32 {
         PR_SET_NAME => {
             let words = name.read(&process.space())?;
             let bytes = words.map(u64::to_le_bytes);
@@ -73,21 +72,23 @@ pub fn prctl(registers: &Registers) -> SyscallResult {
     Ok(0)
 }
 
-/// `futex(address, operation, value, timeout or count, address2, value3)`
-pub fn futex(registers: &Registers) -> SyscallResult {
-    let operation = registers.rsi as u32;
+/// `futex(address, operation, value, timeout, address_2, value_3)`; for a requeue the timeout is a
+/// count
+pub fn futex(
+    &[address, operation, value, timeout, address_2, value_3]: &Arguments,
+) -> SyscallResult {
+    let operation = operation as u32;
     let is_private = operation & linux::FUTEX_PRIVATE_FLAG != 0;
     let space = current().space();
-    let address = registers.rdi;
     let key = |address| Key::new(&space, address, is_private);
-    let value = registers.rdx as u32;
+    let value = value as u32;
     let count = u64::from(value);
-    let bits = registers.r9 as u32;
+    let bits = value_3 as u32;
     let command = operation & linux::FUTEX_CMD_MASK as u32;
     match command {
         linux::FUTEX_WAIT | linux::FUTEX_WAIT_BITSET => {
             let is_wait = command == linux::FUTEX_WAIT;
-            let deadline = deadline(operation, is_wait, registers.r10)?;
+            let deadline = deadline(operation, is_wait, timeout)?;
             let bits = if is_wait { futex::ANY } else { bits };
             let waited = futex::wait(&space, key(address)?, address, value, bits, deadline);
             waited.map_err(|errno| match deadline {
@@ -99,13 +100,13 @@ pub fn futex(registers: &Registers) -> SyscallResult {
         linux::FUTEX_WAKE => futex::wake(key(address)?, futex::ANY, count),
         linux::FUTEX_WAKE_BITSET => futex::wake(key(address)?, bits, count),
         linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE => {
-            let (from, to) = (key(address)?, key(registers.r8)?);
+            let (from, to) = (key(address)?, key(address_2)?);
             if command == linux::FUTEX_CMP_REQUEUE
                 && UserPtr::<u32>::new(address).read(&space)? != bits
             {
                 return Err(Errno::EAGAIN);
             }
-            Ok(futex::requeue(from, count, to, registers.r10 & 0xffff_ffff))
+            Ok(futex::requeue(from, count, to, timeout & 0xffff_ffff))
         }
         _ => Err(Errno::ENOSYS),
     }
@@ -128,19 +129,19 @@ fn deadline(operation: u32, is_duration: bool, timeout: u64) -> Result<Option<u6
 }
 
 /// `sched_getaffinity(pid, size, mask)`: there is one CPU.
-pub fn sched_getaffinity(registers: &Registers) -> SyscallResult {
+pub fn sched_getaffinity(&[pid, size, mask, ..]: &Arguments) -> SyscallResult {
     const MASK_SIZE: u64 = size_of::<u64>() as u64;
-    super::process::process_of(registers.rdi)?;
-    if registers.rsi < MASK_SIZE || !registers.rsi.is_multiple_of(MASK_SIZE) {
+    process::process_of(pid)?;
+    if size < MASK_SIZE || !size.is_multiple_of(MASK_SIZE) {
         return Err(Errno::EINVAL);
     }
-    UserPtr::new(registers.rdx).write(&current().space(), &[1_u64])?;
+    UserPtr::new(mask).write(&current().space(), &[1_u64])?;
     Ok(MASK_SIZE)
 }
 
 /// `getcpu(cpu, node)`
-pub fn getcpu(registers: &Registers) -> SyscallResult {
-    for address in [registers.rdi, registers.rsi] {
+pub fn getcpu(&[cpu, node, ..]: &Arguments) -> SyscallResult {
+    for address in [cpu, node] {
         if address != 0 {
             UserPtr::new(address).write(&current().space(), &0_u32)?;
         }

@@ -2,15 +2,15 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arch::{clock, trap::Arguments};
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
-use super::{Errno, SyscallResult};
-use crate::arch::{clock, trap::Registers};
-use crate::mm::UserPtr;
 use crate::proc::wait::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread};
+use crate::syscall::{Errno, SyscallResult};
 
-pub use crate::arch::clock::now_ns;
+pub use arch::clock::now_ns;
 
 /// Nanoseconds in a second.
 pub const NS_PER_S: u64 = 1_000_000_000;
@@ -87,59 +87,59 @@ fn read_clock(clock: u64) -> Option<u64> {
 }
 
 /// `clock_gettime(clock, time)`
-pub fn clock_gettime(registers: &Registers) -> SyscallResult {
-    let ns = read_clock(registers.rdi).ok_or(Errno::EINVAL)?;
-    UserPtr::new(registers.rsi).write(&current().space(), &timespec(ns))?;
+pub fn clock_gettime(&[clock, time, ..]: &Arguments) -> SyscallResult {
+    let ns = read_clock(clock).ok_or(Errno::EINVAL)?;
+    UserPtr::new(time).write(&current().space(), &timespec(ns))?;
     Ok(0)
 }
 
 /// `clock_getres(clock, resolution)`: a nanosecond.
-pub fn clock_getres(registers: &Registers) -> SyscallResult {
-    read_clock(registers.rdi).ok_or(Errno::EINVAL)?;
-    if registers.rsi != 0 {
-        UserPtr::new(registers.rsi).write(&current().space(), &timespec(1))?;
+pub fn clock_getres(&[clock, resolution, ..]: &Arguments) -> SyscallResult {
+    read_clock(clock).ok_or(Errno::EINVAL)?;
+    if resolution != 0 {
+        UserPtr::new(resolution).write(&current().space(), &timespec(1))?;
     }
     Ok(0)
 }
 
 /// `gettimeofday(time, zone)`: seconds and microseconds after 1970; the zone is UTC.
-pub fn gettimeofday(registers: &Registers) -> SyscallResult {
+pub fn gettimeofday(&[time, zone, ..]: &Arguments) -> SyscallResult {
     let ns = now_ns().wrapping_add(REALTIME.load(Relaxed));
     let space = current().space();
-    if registers.rdi != 0 {
-        let time = [ns / NS_PER_S, ns % NS_PER_S / NS_PER_US];
-        UserPtr::new(registers.rdi).write(&space, &time)?;
+    if time != 0 {
+        let timeval = [ns / NS_PER_S, ns % NS_PER_S / NS_PER_US];
+        UserPtr::new(time).write(&space, &timeval)?;
     }
-    if registers.rsi != 0 {
-        UserPtr::new(registers.rsi).write(&space, &[0_u32; 2])?;
+    if zone != 0 {
+        UserPtr::new(zone).write(&space, &[0_u32; 2])?;
     }
     Ok(0)
 }
 
-/// `time(seconds)`
-pub fn time(registers: &Registers) -> SyscallResult {
+/// `time(place)`
+pub fn time(&[place, ..]: &Arguments) -> SyscallResult {
     let seconds = now_ns().wrapping_add(REALTIME.load(Relaxed)) / NS_PER_S;
-    if registers.rdi != 0 {
-        UserPtr::new(registers.rdi).write(&current().space(), &[seconds])?;
+    if place != 0 {
+        UserPtr::new(place).write(&current().space(), &[seconds])?;
     }
     Ok(seconds)
 }
 
 /// `nanosleep(duration, remaining)`
-pub fn nanosleep(registers: &Registers) -> SyscallResult {
-    sleep_for(read_ns(registers.rdi)?, registers.rsi)
+pub fn nanosleep(&[duration, remaining, ..]: &Arguments) -> SyscallResult {
+    sleep_for(read_ns(duration)?, remaining)
 }
 
 /// `clock_nanosleep(clock, flags, time, remaining)`
-pub fn clock_nanosleep(registers: &Registers) -> SyscallResult {
-    let clock = u32::try_from(registers.rdi).map_err(|_| Errno::EINVAL)?;
-    let is_absolute = registers.rsi as u32 & linux::TIMER_ABSTIME != 0;
-    let ns = read_ns(registers.rdx)?;
+pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> SyscallResult {
+    let clock = u32::try_from(clock).map_err(|_| Errno::EINVAL)?;
+    let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
+    let ns = read_ns(time)?;
     sleep_until(match clock {
         linux::CLOCK_REALTIME if is_absolute => since_boot(ns),
         linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME if is_absolute => ns,
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
-            return sleep_for(ns, registers.r10);
+            return sleep_for(ns, remaining);
         }
         _ => return Err(Errno::EINVAL),
     })

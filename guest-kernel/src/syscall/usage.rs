@@ -1,17 +1,17 @@
 //! Calls about what processes have used and what they may use.
 
+use arch::clock;
+use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
-use super::process::process_of;
-use super::time::{NS_PER_S, NS_PER_US, now_ns};
-use super::{Errno, SyscallResult};
-use crate::arch::clock;
-use crate::arch::trap::Registers;
-use crate::mm::UserPtr;
 use crate::proc::limits::Limit;
 use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::thread::CpuTime;
 use crate::proc::{current, current_thread, process::Process};
+use crate::syscall::process::process_of;
+use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns};
+use crate::syscall::{Errno, SyscallResult};
 
 /// Length of a tick of `times`, whatever the timer's is.
 const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
@@ -37,46 +37,45 @@ pub(super) fn write_if_wanted(address: u64, time: CpuTime) -> Result<(), Errno> 
     Ok(())
 }
 
-/// `getrusage(who, usage)`
-pub fn getrusage(registers: &Registers) -> SyscallResult {
+/// `getrusage(who, place)`
+pub fn getrusage(&[who, place, ..]: &Arguments) -> SyscallResult {
     const CHILDREN: i32 = linux::RUSAGE_CHILDREN;
-    let time = match registers.rdi as i32 {
+    let time = match who as i32 {
         0 => current().cpu_time(),
         1 => current_thread().cpu_time(),
         CHILDREN => current().children_cpu_time(),
         _ => return Err(Errno::EINVAL),
     };
-    UserPtr::new(registers.rsi).write(&current().space(), &usage(time))?;
+    UserPtr::new(place).write(&current().space(), &usage(time))?;
     Ok(0)
 }
 
 /// `times(buffer)`
-pub fn times(registers: &Registers) -> SyscallResult {
+pub fn times(&[buffer, ..]: &Arguments) -> SyscallResult {
     let ticks = |counts| clock::ns(counts) / NS_PER_USER_TICK;
-    if registers.rdi != 0 {
+    if buffer != 0 {
         let process = current();
         let (own, children) = (process.cpu_time(), process.children_cpu_time());
         let times = [own.user, own.system, children.user, children.system].map(ticks);
-        UserPtr::new(registers.rdi).write(&process.space(), &times)?;
+        UserPtr::new(buffer).write(&process.space(), &times)?;
     }
     Ok(now_ns() / NS_PER_USER_TICK)
 }
 
 /// `prlimit64(pid, resource, new, old)`
-pub fn prlimit64(registers: &Registers) -> SyscallResult {
-    let process = process_of(registers.rdi)?;
-    let (new, old) = (registers.rdx, registers.r10);
-    change_limit(process, registers.rsi, new, old)
+pub fn prlimit64(&[pid, resource, new, old, ..]: &Arguments) -> SyscallResult {
+    let process = process_of(pid)?;
+    change_limit(process, resource, new, old)
 }
 
 /// `getrlimit(resource, limit)`
-pub fn getrlimit(registers: &Registers) -> SyscallResult {
-    change_limit(current(), registers.rdi, 0, registers.rsi)
+pub fn getrlimit(&[resource, limit, ..]: &Arguments) -> SyscallResult {
+    change_limit(current(), resource, 0, limit)
 }
 
 /// `setrlimit(resource, limit)`
-pub fn setrlimit(registers: &Registers) -> SyscallResult {
-    change_limit(current(), registers.rdi, registers.rsi, 0)
+pub fn setrlimit(&[resource, limit, ..]: &Arguments) -> SyscallResult {
+    change_limit(current(), resource, limit, 0)
 }
 
 /// Writes a limit to where `old` says, and reads another one from where `new` says, each

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use abi::calls::Returns;
 use abi::trace::MAX_CHUNK;
 use syscalls::Sysno;
 
-use super::calls::{Kind, Returns, Signature, signature};
+use super::calls::{Kind, Signature, signature};
 use super::event::{Call, Chunk};
 use super::names::{self, bits, name};
 

@@ -2,12 +2,13 @@
 
 use core::fmt::{self, Write};
 
-use crate::arch::clock;
-use crate::errno::Errno;
+use abi::Errno;
+use arch::clock;
+use mm::frames::{self, FRAME_SIZE};
+use mm::{Frame, OutOfMemory, free_frames};
+
 use crate::fs::open_file;
 use crate::fs::transfer::{self, Step, Target};
-use crate::mm::frames::{self, FRAME_SIZE};
-use crate::mm::{Frame, OutOfMemory, free_frames};
 use crate::proc::process::{Process, Stage};
 use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::thread::State;

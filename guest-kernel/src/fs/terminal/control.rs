@@ -1,8 +1,9 @@
 //! Whom a terminal controls: a session, of which one process group at a time is in the
 //! foreground (POSIX.1-2017, 11.1).
 
-use super::{CONSOLE, LINK, Terminal};
-use crate::errno::Errno;
+use abi::Errno;
+
+use crate::fs::terminal::{CONSOLE, LINK, Terminal};
 use crate::proc::signal::{Reaction, Signal, send_to_group};
 use crate::proc::{current, current_thread, stop};
 

@@ -11,7 +11,7 @@
 
 use linux_raw_sys::general as linux;
 
-use super::settings::Settings;
+use crate::fs::terminal::settings::Settings;
 
 /// Bytes that wait at most; the longest line is one less.
 const CAPACITY: usize = 4096;

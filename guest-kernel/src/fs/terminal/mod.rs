@@ -17,12 +17,12 @@ pub use control::{leader_ended, of_session};
 pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
 
-use super::poll::{self, Readiness};
-use super::transfer::{self, Next, Source, Step, Target};
-use crate::arch::{SingleCpu, clock, serial::SerialPort};
-use crate::errno::Errno;
+use crate::fs::poll::{self, Readiness};
+use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait::{WaitQueue, Woken};
+use abi::Errno;
+use arch::{SingleCpu, clock, serial::SerialPort};
 use line_discipline::Effect;
 
 /// Bytes that go out at a time.

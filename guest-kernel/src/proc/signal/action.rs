@@ -4,10 +4,10 @@ use core::cell::Cell;
 
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
+use mm::{OutOfMemory, Owned};
 
-use super::{DefaultAction, Signal, Signals};
-use crate::mm::{OutOfMemory, Owned};
 use crate::proc::process::Process;
+use crate::proc::signal::{DefaultAction, Signal, Signals};
 
 bitflags! {
     /// How a handler is called (`sa_flags`).

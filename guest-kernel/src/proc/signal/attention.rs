@@ -5,11 +5,12 @@
 //! the handler, as its reason and the handler's flags say; without a handler the call is
 //! made again at once, and its timeout ends when it would have.
 
-use super::sending::{is_deadly, is_killed, take};
-use super::{ActionFlags, DefaultAction, Reaction, Signal, frame};
-use crate::arch::trap::UserContext;
-use crate::errno::Errno;
+use abi::Errno;
+use arch::trap::UserContext;
+
 use crate::proc::end::WaitStatus;
+use crate::proc::signal::sending::{is_deadly, is_killed, take};
+use crate::proc::signal::{ActionFlags, DefaultAction, Reaction, Signal, frame};
 use crate::proc::thread::Thread;
 use crate::proc::{alarm, exit, stop};
 

@@ -9,17 +9,17 @@
 //!         x87 and SSE, as fxsave64 has them
 //! ```
 
+use arch::trap::machine_state::{FX_SIZE, MachineState, WORDS, fx_address};
+use arch::trap::{Exception, UserContext};
 use linux_raw_sys::general as linux;
+use mm::user_memory::BadAddress;
+use mm::{UserPtr, UserSlice};
 
-use super::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
-use crate::arch::trap::machine_state::{FX_SIZE, MachineState, WORDS, fx_address};
-use crate::arch::trap::{Exception, UserContext};
-use crate::mm::user_memory::BadAddress;
-use crate::mm::{UserPtr, UserSlice};
 use crate::proc::end::WaitStatus;
 use crate::proc::exit;
 use crate::proc::extended_state;
 use crate::proc::scheduler::current_thread;
+use crate::proc::signal::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
 use crate::proc::thread::Thread;
 
 /// Which word of the frame is what.

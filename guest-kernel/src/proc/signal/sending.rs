@@ -1,7 +1,7 @@
 //! Signals on their way: pending until a thread that does not block them attends to them.
 
-use super::{Cause, DefaultAction, Signal, Signals};
 use crate::proc::process::Process;
+use crate::proc::signal::{Cause, DefaultAction, Signal, Signals};
 use crate::proc::thread::Thread;
 use crate::proc::{scheduler, stop, table};
 

@@ -1,0 +1,227 @@
+//! The system calls, by Linux's numbers: the one table from which the kernel learns who
+//! serves a call, and the trace, on both sides, what its arguments are.
+//!
+//! It is a macro, since handlers are the kernel's and names of flags the VMM's: each makes
+//! of the rows what it needs. Rejected: a constant with an `enum` of all handlers and one of
+//! all names, which would be two more places to touch.
+
+/// What an argument is. `N` is whatever names of numbers are: the VMM's matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<N> {
+    /// A number with a sign, of 32 bits.
+    Int,
+    /// A number with a sign, of 64 bits.
+    Long,
+    /// A size or count.
+    Size,
+    /// A pointer, or whatever reads best so.
+    Hex,
+    /// A file's permissions.
+    Octal,
+    /// A descriptor of a folder.
+    Folder,
+    /// A string that ends with a zero.
+    Text,
+    /// As many bytes as the next argument says.
+    Bytes,
+    /// Strings: pointers to them, up to a null pointer.
+    Texts,
+    /// As many `struct iovec` as the next argument says.
+    Parts,
+    /// A `struct timespec`.
+    Time,
+    /// A number that has a name.
+    Choice(N),
+    /// Flags.
+    Bits(N),
+    /// Flags of `open`.
+    Open,
+    /// Permissions of a file, if the argument before makes one.
+    OpenMode,
+    /// Operation of `futex`.
+    Futex,
+    /// Flags of `clone`, and a signal.
+    Clone,
+    /// Where the call writes as many bytes as it returns.
+    BytesOut,
+    /// Where it writes two descriptors.
+    PairOut,
+    /// Where `wait4` writes a status.
+    StatusOut,
+    /// Where it writes a `struct timespec`.
+    TimeOut,
+}
+
+impl<N> Kind<N> {
+    /// Whether it is known only when the call has returned.
+    pub const fn is_output(&self) -> bool {
+        matches!(
+            self,
+            Self::BytesOut | Self::PairOut | Self::StatusOut | Self::TimeOut
+        )
+    }
+}
+
+/// What a call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// A number.
+    Number,
+    /// An address.
+    Address,
+}
+
+/// Hands the table to the macro `$rows`. A row is
+///
+/// ```text
+/// name = module::handler(kinds of the arguments) -> what it returns;
+/// ```
+///
+/// The handler is in the kernel's `syscall`, and gets the arguments or, `with context`, all
+/// of the program's state. A call without one is ENOSYS, and here for its name in a trace.
+/// Kinds are those of [`Kind`](crate::calls::Kind); without an arrow it returns a number.
+#[macro_export]
+macro_rules! system_calls {
+    ($rows:ident) => {
+        $rows! {
+            read = file::read(Int, BytesOut, Size);
+            write = file::write(Int, Bytes, Size);
+            open = path::open(Text, Open, OpenMode);
+            close = descriptor::close(Int);
+            stat = stat::stat(Text, Hex);
+            fstat = stat::fstat(Int, Hex);
+            lstat = stat::stat(Text, Hex);
+            poll = poll::poll(Hex, Size, Int);
+            lseek = file::lseek(Int, Long, Choice(WHENCE));
+            mmap = memory::mmap(Hex, Size, Bits(PROTECTION), Bits(MAPPING), Int, Size) -> Address;
+            mprotect = memory::mprotect(Hex, Size, Bits(PROTECTION));
+            munmap = memory::munmap(Hex, Size);
+            brk = memory::brk(Hex) -> Address;
+            rt_sigaction = signal::rt_sigaction(Choice(SIGNALS), Hex, Hex, Size);
+            rt_sigprocmask = signal::rt_sigprocmask(Choice(MASKING), Hex, Hex, Size);
+            rt_sigreturn = signal::rt_sigreturn() with context;
+            ioctl = terminal::ioctl(Int, Choice(TERMINAL), Hex);
+            pread64 = file::pread64(Int, BytesOut, Size, Long);
+            pwrite64 = file::pwrite64(Int, Bytes, Size, Long);
+            readv = file::readv(Int, Hex, Size);
+            writev = file::writev(Int, Parts, Size);
+            access = path::access(Text, Bits(ACCESS));
+            pipe = descriptor::pipe(PairOut);
+            select = select::select(Int, Hex, Hex, Hex, Hex);
+            sched_yield = process::sched_yield();
+            mremap = memory::mremap(Hex, Size, Size, Bits(REMAPPING), Hex) -> Address;
+            msync = memory::msync(Hex, Size, Bits(SYNCING));
+            madvise = memory::madvise(Hex, Size, Choice(ADVICE));
+            dup = descriptor::dup(Int);
+            dup2 = descriptor::dup2(Int, Int);
+            pause = signal::pause();
+            nanosleep = time::nanosleep(Time, Hex);
+            getitimer = alarm::getitimer(Choice(INTERVALS), Hex);
+            alarm = alarm::alarm(Size);
+            setitimer = alarm::setitimer(Choice(INTERVALS), Hex, Hex);
+            getpid = process::getpid();
+            sendfile = file::sendfile(Int, Int, Hex, Size);
+            socket = (Choice(FAMILIES), Hex, Int);
+            connect = (Int, Hex, Size);
+            clone = process::clone(Clone, Hex, Hex, Hex, Hex) with context;
+            fork = process::fork() with context;
+            vfork = process::vfork() with context;
+            execve = process::execve(Text, Texts, Hex) with context;
+            exit = process::exit(Int);
+            wait4 = process::wait4(Int, StatusOut, Bits(WAITING), Hex);
+            kill = kill::kill(Int, Choice(SIGNALS));
+            uname = system::uname(Hex);
+            fcntl = descriptor::fcntl(Int, Choice(CONTROL), Hex);
+            flock = (Int, Bits(LOCKING));
+            fsync = file::fsync(Int);
+            fdatasync = file::fsync(Int);
+            truncate = path::truncate(Text, Long);
+            ftruncate = file::ftruncate(Int, Long);
+            getcwd = path::getcwd(BytesOut, Size);
+            chdir = path::chdir(Text);
+            fchdir = path::fchdir(Int);
+            rename = path::rename(Text, Text);
+            mkdir = path::mkdir(Text, Octal);
+            rmdir = path::rmdir(Text);
+            creat = path::creat(Text, Octal);
+            link = (Hex, Hex);
+            unlink = path::unlink(Text);
+            symlink = (Hex, Hex);
+            readlink = path::readlink(Text, BytesOut, Size);
+            chmod = path::chmod(Text, Octal);
+            fchmod = (Int, Octal);
+            chown = (Hex, Int, Int);
+            umask = path::umask(Octal);
+            gettimeofday = time::gettimeofday(Hex, Hex);
+            getrlimit = usage::getrlimit(Choice(LIMITS), Hex);
+            getrusage = usage::getrusage(Choice(USERS), Hex);
+            sysinfo = system::sysinfo(Hex);
+            times = usage::times(Hex);
+            getuid = process::get_user();
+            getgid = process::get_user();
+            setuid = (Int);
+            setgid = (Int);
+            geteuid = process::get_user();
+            getegid = process::get_user();
+            setpgid = process::setpgid(Int, Int);
+            getppid = process::getppid();
+            getpgrp = process::getpgrp();
+            setsid = process::setsid();
+            getpgid = process::getpgid(Int);
+            getsid = process::getsid(Int);
+            rt_sigpending = signal::rt_sigpending(Hex, Size);
+            rt_sigtimedwait = (Hex, Hex, Hex, Size);
+            rt_sigqueueinfo = (Int, Choice(SIGNALS), Hex);
+            rt_sigsuspend = signal::rt_sigsuspend(Hex, Size);
+            sigaltstack = signal::sigaltstack(Hex, Hex) with context;
+            statfs = (Hex, Hex);
+            prctl = thread::prctl(Choice(PROCESS), Hex, Hex, Hex, Hex);
+            arch_prctl = thread::arch_prctl(Choice(BASES), Hex);
+            setrlimit = usage::setrlimit(Choice(LIMITS), Hex);
+            sync = file::sync();
+            gettid = process::gettid();
+            tkill = kill::tkill(Int, Choice(SIGNALS));
+            time = time::time(Hex);
+            futex = thread::futex(Hex, Futex, Int, Hex, Hex, Hex);
+            sched_setaffinity = (Int, Size, Hex);
+            sched_getaffinity = thread::sched_getaffinity(Int, Size, Hex);
+            getdents64 = stat::getdents64(Int, Hex, Size);
+            set_tid_address = thread::set_tid_address(Hex);
+            timer_create = (Choice(CLOCKS), Hex, Hex);
+            timer_settime = (Int, Int, Hex, Hex);
+            timer_gettime = (Int, Hex);
+            timer_delete = (Int);
+            clock_settime = (Choice(CLOCKS), Hex);
+            clock_gettime = time::clock_gettime(Choice(CLOCKS), TimeOut);
+            clock_getres = time::clock_getres(Choice(CLOCKS), TimeOut);
+            clock_nanosleep = time::clock_nanosleep(Choice(CLOCKS), Bits(TIMER), Time, Hex);
+            exit_group = process::exit_group(Int);
+            tgkill = kill::tgkill(Int, Int, Choice(SIGNALS));
+            waitid = process::waitid(Choice(WAIT_KINDS), Int, Hex, Bits(WAITING), Hex);
+            openat = path::openat(Folder, Text, Open, OpenMode);
+            mkdirat = path::mkdirat(Folder, Text, Octal);
+            newfstatat = stat::newfstatat(Folder, Text, Hex, Bits(AT_FLAGS));
+            unlinkat = path::unlinkat(Folder, Text, Bits(AT_FLAGS));
+            renameat = path::renameat(Folder, Text, Folder, Text);
+            readlinkat = path::readlinkat(Folder, Text, BytesOut, Size);
+            faccessat = path::faccessat(Folder, Text, Bits(ACCESS));
+            ppoll = poll::ppoll(Hex, Size, Hex, Hex, Size);
+            pselect6 = select::pselect6(Int, Hex, Hex, Hex, Hex, Hex);
+            set_robust_list = thread::set_robust_list(Hex, Size);
+            dup3 = descriptor::dup3(Int, Int, Bits(PIPE_FLAGS));
+            pipe2 = descriptor::pipe2(PairOut, Bits(PIPE_FLAGS));
+            eventfd2 = (Int, Bits(EVENT_FLAGS));
+            epoll_create1 = (Bits(EVENT_FLAGS));
+            prlimit64 = usage::prlimit64(Int, Choice(LIMITS), Hex, Hex);
+            getcpu = thread::getcpu(Hex, Hex, Hex);
+            renameat2 = path::renameat2(Folder, Text, Folder, Text, Bits(RENAMING));
+            getrandom = system::getrandom(BytesOut, Size, Bits(RANDOM));
+            memfd_create = (Hex, Bits(MEMORY_FILE));
+            statx = (Folder, Hex, Hex, Hex, Hex);
+            rseq = (Hex, Size, Hex, Hex);
+            clone3 = (Hex, Size);
+            close_range = (Size, Size, Bits(CLOSING));
+            faccessat2 = (Folder, Hex, Bits(ACCESS), Bits(AT_FLAGS));
+        }
+    };
+}

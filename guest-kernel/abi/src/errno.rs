@@ -1,0 +1,139 @@
+//! Why requests of programs fail: Linux's error numbers.
+//!
+//! The one vocabulary of the kernel's layers and of programs, so that a reason that arises
+//! deep down reaches the program as it is. Rejected: an error type for each layer; the ones
+//! above would only translate variant by variant.
+
+use core::fmt;
+
+use linux_raw_sys::errno;
+
+/// An error number of Linux. As wide as a result, so that one of both fits into two
+/// registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(u64);
+
+macro_rules! errnos {
+    ($($name:ident $meaning:literal,)*) => {
+        impl Errno {
+            $(
+                #[doc = $meaning]
+                pub const $name: Self = Self(errno::$name as u64);
+            )*
+        }
+
+        impl fmt::Debug for Errno {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 as u32 {
+                    $(errno::$name => f.write_str(stringify!($name)),)*
+                    number => write!(f, "errno {number}"),
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM "Not allowed.",
+    ENOENT "No such file or directory.",
+    ESRCH "No such process.",
+    EINTR "Interrupted by a signal.",
+    EIO "Input or output failed.",
+    ENXIO "No such device.",
+    E2BIG "Arguments are too long.",
+    ENOEXEC "Not an executable.",
+    EBADF "Bad file descriptor.",
+    ECHILD "No such child.",
+    EAGAIN "Not now, try again.",
+    ENOMEM "Out of memory.",
+    EACCES "Permission denied.",
+    EFAULT "Bad address.",
+    EBUSY "In use.",
+    EEXIST "It exists.",
+    EXDEV "On another file system.",
+    ENODEV "No such device, or not for this.",
+    ENOTDIR "Not a directory.",
+    EISDIR "A directory.",
+    EINVAL "Invalid argument.",
+    ENFILE "Too many open files in the system.",
+    EMFILE "Too many open files in the process.",
+    ENOTTY "Not for this kind of file.",
+    EFBIG "Too large for a file.",
+    ENOSPC "No room.",
+    ESPIPE "Not for a pipe or terminal.",
+    EROFS "Read-only.",
+    EPIPE "Nobody reads the pipe.",
+    ERANGE "Result too large.",
+    ENAMETOOLONG "Name too long.",
+    ENOSYS "No such system call.",
+    ENOTEMPTY "Directory not empty.",
+    EOVERFLOW "Value too large.",
+    EOPNOTSUPP "Not supported.",
+    ETIMEDOUT "Time is up.",
+}
+
+impl Errno {
+    /// A signal came first: the call is to be made again, unless a handler of the signal
+    /// is called and says otherwise. Programs never see it (Linux's ERESTARTSYS).
+    pub const RESTART: Self = Self(512);
+    /// The same, but no call is made again after a handler (ERESTARTNOHAND).
+    pub const RESTART_UNHANDLED: Self = Self(514);
+
+    /// Whether a call that failed like this may be made again after a handler too; `None`
+    /// if it has failed for good.
+    pub fn restarts(self) -> Option<bool> {
+        match self {
+            Self::RESTART => Some(true),
+            Self::RESTART_UNHANDLED => Some(false),
+            _ => None,
+        }
+    }
+
+    /// What a call has come to that left `rax`: results from minus 4095 up are errors.
+    ///
+    /// # Errors
+    /// It is one.
+    pub const fn decode(rax: u64) -> Result<u64, Self> {
+        const MAX: u64 = 4095;
+        match rax.wrapping_neg() {
+            number @ 1..=MAX => Err(Self(number)),
+            _ => Ok(rax),
+        }
+    }
+
+    /// How a program sees it: its negative.
+    pub fn to_rax(self) -> u64 {
+        match self.restarts() {
+            None => self.0.wrapping_neg(),
+            Some(_) => Self::EINTR.to_rax(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::Errno;
+
+    #[test]
+    fn the_last_4095_values_are_errors() {
+        assert_eq!(Errno::decode(0), Ok(0));
+        assert_eq!(Errno::decode(Errno::EFAULT.to_rax()), Err(Errno::EFAULT));
+        let last = Errno::decode(4095_u64.wrapping_neg());
+        assert_eq!(format!("{last:?}"), "Err(errno 4095)");
+        assert_eq!(
+            Errno::decode(4096_u64.wrapping_neg()),
+            Ok(4096_u64.wrapping_neg())
+        );
+    }
+
+    #[test]
+    fn programs_see_the_negative() {
+        assert_eq!(Errno::EFAULT.to_rax() as i64, -14);
+        assert_eq!(Errno::RESTART.to_rax(), Errno::EINTR.to_rax());
+        assert_eq!(format!("{:?}", Errno::EFAULT), "EFAULT");
+    }
+}

@@ -1,0 +1,100 @@
+//! The way from the boot loader to the kernel's `start`, which is above this crate: the
+//! image names it by [`entry`](crate::entry).
+
+use crate::pvh::BootInfo;
+use crate::{clock, cpu, descriptors, extended_state, idt, local_apic, paging, trap, user_copy};
+
+const BOOT_STACK_SIZE: usize = 16 * 1024;
+
+/// The first page is a guard: it is not mapped once the image is protected.
+#[repr(C, align(4096))]
+struct BootStack([u8; GUARD_SIZE + BOOT_STACK_SIZE]);
+
+const GUARD_SIZE: usize = abi::virtual_map::PAGE_SIZE as usize;
+
+/// The stack until init runs on its own.
+static mut BOOT_STACK: BootStack = BootStack([0; GUARD_SIZE + BOOT_STACK_SIZE]);
+
+/// Address of the page below the boot stack that nothing must touch.
+pub(crate) fn stack_guard() -> u64 {
+    (&raw const BOOT_STACK) as u64
+}
+
+/// Called by `boot.S` once, with the physical address of the start info.
+extern "C" fn kernel_main(start_info: u64) -> ! {
+    descriptors::load();
+    idt::load();
+    // SAFETY: boot.S passes on ebx as the boot loader left it.
+    let info = unsafe { BootInfo::read(start_info) };
+    // SAFETY: `entry` defines it, with this signature and in safe code.
+    unsafe { kernel_start(&info) }
+}
+
+unsafe extern "Rust" {
+    fn kernel_start(info: &BootInfo) -> !;
+}
+
+/// Makes a `fn(&BootInfo) -> !` what the boot code calls, once, on the boot stack, with
+/// descriptors loaded and nothing else done.
+#[macro_export]
+macro_rules! entry {
+    ($start:path) => {
+        #[unsafe(no_mangle)]
+        fn kernel_start(info: &$crate::pvh::BootInfo) -> ! {
+            $start(info)
+        }
+    };
+}
+
+/// What the VMM says of the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuOptions {
+    /// Whether `sysretq` works here.
+    pub sysret: bool,
+    /// Whether SMAP may be used, if the CPU has it.
+    pub smap: bool,
+    /// Whether ring 3 can change more of the CPU than the kernel saves by itself.
+    pub extended_state: bool,
+}
+
+/// Sets up the CPU as `options` want it: the rest of what ring 3 needs.
+pub fn enable_cpu(options: CpuOptions) {
+    let mut features = cpu::Features::detect();
+    features.smap &= options.smap;
+    cpu::enable_protections(features);
+    if features.smap {
+        user_copy::use_smap();
+    }
+    if options.extended_state {
+        extended_state::expose();
+    }
+    paging::forget_identity_map();
+    trap::enable_syscall(options.sysret);
+    let bus_khz = clock::start(features);
+    local_apic::start(features, bus_khz);
+}
+
+#[cfg(feature = "image")]
+core::arch::global_asm!(
+    include_str!("boot.S"),
+    KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
+    BOOT_MAPPED = const paging::BOOT_MAPPED,
+    STACK_REGION_PAGES = const paging::STACK_REGION_PAGES,
+    IO_APIC = const abi::ports::IO_APIC,
+    LOCAL_APIC = const abi::ports::LOCAL_APIC,
+    NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,
+    NOTE_TRACE_RING = const abi::trace::NOTE_TRACE_RING,
+    CR0 = const cpu::initial_cr0().bits(),
+    CR4 = const cpu::initial_cr4().bits(),
+    EFER = const cpu::initial_efer().bits(),
+    MSR_EFER = const x86::msr::EFER,
+    KERNEL_CODE = const descriptors::KERNEL_CODE,
+    KERNEL_DATA = const descriptors::KERNEL_DATA,
+    GDT_SIZE = const descriptors::GDT_LEN * 8,
+    BOOT_STACK_SIZE = const size_of::<BootStack>(),
+    shared_page = sym crate::shared::PAGE,
+    trace_ring = sym crate::trace::RING,
+    boot_stack = sym BOOT_STACK,
+    gdt = sym descriptors::GDT,
+    kernel_main = sym kernel_main,
+);

@@ -1,0 +1,242 @@
+//! What the kernel keeps of a thread that does not run, and the switch to another one.
+//!
+//! A thread's life in the kernel is one call stack on its own kernel stack. A switch saves
+//! the callee-saved registers on the old stack, exchanges stack pointers, and returns on
+//! the new one from the switch that was made there last. The program's registers are at
+//! the stack's top all the while: see [`super::trap`].
+
+use core::arch::asm;
+use core::cell::Cell;
+use core::mem::size_of;
+use core::ptr;
+
+use abi::virtual_map::USER_END;
+use x86::msr;
+
+use crate::cpu;
+use crate::descriptors;
+use crate::extended_state;
+use crate::kernel_stack::KernelStack;
+use crate::trap::UserContext;
+
+/// A thread's kernel stack, and where it was left.
+pub struct Context {
+    stack: Cell<Option<KernelStack>>,
+    /// The stack's end.
+    top: Cell<*mut u8>,
+    /// Stack pointer at the switch away; 0 while the thread runs, and without a thread.
+    rsp: Cell<u64>,
+    bases: Cell<Bases>,
+}
+
+/// Bases of the segments that programs keep their thread-local storage in: addresses of
+/// user memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bases {
+    fs: u64,
+    gs: u64,
+}
+
+impl Bases {
+    /// Both 0, as a program starts.
+    pub const ZERO: Self = Self { fs: 0, gs: 0 };
+
+    /// Base of fs.
+    pub fn fs(self) -> u64 {
+        self.fs
+    }
+
+    /// Base of gs.
+    pub fn gs(self) -> u64 {
+        self.gs
+    }
+
+    /// With another base of fs; `None` if that is no address of user memory.
+    pub fn with_fs(self, fs: u64) -> Option<Self> {
+        (fs < USER_END).then_some(Self { fs, ..self })
+    }
+
+    /// With another base of gs; `None` if that is no address of user memory.
+    pub fn with_gs(self, gs: u64) -> Option<Self> {
+        (gs < USER_END).then_some(Self { gs, ..self })
+    }
+}
+
+/// What runs on a new thread's stack.
+pub type Main = extern "C" fn(&'static mut UserContext) -> !;
+
+/// What a switch pops from a stack.
+#[repr(C)]
+struct Saved {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    rbx: u64,
+    rbp: u64,
+    rip: u64,
+}
+
+const _: () = assert!(size_of::<Saved>() == 7 * 8);
+
+impl Context {
+    /// Of no thread.
+    pub const fn unused() -> Self {
+        Self {
+            stack: Cell::new(None),
+            top: Cell::new(ptr::null_mut()),
+            rsp: Cell::new(0),
+            bases: Cell::new(Bases::ZERO),
+        }
+    }
+
+    /// Makes the next switch here call `main` on `stack`, for a program in state `user`
+    /// and with these bases of fs and gs.
+    ///
+    /// # Panics
+    /// There is a thread already.
+    pub fn prepare(&self, stack: KernelStack, user: &UserContext, bases: Bases, main: Main) {
+        let top = stack.top();
+        let place = top.cast::<UserContext>().wrapping_sub(1);
+        let frame = place.cast::<Saved>().wrapping_sub(1);
+        let before = self.stack.replace(Some(stack));
+        assert!(before.is_none(), "the thread has a stack already");
+        // SAFETY: both places are on the stack, which nobody uses yet, and aligned: the
+        // stack's end to a page, the context's size to 16 bytes, the frame to 8.
+        unsafe {
+            ptr::copy_nonoverlapping(user, place, 1);
+            frame.write(Saved {
+                r15: 0,
+                r14: 0,
+                r13: 0,
+                r12: main as *const () as u64,
+                rbx: place as u64,
+                rbp: 0,
+                rip: start_thread as *const () as u64,
+            });
+        }
+        self.top.set(top);
+        self.rsp.set(frame as u64);
+        self.bases.set(bases);
+    }
+
+    /// Leaves the running thread, whose context this is, for the one that was left at
+    /// `next`; returns when somebody switches back.
+    ///
+    /// # Panics
+    /// `next` was not left or prepared.
+    #[inline]
+    pub fn switch_to(&self, next: &Self) {
+        self.note_bases();
+        let rsp = next.resume();
+        // SAFETY: `resume` says that `rsp` is where a thread was left, or made, that has
+        // not run since; the place to save at is this context's own.
+        unsafe { switch_stacks(self.rsp.as_ptr(), rsp) }
+    }
+
+    /// Leaves the running thread, whose context this is, for good. `release` gets its
+    /// stack.
+    ///
+    /// # Safety
+    /// `release` leaves the stack mapped, and unused until the next switch. Nothing on it
+    /// needs to be dropped.
+    ///
+    /// # Panics
+    /// As for [`switch_to`](Self::switch_to).
+    pub unsafe fn leave_to(&self, next: &Self, release: impl FnOnce(KernelStack)) -> ! {
+        let rsp = next.resume();
+        if let Some(stack) = self.stack.take() {
+            release(stack);
+        }
+        let mut nowhere = 0;
+        // SAFETY: as in `switch_to`; what is saved on the old stack is never used.
+        unsafe { switch_stacks(&raw mut nowhere, rsp) };
+        unreachable!("a thread was resumed after its end")
+    }
+
+    /// Makes the CPU ready for this thread and says where its stack pointer was.
+    #[inline]
+    fn resume(&self) -> u64 {
+        let rsp = self.rsp.replace(0);
+        assert!(rsp != 0, "a switch to a thread that was not left");
+        descriptors::set_trap_stack(self.top.get());
+        // A selector that a program loaded may have changed a base and would be seen by
+        // the next one: selectors do not survive a switch.
+        // SAFETY: the kernel uses none of these segments, and all of them may be null.
+        unsafe {
+            asm!(
+                "mov ds, {0:e}",
+                "mov es, {0:e}",
+                "mov fs, {0:e}",
+                "mov gs, {0:e}",
+                in(reg) 0,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        self.load_bases();
+        rsp
+    }
+
+    /// The bases.
+    pub fn bases(&self) -> Bases {
+        self.bases.get()
+    }
+
+    /// Notes what the program, which is the running thread's, has made of the bases by
+    /// itself, if it can: by `wrfsbase` and `wrgsbase`.
+    #[inline]
+    pub fn note_bases(&self) {
+        if extended_state::is_exposed() {
+            // SAFETY: every long-mode CPU has both registers.
+            let [fs, gs] =
+                unsafe { [msr::FS_BASE, msr::GS_BASE].map(|register| cpu::read_msr(register)) };
+            let bases = self.bases.get();
+            let bases = bases.with_fs(fs).unwrap_or(bases);
+            self.bases.set(bases.with_gs(gs).unwrap_or(bases));
+        }
+    }
+
+    /// Changes the bases, for the CPU too: this is the running thread's context.
+    pub fn use_bases(&self, bases: Bases) {
+        self.bases.set(bases);
+        self.load_bases();
+    }
+
+    #[inline]
+    fn load_bases(&self) {
+        let Bases { fs, gs } = self.bases.get();
+        for (register, base) in [(msr::FS_BASE, fs), (msr::GS_BASE, gs)] {
+            // SAFETY: every long-mode CPU has both registers; a base in user memory is
+            // canonical; the kernel uses neither segment.
+            unsafe { cpu::write_msr(register, base) }
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// Saves the callee-saved registers on the stack and the stack pointer at `save`, and
+    /// goes on where `load` was saved.
+    fn switch_stacks(save: *mut u64, load: u64);
+    /// Where a new thread goes on: calls r12 with rbx.
+    fn start_thread();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_stay_in_user_memory() {
+        let bases = Bases::ZERO
+            .with_fs(USER_END - 1)
+            .and_then(|bases| bases.with_gs(8));
+        assert_eq!(
+            bases.map(|bases| (bases.fs(), bases.gs())),
+            Some((USER_END - 1, 8))
+        );
+        for bad in [USER_END, 1 << 63, u64::MAX] {
+            assert_eq!(Bases::ZERO.with_fs(bad), None);
+            assert_eq!(Bases::ZERO.with_gs(bad), None);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The I/O APIC: which device's interrupt line becomes which vector (Intel 82093AA
+//! datasheet), and who is called when it comes.
+//!
+//! The layers above hand in their functions, so that the scheduler, which takes the
+//! interrupts, need not know what devices there are. Nothing is set up before its driver
+//! asks: a machine that reads no input has no I/O APIC accesses at all.
+
+use core::cell::Cell;
+
+use abi::{ports::IO_APIC, virtual_map::KERNEL_BASE};
+
+use crate::SingleCpu;
+use crate::trap::vector::FIRST_INTERRUPT;
+
+/// The boot page tables map devices at their GPA with all high bits set.
+const WINDOW: u64 = IO_APIC | KERNEL_BASE;
+/// The index register selects what the data register shows.
+const INDEX: u64 = WINDOW;
+const DATA: u64 = WINDOW + 0x10;
+/// Two registers for each line from here on: low half, high half.
+const REDIRECTION: u32 = 0x10;
+
+/// Lines that can be connected: the PC's 16.
+const LINES: usize = 16;
+
+/// Who is called, if anybody.
+type Handler = Cell<Option<fn()>>;
+
+static HANDLERS: SingleCpu<[Handler; LINES]> =
+    SingleCpu::new([const { Handler::new(None) }; LINES]);
+
+/// Lets the edges of interrupt line `gsi` through; each is a call of `handler`.
+///
+/// # Panics
+/// There is no such line.
+pub fn connect(gsi: u32, handler: fn()) {
+    HANDLERS[gsi as usize].set(Some(handler));
+    let entry = REDIRECTION + 2 * gsi;
+    // Destination 0 is the only CPU. Then the rest: fixed delivery of the vector, active
+    // high, edge-triggered, not masked, all of which are zeros.
+    write(entry + 1, 0);
+    write(entry, u32::from(FIRST_INTERRUPT) + gsi);
+}
+
+/// Calls whoever waits for the interrupt with this vector; the caller acknowledges it.
+pub fn serve(vector: u8) {
+    let line = vector
+        .checked_sub(FIRST_INTERRUPT)
+        .map(|line| line as usize);
+    if let Some(handler) = line.and_then(|line| HANDLERS.get(line)?.get()) {
+        handler();
+    }
+}
+
+fn write(register: u32, value: u32) {
+    // SAFETY: the boot tables map the window, and a line that interrupts with a device's
+    // vector cannot harm memory.
+    unsafe {
+        (INDEX as *mut u32).write_volatile(register);
+        (DATA as *mut u32).write_volatile(value);
+    }
+}

@@ -1,0 +1,75 @@
+//! The processor and the board (k0): everything that needs a particular instruction or
+//! register, and most of the kernel's unsafe code. What needs none of it is in the crates
+//! above: `mm`, with the rest of the unsafe code, and `guest-kernel`, which has none.
+//!
+//! One CPU, and interrupts are off whenever the kernel runs, but for the one instruction
+//! that waits for them. So no two pieces of kernel code ever run at once, which is what
+//! [`SingleCpu`] rests on, and kernel code may use the SSE registers that the
+//! precompiled `core` uses: entry saves the program's.
+
+#![cfg_attr(feature = "image", no_std)]
+// On the host nothing starts the kernel.
+#![cfg_attr(not(feature = "image"), allow(dead_code))]
+#![deny(missing_docs)]
+
+pub mod boot;
+mod calibrate;
+pub mod clock;
+pub mod context;
+mod cpu;
+mod descriptors;
+mod doorbell;
+pub mod exit;
+pub mod extended_state;
+mod idt;
+pub mod input;
+pub mod io_apic;
+pub mod kernel_stack;
+mod kvm_software;
+pub mod local_apic;
+pub mod paging;
+#[cfg(feature = "image")]
+mod panic;
+mod port;
+pub mod pvh;
+pub mod random;
+pub mod serial;
+pub mod shared;
+mod single_cpu;
+pub mod trace;
+pub mod trap;
+pub mod user_copy;
+
+pub use single_cpu::SingleCpu;
+
+#[cfg(feature = "image")]
+core::arch::global_asm!(include_str!("core_support.S"));
+
+/// What the assembly files define. Tests are linked with code that leads to it, but none
+/// gets there.
+#[cfg(not(feature = "image"))]
+mod without_hardware {
+    macro_rules! unreachable {
+        ($($name:ident),*) => {
+            $(
+                // SAFETY: the only definition: on the host there are no assembly files.
+                #[unsafe(no_mangle)]
+                extern "C" fn $name() {
+                    panic!("tests have no hardware")
+                }
+            )*
+        };
+    }
+
+    unreachable!(wait_for_interrupt, switch_stacks);
+}
+
+/// Prints a line of the kernel's own.
+#[macro_export]
+macro_rules! log_line {
+    ($($argument:tt)*) => {{
+        use core::fmt::Write as _;
+        // A serial port never fails.
+        let _ = writeln!($crate::serial::Log, "kernel: {}", format_args!($($argument)*));
+    }};
+}

@@ -1,0 +1,288 @@
+//! Paging: tables of 4 levels, long mode (Intel SDM vol. 3A 5.5), and the kernel's own.
+//!
+//! Tables are reached through the direct map. The upper half of every address space is
+//! the same two entries: direct map and kernel. The lower half is
+//! [`crate::mm::page_tables`]'s.
+
+mod table;
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use abi::virtual_map::{self, KERNEL_BASE, PAGE_SIZE};
+
+use crate::{boot, cpu};
+
+pub use table::{DIRECT_MAP, ENTRIES, Entry, Flags, TOP_LEVEL, Table, USED, index};
+
+const GIB: u64 = 1 << 30;
+const LARGE_PAGE: u64 = 2 << 20;
+
+/// Entries of the top table that all address spaces share.
+const SHARED_ENTRIES: [usize; 2] = [
+    index(virtual_map::DIRECT_MAP, TOP_LEVEL),
+    index(KERNEL_BASE, TOP_LEVEL),
+];
+
+/// What entries of the kernel's upper tables say.
+const KERNEL_TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::ACCESSED);
+
+/// The table that entry `index` of one of the kernel's tables leads to, made in a zeroed
+/// frame that `allocate` gives if there is none.
+fn kernel_child(
+    table: Table,
+    index: usize,
+    allocate: &mut dyn FnMut() -> Option<u64>,
+) -> Option<Table> {
+    if let Some(child) = table.child(index) {
+        return Some(child);
+    }
+    let address = allocate()?;
+    // SAFETY: the frame is zero, so nothing new is mapped yet, and it is kept for good.
+    unsafe {
+        table.set(index, Entry::new(address, KERNEL_TABLE));
+        Some(Table::at(address))
+    }
+}
+
+/// Pages for kernel stacks and the guards between them.
+pub const STACK_REGION_PAGES: usize = 4 * ENTRIES;
+
+/// Puts the frame at `frame` on page `page` of the region for kernel stacks, in every
+/// address space.
+///
+/// # Safety
+/// Nothing is mapped there, and the frame is the kernel's.
+///
+/// # Panics
+/// The region has only [`STACK_REGION_PAGES`].
+pub unsafe fn map_stack_page(page: usize, frame: u64) {
+    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL | USED;
+    let (table, index) = stack_table(page);
+    // SAFETY: the caller's promise.
+    unsafe { table.set(index, Entry::new(frame, flags)) };
+}
+
+/// Undoes [`map_stack_page`] and returns the frame; `address` is the page's.
+///
+/// # Safety
+/// Nobody uses what is mapped there.
+///
+/// # Panics
+/// As for [`map_stack_page`].
+pub unsafe fn unmap_stack_page(page: usize, address: u64) -> u64 {
+    let (table, index) = stack_table(page);
+    let frame = table.get(index).address();
+    // SAFETY: the caller's promise.
+    unsafe { table.set(index, Entry::EMPTY) };
+    forget_page(address);
+    frame
+}
+
+/// The tables for kernel stacks lie one after the other.
+fn stack_table(page: usize) -> (Table, usize) {
+    assert!(page < STACK_REGION_PAGES, "no page {page} for stacks");
+    let offset = (page / ENTRIES * size_of::<[Entry; ENTRIES]>()) as u64;
+    (boot_table(pt_stacks() + offset), page % ENTRIES)
+}
+
+/// Gives each part of the kernel's image its own permissions: boot.S maps all of it with
+/// one large page. Takes effect with the next load of CR3.
+pub fn protect_image() {
+    let text = Flags::PRESENT | Flags::GLOBAL | USED;
+    let rodata = text | Flags::NO_EXECUTE;
+    let data = rodata | Flags::WRITABLE;
+    let guard = boot::stack_guard();
+    let parts = [
+        (image::text_start(), image::rodata_start(), text),
+        (image::rodata_start(), image::data_start(), rodata),
+        (image::data_start(), guard, data),
+        (guard + PAGE_SIZE, image::end(), data),
+    ];
+    let (table, directory) = (boot_table(pt_image()), boot_table(pd_image()));
+    for (start, end, flags) in parts {
+        for page in (start..end).step_by(PAGE_SIZE as usize) {
+            // SAFETY: the table is not in use yet.
+            unsafe { table.set(index(page, 0), Entry::new(physical(page), flags)) };
+        }
+    }
+    // SAFETY: every page of the image stays where it was.
+    unsafe { directory.set(0, Entry::new(table.address(), KERNEL_TABLE)) };
+}
+
+/// Makes the direct map reach `end`; boot.S maps the first
+/// [`BOOT_MAPPED`] bytes. `None` if `allocate` has
+/// no more frames.
+pub fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) -> Option<()> {
+    if end <= BOOT_MAPPED {
+        return Some(());
+    }
+    let gib_pages = cpu::Features::has_gib_pages();
+    let large = Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::GLOBAL | USED;
+    let top = index(virtual_map::DIRECT_MAP, TOP_LEVEL);
+    let directories = kernel_child(boot_table(boot_pml4()), top, allocate)?;
+    // SAFETY: nothing has been mapped past BOOT_MAPPED, and the direct map is the kernel's.
+    let map = |table: Table, slot, address| unsafe { table.set(slot, Entry::new(address, large)) };
+    for gib in (BOOT_MAPPED..end).step_by(GIB as usize) {
+        let slot = index(virtual_map::DIRECT_MAP + gib, 2);
+        if gib_pages {
+            map(directories, slot, gib);
+            continue;
+        }
+        let directory = kernel_child(directories, slot, allocate)?;
+        for number in 0..ENTRIES {
+            map(directory, number, gib + number as u64 * LARGE_PAGE);
+        }
+    }
+    Some(())
+}
+
+/// Physical memory that the direct map reaches from the first instruction on.
+pub const BOOT_MAPPED: u64 = 4 * GIB;
+
+/// Past the last physical address that [`extend_direct_map`] can reach.
+pub const DIRECT_MAP_LIMIT: u64 = GIB * ENTRIES as u64;
+
+/// Address 0 and up become the programs' alone. The CPU must not have cached any
+/// translation as global yet.
+pub fn forget_identity_map() {
+    // SAFETY: nothing has used the identity map since the jump to the kernel's window.
+    unsafe { boot_table(boot_pml4()).set(0, Entry::EMPTY) };
+    activate_kernel_tables();
+}
+
+/// Makes a top table of the zeroed one at `root`: puts the kernel into it.
+pub fn share_kernel(root: Table) {
+    let boot = boot_table(boot_pml4());
+    for index in SHARED_ENTRIES {
+        // SAFETY: the kernel's half is the same everywhere, and out of reach for ring 3.
+        unsafe { root.set(index, boot.get(index)) };
+    }
+}
+
+/// Undoes [`share_kernel`]; the CPU does not use the table.
+pub fn unshare_kernel(root: Table) {
+    for index in SHARED_ENTRIES {
+        // SAFETY: nothing is mapped through the table any more.
+        unsafe { root.set(index, Entry::EMPTY) };
+    }
+}
+
+/// Makes the CPU use tables with nothing in the user half.
+pub fn activate_kernel_tables() {
+    // SAFETY: boot.S's table stays for good.
+    unsafe { load(boot_table(boot_pml4())) }
+}
+
+/// Physical address of the top table that the CPU uses, as far as this module has loaded
+/// it: reading CR3 traps where software stands in for the hardware.
+static LOADED: AtomicU64 = AtomicU64::new(0);
+
+/// Makes the CPU use the tables under `root`, and forget what it knows of the user half.
+///
+/// # Safety
+/// It maps the kernel, and lives until another is loaded.
+#[inline]
+pub unsafe fn load(root: Table) {
+    // In tests no CPU uses the tables, and there is more than one.
+    if cfg!(feature = "image") {
+        LOADED.store(root.address(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { asm!("mov cr3, {}", in(reg) root.address(), options(nostack, preserves_flags)) }
+    }
+}
+
+/// Whether the CPU uses the tables under `root`.
+#[inline]
+pub fn is_loaded(root: Table) -> bool {
+    LOADED.load(Relaxed) == root.address()
+}
+
+/// Makes the CPU forget what it knows of the page at `page`.
+#[inline]
+pub fn forget_page(page: u64) {
+    if cfg!(feature = "image") {
+        // SAFETY: forgetting a translation changes nothing that the tables do not say.
+        unsafe { asm!("invlpg [{}]", in(reg) page, options(nostack, preserves_flags)) }
+    }
+}
+
+/// One of boot.S's tables, by its address in the image.
+fn boot_table(address: u64) -> Table {
+    // SAFETY: only called for tables of boot.S, which stay for good.
+    unsafe { Table::at(physical(address)) }
+}
+
+/// Physical address of something in the image.
+pub fn physical(address: u64) -> u64 {
+    address.wrapping_sub(KERNEL_BASE)
+}
+
+/// Where the parts of the image begin, in the kernel's window; see `kernel.ld`.
+pub mod image {
+    macro_rules! linker_symbols {
+        ($($(#[$about:meta])* $name:ident = $symbol:ident),* $(,)?) => {
+            unsafe extern "C" {
+                $(static $symbol: [u8; 0];)*
+            }
+            $(
+                $(#[$about])*
+                pub fn $name() -> u64 {
+                    (&raw const $symbol) as u64
+                }
+            )*
+        };
+    }
+
+    linker_symbols! {
+        /// Code, and the image itself.
+        text_start = __text_start,
+        /// Constants.
+        rodata_start = __rodata_start,
+        /// Variables.
+        data_start = __data_start,
+        /// Past the last byte, at the end of a page.
+        end = __image_end,
+    }
+}
+
+macro_rules! boot_tables {
+    ($($name:ident = $symbol:literal),* $(,)?) => {
+        $(
+            #[cfg(feature = "image")]
+            fn $name() -> u64 {
+                unsafe extern "C" {
+                    #[link_name = $symbol]
+                    static TABLE: [u64; ENTRIES];
+                }
+                (&raw const TABLE) as u64
+            }
+
+            /// An empty table instead of the kernel's.
+            #[cfg(not(feature = "image"))]
+            fn $name() -> u64 {
+                #[repr(align(4096))]
+                struct Empty([u64; ENTRIES]);
+                static TABLE: Empty = Empty([0; ENTRIES]);
+                KERNEL_BASE.wrapping_add((&raw const TABLE.0) as u64)
+            }
+        )*
+    };
+}
+
+boot_tables! {
+    boot_pml4 = "boot_pml4",
+    pd_image = "pd_image",
+    pt_image = "pt_image",
+    pt_stacks = "pt_stacks",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SHARED_ENTRIES;
+
+    #[test]
+    fn the_kernel_has_two_entries() {
+        assert_eq!(SHARED_ENTRIES, [256, 511]);
+    }
+}

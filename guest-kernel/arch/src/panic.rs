@@ -1,0 +1,28 @@
+//! The end of the kernel: a bug, or a machine that it cannot run on.
+
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use abi::debug_exit::GuestExit;
+
+use crate::{exit, serial::Log};
+
+/// Whether the kernel is panicking.
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// Says why and ends the machine. A panic, or an exception, that this
+/// itself meets ends the machine without another word.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    if PANICKING.load(Relaxed) {
+        exit::exit(GuestExit::Panicked);
+    }
+    PANICKING.store(true, Relaxed);
+    // A serial port never fails.
+    let _ = match info.location() {
+        Some(location) => writeln!(Log, "kernel panic: {} ({location})", info.message()),
+        None => writeln!(Log, "kernel panic: {}", info.message()),
+    };
+    exit::exit(GuestExit::Panicked)
+}

@@ -1,0 +1,369 @@
+//! Ring 3 and the ways back from it.
+//!
+//! [`UserContext::run`] runs a program until something needs the kernel and says what:
+//! the mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for
+//! when there is nothing to run. So there are no interrupt handlers that anything else
+//! must fear: an interrupt is a value that someone asked for.
+//!
+//! Rejected: handlers called from the trap, which would need a rule for every global of
+//! what may be touched from where.
+
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use abi::trace::{Kind, wanted};
+use x86::{RFLAGS_FIXED, RFlags, fx, msr};
+
+use crate::trace;
+use crate::{cpu, descriptors, kvm_software, user_copy};
+
+pub mod machine_state;
+pub mod vector;
+
+/// What [`UserContext::vector`] says after the `syscall` instruction, beyond all vectors.
+const VECTOR_SYSCALL: u64 = 0x100;
+/// What it says after `int 0x80`.
+const INT_80: u64 = vector::INT_80 as u64;
+
+/// RFLAGS of a program that has set none.
+const RFLAGS_INITIAL: u64 = RFLAGS_FIXED | RFlags::INTERRUPT_FLAG.bits();
+
+/// Flags that a program can set by itself.
+const RFLAGS_USER: RFlags = RFlags::CARRY_FLAG
+    .union(RFlags::PARITY_FLAG)
+    .union(RFlags::AUXILIARY_CARRY_FLAG)
+    .union(RFlags::ZERO_FLAG)
+    .union(RFlags::SIGN_FLAG)
+    .union(RFlags::TRAP_FLAG)
+    .union(RFlags::DIRECTION_FLAG)
+    .union(RFlags::OVERFLOW_FLAG)
+    .union(RFlags::NESTED_TASK)
+    .union(RFlags::ALIGNMENT_CHECK)
+    .union(RFlags::ID);
+
+/// Cleared by `syscall`: interrupts off, and no flag of the program that could hurt.
+const SFMASK: RFlags = RFlags::TRAP_FLAG
+    .union(RFlags::INTERRUPT_FLAG)
+    .union(RFlags::DIRECTION_FLAG)
+    .union(RFlags::NESTED_TASK)
+    .union(RFlags::ALIGNMENT_CHECK);
+
+/// What `fxsave64` saves.
+#[derive(Clone)]
+#[repr(C, align(16))]
+struct FxState([u8; fx::LEN]);
+
+impl FxState {
+    /// After reset and `fninit`: all exceptions masked, registers zero.
+    const INITIAL: Self = Self(fx::INITIAL);
+}
+
+/// What the CPU pushes on a trap, the error code (or a zero in its place) first, after
+/// the vector that the stub pushes (Intel SDM vol. 3A 7.14.2).
+#[derive(Clone)]
+#[repr(C)]
+struct TrapFrame {
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+// The CPU pushes downwards, ss first and the error code last; the stub adds the vector.
+const _: () = {
+    assert!(size_of::<TrapFrame>() == 7 * 8);
+    assert!(offset_of!(TrapFrame, ss) == 48);
+    assert!(offset_of!(TrapFrame, rsp) == 40);
+    assert!(offset_of!(TrapFrame, rflags) == 32);
+    assert!(offset_of!(TrapFrame, cs) == 24);
+    assert!(offset_of!(TrapFrame, rip) == 16);
+    assert!(offset_of!(TrapFrame, error) == 8);
+    assert!(offset_of!(TrapFrame, vector) == 0);
+};
+
+impl TrapFrame {
+    /// Tells the VMM of this trap, which is `exception` if it is one.
+    #[cold]
+    fn trace(&self, exception: Option<Exception>) {
+        let (vector, error, rip, address) = match exception {
+            Some(it) => (it.vector.into(), it.error.into(), it.rip, it.address),
+            None => (self.vector, self.error, self.rip, 0),
+        };
+        let [cs, rflags, rsp, ss] = [self.cs, self.rflags, self.rsp, self.ss];
+        let words = [vector, error, rip, cs, rflags, rsp, ss, address];
+        trace::send(Kind::Trap, &words);
+    }
+}
+
+/// The general registers but rsp, in the order in which `trap.S` leaves them. Those that
+/// system calls have their arguments in are next to each other, so that nothing is moved
+/// for a call.
+#[derive(Clone, Copy)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Registers {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    /// rdi, rsi, rdx, r10, r8, r9.
+    pub arguments: Arguments,
+    pub rcx: u64,
+    pub rax: u64,
+}
+
+impl Registers {
+    const ZERO: Self = Self {
+        r15: 0,
+        r14: 0,
+        r13: 0,
+        r12: 0,
+        r11: 0,
+        rbp: 0,
+        rbx: 0,
+        arguments: [0; 6],
+        rcx: 0,
+        rax: 0,
+    };
+}
+
+/// The arguments of a system call, in order; calls that have fewer look at no more.
+pub type Arguments = [u64; 6];
+
+/// The state of a program in ring 3, valid while it does not run. It lies at the very
+/// top of a kernel stack, so that the CPU itself pushes the last part of it.
+#[derive(Clone)]
+#[repr(C, align(16))]
+pub struct UserContext {
+    fx: FxState,
+    /// The program's registers.
+    pub registers: Registers,
+    frame: TrapFrame,
+}
+
+// The frame must end the context, and the CPU aligns rsp0 down to 16 bytes.
+const _: () =
+    assert!(size_of::<UserContext>() == 688 && size_of::<UserContext>().is_multiple_of(16));
+const _: () = assert!(offset_of!(UserContext, registers) == size_of::<FxState>());
+const _: () =
+    assert!(offset_of!(UserContext, frame) + size_of::<TrapFrame>() == size_of::<UserContext>());
+
+/// Why a program left ring 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// A system call, by `syscall` or `int 0x80`: number in rax, and
+    /// [`Registers::arguments`].
+    Syscall,
+    /// An interrupt with this vector.
+    Interrupt(u8),
+    /// The program's own fault.
+    Exception(Exception),
+}
+
+/// An exception in ring 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// 0 to 31.
+    pub vector: u8,
+    /// The error code; 0 where the CPU gives none.
+    pub error: u32,
+    /// Address of the instruction.
+    pub rip: u64,
+    /// CR2, if it is a page fault.
+    pub address: u64,
+}
+
+impl UserContext {
+    /// A program about to execute its first instruction, all registers zero.
+    pub const fn new(entry: u64, stack: u64) -> Self {
+        Self {
+            fx: FxState::INITIAL,
+            registers: Registers::ZERO,
+            frame: TrapFrame {
+                vector: 0,
+                error: 0,
+                rip: entry,
+                cs: descriptors::USER_CODE as u64,
+                rflags: RFLAGS_INITIAL,
+                rsp: stack,
+                ss: descriptors::USER_DATA as u64,
+            },
+        }
+    }
+
+    /// The state of a child that `fork` or `clone` makes: the call returns 0 there, on the
+    /// same stack unless `stack` says another.
+    pub fn of_child(&self, stack: u64) -> Self {
+        let mut child = self.clone();
+        child.registers.rax = 0;
+        if stack != 0 {
+            child.frame.rsp = stack;
+        }
+        child
+    }
+
+    /// Runs the program until it traps. The context must be the one whose end was given
+    /// to `descriptors::set_trap_stack`.
+    pub fn run(&mut self) -> Trap {
+        // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
+        // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
+        // the forbidden flags; MXCSR has no reserved bits), which
+        // cannot touch kernel memory; enter_user returns when the CPU has saved
+        // everything in this context again.
+        unsafe { enter_user(self) };
+        let number = self.frame.vector;
+        match number {
+            VECTOR_SYSCALL => Trap::Syscall,
+            INT_80 => Trap::Syscall,
+            number => self.other_trap(number as u8),
+        }
+    }
+
+    fn other_trap(&mut self, number: u8) -> Trap {
+        if number >= vector::FIRST_INTERRUPT {
+            if trace::wants(wanted::TRAPS) {
+                self.frame.trace(None);
+            }
+            return Trap::Interrupt(number);
+        }
+        let exception = Exception {
+            vector: number,
+            error: self.frame.error as u32,
+            rip: self.frame.rip,
+            address: match number {
+                vector::PF => cpu::fault_address(),
+                _ => 0,
+            },
+        };
+        let trap = kvm_software::put_right(self, exception);
+        if trace::wants(wanted::TRAPS)
+            && let Trap::Exception(exception) = trap
+        {
+            self.frame.trace(Some(exception));
+        }
+        trap
+    }
+
+    /// Makes a system call of a trap that was something else, to return to `rip`.
+    /// `rflags` may be any number.
+    pub(crate) fn serve_as_syscall(&mut self, rip: u64, rflags: u64) {
+        self.frame.vector = u64::from(vector::INT_80);
+        self.frame.rip = rip;
+        self.frame.rflags = rflags & RFLAGS_USER.bits() | RFLAGS_INITIAL;
+    }
+
+    /// The program's flags.
+    pub(crate) fn rflags(&self) -> u64 {
+        self.frame.rflags
+    }
+}
+
+/// Halts until an interrupt comes and returns its vector.
+pub fn wait_for_interrupt() -> u8 {
+    // SAFETY: the only thing that interrupts is an external interrupt, whose handler
+    // stores a byte and comes back with interrupts off.
+    unsafe { wait_for_interrupt_unchecked() };
+    IDLE_VECTOR.load(Relaxed)
+}
+
+/// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
+pub fn enable_syscall(sysret: bool) {
+    if sysret {
+        SYSRET_VECTOR.store(VECTOR_SYSCALL, Relaxed);
+    }
+    // SAFETY: every long-mode CPU has these; STAR fits the GDT, LSTAR is the entry in
+    // trap.S, which expects interrupts off as SFMASK makes them.
+    unsafe {
+        cpu::write_msr(msr::STAR, descriptors::STAR);
+        cpu::write_msr(msr::LSTAR, syscall_target());
+        cpu::write_msr(msr::SFMASK, SFMASK.bits());
+    }
+}
+
+/// Where `syscall` goes.
+pub(crate) fn syscall_target() -> u64 {
+    syscall_entry as *const () as u64
+}
+
+/// Vector of the interrupt that ended the last wait.
+static IDLE_VECTOR: AtomicU8 = AtomicU8::new(0);
+/// Traps that return by `sysretq`: [`VECTOR_SYSCALL`], or none.
+static SYSRET_VECTOR: AtomicU64 = AtomicU64::new(u64::MAX);
+/// rsp of the kernel as it entered ring 3.
+#[cfg(feature = "image")]
+static KERNEL_RSP: AtomicU64 = AtomicU64::new(0);
+/// rsp of the program between `syscall` and its saving.
+#[cfg(feature = "image")]
+static USER_RSP: AtomicU64 = AtomicU64::new(0);
+
+/// A trap in ring 0, as `trap.S` lays it out.
+#[repr(C)]
+struct KernelTrap {
+    scratch: [u64; 9],
+    frame: TrapFrame,
+}
+
+extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
+    let frame = &mut trap.frame;
+    let number = frame.vector as u8;
+    if trace::wants(wanted::TRAPS) {
+        frame.trace((number == vector::PF).then(|| Exception {
+            vector: number,
+            error: frame.error as u32,
+            rip: frame.rip,
+            address: cpu::fault_address(),
+        }));
+    }
+    if number >= vector::FIRST_INTERRUPT {
+        IDLE_VECTOR.store(number, Relaxed);
+        frame.rflags &= !RFlags::INTERRUPT_FLAG.bits();
+    } else if let Some(rip) = user_copy::resume_after_fault(number, frame.error, frame.rip) {
+        frame.rip = rip;
+    } else {
+        panic!(
+            "exception {number} in ring 0, error {:#x}, rip {:#x}, rsp {:#x}, cr2 {:#x}",
+            frame.error,
+            frame.rip,
+            frame.rsp,
+            cpu::fault_address()
+        );
+    }
+}
+
+extern "C" fn fatal_trap_handler(number: u64, rip: u64, rsp: u64) -> ! {
+    panic!(
+        "exception {number}, rip {rip:#x}, rsp {rsp:#x}, cr2 {:#x}",
+        cpu::fault_address()
+    );
+}
+
+unsafe extern "C" {
+    fn enter_user(context: *mut UserContext);
+    fn syscall_entry();
+    #[link_name = "wait_for_interrupt"]
+    fn wait_for_interrupt_unchecked();
+}
+
+#[cfg(feature = "image")]
+core::arch::global_asm!(
+    include_str!("trap.S"),
+    FX_SIZE = const size_of::<FxState>(),
+    OFFSET_VECTOR = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, vector),
+    OFFSET_RIP = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, rip),
+    TSS_RSP0 = const descriptors::TSS_RSP0,
+    USER_DATA = const descriptors::USER_DATA,
+    USER_CODE = const descriptors::USER_CODE,
+    VECTOR_SYSCALL = const VECTOR_SYSCALL,
+    kernel_rsp = sym KERNEL_RSP,
+    user_rsp = sym USER_RSP,
+    sysret_vector = sym SYSRET_VECTOR,
+    tss = sym descriptors::TSS,
+    kernel_trap_handler = sym kernel_trap_handler,
+    fatal_trap_handler = sym fatal_trap_handler,
+);

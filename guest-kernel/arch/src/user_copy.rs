@@ -1,0 +1,152 @@
+//! Copies between the kernel and the memory of the program whose address space is
+//! loaded: the only instructions of the kernel that touch user memory.
+//!
+//! A bad address stops the copy and is reported; what to do about it (map the page and
+//! go on, or fail) is for `mm` to say.
+//!
+//! SMAP: where it is on, each copy opens user memory by `stac` and closes it by `clac`.
+//! Software-backed KVM cannot execute these two, so its VMM says `smap=off`; SMEP, WP and
+//! the address check in every copy still hold there.
+
+use core::arch::asm;
+use core::mem::size_of;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use abi::virtual_map::USER_END;
+
+use crate::cpu;
+use crate::trap::vector;
+
+/// A copy met an address that it could not access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyFault {
+    /// Bytes copied before.
+    pub copied: usize,
+    /// The address.
+    pub address: u64,
+    /// The error code of the page fault.
+    pub error: u32,
+}
+
+static SMAP_IS_ON: AtomicBool = AtomicBool::new(false);
+static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
+static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
+
+/// From now on CR4.SMAP is set.
+pub fn use_smap() {
+    SMAP_IS_ON.store(true, Relaxed);
+}
+
+/// Copies user memory at `from` into `to`.
+///
+/// # Errors
+/// The part that could not be read. A range that leaves user memory is a fault past its
+/// end, where nothing can ever be mapped, with nothing copied.
+pub fn from_user(to: &mut [u8], from: u64) -> Result<(), CopyFault> {
+    check_range(from, to.len())?;
+    // SAFETY: `to` is a slice of that length and the source is user memory, where a
+    // fault is survived.
+    unsafe { copy(to.as_mut_ptr(), from as *const u8, to.len()) }
+}
+
+/// Copies `from` to user memory at `to`.
+///
+/// # Errors
+/// As for [`from_user`], for what could not be written.
+pub fn to_user(to: u64, from: &[u8]) -> Result<(), CopyFault> {
+    check_range(to, from.len())?;
+    // SAFETY: `from` is a slice of that length and the target is user memory, of which
+    // the kernel holds no references, and where a fault is survived.
+    unsafe { copy(to as *mut u8, from.as_ptr(), from.len()) }
+}
+
+fn check_range(start: u64, len: usize) -> Result<(), CopyFault> {
+    match start.checked_add(len as u64) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(CopyFault {
+            copied: 0,
+            address: start.max(USER_END),
+            error: 0,
+        }),
+    }
+}
+
+/// # Safety
+/// Of source and target one is kernel memory valid for `len` bytes, the other lies
+/// below [`USER_END`].
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault> {
+    const QWORD: usize = size_of::<u64>();
+    let _user_memory = UserMemory::open();
+    let qwords = len / QWORD;
+    // SAFETY: the caller's promise; the two copies cover `len` bytes together.
+    let copied = unsafe {
+        let left = copy_qwords(to, from, qwords);
+        let whole = (qwords - left) * QWORD;
+        let tail = match left {
+            0 => len % QWORD - copy_bytes(to.add(whole), from.add(whole), len % QWORD),
+            _ => 0,
+        };
+        whole + tail
+    };
+    if copied == len {
+        return Ok(());
+    }
+    Err(CopyFault {
+        copied,
+        address: FAULT_ADDRESS.load(Relaxed),
+        error: FAULT_ERROR.load(Relaxed) as u32,
+    })
+}
+
+/// While it lives, SMAP lets the kernel at user memory.
+struct UserMemory {
+    must_close: bool,
+}
+
+impl UserMemory {
+    fn open() -> Self {
+        let smap = SMAP_IS_ON.load(Relaxed);
+        if smap {
+            // SAFETY: the CPU has SMAP; `drop` undoes it.
+            unsafe { asm!("stac", options(nostack)) };
+        }
+        Self { must_close: smap }
+    }
+}
+
+impl Drop for UserMemory {
+    fn drop(&mut self) {
+        if self.must_close {
+            // SAFETY: the CPU has SMAP.
+            unsafe { asm!("clac", options(nostack)) };
+        }
+    }
+}
+
+/// If a page fault at `rip` is one of a copy, keeps it for [`copy`] and says where to go
+/// on.
+pub(crate) fn resume_after_fault(number: u8, error: u64, rip: u64) -> Option<u64> {
+    let resume = if rip == copy_qwords_fault as *const () as u64 {
+        copy_qwords_resume as *const ()
+    } else if rip == copy_bytes_fault as *const () as u64 {
+        copy_bytes_resume as *const ()
+    } else {
+        return None;
+    };
+    if number != vector::PF {
+        return None;
+    }
+    FAULT_ADDRESS.store(cpu::fault_address(), Relaxed);
+    FAULT_ERROR.store(error, Relaxed);
+    Some(resume as u64)
+}
+
+unsafe extern "C" {
+    /// Both return how many units were not copied.
+    fn copy_qwords(to: *mut u8, from: *const u8, count: usize) -> usize;
+    fn copy_bytes(to: *mut u8, from: *const u8, count: usize) -> usize;
+    fn copy_qwords_fault();
+    fn copy_qwords_resume();
+    fn copy_bytes_fault();
+    fn copy_bytes_resume();
+}

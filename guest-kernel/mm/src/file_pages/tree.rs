@@ -1,0 +1,227 @@
+//! Which frame holds which page of a file: a radix tree that is no higher than the last
+//! page needs, so that a small file takes one frame and nothing else.
+
+use core::mem;
+
+use crate::{Frame, OutOfMemory, Owned};
+
+/// Entries of a table, and the bits of a page's number that select one.
+const FANOUT: u64 = 1 << FANOUT_BITS;
+const FANOUT_BITS: u32 = 5;
+
+/// Highest tree. Dropping one recurses this deep.
+const MAX_HEIGHT: u32 = 6;
+
+/// Pages past which there are none.
+pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Page(Frame),
+    Table(Owned<Table>),
+}
+
+#[derive(Default)]
+struct Table([Slot; FANOUT as usize]);
+
+/// Frames by page number.
+#[derive(Default)]
+pub struct PageTree {
+    root: Slot,
+    /// Tables between the root's slot and a page's.
+    height: u32,
+}
+
+/// The slot of `page` in a table of the tree `height` above the pages.
+fn index(page: u64, height: u32) -> usize {
+    (page >> (FANOUT_BITS * (height - 1)) & (FANOUT - 1)) as usize
+}
+
+/// Pages in a tree of this height.
+fn pages(height: u32) -> u64 {
+    1 << (FANOUT_BITS * height)
+}
+
+impl PageTree {
+    /// No pages.
+    pub const fn new() -> Self {
+        Self {
+            root: Slot::Empty,
+            height: 0,
+        }
+    }
+
+    /// The frame of `page`.
+    pub fn get(&self, page: u64) -> Option<&Frame> {
+        if page >= pages(self.height) {
+            return None;
+        }
+        let mut slot = &self.root;
+        for height in (1..=self.height).rev() {
+            let Slot::Table(table) = slot else {
+                return None;
+            };
+            slot = &table.0[index(page, height)];
+        }
+        match slot {
+            Slot::Page(frame) => Some(frame),
+            _ => None,
+        }
+    }
+
+    /// The frame of `page`, which `make` gives if there is none.
+    ///
+    /// # Errors
+    /// There is no memory for it or for what leads to it.
+    ///
+    /// # Panics
+    /// `page` is not below [`LIMIT`].
+    pub fn get_or_insert(
+        &mut self,
+        page: u64,
+        make: impl FnOnce() -> Option<Frame>,
+    ) -> Result<&mut Frame, OutOfMemory> {
+        assert!(page < LIMIT, "page {page} is beyond every file");
+        while page >= pages(self.height) {
+            self.grow()?;
+        }
+        let mut slot = &mut self.root;
+        for height in (1..=self.height).rev() {
+            if let Slot::Empty = slot {
+                *slot = Slot::Table(Owned::new(Table::default())?);
+            }
+            let Slot::Table(table) = slot else {
+                unreachable!("pages are at the bottom of the tree");
+            };
+            slot = &mut table.0[index(page, height)];
+        }
+        if let Slot::Empty = slot {
+            *slot = Slot::Page(make().ok_or(OutOfMemory)?);
+        }
+        match slot {
+            Slot::Page(frame) => Ok(frame),
+            _ => unreachable!("the bottom of the tree has pages only"),
+        }
+    }
+
+    /// Puts a table on top.
+    fn grow(&mut self) -> Result<(), OutOfMemory> {
+        if !matches!(self.root, Slot::Empty) {
+            let mut table = Owned::new(Table::default())?;
+            table.0[0] = mem::take(&mut self.root);
+            self.root = Slot::Table(table);
+        }
+        self.height += 1;
+        Ok(())
+    }
+
+    /// How many frames there are.
+    pub fn count(&self) -> u64 {
+        count(&self.root)
+    }
+
+    /// Frees the frames of `first` and all pages after it.
+    pub fn truncate(&mut self, first: u64) {
+        cut(&mut self.root, self.height, first);
+        if let Slot::Empty = self.root {
+            self.height = 0;
+        }
+    }
+}
+
+fn count(slot: &Slot) -> u64 {
+    match slot {
+        Slot::Empty => 0,
+        Slot::Page(_) => 1,
+        Slot::Table(table) => table.0.iter().map(count).sum(),
+    }
+}
+
+/// Frees pages from `first` on, counted from the tree's own first; empty tables go too.
+fn cut(slot: &mut Slot, height: u32, first: u64) {
+    if first == 0 {
+        *slot = Slot::Empty;
+        return;
+    }
+    let Slot::Table(table) = slot else {
+        return;
+    };
+    let below = pages(height - 1);
+    for (number, slot) in (0..FANOUT).zip(&mut table.0) {
+        let first = first.saturating_sub(number * below);
+        if first < below {
+            cut(slot, height - 1, first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frame, LIMIT, PageTree};
+    use crate::frames;
+
+    fn insert(tree: &mut PageTree, page: u64) {
+        let frame = tree.get_or_insert(page, Frame::allocate_zeroed);
+        frame.expect("there is memory").bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
+    }
+
+    fn has(tree: &PageTree, page: u64) -> bool {
+        let found = tree.get(page).map(|frame| frame.bytes()[..8].to_vec());
+        found.is_some_and(|bytes| bytes == page.to_le_bytes())
+    }
+
+    const SOME: [u64; 9] = [0, 1, 31, 32, 33, 1023, 1024, 1 << 20, LIMIT - 1];
+
+    #[test]
+    fn pages_are_found_in_any_order() {
+        for reversed in [false, true] {
+            let mut tree = PageTree::new();
+            let mut order = SOME;
+            if reversed {
+                order.reverse();
+            }
+            for page in order {
+                assert!(!has(&tree, page));
+                insert(&mut tree, page);
+            }
+            assert!(SOME.iter().all(|&page| has(&tree, page)));
+            assert!(tree.get(2).is_none() && tree.get(LIMIT).is_none());
+        }
+    }
+
+    #[test]
+    fn a_frame_is_made_once() {
+        let mut tree = PageTree::new();
+        insert(&mut tree, 7);
+        let again = tree.get_or_insert(7, || unreachable!("it is there"));
+        assert!(again.is_ok());
+    }
+
+    #[test]
+    fn cut_pages_return_to_the_pool() {
+        let before = frames::free();
+        for first in [0, 1, 2, 31, 32, 40, 1024, 1 << 20, LIMIT] {
+            let mut tree = PageTree::new();
+            for page in SOME {
+                insert(&mut tree, page);
+            }
+            tree.truncate(first);
+            for page in SOME {
+                assert_eq!(has(&tree, page), page < first, "page {page} cut at {first}");
+            }
+            tree.truncate(0);
+            assert_eq!(tree.height, 0);
+            assert_eq!(frames::free(), before);
+        }
+    }
+
+    #[test]
+    fn without_memory_nothing_changes() {
+        let mut tree = PageTree::new();
+        insert(&mut tree, 0);
+        assert!(tree.get_or_insert(5, || None).is_err());
+        assert!(has(&tree, 0) && tree.get(5).is_none());
+    }
+}

@@ -1,0 +1,69 @@
+//! Memory (k0): frames, address spaces, and the kernel's dealings with user memory.
+//!
+//! Above `arch`; with it the ground of the kernel, which has all of its unsafe code.
+
+#![cfg_attr(feature = "image", no_std)]
+#![deny(missing_docs, unsafe_code)]
+// The kernel has no use of it.
+#![allow(clippy::len_without_is_empty)]
+
+pub mod address_space;
+pub mod area;
+mod area_tree;
+pub mod fault;
+pub mod file_pages;
+pub mod frames;
+pub mod kernel_stacks;
+pub mod mapping;
+pub mod object;
+pub mod page_tables;
+mod quota;
+#[cfg(test)]
+mod test_support;
+pub mod user_memory;
+
+pub use address_space::AddressSpace;
+pub use fault::FaultCause;
+pub use file_pages::FilePages;
+pub use frames::Frame;
+pub use object::{Owned, Shared};
+pub use user_memory::{UserPtr, UserSlice};
+
+use abi::Errno;
+use abi::virtual_map::KERNEL_LOAD;
+use arch::{paging, pvh};
+
+/// How many frames could be had, those of stacks without a thread among them.
+pub fn free_frames() -> u64 {
+    frames::free() + kernel_stacks::idle_frames()
+}
+
+/// There are no frames left. Whoever gets this has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl From<OutOfMemory> for Errno {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::ENOMEM
+    }
+}
+
+/// Takes over all memory that the image and the boot loader's data do not occupy.
+pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
+    let image_end = paging::physical(paging::image::end());
+    let reserved = [
+        // The first MiB is full of a PC's special places, and boot loaders put their
+        // start info there.
+        (0, KERNEL_LOAD),
+        (KERNEL_LOAD, image_end),
+        pvh::physical_range(info.initramfs),
+        pvh::physical_range(info.command_line),
+        pvh::physical_range(info.memory_map),
+    ];
+    let ram = info.memory_map.iter().filter_map(pvh::MemoryMapEntry::ram);
+    let end = ram.clone().map(|(_, end)| end).max().unwrap_or(0);
+    frames::start(ram, &reserved, ram_contents);
+    paging::protect_image();
+    paging::extend_direct_map(end.min(paging::DIRECT_MAP_LIMIT), &mut frames::for_tables)
+        .expect("enough memory to map all memory");
+}

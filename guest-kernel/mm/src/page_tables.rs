@@ -1,0 +1,391 @@
+//! The user half of an address space as the CPU sees it: which frame is where, and what
+//! may be done with it. What belongs there is for [`super::AddressSpace`] to know.
+//!
+//! An entry that is not empty holds a frame, or a share of one. The [`number`] beside a
+//! mapped frame counts the shares beyond the first; beside a table it counts the entries
+//! in use, so that a table goes when the last of them does, and so that a walk ends with
+//! the last and not with entry 511.
+//!
+//! ```text
+//! private page after fork:  parent's entry --> frame <-- child's entry
+//!                           read-only        number 1     read-only
+//! ```
+//!
+//! Whoever writes first gets a copy of its own; the last one finds the number at zero and
+//! takes the frame as it is. An entry without [`Flags::PRESENT`] keeps the frame of a
+//! page that the program has made inaccessible.
+
+#![allow(unsafe_code)]
+
+mod entries;
+
+use core::ops::Range;
+
+use abi::virtual_map::{PAGE_SIZE, USER_END};
+
+pub use self::entries::{Access, Sharing};
+use self::entries::{add, copy_of, flags, leaf, leaves, new_table, release, take};
+use crate::OutOfMemory;
+use crate::file_pages::PageInPlace;
+use crate::frames::{FRAME_SIZE, Frame, number};
+use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
+
+/// What entries that lead to tables say; pages have the last word.
+const TABLE: Flags = Flags::PRESENT
+    .union(Flags::WRITABLE)
+    .union(Flags::USER_ACCESSIBLE)
+    .union(Flags::ACCESSED);
+
+/// Ranges of up to this many pages are flushed page by page.
+const FEW_PAGES: u64 = 8;
+
+/// The page tables of one address space, and the frames in them.
+#[derive(Debug)]
+pub struct PageTables {
+    root: Table,
+    /// Frames held, shared ones and tables included.
+    frames: u64,
+}
+
+impl PageTables {
+    /// Tables with nothing in the user half.
+    ///
+    /// # Errors
+    /// There is no frame for the first.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        let root = new_table()?;
+        paging::share_kernel(root);
+        Ok(Self { root, frames: 1 })
+    }
+
+    /// Where they are.
+    pub fn id(&self) -> u64 {
+        self.root.address()
+    }
+
+    /// Frames held: tables, pages, and shares of pages.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Makes the CPU use these tables, until others are activated or these are dropped.
+    pub fn activate(&self) {
+        // SAFETY: `new` put the kernel in, and `drop` loads others.
+        unsafe { paging::load(self.root) }
+    }
+
+    fn is_active(&self) -> bool {
+        paging::is_loaded(self.root)
+    }
+
+    /// The entry of the page at `page`, unless it is empty.
+    pub fn get(&self, page: u64) -> Option<Entry> {
+        let entry = leaf(self.root, page).ok()?.get(index(page, 0));
+        (!entry.is_empty()).then_some(entry)
+    }
+
+    /// Puts `frame` at `page`, where nothing is.
+    ///
+    /// # Errors
+    /// There is no frame for a table.
+    pub fn map(&mut self, page: u64, frame: Frame, access: Access) -> Result<(), OutOfMemory> {
+        let table = self.leaf_or_new(page)?;
+        let entry = Entry::new(frame.into_address(), flags(access, true));
+        // SAFETY: the frame was the caller's own and is the program's now.
+        unsafe { self.fill(table, index(page, 0), entry) };
+        Ok(())
+    }
+
+    /// Puts pages of a file at `page`, where nothing is, and behind it, as long as
+    /// `next_page` gives one and there is an empty entry in the same table. They are shared
+    /// with the file, so the program cannot write to them.
+    ///
+    /// # Errors
+    /// There is no frame for a table.
+    pub fn map_in_place(
+        &mut self,
+        page: u64,
+        access: Access,
+        mut next_page: impl FnMut() -> Option<PageInPlace>,
+    ) -> Result<(), OutOfMemory> {
+        let table = self.leaf_or_new(page)?;
+        for slot in index(page, 0)..ENTRIES {
+            if !table.get(slot).is_empty() {
+                break;
+            }
+            let Some(address) = next_page().map(PageInPlace::address) else {
+                break;
+            };
+            let sharers = number(address);
+            sharers.set(sharers.get() + 1);
+            // SAFETY: the program may read the file, and the entry lets it do no more as
+            // long as the number is not zero. The file's own share never ends.
+            unsafe { self.fill(table, slot, Entry::new(address, flags(access, false))) };
+        }
+        self.prune(page);
+        Ok(())
+    }
+
+    /// Fills an empty entry of one of these tables.
+    ///
+    /// # Safety
+    /// The program may do with the frame what the entry says, and the entry holds a share.
+    unsafe fn fill(&mut self, table: Table, slot: usize, entry: Entry) {
+        debug_assert!(table.get(slot).is_empty());
+        // SAFETY: the caller's promise; the CPU remembers no empty entry (Intel SDM
+        // vol. 3A 5.10.2.3).
+        unsafe { table.set(slot, entry) };
+        add(table, 1);
+        self.frames += 1;
+    }
+
+    /// Writes `bytes` to the frame at `page`, from `offset` on; no further than its end,
+    /// and nothing if there is no frame that the program could write to.
+    pub fn write(&mut self, page: u64, offset: usize, bytes: &[u8]) {
+        let entry = self.get(page).filter(|entry| entry.has(Flags::WRITABLE));
+        let (Some(entry), offset) = (entry, offset.min(FRAME_SIZE)) else {
+            return;
+        };
+        let len = bytes.len().min(FRAME_SIZE - offset);
+        let start = (paging::DIRECT_MAP + entry.address()) as *mut u8;
+        // SAFETY: the range is in a frame that programs may write to, to which the kernel
+        // has no references.
+        unsafe { start.add(offset).copy_from(bytes.as_ptr(), len) };
+    }
+
+    /// The first byte on a page that is there.
+    #[cfg(test)]
+    pub fn first_byte(&self, page: u64) -> u8 {
+        let entry = self.get(page).expect("the page is there");
+        // SAFETY: the entry has a share of the frame.
+        unsafe { ((paging::DIRECT_MAP + entry.address()) as *const u8).read() }
+    }
+
+    /// Lets the program write to `page`, on which there is `entry`: to the frame that is
+    /// there if nobody shares it, else to a copy. Says whether it is a copy.
+    ///
+    /// # Errors
+    /// There is no frame for a copy.
+    pub fn make_writable(
+        &mut self,
+        page: u64,
+        entry: Entry,
+        access: Access,
+    ) -> Result<bool, OutOfMemory> {
+        let Ok(table) = leaf(self.root, page) else {
+            return Ok(false);
+        };
+        let sharers = number(entry.address());
+        let is_shared = sharers.get() != 0;
+        let address = if is_shared {
+            let copy = copy_of(entry)?;
+            sharers.set(sharers.get() - 1);
+            copy.into_address()
+        } else {
+            entry.address()
+        };
+        // SAFETY: the frame is this entry's alone, and what the CPU remembers of the old
+        // one is flushed before the program runs on.
+        unsafe { table.set(index(page, 0), Entry::new(address, flags(access, true))) };
+        if self.is_active() {
+            paging::forget_page(page);
+        }
+        Ok(is_shared)
+    }
+
+    /// Takes everything from the pages in `range`, and the tables that are empty then.
+    pub fn unmap(&mut self, range: Range<u64>) {
+        for leaf in leaves(self.root, range.clone()) {
+            let mut gone = 0;
+            for (slot, entry) in leaf.entries() {
+                // SAFETY: the page was the program's, which asked for this or is gone;
+                // flushed below, before the frame is anybody's again.
+                unsafe {
+                    leaf.table.set(slot, Entry::EMPTY);
+                    release(entry);
+                }
+                gone += 1;
+            }
+            take(leaf.table, gone);
+            self.frames -= u64::from(gone);
+            self.prune(leaf.start);
+        }
+        self.forget(range);
+    }
+
+    /// Changes what may be done with the pages in `range` that are there. A private page
+    /// with sharers stays read-only until it is written to.
+    pub fn protect(&mut self, range: Range<u64>, access: Access, sharing: Sharing) {
+        for leaf in leaves(self.root, range.clone()) {
+            for (slot, entry) in leaf.entries() {
+                let may_write = sharing == Sharing::Shared || number(entry.address()).get() == 0;
+                // SAFETY: the same frame; nobody else has it if it becomes writable, or
+                // everybody agreed to share it. Flushed below.
+                unsafe { leaf.table.set(slot, entry.with(flags(access, may_write))) };
+            }
+        }
+        self.forget(range);
+    }
+
+    /// Gives `child` a share of each page in `range`. Private pages become read-only on
+    /// both sides; [`Self::finish_fork`] must follow, however this ends.
+    ///
+    /// # Errors
+    /// There is no frame for a table.
+    pub fn fork(
+        &mut self,
+        child: &mut Self,
+        range: Range<u64>,
+        sharing: Sharing,
+    ) -> Result<(), OutOfMemory> {
+        for leaf in leaves(self.root, range) {
+            let target = child.leaf_or_new(leaf.start)?;
+            for (slot, entry) in leaf.entries() {
+                let kept = match sharing {
+                    Sharing::Private => entry.with(entry.flags() - Flags::WRITABLE),
+                    Sharing::Shared => entry,
+                };
+                let sharers = number(entry.address());
+                sharers.set(sharers.get().checked_add(1).ok_or(OutOfMemory)?);
+                // SAFETY: the number now counts both. Nobody can write to a private page
+                // any more once `finish_fork` has flushed it; the child's entry was empty.
+                unsafe {
+                    leaf.table.set(slot, kept);
+                    target.set(slot, kept);
+                }
+                add(target, 1);
+                child.frames += 1;
+            }
+            child.prune(leaf.start);
+        }
+        Ok(())
+    }
+
+    /// Makes the CPU forget that pages were writable.
+    pub fn finish_fork(&self) {
+        if self.is_active() {
+            self.activate();
+        }
+    }
+
+    /// Moves the pages in `range` to `target`, where nothing is.
+    ///
+    /// # Errors
+    /// There are no frames for tables; nothing has moved.
+    pub fn move_pages(&mut self, range: Range<u64>, target: u64) -> Result<(), OutOfMemory> {
+        let moved = |page: u64| target + (page - range.start);
+        let made = leaves(self.root, range.clone()).try_for_each(|leaf| {
+            let mut pages = leaf.entries().map(|(slot, _)| leaf.page(slot));
+            pages.try_for_each(|page| self.leaf_or_new(moved(page)).map(drop))
+        });
+        if made.is_err() {
+            (target..moved(range.end))
+                .step_by(ENTRIES * PAGE_SIZE as usize)
+                .chain([moved(range.end) - PAGE_SIZE])
+                .for_each(|page| self.prune(page));
+            return made;
+        }
+        for from in leaves(self.root, range.clone()) {
+            let mut gone = 0;
+            for (slot, entry) in from.entries() {
+                let page = moved(from.page(slot));
+                let to = self.leaf_or_new(page)?;
+                // SAFETY: the frame stays the program's; flushed below.
+                unsafe {
+                    from.table.set(slot, Entry::EMPTY);
+                    to.set(index(page, 0), entry);
+                }
+                add(to, 1);
+                gone += 1;
+            }
+            take(from.table, gone);
+            self.prune(from.start);
+        }
+        self.forget(range);
+        Ok(())
+    }
+
+    /// Makes the CPU forget what it knows of the pages in `range`.
+    fn forget(&self, range: Range<u64>) {
+        if !self.is_active() {
+            return;
+        }
+        if (range.end - range.start) / PAGE_SIZE > FEW_PAGES {
+            self.activate();
+            return;
+        }
+        for page in range.step_by(PAGE_SIZE as usize) {
+            paging::forget_page(page);
+        }
+    }
+
+    /// The table with the entry of `page`, made if there is none.
+    fn leaf_or_new(&mut self, page: u64) -> Result<Table, OutOfMemory> {
+        assert!(page < USER_END, "{page:#x} is not a user page");
+        let mut table = self.root;
+        for level in (1..=TOP_LEVEL).rev() {
+            let slot = index(page, level);
+            table = match table.child(slot) {
+                Some(child) => child,
+                None => {
+                    let Ok(child) = new_table() else {
+                        self.prune(page);
+                        return Err(OutOfMemory);
+                    };
+                    // SAFETY: an empty table maps nothing; the old entry was empty.
+                    unsafe { table.set(slot, Entry::new(child.address(), TABLE)) };
+                    add(table, 1);
+                    self.frames += 1;
+                    child
+                }
+            };
+        }
+        Ok(table)
+    }
+
+    /// Frees the tables on the way to `page` that are empty.
+    fn prune(&mut self, page: u64) {
+        let mut path = [self.root; TOP_LEVEL as usize + 1];
+        let mut depth = 0;
+        for level in (1..=TOP_LEVEL).rev() {
+            let Some(child) = path[depth].child(index(page, level)) else {
+                break;
+            };
+            depth += 1;
+            path[depth] = child;
+        }
+        let deepest = depth;
+        while depth > 0 && number(path[depth].address()).get() == 0 {
+            let (table, parent) = (path[depth], path[depth - 1]);
+            // SAFETY: an empty table maps nothing, and nothing but this entry leads to it.
+            // What the CPU remembers of it is flushed below, before the frame is used.
+            // Without entries it is all zeros.
+            unsafe {
+                parent.set(index(page, TOP_LEVEL + 1 - depth as u32), Entry::EMPTY);
+                Frame::from_address(table.address()).free_zeroed();
+            }
+            take(parent, 1);
+            self.frames -= 1;
+            depth -= 1;
+        }
+        if depth < deepest && self.is_active() {
+            self.activate();
+        }
+    }
+}
+
+impl Drop for PageTables {
+    fn drop(&mut self) {
+        self.unmap(0..USER_END);
+        if self.is_active() {
+            paging::activate_kernel_tables();
+        }
+        paging::unshare_kernel(self.root);
+        // SAFETY: `new` allocated the frame, and neither the CPU nor anything else uses it
+        // any more. It has no entries left.
+        unsafe { Frame::from_address(self.root.address()).free_zeroed() };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Who may still have a frame when frames run out.
+//!
+//! A program may hold up to [`SHARE`] frames for each frame that is free. So what a hog
+//! can get shrinks as it takes, and it is refused while there is still enough for others:
+//! `n` hogs leave one frame free for each `n` times [`SHARE`] that they hold. A small
+//! program is never refused before all are. (Dynamic thresholds: Choudhury and Hahne,
+//! 1998, for buffers of switches that share their memory.)
+//!
+//! Rejected: a fixed limit for each program, which is too small for one program alone and
+//! too large for many; strict accounting of what was promised, which refuses to fork a
+//! program that uses half of memory; killing whoever is largest when nothing is left,
+//! which punishes the wrong one half of the time.
+
+use crate::OutOfMemory;
+use crate::frames;
+
+/// Frames that a program may hold for each that is free.
+const SHARE: u64 = 4;
+
+/// Frames that programs leave to the kernel: for kernel stacks, pipes, files and tables.
+const RESERVE: u64 = 64;
+
+/// Frames that must be free beyond that before there is another program: it will need
+/// pages of its own at once, and those who run go first.
+const FORK_RESERVE: u64 = 64;
+
+/// Files may fill memory but for one part in this many.
+const PROGRAM_PART: u64 = 8;
+
+/// Areas that take a frame's worth of kernel objects.
+const AREAS_PER_FRAME: usize = 32;
+
+/// Whether a program that holds `held` frames may have one more.
+///
+/// # Errors
+/// It may not.
+pub fn check_page(held: u64) -> Result<(), OutOfMemory> {
+    check(held, 1, frames::free())
+}
+
+/// Whether a program that holds `held` frames could fill `pages` pages more, if it did so
+/// now. Nothing is set aside for it.
+///
+/// # Errors
+/// It could not.
+pub fn check_pages(held: u64, pages: u64) -> Result<(), OutOfMemory> {
+    check(held, pages, frames::free())
+}
+
+/// Whether there is room for another program that starts with shares of `held` frames.
+///
+/// # Errors
+/// There is not.
+pub fn check_fork(held: u64) -> Result<(), OutOfMemory> {
+    check(held, FORK_RESERVE, frames::free())
+}
+
+fn check(held: u64, more: u64, free: u64) -> Result<(), OutOfMemory> {
+    let left = free
+        .checked_sub(RESERVE)
+        .and_then(|free| free.checked_sub(more));
+    let allowed = left.ok_or(OutOfMemory)?.saturating_mul(SHARE);
+    if held.saturating_add(more) > allowed {
+        return Err(OutOfMemory);
+    }
+    Ok(())
+}
+
+/// Whether a file may have one more frame: no program holds it, so nobody's share shrinks
+/// with it, and so files leave a part of memory to programs.
+///
+/// # Errors
+/// It may not.
+pub fn check_file() -> Result<(), OutOfMemory> {
+    let kept = (frames::total() / PROGRAM_PART).max(2 * RESERVE);
+    if frames::free() <= kept {
+        return Err(OutOfMemory);
+    }
+    Ok(())
+}
+
+/// Frames that `areas` areas are worth.
+pub fn frames_for_areas(areas: usize) -> u64 {
+    (areas / AREAS_PER_FRAME) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RESERVE, SHARE, check};
+
+    /// What `hogs` programs hold in the end that take frames in turn until none gets any.
+    fn take_all(hogs: usize, mut free: u64) -> (Vec<u64>, u64) {
+        let mut held = vec![0; hogs];
+        loop {
+            let before = free;
+            for held in &mut held {
+                if check(*held, 1, free).is_ok() {
+                    *held += 1;
+                    free -= 1;
+                }
+            }
+            if free == before {
+                return (held, free);
+            }
+        }
+    }
+
+    #[test]
+    fn one_hog_gets_most_and_not_all() {
+        let (held, free) = take_all(1, 10_000);
+        assert!(held[0] >= 7900, "{held:?}");
+        assert!(free >= held[0] / SHARE);
+    }
+
+    #[test]
+    fn hogs_get_the_same_and_leave_room() {
+        let (held, free) = take_all(20, 10_000);
+        let (least, most) = (held.iter().min(), held.iter().max());
+        assert!(
+            most.zip(least)
+                .is_some_and(|(most, least)| most - least <= 1)
+        );
+        // A small program that starts now gets what it needs.
+        assert!(free > RESERVE + 100);
+        assert!(check(30, 20, free).is_ok());
+    }
+
+    #[test]
+    fn huge_requests_are_refused() {
+        for more in [10_000, u64::MAX] {
+            assert!(check(0, more, 10_000).is_err());
+            assert!(check(u64::MAX, more, 10_000).is_err());
+        }
+        assert!(check(0, 1, RESERVE).is_err());
+    }
+}
