@@ -1,44 +1,14 @@
-//! The kernel command line: the contract with the VMM.
-//!
-//! Words are separated by blanks. Before a lone `--`:
-//!
-//! | word | meaning |
-//! |---|---|
-//! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
-//! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
-//! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
-//! | `stdin=stream` | standard input is the input stream, not a terminal |
-//! | `stdin=terminal` | the console's keys send signals though nobody reads them |
-//! | `stdout=stream` | standard output, which is the console, is not a terminal |
-//! | `stderr=terminal`, `stderr=stream` | so is standard error, at a port of its own |
-//! | `log=serial` | the kernel's own lines have a port of their own |
-//! | `sysret=off` | return from `syscall` by `iretq` |
-//! | `smap=off` | leave CR4.SMAP clear |
-//! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
-//! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
-//!
-//! Other words, and values that make no sense, are ignored, so that the kernel boots
-//! under VMMs that have words of their own. After the `--` come init's arguments from
-//! the second on; its first is the last component of its path. Words are those of
-//! [`abi::words`]: what `init=` says, and every argument, may be quoted.
+//! The kernel's command line, whose words are those of [`abi::command_line`].
 
+use abi::command_line as word;
 use abi::words::{Word, Words};
 use arch::boot::CpuOptions;
 use mm::frames::Contents;
 
 use crate::fs::{StandardErrors, StandardStreams};
 
-/// Bounds and default of the tick in nanoseconds.
-const TICK_NS: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 const DEFAULT_TICK_NS: u64 = 10_000_000;
 const DEFAULT_INIT: Word<'_> = Word::new(b"/bin/hello");
-/// What separates the kernel's words from init's arguments.
-const SEPARATOR: &[u8] = b"--";
-/// Value of the words for standard streams that are no terminals.
-const STREAM: &[u8] = b"stream";
-
-/// Value of those that are.
-const TERMINAL: &[u8] = b"terminal";
 
 /// A parsed command line.
 #[derive(Clone, Copy, Debug)]
@@ -81,12 +51,12 @@ impl<'a> CommandLine<'a> {
             arguments: Words::new(&[]),
         };
         let mut words = Words::new(text);
-        while let Some(word) = words.next() {
-            if word.written() == SEPARATOR {
+        while let Some(next) = words.next() {
+            if next.written() == word::SEPARATOR {
                 line.arguments = words;
                 break;
             }
-            line.apply(word.written());
+            line.apply(next.written());
         }
         line
     }
@@ -96,37 +66,36 @@ impl<'a> CommandLine<'a> {
         self.arguments
     }
 
-    fn apply(&mut self, word: &'a [u8]) {
-        let Some(equals) = word.iter().position(|&byte| byte == b'=') else {
+    fn apply(&mut self, text: &'a [u8]) {
+        let Some(equals) = text.iter().position(|&byte| byte == b'=') else {
             return;
         };
-        let (name, value) = (&word[..equals], &word[equals + 1..]);
+        let (name, value) = (&text[..equals], &text[equals + 1..]);
         match name {
-            b"init" => self.init = Word::new(value),
-            b"tick_us" => {
-                let ns = number(value).and_then(|us| us.checked_mul(1000));
-                if let Some(ns) = ns.filter(|ns| TICK_NS.contains(ns)) {
-                    self.tick_ns = ns;
+            word::INIT => self.init = Word::new(value),
+            word::TICK_US => {
+                if let Some(us) = number(value).filter(|us| word::TICK_US_RANGE.contains(us)) {
+                    self.tick_ns = us * 1000;
                 }
             }
-            b"realtime_ns" => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
-            b"sysret" => self.cpu.sysret = value != b"off",
-            b"xstate" => self.cpu.extended_state = value == b"port",
-            b"smap" => self.cpu.smap = value != b"off",
-            b"stdin" => {
-                self.streams.input_is_stream = value == STREAM;
-                self.has_keyboard = value == TERMINAL;
+            word::REALTIME_NS => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
+            word::SYSRET => self.cpu.sysret = value != word::OFF,
+            word::EXTENDED_STATE => self.cpu.extended_state = value == word::PORT,
+            word::SMAP => self.cpu.smap = value != word::OFF,
+            word::STDIN => {
+                self.streams.input_is_stream = value == word::STREAM;
+                self.has_keyboard = value == word::TERMINAL;
             }
-            b"stdout" => self.streams.output_is_stream = value == STREAM,
-            b"stderr" => {
+            word::STDOUT => self.streams.output_is_stream = value == word::STREAM,
+            word::STDERR => {
                 self.streams.errors = match value {
-                    STREAM => StandardErrors::Stream,
-                    TERMINAL => StandardErrors::Terminal,
+                    word::STREAM => StandardErrors::Stream,
+                    word::TERMINAL => StandardErrors::Terminal,
                     _ => self.streams.errors,
                 }
             }
-            b"log" => self.log_apart = value == b"serial",
-            b"ram" if value == b"zero" => self.ram_contents = Contents::Zero,
+            word::LOG => self.log_apart = value == word::SERIAL,
+            word::RAM if value == word::ZERO => self.ram_contents = Contents::Zero,
             _ => {}
         }
     }

@@ -1,9 +1,7 @@
 //! System calls, by either entry.
 
 use core::arch::asm;
-use core::fmt;
 
-use linux_raw_sys::errno;
 use linux_raw_sys::general::{self as linux, __kernel_timespec as Timespec};
 
 /// How a program enters the kernel.
@@ -28,70 +26,7 @@ impl Entry {
     }
 }
 
-/// Why a system call failed: an error number of Linux.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Errno(pub u32);
-
-impl Errno {
-    const NAMES: [(u32, &'static str); 34] = [
-        (errno::EPERM, "EPERM"),
-        (errno::ENOENT, "ENOENT"),
-        (errno::ESRCH, "ESRCH"),
-        (errno::EINTR, "EINTR"),
-        (errno::EIO, "EIO"),
-        (errno::E2BIG, "E2BIG"),
-        (errno::ENOEXEC, "ENOEXEC"),
-        (errno::ENXIO, "ENXIO"),
-        (errno::EBADF, "EBADF"),
-        (errno::ECHILD, "ECHILD"),
-        (errno::EAGAIN, "EAGAIN"),
-        (errno::ENOMEM, "ENOMEM"),
-        (errno::EACCES, "EACCES"),
-        (errno::EFAULT, "EFAULT"),
-        (errno::EBUSY, "EBUSY"),
-        (errno::EEXIST, "EEXIST"),
-        (errno::EXDEV, "EXDEV"),
-        (errno::ENODEV, "ENODEV"),
-        (errno::ENOTDIR, "ENOTDIR"),
-        (errno::EISDIR, "EISDIR"),
-        (errno::EINVAL, "EINVAL"),
-        (errno::ENFILE, "ENFILE"),
-        (errno::EMFILE, "EMFILE"),
-        (errno::ENOTTY, "ENOTTY"),
-        (errno::EFBIG, "EFBIG"),
-        (errno::ENOSPC, "ENOSPC"),
-        (errno::ESPIPE, "ESPIPE"),
-        (errno::EROFS, "EROFS"),
-        (errno::EPIPE, "EPIPE"),
-        (errno::ERANGE, "ERANGE"),
-        (errno::ENAMETOOLONG, "ENAMETOOLONG"),
-        (errno::ENOSYS, "ENOSYS"),
-        (errno::ENOTEMPTY, "ENOTEMPTY"),
-        (errno::ETIMEDOUT, "ETIMEDOUT"),
-    ];
-
-    /// Nothing to wait for, or no place for more: try again.
-    pub const EAGAIN: Self = Self(errno::EAGAIN);
-    /// A signal came.
-    pub const EINTR: Self = Self(errno::EINTR);
-    /// No such child.
-    pub const ECHILD: Self = Self(errno::ECHILD);
-    /// A memory limit is reached.
-    pub const ENOMEM: Self = Self(errno::ENOMEM);
-    /// A result does not fit.
-    pub const ERANGE: Self = Self(errno::ERANGE);
-    /// An argument list is too long.
-    pub const E2BIG: Self = Self(errno::E2BIG);
-}
-
-impl fmt::Debug for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Self::NAMES.iter().find(|(number, _)| *number == self.0) {
-            Some((_, name)) => f.write_str(name),
-            None => write!(f, "errno {}", self.0),
-        }
-    }
-}
+pub use abi::Errno;
 
 /// What a system call comes to.
 pub type Result<T> = core::result::Result<T, Errno>;
@@ -131,7 +66,7 @@ pub unsafe fn raw<const N: usize>(entry: Entry, number: u32, arguments: [u64; N]
         Entry::Syscall => enter!("syscall", "rcx", "r11"),
         Entry::Int80 => enter!("int 0x80"),
     }
-    decode(rax)
+    Errno::decode(rax)
 }
 
 /// Makes system call `number` by the `syscall` instruction.
@@ -141,15 +76,6 @@ pub unsafe fn raw<const N: usize>(entry: Entry, number: u32, arguments: [u64; N]
 pub(crate) unsafe fn call<const N: usize>(number: u32, arguments: [u64; N]) -> Result<u64> {
     // SAFETY: passed on to the caller.
     unsafe { raw(Entry::Syscall, number, arguments) }
-}
-
-/// Results from minus 4095 up are errors.
-fn decode(rax: u64) -> Result<u64> {
-    const MAX_ERRNO: u64 = 4095;
-    match rax.wrapping_neg() {
-        errno @ 1..=MAX_ERRNO => Err(Errno(errno as u32)),
-        _ => Ok(rax),
-    }
 }
 
 /// Ends the process.
@@ -219,21 +145,4 @@ pub fn nanosleep(entry: Entry, seconds: i64, nanoseconds: i64) -> Result<u64> {
 pub fn unknown(entry: Entry) -> Result<u64> {
     // SAFETY: there is none to do anything.
     unsafe { raw(entry, u32::MAX, [0; 3]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Errno, decode};
-
-    #[test]
-    fn the_last_4095_values_are_errors() {
-        assert_eq!(decode(0), Ok(0));
-        assert_eq!(decode(14_u64.wrapping_neg()), Err(Errno(14)));
-        assert_eq!(decode(4095_u64.wrapping_neg()), Err(Errno(4095)));
-        assert_eq!(decode(4096_u64.wrapping_neg()), Ok(4096_u64.wrapping_neg()));
-        assert_eq!(
-            format!("{:?} {:?}", Errno(14), Errno(4000)),
-            "EFAULT errno 4000"
-        );
-    }
 }

@@ -144,7 +144,7 @@ unsafe fn clone(
         | linux::CLONE_SYSVSEM
         | linux::CLONE_PARENT_SETTID
         | linux::CLONE_CHILD_CLEARTID;
-    let result: i64;
+    let result: u64;
     // SAFETY: the new thread has rsp at the packet, which is aligned to 16 bytes as the
     // ABI wants it at a call, and never comes back from `entry`; the old one only gets
     // the result.
@@ -170,8 +170,5 @@ unsafe fn clone(
             out("r11") _,
         );
     }
-    if result < 0 {
-        return Err(Errno(-result as u32));
-    }
-    Ok(())
+    Errno::decode(result).map(|_| ())
 }

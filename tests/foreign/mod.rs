@@ -187,7 +187,7 @@ fn command_line(program: Program) -> OsString {
     let mut line = CommandLine::default();
     line.init(format!("/bin/{}", program.name).as_bytes());
     if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        line.option("realtime_ns", now.as_nanos());
+        line.number(abi::command_line::REALTIME_NS, now.as_nanos());
     }
     for argument in program.args {
         line.argument(argument.as_bytes());

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use abi::command_line::TICK_US_RANGE;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
@@ -41,7 +42,7 @@ use load::load;
 
 /// Shortest and longest timer tick that the kernel takes.
 pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(1);
+    Duration::from_micros(*TICK_US_RANGE.start())..=Duration::from_micros(*TICK_US_RANGE.end());
 
 /// What to run and how.
 #[derive(Clone, Debug)]

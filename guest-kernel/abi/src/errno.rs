@@ -73,6 +73,16 @@ errnos! {
 }
 
 impl Errno {
+    /// The error with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// A signal came first: the call is to be made again, unless a handler of the signal
     /// is called and says otherwise. Programs never see it (Linux's ERESTARTSYS).
     pub const RESTART: Self = Self(512);

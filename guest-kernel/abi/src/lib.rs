@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod calls;
+pub mod command_line;
 pub mod debug_exit;
 pub mod errno;
 pub mod ports;

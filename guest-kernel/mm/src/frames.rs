@@ -5,7 +5,7 @@
 //! same whatever the size of memory. Rejected: a bitmap or a list of all frames, which
 //! have to be written first.
 //!
-//! Each frame has a [`number`] beside it for whoever has the frame: page tables count
+//! Each frame has a [`use_count`] beside it for whoever has the frame: page tables count
 //! there who shares it. All are zero at first, which costs nothing where the machine
 //! promises memory of zeros, and one string instruction elsewhere.
 
@@ -45,8 +45,8 @@ fn allocator() -> &'static RefCell<FrameAllocator> {
             let start = (memory.as_ptr() as u64).next_multiple_of(PAGE_SIZE);
             let mut frames = FrameAllocator::empty(DIRECT_MAP);
             frames.add(start, start + SIZE, &[]);
-            let numbers = vec![Cell::new(0); (SIZE / PAGE_SIZE) as usize].leak();
-            NUMBERS.set(Numbers { first: start / PAGE_SIZE, all: numbers });
+            let counts = vec![Cell::new(0); (SIZE / PAGE_SIZE) as usize].leak();
+            COUNTS.set(Counts { first: start / PAGE_SIZE, all: counts });
             Box::leak(Box::new(SingleCpu::new(RefCell::new(frames))))
         };
     }
@@ -63,41 +63,41 @@ pub fn total() -> u64 {
     allocator().borrow().total
 }
 
-/// The numbers beside the frames.
+/// The counts beside the frames.
 #[derive(Clone, Copy)]
-struct Numbers {
+struct Counts {
     /// Frame of the first.
     first: u64,
     all: &'static [Cell<u32>],
 }
 
-impl Numbers {
+impl Counts {
     const NONE: Self = Self { first: 0, all: &[] };
 }
 
 #[cfg(feature = "image")]
-static NUMBERS: SingleCpu<Cell<Numbers>> = SingleCpu::new(Cell::new(Numbers::NONE));
+static COUNTS: SingleCpu<Cell<Counts>> = SingleCpu::new(Cell::new(Counts::NONE));
 
 #[cfg(not(feature = "image"))]
 std::thread_local! {
-    static NUMBERS: Cell<Numbers> = const { Cell::new(Numbers::NONE) };
+    static COUNTS: Cell<Counts> = const { Cell::new(Counts::NONE) };
 }
 
-/// The number beside the frame at `address`, which must be zero when the frame returns.
+/// The count beside the frame at `address`, which must be zero when the frame returns.
 ///
 /// # Panics
 /// There is no RAM, see [`is_ram`].
 #[inline]
-pub fn number(address: u64) -> &'static Cell<u32> {
-    let numbers = NUMBERS.get();
-    &numbers.all[(address / PAGE_SIZE - numbers.first) as usize]
+pub fn use_count(address: u64) -> &'static Cell<u32> {
+    let counts = COUNTS.get();
+    &counts.all[(address / PAGE_SIZE - counts.first) as usize]
 }
 
-/// Whether the frame at `address` has a number: whether it is RAM, the allocator's or not.
+/// Whether the frame at `address` has a count: whether it is RAM, the allocator's or not.
 pub fn is_ram(address: u64) -> bool {
-    let numbers = NUMBERS.get();
-    let index = (address / PAGE_SIZE).checked_sub(numbers.first);
-    index.is_some_and(|index| index < numbers.all.len() as u64)
+    let counts = COUNTS.get();
+    let index = (address / PAGE_SIZE).checked_sub(counts.first);
+    index.is_some_and(|index| index < counts.all.len() as u64)
 }
 
 /// A frame that belongs to whoever has this value; dropping it frees the frame.
@@ -146,7 +146,7 @@ impl Frame {
     /// # Safety
     /// It is.
     pub unsafe fn free_zeroed(self) {
-        debug_assert_eq!(number(self.0).get(), 0, "a shared frame is not free");
+        debug_assert_eq!(use_count(self.0).get(), 0, "a shared frame is not free");
         let address = self.into_address();
         // SAFETY: this value owned the frame; the caller answers for its contents.
         unsafe { allocator().borrow_mut().free(address, Contents::Zero) };
@@ -183,7 +183,7 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        debug_assert_eq!(number(self.0).get(), 0, "a shared frame is not free");
+        debug_assert_eq!(use_count(self.0).get(), 0, "a shared frame is not free");
         // SAFETY: this value owned the frame.
         unsafe { allocator().borrow_mut().free(self.0, Contents::Unknown) };
     }
@@ -198,7 +198,7 @@ pub fn for_tables() -> Option<u64> {
 /// addresses. `contents` is what the machine promises of it.
 ///
 /// # Panics
-/// There is not even memory for the numbers beside the frames.
+/// There is not even memory for the counts beside the frames.
 pub fn start(ram: impl Iterator<Item = (u64, u64)>, reserved: &[(u64, u64)], contents: Contents) {
     let mut frames = allocator().borrow_mut();
     frames.fresh_contents = contents;
@@ -210,16 +210,16 @@ pub fn start(ram: impl Iterator<Item = (u64, u64)>, reserved: &[(u64, u64)], con
     }
     let count = end / PAGE_SIZE;
     let place = frames.take(count * size_of::<Cell<u32>>() as u64);
-    let place = place.expect("enough memory to number its frames") + DIRECT_MAP;
+    let place = place.expect("enough memory to count the uses of its frames") + DIRECT_MAP;
     // SAFETY: the range was free, large enough and in the part of the direct map that is
-    // there from the beginning, and is never given back. Zeros are a number.
+    // there from the beginning, and is never given back. Zeros are counts.
     let all = unsafe {
         if contents == Contents::Unknown {
             (place as *mut u32).write_bytes(0, count as usize);
         }
         slice::from_raw_parts(place as *const Cell<u32>, count as usize)
     };
-    NUMBERS.set(Numbers { first: 0, all });
+    COUNTS.set(Counts { first: 0, all });
 }
 
 /// What is in a frame.

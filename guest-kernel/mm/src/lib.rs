@@ -15,8 +15,8 @@ pub mod file_pages;
 pub mod frames;
 pub mod kernel_stacks;
 pub mod mapping;
-pub mod object;
 pub mod page_tables;
+pub mod pool;
 mod quota;
 #[cfg(test)]
 mod test_support;
@@ -26,7 +26,7 @@ pub use address_space::AddressSpace;
 pub use fault::FaultCause;
 pub use file_pages::FilePages;
 pub use frames::Frame;
-pub use object::{Owned, Shared};
+pub use pool::{Owned, Shared};
 pub use user_memory::{UserPtr, UserSlice};
 
 use abi::Errno;

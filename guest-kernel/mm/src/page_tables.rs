@@ -1,17 +1,17 @@
 //! The user half of an address space as the CPU sees it: which frame is where, and what
 //! may be done with it. What belongs there is for [`super::AddressSpace`] to know.
 //!
-//! An entry that is not empty holds a frame, or a share of one. The [`number`] beside a
+//! An entry that is not empty holds a frame, or a share of one. The [`use_count`] beside a
 //! mapped frame counts the shares beyond the first; beside a table it counts the entries
 //! in use, so that a table goes when the last of them does, and so that a walk ends with
 //! the last and not with entry 511.
 //!
 //! ```text
 //! private page after fork:  parent's entry --> frame <-- child's entry
-//!                           read-only        number 1     read-only
+//!                           read-only        use count 1  read-only
 //! ```
 //!
-//! Whoever writes first gets a copy of its own; the last one finds the number at zero and
+//! Whoever writes first gets a copy of its own; the last one finds the count at zero and
 //! takes the frame as it is. An entry without [`Flags::PRESENT`] keeps the frame of a
 //! page that the program has made inaccessible.
 
@@ -27,7 +27,7 @@ pub use self::entries::{Access, Sharing};
 use self::entries::{add, copy_of, flags, leaf, leaves, new_table, release, take};
 use crate::OutOfMemory;
 use crate::file_pages::PageInPlace;
-use crate::frames::{FRAME_SIZE, Frame, number};
+use crate::frames::{FRAME_SIZE, Frame, use_count};
 use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
 
 /// What entries that lead to tables say; pages have the last word.
@@ -116,10 +116,10 @@ impl PageTables {
             let Some(address) = next_page().map(PageInPlace::address) else {
                 break;
             };
-            let sharers = number(address);
+            let sharers = use_count(address);
             sharers.set(sharers.get() + 1);
             // SAFETY: the program may read the file, and the entry lets it do no more as
-            // long as the number is not zero. The file's own share never ends.
+            // long as the count is not zero. The file's own share never ends.
             unsafe { self.fill(table, slot, Entry::new(address, flags(access, false))) };
         }
         self.prune(page);
@@ -175,7 +175,7 @@ impl PageTables {
         let Ok(table) = leaf(self.root, page) else {
             return Ok(false);
         };
-        let sharers = number(entry.address());
+        let sharers = use_count(entry.address());
         let is_shared = sharers.get() != 0;
         let address = if is_shared {
             let copy = copy_of(entry)?;
@@ -218,7 +218,7 @@ impl PageTables {
     pub fn protect(&mut self, range: Range<u64>, access: Access, sharing: Sharing) {
         for leaf in leaves(self.root, range.clone()) {
             for (slot, entry) in leaf.entries() {
-                let may_write = sharing == Sharing::Shared || number(entry.address()).get() == 0;
+                let may_write = sharing == Sharing::Shared || use_count(entry.address()).get() == 0;
                 // SAFETY: the same frame; nobody else has it if it becomes writable, or
                 // everybody agreed to share it. Flushed below.
                 unsafe { leaf.table.set(slot, entry.with(flags(access, may_write))) };
@@ -245,9 +245,9 @@ impl PageTables {
                     Sharing::Private => entry.with(entry.flags() - Flags::WRITABLE),
                     Sharing::Shared => entry,
                 };
-                let sharers = number(entry.address());
+                let sharers = use_count(entry.address());
                 sharers.set(sharers.get().checked_add(1).ok_or(OutOfMemory)?);
-                // SAFETY: the number now counts both. Nobody can write to a private page
+                // SAFETY: the count now has both. Nobody can write to a private page
                 // any more once `finish_fork` has flushed it; the child's entry was empty.
                 unsafe {
                     leaf.table.set(slot, kept);
@@ -355,7 +355,7 @@ impl PageTables {
             path[depth] = child;
         }
         let deepest = depth;
-        while depth > 0 && number(path[depth].address()).get() == 0 {
+        while depth > 0 && use_count(path[depth].address()).get() == 0 {
             let (table, parent) = (path[depth], path[depth - 1]);
             // SAFETY: an empty table maps nothing, and nothing but this entry leads to it.
             // What the CPU remembers of it is flushed below, before the frame is used.

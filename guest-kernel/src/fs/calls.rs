@@ -376,5 +376,4 @@ fn list_one(
 }
 
 #[cfg(test)]
-#[path = "calls_tests.rs"]
 mod tests;

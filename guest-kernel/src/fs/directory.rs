@@ -213,8 +213,8 @@ pub fn rename(
 
 #[cfg(test)]
 mod tests {
-    use super::super::node::Kind;
     use super::*;
+    use crate::fs::node::Kind;
     use mm::frames;
 
     fn directory(name: &'static str) -> Shared<Node> {

@@ -308,5 +308,4 @@ fn index(fd: u64) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "file_table_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ use arch::input::{self, Available};
 
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Step, Target};
-use crate::proc::wait::WaitQueue;
+use crate::proc::wait_queue::WaitQueue;
 
 /// Bytes that are fetched at a time: a page, which KVM fetches with the fewest exits.
 const CHUNK: usize = 4096;

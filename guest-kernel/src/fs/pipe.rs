@@ -12,7 +12,7 @@ use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Next, Source, Step, Target};
-use crate::proc::wait::WaitQueue;
+use crate::proc::wait_queue::WaitQueue;
 
 /// Bytes that a pipe holds.
 const CAPACITY: usize = FRAME_SIZE;
@@ -219,8 +219,8 @@ impl Drop for WriteEnd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::transfer::tests::Buffer as User;
     use super::*;
+    use crate::fs::transfer::tests::Buffer as User;
     use mm::frames;
 
     fn new() -> (ReadEnd, WriteEnd) {

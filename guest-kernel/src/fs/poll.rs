@@ -9,7 +9,7 @@ use arch::SingleCpu;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
-use crate::proc::wait::{Interrupted, WaitQueue, Woken};
+use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 
 bitflags! {
     /// What can be done with a file at once, with the values of `poll`.

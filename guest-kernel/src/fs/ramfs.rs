@@ -167,8 +167,8 @@ fn new_directory(name: &'static [u8]) -> Result<Shared<Node>, OutOfMemory> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::initramfs::tests::archive;
     use super::*;
+    use crate::fs::initramfs::tests::archive;
     use crate::fs::path;
     use abi::Errno;
     use mm::frames;

@@ -42,8 +42,8 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
 
 #[cfg(test)]
 mod tests {
-    use super::super::transfer::tests::Buffer;
     use super::{MAX_LEN, read, write};
+    use crate::fs::transfer::tests::Buffer;
     use abi::Errno;
     use mm::file_pages::FilePages;
 

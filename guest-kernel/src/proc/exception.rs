@@ -10,10 +10,10 @@ use mm::FaultCause;
 use mm::fault::Attempt;
 use x86::PageFaultErrorCode;
 
-use crate::proc::end::WaitStatus;
 use crate::proc::exit;
 use crate::proc::scheduler::current;
 use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::wait_status::WaitStatus;
 
 /// Resolves the exception, has the program in state `context` handle it, or ends the
 /// current process.

@@ -7,7 +7,6 @@ use arch::trace;
 use arch::trap::UserContext;
 use mm::{AddressSpace, Shared, kernel_stacks};
 
-use crate::proc::end::WaitStatus;
 use crate::proc::exit;
 use crate::proc::extended_state;
 use crate::proc::process::{Name, Process};
@@ -16,6 +15,7 @@ use crate::proc::scheduler::current_thread;
 use crate::proc::signal::AlternateStack;
 use crate::proc::spawn;
 use crate::proc::table;
+use crate::proc::wait_status::WaitStatus;
 
 /// A program that is ready to run.
 pub struct Loaded {

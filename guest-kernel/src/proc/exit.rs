@@ -10,12 +10,12 @@ use arch::trace;
 
 use crate::fs::FileTable;
 use crate::proc::alarm::{self, Alarm};
-use crate::proc::end::WaitStatus;
 use crate::proc::process::{INIT, Process, Stage};
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::thread::Thread;
-use crate::proc::{futex, reap, stop, table};
+use crate::proc::wait_status::WaitStatus;
+use crate::proc::{futex, stop, table, wait};
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
 /// was to end anyway.
@@ -83,7 +83,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
         if parent.wants_zombies() {
             show_to(process, parent);
         } else {
-            reap::release(process);
+            wait::release(process);
             // It may have waited for just this one: now there may be none.
             parent.child_ended.wake_all();
         }

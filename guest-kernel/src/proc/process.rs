@@ -10,13 +10,13 @@ use core::fmt;
 use mm::{AddressSpace, Owned, Shared};
 
 use crate::fs::FileTable;
-use crate::proc::end::WaitStatus;
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
 use crate::proc::signal::{Actions, Signals};
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
-use crate::proc::wait::WaitQueue;
+use crate::proc::wait_queue::WaitQueue;
+use crate::proc::wait_status::WaitStatus;
 
 /// Number of the first process, which adopts orphans and takes the machine with it.
 pub const INIT: u32 = 1;

@@ -5,12 +5,12 @@
 
 use linux_raw_sys::general as linux;
 
-use crate::proc::end::WaitStatus;
 use crate::proc::process::{INIT, Process};
 use crate::proc::scheduler;
 use crate::proc::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
 use crate::proc::table;
 use crate::proc::thread::Thread;
+use crate::proc::wait_status::WaitStatus;
 
 const STOPS: [Signal; 4] = [
     Signal::SIGSTOP,

@@ -3,9 +3,9 @@
 use abi::trace::{Kind, NO_STATUS};
 use arch::trace;
 
-use crate::proc::end::WaitStatus;
 use crate::proc::process::Name;
 use crate::proc::thread::Thread;
+use crate::proc::wait_status::WaitStatus;
 
 /// A thread as records have it.
 fn number(thread: &Thread) -> u64 {

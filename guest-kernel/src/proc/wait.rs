@@ -1,98 +1,160 @@
-//! Wait queues: how threads wait for something that others do.
-//!
-//! ```text
-//! while !condition() {
-//!     queue.sleep()?;
-//! }
-//! ```
-//!
-//! The kernel is never preempted, so nothing can come between the condition and the
-//! sleep. A wake-up means no more than that the condition may hold now: whoever wakes
-//! looks again.
-//!
-//! A thread takes itself out of the queue if something else wakes it, so that nobody
-//! needs to know in which queue a thread is.
+//! Waiting for children, and the end of what is left of them.
 
 use abi::Errno;
 
-use crate::proc::list::List;
-use crate::proc::scheduler::{self, current_thread};
-use crate::proc::thread::{Thread, Waits};
+use crate::proc::process::{Process, Stage};
+use crate::proc::scheduler::current;
+use crate::proc::table;
+use crate::proc::thread::CpuTime;
+use crate::proc::wait_status::WaitStatus;
 
-/// The thread must do something else before it may go on waiting: end, stop, or call a
-/// handler. Whatever it waits for is to be given up; the system call is made again
-/// afterwards, or ring 3 sees EINTR.
+/// Which children are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interrupted;
+pub enum Which {
+    /// Any.
+    Any,
+    /// The one with this number.
+    Pid(u32),
+    /// Those in the group with this number.
+    Group(u32),
+}
 
-impl From<Interrupted> for Errno {
-    fn from(Interrupted: Interrupted) -> Self {
-        Self::RESTART
+impl Which {
+    /// As `wait4`'s first argument has it; 0 means the group `own_group`.
+    pub fn from_pid(pid: i32, own_group: u32) -> Self {
+        match pid {
+            -1 => Self::Any,
+            0 => Self::Group(own_group),
+            1.. => Self::Pid(pid.unsigned_abs()),
+            _ => Self::Group(pid.unsigned_abs()),
+        }
+    }
+
+    fn includes(self, child: &Process) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Pid(pid) => child.pid() == pid,
+            Self::Group(group) => child.group() == group,
+        }
     }
 }
 
-/// Why a wait with a deadline ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
-    /// Somebody woke the thread.
-    Up,
-    /// Nobody did in time.
-    TimedOut,
+/// What is known of a child that has ended, stopped or gone on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Its number.
+    pub pid: u32,
+    /// What has become of it.
+    pub status: WaitStatus,
+    /// What it and its reaped children used.
+    pub cpu_time: CpuTime,
 }
 
-/// Threads that wait for the same thing, longest first.
+/// How to wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Come back at once if no child has ended.
+    pub without_waiting: bool,
+    /// Leave the child to be waited for again.
+    pub keep: bool,
+    /// Not for children that end.
+    pub without_ends: bool,
+    /// For children that stop as well.
+    pub stops: bool,
+    /// For children that go on after a stop as well.
+    pub continues: bool,
+}
+
+/// Waits until one of the current process's children that are meant has ended, or has done
+/// what else is waited for; `None` if that would take waiting and is not wanted.
 ///
-/// It must stay where it is while a thread waits: `sleep` borrows it, so the thread must
-/// itself hold on to whatever the queue is a part of.
-pub struct WaitQueue {
-    sleepers: List<Thread, Waits>,
+/// # Errors
+/// ECHILD: there is no such child. RESTART: a signal came.
+pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
+    let parent = current();
+    loop {
+        let mut is_any = false;
+        let mut meant = parent.children.iter().filter(|child| which.includes(child));
+        // Those that have ended are in front.
+        let ended = meant.next().inspect(|_| is_any = true);
+        let ended = ended.filter(|_| !options.without_ends);
+        if let Some((child, status)) = ended.and_then(zombie) {
+            let ended = Ended {
+                pid: child.pid(),
+                status,
+                cpu_time: child.ended_time.get().plus(child.children_time.get()),
+            };
+            if !options.keep {
+                parent
+                    .children_time
+                    .set(parent.children_time.get().plus(ended.cpu_time));
+                release(child);
+            }
+            return Ok(Some(ended));
+        }
+        if !is_any {
+            return Err(Errno::ECHILD);
+        }
+        if let Some(changed) = changed(parent, which, options) {
+            return Ok(Some(changed));
+        }
+        if options.without_waiting {
+            return Ok(None);
+        }
+        parent.child_ended.sleep()?;
+    }
 }
 
-impl WaitQueue {
-    /// Nobody waits.
-    pub const fn new() -> Self {
-        Self {
-            sleepers: List::new(),
-        }
+/// A child that has stopped or gone on, if that is waited for.
+fn changed(parent: &Process, which: Which, options: Options) -> Option<Ended> {
+    let is_wanted = |news: &WaitStatus| match news.is_stop() {
+        true => options.stops,
+        false => options.continues,
+    };
+    if !options.stops && !options.continues {
+        return None;
     }
-
-    /// Blocks the current thread until somebody wakes it.
-    ///
-    /// # Errors
-    /// The thread must not wait, now or any more.
-    pub fn sleep(&self) -> Result<(), Interrupted> {
-        self.wait(None).map(|_| ())
-    }
-
-    /// Blocks the current thread until somebody wakes it, at most until so many
-    /// nanoseconds after boot.
-    ///
-    /// # Errors
-    /// The thread must not wait, now or any more.
-    pub fn sleep_until(&self, deadline_ns: u64) -> Result<Woken, Interrupted> {
-        self.wait(Some(deadline_ns))
-    }
-
-    fn wait(&self, deadline_ns: Option<u64>) -> Result<Woken, Interrupted> {
-        let thread = current_thread();
-        if thread.attention.get() {
-            return Err(Interrupted);
+    let mut meant = parent.children.iter().filter(|child| which.includes(child));
+    meant.find_map(|child| {
+        let status = child.news.get().filter(is_wanted)?;
+        if !options.keep {
+            child.news.set(None);
         }
-        self.sleepers.push_back(thread);
-        let is_late = scheduler::block(deadline_ns);
-        let was_woken = !thread.wait_link.is_linked();
-        self.sleepers.remove(thread);
-        match (was_woken, is_late) {
-            (true, _) => Ok(Woken::Up),
-            (false, true) => Ok(Woken::TimedOut),
-            (false, false) => Err(Interrupted),
-        }
-    }
+        let cpu_time = child.cpu_time().plus(child.children_time.get());
+        Some(Ended {
+            pid: child.pid(),
+            status,
+            cpu_time,
+        })
+    })
+}
 
-    /// Wakes all that wait.
-    pub fn wake_all(&self) {
-        while let Some(thread) = self.sleepers.pop_front() {
-            scheduler::wake(thread);
-        }
+fn zombie(child: &'static Process) -> Option<(&'static Process, WaitStatus)> {
+    match child.stage() {
+        Stage::Zombie(status) => Some((child, status)),
+        _ => None,
+    }
+}
+
+/// Empties the slot of a process that has ended.
+pub(super) fn release(process: &'static Process) {
+    if let Some(parent) = process.parent.take() {
+        parent.children.remove(process);
+    }
+    process.stage.set(Stage::Unused);
+    table::note_end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Which;
+
+    #[test]
+    fn children_are_named_as_by_wait4() {
+        assert_eq!(Which::from_pid(-1, 7), Which::Any);
+        assert_eq!(Which::from_pid(0, 7), Which::Group(7));
+        assert_eq!(Which::from_pid(5, 7), Which::Pid(5));
+        assert_eq!(Which::from_pid(-5, 7), Which::Group(5));
+        assert_eq!(Which::from_pid(i32::MIN, 7), Which::Group(1 << 31));
     }
 }

@@ -6,12 +6,12 @@ use mm::UserPtr;
 
 use crate::fs::calls;
 use crate::proc::arguments::ProgramArguments;
-use crate::proc::end::WaitStatus;
 use crate::proc::execute::{self, Loaded};
 use crate::proc::process::{Name, Process};
-use crate::proc::reap::{self, Ended, Options, Which};
 use crate::proc::signal::Signal;
 use crate::proc::spawn::{self, CloneFlags, Request};
+use crate::proc::wait::{self, Ended, Options, Which};
+use crate::proc::wait_status::WaitStatus;
 use crate::proc::{current, current_thread, exit as end, program, scheduler, table};
 use crate::syscall::path::{self, HERE, Path};
 use crate::syscall::{Errno, SyscallResult, usage};
@@ -97,7 +97,7 @@ pub fn wait4(&[pid, status, options, usage, ..]: &Arguments) -> SyscallResult {
         continues: options & linux::WCONTINUED != 0,
         ..Options::default()
     };
-    let Some(ended) = reap::wait(which, how)? else {
+    let Some(ended) = wait::wait(which, how)? else {
         return Ok(0);
     };
     if status != 0 {
@@ -138,7 +138,7 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
         stops: options & linux::WSTOPPED != 0,
         continues: options & linux::WCONTINUED != 0,
     };
-    let ended = reap::wait(which, how)?;
+    let ended = wait::wait(which, how)?;
     if info != 0 {
         let facts = signal_info(ended.as_ref());
         UserPtr::new(info).write(&process.space(), &facts)?;

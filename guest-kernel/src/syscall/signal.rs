@@ -6,7 +6,7 @@ use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
 use crate::proc::signal::{self, Action, ActionFlags, AlternateStack, Reaction, Signal, Signals};
-use crate::proc::wait::{Interrupted, WaitQueue};
+use crate::proc::wait_queue::{Interrupted, WaitQueue};
 use crate::proc::{current, current_thread};
 use crate::syscall::{Errno, SyscallResult};
 

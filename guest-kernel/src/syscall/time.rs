@@ -6,7 +6,7 @@ use arch::{clock, trap::Arguments};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
-use crate::proc::wait::{Interrupted, WaitQueue, Woken};
+use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread};
 use crate::syscall::{Errno, SyscallResult};
 

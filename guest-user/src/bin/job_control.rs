@@ -101,13 +101,13 @@ const ORPHANED: [(&str, Act); 5] = [
 
 /// An exit status, or a byte, for what an attempt comes to.
 fn code(result: Result<()>) -> u8 {
-    result.err().map_or(0, |errno| errno.0 as u8)
+    result.err().map_or(0, |errno| errno.number() as u8)
 }
 
 fn result(code: u8) -> Result<()> {
     match code {
         0 => Ok(()),
-        code => Err(Errno(code.into())),
+        code => Err(Errno::new(code.into())),
     }
 }
 

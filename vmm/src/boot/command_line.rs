@@ -1,7 +1,6 @@
 //! The kernel's command line: `key=value` words, then `--`, then init's arguments.
 
-use std::io::Write;
-
+use abi::command_line::{INIT, SEPARATOR};
 use abi::words::quoted;
 
 /// Builds a command line word by word.
@@ -12,18 +11,21 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Adds `key=value`.
-    pub fn option(&mut self, key: &str, value: impl std::fmt::Display) -> &mut Self {
-        // Writing to a vector cannot fail.
-        let _ = write!(self.options, "{key}={value} ");
+    /// Adds `key=value`, both of [`abi::command_line`].
+    pub fn option(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
+        self.options.extend([key, b"=", value, b" "].concat());
         self
+    }
+
+    /// Adds `key=value`, where the value is a number.
+    pub fn number(&mut self, key: &[u8], value: u128) -> &mut Self {
+        self.option(key, value.to_string().as_bytes())
     }
 
     /// Adds `init=path`, whatever bytes but zeros the path has.
     pub fn init(&mut self, path: &[u8]) -> &mut Self {
-        self.options.extend_from_slice(b"init=");
-        self.options.extend(quoted(path).chain([b' ']));
-        self
+        let value: Vec<_> = quoted(path).collect();
+        self.option(INIT, &value)
     }
 
     /// Adds words as they are, before init's arguments.
@@ -45,7 +47,7 @@ impl CommandLine {
         let options = self.options.trim_ascii_end();
         match self.arguments.is_empty() {
             true => options.to_owned(),
-            false => [options, b" --", &self.arguments].concat(),
+            false => [options, b" ", SEPARATOR, &self.arguments].concat(),
         }
     }
 }

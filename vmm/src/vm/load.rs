@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use abi::command_line as word;
+
 use super::{VmConfig, VmError};
 use crate::boot::{self, Archive, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
@@ -41,7 +43,7 @@ pub fn load(
     Ok(kernel)
 }
 
-/// The kernel's command line; guest-kernel/src/command_line.rs is the other side.
+/// The kernel's command line.
 fn command_line(
     config: &VmConfig,
     outputs: &Outputs,
@@ -50,9 +52,9 @@ fn command_line(
 ) -> Result<Vec<u8>, CpuError> {
     let mut line = CommandLine::default();
     line.init(config.program.path().as_bytes());
-    line.option("tick_us", config.tick.as_micros());
+    line.number(word::TICK_US, config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
-    line.option("ram", "zero");
+    line.option(word::RAM, word::ZERO);
     let tsc_ns = u128::from(vcpu.tsc()?) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     let now = if config.deterministic {
         Ok(DETERMINISTIC_START)
@@ -60,12 +62,13 @@ fn command_line(
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)
     };
     if let Ok(now) = now {
-        line.option("realtime_ns", now.as_nanos().saturating_sub(tsc_ns));
+        line.number(word::REALTIME_NS, now.as_nanos().saturating_sub(tsc_ns));
     }
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
-        line.option("sysret", "off").option("smap", "off");
-        line.option("xstate", "port");
+        line.option(word::SYSRET, word::OFF)
+            .option(word::SMAP, word::OFF)
+            .option(word::EXTENDED_STATE, word::PORT);
     }
     if !config.append.trim().is_empty() {
         line.raw(&config.append);
@@ -79,19 +82,19 @@ fn command_line(
 /// Which of the standard streams are terminals, and have lines of their own.
 fn streams(line: &mut CommandLine, input: &InputSource, outputs: &Outputs) {
     let kind = |output: &Output| match output.is_terminal() {
-        true => "terminal",
-        false => "stream",
+        true => word::TERMINAL,
+        false => word::STREAM,
     };
     let input = match input {
-        InputSource::Terminal { .. } => "terminal",
-        InputSource::None | InputSource::Descriptor(_) => "stream",
+        InputSource::Terminal { .. } => word::TERMINAL,
+        InputSource::None | InputSource::Descriptor(_) => word::STREAM,
     };
-    line.option("stdin", input);
-    line.option("stdout", kind(&outputs.output));
+    line.option(word::STDIN, input);
+    line.option(word::STDOUT, kind(&outputs.output));
     if let Some(errors) = &outputs.errors {
-        line.option("stderr", kind(errors));
+        line.option(word::STDERR, kind(errors));
     }
     if outputs.log.is_some() {
-        line.option("log", "serial");
+        line.option(word::LOG, word::SERIAL);
     }
 }

@@ -9,7 +9,7 @@ use arch::paging::{ENTRIES, Entry, Flags, TOP_LEVEL, Table, USED, index};
 use bitflags::bitflags;
 
 use crate::OutOfMemory;
-use crate::frames::{Frame, number};
+use crate::frames::{Frame, use_count};
 
 bitflags! {
     /// What a program may do with a page. Without [`Self::READ`] it can still read what
@@ -68,7 +68,7 @@ pub(crate) fn copy_of(entry: Entry) -> Result<Frame, OutOfMemory> {
 /// # Safety
 /// The entry is in no table any more.
 pub(crate) unsafe fn release(entry: Entry) {
-    let sharers = number(entry.address());
+    let sharers = use_count(entry.address());
     match sharers.get() {
         // SAFETY: entries that lead to pages come from `map`; this was the last.
         0 => drop(unsafe { Frame::from_address(entry.address()) }),
@@ -78,13 +78,13 @@ pub(crate) unsafe fn release(entry: Entry) {
 
 /// Counts entries that `table` has got.
 pub(crate) fn add(table: Table, count: u32) {
-    let used = number(table.address());
+    let used = use_count(table.address());
     used.set(used.get() + count);
 }
 
 /// Counts entries that `table` has lost.
 pub(crate) fn take(table: Table, count: u32) {
-    let used = number(table.address());
+    let used = use_count(table.address());
     used.set(used.get() - count);
 }
 
@@ -116,7 +116,7 @@ impl Leaf {
         let first = index(self.start, 0);
         let count = ((self.end - self.start) / PAGE_SIZE) as usize;
         let mut slots = first..first + count;
-        let mut left = number(self.table.address()).get();
+        let mut left = use_count(self.table.address()).get();
         core::iter::from_fn(move || {
             left = left.checked_sub(1)?;
             let mut entries = slots.by_ref().map(|slot| (slot, self.table.get(slot)));
@@ -135,7 +135,7 @@ pub(crate) fn leaves(root: Table, range: Range<u64>) -> impl Iterator<Item = Lea
     const SPAN: u64 = ENTRIES as u64 * PAGE_SIZE;
     let mut start = range.start;
     core::iter::from_fn(move || {
-        while start < range.end && number(root.address()).get() != 0 {
+        while start < range.end && use_count(root.address()).get() != 0 {
             match leaf(root, start) {
                 Ok(table) => {
                     let end = ((start & !(SPAN - 1)) + SPAN).min(range.end);

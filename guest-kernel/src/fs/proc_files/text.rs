@@ -160,8 +160,8 @@ impl Write for Page {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::transfer::tests::Buffer;
     use super::{SystemText, read};
+    use crate::fs::transfer::tests::Buffer;
 
     #[test]
     fn a_text_is_read_in_parts() {

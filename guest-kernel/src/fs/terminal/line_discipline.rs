@@ -256,5 +256,4 @@ impl LineDiscipline {
 }
 
 #[cfg(test)]
-#[path = "line_discipline_tests.rs"]
 mod tests;

@@ -20,7 +20,7 @@ pub use settings::Settings;
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
-use crate::proc::wait::{WaitQueue, Woken};
+use crate::proc::wait_queue::{WaitQueue, Woken};
 use abi::Errno;
 use arch::{SingleCpu, clock, serial::SerialPort};
 use line_discipline::Effect;

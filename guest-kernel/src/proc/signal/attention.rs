@@ -8,10 +8,10 @@
 use abi::Errno;
 use arch::trap::UserContext;
 
-use crate::proc::end::WaitStatus;
 use crate::proc::signal::sending::{is_deadly, is_killed, take};
 use crate::proc::signal::{ActionFlags, DefaultAction, Reaction, Signal, frame};
 use crate::proc::thread::Thread;
+use crate::proc::wait_status::WaitStatus;
 use crate::proc::{alarm, exit, stop};
 
 /// A system call that a signal has interrupted.

@@ -15,12 +15,12 @@ use linux_raw_sys::general as linux;
 use mm::user_memory::BadAddress;
 use mm::{UserPtr, UserSlice};
 
-use crate::proc::end::WaitStatus;
 use crate::proc::exit;
 use crate::proc::extended_state;
 use crate::proc::scheduler::current_thread;
 use crate::proc::signal::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
 use crate::proc::thread::Thread;
+use crate::proc::wait_status::WaitStatus;
 
 /// Which word of the frame is what.
 const CONTEXT: usize = 1;

@@ -1,10 +1,10 @@
 use linux_raw_sys::general as linux;
 use mm::frames;
 
-use super::super::device::Device;
-use super::super::open_file;
-use super::super::open_file::Object;
 use super::*;
+use crate::fs::device::Device;
+use crate::fs::open_file;
+use crate::fs::open_file::Object;
 
 fn table() -> Shared<FileTable> {
     FileTable::standard(StandardStreams::CONSOLE).expect("there is memory")

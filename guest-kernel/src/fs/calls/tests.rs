@@ -1,9 +1,9 @@
 use mm::frames;
 
-use super::super::initramfs::tests::archive;
-use super::super::transfer::KernelBytes;
-use super::super::transfer::tests::Buffer;
 use super::*;
+use crate::fs::initramfs::tests::archive;
+use crate::fs::transfer::KernelBytes;
+use crate::fs::transfer::tests::Buffer;
 
 const CREATE: u32 = linux::O_CREAT | linux::O_RDWR;
 

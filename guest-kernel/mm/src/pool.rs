@@ -382,5 +382,4 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 }
 
 #[cfg(test)]
-#[path = "object/tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use crate::OutOfMemory;
 use crate::frames::{self, Frame};
-use crate::object::{Owned, Shared};
+use crate::pool::{Owned, Shared};
 
 /// Counts how many of it are alive.
 struct Alive(Rc<Cell<usize>>);

@@ -1,0 +1,65 @@
+//! The words that the kernel's command line has before a lone `--`, and what they may say.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
+//! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
+//! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
+//! | `stdin=stream` | standard input is the input stream, not a terminal |
+//! | `stdin=terminal` | the console's keys send signals though nobody reads them |
+//! | `stdout=stream` | standard output, which is the console, is not a terminal |
+//! | `stderr=terminal`, `stderr=stream` | so is standard error, at a port of its own |
+//! | `log=serial` | the kernel's own lines have a port of their own |
+//! | `sysret=off` | return from `syscall` by `iretq` |
+//! | `smap=off` | leave CR4.SMAP clear |
+//! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
+//! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
+//!
+//! Other words, and values that make no sense, are ignored, so that the kernel boots
+//! under VMMs that have words of their own. After the `--` come init's arguments from
+//! the second on; its first is the last component of its path. Words are those of
+//! [`crate::words`]: what `init=` says, and every argument, may be quoted.
+
+use core::ops::RangeInclusive;
+
+/// Separates the kernel's words from init's arguments.
+pub const SEPARATOR: &[u8] = b"--";
+
+/// Path of the first program, a [`Word`](crate::words::Word).
+pub const INIT: &[u8] = b"init";
+/// Timer tick in microseconds, in [`TICK_US_RANGE`].
+pub const TICK_US: &[u8] = b"tick_us";
+/// Nanoseconds from 1970 to when the time-stamp counter was zero.
+pub const REALTIME_NS: &[u8] = b"realtime_ns";
+/// What standard input is: [`STREAM`] or [`TERMINAL`].
+pub const STDIN: &[u8] = b"stdin";
+/// What standard output is; likewise.
+pub const STDOUT: &[u8] = b"stdout";
+/// What standard error is, at [`crate::ports::ERRORS`]; likewise.
+pub const STDERR: &[u8] = b"stderr";
+/// Where the kernel's own lines go: [`SERIAL`], to [`crate::ports::LOG`].
+pub const LOG: &[u8] = b"log";
+/// Whether `sysretq` may be used: not if [`OFF`].
+pub const SYSRET: &[u8] = b"sysret";
+/// Whether CR4.SMAP may be set; likewise.
+pub const SMAP: &[u8] = b"smap";
+/// How AVX state is saved: by [`PORT`], [`crate::ports::EXTENDED_STATE`].
+pub const EXTENDED_STATE: &[u8] = b"xstate";
+/// What is in fresh RAM: [`ZERO`].
+pub const RAM: &[u8] = b"ram";
+
+/// Not a terminal.
+pub const STREAM: &[u8] = b"stream";
+/// A terminal.
+pub const TERMINAL: &[u8] = b"terminal";
+/// At a serial port of its own.
+pub const SERIAL: &[u8] = b"serial";
+/// Not to be used.
+pub const OFF: &[u8] = b"off";
+/// By an I/O port.
+pub const PORT: &[u8] = b"port";
+/// Zeros.
+pub const ZERO: &[u8] = b"zero";
+
+/// What [`TICK_US`] may be.
+pub const TICK_US_RANGE: RangeInclusive<u64> = 1000..=1_000_000;
