@@ -16,9 +16,6 @@
 //! All unsafe code is in the ground, which the compiler sees to; that no layer of this
 //! crate reaches up, `tests/cli/layers.rs`.
 //!
-//! One edge points up: a process descriptor holds the process's file table. `proc` stores
-//! it and never looks inside.
-//!
 //! What is not hardware is tested on the host; the image is linked by `main.rs`, built by
 //! `vmm/build.rs`.
 

@@ -2,7 +2,8 @@
 
 use arch::trap::{Trap, UserContext};
 
-use crate::{proc, syscall};
+use crate::proc;
+use crate::syscall;
 
 /// Serves the current thread until it ends.
 pub extern "C" fn serve(context: &'static mut UserContext) -> ! {

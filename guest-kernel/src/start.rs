@@ -17,7 +17,8 @@ use crate::proc::limits::Limits;
 use crate::proc::process::{INIT, Name, last_component};
 use crate::proc::spawn::{self, First};
 use crate::proc::{program, scheduler};
-use crate::{ring3, syscall};
+use crate::ring3;
+use crate::syscall;
 
 /// Longest path of init.
 const PATH_MAX: usize = linux_raw_sys::general::PATH_MAX as usize;
@@ -60,9 +61,9 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     let first = First {
         name: Name::of(path),
         space,
-        files,
         limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
     };
+    fs::start(files);
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
     process.unwrap_or_else(|error| fail(&error));

@@ -13,7 +13,6 @@ use crate::fs::node::Node;
 use crate::fs::open_file::OpenFile;
 use crate::fs::ramfs;
 use crate::fs::standard::StandardStreams;
-use crate::fs::terminal;
 
 /// Descriptors that a process can have.
 pub const LIMIT: usize = 256;
@@ -122,12 +121,6 @@ pub struct FileTable {
 }
 
 impl FileTable {
-    /// The leader of `session` has ended. It is for its files that processes know this
-    /// layer, and the session's terminal is one of them.
-    pub fn leader_ended(session: u32) {
-        terminal::leader_ended(session);
-    }
-
     /// Standard input, output and error.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod path;
 mod pipe;
 pub mod poll;
 mod proc_files;
+mod process_files;
 pub mod ramfs;
 mod regular;
 mod standard;
@@ -29,4 +30,5 @@ pub mod transfer;
 
 pub use file_table::{FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::OpenFile;
+pub use process_files::{file, files, start};
 pub use standard::{StandardErrors, StandardStreams};

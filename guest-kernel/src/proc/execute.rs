@@ -11,6 +11,7 @@ use crate::proc::exit;
 use crate::proc::extended_state;
 use crate::proc::process::{Name, Process};
 use crate::proc::program::Start;
+use crate::proc::resources;
 use crate::proc::scheduler::current_thread;
 use crate::proc::signal::AlternateStack;
 use crate::proc::spawn;
@@ -74,7 +75,7 @@ fn replace_memory(process: &'static Process, space: Shared<AddressSpace>, name: 
     drop(old);
     exit::return_memory(process);
     process.drop_actions();
-    process.files().close_on_exec();
+    resources::keeper().change_program(process);
     process.set_name(name);
     if trace::wants(wanted::PROCS) {
         super::trace::exec(name);

@@ -8,14 +8,13 @@ use abi::trace::wanted;
 use arch::exit;
 use arch::trace;
 
-use crate::fs::FileTable;
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::process::{INIT, Process, Stage};
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
-use crate::proc::{futex, stop, table, wait};
+use crate::proc::{futex, resources, stop, table, wait};
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
 /// was to end anyway.
@@ -69,12 +68,12 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     }
     alarm::set(process, Alarm::default());
     process.drop_actions();
-    drop(process.files.take());
+    resources::keeper().release(process);
     drop(process.space.take());
     return_memory(process);
     process.stage.set(Stage::Zombie(status));
     if process.session() == process.pid() {
-        FileTable::leader_ended(process.session());
+        resources::keeper().leader_ended(process.session());
     }
     give_children_to_init(process);
     if let Some(parent) = process.parent.get() {

@@ -13,6 +13,7 @@ pub mod limits;
 mod list;
 pub mod process;
 pub mod program;
+pub mod resources;
 mod run_queue;
 pub mod scheduler;
 pub mod signal;

@@ -9,7 +9,6 @@ use core::fmt;
 
 use mm::{AddressSpace, Owned, Shared};
 
-use crate::fs::FileTable;
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
 use crate::proc::signal::{Actions, Signals};
@@ -83,7 +82,6 @@ pub struct Process {
 
     // The process's own: touched by its system calls and faults only.
     pub(super) space: RefCell<Option<Shared<AddressSpace>>>,
-    pub(super) files: RefCell<Option<Shared<FileTable>>>,
 }
 
 impl Timed for Process {
@@ -131,7 +129,6 @@ impl Process {
             alarm: Timer::new(),
             alarm_interval: Cell::new(0),
             space: RefCell::new(None),
-            files: RefCell::new(None),
         }
     }
 
@@ -228,14 +225,6 @@ impl Process {
     /// It has ended.
     pub fn space(&self) -> Shared<AddressSpace> {
         self.space.borrow().clone().expect("a process has memory")
-    }
-
-    /// Its open files.
-    ///
-    /// # Panics
-    /// It has ended.
-    pub fn files(&self) -> Shared<FileTable> {
-        self.files.borrow().clone().expect("a process has files")
     }
 }
 

@@ -12,10 +12,10 @@ use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
 
-use crate::fs::FileTable;
 use crate::proc::extended_state;
 use crate::proc::limits::Limits;
 use crate::proc::process::{Name, Process, Stage};
+use crate::proc::resources;
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::signal::{self, AlternateStack, Signals};
 use crate::proc::table::{self, Slot};
@@ -109,8 +109,6 @@ pub struct First {
     pub name: Name,
     /// Its memory.
     pub space: AddressSpace,
-    /// Its open files.
-    pub files: Shared<FileTable>,
     /// Its limits.
     pub limits: Limits,
 }
@@ -132,7 +130,8 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     process.session.set(slot.number);
     process.name.set(first.name);
     process.limits.set(first.limits);
-    begin_process(process, slot.number, space, first.files);
+    process.pid.set(slot.number);
+    begin_process(process, space);
     slot.thread
         .context
         .prepare(stack, context, Bases::ZERO, main);
@@ -228,14 +227,12 @@ fn fork(
     } else {
         Shared::new(parent.space().fork()?)?
     };
-    let files = if flags.contains(CloneFlags::FILES) {
-        parent.files()
-    } else {
-        parent.files().duplicate()?
-    };
     let actions = parent.copy_actions()?;
-    new.prepare()?;
     let child = new.slot.process;
+    child.pid.set(new.slot.number);
+    let resources = resources::keeper();
+    resources.inherit(parent, child, flags.contains(CloneFlags::FILES))?;
+    new.prepare().inspect_err(|_| resources.release(child))?;
     child.group.set(parent.group());
     child.session.set(parent.session());
     child.name.set(parent.name());
@@ -243,7 +240,7 @@ fn fork(
     child.ignored_signals.set(parent.ignored_signals.get());
     child.caught_signals.set(parent.caught_signals.get());
     child.actions.replace(actions);
-    begin_process(child, new.slot.number, space, files);
+    begin_process(child, space);
     let parent = match parent.parent.get() {
         Some(grandparent) if flags.contains(CloneFlags::SIBLING) => grandparent,
         _ => parent,
@@ -254,14 +251,8 @@ fn fork(
     Ok(child)
 }
 
-/// Fills in what is the same for every new process.
-fn begin_process(
-    process: &Process,
-    pid: u32,
-    space: Shared<AddressSpace>,
-    files: Shared<FileTable>,
-) {
-    process.pid.set(pid);
+/// Fills in what is the same for every new process; it has its number.
+fn begin_process(process: &Process, space: Shared<AddressSpace>) {
     process.children_time.set(CpuTime::ZERO);
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);
@@ -269,7 +260,6 @@ fn begin_process(
     process.is_stopped.set(false);
     process.news.set(None);
     *process.space.borrow_mut() = Some(space);
-    *process.files.borrow_mut() = Some(files);
     process.stage.set(Stage::Alive);
 }
 

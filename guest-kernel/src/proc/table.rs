@@ -100,7 +100,8 @@ pub fn processes() -> impl Iterator<Item = &'static Process> {
     PROCESSES.iter().filter(|process| !process.is_unused())
 }
 
-fn slot(number: u32) -> usize {
+/// Where the tables have their entries for a number; below [`LEN`].
+pub fn slot(number: u32) -> usize {
     number as usize % LEN
 }
 

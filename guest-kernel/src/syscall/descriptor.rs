@@ -4,9 +4,8 @@ use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, RLIMIT_NOFILE};
 use mm::{Shared, UserPtr};
 
-use crate::fs::{FILE_LIMIT, OpenFile, calls};
+use crate::fs::{self, FILE_LIMIT, OpenFile, calls};
 use crate::proc::current;
-use crate::syscall::file::open_file;
 use crate::syscall::{Errno, SyscallResult};
 
 /// One past the highest descriptor that the current process may have.
@@ -20,28 +19,26 @@ pub fn limit() -> usize {
 /// # Errors
 /// EMFILE, ENOMEM.
 pub fn add(file: Shared<OpenFile>, from: usize, close_on_exec: bool) -> SyscallResult {
-    current().files().add(file, from, limit(), close_on_exec)
+    fs::files().add(file, from, limit(), close_on_exec)
 }
 
 /// `close(fd)`
 pub fn close(&[fd, ..]: &Arguments) -> SyscallResult {
-    current().files().close(fd)?;
+    fs::files().close(fd)?;
     Ok(0)
 }
 
 /// `dup(fd)`
 pub fn dup(&[fd, ..]: &Arguments) -> SyscallResult {
-    add(open_file(fd)?, 0, false)
+    add(fs::file(fd)?, 0, false)
 }
 
 /// `dup2(old, new)`
 pub fn dup2(&[old, new, ..]: &Arguments) -> SyscallResult {
     let (old, new) = (old as u32, new as u32);
-    let file = open_file(old.into())?;
+    let file = fs::file(old.into())?;
     if old != new {
-        current()
-            .files()
-            .replace(new.into(), file, limit(), false)?;
+        fs::files().replace(new.into(), file, limit(), false)?;
     }
     Ok(new.into())
 }
@@ -52,17 +49,15 @@ pub fn dup3(&[old, new, flags, ..]: &Arguments) -> SyscallResult {
     if old == new || flags & !linux::O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = open_file(old.into())?;
+    let file = fs::file(old.into())?;
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
-    current()
-        .files()
-        .replace(new.into(), file, limit(), close_on_exec)?;
+    fs::files().replace(new.into(), file, limit(), close_on_exec)?;
     Ok(new.into())
 }
 
 /// `fcntl(fd, command, argument)`
 pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let command = command as u32;
     match command {
         linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
@@ -73,12 +68,12 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             add(file, from, command == linux::F_DUPFD_CLOEXEC)
         }
         linux::F_GETFD => {
-            let closes = current().files().closes_on_exec(fd)?;
+            let closes = fs::files().closes_on_exec(fd)?;
             Ok(u64::from(closes) * u64::from(linux::FD_CLOEXEC))
         }
         linux::F_SETFD => {
             let close = argument & u64::from(linux::FD_CLOEXEC) != 0;
-            current().files().set_close_on_exec(fd, close)?;
+            fs::files().set_close_on_exec(fd, close)?;
             Ok(0)
         }
         linux::F_GETFL => Ok(file.flags().into()),
@@ -106,7 +101,7 @@ fn new_pipe(address: u64, flags: u32) -> SyscallResult {
     }
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     let [read_end, write_end] = calls::pipe(flags)?;
-    let files = current().files();
+    let files = fs::files();
     let read_end = add(read_end, 0, close_on_exec)?;
     let close_read_end = |errno| {
         // It is this process's own; another thread may have closed it by now.

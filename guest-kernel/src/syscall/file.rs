@@ -2,58 +2,50 @@
 
 use arch::trap::Arguments;
 use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory, Shared, UserPtr};
+use mm::{Frame, OutOfMemory, UserPtr};
 
-use crate::fs::OpenFile;
+use crate::fs;
 use crate::fs::transfer::{KernelBytes, UserBytes};
 use crate::proc::current;
 use crate::proc::signal::{self, Signal};
 use crate::syscall::{Errno, SyscallResult};
 
-/// What the descriptor `fd` of the current process stands for.
-///
-/// # Errors
-/// EBADF.
-pub fn open_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
-    current().files().get(fd)
-}
-
 /// `read(fd, buffer, count)`
 pub fn read(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     file.read(&mut UserBytes::one(buffer, count)?)
 }
 
 /// `write(fd, buffer, count)`
 pub fn write(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let mut source = UserBytes::one(buffer, count)?;
     written(file.write(&mut source))
 }
 
 /// `readv(fd, vectors, count)`
 pub fn readv(&[fd, vectors, count, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     file.read(&mut UserBytes::vectors(vectors, count)?)
 }
 
 /// `writev(fd, vectors, count)`
 pub fn writev(&[fd, vectors, count, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let mut source = UserBytes::vectors(vectors, count)?;
     written(file.write(&mut source))
 }
 
 /// `pread64(fd, buffer, count, offset)`
 pub fn pread64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let offset = offset(at)?;
     file.read_at(offset, &mut UserBytes::one(buffer, count)?)
 }
 
 /// `pwrite64(fd, buffer, count, offset)`
 pub fn pwrite64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let offset = offset(at)?;
     let mut source = UserBytes::one(buffer, count)?;
     written(file.write_at(offset, &mut source))
@@ -77,13 +69,13 @@ pub fn offset(value: u64) -> Result<u64, Errno> {
 
 /// `lseek(fd, offset, whence)`
 pub fn lseek(&[fd, offset, whence, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     file.seek(offset as i64, whence as u32)
 }
 
 /// `ftruncate(fd, length)`
 pub fn ftruncate(&[fd, len, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     file.truncate(offset(len)?)?;
     Ok(0)
 }
@@ -91,7 +83,7 @@ pub fn ftruncate(&[fd, len, ..]: &Arguments) -> SyscallResult {
 /// `sendfile(output, input, start, count)`: by way of a frame, so that nothing is borrowed while
 /// the writer waits.
 pub fn sendfile(&[output, input, start, count, ..]: &Arguments) -> SyscallResult {
-    let (output, input) = (open_file(output)?, open_file(input)?);
+    let (output, input) = (fs::file(output)?, fs::file(input)?);
     let pages = input.pages().map_err(|errno| match errno {
         Errno::EACCES => Errno::EBADF,
         _ => Errno::EINVAL,
@@ -132,5 +124,5 @@ pub fn sync(_: &Arguments) -> SyscallResult {
 
 /// `fsync(fd)` and `fdatasync(fd)`
 pub fn fsync(&[fd, ..]: &Arguments) -> SyscallResult {
-    open_file(fd).map(|_| 0)
+    fs::file(fd).map(|_| 0)
 }

@@ -10,6 +10,7 @@ use linux_raw_sys::general as linux;
 use mm::mapping::{Backing, Place, Request};
 use mm::page_tables::Access;
 
+use crate::fs;
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -68,7 +69,7 @@ fn backing(flags: MapFlags, fd: u64, offset: u64) -> Result<Backing, Errno> {
         // A file's bytes are not in pages of their own, so nobody can see them change.
         (false, true) => Err(Errno::ENODEV),
         (false, false) => {
-            let file = current().files().get(fd)?.pages()?.clone();
+            let file = fs::file(fd)?.pages()?.clone();
             Ok(Backing::File { file, offset })
         }
     }

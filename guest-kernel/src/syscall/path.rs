@@ -5,11 +5,11 @@ use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Shared, UserSlice};
 
-use crate::fs::calls;
 use crate::fs::node::Node;
 use crate::fs::open_file::Object;
+use crate::fs::{self, calls};
 use crate::proc::current;
-use crate::syscall::file::{offset, open_file};
+use crate::syscall::file::offset;
 use crate::syscall::{Errno, SyscallResult, descriptor};
 
 /// Where paths of calls that do not say start: the working directory.
@@ -66,9 +66,9 @@ pub fn start(fd: u64, path: &[u8]) -> Result<Shared<Node>, Errno> {
         return Err(Errno::ENOENT);
     }
     if fd as i32 == linux::AT_FDCWD || path.starts_with(b"/") {
-        return Ok(current().files().directory()?);
+        return Ok(fs::files().directory()?);
     }
-    match open_file(fd)?.object() {
+    match fs::file(fd)?.object() {
         Object::Node(node) => calls::directory(node.clone()),
         _ => Err(Errno::ENOTDIR),
     }
@@ -94,7 +94,7 @@ fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
     let flags = flags as u32;
     let path = Path::read(path)?;
     let start = start(directory, path.bytes())?;
-    let files = current().files();
+    let files = fs::files();
     files.check_room(descriptor::limit())?;
     let mode = mode as u32 & !files.mask();
     let file = calls::open(&start, path.bytes(), flags, mode)?;
@@ -114,7 +114,7 @@ pub fn mkdirat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
 fn make_directory_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(directory, path.bytes())?;
-    let mode = mode as u32 & !current().files().mask();
+    let mode = mode as u32 & !fs::files().mask();
     calls::make_directory(&start, path.bytes(), mode)?;
     Ok(0)
 }
@@ -227,25 +227,23 @@ pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
     let directory = calls::directory(calls::find(&start, path.bytes())?)?;
-    current().files().set_directory(directory);
+    fs::files().set_directory(directory);
     Ok(0)
 }
 
 /// `fchdir(fd)`
 pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };
-    current()
-        .files()
-        .set_directory(calls::directory(node.clone())?);
+    fs::files().set_directory(calls::directory(node.clone())?);
     Ok(0)
 }
 
 /// `getcwd(buffer, size)`: the length with its zero.
 pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
-    let directory = current().files().directory()?;
+    let directory = fs::files().directory()?;
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let (zero, room) = frame
         .bytes_mut()
@@ -263,7 +261,7 @@ pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
 
 /// `umask(mask)`
 pub fn umask(&[mask, ..]: &Arguments) -> SyscallResult {
-    Ok(current().files().set_mask(mask as u32).into())
+    Ok(fs::files().set_mask(mask as u32).into())
 }
 
 /// `chmod(path, mode)`

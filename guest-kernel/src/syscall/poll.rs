@@ -3,10 +3,9 @@
 use arch::trap::Arguments;
 use mm::UserSlice;
 
-use crate::fs::FILE_LIMIT;
 use crate::fs::poll::{self, Readiness};
+use crate::fs::{self, FILE_LIMIT};
 use crate::proc::current;
-use crate::syscall::file::open_file;
 use crate::syscall::time::{deadline_after, note_deadline, read_ns};
 use crate::syscall::{Errno, SyscallResult, signal};
 
@@ -79,7 +78,7 @@ fn ready_of(pollfd: &[u8; POLLFD_SIZE as usize]) -> Readiness {
     let Ok(fd) = u32::try_from(fd) else {
         return Readiness::empty();
     };
-    let ready = match open_file(fd.into()) {
+    let ready = match fs::file(fd.into()) {
         Ok(file) => file.readiness(),
         Err(_) => Readiness::INVALID,
     };

@@ -3,10 +3,9 @@
 use arch::trap::Arguments;
 use mm::{UserPtr, UserSlice};
 
-use crate::fs::FILE_LIMIT;
 use crate::fs::poll::Readiness;
+use crate::fs::{self, FILE_LIMIT};
 use crate::proc::current;
-use crate::syscall::file::open_file;
 use crate::syscall::poll::wait_for;
 use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
 use crate::syscall::{Errno, SyscallResult, signal};
@@ -113,7 +112,7 @@ fn look(wanted: &[Set; 3]) -> Result<[Set; 3], Errno> {
         if wanted.iter().all(|set| set[word] & bit == 0) {
             continue;
         }
-        let readiness = open_file(fd as u64)?.readiness();
+        let readiness = fs::file(fd as u64)?.readiness();
         for ((ready, wanted), meaning) in ready.iter_mut().zip(wanted).zip(MEANING) {
             if wanted[word] & bit != 0 && readiness.intersects(meaning) {
                 ready[word] |= bit;

@@ -7,12 +7,11 @@ use linux_raw_sys::general::{self as linux, linux_dirent64, stat};
 use mm::UserSlice;
 use mm::frames::FRAME_SIZE;
 
-use crate::fs::OpenFile;
 use crate::fs::calls::{self, Listed};
 use crate::fs::node::{Kind, NAME_MAX, Node};
 use crate::fs::open_file::Object;
+use crate::fs::{self, OpenFile};
 use crate::proc::current;
-use crate::syscall::file::open_file;
 use crate::syscall::path::{HERE, Path, start};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -117,7 +116,7 @@ pub fn stat(&[path, facts, ..]: &Arguments) -> SyscallResult {
 
 /// `fstat(fd, facts)`
 pub fn fstat(&[fd, facts, ..]: &Arguments) -> SyscallResult {
-    Facts::of_file(&*open_file(fd)?).tell(facts)
+    Facts::of_file(&*fs::file(fd)?).tell(facts)
 }
 
 /// `newfstatat(directory, path, facts, flags)`
@@ -133,10 +132,8 @@ fn stat_at(directory: u64, path: u64, facts: u64, flags: u32) -> SyscallResult {
     let path = Path::read(path)?;
     let is_itself = path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0;
     match is_itself {
-        true if directory as i32 == linux::AT_FDCWD => {
-            Facts::of_node(&*current().files().directory()?)
-        }
-        true => Facts::of_file(&*open_file(directory)?),
+        true if directory as i32 == linux::AT_FDCWD => Facts::of_node(&*fs::files().directory()?),
+        true => Facts::of_file(&*fs::file(directory)?),
         false => {
             let start = start(directory, path.bytes())?;
             Facts::of_node(&*calls::find(&start, path.bytes())?)
@@ -147,7 +144,7 @@ fn stat_at(directory: u64, path: u64, facts: u64, flags: u32) -> SyscallResult {
 
 /// `getdents64(fd, buffer, size)`
 pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };

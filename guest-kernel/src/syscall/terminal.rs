@@ -7,13 +7,12 @@ use linux_raw_sys::general::termios;
 use linux_raw_sys::ioctl;
 use mm::UserSlice;
 
-use crate::fs::OpenFile;
 use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
+use crate::fs::{self, OpenFile};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
-use crate::syscall::file::open_file;
 use crate::syscall::{Errno, SyscallResult};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
@@ -22,7 +21,7 @@ const _: () = assert!(TERMIOS_SIZE == 36);
 
 /// `ioctl(fd, request, argument)`
 pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
-    let file = open_file(fd)?;
+    let file = fs::file(fd)?;
     match request as u32 {
         ioctl::FIONREAD => {
             let available = u32::try_from(available(&file)?).unwrap_or(u32::MAX);

@@ -1,0 +1,77 @@
+//! The open files of each process, in a table of their own beside that of the processes.
+
+use core::cell::RefCell;
+
+use abi::Errno;
+use arch::SingleCpu;
+use mm::{OutOfMemory, Shared};
+
+use crate::fs::file_table::FileTable;
+use crate::fs::open_file::OpenFile;
+use crate::fs::terminal;
+use crate::proc::process::{INIT, Process};
+use crate::proc::resources::{self, Resources};
+use crate::proc::{current, table};
+
+type Slot = RefCell<Option<Shared<FileTable>>>;
+
+static SLOTS: SingleCpu<[Slot; table::LEN]> =
+    SingleCpu::new([const { RefCell::new(None) }; table::LEN]);
+
+fn slot(pid: u32) -> &'static Slot {
+    &SLOTS[table::slot(pid)]
+}
+
+/// Gives the first process its files; children inherit them.
+pub fn start(files: Shared<FileTable>) {
+    slot(INIT).replace(Some(files));
+    resources::keep(&ProcessFiles);
+}
+
+/// The open files of the current process.
+///
+/// # Panics
+/// It has ended.
+pub fn files() -> Shared<FileTable> {
+    of(current())
+}
+
+/// What the descriptor `fd` of the current process stands for: as [`FileTable::get`], but
+/// without a share of the table.
+///
+/// # Errors
+/// EBADF.
+pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
+    let files = slot(current().pid()).borrow();
+    files.as_ref().expect("a process has files").get(fd)
+}
+
+fn of(process: &Process) -> Shared<FileTable> {
+    let files = slot(process.pid()).borrow().clone();
+    files.expect("a process has files")
+}
+
+struct ProcessFiles;
+
+impl Resources for ProcessFiles {
+    fn inherit(&self, parent: &Process, child: &Process, share: bool) -> Result<(), OutOfMemory> {
+        let files = of(parent);
+        let files = if share { files } else { files.duplicate()? };
+        slot(child.pid()).replace(Some(files));
+        Ok(())
+    }
+
+    fn change_program(&self, process: &Process) {
+        of(process).close_on_exec();
+    }
+
+    fn release(&self, process: &Process) {
+        // Closing may wake others and must find nothing borrowed.
+        let files = slot(process.pid()).take();
+        drop(files);
+    }
+
+    fn leader_ended(&self, session: u32) {
+        terminal::leader_ended(session);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the layer above keeps for each process, which is its open files, and when that
+//! layer must know what becomes of the process.
+//!
+//! `fs` is above, since whoever reads may have to wait, so descriptors of processes cannot
+//! hold files. Rejected: a type parameter, which everything in this layer would carry.
+
+use core::cell::Cell;
+
+use arch::SingleCpu;
+use mm::OutOfMemory;
+
+use crate::proc::process::Process;
+
+/// Whoever keeps something for each process.
+pub trait Resources: Sync {
+    /// `child` gets what `parent` has: the same if they `share` it, else a copy.
+    ///
+    /// # Errors
+    /// There is no memory; the child has nothing.
+    fn inherit(&self, parent: &Process, child: &Process, share: bool) -> Result<(), OutOfMemory>;
+
+    /// The process runs another program.
+    fn change_program(&self, process: &Process);
+
+    /// The process needs nothing any more: it ends, or could not be made.
+    fn release(&self, process: &Process);
+
+    /// The leader of this session has ended.
+    fn leader_ended(&self, session: u32);
+}
+
+static KEEPER: SingleCpu<Cell<Option<&'static dyn Resources>>> = SingleCpu::new(Cell::new(None));
+
+/// Has `keeper` know from now on.
+pub fn keep(keeper: &'static dyn Resources) {
+    KEEPER.set(Some(keeper));
+}
+
+/// Whoever knows.
+///
+/// # Panics
+/// There are no processes yet.
+pub fn keeper() -> &'static dyn Resources {
+    KEEPER.get().expect("somebody keeps files")
+}
