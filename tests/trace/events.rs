@@ -83,7 +83,7 @@ fn number(event: &str, name: &str) -> u64 {
     u64::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{name} in {event:?}"))
 }
 
-/// Selectors of ring 3 (guest-kernel/src/arch/descriptors.rs).
+/// Selectors of ring 3 (guest-kernel/arch/src/descriptors.rs).
 const USER_CODE: &str = "0x2b";
 const USER_DATA: &str = "0x23";
 

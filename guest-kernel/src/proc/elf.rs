@@ -2,6 +2,10 @@
 //! run anywhere by itself (static PIE) (System V ABI, chapter 4 and 5).
 //!
 //! The file is whatever someone has written: every field is checked before it is believed.
+//!
+//! Rejected: the crate `elf`, whose reader wants the file in one slice. The kernel's files
+//! are pages, so only the places of fields would come from there, and those
+//! `linux_raw_sys` has.
 
 use core::mem::{offset_of, size_of};
 
