@@ -73,18 +73,17 @@ boot_gdtr:
     .quad {gdt} - KERNEL_BASE
     .popsection
 
-    # Page tables (Intel SDM vol. 3A 4.5). Accessed and dirty are set so that the CPU
-    # never has to write them.
-    .set TABLE, 0x23                    # present, writable, accessed
-    .set LARGE, 0x1e3                   # present, writable, accessed, dirty, 2 MiB, global
-    .set UNCACHED, 0x1fb                # the same with write-through and cache-disable
-    .set NX, 1 << 63
+    # Page tables (Intel SDM vol. 3A 4.5).
+    .set TABLE, {TABLE}
+    .set LARGE, {LARGE}                 # 2 MiB
+    .set UNCACHED, {UNCACHED}           # the same, for devices
+    .set NX, {NO_EXECUTE}
 
     .pushsection .data.boot_tables, "aw"
     .balign 4096
     .global boot_pml4
 boot_pml4:
-    .quad pdpt_direct - KERNEL_BASE + TABLE         # identity, until paging::take_over
+    .quad pdpt_direct - KERNEL_BASE + TABLE         # identity, until forget_identity_map
     .fill 255, 8, 0
     .quad pdpt_direct - KERNEL_BASE + TABLE + NX    # direct map of physical memory
     .fill 254, 8, 0
@@ -112,7 +111,7 @@ pd_direct:                              # the first 4 GiB, where boot loaders pu
 
     .global pd_image
 pd_image:
-    .quad LARGE                         # all access, until paging::take_over
+    .quad LARGE                         # all access, until protect_image
     .fill 511, 8, 0
 
 pd_stacks:
@@ -136,6 +135,6 @@ pd_devices:
 pt_image:
     .skip 4096
     .global pt_stacks
-pt_stacks:                              # arch/kernel_stack.rs
+pt_stacks:                              # kernel_stack.rs
     .skip 8 * {STACK_REGION_PAGES}
     .popsection

@@ -1,8 +1,7 @@
 //! Paging: tables of 4 levels, long mode (Intel SDM vol. 3A 5.5), and the kernel's own.
 //!
 //! Tables are reached through the direct map. The upper half of every address space is
-//! the same two entries: direct map and kernel. The lower half is
-//! [`crate::mm::page_tables`]'s.
+//! the same two entries: direct map and kernel. The lower half is the matter of `mm`.
 
 mod table;
 
@@ -25,7 +24,15 @@ const SHARED_ENTRIES: [usize; 2] = [
 ];
 
 /// What entries of the kernel's upper tables say.
-const KERNEL_TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::ACCESSED);
+pub(crate) const KERNEL_TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::ACCESSED);
+/// What entries say that map large pages for the kernel.
+pub(crate) const KERNEL_LARGE: Flags = Flags::PRESENT
+    .union(Flags::WRITABLE)
+    .union(USED)
+    .union(Flags::HUGE_PAGE)
+    .union(Flags::GLOBAL);
+/// What they say besides for devices.
+pub(crate) const UNCACHED: Flags = Flags::WRITE_THROUGH.union(Flags::NO_CACHE);
 
 /// The table that entry `index` of one of the kernel's tables leads to, made in a zeroed
 /// frame that `allocate` gives if there is none.
@@ -118,11 +125,11 @@ pub fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) ->
         return Some(());
     }
     let gib_pages = cpu::Features::has_gib_pages();
-    let large = Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::GLOBAL | USED;
     let top = index(virtual_map::DIRECT_MAP, TOP_LEVEL);
     let directories = kernel_child(boot_table(boot_pml4()), top, allocate)?;
     // SAFETY: nothing has been mapped past BOOT_MAPPED, and the direct map is the kernel's.
-    let map = |table: Table, slot, address| unsafe { table.set(slot, Entry::new(address, large)) };
+    let map =
+        |table: Table, slot, address| unsafe { table.set(slot, Entry::new(address, KERNEL_LARGE)) };
     for gib in (BOOT_MAPPED..end).step_by(GIB as usize) {
         let slot = index(virtual_map::DIRECT_MAP + gib, 2);
         if gib_pages {

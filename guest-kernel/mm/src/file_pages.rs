@@ -18,8 +18,8 @@ mod tree;
 use core::cell::{Cell, RefCell};
 
 use arch::paging::DIRECT_MAP;
-use tree::PageTree;
 
+use crate::file_pages::tree::PageTree;
 use crate::frames::{self, FRAME_SIZE};
 use crate::{Frame, OutOfMemory, quota};
 
@@ -28,10 +28,10 @@ pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
 
 const PAGE: u64 = FRAME_SIZE as u64;
 
-/// What no one has written.
+/// What nobody has written.
 static ZEROS: [u8; FRAME_SIZE] = [0; FRAME_SIZE];
 
-/// A page of [`ZEROS`], for who needs many.
+/// A page of zeros, for who needs many.
 pub fn zeros() -> &'static [u8] {
     &ZEROS
 }

@@ -9,9 +9,9 @@ mod text;
 use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::Shared;
-use text::{ProcessText, SystemText};
 
 use crate::fs::node::{Kind, Name, Node};
+use crate::fs::proc_files::text::{ProcessText, SystemText};
 use crate::fs::transfer::Target;
 use crate::proc::process::Process;
 use crate::proc::{current, table};

@@ -18,12 +18,12 @@ pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
 
 use crate::fs::poll::{self, Readiness};
+use crate::fs::terminal::line_discipline::Effect;
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait_queue::{WaitQueue, Woken};
 use abi::Errno;
 use arch::{SingleCpu, clock, serial::SerialPort};
-use line_discipline::Effect;
 
 /// Bytes that go out at a time.
 const CHUNK: usize = 256;
