@@ -61,7 +61,10 @@ mod without_hardware {
         };
     }
 
-    unreachable!(wait_for_interrupt, switch_stacks);
+    unreachable!(
+        enter_user,
+        wait_for_interrupt, switch_stacks, copy_qwords, copy_bytes
+    );
 }
 
 /// Prints a line of the kernel's own.
