@@ -7,7 +7,6 @@
 //! 0x10000 code   0x20000 data   0x30000 top of stack   0x38000 top of the kernel stack
 //! ```
 
-use iced_x86::code_asm::CodeAssembler;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::emu::{Clock, EmuConfig, Emulator};
@@ -39,19 +38,9 @@ pub(in crate::emu) struct Machine {
     pub(in crate::emu) emulator: Emulator,
 }
 
-/// Assembles.
-pub(in crate::emu) fn assemble(
-    at: u64,
-    program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-) -> Vec<u8> {
-    let mut a = CodeAssembler::new(64).expect("64 is a bitness");
-    program(&mut a).expect("the program is well-formed");
-    a.assemble(at).expect("the program assembles")
-}
-
 impl Machine {
     /// A machine about to execute `code`.
-    pub(in crate::emu) fn with_code(code: &[u8]) -> Self {
+    pub(in crate::emu) fn new(code: &[u8]) -> Self {
         let ram = GuestRam::new(RAM).expect("memory");
         let mut machine = Self {
             emulator: Emulator::new(
@@ -67,13 +56,6 @@ impl Machine {
         let state = initial_state();
         machine.emulator.set_state(&state).expect("a good state");
         machine
-    }
-
-    /// A machine about to execute a program.
-    pub(in crate::emu) fn new(
-        program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-    ) -> Self {
-        Self::with_code(&assemble(CODE, program))
     }
 
     fn make_tables(&mut self) {
