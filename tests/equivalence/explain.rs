@@ -2,10 +2,11 @@
 //! otherwise.
 
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderError, Instruction, Mnemonic, OpKind};
+use x86::PageFaultErrorCode;
+use x86::vector::{GP, PF, SS, UD};
 
 use super::case::{Case, DECODER};
 use super::ending::{End, Fault};
-use super::layout::PAGE_FAULT;
 use super::operands;
 
 /// Whether nothing can be said of `case`, which ended in `reference` and, in the emulator,
@@ -39,11 +40,6 @@ fn is_prefix(byte: &u8) -> bool {
     segment || size || matches!(byte, 0x40..=0x4f | 0xf0 | 0xf2 | 0xf3)
 }
 
-/// Vectors.
-const UD: u8 = 6;
-pub const SS: u8 = 12;
-pub const GP: u8 = 13;
-
 /// Whether different ends of `case` say nothing against the emulator.
 ///
 /// Software-backed KVM looks at instructions that the processor refuses in ring 3 with its
@@ -62,7 +58,7 @@ pub const GP: u8 = 13;
 /// that there is not must be there. An instruction that ends behind `case` is not looked
 /// at: it may be one of those.
 pub fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
-    const FETCH: u64 = 1 << 4;
+    const FETCH: u64 = PageFaultErrorCode::INSTRUCTION_FETCH.bits();
     let (End::Fault(reference), End::Fault(tested)) = (reference, tested) else {
         return false;
     };
@@ -86,14 +82,12 @@ pub fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         (UD, GP | SS) if instruction.is_invalid() => true,
         (UD, GP | SS) if has_memory && opcode(&code) == Some(STORE_SEGMENT) => has_rex_r(&code),
         (UD, GP | SS) => has_memory && !is_of_basic_set(&instruction),
-        (PAGE_FAULT, GP | SS) if has_memory && reaches_hole(reference, &instruction) => true,
-        (PAGE_FAULT | SS, GP) if has_memory && of_umip => true,
-        (PAGE_FAULT, GP) | (GP, PAGE_FAULT) => compares_strings(&instruction),
-        (PAGE_FAULT, PAGE_FAULT) => {
-            instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix()
-        }
+        (PF, GP | SS) if has_memory && reaches_hole(reference, &instruction) => true,
+        (PF | SS, GP) if has_memory && of_umip => true,
+        (PF, GP) | (GP, PF) => compares_strings(&instruction),
+        (PF, PF) => instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix(),
         (SS, GP) => instruction.memory_size().size() == 16,
-        (PAGE_FAULT, UD) if instruction.is_invalid() => {
+        (PF, UD) if instruction.is_invalid() => {
             reference.error_code & FETCH != 0 || opcode(&code) == Some(LOAD_SEGMENT)
         }
         (GP, UD) => instruction.is_invalid(),
@@ -145,14 +139,14 @@ fn is_gate_refused(reference: &Fault, tested: &Fault) -> bool {
 /// Whether two page faults in the upper half differ only in what the page tables say:
 /// whether a page is there, and whether its entry makes sense.
 fn is_upper_half_hidden(reference: &Fault, tested: &Fault) -> bool {
-    const PRESENT_OR_RESERVED: u64 = 1 << 0 | 1 << 3;
+    const PRESENT_OR_RESERVED: u64 = PageFaultErrorCode::PROTECTION_VIOLATION
+        .union(PageFaultErrorCode::MALFORMED_TABLE)
+        .bits();
     let access = |fault: &Fault| Fault {
         error_code: fault.error_code & !PRESENT_OR_RESERVED,
         ..*fault
     };
-    tested.vector == PAGE_FAULT
-        && (tested.address as i64) < 0
-        && access(reference) == access(tested)
+    tested.vector == PF && (tested.address as i64) < 0 && access(reference) == access(tested)
 }
 
 /// The instruction at `rip`, which may be in the middle of one that `case` was made of;
