@@ -33,8 +33,20 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
         || operands::must_be_aligned(instruction.code()) && !refused
 }
 
+/// Whether `end` says only that the host was slow: Linux holds up who locks a word across
+/// cache lines (kernel documentation, arch/x86/buslock.rst).
+pub fn is_held_up(case: &Case, end: &End) -> bool {
+    *end == End::Stuck && case.instructions().iter().any(locks)
+}
+
+/// Whether an instruction locks its operand in memory.
+pub fn locks(instruction: &Instruction) -> bool {
+    let exchanges = instruction.mnemonic() == Mnemonic::Xchg;
+    instruction.has_lock_prefix() || exchanges && instruction.op_kinds().any(is_memory)
+}
+
 /// Whether a byte comes before an opcode: a legacy prefix or REX.
-fn is_prefix(byte: &u8) -> bool {
+pub fn is_prefix(byte: &u8) -> bool {
     let segment = matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65);
     let size = matches!(byte, 0x66 | 0x67);
     segment || size || matches!(byte, 0x40..=0x4f | 0xf0 | 0xf2 | 0xf3)
