@@ -44,6 +44,24 @@ pub fn random(rng: &mut Rng) -> [u8; 512] {
     image
 }
 
+/// A random image for sequences to load: some have x87 words that no processor stores, and
+/// some a reserved bit of MXCSR, which is refused.
+pub fn image(rng: &mut Rng) -> [u8; 512] {
+    let mut image = random(rng);
+    if rng.chance(20) {
+        for byte in &mut image[..offset::MXCSR] {
+            *byte = rng.bits() as u8;
+        }
+        // No selectors, nor the upper halves of addresses: hosts do not keep all of them.
+        image[offset::FIP + 4..offset::FDP].fill(0);
+        image[offset::FDP + 4..offset::MXCSR].fill(0);
+    }
+    if rng.chance(5) {
+        image[offset::MXCSR + 2 + rng.index(2)] |= 1 << rng.below(8);
+    }
+    image
+}
+
 /// A random x87 control word, most often with all exceptions masked.
 pub fn control_word(rng: &mut Rng) -> u16 {
     const PRECISION_AND_ROUNDING: u16 = 0xf00;

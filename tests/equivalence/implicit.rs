@@ -64,7 +64,7 @@ pub fn arrange(
             patch(generator, address, &control.to_le_bytes());
         }
         M::Fxrstor | M::Fxrstor64 => {
-            let image = fx::random(&mut generator.rng);
+            let image = fx::image(&mut generator.rng);
             patch(generator, address, &image);
         }
         M::Fbld => {

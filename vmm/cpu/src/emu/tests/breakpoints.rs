@@ -1,6 +1,7 @@
 //! Hardware breakpoints.
 
 use assembly::code;
+use x86::{Cr4Flags, DR6_RESET, Dr6Flags, Dr7Flags, RFlags};
 
 use super::machine::{CODE, DATA, Machine, STACK};
 use crate::Regs;
@@ -11,15 +12,15 @@ const HANDLER: u64 = 0x11000;
 /// Where a program is, behind what sets the breakpoint.
 const PROGRAM: u64 = CODE + 6;
 /// Enables breakpoint 0 for what the other bits of DR7 say.
-const L0: u64 = 1;
+const L0: u64 = Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE.bits();
 const WRITES: u64 = 1 << 16;
 const PORTS: u64 = 2 << 16;
 const ACCESSES: u64 = 3 << 16;
 const FOUR_BYTES: u64 = 3 << 18;
-const GENERAL_DETECT: u64 = 1 << 13;
+const GENERAL_DETECT: u64 = Dr7Flags::GENERAL_DETECT_ENABLE.bits();
 /// What DR6 has without any reason.
-const NO_REASON: u64 = 0xffff_0ff0;
-const RF: u64 = 1 << 16;
+const NO_REASON: u64 = DR6_RESET;
+const RF: u64 = RFlags::RESUME_FLAG.bits();
 
 /// A machine that sets DR0 and DR7 and goes on with `program`, whose #DB handler leaves
 /// DR6, the address and the flags that it would return to in r8, r9 and r10, and halts.
@@ -125,7 +126,7 @@ fn pushes_are_watched() {
 
 #[test]
 fn ports_are_watched_with_debugging_extensions_on() {
-    const DE: u64 = 1 << 3;
+    const DE: u64 = Cr4Flags::DEBUGGING_EXTENSIONS.bits();
     for (extensions, expected) in [(DE, NO_REASON | 1), (0, 0)] {
         let mut machine = watching(0x80, L0 | PORTS, code!("in al, 0x80", "inc edx",));
         machine.alter(|state| state.cr4 |= extensions);
@@ -137,7 +138,7 @@ fn ports_are_watched_with_debugging_extensions_on() {
 
 #[test]
 fn debug_registers_can_be_guarded() {
-    const DETECTED: u64 = 1 << 13;
+    const DETECTED: u64 = Dr6Flags::ACCESS_DETECTED.bits();
     let mut machine = watching(0, GENERAL_DETECT, code!("mov rcx, dr7"));
     let (reasons, rip) = end(&mut machine);
     // The guard is off in the handler.

@@ -1,25 +1,23 @@
 //! When floating point may execute, and under which MXCSR.
 
 use assembly::code;
+use x86::vector::{MF, NM, UD, XM};
+use x86::{Cr0Flags, Cr4Flags};
 
 use super::machine::{CODE, DATA, Machine};
 use crate::CpuState;
 
 const HANDLERS: u64 = 0xb000;
 const HLT: u8 = 0xf4;
-const UD: u64 = 6;
-const NM: u64 = 7;
-const MF: u64 = 16;
-const XM: u64 = 19;
-const CR0_MP: u64 = 1 << 1;
-const CR0_EM: u64 = 1 << 2;
-const CR0_TS: u64 = 1 << 3;
-const CR4_OSFXSR: u64 = 1 << 9;
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
+const CR0_MP: u64 = Cr0Flags::MONITOR_COPROCESSOR.bits();
+const CR0_EM: u64 = Cr0Flags::EMULATE_COPROCESSOR.bits();
+const CR0_TS: u64 = Cr0Flags::TASK_SWITCHED.bits();
+const CR4_OSFXSR: u64 = Cr4Flags::OSFXSR.bits();
+const CR4_OSXMMEXCPT: u64 = Cr4Flags::OSXMMEXCPT_ENABLE.bits();
 
 /// Runs a program that ends in `hlt` from a state that `change` prepares: the vector of
 /// the exception that it raised, if any, and the state then.
-fn run(change: impl FnOnce(&mut CpuState), program: &[u8]) -> (Option<u64>, Machine) {
+fn run(change: impl FnOnce(&mut CpuState), program: &[u8]) -> (Option<u8>, Machine) {
     let mut machine = Machine::new(program);
     machine.write(HANDLERS, &[HLT; 32]);
     for vector in 0..32 {
@@ -31,12 +29,12 @@ fn run(change: impl FnOnce(&mut CpuState), program: &[u8]) -> (Option<u64>, Mach
     });
     machine.run_to_hlt();
     let rip = machine.state().regs.rip;
-    let vector = (rip < CODE).then(|| rip - HANDLERS - 1);
+    let vector = (rip < CODE).then(|| (rip - HANDLERS - 1) as u8);
     (vector, machine)
 }
 
 /// The vector that one instruction raises under changed control registers.
-fn vector(switches: u64, without_cr4: u64, program: &[u8]) -> Option<u64> {
+fn vector(switches: u64, without_cr4: u64, program: &[u8]) -> Option<u8> {
     let change = |state: &mut CpuState| {
         state.cr0 = state.cr0 & !(CR0_MP | CR0_EM | CR0_TS) | switches;
         state.cr4 &= !without_cr4;

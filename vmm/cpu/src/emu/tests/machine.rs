@@ -8,6 +8,7 @@
 //! ```
 
 use vm_memory::{Bytes, GuestAddress};
+use x86::{DescriptorFlags, PageTableFlags};
 
 use crate::emu::{Clock, EmuConfig, Emulator};
 use crate::exit::VmExit;
@@ -23,9 +24,12 @@ pub(in crate::emu) const IDT: u64 = 0x9000;
 pub(in crate::emu) const TSS: u64 = 0xa000;
 pub(in crate::emu) const PAGE_DIRECTORY: u64 = 0x3000;
 pub(in crate::emu) const PAGE_TABLE: u64 = 0x4000;
-/// Page table entries: present, writable and for the user; of a large page.
-pub(in crate::emu) const USER: u64 = 0x7;
-pub(in crate::emu) const LARGE: u64 = 0x80;
+/// Page table entries: present and writable; for the user too; of a large page.
+const TABLE: u64 = PageTableFlags::PRESENT
+    .union(PageTableFlags::WRITABLE)
+    .bits();
+pub(in crate::emu) const USER: u64 = TABLE | PageTableFlags::USER_ACCESSIBLE.bits();
+pub(in crate::emu) const LARGE: u64 = PageTableFlags::HUGE_PAGE.bits();
 /// Bytes of RAM.
 pub(in crate::emu) const RAM: u64 = 4 << 20;
 pub(in crate::emu) const KERNEL_CS: u16 = 0x08;
@@ -59,7 +63,6 @@ impl Machine {
     }
 
     fn make_tables(&mut self) {
-        const TABLE: u64 = 0x3;
         self.write_u64(0x1000, 0x2000 | USER);
         self.write_u64(0x1000 + 256 * 8, 0x5000 | TABLE);
         self.write_u64(0x2000, PAGE_DIRECTORY | USER);
@@ -73,10 +76,10 @@ impl Machine {
         self.write_u64(0x5000, LARGE | TABLE);
         for (i, descriptor) in [
             0,
-            0x00af_9b00_0000_ffff,
-            0x00cf_9300_0000_ffff,
-            0x00cf_f300_0000_ffff,
-            0x00af_fb00_0000_ffff,
+            DescriptorFlags::KERNEL_CODE64.bits(),
+            DescriptorFlags::KERNEL_DATA.bits(),
+            DescriptorFlags::USER_DATA.bits(),
+            DescriptorFlags::USER_CODE64.bits(),
             0x0000_8900_a000_0067,
             0,
         ]
