@@ -59,10 +59,8 @@ const RUNS: u32 = 3;
 pub struct Pair {
     reference: Machine,
     tested: Machine,
-    mode: Mode,
+    engines: Engines,
     scope: Scope,
-    /// Whether the reference takes after Intel's manual, and the other does not.
-    intel: bool,
 }
 
 /// What came of a batch.
@@ -87,16 +85,14 @@ impl Pair {
     /// # Errors
     /// An engine cannot be had here, and why.
     pub fn new(engines: Engines, watchdog: &Watchdog) -> Result<Self, String> {
-        let intel = engines.against_intel();
         let mut pair = Self {
             reference: Machine::of(engines.reference, watchdog)?,
             tested: Machine::of(engines.tested, watchdog)?,
-            mode: engines.mode,
+            engines,
             scope: Scope {
-                pointers: engines.mode != Mode::Serving && !intel,
+                pointers: engines.mode != Mode::Serving && !engines.against_intel(),
                 by_kvm: engines.need(Engine::Kvm),
             },
-            intel,
         };
         pair.tested.set_stepping(engines.mode == Mode::Stepping);
         Ok(pair)
@@ -104,7 +100,7 @@ impl Pair {
 
     /// Runs `cases` on both and compares.
     pub fn run(&mut self, cases: &[Case]) -> Outcome {
-        let (tested, served) = match self.mode {
+        let (tested, served) = match self.engines.mode {
             Mode::Batches | Mode::Stepping => (self.tested.run(cases), Vec::new()),
             Mode::Serving => cases
                 .iter()
@@ -148,7 +144,7 @@ impl Pair {
     /// A sequence with a wild address may change what belongs to another of its batch:
     /// where the tested engine runs them one by one, so does the reference now.
     fn run_reference_again(&mut self, cases: &[Case]) -> Vec<Ending> {
-        match self.mode {
+        match self.engines.mode {
             Mode::Batches | Mode::Stepping => self.reference.run(cases),
             Mode::Serving => cases
                 .chunks(1)
@@ -167,7 +163,10 @@ impl Pair {
         for (at, case) in cases.iter().enumerate() {
             let [left, right] = [&reference[at].end, &tested[at].end];
             let not_run = *left == End::NotRun || *right == End::NotRun;
-            let held_up = || explain::is_held_up(case, left) || explain::is_held_up(case, right);
+            let held_up = || {
+                self.engines.reference == Engine::Kvm && explain::is_held_up(case, left)
+                    || self.engines.tested == Engine::Kvm && explain::is_held_up(case, right)
+            };
             let lenient = || explain::is_leniently_executed(case, left, right);
             if not_run || self.scope.by_kvm && (held_up() || lenient()) {
                 continue;
@@ -175,8 +174,10 @@ impl Pair {
             let mut differences = compare::endings(case, &reference[at], &tested[at], self.scope);
             let memory = compare::memory(case, &tested[at], &self.reference, &self.tested);
             differences.extend(memory);
-            let excused = || vendor::excuses(case, &reference[at], &tested[at]);
-            if !differences.is_empty() && !(self.intel && excused()) {
+            let excused = || {
+                self.engines.against_intel() && vendor::excuses(case, &reference[at], &tested[at])
+            };
+            if !differences.is_empty() && !excused() {
                 list.push((at, differences));
             }
         }
@@ -185,7 +186,7 @@ impl Pair {
 
     /// What `case` does on the reference, as it is kept.
     pub fn keep(&mut self, case: Case) -> Kept {
-        let missing = match self.mode {
+        let missing = match self.engines.mode {
             Mode::Batches | Mode::Stepping => None,
             Mode::Serving => Some(missing_for(&case)),
         };
