@@ -131,7 +131,7 @@ fn endless_loop(target: Target) {
 }
 
 fn dead_halt(target: Target) {
-    let kernel = endless(code!("cli", "hlt",));
+    let kernel = endless(code!("cli", "hlt"));
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
 }
 

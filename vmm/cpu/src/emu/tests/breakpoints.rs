@@ -31,7 +31,7 @@ fn watching(address: u64, control: u64, program: &[u8]) -> Machine {
         state.regs.gpr[Regs::RCX] = control;
         state.regs.gpr[Regs::RBX] = DATA;
     });
-    let handler = code!("mov r8, dr6", "mov r9, [rsp]", "mov r10, [rsp + 16]", "hlt",);
+    let handler = code!("mov r8, dr6", "mov r9, [rsp]", "mov r10, [rsp + 16]", "hlt");
     machine.write(HANDLER, handler);
     machine.set_gate(1, HANDLER, 0, 0);
     machine
@@ -92,10 +92,9 @@ fn what_is_not_enabled_is_not_watched() {
 
 #[test]
 fn an_instruction_faults_once() {
-    let target = PROGRAM;
-    let mut machine = watching(target, L0, code!("add qword ptr [rbx], 1"));
+    let mut machine = watching(PROGRAM, L0, code!("add qword ptr [rbx], 1"));
     // Counts, and returns.
-    let handler = code!("inc r11", "mov r10, [rsp + 16]", "iretq",);
+    let handler = code!("inc r11", "mov r10, [rsp + 16]", "iretq");
     machine.write(HANDLER, handler);
     machine.run_to_hlt();
     assert_eq!(machine.gpr(11), 1);
@@ -109,7 +108,7 @@ fn a_repeated_instruction_traps_in_the_middle() {
     let mut machine = watching(
         DATA + 2,
         L0 | WRITES,
-        code!("mov rdi, rbx", "mov ecx, 5", "rep stosb",),
+        code!("mov rdi, rbx", "mov ecx, 5", "rep stosb"),
     );
     let (reasons, rip) = end(&mut machine);
     assert_eq!(reasons, NO_REASON | 1);
@@ -128,7 +127,7 @@ fn pushes_are_watched() {
 fn ports_are_watched_with_debugging_extensions_on() {
     const DE: u64 = Cr4Flags::DEBUGGING_EXTENSIONS.bits();
     for (extensions, expected) in [(DE, NO_REASON | 1), (0, 0)] {
-        let mut machine = watching(0x80, L0 | PORTS, code!("in al, 0x80", "inc edx",));
+        let mut machine = watching(0x80, L0 | PORTS, code!("in al, 0x80", "inc edx"));
         machine.alter(|state| state.cr4 |= extensions);
         assert!(matches!(machine.run(), VmExit::PioIn { port: 0x80, .. }));
         machine.run_to_hlt();

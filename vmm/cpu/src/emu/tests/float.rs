@@ -94,7 +94,7 @@ fn flags_before_a_refused_instruction_are_kept() {
     let change = |state: &mut CpuState| state.cr0 |= CR0_TS;
     let (vector, mut machine) = run(
         change,
-        code!("xor eax, eax", "movaps xmm0, xmm1", "add eax, 1", "hlt",),
+        code!("xor eax, eax", "movaps xmm0, xmm1", "add eax, 1", "hlt"),
     );
     assert_eq!(vector, Some(NM));
     let frame = machine.gpr(4);

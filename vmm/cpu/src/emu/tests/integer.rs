@@ -27,7 +27,7 @@ fn a_loop_adds_up() {
 #[test]
 fn the_limit_is_exact_wherever_it_falls() {
     for limit in 0..=310 {
-        let mut machine = Machine::new(code!("mov ecx, 100", "2: nop", "loop 2b", "jmp 2b",));
+        let mut machine = Machine::new(code!("mov ecx, 100", "2: nop", "loop 2b", "jmp 2b"));
         machine
             .emulator
             .set_instruction_limit(Some(limit))

@@ -45,7 +45,7 @@ fn machine() -> Machine {
         unmapped = const UNMAPPED,
     ));
     let handlers = [
-        (6, code!("add qword ptr [rsp], 2", "iretq",)),
+        (6, code!("add qword ptr [rsp], 2", "iretq")),
         (
             14,
             code!(
@@ -55,7 +55,7 @@ fn machine() -> Machine {
                 data = const DATA,
             ),
         ),
-        (INTERRUPT, code!("inc qword ptr [rbx + 0x300]", "iretq",)),
+        (INTERRUPT, code!("inc qword ptr [rbx + 0x300]", "iretq")),
     ];
     for (at, (vector, code)) in (HANDLERS..).step_by(0x100).zip(handlers) {
         machine.write(at, code);

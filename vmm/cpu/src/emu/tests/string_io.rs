@@ -63,7 +63,7 @@ fn bytes_end_with_the_page() {
 
 #[test]
 fn downwards_the_first_is_highest() {
-    let mut machine = machine(DATA + 0x1003, 8, code!("std", "rep insw", "cld",));
+    let mut machine = machine(DATA + 0x1003, 8, code!("std", "rep insw", "cld"));
     // Three bytes of the page below the address count as three elements.
     assert_eq!(serve(&mut machine, &mut 0), [6, 10]);
     let words: Vec<u8> = counted(16).chunks(2).rev().flatten().copied().collect();

@@ -155,7 +155,7 @@ fn a_page_fault_is_served_and_the_instruction_restarted() {
     machine.alter(|state| [state.regs.gpr[10], state.regs.gpr[11]] = [page, present]);
     machine.write(
         HANDLER,
-        code!("pop r8", "mov r9, cr2", "mov qword ptr [r10], r11", "iretq",),
+        code!("pop r8", "mov r9, cr2", "mov qword ptr [r10], r11", "iretq"),
     );
     machine.set_gate(14, HANDLER, 0, 0);
     machine.run_to_hlt();
@@ -193,7 +193,7 @@ fn a_double_fault_takes_its_own_stack() {
 
 #[test]
 fn system_calls_change_privilege_and_are_counted() {
-    let mut machine = Machine::new(code!("syscall", "int 0x80", "int 0x81",));
+    let mut machine = Machine::new(code!("syscall", "int 0x80", "int 0x81"));
     machine.write(HANDLER, code!("sysretq"));
     machine.write(HANDLER + 0x100, code!("iretq"));
     machine.write(HANDLER + 0x200, code!("hlt"));
@@ -247,8 +247,8 @@ fn ring_3_may_not() {
 
 #[test]
 fn interrupts_wait_for_the_window() {
-    let mut machine = Machine::new(code!("nop", "sti", "inc eax", "inc eax", "hlt",));
-    machine.write(HANDLER, code!("mov ebx, eax", "iretq",));
+    let mut machine = Machine::new(code!("nop", "sti", "inc eax", "inc eax", "hlt"));
+    machine.write(HANDLER, code!("mov ebx, eax", "iretq"));
     machine.set_gate(0x30, HANDLER, 0, 0);
     assert!(!machine.emulator.ready());
     machine.emulator.request_interrupt_window(true);
@@ -265,7 +265,7 @@ fn interrupts_wait_for_the_window() {
 
 #[test]
 fn sti_and_hlt_sleep_together() {
-    let mut machine = Machine::new(code!("sti", "hlt", "hlt",));
+    let mut machine = Machine::new(code!("sti", "hlt", "hlt"));
     machine.write(HANDLER, code!("iretq"));
     machine.set_gate(0x40, HANDLER, 0, 0);
     machine.run_to_hlt();
@@ -316,7 +316,7 @@ fn apic_registers_are_the_vmms() {
 
 #[test]
 fn one_instruction_at_a_time() {
-    let mut machine = Machine::new(code!("mov eax, 1", "add eax, 2", "hlt",));
+    let mut machine = Machine::new(code!("mov eax, 1", "add eax, 2", "hlt"));
     let mut state = initial_state();
     for (expected_rip, expected_rax) in [(CODE + 5, 1), (CODE + 8, 3)] {
         machine.emulator.set_state(&state).expect("a good state");

@@ -62,7 +62,7 @@ fn single_steps_are_counted() {
         "nop",
         "hlt",
     ));
-    let handler = code!("inc rcx", "iretq",);
+    let handler = code!("inc rcx", "iretq");
     machine.write(HANDLER, handler);
     machine.set_gate(1, HANDLER, 0, 0);
     machine.run_to_hlt();
