@@ -72,8 +72,7 @@ pub struct Outcome {
     /// Sequences that the reference does not always end in the same way. Software-backed
     /// KVM loses NT when the host is interrupted at the wrong time; and a sequence may be
     /// held to be stuck because the host was busy. Also those that differ only after
-    /// another of their batch, whose `enter` faulted over their memory: see
-    /// [`compare::unspecified`].
+    /// another of their batch, which may have written to their memory what is excused.
     pub unsteady: u64,
     /// For each sequence, addresses of instructions that had faults served.
     pub served: Vec<Vec<u64>>,
@@ -123,13 +122,15 @@ impl Pair {
         self.tested.clean(cases);
         let is_loose = |((case, ending), other): ((&Case, &Ending), &Ending)| {
             !compare::unspecified(case, ending).is_empty()
+                || [&ending.end, &other.end].contains(&&End::Stuck)
                 || matches!(ending.end, End::Broken(_))
                 || self.scope.by_kvm
                     && explain::is_leniently_executed(case, &other.end, &ending.end)
+                || self.engines.against_intel() && vendor::excuses(case, other, ending)
         };
         let mut endings = cases.iter().zip(&tested).zip(&reference);
         // What such a one has done to another's memory is not looked at, or not the same.
-        let entangled = cases.len() > 1 && endings.any(is_loose);
+        let entangled = !differences.is_empty() && cases.len() > 1 && endings.any(is_loose);
         if entangled {
             differences.retain(|(at, _)| !self.run_one(&cases[*at]).is_empty());
         }

@@ -62,6 +62,10 @@ const EXCUSES: &[Excuse] = &[
         |ends| ends.any(|_, code| has_prefix(code, 0xf0) && is_hint(code, 0x18..=0x1f, false)),
     ),
     (
+        "66 before a near branch: ignored (SDM vol. 2 JMP), RIP has 16 bits (APM vol. 3 1.2.2)",
+        |ends| ends.intel != ends.amd && rip(ends.amd).is_some_and(|rip| rip <= 0xffff),
+    ),
+    (
         "whether a call that is refused its target has pushed (in no manual)",
         |ends| ends.both(GP) && ends.last(|insn| insn.mnemonic() == Mnemonic::Call),
     ),
