@@ -26,9 +26,7 @@ const TIMES: f64 = 1e6;
 /// Writes to a port TIMES times, then to the one that ends the run.
 fn port_writes() -> &'static [u8] {
     code!(
-        "mov ecx, {times}",
-        "2: out 0x80, al; loop 2b",
-        "out 0xf4, al",
+        "mov ecx, {times}; 2: out 0x80, al; loop 2b; out 0xf4, al",
         times = const TIMES as u32,
     )
 }
