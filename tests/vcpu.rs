@@ -220,7 +220,7 @@ fn kick(target: Target) {
 
 /// What is set can be read, whether or not the guest can do without it.
 fn whole_state(target: Target) {
-    let mut machine = machine(target, &[0xf4]);
+    let mut machine = machine(target, code!("hlt"));
     let vcpu = machine.vcpu();
     let mut state = vcpu.state().expect("state can be read");
     assert_eq!(state.debug, DebugRegs::default());
@@ -246,12 +246,7 @@ fn whole_state(target: Target) {
 
 /// Where KVM lacks the instruction, the VMM executes it, and knows the register.
 fn tsc_aux(target: Target) {
-    #[rustfmt::skip]
-    let mut machine = machine(target, &[
-        0x0f, 0x01, 0xf9,               // rdtscp
-        0x88, 0xc8,                     // mov al, cl
-        0xe6, 0x10,                     // out 0x10, al
-    ]);
+    let mut machine = machine(target, code!("rdtscp", "mov al, cl", "out 0x10, al"));
     let vcpu = machine.vcpu();
     let mut state = vcpu.state().expect("state can be read");
     state.msrs.tsc_aux = 7;
