@@ -27,7 +27,8 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
     };
     let code = case.code_at(fault.rip);
     let prefixes = || code.iter().copied().take_while(is_prefix);
-    let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
+    let refused =
+        matches!(reference, End::Fault(other) if (other.vector, other.rip) == (GP, fault.rip));
     prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
         || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
         || operands::must_be_aligned(instruction.code()) && !refused
