@@ -8,13 +8,13 @@
 //! exit. Then the cheapest system call of the bundled kernel, by both entries, which is what
 //! that kernel does as well. Nanoseconds, median of RUNS (5).
 
-use std::arch::global_asm;
 use std::env;
 use std::error::Error;
 use std::time::Instant;
 
+use assembly::code;
 use vmm::accel::{AccelChoice, Accelerator};
-use vmm::bare::BareMachine;
+use vmm::bare::{BareMachine, ENTRY};
 use vmm::devices::ApicMode;
 use vmm::{Output, Program, Vm, VmConfig};
 
@@ -23,37 +23,40 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 /// How often each is done.
 const TIMES: f64 = 1e6;
 
-/// mov ecx, TIMES ; again: out 0x80, al ; loop again ; out 0xf4, al (which ends the run)
-#[rustfmt::skip]
-const PORT_WRITES: &[u8] = &[0xb9, 0x40, 0x42, 0x0f, 0, 0xe6, 0x80, 0xe2, 0xfc, 0xe6, 0xf4];
+/// Writes to a port TIMES times, then to the one that ends the run.
+fn port_writes() -> &'static [u8] {
+    code!(
+        "mov ecx, {times}; 2: out 0x80, al; loop 2b; out 0xf4, al",
+        times = const TIMES as u32,
+    )
+}
 
-// 32-bit code that sets up 64-bit mode, in pages that ring 3 may use, and goes to ring 3,
-// which calls ring 0 TIMES times.
-global_asm!(
-    ".pushsection .rodata.traps, \"a\"",
-    ".code32",
-    "traps_start: .set base, traps_start - 0x1000",
-    "movl $0x20, %eax; movl %eax, %cr4", // PAE
-    "movl $(4f - base), %eax; movl %eax, %cr3",
-    "movl $0xc0000080, %ecx; movl $0x101, %eax; xorl %edx, %edx; wrmsr", // EFER: LME, SCE
-    "movl $0x80000011, %eax; movl %eax, %cr0",                           // PG, PE
-    "lgdt 2f - base; ljmp $8, $(1f - base)",
-    ".code64",
-    "1: movl $0xc0000081, %ecx; movl $0x100008, %edx; wrmsr", // STAR
-    "movl $0xc0000082, %ecx; movl $(8f - base), %eax; xorl %edx, %edx; wrmsr", // LSTAR
-    "movl $(9f - base), %ecx; movl $0x3002, %r11d; movl $1000000, %ebx", // RFLAGS: IOPL 3
-    "8: sysretq",
-    "9: syscall; decl %ebx; jnz 9b; outb %al, $0xf4",
-    ".balign 8; 3: .quad 0, 0x00209a0000000000", // GDT: 64-bit code
-    "2: .short 15; .long 3b - base",
-    ".balign 4096; 4: .quad (5f - base) + 7", // present, writable, ring 3
-    ".balign 4096; 5: .quad (6f - base) + 7",
-    ".balign 4096; 6: .quad 0x87; .balign 4096; .popsection", // the first 2 MiB
-    options(att_syntax)
-);
-
-unsafe extern "C" {
-    static traps_start: [u8; 0x4000];
+/// Sets up 64-bit mode, in pages that ring 3 may use, and goes to ring 3, which calls ring 0
+/// TIMES times. `990b` is where the code begins.
+fn system_calls() -> &'static [u8] {
+    code!(
+        ".code32",
+        "mov eax, 0x20; mov cr4, eax", // PAE
+        "mov eax, {entry} + 0x1000; mov cr3, eax",
+        "mov ecx, 0xc0000080; mov eax, 0x101; xor edx, edx; wrmsr", // EFER: LME, SCE
+        "mov eax, 0x80000011; mov cr0, eax",                        // PG, PE
+        "lgdt [{entry} + 0x110]",
+        ".byte 0xea; .long {entry} + (2f - 990b); .short 8", // a far jump to
+        ".code64",
+        "2: mov ecx, 0xc0000081; mov edx, 0x100008; wrmsr", // STAR
+        "mov ecx, 0xc0000082; lea rax, [rip + 3f]; xor edx, edx; wrmsr", // LSTAR
+        "lea rcx, [rip + 4f]; mov r11d, 0x3002; mov ebx, {times}", // RFLAGS: IOPL 3
+        "3: sysretq",
+        "4: syscall; dec ebx; jnz 4b; out 0xf4, al",
+        ".org 990b + 0x100; .quad 0, 0x00209a0000000000", // GDT: 64-bit code
+        ".short 15; .long {entry} + 0x100",
+        ".org 990b + 0x1000; .quad {entry} + 0x2007", // present, writable, ring 3
+        ".org 990b + 0x2000; .quad {entry} + 0x3007",
+        ".org 990b + 0x3000; .quad 0x87", // the first 2 MiB
+        ".org 990b + 0x4000",
+        entry = const ENTRY,
+        times = const TIMES as u32,
+    )
 }
 
 fn main() -> Fallible<()> {
@@ -61,8 +64,6 @@ fn main() -> Fallible<()> {
         .nth(1)
         .map_or(Ok(5), |word| word.parse())?
         .max(1);
-    // SAFETY: the assembler's constants, of that length.
-    let system_calls = unsafe { &traps_start };
     let program = Program::find("loops")?;
     let print = |name, ns: &dyn Fn() -> Fallible<f64>| -> Fallible<()> {
         let mut all = (0..runs).map(|_| ns()).collect::<Fallible<Vec<_>>>()?;
@@ -70,8 +71,8 @@ fn main() -> Fallible<()> {
         println!("{name:28} {:7.1} ns", all[all.len() / 2] / TIMES);
         Ok(())
     };
-    print("syscall and sysretq", &|| bare(system_calls))?;
-    print("port write", &|| bare(PORT_WRITES))?;
+    print("syscall and sysretq", &|| bare(system_calls()))?;
+    print("port write", &|| bare(port_writes()))?;
     print("getpid by syscall", &|| in_guest(&program, "syscall"))?;
     print("getpid by int 0x80", &|| in_guest(&program, "int80"))
 }

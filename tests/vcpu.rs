@@ -8,6 +8,7 @@ mod support;
 
 use std::time::Duration;
 
+use assembly::code;
 use support::Target;
 use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
@@ -15,6 +16,7 @@ use vmm::bare::{BareMachine, ENTRY};
 use vmm::cpu::{DebugRegs, Dtable, HostKind, Msrs, Regs};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
+use x86::DescriptorFlags;
 
 const VECTOR: u8 = 0x40;
 /// The port that the interrupt handler writes to.
@@ -66,12 +68,24 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
         image.resize(offset, 0);
         image.extend(bytes);
     };
-    // out HANDLER, al ; iretd
-    put(HANDLER_OFFSET, &[0xe6, HANDLER as u8, 0xcf]);
-    // Null, flat code (selector 8), flat data (selector 16): Intel SDM, volume 3, 3.4.5.
-    let gdt: [u64; 3] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
-    put(GDT_OFFSET, &gdt.map(u64::to_le_bytes).concat());
-    // A present 32-bit interrupt gate: the same, 6.11.
+    let handler = code!(
+        ".code32",
+        "out {port}, al",
+        "iretd",
+        port = const HANDLER,
+    );
+    put(HANDLER_OFFSET, handler);
+    // Null, code (selector 8), data (selector 16).
+    let gdt = [
+        DescriptorFlags::empty(),
+        DescriptorFlags::KERNEL_CODE32,
+        DescriptorFlags::KERNEL_DATA,
+    ];
+    put(
+        GDT_OFFSET,
+        &gdt.map(|flags| flags.bits().to_le_bytes()).concat(),
+    );
+    // A present 32-bit interrupt gate: SDM vol. 3 6.11.
     let handler = u64::from(ENTRY) + HANDLER_OFFSET as u64;
     let gate = handler & 0xffff | 0x0008 << 16 | 0x8e00 << 32 | handler >> 16 << 48;
     let gate_offset = IDT_OFFSET + 8 * usize::from(VECTOR);
@@ -112,14 +126,21 @@ fn expect_out(machine: &mut BareMachine, port: u16) {
 }
 
 fn exits(target: Target) {
-    #[rustfmt::skip]
-    let mut machine = machine(target, &[
-        0xe4, 0x60,                     // in al, 0x60
-        0x40,                           // inc eax
-        0xa2, 0x00, 0x00, 0x00, 0xd0,   // mov [0xd0000000], al
-        0xa0, 0x01, 0x00, 0x00, 0xd0,   // mov al, [0xd0000001]
-        0xe6, 0x61,                     // out 0x61, al
-    ]);
+    const WRITTEN: u64 = 0xd000_0000;
+    const READ: u64 = WRITTEN + 1;
+    let mut machine = machine(
+        target,
+        code!(
+            ".code32",
+            "in al, 0x60",
+            "inc eax",
+            "mov [{written}], al",
+            "mov al, [{read}]",
+            "out 0x61, al",
+            written = const WRITTEN,
+            read = const READ,
+        ),
+    );
     match machine.run().expect("it runs") {
         VmExit::PioIn {
             port: 0x60,
@@ -129,15 +150,12 @@ fn exits(target: Target) {
         other => panic!("{other:x?}"),
     }
     let written = VmExit::MmioWrite {
-        gpa: 0xd000_0000,
+        gpa: WRITTEN,
         data: &[7],
     };
     assert_eq!(machine.run().expect("it runs"), written);
     match machine.run().expect("it runs") {
-        VmExit::MmioRead {
-            gpa: 0xd000_0001,
-            data,
-        } => data.copy_from_slice(&[9]),
+        VmExit::MmioRead { gpa: READ, data } => data.copy_from_slice(&[9]),
         other => panic!("{other:x?}"),
     }
     let written = VmExit::PioOut {
@@ -151,14 +169,8 @@ fn exits(target: Target) {
 /// With interrupts off the vCPU is not ready; asked to, it says when it has become so, one
 /// instruction after `sti` (Intel SDM, volume 2, STI), and no later.
 fn interrupt_window(target: Target) {
-    #[rustfmt::skip]
-    let mut machine = machine(target, &[
-        0xe6, 0x10,     // out 0x10, al
-        0xfb,           // sti
-        0x90,           // nop
-        0xe6, 0x11,     // out 0x11, al
-        0xe6, 0x12,     // out 0x12, al
-    ]);
+    let code = code!("out 0x10, al", "sti", "nop", "out 0x11, al", "out 0x12, al");
+    let mut machine = machine(target, code);
     expect_out(&mut machine, 0x10);
     assert!(!machine.vcpu().ready());
     machine.vcpu().request_interrupt_window(true);
@@ -172,13 +184,8 @@ fn interrupt_window(target: Target) {
 }
 
 fn injection(target: Target) {
-    #[rustfmt::skip]
-    let mut machine = machine(target, &[
-        0xfb,           // sti
-        0xe6, 0x10,     // out 0x10, al
-        0xe6, 0x11,     // out 0x11, al
-        0xe6, 0x12,     // out 0x12, al
-    ]);
+    let code = code!("sti", "out 0x10, al", "out 0x11, al", "out 0x12, al");
+    let mut machine = machine(target, code);
     expect_out(&mut machine, 0x10);
     // KVM has not completed the instruction yet: whether the vCPU is ready shows only then.
     machine.vcpu().request_interrupt_window(true);
@@ -195,8 +202,7 @@ fn injection(target: Target) {
 }
 
 fn halt(target: Target) {
-    // sti ; hlt ; out 0x10, al
-    let mut machine = machine(target, &[0xfb, 0xf4, 0xe6, 0x10]);
+    let mut machine = machine(target, code!("sti", "hlt", "out 0x10, al"));
     assert_eq!(machine.run().expect("it runs"), VmExit::Hlt);
     assert!(machine.vcpu().ready());
     machine.vcpu().inject(VECTOR).expect("it is ready");
@@ -205,8 +211,7 @@ fn halt(target: Target) {
 }
 
 fn kick(target: Target) {
-    // jmp to itself
-    let mut machine = machine(target, &[0xeb, 0xfe]);
+    let mut machine = machine(target, code!("2: jmp 2b"));
     let exit = machine.run_for(Duration::from_millis(20)).expect("it runs");
     assert_eq!(exit, VmExit::Interrupted);
     let rip = machine.vcpu().state().expect("state can be read").regs.rip;
@@ -215,7 +220,7 @@ fn kick(target: Target) {
 
 /// What is set can be read, whether or not the guest can do without it.
 fn whole_state(target: Target) {
-    let mut machine = machine(target, &[0xf4]);
+    let mut machine = machine(target, code!("hlt"));
     let vcpu = machine.vcpu();
     let mut state = vcpu.state().expect("state can be read");
     assert_eq!(state.debug, DebugRegs::default());
@@ -241,12 +246,7 @@ fn whole_state(target: Target) {
 
 /// Where KVM lacks the instruction, the VMM executes it, and knows the register.
 fn tsc_aux(target: Target) {
-    #[rustfmt::skip]
-    let mut machine = machine(target, &[
-        0x0f, 0x01, 0xf9,               // rdtscp
-        0x88, 0xc8,                     // mov al, cl
-        0xe6, 0x10,                     // out 0x10, al
-    ]);
+    let mut machine = machine(target, code!("rdtscp", "mov al, cl", "out 0x10, al"));
     let vcpu = machine.vcpu();
     let mut state = vcpu.state().expect("state can be read");
     state.msrs.tsc_aux = 7;
@@ -267,11 +267,8 @@ fn tsc_aux(target: Target) {
 /// A halt is no exit there; a kick shows it, and it lasts.
 fn halt_in_kvm(_: Target) {
     let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
-    for (code, enabled) in [(0xfa, false), (0xfb, true)] {
-        // cli or sti ; hlt
-        let image = [code, 0xf4];
-        let mut machine =
-            BareMachine::new(&accelerator, ApicMode::Kernel, &image).expect("it fits");
+    for (code, enabled) in [(code!("cli", "hlt"), false), (code!("sti", "hlt"), true)] {
+        let mut machine = BareMachine::new(&accelerator, ApicMode::Kernel, code).expect("it fits");
         assert!(!machine.vcpu().halted().expect("it can be asked"));
         for _ in 0..2 {
             let exit = machine.run_for(Duration::from_millis(50)).expect("it runs");
@@ -283,9 +280,8 @@ fn halt_in_kvm(_: Target) {
             assert_eq!(state.regs.rip, u64::from(ENTRY) + 2, "behind the halt");
         }
     }
-    // jmp to itself
-    let mut machine =
-        BareMachine::new(&accelerator, ApicMode::Kernel, &[0xeb, 0xfe]).expect("it fits");
+    let endless = code!("2: jmp 2b");
+    let mut machine = BareMachine::new(&accelerator, ApicMode::Kernel, endless).expect("it fits");
     machine.run_for(Duration::from_millis(20)).expect("it runs");
     assert!(!machine.vcpu().halted().expect("it can be asked"));
 }
@@ -293,7 +289,8 @@ fn halt_in_kvm(_: Target) {
 /// An I/O APIC sends wherever the guest says: to no CPU at all, or what no CPU takes.
 fn message_to_nobody(_: Target) {
     let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
-    let mut machine = BareMachine::new(&accelerator, ApicMode::Kernel, &[0xf4]).expect("it fits");
+    let mut machine =
+        BareMachine::new(&accelerator, ApicMode::Kernel, code!("hlt")).expect("it fits");
     let mut send = |msi: Msi| {
         let sent = machine.vcpu().signal_msi(msi.address, msi.data);
         assert!(sent.is_ok(), "{msi:x?}: {sent:?}");

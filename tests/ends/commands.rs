@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::support::Target;
-use crate::support::kernel::{Kernel, exit, forever, print};
+use crate::support::kernel::{Kernel, exit, forever, greet};
 use crate::{Case, Cause, LIMIT, Output, Running, each_ends, no_report, streams, vmm};
 
 pub const CASES: &[Case] = &[
@@ -25,7 +25,7 @@ fn trace(target: Target) {
 
 /// The guest has ended well, and its report is what remains.
 fn report(target: Target) {
-    let kernel = Kernel::long_mode(|a| exit(a, 0)).write();
+    let kernel = Kernel::long_mode(&exit(0)).write();
     each_ends(&Cause::ALL, |cause| {
         let mut command = vmm("run", cause.limit());
         command.args(target.options()).arg("--kernel");
@@ -47,17 +47,14 @@ fn bench(target: Target) {
 /// On every machine of this host, one after the other. Its limit is one of each run, of
 /// which a later one may do better, and of the report.
 pub fn compare() {
-    let kernel = Kernel::long_mode(|a| {
-        print(a, "\n")?;
-        forever(a, |_| Ok(()))
-    });
+    let kernel = Kernel::long_mode(&[greet(), &forever(&[])].concat());
     let kernel = kernel.write();
     each_ends(&Cause::SIGNALS, |cause| {
         let mut command = vmm("compare", cause.limit());
         command.arg("--kernel").arg(kernel.path()).arg("hello");
         Running::spawn(command, no_report(), Output::Pipe)
     });
-    let kernel = Kernel::long_mode(|a| exit(a, 0)).write();
+    let kernel = Kernel::long_mode(&exit(0)).write();
     let compare = |report: &str| {
         let mut command = vmm("compare", LIMIT);
         command.args(["--runs", "1", "--report", report, "--kernel"]);

@@ -3,11 +3,13 @@
 
 use abi::debug_exit::FAILURE_STATUS;
 use abi::ports::LOCAL_APIC;
-use iced_x86::code_asm::*;
+use assembly::code;
+use x86::MxCsr;
+use x86::fx::MXCSR_INITIAL;
 
 use crate::support::Target;
 use crate::support::kernel::{
-    Assembled, FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, print, program,
+    FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, exit_by_al, forever, greet, program,
 };
 use crate::{Case, Cause, Output, Running, each_ends, ends, ends_itself, no_report, vmm};
 
@@ -52,16 +54,13 @@ pub const CASES: &[Case] = &[
 pub const PRIORITY_CASES: &[Case] = &[("low_interrupts_wait", low_interrupts_wait)];
 
 /// A kernel that says that it is there, gets ready, and does `body` for ever.
-fn endless(body: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Kernel {
-    Kernel::long_mode(|a| {
-        print(a, "\n")?;
-        forever(a, body)
-    })
+fn endless(body: &[u8]) -> Kernel {
+    Kernel::long_mode(&[greet(), &forever(body)].concat())
 }
 
 /// So that the others end by what they do, and not because no kernel starts.
 fn exits(target: Target) {
-    let kernel = Kernel::long_mode(|a| exit(a, STATUS));
+    let kernel = Kernel::long_mode(&exit(STATUS));
     ends_itself(target, &kernel, STATUS.into(), "exited");
 }
 
@@ -73,98 +72,91 @@ const INTERRUPT_COMMAND: u64 = LOCAL_APIC + 0x300;
 /// Vector 0x40 to this CPU.
 const TO_MYSELF: u32 = 1 << 18 | 0x40;
 
-/// Writes a register of the local APIC.
-fn write_apic(a: &mut CodeAssembler, register: u64, value: u32) -> Assembled {
-    a.mov(ebx, register as u32)?;
-    a.mov(dword_ptr(rbx), value)
-}
-
 /// Each way to the task priority shows what the other has put there.
 fn task_priority(target: Target) {
-    let kernel = Kernel::long_mode(|a| {
-        write_apic(a, TASK_PRIORITY, 0x50)?;
-        a.mov(rsi, cr8)?;
-        a.mov(eax, 7)?;
-        a.mov(cr8, rax)?;
-        a.mov(edi, dword_ptr(rbx))?;
-        a.mov(eax, 1)?;
-        a.mov(cr8, rax)?;
-        a.mov(eax, dword_ptr(rbx))?;
+    let code = code!(
+        "mov ebx, {task_priority}",
+        "mov dword ptr [rbx], 0x50",
+        "mov rsi, cr8",
+        "mov eax, 7",
+        "mov cr8, rax",
+        "mov edi, [rbx]",
+        "mov eax, 1",
+        "mov cr8, rax",
+        "mov eax, [rbx]",
         // 0x1000, 0x700 and 5.
-        a.shl(eax, 8)?;
-        a.shl(edi, 4)?;
-        a.or(eax, edi)?;
-        a.or(eax, esi)?;
-        a.cmp(eax, 0x1705)?;
-        a.sete(al)?;
-        a.dec(al)?;
-        a.add(al, u32::from(STATUS) as i32)?;
-        a.mov(dx, u32::from(abi::ports::DEBUG_EXIT))?;
-        a.out(dx, al)
-    });
+        "shl eax, 8",
+        "shl edi, 4",
+        "or eax, edi",
+        "or eax, esi",
+        "cmp eax, 0x1705",
+        "sete al",
+        "dec al",
+        "add al, {status}",
+        task_priority = const TASK_PRIORITY,
+        status = const STATUS,
+    );
+    let kernel = Kernel::long_mode(&[code, exit_by_al()].concat());
     ends_itself(target, &kernel, STATUS.into(), "exited");
 }
 
 /// An interrupt below the task priority comes when that falls, and no earlier.
 fn low_interrupts_wait(target: Target) {
-    let kernel = Kernel::long_mode(|a| {
-        write_apic(a, SPURIOUS_VECTOR, ENABLED)?;
-        a.mov(esi, u32::from(STATUS) - 1)?;
-        a.mov(eax, 5)?;
-        a.mov(cr8, rax)?;
-        a.sti()?;
-        write_apic(a, INTERRUPT_COMMAND, TO_MYSELF)?;
-        a.nop()?;
-        a.inc(esi)?;
-        a.mov(eax, 3)?;
-        a.mov(cr8, rax)?;
-        forever(a, |_| Ok(()))
-    });
-    let kernel = kernel.handler(|a| {
-        a.mov(eax, esi)?;
-        a.mov(dx, u32::from(abi::ports::DEBUG_EXIT))?;
-        a.out(dx, al)
-    });
+    let kernel = Kernel::long_mode(code!(
+        "mov ebx, {spurious_vector}",
+        "mov dword ptr [rbx], {enabled}",
+        "mov esi, {status} - 1",
+        "mov eax, 5",
+        "mov cr8, rax",
+        "sti",
+        "mov ebx, {command}",
+        "mov dword ptr [rbx], {to_myself}",
+        "nop",
+        "inc esi",
+        "mov eax, 3",
+        "mov cr8, rax",
+        "2: jmp 2b",
+        spurious_vector = const SPURIOUS_VECTOR,
+        enabled = const ENABLED,
+        status = const STATUS,
+        command = const INTERRUPT_COMMAND,
+        to_myself = const TO_MYSELF,
+    ));
+    let kernel = kernel.handler(&[code!("mov eax, esi"), exit_by_al()].concat());
     ends_itself(target, &kernel, STATUS.into(), "exited");
 }
 
 fn endless_loop(target: Target) {
-    ends(target, &endless(|_| Ok(())), Output::Pipe);
+    ends(target, &endless(&[]), Output::Pipe);
 }
 
 fn dead_halt(target: Target) {
-    let kernel = endless(|a| {
-        a.cli()?;
-        a.hlt()
-    });
+    let kernel = endless(code!("cli", "hlt"));
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
 }
 
 /// After half a second at 2 GHz: whoever looks must not have looked once.
 fn late_dead_halt(target: Target) {
     const TICKS: i32 = 1 << 30;
-    let read_tsc = |a: &mut CodeAssembler| {
-        a.rdtsc()?;
-        a.shl(rdx, 32)?;
-        a.or(rax, rdx)
-    };
-    let kernel = Kernel::long_mode(|a| {
-        read_tsc(a)?;
-        a.mov(rsi, rax)?;
-        let mut again = a.create_label();
-        a.set_label(&mut again)?;
-        read_tsc(a)?;
-        a.sub(rax, rsi)?;
-        a.cmp(rax, TICKS)?;
-        a.jb(again)?;
-        a.cli()?;
-        a.hlt()
-    });
+    let kernel = Kernel::long_mode(code!(
+        "rdtsc",
+        "shl rdx, 32",
+        "lea rsi, [rax + rdx]",
+        "2: rdtsc",
+        "shl rdx, 32",
+        "or rax, rdx",
+        "sub rax, rsi",
+        "cmp rax, {ticks}",
+        "jb 2b",
+        "cli",
+        "hlt",
+        ticks = const TICKS,
+    ));
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
 }
 
 fn triple_fault(target: Target) {
-    let kernel = Kernel::long_mode(CodeAssembler::ud2);
+    let kernel = Kernel::long_mode(code!("ud2"));
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "triple_fault");
 }
 
@@ -176,44 +168,49 @@ fn stores_to_aliased_code(target: Target) {
     const RET: u32 = 0xc3;
     const TABLES: u64 = FREE + 0x1000;
     const BASE: u64 = 512 << 30;
-    let kernel = Kernel::long_mode(|a| {
-        a.mov(edi, FREE as u32)?;
-        a.mov(eax, RET)?;
-        a.mov(ecx, HALF)?;
-        a.rep().stosb()?;
-        for (entry, value) in [
-            (SECOND_ROOT_ENTRY, TABLES),
-            (TABLES, TABLES + 0x1000),
-            (TABLES + 0x1000, TABLES + 0x2000),
-        ] {
-            a.mov(rax, value | PRESENT)?;
-            a.mov(qword_ptr(entry), rax)?;
-        }
-        a.mov(edi, (TABLES + 0x2000) as u32)?;
-        a.mov(eax, (FREE | PRESENT) as u32)?;
-        a.mov(ecx, NAMES)?;
-        a.rep().stosq()?;
-        a.mov(rbx, BASE)?;
-        let mut page = a.create_label();
-        a.set_label(&mut page)?;
-        a.mov(ecx, HALF)?;
-        let mut code = a.create_label();
-        a.set_label(&mut code)?;
-        a.call(rbx)?;
-        a.inc(rbx)?;
-        a.dec(ecx)?;
-        a.jnz(code)?;
-        a.add(rbx, 4096 - HALF as i32)?;
-        a.mov(rax, BASE + u64::from(NAMES) * 4096)?;
-        a.cmp(rbx, rax)?;
-        a.jb(page)?;
-        print(a, "\n")?;
-        forever(a, |a| {
-            a.mov(edi, FREE as u32 + HALF)?;
-            a.mov(ecx, HALF)?;
-            a.rep().stosb()
-        })
-    });
+    let name_and_call = code!(
+        "mov edi, {free}",
+        "mov eax, {ret}",
+        "mov ecx, {half}",
+        "rep stosb",
+        // One table of each level, entries for the one page.
+        "mov eax, {tables} + {present}",
+        "mov [{root_entry}], rax",
+        "add eax, 0x1000",
+        "mov [{tables}], rax",
+        "add eax, 0x1000",
+        "mov [{tables} + 0x1000], rax",
+        "mov edi, {tables} + 0x2000",
+        "mov eax, {free} + {present}",
+        "mov ecx, {names}",
+        "rep stosq",
+        "mov rbx, {base}",
+        "2: mov ecx, {half}",
+        "3: call rbx",
+        "inc rbx",
+        "dec ecx",
+        "jnz 3b",
+        "add rbx, 4096 - {half}",
+        "mov rax, {base} + {names} * 4096",
+        "cmp rbx, rax",
+        "jb 2b",
+        free = const FREE,
+        ret = const RET,
+        half = const HALF,
+        tables = const TABLES,
+        present = const PRESENT,
+        root_entry = const SECOND_ROOT_ENTRY,
+        names = const NAMES,
+        base = const BASE,
+    );
+    let store = code!(
+        "mov edi, {free} + {half}",
+        "mov ecx, {half}",
+        "rep stosb",
+        free = const FREE,
+        half = const HALF,
+    );
+    let kernel = Kernel::long_mode(&[name_and_call, greet(), &forever(store)].concat());
     ends(target, &kernel, Output::Pipe);
 }
 
@@ -225,57 +222,65 @@ fn stores_from_ring_3(target: Target) {
     const READ_WRITE: u32 = 3;
     const READ_EXECUTE: u32 = 5;
     const PRIVATE_ANONYMOUS: u32 = 0x22;
-    const MODES: [u32; 2] = [0x1f80, 0x3f80];
     const RET: u32 = 0xc3;
-    let mprotect = |a: &mut CodeAssembler, protection: u32| {
-        a.mov(eax, SYS_MPROTECT)?;
-        a.mov(rdi, rbx)?;
-        a.mov(esi, PAGE)?;
-        a.mov(edx, protection)?;
-        a.syscall()
-    };
-    let program = program(|a| {
-        a.mov(eax, SYS_MMAP)?;
-        a.xor(edi, edi)?;
-        a.mov(esi, PAGE)?;
-        a.mov(edx, READ_WRITE)?;
-        a.mov(r10d, PRIVATE_ANONYMOUS)?;
-        a.mov(r8, -1_i64)?;
-        a.xor(r9d, r9d)?;
-        a.syscall()?;
-        a.mov(rbx, rax)?;
-        a.mov(rdi, rbx)?;
-        a.mov(eax, RET)?;
-        a.mov(ecx, HALF)?;
-        a.rep().stosb()?;
-        mprotect(a, READ_EXECUTE)?;
-        for mode in MODES {
-            a.push(mode as i32)?;
-            a.ldmxcsr(dword_ptr(rsp))?;
-            a.pop(rax)?;
-            a.mov(rbp, rbx)?;
-            a.mov(r12d, HALF)?;
-            let mut next = a.create_label();
-            a.set_label(&mut next)?;
-            a.call(rbp)?;
-            a.inc(rbp)?;
-            a.dec(r12d)?;
-            a.jnz(next)?;
-        }
-        mprotect(a, READ_WRITE)?;
-        a.push(i32::from(b'\n'))?;
-        a.mov(eax, SYS_WRITE)?;
-        a.mov(edi, 1)?;
-        a.mov(rsi, rsp)?;
-        a.mov(edx, 1)?;
-        a.syscall()?;
-        forever(a, |a| {
-            a.lea(rdi, ptr(rbx + HALF))?;
-            a.mov(ecx, HALF)?;
-            a.mov(eax, RET)?;
-            a.rep().stosb()
-        })
-    });
+    let program = program(code!(
+        "mov eax, {mmap}",
+        "xor edi, edi",
+        "mov esi, {page}",
+        "mov edx, {read_write}",
+        "mov r10d, {private_anonymous}",
+        "mov r8, -1",
+        "xor r9d, r9d",
+        "syscall",
+        "mov rbx, rax",
+        "mov rdi, rbx",
+        "mov eax, {ret}",
+        "mov ecx, {half}",
+        "rep stosb",
+        "mov eax, {mprotect}",
+        "mov rdi, rbx",
+        "mov esi, {page}",
+        "mov edx, {read_execute}",
+        "syscall",
+        ".irp mode, {to_nearest}, {down}",
+        "push \\mode",
+        "ldmxcsr [rsp]",
+        "pop rax",
+        "mov rbp, rbx",
+        "mov r12d, {half}",
+        "2: call rbp",
+        "inc rbp",
+        "dec r12d",
+        "jnz 2b",
+        ".endr",
+        "mov eax, {mprotect}",
+        "mov rdi, rbx",
+        "mov esi, {page}",
+        "mov edx, {read_write}",
+        "syscall",
+        "push '\n'",
+        "mov eax, {write}",
+        "mov edi, 1",
+        "mov rsi, rsp",
+        "mov edx, 1",
+        "syscall",
+        "2: lea rdi, [rbx + {half}]",
+        "mov ecx, {half}",
+        "mov eax, {ret}",
+        "rep stosb",
+        "jmp 2b",
+        mmap = const SYS_MMAP,
+        page = const PAGE,
+        read_write = const READ_WRITE,
+        private_anonymous = const PRIVATE_ANONYMOUS,
+        ret = const RET,
+        half = const HALF,
+        mprotect = const SYS_MPROTECT,
+        read_execute = const READ_EXECUTE,
+        to_nearest = const MXCSR_INITIAL,
+        down = const MXCSR_INITIAL | MxCsr::ROUNDING_CONTROL_NEGATIVE.bits(),
+        write = const SYS_WRITE,
+    ));
     each_ends(&Cause::ALL, |cause| {
         let mut command = vmm("run", cause.limit());
         command.args(target.options()).arg(program.path());
@@ -285,113 +290,132 @@ fn stores_from_ring_3(target: Target) {
 
 /// Code that is written again before each time that it runs.
 fn stores_to_code(target: Target) {
-    let kernel = endless(|a| {
-        const RET: u32 = 0xc3;
-        a.mov(edi, FREE as u32)?;
-        a.mov(eax, RET)?;
-        a.mov(ecx, 64)?;
-        a.mov(rbx, rdi)?;
-        a.rep().stosb()?;
-        a.call(rbx)
-    });
+    const RET: u32 = 0xc3;
+    let kernel = endless(code!(
+        "mov edi, {free}",
+        "mov eax, {ret}",
+        "mov ecx, 64",
+        "mov rbx, rdi",
+        "rep stosb",
+        "call rbx",
+        free = const FREE,
+        ret = const RET,
+    ));
     ends(target, &kernel, Output::Pipe);
 }
 
 /// `fault`, with an unmapped address in rax, and the first instruction of its handler is the
 /// same again.
-fn handles_itself(fault: fn(&mut CodeAssembler) -> Assembled) -> Kernel {
-    let kernel = endless(|a| {
-        a.mov(rax, UNMAPPED)?;
-        fault(a)
-    });
-    kernel.handler(fault)
+fn handles_itself(fault: &[u8]) -> Kernel {
+    let address = code!("mov rax, {unmapped}", unmapped = const UNMAPPED);
+    endless(&[address, fault].concat()).handler(fault)
 }
 
 /// An instruction that a software-backed KVM leaves to the VMM.
 fn faulting_popcnt(target: Target) {
-    let kernel = handles_itself(|a| a.popcnt(eax, dword_ptr(rax)));
+    let kernel = handles_itself(code!("popcnt eax, dword ptr [rax]"));
     ends(target, &kernel, Output::Pipe);
 }
 
 /// Another.
 fn faulting_xorps(target: Target) {
-    let kernel = handles_itself(|a| a.xorps(xmm0, xmmword_ptr(rax)));
+    let kernel = handles_itself(code!("xorps xmm0, xmmword ptr [rax]"));
     ends(target, &kernel, Output::Pipe);
 }
 
 fn faults_handle_faults(target: Target) {
-    ends(target, &handles_itself(CodeAssembler::ud2), Output::Pipe);
+    ends(target, &handles_itself(code!("ud2")), Output::Pipe);
 }
 
 fn handlers_are_not_mapped(target: Target) {
-    let kernel = endless(CodeAssembler::ud2).handler_at(UNMAPPED);
+    let kernel = endless(code!("ud2")).handler_at(UNMAPPED);
     ends(target, &kernel, Output::Pipe);
 }
 
-/// Copies 1 MiB again and again.
-fn copies(from: u64, to: u64) -> Kernel {
-    endless(|a| {
-        a.mov(rsi, from)?;
-        a.mov(rdi, to)?;
-        a.mov(ecx, 1 << 20)?;
-        a.rep().movsb()
-    })
+/// Copies 1 MiB again and again: `from_and_to` sets rsi and rdi.
+fn copies(from_and_to: &[u8]) -> Kernel {
+    let copy = code!("mov ecx, 1 << 20", "rep movsb");
+    endless(&[from_and_to, copy].concat())
 }
 
 fn mmio_reads(target: Target) {
-    ends(target, &copies(NO_DEVICE, FREE), Output::Pipe);
+    let from_and_to = code!(
+        "mov esi, {no_device}",
+        "mov edi, {free}",
+        no_device = const NO_DEVICE,
+        free = const FREE,
+    );
+    ends(target, &copies(from_and_to), Output::Pipe);
 }
 
 fn mmio_writes(target: Target) {
-    ends(target, &copies(FREE, NO_DEVICE), Output::Pipe);
+    let from_and_to = code!(
+        "mov esi, {free}",
+        "mov edi, {no_device}",
+        free = const FREE,
+        no_device = const NO_DEVICE,
+    );
+    ends(target, &copies(from_and_to), Output::Pipe);
 }
 
 fn port_reads(target: Target) {
-    let kernel = endless(|a| {
-        a.mov(edx, NO_PORT)?;
-        a.mov(edi, FREE as u32)?;
-        a.mov(ecx, 1 << 20)?;
-        a.rep().insb()
-    });
+    let kernel = endless(code!(
+        "mov edx, {no_port}",
+        "mov edi, {free}",
+        "mov ecx, 1 << 20",
+        "rep insb",
+        no_port = const NO_PORT,
+        free = const FREE,
+    ));
     ends(target, &kernel, Output::Pipe);
 }
 
 fn port_writes(target: Target) {
-    let kernel = endless(|a| {
-        a.mov(edx, NO_PORT)?;
-        a.mov(esi, FREE as u32)?;
-        a.mov(ecx, 1 << 20)?;
-        a.rep().outsb()
-    });
+    let kernel = endless(code!(
+        "mov edx, {no_port}",
+        "mov esi, {free}",
+        "mov ecx, 1 << 20",
+        "rep outsb",
+        no_port = const NO_PORT,
+        free = const FREE,
+    ));
     ends(target, &kernel, Output::Pipe);
 }
 
 /// No translation is ever used twice.
 fn page_walks(target: Target) {
-    let kernel = endless(|a| {
-        a.mov(rax, cr3)?;
-        a.mov(cr3, rax)?;
-        a.mov(rax, ptr(FREE))
-    });
+    let kernel = endless(code!(
+        "mov rax, cr3",
+        "mov cr3, rax",
+        "mov rax, [{free}]",
+        free = const FREE,
+    ));
     ends(target, &kernel, Output::Pipe);
 }
 
 fn cpuid(target: Target) {
-    ends(target, &endless(CodeAssembler::cpuid), Output::Pipe);
+    ends(target, &endless(code!("cpuid")), Output::Pipe);
 }
 
 /// Each interrupt that is handled makes room for the next, which the CPU sends to itself.
 fn interrupts(target: Target) {
     const END_OF_INTERRUPT: u64 = LOCAL_APIC + 0xb0;
-    let kernel = endless(|a| {
-        write_apic(a, SPURIOUS_VECTOR, ENABLED)?;
-        a.sti()?;
-        write_apic(a, INTERRUPT_COMMAND, TO_MYSELF)
-    });
-    let kernel = kernel.handler(|a| {
-        a.mov(edi, END_OF_INTERRUPT as u32)?;
-        a.mov(dword_ptr(rdi), 0)?;
-        a.iretq()
-    });
+    let kernel = endless(code!(
+        "mov ebx, {spurious_vector}",
+        "mov dword ptr [rbx], {enabled}",
+        "sti",
+        "mov ebx, {command}",
+        "mov dword ptr [rbx], {to_myself}",
+        spurious_vector = const SPURIOUS_VECTOR,
+        enabled = const ENABLED,
+        command = const INTERRUPT_COMMAND,
+        to_myself = const TO_MYSELF,
+    ));
+    let kernel = kernel.handler(code!(
+        "mov edi, {end_of_interrupt}",
+        "mov dword ptr [rdi], 0",
+        "iretq",
+        end_of_interrupt = const END_OF_INTERRUPT,
+    ));
     ends(target, &kernel, Output::Pipe);
 }

@@ -7,13 +7,13 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use iced_x86::code_asm::{ecx, edx, esi};
+use assembly::code;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::termios::{FlowArg, Termios, tcflow, tcgetattr};
 
 use crate::support::Target;
-use crate::support::kernel::{FREE, Kernel, exit, forever, print};
+use crate::support::kernel::{FREE, Kernel, exit, greet};
 use crate::{Case, ends, ends_in_time};
 
 /// How long a guest gets to come to its point where nothing says that it has.
@@ -37,23 +37,21 @@ pub const CASES: &[Case] = &[
 
 /// The guest has ended well, but for what it wrote last.
 fn last_word(target: Target) {
-    let kernel = Kernel::long_mode(|a| {
-        print(a, "x")?;
-        exit(a, 0)
-    });
+    let kernel = Kernel::long_mode(&[greet(), &exit(0)].concat());
     ends(target, &kernel, Output::FullPipe);
 }
 
 /// Writes the same mebibyte to the console for ever.
 pub fn flood() -> Kernel {
-    Kernel::long_mode(|a| {
-        a.mov(edx, u32::from(abi::ports::SERIAL))?;
-        forever(a, |a| {
-            a.mov(esi, FREE as u32)?;
-            a.mov(ecx, 1 << 20)?;
-            a.rep().outsb()
-        })
-    })
+    Kernel::long_mode(code!(
+        "mov edx, {serial}",
+        "2: mov esi, {free}",
+        "mov ecx, 1 << 20",
+        "rep outsb",
+        "jmp 2b",
+        serial = const abi::ports::SERIAL,
+        free = const FREE,
+    ))
 }
 
 /// What a run's standard streams are. Nobody reads more of its output than a byte.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, RflagsBits};
+use x86::{RFLAGS_FIXED, RFlags};
 
 use super::layout::{self, CODE_LEN, DATA_LEN, INT3};
 use super::{frame, undefined};
@@ -12,7 +13,7 @@ use super::{frame, undefined};
 pub const DECODER: u32 = DecoderOptions::FORCE_RESERVED_NOP;
 
 /// RFLAGS with nothing but the bit that is always set and IF.
-pub const INITIAL_FLAGS: u64 = 0x202;
+pub const INITIAL_FLAGS: u64 = RFLAGS_FIXED | RFlags::INTERRUPT_FLAG.bits();
 
 /// The registers that a sequence starts or ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +125,12 @@ pub fn empty_code() -> [u8; CODE_LEN] {
 /// Which bits of RFLAGS the [`RflagsBits`] in `bits` are.
 pub fn rflags_mask(bits: u32) -> u64 {
     const PLACES: [(u32, u64); 6] = [
-        (RflagsBits::CF, 1),
-        (RflagsBits::PF, 1 << 2),
-        (RflagsBits::AF, 1 << 4),
-        (RflagsBits::ZF, 1 << 6),
-        (RflagsBits::SF, 1 << 7),
-        (RflagsBits::OF, 1 << 11),
+        (RflagsBits::CF, RFlags::CARRY_FLAG.bits()),
+        (RflagsBits::PF, RFlags::PARITY_FLAG.bits()),
+        (RflagsBits::AF, RFlags::AUXILIARY_CARRY_FLAG.bits()),
+        (RflagsBits::ZF, RFlags::ZERO_FLAG.bits()),
+        (RflagsBits::SF, RFlags::SIGN_FLAG.bits()),
+        (RflagsBits::OF, RFlags::OVERFLOW_FLAG.bits()),
     ];
     PLACES
         .iter()

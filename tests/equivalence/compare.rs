@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::Range;
 
 use iced_x86::Mnemonic;
+use x86::RFlags;
+use x86::vector::{self, GP, SS};
 
 use super::case::{Case, Registers, rflags_mask, x87_status_mask};
 use super::ending::{End, Ending};
-use super::explain::{self, GP, SS};
+use super::explain;
 use super::frame;
 use super::fx::offset;
 use super::layout::{self, PAGE, WRITABLE};
@@ -29,7 +31,7 @@ impl fmt::Display for Difference {
 }
 
 /// Not compared: software-backed KVM loses it whenever the guest is left for a moment.
-const NT: u64 = 1 << 14;
+const NT: u64 = RFlags::NESTED_TASK.bits();
 
 /// Names of the general registers in the order of their numbers.
 pub const GPR_NAMES: [&str; 16] = [
@@ -256,7 +258,7 @@ fn end_text(end: &End) -> String {
             if layout::has_error_code(fault.vector) {
                 text += &format!(" error {:#x}", fault.error_code);
             }
-            if fault.vector == layout::PAGE_FAULT {
+            if fault.vector == vector::PF {
                 text += &format!(" cr2 {:#x}", fault.address);
             }
             if (fault.cs, fault.ss) != (0x33, 0x2b) {

@@ -2,10 +2,11 @@
 //! otherwise.
 
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderError, Instruction, Mnemonic, OpKind};
+use x86::PageFaultErrorCode;
+use x86::vector::{GP, PF, SS, UD};
 
 use super::case::{Case, DECODER};
 use super::ending::{End, Fault};
-use super::layout::PAGE_FAULT;
 use super::operands;
 
 /// Whether nothing can be said of `case`, which ended in `reference` and, in the emulator,
@@ -26,23 +27,31 @@ pub fn is_leniently_executed(case: &Case, reference: &End, tested: &End) -> bool
     };
     let code = case.code_at(fault.rip);
     let prefixes = || code.iter().copied().take_while(is_prefix);
-    let refused = matches!(reference, End::Fault(fault) if fault.vector == GP);
+    let refused =
+        matches!(reference, End::Fault(other) if (other.vector, other.rip) == (GP, fault.rip));
     prefixes().any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e))
         || prefixes().any(|byte| matches!(byte, 0x64 | 0x65)) && !refused
         || operands::must_be_aligned(instruction.code()) && !refused
 }
 
+/// Whether `end` says only that the host was slow: Linux holds up who locks a word across
+/// cache lines (kernel documentation, arch/x86/buslock.rst).
+pub fn is_held_up(case: &Case, end: &End) -> bool {
+    *end == End::Stuck && case.instructions().iter().any(locks)
+}
+
+/// Whether an instruction locks its operand in memory.
+pub fn locks(instruction: &Instruction) -> bool {
+    let exchanges = instruction.mnemonic() == Mnemonic::Xchg;
+    instruction.has_lock_prefix() || exchanges && instruction.op_kinds().any(is_memory)
+}
+
 /// Whether a byte comes before an opcode: a legacy prefix or REX.
-fn is_prefix(byte: &u8) -> bool {
+pub fn is_prefix(byte: &u8) -> bool {
     let segment = matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65);
     let size = matches!(byte, 0x66 | 0x67);
     segment || size || matches!(byte, 0x40..=0x4f | 0xf0 | 0xf2 | 0xf3)
 }
-
-/// Vectors.
-const UD: u8 = 6;
-pub const SS: u8 = 12;
-pub const GP: u8 = 13;
 
 /// Whether different ends of `case` say nothing against the emulator.
 ///
@@ -62,7 +71,7 @@ pub const GP: u8 = 13;
 /// that there is not must be there. An instruction that ends behind `case` is not looked
 /// at: it may be one of those.
 pub fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
-    const FETCH: u64 = 1 << 4;
+    const FETCH: u64 = PageFaultErrorCode::INSTRUCTION_FETCH.bits();
     let (End::Fault(reference), End::Fault(tested)) = (reference, tested) else {
         return false;
     };
@@ -86,14 +95,12 @@ pub fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
         (UD, GP | SS) if instruction.is_invalid() => true,
         (UD, GP | SS) if has_memory && opcode(&code) == Some(STORE_SEGMENT) => has_rex_r(&code),
         (UD, GP | SS) => has_memory && !is_of_basic_set(&instruction),
-        (PAGE_FAULT, GP | SS) if has_memory && reaches_hole(reference, &instruction) => true,
-        (PAGE_FAULT | SS, GP) if has_memory && of_umip => true,
-        (PAGE_FAULT, GP) | (GP, PAGE_FAULT) => compares_strings(&instruction),
-        (PAGE_FAULT, PAGE_FAULT) => {
-            instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix()
-        }
+        (PF, GP | SS) if has_memory && reaches_hole(reference, &instruction) => true,
+        (PF | SS, GP) if has_memory && of_umip => true,
+        (PF, GP) | (GP, PF) => compares_strings(&instruction),
+        (PF, PF) => instruction.code() == Code::Cmpsb_m8_m8 && instruction.has_rep_prefix(),
         (SS, GP) => instruction.memory_size().size() == 16,
-        (PAGE_FAULT, UD) if instruction.is_invalid() => {
+        (PF, UD) if instruction.is_invalid() => {
             reference.error_code & FETCH != 0 || opcode(&code) == Some(LOAD_SEGMENT)
         }
         (GP, UD) => instruction.is_invalid(),
@@ -145,14 +152,14 @@ fn is_gate_refused(reference: &Fault, tested: &Fault) -> bool {
 /// Whether two page faults in the upper half differ only in what the page tables say:
 /// whether a page is there, and whether its entry makes sense.
 fn is_upper_half_hidden(reference: &Fault, tested: &Fault) -> bool {
-    const PRESENT_OR_RESERVED: u64 = 1 << 0 | 1 << 3;
+    const PRESENT_OR_RESERVED: u64 = PageFaultErrorCode::PROTECTION_VIOLATION
+        .union(PageFaultErrorCode::MALFORMED_TABLE)
+        .bits();
     let access = |fault: &Fault| Fault {
         error_code: fault.error_code & !PRESENT_OR_RESERVED,
         ..*fault
     };
-    tested.vector == PAGE_FAULT
-        && (tested.address as i64) < 0
-        && access(reference) == access(tested)
+    tested.vector == PF && (tested.address as i64) < 0 && access(reference) == access(tested)
 }
 
 /// The instruction at `rip`, which may be in the middle of one that `case` was made of;

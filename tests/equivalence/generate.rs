@@ -12,6 +12,7 @@ use iced_x86::{
     Code, Decoder, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
     Register,
 };
+use x86::RFlags;
 
 use super::case::{DECODER, INITIAL_FLAGS, Patch, Registers};
 use super::forms::{self, Kind};
@@ -332,9 +333,9 @@ fn names_rsp(instruction: &Instruction) -> bool {
 /// Not NT: software-backed KVM loses it whenever the host is interrupted.
 fn random_flags(rng: &mut Rng) -> u64 {
     const ARITHMETIC: u64 = 0x8d5;
-    const DF: u64 = 1 << 10;
-    const AC: u64 = 1 << 18;
-    const ID: u64 = 1 << 21;
+    const DF: u64 = RFlags::DIRECTION_FLAG.bits();
+    const AC: u64 = RFlags::ALIGNMENT_CHECK.bits();
+    const ID: u64 = RFlags::ID.bits();
     let mut flags = INITIAL_FLAGS | rng.bits() & ARITHMETIC;
     for (flag, percent) in [(DF, 20), (AC, 4), (ID, 10)] {
         if rng.chance(percent) {

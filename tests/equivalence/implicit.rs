@@ -2,6 +2,7 @@
 //! sense, so that there is more than faults to compare.
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
+use x86::RFlags;
 
 use super::generate::Generator;
 use super::layout;
@@ -63,7 +64,7 @@ pub fn arrange(
             patch(generator, address, &control.to_le_bytes());
         }
         M::Fxrstor | M::Fxrstor64 => {
-            let image = fx::random(&mut generator.rng);
+            let image = fx::image(&mut generator.rng);
             patch(generator, address, &image);
         }
         M::Fbld => {
@@ -182,9 +183,9 @@ fn bit_offset(generator: &mut Generator, instruction: &Instruction) {
 }
 
 fn flags_on_stack(generator: &mut Generator) {
-    const TF: u64 = 1 << 8;
-    const NT: u64 = 1 << 14;
-    const AC: u64 = 1 << 18;
+    const TF: u64 = RFlags::TRAP_FLAG.bits();
+    const NT: u64 = RFlags::NESTED_TASK.bits();
+    const AC: u64 = RFlags::ALIGNMENT_CHECK.bits();
     if let Some(stack) = generator.known(RSP) {
         let mut flags = generator.rng.bits() & !(TF | NT);
         if generator.rng.chance(90) {

@@ -25,6 +25,7 @@
 //! which no processor with shadow or nested tables is bound to notice.
 
 use vmm::cpu::{CpuState, Dtable, Msrs, Regs, Segment};
+use x86::{Cr0Flags, Cr4Flags, EferFlags, vector};
 
 use super::memory::Memory;
 
@@ -104,8 +105,6 @@ const GATE_LEN: u64 = 32;
 pub const FIRST_PORT: u16 = 0x40;
 /// Gates in the IDT.
 pub const VECTORS: u16 = 32;
-/// The page fault's vector.
-pub const PAGE_FAULT: u8 = 14;
 
 /// The instruction `int3`.
 pub const INT3: u8 = 0xcc;
@@ -126,22 +125,26 @@ pub mod selector {
 
 /// Page table entry bits; accessed and dirty are always set.
 mod pte {
-    pub const PRESENT: u64 = 1;
-    pub const WRITE: u64 = 2;
-    pub const USER: u64 = 4;
-    pub const ACCESSED_DIRTY: u64 = 0x60;
-    pub const LARGE: u64 = 0x80;
-    pub const NX: u64 = 1 << 63;
+    use x86::PageTableFlags as F;
+
+    pub const PRESENT: u64 = F::PRESENT.bits();
+    pub const WRITE: u64 = F::WRITABLE.bits();
+    pub const USER: u64 = F::USER_ACCESSIBLE.bits();
+    pub const ACCESSED_DIRTY: u64 = F::ACCESSED.union(F::DIRTY).bits();
+    pub const LARGE: u64 = F::HUGE_PAGE.bits();
+    pub const NX: u64 = F::NO_EXECUTE.bits();
     /// In an entry that leads to a table.
     pub const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED_DIRTY;
 }
 
 /// Descriptors (AMD APM vol. 2 4.8).
 mod descriptor {
-    pub const KERNEL_CODE: u64 = 0x00af_9b00_0000_ffff;
-    pub const KERNEL_DATA: u64 = 0x00cf_9300_0000_ffff;
-    pub const USER_DATA: u64 = 0x00cf_f300_0000_ffff;
-    pub const USER_CODE: u64 = 0x00af_fb00_0000_ffff;
+    use x86::DescriptorFlags as F;
+
+    pub const KERNEL_CODE: u64 = F::KERNEL_CODE64.bits();
+    pub const KERNEL_DATA: u64 = F::KERNEL_DATA.bits();
+    pub const USER_DATA: u64 = F::USER_DATA.bits();
+    pub const USER_CODE: u64 = F::USER_CODE64.bits();
     pub const TSS_LIMIT: u64 = 0x67;
     pub const TSS: u64 = 0x0000_8b00_0000_0000;
     /// DPL 3, so that ring 3 may use `int3`.
@@ -243,7 +246,7 @@ fn build_gates(memory: &mut Memory) {
         memory.write_words(gpa::IDT + u64::from(vector) * 16, &[low, offset >> 32]);
         let out = [stub::OUT_IMM8_AL, FIRST_PORT as u8 + vector];
         let mut handler = Vec::new();
-        if vector == PAGE_FAULT {
+        if vector == vector::PF {
             for part in [stub::PUSH_RAX, stub::MOV_RAX_CR2, stub::PUSH_RAX, &out] {
                 handler.extend_from_slice(part);
             }
@@ -329,12 +332,23 @@ fn build_lower_half(missing: usize, memory: &mut Memory) {
     }
 }
 
-/// CR0: PE, MP, ET, NE, WP, AM and PG.
-const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 18 | 1 << 31;
-/// CR4: PAE, PGE, OSFXSR, OSXMMEXCPT, UMIP and FSGSBASE.
-const CR4: u64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 16;
-/// EFER: SCE, LME, LMA and NXE.
-const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
+const CR0: Cr0Flags = Cr0Flags::PROTECTED_MODE_ENABLE
+    .union(Cr0Flags::MONITOR_COPROCESSOR)
+    .union(Cr0Flags::EXTENSION_TYPE)
+    .union(Cr0Flags::NUMERIC_ERROR)
+    .union(Cr0Flags::WRITE_PROTECT)
+    .union(Cr0Flags::ALIGNMENT_MASK)
+    .union(Cr0Flags::PAGING);
+const CR4: Cr4Flags = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+    .union(Cr4Flags::PAGE_GLOBAL)
+    .union(Cr4Flags::OSFXSR)
+    .union(Cr4Flags::OSXMMEXCPT_ENABLE)
+    .union(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION)
+    .union(Cr4Flags::FSGSBASE);
+const EFER: EferFlags = EferFlags::SYSTEM_CALL_EXTENSIONS
+    .union(EferFlags::LONG_MODE_ENABLE)
+    .union(EferFlags::LONG_MODE_ACTIVE)
+    .union(EferFlags::NO_EXECUTE_ENABLE);
 const APIC_BASE: u64 = 0xfee0_0900;
 
 /// The state in ring 3 at `rip`, with interrupts on: software-backed KVM cannot hide that
@@ -372,10 +386,10 @@ pub fn ring3(rip: u64) -> CpuState {
             base: UPPER_HALF + gpa::IDT,
             limit: VECTORS * 16 - 1,
         },
-        cr0: CR0,
+        cr0: CR0.bits(),
         cr3: cr3(0),
-        cr4: CR4,
-        efer: EFER,
+        cr4: CR4.bits(),
+        efer: EFER.bits(),
         msrs: Msrs {
             apic_base: APIC_BASE,
             ..Msrs::default()

@@ -7,6 +7,7 @@ use vmm::cpu::emu::{EmuConfig, Emulator};
 use vmm::cpu::kvm::{KvmHost, KvmVcpu, KvmVm};
 use vmm::cpu::{CpuError, CpuState, Vcpu};
 use vmm::exit::VmExit;
+use x86::vector;
 
 use super::case::{Case, INITIAL_FLAGS, Image, Registers, empty_code};
 use super::ending::{End, Ending, Fault};
@@ -239,14 +240,12 @@ impl Machine {
     }
 
     fn exception(&self, vector: u8) -> Stop {
-        const DEBUG: u8 = 1;
-        const BREAKPOINT: u8 = 3;
         let gpa = layout::exception_frame_gpa();
         let [rip, cs, _, _, ss] = self.memory.words(gpa);
-        if vector == BREAKPOINT && rip == frame::STOPPED {
+        if vector == vector::BP && rip == frame::STOPPED {
             return Stop::Finished;
         }
-        let stepped_into = vector == DEBUG && frame::is_store(rip);
+        let stepped_into = vector == vector::DB && frame::is_store(rip);
         if frame::contains(rip) && !stepped_into {
             return Stop::Broken(format!("exception {vector} in the frame, at {rip:#x}"));
         }
@@ -254,7 +253,7 @@ impl Machine {
             true => self.memory.words(gpa - 8),
             false => [0],
         };
-        let [address] = match vector == layout::PAGE_FAULT {
+        let [address] = match vector == vector::PF {
             true => self.memory.words(gpa - 24),
             false => [0],
         };

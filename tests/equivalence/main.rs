@@ -9,7 +9,7 @@
 //! case        the same with addresses, as it is run; text: as a file
 //! layout      the machine it runs in; frame: the code before and after it
 //! machine     one engine running batches (load, serve); ending: what came of a sequence
-//! pair        two, compared (compare)
+//! pair        two, compared (compare); explain, vendor: what excuses a difference
 //! campaign    many sequences on all host processors; coverage: of which forms
 //! kept        sequences that once differed, in cases/
 //! ```
@@ -17,8 +17,8 @@
 //! Ring 3 is native in every KVM, a software-backed one included. Trials that end in
 //! `::processor` take it for the reference: where this host has no KVM they are ignored,
 //! and a line says so; `RINGFENCE_REQUIRE=kvm` makes that a failure. The emulator does as
-//! AMD's processors where the manuals leave a choice, so they are ignored on others too;
-//! and where the processor is itself emulated they say nothing about the emulator.
+//! AMD's processors where the manuals leave a choice: `vendor` excuses Intel's. Where the
+//! processor is itself emulated they say nothing about the emulator.
 //!
 //! `RINGFENCE_SEQUENCES` and `RINGFENCE_SEED` make the random test longer and different,
 //! `--nocapture` prints its coverage table:
@@ -29,6 +29,9 @@
 //!
 //! A difference is shrunk and printed in the format of `tests/equivalence/cases/`: put it
 //! there when the emulator is mended.
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod address;
 mod campaign;
@@ -56,6 +59,7 @@ mod shrink;
 mod sketch;
 mod text;
 mod undefined;
+mod vendor;
 mod watchdog;
 
 use std::fmt::Write;
@@ -70,8 +74,6 @@ use menu::Menu;
 use pair::{Engine, Engines, Mode, Pair};
 use watchdog::Watchdog;
 
-/// Names accelerators whose absence is a failure, separated by commas.
-const REQUIRED: &str = "RINGFENCE_REQUIRE";
 /// Number of sequences of the random test.
 const SEQUENCES: &str = "RINGFENCE_SEQUENCES";
 /// Seed of all random tests.
@@ -161,19 +163,10 @@ struct Obstacle {
 }
 
 fn obstacle() -> Option<Obstacle> {
-    if let Err(error) = KvmHost::open() {
-        let required = std::env::var(REQUIRED)
-            .is_ok_and(|names| names.split(',').any(|name| name.trim() == "kvm"));
-        return Some(Obstacle {
-            why: error.to_string(),
-            fatal: required,
-        });
-    }
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let amd = cpuinfo.contains("AuthenticAMD") || cpuinfo.contains("HygonGenuine");
-    (!amd).then(|| Obstacle {
-        why: "the emulator does as AMD's processors, and this is none".into(),
-        fatal: false,
+    let error = KvmHost::open().err()?;
+    Some(Obstacle {
+        why: error.to_string(),
+        fatal: support::required("kvm"),
     })
 }
 
@@ -199,9 +192,11 @@ fn number(variable: &str, default: u64) -> Result<u64, Failed> {
 fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), Failed> {
     let RandomTest { name, engines, .. } = test;
     let serving = engines.mode == Mode::Serving;
+    let intel = engines.against_intel();
     let forms = forms::all()
         .into_iter()
         .filter(|form| !serving || !forms::shows_x87_pointers(form.code))
+        .filter(|form| !intel || !vendor::differs(form.code))
         .filter(|form| !engines.need(Engine::Emu) || Emulator::implements(form.code))
         .collect();
     let count = match *name {
@@ -228,11 +223,12 @@ fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), F
         let mut pair = Pair::new(*engines, watchdog)?;
         return Err(report(&mut pair, &results).into());
     }
-    let missed = match (serving, engines.need(Engine::Emu)) {
+    let mut missed = match (serving, engines.need(Engine::Emu)) {
         (false, true) if *name == RANDOM => table.missed(),
         (true, true) => table.never_served(),
         _ => Vec::new(),
     };
+    missed.retain(|&code| !intel || !vendor::differs(code));
     if count >= ENOUGH && !missed.is_empty() {
         return Err(format!("forms that were never tried: {missed:?}").into());
     }

@@ -6,7 +6,7 @@ use iced_x86::{
 
 use super::address::{self, Access};
 use super::generate::Generator;
-use super::{implicit, layout};
+use super::{explain, implicit, layout};
 
 /// An instruction of form `code` with random operands, and the item that it branches to
 /// if it does. `None` if they came out impossible; try again.
@@ -61,8 +61,17 @@ pub fn make(generator: &mut Generator, code: Code) -> Option<(Instruction, Optio
         }
     }
     add_prefixes(generator, &mut instruction);
+    if explain::locks(&instruction) && address.is_some_and(|at| splits(at, &instruction)) {
+        return None;
+    }
     implicit::arrange(generator, &mut instruction, address)?;
     defined(generator, &instruction).then_some((instruction, target))
+}
+
+/// Whether an operand at `address` lies in two cache lines: see [`explain::is_held_up`].
+fn splits(address: u64, instruction: &Instruction) -> bool {
+    const LINE: u64 = 64;
+    address % LINE + instruction.memory_size().size() as u64 > LINE
 }
 
 /// Which immediate an operand is. 1 as a constant has its own kind.

@@ -8,6 +8,7 @@ use super::kept;
 use super::layout::WRITABLE;
 use super::machine::Machine;
 use super::text::Kept;
+use super::vendor;
 use super::watchdog::Watchdog;
 
 /// What executes instructions.
@@ -44,6 +45,11 @@ impl Engines {
     pub fn need(&self, engine: Engine) -> bool {
         self.reference == engine || self.tested == engine
     }
+
+    /// Whether the emulator is compared with a processor that takes after Intel's manual.
+    pub fn against_intel(&self) -> bool {
+        self.need(Engine::Emu) && self.need(Engine::Kvm) && vendor::is_intel()
+    }
 }
 
 /// Times that the reference runs a batch before a difference is believed.
@@ -53,7 +59,7 @@ const RUNS: u32 = 3;
 pub struct Pair {
     reference: Machine,
     tested: Machine,
-    mode: Mode,
+    engines: Engines,
     scope: Scope,
 }
 
@@ -66,8 +72,7 @@ pub struct Outcome {
     /// Sequences that the reference does not always end in the same way. Software-backed
     /// KVM loses NT when the host is interrupted at the wrong time; and a sequence may be
     /// held to be stuck because the host was busy. Also those that differ only after
-    /// another of their batch, whose `enter` faulted over their memory: see
-    /// [`compare::unspecified`].
+    /// another of their batch, which may have written to their memory what is excused.
     pub unsteady: u64,
     /// For each sequence, addresses of instructions that had faults served.
     pub served: Vec<Vec<u64>>,
@@ -82,9 +87,9 @@ impl Pair {
         let mut pair = Self {
             reference: Machine::of(engines.reference, watchdog)?,
             tested: Machine::of(engines.tested, watchdog)?,
-            mode: engines.mode,
+            engines,
             scope: Scope {
-                pointers: engines.mode != Mode::Serving,
+                pointers: engines.mode != Mode::Serving && !engines.against_intel(),
                 by_kvm: engines.need(Engine::Kvm),
             },
         };
@@ -94,7 +99,7 @@ impl Pair {
 
     /// Runs `cases` on both and compares.
     pub fn run(&mut self, cases: &[Case]) -> Outcome {
-        let (tested, served) = match self.mode {
+        let (tested, served) = match self.engines.mode {
             Mode::Batches | Mode::Stepping => (self.tested.run(cases), Vec::new()),
             Mode::Serving => cases
                 .iter()
@@ -117,13 +122,15 @@ impl Pair {
         self.tested.clean(cases);
         let is_loose = |((case, ending), other): ((&Case, &Ending), &Ending)| {
             !compare::unspecified(case, ending).is_empty()
+                || [&ending.end, &other.end].contains(&&End::Stuck)
                 || matches!(ending.end, End::Broken(_))
                 || self.scope.by_kvm
                     && explain::is_leniently_executed(case, &other.end, &ending.end)
+                || self.engines.against_intel() && vendor::excuses(case, other, ending)
         };
         let mut endings = cases.iter().zip(&tested).zip(&reference);
         // What such a one has done to another's memory is not looked at, or not the same.
-        let entangled = cases.len() > 1 && endings.any(is_loose);
+        let entangled = !differences.is_empty() && cases.len() > 1 && endings.any(is_loose);
         if entangled {
             differences.retain(|(at, _)| !self.run_one(&cases[*at]).is_empty());
         }
@@ -138,7 +145,7 @@ impl Pair {
     /// A sequence with a wild address may change what belongs to another of its batch:
     /// where the tested engine runs them one by one, so does the reference now.
     fn run_reference_again(&mut self, cases: &[Case]) -> Vec<Ending> {
-        match self.mode {
+        match self.engines.mode {
             Mode::Batches | Mode::Stepping => self.reference.run(cases),
             Mode::Serving => cases
                 .chunks(1)
@@ -157,14 +164,21 @@ impl Pair {
         for (at, case) in cases.iter().enumerate() {
             let [left, right] = [&reference[at].end, &tested[at].end];
             let not_run = *left == End::NotRun || *right == End::NotRun;
+            let held_up = || {
+                self.engines.reference == Engine::Kvm && explain::is_held_up(case, left)
+                    || self.engines.tested == Engine::Kvm && explain::is_held_up(case, right)
+            };
             let lenient = || explain::is_leniently_executed(case, left, right);
-            if not_run || self.scope.by_kvm && lenient() {
+            if not_run || self.scope.by_kvm && (held_up() || lenient()) {
                 continue;
             }
             let mut differences = compare::endings(case, &reference[at], &tested[at], self.scope);
             let memory = compare::memory(case, &tested[at], &self.reference, &self.tested);
             differences.extend(memory);
-            if !differences.is_empty() {
+            let excused = || {
+                self.engines.against_intel() && vendor::excuses(case, &reference[at], &tested[at])
+            };
+            if !differences.is_empty() && !excused() {
                 list.push((at, differences));
             }
         }
@@ -173,7 +187,7 @@ impl Pair {
 
     /// What `case` does on the reference, as it is kept.
     pub fn keep(&mut self, case: Case) -> Kept {
-        let missing = match self.mode {
+        let missing = match self.engines.mode {
             Mode::Batches | Mode::Stepping => None,
             Mode::Serving => Some(missing_for(&case)),
         };

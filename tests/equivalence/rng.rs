@@ -1,46 +1,29 @@
-//! Random numbers that are the same on every machine (xoshiro256**, Blackman and Vigna
-//! 2018), and the values that instructions find interesting.
+//! Random numbers that are the same on every machine, and the values that instructions find
+//! interesting.
 
 /// A generator of random numbers.
 #[derive(Clone, Debug)]
-pub struct Rng([u64; 4]);
+pub struct Rng(fastrand::Rng);
 
 impl Rng {
-    /// Generator number `stream` of `seed`; different pairs have unrelated numbers.
+    /// Generator number `stream` of `seed`.
     pub fn new(seed: u64, stream: u64) -> Self {
-        // splitmix64 spreads the seed over the state.
-        let mut x = seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Self([(); 4].map(|()| {
-            x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = x;
-            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        }))
+        Self(fastrand::Rng::with_seed(seed.rotate_left(32) ^ stream))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        let Self([a, b, c, d]) = self;
-        let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
-        let t = *b << 17;
-        *c ^= *a;
-        *d ^= *b;
-        *b ^= *c;
-        *a ^= *d;
-        *c ^= t;
-        *d = d.rotate_left(45);
-        result
+        self.0.u64(..)
     }
 
     /// A number below `end`, which is not zero.
     pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
+        self.0.u64(..end)
     }
 
     /// An index into something of `len` elements.
     pub fn index(&mut self, len: usize) -> usize {
-        self.below(len as u64) as usize
+        self.0.usize(..len)
     }
 
     /// True in `percent` of 100 cases.

@@ -1,6 +1,8 @@
 //! Running a sequence where pages are missing, each mapped when it is first touched: what
 //! a kernel does that loads pages on demand.
 
+use x86::{PageFaultErrorCode, vector};
+
 use super::case::Case;
 use super::ending::{End, Ending, Fault};
 use super::layout::{self, WRITABLE};
@@ -50,8 +52,8 @@ impl Machine {
 
     /// Whether `fault` is for a page that is missing on purpose.
     fn is_missing(&self, fault: &Fault) -> bool {
-        const PRESENT: u64 = 1;
-        fault.vector == layout::PAGE_FAULT
+        const PRESENT: u64 = PageFaultErrorCode::PROTECTION_VIOLATION.bits();
+        fault.vector == vector::PF
             && fault.error_code & PRESENT == 0
             && self.missing_bit(fault) != 0
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use iced_x86::{Formatter, NasmFormatter};
 use vmm::cpu::FxState;
+use x86::vector;
 
 use super::case::{Case, INITIAL_FLAGS, Patch, Registers};
 use super::compare::{GPR_NAMES, hex};
@@ -125,7 +126,7 @@ fn end(end: &End) -> String {
     if layout::has_error_code(fault.vector) {
         text += &format!(" error {:#x}", fault.error_code);
     }
-    if fault.vector == layout::PAGE_FAULT {
+    if fault.vector == vector::PF {
         text += &format!(" address {:#x}", fault.address);
     }
     text + &format!(" rip {:#x}", fault.rip)

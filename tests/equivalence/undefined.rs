@@ -96,7 +96,7 @@ fn writes_conditionally(instruction: &Instruction) -> bool {
 /// Whether it is a string instruction that is repeated. If one of its elements faults,
 /// the flags are those of the element before on AMD's processors, and those from before
 /// the instruction on Intel's.
-fn is_repeated(instruction: &Instruction) -> bool {
+pub fn is_repeated(instruction: &Instruction) -> bool {
     let repeated = instruction.has_rep_prefix() || instruction.has_repne_prefix();
     repeated && instruction.is_string_instruction()
 }

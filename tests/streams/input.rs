@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
-use crate::run::{Kind, start, status, vmm};
-use crate::support::Target;
+use crate::run::{Kind, start, vmm};
 use crate::support::suite::Case;
+use crate::support::{Target, shell_status};
 
 pub const CASES: &[Case] = &[
     ("any_bytes_pass", any_bytes_pass),
@@ -51,7 +51,11 @@ fn passes(target: Target, kind: Kind, bytes: &[u8]) {
     let (stdout, out) = kind.output();
     command.stdin(kind.input(bytes)).stdout(stdout);
     let mut child = start(command);
-    assert_eq!(status(child.wait().expect("our child")), 0, "{kind:?}");
+    assert_eq!(
+        shell_status(child.wait().expect("our child")),
+        0,
+        "{kind:?}"
+    );
     let passed = out.all();
     let differs = passed.iter().zip(bytes).position(|(out, byte)| out != byte);
     assert_eq!((passed.len(), differs), (bytes.len(), None), "{kind:?}");
@@ -60,7 +64,7 @@ fn passes(target: Target, kind: Kind, bytes: &[u8]) {
 fn output(mut command: Command) -> Vec<u8> {
     let output = command.output().expect("the binary under test starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((status(output.status), &*errors), (0, ""));
+    assert_eq!((shell_status(output.status), &*errors), (0, ""));
     output.stdout
 }
 
@@ -91,7 +95,7 @@ fn a_line_comes_when_written(target: Target) {
         assert_eq!(passed, line.as_bytes());
     }
     drop(writer);
-    assert_eq!(status(child.wait().expect("our child")), 0);
+    assert_eq!(shell_status(child.wait().expect("our child")), 0);
     assert_eq!(out.read(&mut [0]).expect("it can be read"), 0);
 }
 
@@ -100,7 +104,7 @@ fn unreadable(target: Target) {
     let mut command = vmm(target, &["cat"]);
     let output = command.stdin(folder).output().expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((status(output.status), output.stdout.len()), (0, 0));
+    assert_eq!((shell_status(output.status), output.stdout.len()), (0, 0));
     assert_eq!(
         errors,
         "vmm: standard input: Is a directory (os error 21)\n"
@@ -110,7 +114,7 @@ fn unreadable(target: Target) {
     let mut command = vmm(target, &["cat"]);
     let output = command.stdin(writer).output().expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((status(output.status), output.stdout.len()), (0, 0));
+    assert_eq!((shell_status(output.status), output.stdout.len()), (0, 0));
     assert_eq!(
         errors,
         "vmm: standard input: Bad file descriptor (os error 9)\n"

@@ -10,9 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 
-use crate::run::{start, status, vmm};
+use crate::run::{start, vmm};
 use crate::support::suite::Case;
-use crate::support::{Target, wait_until_caught};
+use crate::support::{Target, shell_status, wait_until_caught};
 
 pub const CASES: &[Case] = &[
     ("errors_are_apart", errors_are_apart),
@@ -36,7 +36,7 @@ fn outcome(mut command: Command) -> (i32, String, String) {
     let output = command.output().expect("the binary under test starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     let [stdout, stderr] = [output.stdout, output.stderr].map(text);
-    (status(output.status), stdout, stderr)
+    (shell_status(output.status), stdout, stderr)
 }
 
 fn errors_are_apart(target: Target) {
@@ -102,7 +102,7 @@ fn a_terminal_is_what_is_one(target: Target) {
         };
         read.expect("the program writes");
         assert_eq!(String::from_utf8_lossy(&said), expected);
-        assert_eq!(status(child.wait().expect("our child")), 0);
+        assert_eq!(shell_status(child.wait().expect("our child")), 0);
     }
 }
 
@@ -118,7 +118,7 @@ fn nobody_reads_output(target: Target) {
     reader.read_exact(&mut [0; 2]).expect("the guest writes");
     drop(reader);
     let output = child.wait().expect("our child");
-    assert_eq!(status(output), SIGPIPE);
+    assert_eq!(shell_status(output), SIGPIPE);
     assert_eq!(
         outcome(without_reader(vmm(target, &["exit_status", "3"]))).0,
         3
@@ -136,7 +136,7 @@ fn nobody_reads_errors(target: Target) {
     command.stderr(io::pipe().expect("descriptors").1);
     let output = command.stdout(Stdio::piped()).output().expect("it starts");
     assert_eq!(
-        (status(output.status), &*output.stdout),
+        (shell_status(output.status), &*output.stdout),
         (SIGPIPE, &b"out\n"[..])
     );
 }
@@ -145,7 +145,7 @@ fn nobody_reads_the_report(target: Target) {
     let mut command = vmm(target, &["--report", "json", "exit_status", "3"]);
     let gone = io::pipe().expect("descriptors").1;
     let ended = command.stderr(gone).status().expect("it starts");
-    assert_eq!(status(ended), SIGPIPE);
+    assert_eq!(shell_status(ended), SIGPIPE);
 }
 
 fn a_full_disk_is_told(target: Target) {
@@ -156,7 +156,7 @@ fn a_full_disk_is_told(target: Target) {
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     let why = "vmm: error: standard output: No space left on device (os error 28)\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), why);
-    assert_eq!(status(output.status), 125);
+    assert_eq!(shell_status(output.status), 125);
 }
 
 /// What is ignored when `vmm` starts does not end it.
@@ -175,5 +175,5 @@ fn nohup_is_kept(target: Target) {
     kill(pid, Signal::SIGHUP).expect("our child");
     kill(pid, Signal::SIGTERM).expect("our child");
     let ended = child.wait().expect("our child");
-    assert_eq!(status(ended), 128 + Signal::SIGTERM as i32);
+    assert_eq!(shell_status(ended), 128 + Signal::SIGTERM as i32);
 }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use crate::support::elf::TempFile;
@@ -20,12 +20,6 @@ pub fn vmm(target: Target, program: &[&str]) -> Command {
         .args(["--timeout", TIMEOUT, "--report", "none"])
         .args(program);
     command
-}
-
-/// How a process ended, as a shell shows it.
-pub fn status(status: ExitStatus) -> i32 {
-    let signal = status.signal().map(|signal| 128 + signal);
-    status.code().or(signal).expect("it has ended")
 }
 
 /// What a stream can be on the host.

@@ -11,13 +11,10 @@
 //! ```
 //!
 //! All tables are constants of the image, so that the way into long mode takes a dozen
-//! instructions. Rejected: an assembler that the host may lack; kernels as files, which
-//! nobody reads.
+//! instructions. Rejected: kernels as files, which nobody reads.
 
-use iced_x86::IcedError;
-use iced_x86::code_asm::{
-    CodeAssembler, al, ax, cr0, cr3, cr4, ds, dx, eax, ecx, es, esp, ptr, ss,
-};
+use assembly::code;
+use x86::{Cr0Flags, Cr4Flags, DescriptorFlags, EferFlags, PageTableFlags, msr};
 
 use super::elf::{self, KERNEL_ENTRY, KERNEL_LOAD, TempFile};
 
@@ -34,20 +31,23 @@ const CODE: u64 = KERNEL_LOAD + 0xf000;
 const CODE_SELECTOR: u16 = 0x08;
 const DATA_SELECTOR: u16 = 0x10;
 const TASK_SELECTOR: u16 = 0x28;
-/// Null; code and data of ring 0; data and code of ring 3 (Intel SDM, volume 3, 3.4.5).
+/// Null; code and data of ring 0; data and code of ring 3.
 const SEGMENTS: [u64; 5] = [
     0,
-    0x00af_9b00_0000_ffff,
-    0x00cf_9300_0000_ffff,
-    0x00cf_f300_0000_ffff,
-    0x00af_fb00_0000_ffff,
+    DescriptorFlags::KERNEL_CODE64.bits(),
+    DescriptorFlags::KERNEL_DATA.bits(),
+    DescriptorFlags::USER_DATA.bits(),
+    DescriptorFlags::USER_CODE64.bits(),
 ];
 
 const PAGE: u64 = 0x1000;
-/// A page-table entry: present, writable, for ring 3 (the same, 4.5).
-pub const PRESENT: u64 = 0x7;
+/// A page-table entry that ring 3 may write through.
+pub const PRESENT: u64 = PageTableFlags::PRESENT
+    .union(PageTableFlags::WRITABLE)
+    .union(PageTableFlags::USER_ACCESSIBLE)
+    .bits();
 /// The same where it maps 2 MiB at once.
-const LARGE: u64 = PRESENT | 0x80;
+const LARGE: u64 = PRESENT | PageTableFlags::HUGE_PAGE.bits();
 
 /// The entry of the root page table for the second 512 GiB of addresses, which is free.
 pub const SECOND_ROOT_ENTRY: u64 = TABLES + 8;
@@ -56,9 +56,6 @@ pub const FREE: u64 = 0x20_0000;
 /// An address that is not mapped.
 pub const UNMAPPED: u64 = 4 << 30;
 
-/// What a piece of assembly comes to.
-pub type Assembled = Result<(), IcedError>;
-
 /// A kernel in the making: what lies where.
 #[derive(Debug)]
 pub struct Kernel(Vec<(u64, Vec<u8>)>);
@@ -66,32 +63,21 @@ pub struct Kernel(Vec<(u64, Vec<u8>)>);
 impl Kernel {
     /// Starts with `code` in long mode and ring 0: interrupts off, flat segments, a stack, a
     /// TSS, and no IDT, so that any exception is a triple fault.
-    pub fn long_mode(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
-        let code = assemble(64, CODE, |a| {
-            a.mov(eax, u32::from(DATA_SELECTOR))?;
-            a.mov(ds, ax)?;
-            a.mov(es, ax)?;
-            a.mov(ss, ax)?;
-            a.mov(esp, STACK_TOP as u32)?;
-            a.lidt(ptr(IDT_REGISTER))?;
-            a.mov(eax, u32::from(TASK_SELECTOR))?;
-            a.ltr(ax)?;
-            code(a)
-        });
+    pub fn long_mode(code: &[u8]) -> Self {
         let gdt = segments();
         Self(vec![
-            (KERNEL_ENTRY, assemble(32, KERNEL_ENTRY, into_long_mode)),
+            (KERNEL_ENTRY, into_long_mode().to_vec()),
             (TABLES, page_tables()),
             (GDT_REGISTER, table_register(GDT, gdt.len())),
             (GDT, gdt),
             (TSS, task_state()),
             (IDT_REGISTER, table_register(IDT, 1)),
-            (CODE, code),
+            (CODE, [load_segments(), code].concat()),
         ])
     }
 
     /// Has `code` handle every vector, from the top of a stack of its own each time.
-    pub fn handler(self, code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
+    pub fn handler(self, code: &[u8]) -> Self {
         let end = self
             .0
             .iter()
@@ -99,7 +85,7 @@ impl Kernel {
             .max();
         let start = end.unwrap_or(CODE).next_multiple_of(16);
         let mut kernel = self.handler_at(start);
-        kernel.0.push((start, assemble(64, start, code)));
+        kernel.0.push((start, code.to_vec()));
         kernel
     }
 
@@ -125,75 +111,97 @@ impl Kernel {
     }
 }
 
-/// Writes to the serial console.
-pub fn print(a: &mut CodeAssembler, text: &str) -> Assembled {
-    a.mov(dx, u32::from(abi::ports::SERIAL))?;
-    for byte in text.bytes() {
-        a.mov(al, u32::from(byte))?;
-        a.out(dx, al)?;
-    }
-    Ok(())
+/// Writes a line feed to the serial console: the guest is there.
+pub fn greet() -> &'static [u8] {
+    code!(
+        "mov edx, {serial}",
+        "mov al, '\\n'",
+        "out dx, al",
+        serial = const abi::ports::SERIAL,
+    )
 }
 
 /// Ends the machine with this status.
-pub fn exit(a: &mut CodeAssembler, status: u8) -> Assembled {
-    a.mov(al, u32::from(status))?;
-    a.mov(dx, u32::from(abi::ports::DEBUG_EXIT))?;
-    a.out(dx, al)
+pub fn exit(status: u8) -> Vec<u8> {
+    const MOV_AL: u8 = 0xb0;
+    [&[MOV_AL, status], exit_by_al()].concat()
+}
+
+/// Ends the machine with the status that is in al.
+pub fn exit_by_al() -> &'static [u8] {
+    code!(
+        "mov edx, {debug_exit}",
+        "out dx, al",
+        debug_exit = const abi::ports::DEBUG_EXIT,
+    )
 }
 
 /// Does `body` again and again.
-pub fn forever(
-    a: &mut CodeAssembler,
-    body: impl FnOnce(&mut CodeAssembler) -> Assembled,
-) -> Assembled {
-    let mut top = a.create_label();
-    a.set_label(&mut top)?;
-    body(a)?;
-    a.jmp(top)
+pub fn forever(body: &[u8]) -> Vec<u8> {
+    const JMP_REL32: u8 = 0xe9;
+    let back = -(body.len() as i32 + 5);
+    [body, &[JMP_REL32], &back.to_le_bytes()].concat()
 }
 
 /// A static program of `code`, for ring 3 of our own kernel.
-pub fn program(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> TempFile {
-    let code = assemble(64, elf::PROGRAM_CODE, code);
-    TempFile::new("program", &elf::executable(&code))
+pub fn program(code: &[u8]) -> TempFile {
+    TempFile::new("program", &elf::executable(code))
 }
 
-/// The instructions of `code`, to lie at `address`.
-fn assemble(
-    bitness: u32,
-    address: u64,
-    code: impl FnOnce(&mut CodeAssembler) -> Assembled,
-) -> Vec<u8> {
-    let mut a = CodeAssembler::new(bitness).expect("32 or 64");
-    code(&mut a).expect("the operands fit");
-    a.assemble(address).expect("the labels are in reach")
+/// From protected mode without paging to the code at [`CODE`] (APM vol. 2 14.6.1).
+fn into_long_mode() -> &'static [u8] {
+    const PAE_AND_SSE: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+        .union(Cr4Flags::OSFXSR)
+        .union(Cr4Flags::OSXMMEXCPT_ENABLE)
+        .bits();
+    const SCE_LME_NXE: u64 = EferFlags::SYSTEM_CALL_EXTENSIONS
+        .union(EferFlags::LONG_MODE_ENABLE)
+        .union(EferFlags::NO_EXECUTE_ENABLE)
+        .bits();
+    code!(
+        ".code32",
+        "lgdt [{gdt_register}]",
+        "mov eax, {tables}",
+        "mov cr3, eax",
+        "mov eax, cr4",
+        "or eax, {pae_and_sse}",
+        "mov cr4, eax",
+        "mov ecx, {efer}",
+        "rdmsr",
+        "or eax, {sce_lme_nxe}",
+        "wrmsr",
+        "mov eax, cr0",
+        "or eax, {paging}",
+        "mov cr0, eax",
+        // jmp far
+        ".byte 0xea; .long {code}; .short {code_selector}",
+        gdt_register = const GDT_REGISTER,
+        tables = const TABLES,
+        pae_and_sse = const PAE_AND_SSE,
+        efer = const msr::EFER,
+        sce_lme_nxe = const SCE_LME_NXE,
+        paging = const Cr0Flags::PAGING.bits(),
+        code = const CODE,
+        code_selector = const CODE_SELECTOR,
+    )
 }
 
-/// From protected mode without paging to the code at [`CODE`] (the same, 10.8.5).
-fn into_long_mode(a: &mut CodeAssembler) -> Assembled {
-    const PAE_AND_SSE: u32 = 0x620;
-    const EFER: u32 = 0xc000_0080;
-    /// System calls, long mode, no-execute.
-    const SCE_LME_NXE: u32 = 0x901;
-    const PAGING: u32 = 1 << 31;
-    a.lgdt(ptr(GDT_REGISTER as u32))?;
-    a.mov(eax, TABLES as u32)?;
-    a.mov(cr3, eax)?;
-    a.mov(eax, cr4)?;
-    a.or(eax, PAE_AND_SSE)?;
-    a.mov(cr4, eax)?;
-    a.mov(ecx, EFER)?;
-    a.rdmsr()?;
-    a.or(eax, SCE_LME_NXE)?;
-    a.wrmsr()?;
-    a.mov(eax, cr0)?;
-    a.or(eax, PAGING)?;
-    a.mov(cr0, eax)?;
-    // jmp CODE_SELECTOR:CODE
-    let offset = (CODE as u32).to_le_bytes();
-    let selector = CODE_SELECTOR.to_le_bytes();
-    a.db(&[&[0xea], &offset[..], &selector[..]].concat())
+/// Loads what the start of [`Kernel::long_mode`] promises.
+fn load_segments() -> &'static [u8] {
+    code!(
+        "mov eax, {data_selector}",
+        "mov ds, eax",
+        "mov es, eax",
+        "mov ss, eax",
+        "mov esp, {stack_top}",
+        "lidt [{idt_register}]",
+        "mov eax, {task_selector}",
+        "ltr ax",
+        data_selector = const DATA_SELECTOR,
+        stack_top = const STACK_TOP,
+        idt_register = const IDT_REGISTER,
+        task_selector = const TASK_SELECTOR,
+    )
 }
 
 /// Root, second and third level.
@@ -209,7 +217,7 @@ fn page_tables() -> Vec<u8> {
     bytes(&entries)
 }
 
-/// The GDT: [`SEGMENTS`], then the TSS (the same, 8.2.3).
+/// The GDT: [`SEGMENTS`], then the TSS (SDM vol. 3 8.2.3).
 fn segments() -> Vec<u8> {
     const AVAILABLE_TSS: u64 = 0x89 << 40;
     let limit = task_state().len() as u64 - 1;
@@ -219,7 +227,7 @@ fn segments() -> Vec<u8> {
     bytes(&[&SEGMENTS[..], &task].concat())
 }
 
-/// A TSS: stack of ring 0 and IST 1, no I/O bitmap (the same, 8.7).
+/// A TSS: stack of ring 0 and IST 1, no I/O bitmap (SDM vol. 3 8.7).
 fn task_state() -> Vec<u8> {
     const LEN: usize = 0x68;
     let mut tss = vec![0; LEN];
@@ -229,7 +237,7 @@ fn task_state() -> Vec<u8> {
     tss
 }
 
-/// A present interrupt gate that uses IST 1 (the same, 6.14.1).
+/// A present interrupt gate that uses IST 1 (SDM vol. 3 6.14.1).
 fn gate(handler: u64) -> Vec<u8> {
     const INTERRUPT_IST1: u64 = 0x8e01 << 32;
     let low = handler & 0xffff | u64::from(CODE_SELECTOR) << 16 | INTERRUPT_IST1;

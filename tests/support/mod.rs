@@ -10,8 +10,9 @@ pub mod kernel;
 pub mod suite;
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -197,6 +198,12 @@ impl Run {
         ended.needs_no_remedy_on_hardware();
         ended
     }
+}
+
+/// What a status says, as a shell would: 128+n if signal n killed the process.
+pub fn shell_status(status: ExitStatus) -> i32 {
+    let killed = status.signal().map(|signal| 128 + signal);
+    status.code().or(killed).expect("a process ends either way")
 }
 
 /// Waits until a signal does not simply end the process any more.

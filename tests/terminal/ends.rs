@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::pty::{Screen, Terminal};
-use crate::session::{LONG, Session, ends_in_time, send, shell_status};
-use crate::support::Target;
+use crate::session::{LONG, Session, ends_in_time, send};
 use crate::support::elf::{self, TempFile};
 use crate::support::suite::Case;
+use crate::support::{Target, shell_status};
 
 pub const CASES: &[Case] = &[
     ("terminal_after_an_exit", after_an_exit),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::pty::{Screen, Terminal};
-use crate::session::{Session, ends_in_time, shell_status};
-use crate::support::Target;
+use crate::session::{Session, ends_in_time};
 use crate::support::suite::Case;
+use crate::support::{Target, shell_status};
 
 pub const CASES: &[Case] = &[
     ("output_that_nobody_reads", |target| {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -179,12 +179,6 @@ pub fn wait_until_ended(pid: Pid) {
 pub fn send(pid: Pid, signal: i32) {
     // SAFETY: a plain system call, which no memory is part of.
     assert_eq!(unsafe { libc::kill(pid.as_raw(), signal) }, 0, "{signal}");
-}
-
-/// What a status says, as a shell would: 128+n if signal n killed the process.
-pub fn shell_status(status: ExitStatus) -> i32 {
-    let killed = status.signal().map(|signal| 128 + signal);
-    status.code().or(killed).expect("a process ends either way")
 }
 
 /// Starts `command` as the leader of a new session that `terminal` controls.

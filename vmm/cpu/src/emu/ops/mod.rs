@@ -39,32 +39,3 @@ pub const FAMILIES: &[&[Form]] = &[
     x87::arithmetic::FORMS,
     x87::x87_env::FORMS,
 ];
-
-/// The families on XMM registers.
-#[cfg(test)]
-pub fn sse_families() -> [&'static [Form]; 6] {
-    [
-        simd::sse_element::FORMS,
-        simd::sse_float::FORMS,
-        simd::sse_int::FORMS,
-        simd::sse_move::FORMS,
-        simd::sse_scalar::FORMS,
-        simd::sse_string::FORMS,
-    ]
-}
-
-/// The families on MMX registers.
-#[cfg(test)]
-pub fn mmx_families() -> [&'static [Form]; 3] {
-    [
-        simd::mmx::FORMS,
-        simd::mmx_convert::FORMS,
-        simd::mmx_int::FORMS,
-    ]
-}
-
-/// The families on x87 registers.
-#[cfg(test)]
-pub fn x87_families() -> [&'static [Form]; 2] {
-    [x87::arithmetic::FORMS, x87::x87_env::FORMS]
-}

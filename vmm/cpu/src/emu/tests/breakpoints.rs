@@ -1,48 +1,38 @@
 //! Hardware breakpoints.
 
-use iced_x86::IcedError;
-use iced_x86::code_asm::*;
+use assembly::code;
+use x86::{Cr4Flags, DR6_RESET, Dr6Flags, Dr7Flags, RFlags};
 
-use super::machine::{CODE, DATA, Machine, STACK, assemble};
+use super::machine::{CODE, DATA, Machine, STACK};
 use crate::Regs;
 use crate::exit::VmExit;
 
 /// Where the handler of #DB is.
 const HANDLER: u64 = 0x11000;
+/// Where a program is, behind what sets the breakpoint.
+const PROGRAM: u64 = CODE + 6;
 /// Enables breakpoint 0 for what the other bits of DR7 say.
-const L0: u64 = 1;
+const L0: u64 = Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE.bits();
 const WRITES: u64 = 1 << 16;
 const PORTS: u64 = 2 << 16;
 const ACCESSES: u64 = 3 << 16;
 const FOUR_BYTES: u64 = 3 << 18;
-const GENERAL_DETECT: u64 = 1 << 13;
+const GENERAL_DETECT: u64 = Dr7Flags::GENERAL_DETECT_ENABLE.bits();
 /// What DR6 has without any reason.
-const NO_REASON: u64 = 0xffff_0ff0;
-const RF: u64 = 1 << 16;
+const NO_REASON: u64 = DR6_RESET;
+const RF: u64 = RFlags::RESUME_FLAG.bits();
 
 /// A machine that sets DR0 and DR7 and goes on with `program`, whose #DB handler leaves
 /// DR6, the address and the flags that it would return to in r8, r9 and r10, and halts.
-fn watching(
-    address: u64,
-    control: u64,
-    program: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
-) -> Machine {
-    let mut machine = Machine::new(|a| {
-        a.mov(rax, address)?;
-        a.mov(dr0, rax)?;
-        a.mov(rax, control)?;
-        a.mov(dr7, rax)?;
-        a.mov(rbx, DATA)?;
-        program(a)?;
-        a.hlt()
+fn watching(address: u64, control: u64, program: &[u8]) -> Machine {
+    let mut machine = Machine::new(&[prologue(), program, code!("hlt")].concat());
+    machine.alter(|state| {
+        state.regs.gpr[Regs::RAX] = address;
+        state.regs.gpr[Regs::RCX] = control;
+        state.regs.gpr[Regs::RBX] = DATA;
     });
-    let handler = assemble(HANDLER, |a| {
-        a.mov(r8, dr6)?;
-        a.mov(r9, ptr(rsp))?;
-        a.mov(r10, ptr(rsp + 16))?;
-        a.hlt()
-    });
-    machine.write(HANDLER, &handler);
+    let handler = code!("mov r8, dr6", "mov r9, [rsp]", "mov r10, [rsp + 16]", "hlt");
+    machine.write(HANDLER, handler);
     machine.set_gate(1, HANDLER, 0, 0);
     machine
 }
@@ -51,65 +41,61 @@ fn watching(
 fn end(machine: &mut Machine) -> (u64, u64) {
     machine.run_to_hlt();
     let gpr = machine.state().regs.gpr;
-    (gpr[8], gpr[9].wrapping_sub(CODE))
+    (gpr[8], gpr[9].wrapping_sub(PROGRAM))
 }
 
-/// Bytes of the instructions before a program.
-fn prologue() -> u64 {
-    let bytes = assemble(CODE, |a| {
-        a.mov(rax, 0_u64)?;
-        a.mov(dr0, rax)?;
-        a.mov(rax, 0_u64)?;
-        a.mov(dr7, rax)?;
-        a.mov(rbx, DATA)
-    });
-    bytes.len() as u64
+/// What comes before a program.
+fn prologue() -> &'static [u8] {
+    code!("mov dr0, rax", "mov dr7, rcx")
 }
 
 #[test]
 fn a_write_traps_after_the_instruction() {
-    let mut machine = watching(DATA + 1, L0 | WRITES | FOUR_BYTES, |a| {
-        a.mov(dword_ptr(rbx + 4), eax)?;
-        a.mov(eax, dword_ptr(rbx))?;
-        a.mov(word_ptr(rbx - 1), ax)?;
-        a.inc(edx)
-    });
+    let mut machine = watching(
+        DATA + 1,
+        L0 | WRITES | FOUR_BYTES,
+        code!(
+            "mov dword ptr [rbx + 4], eax",
+            "mov eax, dword ptr [rbx]",
+            "mov word ptr [rbx - 1], ax",
+            "inc edx",
+        ),
+    );
     let (reasons, rip) = end(&mut machine);
     assert_eq!(reasons, NO_REASON | 1);
-    assert_eq!(rip, prologue() + 3 + 2 + 4);
+    assert_eq!(rip, 3 + 2 + 4);
     assert_eq!(machine.gpr(Regs::RDX), 0);
     assert_eq!(machine.gpr(10) & RF, 0);
 }
 
 #[test]
 fn a_read_traps_where_accesses_are_watched() {
-    let mut machine = watching(DATA, L0 | ACCESSES, |a| {
-        a.mov(eax, dword_ptr(rbx + 1))?;
-        a.add(eax, dword_ptr(rbx - 3))
-    });
-    assert_eq!(end(&mut machine), (NO_REASON | 1, prologue() + 3 + 3));
+    let mut machine = watching(
+        DATA,
+        L0 | ACCESSES,
+        code!(
+            "mov eax, dword ptr [rbx + 1]",
+            "add eax, dword ptr [rbx - 3]",
+        ),
+    );
+    assert_eq!(end(&mut machine), (NO_REASON | 1, 3 + 3));
 }
 
 #[test]
 fn what_is_not_enabled_is_not_watched() {
-    let mut machine = watching(DATA, WRITES, |a| a.mov(dword_ptr(rbx), eax));
+    let mut machine = watching(DATA, WRITES, code!("mov dword ptr [rbx], eax"));
     machine.run_to_hlt();
     assert_eq!(machine.gpr(8), 0);
     let counts = crate::Vcpu::instructions(&machine.emulator).expect("counted");
-    assert_eq!(counts.ring0, 7);
+    assert_eq!(counts.ring0, 4);
 }
 
 #[test]
 fn an_instruction_faults_once() {
-    let target = CODE + prologue();
-    let mut machine = watching(target, L0, |a| a.add(qword_ptr(rbx), 1));
+    let mut machine = watching(PROGRAM, L0, code!("add qword ptr [rbx], 1"));
     // Counts, and returns.
-    let handler = assemble(HANDLER, |a| {
-        a.inc(r11)?;
-        a.mov(r10, ptr(rsp + 16))?;
-        a.iretq()
-    });
-    machine.write(HANDLER, &handler);
+    let handler = code!("inc r11", "mov r10, [rsp + 16]", "iretq");
+    machine.write(HANDLER, handler);
     machine.run_to_hlt();
     assert_eq!(machine.gpr(11), 1);
     assert_eq!(machine.gpr(10) & RF, RF);
@@ -119,32 +105,29 @@ fn an_instruction_faults_once() {
 
 #[test]
 fn a_repeated_instruction_traps_in_the_middle() {
-    let mut machine = watching(DATA + 2, L0 | WRITES, |a| {
-        a.mov(rdi, rbx)?;
-        a.mov(ecx, 5)?;
-        a.rep().stosb()
-    });
+    let mut machine = watching(
+        DATA + 2,
+        L0 | WRITES,
+        code!("mov rdi, rbx", "mov ecx, 5", "rep stosb"),
+    );
     let (reasons, rip) = end(&mut machine);
     assert_eq!(reasons, NO_REASON | 1);
-    assert_eq!(rip, prologue() + 3 + 5);
+    assert_eq!(rip, 3 + 5);
     assert_eq!(machine.gpr(Regs::RCX), 2);
     assert_eq!(machine.gpr(Regs::RDI), DATA + 3);
 }
 
 #[test]
 fn pushes_are_watched() {
-    let mut machine = watching(STACK - 8, L0 | WRITES, |a| a.push(rbx));
-    assert_eq!(end(&mut machine), (NO_REASON | 1, prologue() + 1));
+    let mut machine = watching(STACK - 8, L0 | WRITES, code!("push rbx"));
+    assert_eq!(end(&mut machine), (NO_REASON | 1, 1));
 }
 
 #[test]
 fn ports_are_watched_with_debugging_extensions_on() {
-    const DE: u64 = 1 << 3;
+    const DE: u64 = Cr4Flags::DEBUGGING_EXTENSIONS.bits();
     for (extensions, expected) in [(DE, NO_REASON | 1), (0, 0)] {
-        let mut machine = watching(0x80, L0 | PORTS, |a| {
-            a.in_(al, 0x80)?;
-            a.inc(edx)
-        });
+        let mut machine = watching(0x80, L0 | PORTS, code!("in al, 0x80", "inc edx"));
         machine.alter(|state| state.cr4 |= extensions);
         assert!(matches!(machine.run(), VmExit::PioIn { port: 0x80, .. }));
         machine.run_to_hlt();
@@ -154,10 +137,10 @@ fn ports_are_watched_with_debugging_extensions_on() {
 
 #[test]
 fn debug_registers_can_be_guarded() {
-    const DETECTED: u64 = 1 << 13;
-    let mut machine = watching(0, GENERAL_DETECT, |a| a.mov(rcx, dr7));
+    const DETECTED: u64 = Dr6Flags::ACCESS_DETECTED.bits();
+    let mut machine = watching(0, GENERAL_DETECT, code!("mov rcx, dr7"));
     let (reasons, rip) = end(&mut machine);
     // The guard is off in the handler.
     assert_eq!(reasons, NO_REASON | DETECTED);
-    assert_eq!(rip, prologue());
+    assert_eq!(rip, 0);
 }

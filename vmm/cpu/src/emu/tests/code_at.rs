@@ -20,7 +20,7 @@ fn code(bytes: &[u8], text: &str) -> Option<CodeAt> {
 
 #[test]
 fn an_instruction_is_read_and_shown() {
-    let mut machine = Machine::with_code(&[0x48, 0x8b, 0x45, 0xf8, 0xf4]);
+    let mut machine = Machine::new(&[0x48, 0x8b, 0x45, 0xf8, 0xf4]);
     assert_eq!(
         at(&mut machine, CODE),
         code(&[0x48, 0x8b, 0x45, 0xf8], "mov rax, [rbp-8]")
@@ -30,7 +30,7 @@ fn an_instruction_is_read_and_shown() {
 
 #[test]
 fn modes_are_those_of_the_code_segment() {
-    let mut machine = Machine::with_code(&[0xb8, 0x34, 0x12, 0, 0]);
+    let mut machine = Machine::new(&[0xb8, 0x34, 0x12, 0, 0]);
     for (attributes, bytes, text) in [
         (0xc09b, 5, "mov eax, 0x1234"),
         (0x009b, 3, "mov ax, 0x1234"),
@@ -46,7 +46,7 @@ fn modes_are_those_of_the_code_segment() {
 #[test]
 fn the_next_page_is_read_if_it_is_there() {
     // jmp to itself
-    let mut machine = Machine::with_code(&[0]);
+    let mut machine = Machine::new(&[0]);
     let end = DATA + 0x1000;
     machine.write(end - 1, &[0xeb, 0xfe]);
     assert_eq!(
@@ -65,7 +65,7 @@ fn the_next_page_is_read_if_it_is_there() {
 
 #[test]
 fn the_machine_stays_as_it_is() {
-    let mut machine = Machine::with_code(&[0xf4]);
+    let mut machine = Machine::new(&[0xf4]);
     let before = machine.state();
     assert!(instruction_at(&machine.ram, &before).is_some());
     machine.run_to_hlt();

@@ -1,29 +1,23 @@
 //! When floating point may execute, and under which MXCSR.
 
-use iced_x86::IcedError;
-use iced_x86::code_asm::*;
+use assembly::code;
+use x86::vector::{MF, NM, UD, XM};
+use x86::{Cr0Flags, Cr4Flags};
 
 use super::machine::{CODE, DATA, Machine};
 use crate::CpuState;
 
 const HANDLERS: u64 = 0xb000;
 const HLT: u8 = 0xf4;
-const UD: u64 = 6;
-const NM: u64 = 7;
-const MF: u64 = 16;
-const XM: u64 = 19;
-const CR0_MP: u64 = 1 << 1;
-const CR0_EM: u64 = 1 << 2;
-const CR0_TS: u64 = 1 << 3;
-const CR4_OSFXSR: u64 = 1 << 9;
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
+const CR0_MP: u64 = Cr0Flags::MONITOR_COPROCESSOR.bits();
+const CR0_EM: u64 = Cr0Flags::EMULATE_COPROCESSOR.bits();
+const CR0_TS: u64 = Cr0Flags::TASK_SWITCHED.bits();
+const CR4_OSFXSR: u64 = Cr4Flags::OSFXSR.bits();
+const CR4_OSXMMEXCPT: u64 = Cr4Flags::OSXMMEXCPT_ENABLE.bits();
 
 /// Runs a program that ends in `hlt` from a state that `change` prepares: the vector of
 /// the exception that it raised, if any, and the state then.
-fn run(
-    change: impl FnOnce(&mut CpuState),
-    program: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
-) -> (Option<u64>, Machine) {
+fn run(change: impl FnOnce(&mut CpuState), program: &[u8]) -> (Option<u8>, Machine) {
     let mut machine = Machine::new(program);
     machine.write(HANDLERS, &[HLT; 32]);
     for vector in 0..32 {
@@ -35,25 +29,17 @@ fn run(
     });
     machine.run_to_hlt();
     let rip = machine.state().regs.rip;
-    let vector = (rip < CODE).then(|| rip - HANDLERS - 1);
+    let vector = (rip < CODE).then(|| (rip - HANDLERS - 1) as u8);
     (vector, machine)
 }
 
 /// The vector that one instruction raises under changed control registers.
-fn vector(
-    switches: u64,
-    without_cr4: u64,
-    program: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
-) -> Option<u64> {
+fn vector(switches: u64, without_cr4: u64, program: &[u8]) -> Option<u8> {
     let change = |state: &mut CpuState| {
         state.cr0 = state.cr0 & !(CR0_MP | CR0_EM | CR0_TS) | switches;
         state.cr4 &= !without_cr4;
     };
-    run(change, |a| {
-        program(a)?;
-        a.hlt()
-    })
-    .0
+    run(change, &[program, code!("hlt")].concat()).0
 }
 
 #[test]
@@ -67,19 +53,19 @@ fn sse_needs_the_system_to_save_it() {
         (CR0_TS, CR4_OSFXSR, Some(UD)),
         (CR0_MP, 0, None),
     ] {
-        let check = |program: fn(&mut CodeAssembler) -> Result<(), IcedError>| {
+        let check = |program: &[u8]| {
             assert_eq!(vector(switches, without_cr4, program), expected);
         };
-        check(|a| a.addpd(xmm0, xmm1));
-        check(|a| a.movups(xmmword_ptr(rbx), xmm1));
-        check(|a| a.movd(eax, xmm1));
-        check(|a| a.stmxcsr(dword_ptr(rbx)));
+        check(code!("addpd xmm0, xmm1"));
+        check(code!("movups xmmword ptr [rbx], xmm1"));
+        check(code!("movd eax, xmm1"));
+        check(code!("stmxcsr dword ptr [rbx]"));
     }
     // Those have no part in it.
     for switches in [CR0_TS, CR0_EM] {
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.mfence()), None);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("mfence")), None);
         assert_eq!(
-            vector(switches, CR4_OSFXSR, |a| a.movnti(dword_ptr(rbx), eax)),
+            vector(switches, CR4_OSFXSR, code!("movnti dword ptr [rbx], eax")),
             None
         );
     }
@@ -94,24 +80,22 @@ fn x87_and_mmx_need_no_system_but_no_emulation() {
         (CR0_TS | CR0_MP, Some(NM), Some(NM), Some(NM)),
         (CR0_EM, Some(NM), Some(UD), None),
     ] {
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.fld1()), x87);
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.fninit()), x87);
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.fxsave64(ptr(rbx))), x87);
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.paddb(mm0, mm1)), mmx);
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.emms()), mmx);
-        assert_eq!(vector(switches, CR4_OSFXSR, |a| a.wait()), wait);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("fld1")), x87);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("fninit")), x87);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("fxsave64 [rbx]")), x87);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("paddb mm0, mm1")), mmx);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("emms")), mmx);
+        assert_eq!(vector(switches, CR4_OSFXSR, code!("wait")), wait);
     }
 }
 
 #[test]
 fn flags_before_a_refused_instruction_are_kept() {
     let change = |state: &mut CpuState| state.cr0 |= CR0_TS;
-    let (vector, mut machine) = run(change, |a| {
-        a.xor(eax, eax)?;
-        a.movaps(xmm0, xmm1)?;
-        a.add(eax, 1)?;
-        a.hlt()
-    });
+    let (vector, mut machine) = run(
+        change,
+        code!("xor eax, eax", "movaps xmm0, xmm1", "add eax, 1", "hlt"),
+    );
     assert_eq!(vector, Some(NM));
     let frame = machine.gpr(4);
     assert_eq!(machine.read_u64(frame + 16) & 0x40, 0x40, "ZF in the frame");
@@ -120,13 +104,16 @@ fn flags_before_a_refused_instruction_are_kept() {
 #[test]
 fn clearing_the_switch_lets_the_next_instruction_execute() {
     let change = |state: &mut CpuState| state.cr0 |= CR0_TS;
-    let (vector, mut machine) = run(change, |a| {
-        a.mov(eax, 5)?;
-        a.clts()?;
-        a.movd(xmm0, eax)?;
-        a.movd(ecx, xmm0)?;
-        a.hlt()
-    });
+    let (vector, mut machine) = run(
+        change,
+        code!(
+            "mov eax, 5",
+            "clts",
+            "movd xmm0, eax",
+            "movd ecx, xmm0",
+            "hlt",
+        ),
+    );
     assert_eq!(vector, None);
     assert_eq!(machine.gpr(1), 5);
 }
@@ -137,15 +124,20 @@ fn an_unmasked_exception_commits_nothing_but_flags() {
     const MXCSR: u32 = 0x1d80;
     for (without_cr4, expected) in [(0, XM), (CR4_OSXMMEXCPT, UD)] {
         let change = |state: &mut CpuState| state.cr4 &= !without_cr4;
-        let (vector, mut machine) = run(change, |a| {
-            a.mov(dword_ptr(rbx), MXCSR as i32)?;
-            a.ldmxcsr(dword_ptr(rbx))?;
-            a.mov(rax, 1.0_f64.to_bits())?;
-            a.movq(xmm0, rax)?;
-            a.pxor(xmm1, xmm1)?;
-            a.divsd(xmm0, xmm1)?;
-            a.hlt()
-        });
+        let (vector, mut machine) = run(
+            change,
+            code!(
+                "mov dword ptr [rbx], {mxcsr}",
+                "ldmxcsr dword ptr [rbx]",
+                "mov rax, {one}",
+                "movq xmm0, rax",
+                "pxor xmm1, xmm1",
+                "divsd xmm0, xmm1",
+                "hlt",
+                mxcsr = const MXCSR,
+                one = const 1.0_f64.to_bits(),
+            ),
+        );
         assert_eq!(vector, Some(expected));
         let fx = machine.state().fx.0;
         assert_eq!(fx[160..168], 1.0_f64.to_le_bytes());
@@ -159,20 +151,22 @@ fn rounding_changes_with_the_next_instruction() {
     const UP: i32 = 0x5f80;
     let (vector, mut machine) = run(
         |_| (),
-        |a| {
-            a.mov(rax, 2.5_f64.to_bits())?;
-            a.movq(xmm0, rax)?;
-            a.cvtsd2si(ecx, xmm0)?;
-            a.mov(dword_ptr(rbx), UP)?;
-            a.ldmxcsr(dword_ptr(rbx))?;
-            a.cvtsd2si(edx, xmm0)?;
-            a.mov(dword_ptr(rbx), 0x1f80)?;
-            a.ldmxcsr(dword_ptr(rbx))?;
-            a.cvtsd2si(esi, xmm0)?;
-            a.stmxcsr(dword_ptr(rbx))?;
-            a.mov(edi, dword_ptr(rbx))?;
-            a.hlt()
-        },
+        code!(
+            "mov rax, {number}",
+            "movq xmm0, rax",
+            "cvtsd2si ecx, xmm0",
+            "mov dword ptr [rbx], {up}",
+            "ldmxcsr dword ptr [rbx]",
+            "cvtsd2si edx, xmm0",
+            "mov dword ptr [rbx], 0x1f80",
+            "ldmxcsr dword ptr [rbx]",
+            "cvtsd2si esi, xmm0",
+            "stmxcsr dword ptr [rbx]",
+            "mov edi, dword ptr [rbx]",
+            "hlt",
+            number = const 2.5_f64.to_bits(),
+            up = const UP,
+        ),
     );
     assert_eq!(vector, None);
     let gpr = machine.state().regs.gpr;
@@ -185,7 +179,7 @@ fn flags_of_the_host_stay_out() {
     let mut value = std::hint::black_box(1.0_f64);
     value /= std::hint::black_box(3.0);
     assert!(value < 1.0);
-    let (_, mut machine) = run(|_| (), |a| a.hlt());
+    let (_, mut machine) = run(|_| (), code!("hlt"));
     assert_eq!(machine.state().fx.0[24..28], 0x1f80_u32.to_le_bytes());
 }
 
@@ -193,17 +187,17 @@ fn flags_of_the_host_stay_out() {
 fn a_pending_x87_exception_waits_for_the_next_instruction() {
     let (vector, mut machine) = run(
         |_| (),
-        |a| {
-            a.mov(word_ptr(rbx), 0x340)?;
-            a.fldcw(word_ptr(rbx))?;
-            a.fld1()?;
-            a.fldz()?;
-            a.fdivp(st1, st0)?;
-            a.fnstsw(ax)?;
-            a.nop()?;
-            a.fld1()?;
-            a.hlt()
-        },
+        code!(
+            "mov word ptr [rbx], 0x340",
+            "fldcw word ptr [rbx]",
+            "fld1",
+            "fldz",
+            "fdivp st(1), st",
+            "fnstsw ax",
+            "nop",
+            "fld1",
+            "hlt",
+        ),
     );
     assert_eq!(vector, Some(MF));
     assert_eq!(machine.gpr(0) & 0xbfff, 0xb084 & 0xbfff);
@@ -215,17 +209,19 @@ fn vectors_and_images_across_pages() {
     const IMAGE_ACROSS: u64 = DATA + 0x2000 - 64;
     let (vector, mut machine) = run(
         |state| state.fx.0[160..176].copy_from_slice(&[0xa5; 16]),
-        |a| {
-            a.mov(rbx, ACROSS)?;
-            a.movups(xmmword_ptr(rbx), xmm0)?;
-            a.movups(xmm1, xmmword_ptr(rbx))?;
-            a.mov(rbx, IMAGE_ACROSS)?;
-            a.fxsave64(ptr(rbx))?;
-            a.pxor(xmm0, xmm0)?;
-            a.pxor(xmm1, xmm1)?;
-            a.fxrstor64(ptr(rbx))?;
-            a.hlt()
-        },
+        code!(
+            "mov rbx, {across}",
+            "movups xmmword ptr [rbx], xmm0",
+            "movups xmm1, xmmword ptr [rbx]",
+            "mov rbx, {image_across}",
+            "fxsave64 [rbx]",
+            "pxor xmm0, xmm0",
+            "pxor xmm1, xmm1",
+            "fxrstor64 [rbx]",
+            "hlt",
+            across = const ACROSS,
+            image_across = const IMAGE_ACROSS,
+        ),
     );
     assert_eq!(vector, None);
     assert_eq!(machine.state().fx.0[160..192], [0xa5; 32]);

@@ -1,6 +1,6 @@
 //! Moves, arithmetic, branches and the stack.
 
-use iced_x86::code_asm::*;
+use assembly::code;
 
 use super::machine::{CODE, DATA, Machine, STACK};
 use crate::Regs;
@@ -9,16 +9,14 @@ use crate::exit::VmExit;
 
 #[test]
 fn a_loop_adds_up() {
-    let mut machine = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.mov(ecx, 100)?;
-        a.xor(eax, eax)?;
-        a.set_label(&mut again)?;
-        a.add(rax, rcx)?;
-        a.dec(rcx)?;
-        a.jnz(again)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov ecx, 100",
+        "xor eax, eax",
+        "2: add rax, rcx",
+        "dec rcx",
+        "jnz 2b",
+        "hlt",
+    ));
     machine.run_to_hlt();
     assert_eq!(machine.gpr(Regs::RAX), 5050);
     let counts = machine.emulator.instructions().expect("counted");
@@ -29,14 +27,7 @@ fn a_loop_adds_up() {
 #[test]
 fn the_limit_is_exact_wherever_it_falls() {
     for limit in 0..=310 {
-        let mut machine = Machine::new(|a| {
-            let mut again = a.create_label();
-            a.mov(ecx, 100)?;
-            a.set_label(&mut again)?;
-            a.nop()?;
-            a.loop_(again)?;
-            a.jmp(again)
-        });
+        let mut machine = Machine::new(code!("mov ecx, 100", "2: nop", "loop 2b", "jmp 2b"));
         machine
             .emulator
             .set_instruction_limit(Some(limit))
@@ -55,27 +46,24 @@ fn the_limit_is_exact_wherever_it_falls() {
 
 #[test]
 fn memory_operands_and_the_stack() {
-    let mut machine = Machine::new(|a| {
-        let mut f = a.create_label();
-        let mut end = a.create_label();
-        a.mov(rbx, DATA)?;
-        a.mov(qword_ptr(rbx), 5)?;
-        a.mov(rcx, 2u64)?;
-        a.add(qword_ptr(rbx), rcx)?;
-        a.mov(dword_ptr(rbx + rcx * 4), -1)?;
-        a.movsx(rdx, word_ptr(rbx + 8))?;
-        a.movzx(esi, byte_ptr(rbx + 9))?;
-        a.push(rbx)?;
-        a.pop(rdi)?;
-        a.call(f)?;
-        a.jmp(end)?;
-        a.set_label(&mut f)?;
-        a.mov(r8, qword_ptr(rsp))?;
-        a.mov(ah, 7)?;
-        a.ret()?;
-        a.set_label(&mut end)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rbx, {data}",
+        "mov qword ptr [rbx], 5",
+        "mov rcx, 2",
+        "add qword ptr [rbx], rcx",
+        "mov dword ptr [rbx + rcx * 4], -1",
+        "movsx rdx, word ptr [rbx + 8]",
+        "movzx esi, byte ptr [rbx + 9]",
+        "push rbx",
+        "pop rdi",
+        "call 2f",
+        "jmp 3f",
+        "2: mov r8, qword ptr [rsp]",
+        "mov ah, 7",
+        "ret",
+        "3: hlt",
+        data = const DATA,
+    ));
     machine.run_to_hlt();
     assert_eq!(machine.read_u64(DATA), 7);
     let gpr = machine.state().regs.gpr;
@@ -89,19 +77,18 @@ fn memory_operands_and_the_stack() {
 
 #[test]
 fn an_access_across_pages_and_a_write_to_code() {
-    let mut machine = Machine::new(|a| {
-        let mut patched = a.create_label();
-        a.mov(rbx, DATA + 0xffd)?;
-        a.mov(rax, 0x1122_3344_5566_7788_u64)?;
-        a.mov(qword_ptr(rbx), rax)?;
-        a.mov(rcx, qword_ptr(rbx))?;
+    let mut machine = Machine::new(code!(
+        "mov rbx, {data} + 0xffd",
+        "mov rax, 0x1122334455667788",
+        "mov qword ptr [rbx], rax",
+        "mov rcx, qword ptr [rbx]",
         // Overwrites the immediate of the next instruction.
-        a.lea(rdx, qword_ptr(patched))?;
-        a.mov(byte_ptr(rdx + 1), 9)?;
-        a.set_label(&mut patched)?;
-        a.mov(esi, 1)?;
-        a.hlt()
-    });
+        "lea rdx, [rip + 2f]",
+        "mov byte ptr [rdx + 1], 9",
+        "2: mov esi, 1",
+        "hlt",
+        data = const DATA,
+    ));
     machine.run_to_hlt();
     let gpr = machine.state().regs.gpr;
     assert_eq!(gpr[Regs::RCX], 0x1122_3344_5566_7788);

@@ -4,12 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iced_x86::IcedError;
-use iced_x86::code_asm::*;
+use assembly::code;
 
-use super::machine::{
-    CODE, DATA, LARGE, Machine, PAGE_DIRECTORY, PAGE_TABLE, STACK, TSS, USER, assemble,
-};
+use super::machine::{CODE, DATA, LARGE, Machine, PAGE_DIRECTORY, PAGE_TABLE, STACK, TSS, USER};
 use crate::emu::engine::WORK;
 use crate::emu::outside::exit::ExitKind;
 use crate::exit::VmExit;
@@ -19,11 +16,7 @@ const LARGE_PAGE: u64 = 2 << 20;
 
 #[test]
 fn a_kick_ends_an_endless_loop() {
-    let mut machine = Machine::new(|a| {
-        let mut here = a.create_label();
-        a.set_label(&mut here)?;
-        a.jmp(here)
-    });
+    let mut machine = Machine::new(code!("2: jmp 2b"));
     let kicker = machine.emulator.kicker();
     let thread = thread::spawn(move || {
         thread::sleep(Duration::from_millis(5));
@@ -35,13 +28,14 @@ fn a_kick_ends_an_endless_loop() {
 
 #[test]
 fn a_long_string_store_counts_once() {
-    let mut machine = Machine::new(|a| {
-        a.mov(rdi, DATA)?;
-        a.mov(ecx, 0x18_0000 / 8)?;
-        a.mov(rax, 0x0101_0101_0101_0101_u64)?;
-        a.rep().stosq()?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rdi, {data}",
+        "mov ecx, 0x180000 / 8",
+        "mov rax, 0x0101010101010101",
+        "rep stosq",
+        "hlt",
+        data = const DATA,
+    ));
     machine.run_to_hlt();
     assert_eq!(machine.read_u64(DATA), 0x0101_0101_0101_0101);
     assert_eq!(machine.read_u64(DATA + 0x17_fff8), 0x0101_0101_0101_0101);
@@ -51,15 +45,13 @@ fn a_long_string_store_counts_once() {
 #[test]
 fn a_kick_is_seen_amid_a_string_instruction() {
     const COUNT: u64 = 511 * LARGE_PAGE;
-    let before = |a: &mut CodeAssembler| {
-        a.mov(rsi, LARGE_PAGE)?;
-        a.mov(rcx, COUNT)
-    };
-    let mut machine = Machine::new(|a| {
-        before(a)?;
-        a.rep().lodsb()?;
-        a.hlt()
-    });
+    let before = code!(
+        "mov rsi, {large_page}",
+        "mov rcx, {count}",
+        large_page = const LARGE_PAGE,
+        count = const COUNT,
+    );
+    let mut machine = Machine::new(&[before, code!("rep lodsb", "hlt")].concat());
     // Much address space, little RAM: all is one page.
     for i in 1..512 {
         machine.write_u64(PAGE_DIRECTORY + 8 * i, LARGE_PAGE | LARGE | USER);
@@ -84,7 +76,7 @@ fn a_kick_is_seen_amid_a_string_instruction() {
         interrupted
     });
     assert!(interrupted);
-    let at = CODE + assemble(CODE, before).len() as u64;
+    let at = CODE + before.len() as u64;
     assert_eq!(machine.state().regs.rip, at);
     let left = machine.gpr(Regs::RCX);
     assert_eq!(machine.gpr(Regs::RSI), LARGE_PAGE + COUNT - left);
@@ -113,15 +105,17 @@ fn alias(machine: &mut Machine) {
 }
 
 /// Has the guest decode [`BLOCKS`] blocks in the one page.
-fn fill_page(a: &mut CodeAssembler) -> Result<(), IcedError> {
-    let mut next = a.create_label();
-    a.mov(rbx, ALIASES)?;
-    a.mov(ecx, BLOCKS as u32)?;
-    a.set_label(&mut next)?;
-    a.call(rbx)?;
-    a.inc(rbx)?;
-    a.dec(ecx)?;
-    a.jnz(next)
+fn fill_page() -> &'static [u8] {
+    code!(
+        "mov ebx, {aliases}",
+        "mov ecx, {blocks}",
+        "2: call rbx",
+        "inc rbx",
+        "dec ecx",
+        "jnz 2b",
+        aliases = const ALIASES,
+        blocks = const BLOCKS,
+    )
 }
 
 /// Runs slice by slice until `hlt`; `check` gets the work and the instructions of each.
@@ -138,55 +132,59 @@ fn by_slices(machine: &mut Machine, mut check: impl FnMut(i64, u64)) {
 
 #[test]
 fn a_write_looks_at_the_blocks_around_it_only() {
-    let mut machine = Machine::new(|a| {
-        fill_page(a)?;
-        a.mov(rdi, DATA)?;
-        a.mov(ecx, 4096)?;
-        a.mov(al, 0x90)?;
-        a.rep().stosb()?;
-        a.mov(byte_ptr(DATA + 0xfff), 0xc3)?;
-        a.call(ALIASES + 0x7000)?;
-        a.hlt()
-    });
+    let code = code!(
+        "mov rdi, {data}",
+        "mov ecx, 4096",
+        "mov al, 0x90",
+        "rep stosb",
+        "mov byte ptr [{data} + 0xfff], 0xc3",
+        "mov ebx, {aliases} + 0x7000",
+        "call rbx",
+        "hlt",
+        data = const DATA,
+        aliases = const ALIASES,
+    );
+    let mut machine = Machine::new(&[fill_page(), code].concat());
     alias(&mut machine);
     let mut most = 0;
     by_slices(&mut machine, |work, _| most = most.max(work));
     assert!(most < WORK + BLOCKS as i64 / 8, "a slice of {most}");
     // What was called last were 4095 no-ops and a `ret`: no block of before is left.
     let counts = machine.emulator.instructions().expect("counted");
-    assert_eq!(counts.ring0, 5 * BLOCKS + 9 + 4096);
+    assert_eq!(counts.ring0, 5 * BLOCKS + 10 + 4096);
 }
 
 #[test]
 fn the_end_of_a_block_and_its_second_page_count() {
     // mov eax, 0x1234_5678, two bytes of it in the next page; hlt
-    let next = ALIASES + 0x1000;
-    let mut machine = Machine::new(|a| {
-        a.call(next - 3)?;
-        a.mov(byte_ptr(next), 0x99)?;
-        a.call(next - 3)?;
-        a.mov(byte_ptr(next - 2), 0x55)?;
-        a.call(next - 3)?;
-        a.hlt()
-    });
-    machine.write(next - 3, &[0xb8, 0x78, 0x56, 0x34, 0x12, 0xc3]);
+    const NEXT: u64 = ALIASES + 0x1000;
+    let mut machine = Machine::new(code!(
+        "mov ebx, {next} - 3",
+        "call rbx",
+        "mov byte ptr [rbx + 3], 0x99",
+        "call rbx",
+        "mov byte ptr [rbx + 1], 0x55",
+        "call rbx",
+        "hlt",
+        next = const NEXT,
+    ));
+    machine.write(NEXT - 3, &[0xb8, 0x78, 0x56, 0x34, 0x12, 0xc3]);
     machine.run_to_hlt();
     assert_eq!(machine.gpr(Regs::RAX), 0x1299_5655);
 }
 
 #[test]
 fn elements_are_work_though_no_instructions() {
-    let mut machine = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.mov(ebx, 500)?;
-        a.set_label(&mut again)?;
-        a.mov(rsi, DATA)?;
-        a.mov(ecx, 0x4000)?;
-        a.rep().lodsb()?;
-        a.dec(ebx)?;
-        a.jnz(again)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov ebx, 500",
+        "2: mov rsi, {data}",
+        "mov ecx, 0x4000",
+        "rep lodsb",
+        "dec ebx",
+        "jnz 2b",
+        "hlt",
+        data = const DATA,
+    ));
     let mut most = 0;
     by_slices(&mut machine, |_, instructions| {
         most = most.max(instructions)
@@ -200,38 +198,37 @@ fn elements_are_work_though_no_instructions() {
 
 /// Guests that go on for ever, each costly in its own way.
 fn endless() -> Vec<(&'static str, Machine)> {
-    let mut aliased = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.set_label(&mut again)?;
-        fill_page(a)?;
-        a.mov(rdi, DATA)?;
-        a.mov(ecx, 4096)?;
-        a.mov(al, 0xc3)?;
-        a.rep().stosb()?;
-        a.jmp(again)
-    });
+    let code = code!(
+        "2: mov rdi, {data}",
+        "mov ecx, 4096",
+        "mov al, 0xc3",
+        "rep stosb",
+        "jmp 2b",
+        data = const DATA,
+    );
+    let mut aliased = Machine::new(&[fill_page(), code].concat());
     alias(&mut aliased);
-    let elements = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.set_label(&mut again)?;
-        for _ in 0..60 {
-            a.mov(rdi, DATA)?;
-            a.mov(ecx, 0x10_0000)?;
-            a.repne().scasb()?;
-        }
-        a.jmp(again)
-    });
-    let rewriting = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.mov(byte_ptr(DATA), 0xc3)?;
-        a.set_label(&mut again)?;
-        a.call(DATA)?;
-        a.mov(byte_ptr(DATA), 0xc3)?;
-        a.invlpg(ptr(DATA))?;
-        a.jmp(again)
-    });
+    let elements = Machine::new(code!(
+        "2:",
+        ".rept 60",
+        "mov edi, {data}",
+        "mov ecx, 0x100000",
+        "repne scasb",
+        ".endr",
+        "jmp 2b",
+        data = const DATA,
+    ));
+    let rewriting = Machine::new(code!(
+        "mov ebx, {data}",
+        "mov byte ptr [rbx], 0xc3",
+        "2: call rbx",
+        "mov byte ptr [rbx], 0xc3",
+        "invlpg [rbx]",
+        "jmp 2b",
+        data = const DATA,
+    ));
     // Every handler is what it handles.
-    let mut faulting = Machine::new(|a| a.ud2());
+    let mut faulting = Machine::new(code!("ud2"));
     faulting.set_gate(6, CODE, 0, 1);
     faulting.write_u64(TSS + 36, STACK);
     vec![
@@ -259,7 +256,7 @@ fn a_kick_is_seen_whatever_the_guest_does() {
 
 #[test]
 fn a_step_is_one_delivery() {
-    let mut machine = Machine::new(|a| a.ud2());
+    let mut machine = Machine::new(code!("ud2"));
     machine.set_gate(6, CODE, 0, 1);
     machine.write_u64(TSS + 36, STACK);
     assert_eq!(machine.emulator.step(), None);

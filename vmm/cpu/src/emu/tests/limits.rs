@@ -1,8 +1,8 @@
 //! The instruction limit, wherever it falls.
 
-use iced_x86::code_asm::*;
+use assembly::code;
 
-use super::machine::{DATA, Machine, assemble};
+use super::machine::{DATA, Machine};
 use crate::exit::VmExit;
 use crate::{CpuState, Vcpu};
 
@@ -17,59 +17,48 @@ const UNMAPPED: u64 = 0x5000_0000;
 /// A machine whose program has blocks of all lengths, repeated instructions, faults and
 /// their handlers, and can be interrupted.
 fn machine() -> Machine {
-    let mut machine = Machine::new(|a| {
-        let mut again = a.create_label();
-        a.mov(rbx, DATA)?;
-        a.mov(ebp, 8)?;
-        a.sti()?;
-        a.set_label(&mut again)?;
-        a.mov(rdi, DATA + 0x100)?;
-        a.mov(ecx, 7)?;
-        a.mov(eax, ebp)?;
-        a.rep().stosd()?;
-        a.ud2()?;
-        a.mov(rsi, UNMAPPED)?;
-        a.lodsq()?;
-        a.lea(rdi, ptr(rbx + 0x200))?;
-        a.mov(rsi, DATA + 0x100)?;
-        a.mov(ecx, 5)?;
-        a.rep().movsb()?;
-        a.add(eax, dword_ptr(rbx + 0x200))?;
-        a.imul_3(edx, eax, 77)?;
-        a.xor(qword_ptr(rbx), rdx)?;
-        a.adc(eax, edx)?;
-        a.nop()?;
-        a.dec(ebp)?;
-        a.jnz(again)?;
-        a.cli()?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rbx, {data}",
+        "mov ebp, 8",
+        "sti",
+        "2: mov rdi, {data} + 0x100",
+        "mov ecx, 7",
+        "mov eax, ebp",
+        "rep stosd",
+        "ud2",
+        "mov rsi, {unmapped}",
+        "lodsq",
+        "lea rdi, [rbx + 0x200]",
+        "mov rsi, {data} + 0x100",
+        "mov ecx, 5",
+        "rep movsb",
+        "add eax, dword ptr [rbx + 0x200]",
+        "imul edx, eax, 77",
+        "xor qword ptr [rbx], rdx",
+        "adc eax, edx",
+        "nop",
+        "dec ebp",
+        "jnz 2b",
+        "cli",
+        "hlt",
+        data = const DATA,
+        unmapped = const UNMAPPED,
+    ));
     let handlers = [
-        (
-            6,
-            assemble(HANDLERS, |a| {
-                a.add(qword_ptr(rsp), 2)?;
-                a.iretq()
-            }),
-        ),
+        (6, code!("add qword ptr [rsp], 2", "iretq")),
         (
             14,
-            assemble(HANDLERS + 0x100, |a| {
-                a.mov(rsi, DATA)?;
-                a.add(rsp, 8)?;
-                a.iretq()
-            }),
+            code!(
+                "mov rsi, {data}",
+                "add rsp, 8",
+                "iretq",
+                data = const DATA,
+            ),
         ),
-        (
-            INTERRUPT,
-            assemble(HANDLERS + 0x200, |a| {
-                a.inc(qword_ptr(rbx + 0x300))?;
-                a.iretq()
-            }),
-        ),
+        (INTERRUPT, code!("inc qword ptr [rbx + 0x300]", "iretq")),
     ];
     for (at, (vector, code)) in (HANDLERS..).step_by(0x100).zip(handlers) {
-        machine.write(at, &code);
+        machine.write(at, code);
         machine.set_gate(vector, at, 0, 0);
     }
     machine

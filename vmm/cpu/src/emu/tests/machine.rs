@@ -7,8 +7,8 @@
 //! 0x10000 code   0x20000 data   0x30000 top of stack   0x38000 top of the kernel stack
 //! ```
 
-use iced_x86::code_asm::CodeAssembler;
 use vm_memory::{Bytes, GuestAddress};
+use x86::{DescriptorFlags, PageTableFlags};
 
 use crate::emu::{Clock, EmuConfig, Emulator};
 use crate::exit::VmExit;
@@ -24,9 +24,12 @@ pub(in crate::emu) const IDT: u64 = 0x9000;
 pub(in crate::emu) const TSS: u64 = 0xa000;
 pub(in crate::emu) const PAGE_DIRECTORY: u64 = 0x3000;
 pub(in crate::emu) const PAGE_TABLE: u64 = 0x4000;
-/// Page table entries: present, writable and for the user; of a large page.
-pub(in crate::emu) const USER: u64 = 0x7;
-pub(in crate::emu) const LARGE: u64 = 0x80;
+/// Page table entries: present and writable; for the user too; of a large page.
+const TABLE: u64 = PageTableFlags::PRESENT
+    .union(PageTableFlags::WRITABLE)
+    .bits();
+pub(in crate::emu) const USER: u64 = TABLE | PageTableFlags::USER_ACCESSIBLE.bits();
+pub(in crate::emu) const LARGE: u64 = PageTableFlags::HUGE_PAGE.bits();
 /// Bytes of RAM.
 pub(in crate::emu) const RAM: u64 = 4 << 20;
 pub(in crate::emu) const KERNEL_CS: u16 = 0x08;
@@ -39,19 +42,9 @@ pub(in crate::emu) struct Machine {
     pub(in crate::emu) emulator: Emulator,
 }
 
-/// Assembles.
-pub(in crate::emu) fn assemble(
-    at: u64,
-    program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-) -> Vec<u8> {
-    let mut a = CodeAssembler::new(64).expect("64 is a bitness");
-    program(&mut a).expect("the program is well-formed");
-    a.assemble(at).expect("the program assembles")
-}
-
 impl Machine {
     /// A machine about to execute `code`.
-    pub(in crate::emu) fn with_code(code: &[u8]) -> Self {
+    pub(in crate::emu) fn new(code: &[u8]) -> Self {
         let ram = GuestRam::new(RAM).expect("memory");
         let mut machine = Self {
             emulator: Emulator::new(
@@ -69,15 +62,7 @@ impl Machine {
         machine
     }
 
-    /// A machine about to execute a program.
-    pub(in crate::emu) fn new(
-        program: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-    ) -> Self {
-        Self::with_code(&assemble(CODE, program))
-    }
-
     fn make_tables(&mut self) {
-        const TABLE: u64 = 0x3;
         self.write_u64(0x1000, 0x2000 | USER);
         self.write_u64(0x1000 + 256 * 8, 0x5000 | TABLE);
         self.write_u64(0x2000, PAGE_DIRECTORY | USER);
@@ -91,10 +76,10 @@ impl Machine {
         self.write_u64(0x5000, LARGE | TABLE);
         for (i, descriptor) in [
             0,
-            0x00af_9b00_0000_ffff,
-            0x00cf_9300_0000_ffff,
-            0x00cf_f300_0000_ffff,
-            0x00af_fb00_0000_ffff,
+            DescriptorFlags::KERNEL_CODE64.bits(),
+            DescriptorFlags::KERNEL_DATA.bits(),
+            DescriptorFlags::USER_DATA.bits(),
+            DescriptorFlags::USER_CODE64.bits(),
             0x0000_8900_a000_0067,
             0,
         ]

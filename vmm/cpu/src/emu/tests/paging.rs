@@ -1,6 +1,6 @@
 //! What is forgotten when mappings or code change.
 
-use iced_x86::code_asm::*;
+use assembly::code;
 
 use super::machine::{DATA, LARGE, Machine, PAGE_DIRECTORY, PAGE_TABLE, USER};
 use crate::Regs;
@@ -8,17 +8,21 @@ use crate::Regs;
 #[test]
 fn invlpg_forgets_all_of_a_large_page() {
     const LARGE_PAGE: u64 = 2 << 20;
-    let mut machine = Machine::new(|a| {
-        a.mov(rbx, LARGE_PAGE)?;
-        a.mov(rax, qword_ptr(rbx))?;
-        a.mov(rcx, qword_ptr(rbx + DATA as i32))?;
+    let mut machine = Machine::new(code!(
+        "mov rbx, {large_page}",
+        "mov rax, qword ptr [rbx]",
+        "mov rcx, qword ptr [rbx + {data}]",
         // Maps the first large page of RAM there.
-        a.mov(r8, PAGE_DIRECTORY + 8)?;
-        a.mov(qword_ptr(r8), (LARGE | USER) as i32)?;
-        a.invlpg(ptr(rbx))?;
-        a.mov(rdx, qword_ptr(rbx + DATA as i32))?;
-        a.hlt()
-    });
+        "mov r8, {page_directory} + 8",
+        "mov qword ptr [r8], {entry}",
+        "invlpg [rbx]",
+        "mov rdx, qword ptr [rbx + {data}]",
+        "hlt",
+        large_page = const LARGE_PAGE,
+        data = const DATA,
+        page_directory = const PAGE_DIRECTORY,
+        entry = const LARGE | USER,
+    ));
     machine.write_u64(LARGE_PAGE + DATA, 1);
     machine.write_u64(DATA, 2);
     machine.run_to_hlt();
@@ -30,14 +34,15 @@ fn invlpg_forgets_all_of_a_large_page() {
 fn a_write_to_code_that_meets_itself() {
     const PAGE: u64 = 0x12000;
     const START: u64 = PAGE + 0xffd;
-    let mut machine = Machine::new(|a| {
-        a.mov(rbx, START)?;
-        a.call(rbx)?;
-        a.mov(edi, esi)?;
-        a.mov(byte_ptr(rbx + 1), 9)?;
-        a.call(rbx)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rbx, {start}",
+        "call rbx",
+        "mov edi, esi",
+        "mov byte ptr [rbx + 1], 9",
+        "call rbx",
+        "hlt",
+        start = const START,
+    ));
     machine.write_u64(PAGE_TABLE + 8 * ((PAGE >> 12) + 1), PAGE | USER);
     // mov esi, 1; ret
     machine.write(START, &[0xbe, 1, 0]);

@@ -1,9 +1,9 @@
 //! Exits, faults, interrupts and changes of privilege.
 
-use iced_x86::code_asm::*;
+use assembly::code;
 
 use super::machine::{
-    CODE, DATA, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, assemble, initial_state,
+    CODE, DATA, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, initial_state,
 };
 use crate::exit::VmExit;
 use crate::{Regs, Segment, Vcpu};
@@ -29,14 +29,14 @@ fn enter_ring3(machine: &mut Machine) {
 
 #[test]
 fn ports() {
-    let mut machine = Machine::new(|a| {
-        a.mov(eax, 0x1234_5678)?;
-        a.mov(dx, 0x3f8)?;
-        a.out(dx, al)?;
-        a.out(0x80, eax)?;
-        a.in_(ax, dx)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov eax, 0x12345678",
+        "mov dx, 0x3f8",
+        "out dx, al",
+        "out 0x80, eax",
+        "in ax, dx",
+        "hlt",
+    ));
     assert_eq!(
         machine.run(),
         VmExit::PioOut {
@@ -69,16 +69,17 @@ fn ports() {
 
 #[test]
 fn string_ports_exit_once_for_each_element_that_goes_out() {
-    let mut machine = Machine::new(|a| {
-        a.mov(dx, 0x3f8)?;
-        a.mov(rsi, DATA)?;
-        a.mov(ecx, 3)?;
-        a.rep().outsb()?;
-        a.mov(rdi, DATA + 0x100)?;
-        a.mov(ecx, 2)?;
-        a.rep().insw()?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov dx, 0x3f8",
+        "mov rsi, {data}",
+        "mov ecx, 3",
+        "rep outsb",
+        "mov rdi, {data} + 0x100",
+        "mov ecx, 2",
+        "rep insw",
+        "hlt",
+        data = const DATA,
+    ));
     machine.write(DATA, b"abc");
     for byte in b"abc" {
         let VmExit::PioOut { data, size: 1, .. } = machine.run() else {
@@ -101,14 +102,16 @@ fn string_ports_exit_once_for_each_element_that_goes_out() {
 
 #[test]
 fn device_memory_is_read_and_written_once() {
-    let mut machine = Machine::new(|a| {
-        a.mov(rbx, DEVICE)?;
-        a.mov(rsi, DATA)?;
-        a.add(dword_ptr(rbx + 4), 5)?;
-        a.push(qword_ptr(rbx + 8))?;
-        a.pop(qword_ptr(rsi))?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rbx, {device}",
+        "mov rsi, {data}",
+        "add dword ptr [rbx + 4], 5",
+        "push qword ptr [rbx + 8]",
+        "pop qword ptr [rsi]",
+        "hlt",
+        device = const DEVICE,
+        data = const DATA,
+    ));
     match machine.run() {
         VmExit::MmioRead { gpa, data } => {
             assert_eq!((gpa, data.len()), (DEVICE + 4, 4));
@@ -138,26 +141,21 @@ fn device_memory_is_read_and_written_once() {
 
 #[test]
 fn a_page_fault_is_served_and_the_instruction_restarted() {
-    let mut machine = Machine::new(|a| {
-        a.mov(rbx, DATA + 0xffc)?;
-        a.mov(eax, 1)?;
-        a.add(qword_ptr(rbx), rax)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!(
+        "mov rbx, {data} + 0xffc",
+        "mov eax, 1",
+        "add qword ptr [rbx], rax",
+        "hlt",
+        data = const DATA,
+    ));
     let page = PAGE_TABLE + 8 * ((DATA + 0x1000) >> 12);
     let present = machine.read_u64(page);
     machine.write_u64(page, 0);
     machine.write_u64(DATA + 0xff8, 0xffff_ffff_0000_0000);
+    machine.alter(|state| [state.regs.gpr[10], state.regs.gpr[11]] = [page, present]);
     machine.write(
         HANDLER,
-        &assemble(HANDLER, |a| {
-            a.pop(r8)?;
-            a.mov(r9, cr2)?;
-            a.mov(r10, page)?;
-            a.mov(r11, present)?;
-            a.mov(qword_ptr(r10), r11)?;
-            a.iretq()
-        }),
+        code!("pop r8", "mov r9, cr2", "mov qword ptr [r10], r11", "iretq"),
     );
     machine.set_gate(14, HANDLER, 0, 0);
     machine.run_to_hlt();
@@ -171,19 +169,19 @@ fn a_page_fault_is_served_and_the_instruction_restarted() {
 
 #[test]
 fn without_handlers_a_fault_is_a_triple_fault() {
-    let mut machine = Machine::new(|a| a.ud2());
+    let mut machine = Machine::new(code!("ud2"));
     assert_eq!(machine.run(), VmExit::TripleFault);
 }
 
 #[test]
 fn a_double_fault_takes_its_own_stack() {
-    let mut machine = Machine::new(|a| {
+    let mut machine = Machine::new(code!(
         // No stack: the page fault's frame faults as well.
-        a.xor(esp, esp)?;
-        a.mov(rax, qword_ptr(0x7000_0000_0000_u64))?;
-        a.hlt()
-    });
-    machine.write(HANDLER, &assemble(HANDLER, |a| a.hlt()));
+        "xor esp, esp",
+        "movabs rax, [0x700000000000]",
+        "hlt",
+    ));
+    machine.write(HANDLER, code!("hlt"));
     machine.set_gate(8, HANDLER, 0, 1);
     machine.set_gate(14, HANDLER + 0x100, 0, 0);
     machine.write_u64(super::machine::TSS + 36, KERNEL_STACK);
@@ -195,14 +193,10 @@ fn a_double_fault_takes_its_own_stack() {
 
 #[test]
 fn system_calls_change_privilege_and_are_counted() {
-    let mut machine = Machine::new(|a| {
-        a.syscall()?;
-        a.int(0x80)?;
-        a.int(0x81)
-    });
-    machine.write(HANDLER, &assemble(HANDLER, |a| a.sysretq()));
-    machine.write(HANDLER + 0x100, &assemble(HANDLER + 0x100, |a| a.iretq()));
-    machine.write(HANDLER + 0x200, &assemble(HANDLER + 0x200, |a| a.hlt()));
+    let mut machine = Machine::new(code!("syscall", "int 0x80", "int 0x81"));
+    machine.write(HANDLER, code!("sysretq"));
+    machine.write(HANDLER + 0x100, code!("iretq"));
+    machine.write(HANDLER + 0x200, code!("hlt"));
     machine.set_gate(0x80, HANDLER + 0x100, 3, 0);
     machine.set_gate(0x81, HANDLER + 0x100, 0, 0);
     machine.set_gate(13, HANDLER + 0x200, 0, 0);
@@ -227,19 +221,19 @@ fn system_calls_change_privilege_and_are_counted() {
 
 #[test]
 fn ring_3_may_not() {
-    let far_away = assemble(CODE, |a| a.mov(rax, 1_u64 << 47));
-    let there = [far_away.clone(), vec![0xff, 0xe0]].concat();
     for (code, fault) in [
-        (assemble(CODE, |a| a.hlt()), 0),
-        (assemble(CODE, |a| a.cli()), 0),
-        (assemble(CODE, |a| a.in_(al, dx)), 0),
-        (assemble(CODE, |a| a.mov(rax, cr3)), 0),
-        (assemble(CODE, |a| a.rdmsr()), 0),
-        // jmp rax
-        (there, far_away.len() as u64),
+        (code!("hlt"), 0),
+        (code!("cli"), 0),
+        (code!("in al, dx"), 0),
+        (code!("mov rax, cr3"), 0),
+        (code!("rdmsr"), 0),
+        (
+            code!("mov rax, {there}", "jmp rax", there = const 1_u64 << 47),
+            10,
+        ),
     ] {
-        let mut machine = Machine::with_code(&code);
-        machine.write(HANDLER, &assemble(HANDLER, |a| a.hlt()));
+        let mut machine = Machine::new(code);
+        machine.write(HANDLER, code!("hlt"));
         machine.set_gate(13, HANDLER, 0, 0);
         machine.write_u64(KERNEL_STACK - 48, u64::MAX);
         enter_ring3(&mut machine);
@@ -253,20 +247,8 @@ fn ring_3_may_not() {
 
 #[test]
 fn interrupts_wait_for_the_window() {
-    let mut machine = Machine::new(|a| {
-        a.nop()?;
-        a.sti()?;
-        a.inc(eax)?;
-        a.inc(eax)?;
-        a.hlt()
-    });
-    machine.write(
-        HANDLER,
-        &assemble(HANDLER, |a| {
-            a.mov(ebx, eax)?;
-            a.iretq()
-        }),
-    );
+    let mut machine = Machine::new(code!("nop", "sti", "inc eax", "inc eax", "hlt"));
+    machine.write(HANDLER, code!("mov ebx, eax", "iretq"));
     machine.set_gate(0x30, HANDLER, 0, 0);
     assert!(!machine.emulator.ready());
     machine.emulator.request_interrupt_window(true);
@@ -283,12 +265,8 @@ fn interrupts_wait_for_the_window() {
 
 #[test]
 fn sti_and_hlt_sleep_together() {
-    let mut machine = Machine::new(|a| {
-        a.sti()?;
-        a.hlt()?;
-        a.hlt()
-    });
-    machine.write(HANDLER, &assemble(HANDLER, |a| a.iretq()));
+    let mut machine = Machine::new(code!("sti", "hlt", "hlt"));
+    machine.write(HANDLER, code!("iretq"));
     machine.set_gate(0x40, HANDLER, 0, 0);
     machine.run_to_hlt();
     assert_eq!(machine.state().regs.rip, CODE + 2);
@@ -300,15 +278,15 @@ fn sti_and_hlt_sleep_together() {
 
 #[test]
 fn apic_registers_are_the_vmms() {
-    let mut machine = Machine::new(|a| {
-        a.mov(ecx, 0x80b)?;
-        a.mov(eax, 5)?;
-        a.mov(edx, 6)?;
-        a.wrmsr()?;
-        a.mov(ecx, 0x1b)?;
-        a.rdmsr()?;
-        a.rdmsr()
-    });
+    let mut machine = Machine::new(code!(
+        "mov ecx, 0x80b",
+        "mov eax, 5",
+        "mov edx, 6",
+        "wrmsr",
+        "mov ecx, 0x1b",
+        "rdmsr",
+        "rdmsr",
+    ));
     match machine.run() {
         VmExit::MsrWrite {
             index: 0x80b,
@@ -338,13 +316,9 @@ fn apic_registers_are_the_vmms() {
 
 #[test]
 fn one_instruction_at_a_time() {
-    let mut machine = Machine::new(|a| {
-        a.mov(eax, 1)?;
-        a.add(eax, 2)?;
-        a.hlt()
-    });
+    let mut machine = Machine::new(code!("mov eax, 1", "add eax, 2", "hlt"));
     let mut state = initial_state();
-    for (expected_rip, expected_rax) in [(CODE + 5, 1), (CODE + 10, 3)] {
+    for (expected_rip, expected_rax) in [(CODE + 5, 1), (CODE + 8, 3)] {
         machine.emulator.set_state(&state).expect("a good state");
         let counts = machine.emulator.instructions().expect("counted");
         machine
@@ -360,7 +334,7 @@ fn one_instruction_at_a_time() {
 
 #[test]
 fn modes_that_are_missing_end_the_run() {
-    let mut machine = Machine::new(|a| a.hlt());
+    let mut machine = Machine::new(code!("hlt"));
     machine.alter(|state| state.cr0 = 0x10);
     let VmExit::Failed { message } = machine.run() else {
         panic!("real mode ran");

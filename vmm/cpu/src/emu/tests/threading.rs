@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use iced_x86::code_asm::*;
+use assembly::code;
 
 use super::machine::{DATA, Machine};
 use crate::Regs;
@@ -15,22 +15,23 @@ const LITTLE_STACK: usize = 96 << 10;
 fn a_long_run_needs_little_stack() {
     const ROUNDS: u32 = 200_000;
     let run = || {
-        let mut machine = Machine::new(|a| {
-            let mut again = a.create_label();
-            a.mov(rbx, DATA)?;
-            a.mov(ecx, ROUNDS)?;
-            a.set_label(&mut again)?;
-            for _ in 0..8 {
-                a.add(rax, rcx)?;
-                a.mov(qword_ptr(rbx + 8), rax)?;
-                a.xor(rdx, qword_ptr(rbx + 8))?;
-                a.push(rdx)?;
-                a.pop(rsi)?;
-            }
-            a.dec(ecx)?;
-            a.jne(again)?;
-            a.hlt()
-        });
+        let mut machine = Machine::new(code!(
+            "mov rbx, {data}",
+            "mov ecx, {rounds}",
+            "2:",
+            ".rept 8",
+            "add rax, rcx",
+            "mov [rbx + 8], rax",
+            "xor rdx, [rbx + 8]",
+            "push rdx",
+            "pop rsi",
+            ".endr",
+            "dec ecx",
+            "jne 2b",
+            "hlt",
+            data = const DATA,
+            rounds = const ROUNDS,
+        ));
         machine.run_to_hlt();
         machine.gpr(Regs::RAX)
     };
@@ -49,24 +50,17 @@ fn handlers_end_in_jumps() {
     use crate::emu::code::op::Block;
     use crate::emu::cpu::Op;
 
-    type Program = fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>;
-    let programs: [(&str, Program); 10] = [
-        ("add", |a| a.add(rax, rcx)),
-        ("load", |a| a.mov(rdx, qword_ptr(rbx + 8))),
-        ("store", |a| a.mov(dword_ptr(rbx + rcx * 4), edx)),
-        ("push", |a| a.push(rdx)),
-        ("shift", |a| a.shl(rdx, 3)),
-        ("chain", |a| {
-            a.mov(rdx, rcx)?;
-            a.rol(rdx, 5)
-        }),
-        ("couple", |a| {
-            a.mov(rdx, rcx)?;
-            a.mov(rsi, rdi)
-        }),
-        ("addpd", |a| a.addpd(xmm1, xmm2)),
-        ("call", |a| a.call(CODE)),
-        ("ret", |a| a.ret()),
+    let programs = [
+        ("add", code!("add rax, rcx")),
+        ("load", code!("mov rdx, qword ptr [rbx + 8]")),
+        ("store", code!("mov dword ptr [rbx + rcx * 4], edx")),
+        ("push", code!("push rdx")),
+        ("shift", code!("shl rdx, 3")),
+        ("chain", code!("mov rdx, rcx", "rol rdx, 5")),
+        ("couple", code!("mov rdx, rcx", "mov rsi, rdi")),
+        ("addpd", code!("addpd xmm1, xmm2")),
+        ("call", code!("2: call 2b")),
+        ("ret", code!("ret")),
     ];
     for (name, program) in programs {
         let mut machine = Machine::new(program);

@@ -1,10 +1,9 @@
 //! `vmm trace`: every event of a guest, in order, on every accelerator of this host.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "trace/events.rs"]
 mod events;
-#[path = "trace/perfetto.rs"]
 mod perfetto;
 
 use std::fs;

@@ -1,19 +1,14 @@
 //! The command line: what it says to bad input and to a host without KVM.
 //! And what holds of the sources: the README keeps up, the kernel's layers stay layers.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "cli/bad_input.rs"]
 mod bad_input;
-#[path = "cli/command_line.rs"]
 mod command_line;
-#[path = "cli/images.rs"]
 mod images;
-#[path = "cli/kvm_access.rs"]
 mod kvm_access;
-#[path = "cli/layers.rs"]
 mod layers;
-#[path = "cli/readme.rs"]
 mod readme;
 
 use std::ffi::OsStr;

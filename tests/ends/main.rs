@@ -6,18 +6,15 @@
 //! host may be late for itself: a run that was late is repeated, and fails if it is late
 //! every time.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "ends/commands.rs"]
 mod commands;
-#[path = "ends/guests.rs"]
 mod guests;
-#[path = "ends/streams.rs"]
 mod streams;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,7 +26,7 @@ use serde_json::Value;
 use support::elf::TempFile;
 use support::kernel::Kernel;
 use support::suite::{self, Case};
-use support::{Target, binary};
+use support::{Target, binary, shell_status};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::cpu::HostKind;
 
@@ -174,8 +171,7 @@ struct Ended {
 impl Ended {
     /// The status that a shell shows.
     fn status(&self) -> i32 {
-        let signal = self.status.signal().map(|signal| 128 + signal);
-        self.status.code().or(signal).expect("it has ended")
+        shell_status(self.status)
     }
 }
 

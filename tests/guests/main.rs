@@ -3,31 +3,21 @@
 //! Each case is a function of a [`support::Target`]; it becomes one test per target, named
 //! `case::target`. A target that this host does not have shows as ignored, and a line
 //! says why; `RINGFENCE_REQUIRE=kvm` makes that a failure. The programs that a foreign VMM
-//! runs as well are listed in `foreign/mod.rs`.
+//! runs as well are listed in `foreign`.
 
-#[path = "foreign/mod.rs"]
-mod foreign;
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "guests/boot.rs"]
 mod boot;
-#[path = "guests/calls.rs"]
 mod calls;
-#[path = "guests/costs.rs"]
 mod costs;
-#[path = "guests/deterministic.rs"]
 mod deterministic;
-#[path = "guests/ends.rs"]
 mod ends;
-#[path = "guests/endurance.rs"]
 mod endurance;
-#[path = "guests/faults.rs"]
 mod faults;
-#[path = "guests/footprint.rs"]
 mod footprint;
-#[path = "guests/programs.rs"]
+mod foreign;
 mod programs;
-#[path = "guests/signals.rs"]
 mod signals;
 
 use support::Target;
@@ -47,6 +37,10 @@ fn main() {
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
+    let weak = faults::weak_processor();
+    trials.extend(suite::on(&[Target::Emu], faults::STATE_CASES));
+    let kvm = [Target::Kvm, Target::KvmUserApic];
+    trials.extend(suite::on_unless(weak, &kvm, faults::STATE_CASES));
     let lean = support::checked_guest();
     trials.extend(suite::on_unless(lean, &[Target::Emu], costs::LEAN_CASES));
     trials.extend(suite::on_unless(lean, &Target::ALL, footprint::CASES));

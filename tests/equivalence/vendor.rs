@@ -1,0 +1,191 @@
+//! What Intel's processors do otherwise than AMD's, which the emulator takes after: a table
+//! of excuses, each with its reference.
+//!
+//! A sequence with an excuse is not compared at all, for what comes after a difference
+//! differs as well. Rejected: masks for single registers, which are more code and say
+//! little more; two ways of the emulator, which would make a guest depend on its host.
+
+use std::arch::x86_64::__cpuid;
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+
+use iced_x86::{Code, Instruction, Mnemonic};
+use x86::vector::{AC, DB, GP, PF};
+
+use super::case::Case;
+use super::ending::{End, Ending};
+use super::explain::{self, is_prefix};
+use super::forms;
+use super::undefined::is_repeated;
+
+/// Whether the host's processor takes after Intel's manual.
+pub fn is_intel() -> bool {
+    static IS_INTEL: LazyLock<bool> = LazyLock::new(|| {
+        let leaf = __cpuid(0);
+        let name = [leaf.ebx, leaf.edx, leaf.ecx]
+            .map(u32::to_le_bytes)
+            .concat();
+        name != b"AuthenticAMD" && name != b"HygonGenuine"
+    });
+    *IS_INTEL
+}
+
+/// Whether a form is not compared: it stores the pointers of the last x87 instruction,
+/// which AMD's processors keep for FXSAVE only while an exception is pending (APM vol. 2
+/// 11.4.4), and Intel's for that and FNSTENV as FDP_EXCPTN_ONLY says (SDM vol. 1 8.1.8).
+pub fn differs(code: Code) -> bool {
+    forms::shows_x87_pointers(code) || code.mnemonic() == Mnemonic::Fxsave64
+}
+
+/// Where it is written that sequences may end differently, or that it is not; and whether
+/// this one may.
+type Excuse = (&'static str, fn(&Ends) -> bool);
+
+/// How a sequence ended by either manual.
+struct Ends<'a> {
+    case: &'a Case,
+    intel: &'a End,
+    amd: &'a End,
+}
+
+const EXCUSES: &[Excuse] = &[
+    (
+        "PAUSE ignores REX.B (SDM vol. 2 PAUSE); 90 with it is XCHG (APM vol. 3 NOP)",
+        |ends| ends.any(|insn, code| insn.mnemonic() == Mnemonic::Pause && has_rex_b(code)),
+    ),
+    (
+        "PREFETCHW of a register: a NOP (SDM vol. 2 NOP), #UD (APM vol. 3 PREFETCHW)",
+        |ends| ends.any(|_, code| is_hint(code, 0x0d..=0x0d, true)),
+    ),
+    (
+        "LOCK of a reserved NOP: ignored (in no manual), #UD (APM vol. 3 1.2.5)",
+        |ends| ends.any(|_, code| has_prefix(code, 0xf0) && is_hint(code, 0x18..=0x1f, false)),
+    ),
+    (
+        "66 before a near branch: ignored (SDM vol. 2 JMP), RIP has 16 bits (APM vol. 3 1.2.2)",
+        |ends| ends.intel != ends.amd && rip(ends.amd).is_some_and(|rip| rip <= 0xffff),
+    ),
+    (
+        "whether a call that is refused its target has pushed (in no manual)",
+        |ends| ends.both(GP) && ends.last(|insn| insn.mnemonic() == Mnemonic::Call),
+    ),
+    (
+        "alignment of 16 bytes is checked (APM vol. 2 8.2.18) or not (SDM vol. 2 MOVUPS)",
+        |ends| ends.amd_has(AC) && ends.last(|insn| insn.memory_size().size() == 16),
+    ),
+    (
+        "which word of its frame a far return reads first (in no manual)",
+        |ends| ends.both(PF) && ends.last(returns_far),
+    ),
+    (
+        "which byte a masked store faults at (in no manual)",
+        |ends| {
+            use Mnemonic::{Maskmovdqu, Maskmovq};
+            ends.both(PF) && ends.last(|insn| matches!(insn.mnemonic(), Maskmovdqu | Maskmovq))
+        },
+    ),
+    (
+        "whether a fault comes before x87 registers become MMX registers (in no manual)",
+        |ends| ends.intel == ends.amd && ends.last(is_mmx),
+    ),
+    (
+        "whether an x87 store with an exception looks at its operand (in no manual)",
+        |ends| ends.amd_is_first(is_x87_store),
+    ),
+    (
+        "a store of more than 8 bytes may fault when it is half done (SDM vol. 3 9.1.1)",
+        |ends| ends.both(PF) && ends.last(|insn| insn.memory_size().size() > 8),
+    ),
+    (
+        "32-bit addresses of a repeated instruction with nothing to do (in no manual)",
+        |ends| ends.any(|insn, code| is_repeated(insn) && has_prefix(code, 0x67)),
+    ),
+    (
+        "RF after a single step within a repeated instruction (SDM vol. 3 18.3.1.1)",
+        |ends| ends.both(DB) && ends.last(is_repeated),
+    ),
+];
+
+/// Whether the manuals let `case` end in both ways.
+pub fn excuses(case: &Case, intel: &Ending, amd: &Ending) -> bool {
+    let ends = Ends {
+        case,
+        intel: &intel.end,
+        amd: &amd.end,
+    };
+    EXCUSES.iter().any(|(_, applies)| applies(&ends))
+}
+
+impl Ends<'_> {
+    /// Whether an instruction of the sequence, with its bytes, `is` so.
+    fn any(&self, is: impl Fn(&Instruction, &[u8]) -> bool) -> bool {
+        let instructions = self.case.instructions();
+        let mut all = instructions.iter().zip(&self.case.code);
+        all.any(|(insn, code)| is(insn, code))
+    }
+
+    /// Whether the instruction at which one of the two faulted `is` so.
+    fn last(&self, is: impl Fn(&Instruction) -> bool) -> bool {
+        let rips = [self.intel, self.amd].into_iter().filter_map(rip);
+        let mut found = rips.filter_map(|rip| explain::instruction_at(self.case, rip));
+        found.any(|insn| is(&insn))
+    }
+
+    /// Whether AMD's processor faults at an instruction that `is` so, and Intel's goes on.
+    fn amd_is_first(&self, is: impl Fn(&Instruction) -> bool) -> bool {
+        let insn = rip(self.amd).and_then(|rip| explain::instruction_at(self.case, rip));
+        rip(self.intel) != rip(self.amd) && insn.is_some_and(|insn| is(&insn))
+    }
+
+    /// Whether both faulted so.
+    fn both(&self, vector: u8) -> bool {
+        self.amd_has(vector) && has(self.intel, vector)
+    }
+
+    /// Whether AMD's processor faults so.
+    fn amd_has(&self, vector: u8) -> bool {
+        has(self.amd, vector)
+    }
+}
+
+fn rip(end: &End) -> Option<u64> {
+    match end {
+        End::Fault(fault) => Some(fault.rip),
+        _ => None,
+    }
+}
+
+fn has(end: &End, vector: u8) -> bool {
+    matches!(end, End::Fault(fault) if fault.vector == vector)
+}
+
+fn has_rex_b(code: &[u8]) -> bool {
+    let mut prefixes = code.iter().take_while(|byte| is_prefix(byte));
+    prefixes.any(|byte| byte & 0xf1 == 0x41)
+}
+
+fn has_prefix(code: &[u8], prefix: u8) -> bool {
+    let mut prefixes = code.iter().take_while(|byte| is_prefix(byte));
+    prefixes.any(|&byte| byte == prefix)
+}
+
+/// Whether it is one of the opcodes 0f `opcodes`, perhaps with a register as its operand.
+fn is_hint(code: &[u8], opcodes: RangeInclusive<u8>, of_register: bool) -> bool {
+    let mut rest = code.iter().copied().skip_while(is_prefix);
+    let [escape, opcode, modrm] = [(); 3].map(|()| rest.next().unwrap_or(0));
+    escape == 0x0f && opcodes.contains(&opcode) && (!of_register || modrm >= 0xc0)
+}
+
+fn returns_far(insn: &Instruction) -> bool {
+    use Mnemonic::{Iret, Iretd, Iretq, Retf};
+    matches!(insn.mnemonic(), Iret | Iretd | Iretq | Retf)
+}
+
+fn is_mmx(insn: &Instruction) -> bool {
+    (0..insn.op_count()).any(|operand| insn.op_register(operand).is_mm())
+}
+
+fn is_x87_store(insn: &Instruction) -> bool {
+    use Mnemonic::{Fbstp, Fist, Fistp, Fisttp, Fst, Fstp};
+    matches!(insn.mnemonic(), Fst | Fstp | Fist | Fistp | Fisttp | Fbstp)
+}

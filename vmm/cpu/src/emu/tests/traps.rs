@@ -1,0 +1,71 @@
+//! RF and TF: what faults, traps and returns make of them.
+
+use assembly::code;
+
+use super::machine::{DATA, Machine, STACK};
+
+/// RF makes a handler return past a breakpoint; it is gone after one instruction.
+#[test]
+fn resume_flag_lasts_one_instruction() {
+    const PAGE_FAULT_HANDLER: u64 = 0x11000;
+    const BREAKPOINT_HANDLER: u64 = 0x11100;
+    const FRAME: u64 = 40;
+    const UNMAPPED: u64 = 0x7000_0000_0000;
+    let mut machine = Machine::new(code!(
+        "mov rax, {unmapped}",
+        "mov rcx, qword ptr [rax]",
+        "int3",
+        unmapped = const UNMAPPED,
+    ));
+    let handler = code!(
+        "mov rax, {data}",
+        "mov rdx, qword ptr [rsp + 24]",
+        "add rsp, 8",
+        "iretq",
+        data = const DATA,
+    );
+    machine.write(PAGE_FAULT_HANDLER, handler);
+    machine.write(BREAKPOINT_HANDLER, &[0xf4]);
+    machine.set_gate(14, PAGE_FAULT_HANDLER, 0, 0);
+    machine.set_gate(3, BREAKPOINT_HANDLER, 3, 0);
+    machine.write_u64(DATA, 0x1234);
+    machine.run_to_hlt();
+    assert_eq!(machine.gpr(1), 0x1234);
+    assert_eq!(machine.gpr(2), 0x1_0002, "the fault's frame");
+    assert_eq!(
+        machine.read_u64(STACK - FRAME + 16),
+        2,
+        "the breakpoint's frame"
+    );
+}
+
+/// A trap after each instruction, into a handler that counts; `int n`, `iretq` and a
+/// shadow after `mov ss` as processors have them.
+#[test]
+fn single_steps_are_counted() {
+    const HANDLER: u64 = 0x11000;
+    let mut machine = Machine::new(code!(
+        "mov eax, ss",
+        "pushfq",
+        "or dword ptr [rsp], 0x100",
+        "popfq",
+        // Traps follow these:
+        "nop",
+        "add ebx, 1",
+        // but not this, whose trap the next one's shadow swallows
+        "mov ss, eax",
+        "nop",
+        "pushfq",
+        "and dword ptr [rsp], 0xfffffeff",
+        // and also the one that ends it.
+        "popfq",
+        "nop",
+        "hlt",
+    ));
+    let handler = code!("inc rcx", "iretq");
+    machine.write(HANDLER, handler);
+    machine.set_gate(1, HANDLER, 0, 0);
+    machine.run_to_hlt();
+    assert_eq!(machine.gpr(1), 6);
+    assert_eq!(machine.state().regs.rflags & 0x100, 0);
+}
