@@ -1,7 +1,9 @@
-//! Requirement R24: each layer of the guest kernel uses only those below it.
+//! No room reaches up: files of the guest kernel (requirement R24) and of the emulator use
+//! their own room and those below it alone.
 //!
-//! The lowest two, `arch` and `mm`, are crates, so the compiler keeps them there. This keeps
-//! the rooms of the crate above, by the paths that its files name.
+//! The kernel's lowest two, `arch` and `mm`, are crates, so the compiler keeps them there.
+//! This keeps what is in one crate, by the paths that its files name. It sees only paths from
+//! the crate's root, so it refuses others that leave a file's own folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,41 +12,99 @@ use libtest_mimic::Trial;
 
 use crate::support::suite::plain;
 
-/// Folders and files of the kernel's crate, lowest first: what k1 and k2 are, the calls on
-/// top, and what joins them.
-const ROOMS: &[&str] = &["proc", "fs", "syscall", "ring3", "command_line", "start"];
-
-pub fn trials() -> Vec<Trial> {
-    vec![plain("kernel_layers", only_downward)]
+/// Rooms that lie in one folder.
+struct House {
+    folder: &'static str,
+    /// What leads from the crate's root to the folder.
+    path: &'static str,
+    /// Folders and files, lowest first.
+    rooms: &'static [&'static str],
 }
 
-fn only_downward() {
-    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-kernel/src");
+/// What k1 and k2 are, the calls on top, and what joins them.
+const KERNEL: House = House {
+    folder: "guest-kernel/src",
+    path: "crate::",
+    rooms: &["proc", "fs", "syscall", "ring3", "command_line", "start"],
+};
+
+const EMULATOR: House = House {
+    folder: "vmm/cpu/src/emu",
+    path: "crate::emu::",
+    rooms: &[
+        "arithmetic",
+        "state",
+        "memory",
+        "code",
+        "outside",
+        "cpu",
+        "engine",
+        "pairs",
+        "ops/integer",
+        "ops/control",
+        "ops/system",
+        "ops/simd",
+        "ops/x87",
+        "ops/mod",
+        "decode",
+        "code_at",
+    ],
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        plain("kernel_layers", || only_downward(&KERNEL)),
+        plain("emulator_layers", || only_downward(&EMULATOR)),
+    ]
+}
+
+fn only_downward(house: &House) {
     let mut downward = 0;
-    for (height, room) in ROOMS.iter().enumerate() {
-        for file in sources(&kernel, room) {
+    for (height, room) in house.rooms.iter().enumerate() {
+        for file in house.sources(room) {
             let text = fs::read_to_string(&file).expect("sources are text");
+            let unseen = ["super::super", &format!("{}{{", house.path)];
             assert!(
-                !text.contains("super::super") && !text.contains("crate::{"),
-                "{}: say crate::ROOM::..., so that this test sees it",
-                file.display()
+                unseen.iter().all(|path| !text.contains(path)),
+                "{}: say {}ROOM::..., so that this test sees it",
+                file.display(),
+                house.path
             );
-            for used in uses(&text) {
-                let other = ROOMS.iter().position(|other| starts(used, other));
-                let other = other.unwrap_or_else(|| panic!("crate::{used} is in no room"));
-                assert!(other <= height, "{} uses crate::{used}", file.display());
+            for used in uses(&text, house.path) {
+                let other = house.room_of(used);
+                let other = other.unwrap_or_else(|| panic!("{}{used} is in no room", house.path));
+                assert!(
+                    other <= height,
+                    "{} uses {}{used}",
+                    file.display(),
+                    house.path
+                );
                 downward += usize::from(other < height);
             }
         }
     }
-    assert!(downward > ROOMS.len(), "the rooms do not use each other");
+    assert!(
+        downward > house.rooms.len(),
+        "the rooms do not use each other"
+    );
 }
 
-/// The Rust files of a room.
-fn sources(kernel: &Path, room: &str) -> Vec<PathBuf> {
-    match kernel.join(room) {
-        folder if folder.is_dir() => in_folder(&folder),
-        file => vec![file.with_extension("rs")],
+impl House {
+    /// The Rust files of a room.
+    fn sources(&self, room: &str) -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder);
+        match root.join(room) {
+            folder if folder.is_dir() => in_folder(&folder),
+            file => vec![file.with_extension("rs")],
+        }
+    }
+
+    /// The height of the room that a path from the folder leads to.
+    fn room_of(&self, path: &str) -> Option<usize> {
+        self.rooms.iter().position(|room| {
+            let room = room.trim_end_matches("/mod").replace('/', "::");
+            starts(path, &room)
+        })
     }
 }
 
@@ -60,11 +120,11 @@ fn in_folder(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What follows each `crate::` of the code, to the end of its line; not of comments.
-fn uses(text: &str) -> impl Iterator<Item = &str> {
+/// What follows each `prefix` in the code, to the end of its line; not in comments.
+fn uses<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines()
         .filter_map(|line| line.split("//").next())
-        .flat_map(|code| code.split("crate::").skip(1))
+        .flat_map(move |code| code.split(prefix).skip(1))
 }
 
 /// Whether `path` begins with `prefix` as a whole.

@@ -3,6 +3,7 @@
 
 mod breakpoints;
 mod code_at;
+mod cpuid;
 mod float;
 mod integer;
 mod kicks;

@@ -1,0 +1,56 @@
+//! What `cpuid` tells is there.
+
+use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
+
+use crate::emu::Emulator;
+use crate::emu::cpu::cpuid::leaf;
+
+/// Whether an operand is an MMX register, for which a bit of their own tells.
+fn is_mmx(code: Code) -> bool {
+    let kinds = code.op_code().op_kinds();
+    kinds
+        .iter()
+        .any(|kind| matches!(kind, Kind::mm_reg | Kind::mm_rm | Kind::mm_or_mem))
+}
+
+/// Forms of 64-bit code that `feature` brings and the emulator lacks.
+fn lacking(feature: CpuidFeature) -> Vec<Code> {
+    Code::values()
+        .filter(|code| code.op_code().encoding() == EncodingKind::Legacy)
+        .filter(|code| code.op_code().mode64() && code.cpuid_features() == [feature])
+        .filter(|&code| !is_mmx(code) && !is_no_op(code) && !Emulator::implements(code))
+        .collect()
+}
+
+/// Whether the decoder gives it as a reserved no-op, without its name.
+fn is_no_op(code: Code) -> bool {
+    use iced_x86::Mnemonic as M;
+    matches!(
+        code.mnemonic(),
+        M::Prefetchnta | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2
+    )
+}
+
+#[test]
+fn features_that_are_told_are_there() {
+    let bits = [
+        (CpuidFeature::SSE, leaf(1, 0)[3], 25),
+        (CpuidFeature::SSE2, leaf(1, 0)[3], 26),
+        (CpuidFeature::SSE3, leaf(1, 0)[2], 0),
+        (CpuidFeature::SSSE3, leaf(1, 0)[2], 9),
+        (CpuidFeature::CMPXCHG16B, leaf(1, 0)[2], 13),
+        (CpuidFeature::SSE4_1, leaf(1, 0)[2], 19),
+        (CpuidFeature::SSE4_2, leaf(1, 0)[2], 20),
+        (CpuidFeature::MOVBE, leaf(1, 0)[2], 22),
+        (CpuidFeature::POPCNT, leaf(1, 0)[2], 23),
+        (CpuidFeature::FSGSBASE, leaf(7, 0)[1], 0),
+        (CpuidFeature::RDPID, leaf(7, 0)[2], 22),
+        (CpuidFeature::LZCNT, leaf(0x8000_0001, 0)[2], 5),
+        (CpuidFeature::RDTSCP, leaf(0x8000_0001, 0)[3], 27),
+    ];
+    for (feature, register, bit) in bits {
+        if register >> bit & 1 != 0 {
+            assert_eq!(lacking(feature), [], "{feature:?}");
+        }
+    }
+}
