@@ -25,11 +25,11 @@ pub trait Binary: 'static {
 }
 
 /// The handler of a form with an address of kind `E` and flags that matter if `F`: of any
-/// address and with flags where a family is rarely on memory.
+/// address and with flags where that is rare.
 macro_rules! memory_form {
     ($family:ident, $kind:expr, ($e:ident, $flags:ident) => $form:ty) => {{
         let kind = $kind;
-        if const { $family::ON_MEMORY } {
+        if const { $family::ON_MEMORY && T::BITS != 16 } {
             by_ea!(kind, $e => on_memory::<$form>)
         } else {
             type $e = General;
@@ -62,19 +62,12 @@ fn binary_form<B: Binary, T: Int, const F: bool>(
     insn: &Instruction,
     op: &mut Op,
 ) -> Handler {
-    let (dst, src) = (insn.op0_kind(), insn.op1_kind());
-    if dst == OpKind::Register {
-        op.dst = gpr_slot(insn.op0_register());
-    }
-    match (dst, src) {
-        (OpKind::Register, OpKind::Register) => {
-            op.src = gpr_slot(insn.op1_register());
-            B::handler::<T, F, B::Form<T, F, DstReg, SrcReg>>(site)
-        }
-        (OpKind::Register, OpKind::Memory) => {
-            memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, DstReg, Mem<E>>)
+    match (insn.op0_kind(), insn.op1_kind()) {
+        (OpKind::Register, OpKind::Register | OpKind::Memory) => {
+            register_form::<B, T, F>(site, insn, op)
         }
         (OpKind::Register, _) => {
+            op.dst = gpr_slot(insn.op0_register());
             op.imm.set(immediate(insn, 1));
             B::handler::<T, F, B::Form<T, F, DstReg, Imm>>(site)
         }
@@ -86,6 +79,32 @@ fn binary_form<B: Binary, T: Int, const F: bool>(
             op.imm.set(immediate(insn, 1));
             memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, Mem<E>, Imm>)
         }
+    }
+}
+
+/// Lowers `op reg, src` of family `B`, which has no form for bytes and none with an immediate.
+pub fn lower_into_register<B: Binary>(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.handler = match (insn.op0_register().size(), site.flags_live) {
+        (2, true) => register_form::<B, u16, true>(site, insn, op),
+        (2, false) => register_form::<B, u16, false>(site, insn, op),
+        (4, true) => register_form::<B, u32, true>(site, insn, op),
+        (4, false) => register_form::<B, u32, false>(site, insn, op),
+        (_, true) => register_form::<B, u64, true>(site, insn, op),
+        (_, false) => register_form::<B, u64, false>(site, insn, op),
+    };
+}
+
+fn register_form<B: Binary, T: Int, const F: bool>(
+    site: &Site,
+    insn: &Instruction,
+    op: &mut Op,
+) -> Handler {
+    op.dst = gpr_slot(insn.op0_register());
+    if insn.op1_kind() == OpKind::Register {
+        op.src = gpr_slot(insn.op1_register());
+        B::handler::<T, F, B::Form<T, F, DstReg, SrcReg>>(site)
+    } else {
+        memory_form!(B, op.set_memory(site, insn), (E, F) => B::Form<T, F, DstReg, Mem<E>>)
     }
 }
 

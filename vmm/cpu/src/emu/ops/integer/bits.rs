@@ -9,7 +9,7 @@ use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::lower::{Binary, lower_binary};
+use crate::emu::engine::lower::{Binary, lower_binary, lower_into_register};
 use crate::emu::engine::operand::{
     Dst, DstReg, General, Imm, Mem, Src, SrcReg, gpr_slot, immediate, offset,
 };
@@ -242,11 +242,11 @@ pub const FORMS: &[Form] = forms! {
     next [lower_bit::<Btc, u16>]: Btc_rm16_r16 Btc_rm16_imm8;
     next [lower_bit::<Btc, u32>]: Btc_rm32_r32 Btc_rm32_imm8;
     next [lower_bit::<Btc, u64>]: Btc_rm64_r64 Btc_rm64_imm8;
-    next [lower_binary::<ScanFamily<Bsf>>]: Bsf_r16_rm16 Bsf_r32_rm32 Bsf_r64_rm64;
-    next [lower_binary::<ScanFamily<Bsr>>]: Bsr_r16_rm16 Bsr_r32_rm32 Bsr_r64_rm64;
-    next [lower_binary::<ScanFamily<Tzcnt>>]: Tzcnt_r16_rm16 Tzcnt_r32_rm32 Tzcnt_r64_rm64;
-    next [lower_binary::<ScanFamily<Lzcnt>>]: Lzcnt_r16_rm16 Lzcnt_r32_rm32 Lzcnt_r64_rm64;
-    next [lower_binary::<ScanFamily<Popcnt>>]:
+    next [lower_into_register::<ScanFamily<Bsf>>]: Bsf_r16_rm16 Bsf_r32_rm32 Bsf_r64_rm64;
+    next [lower_into_register::<ScanFamily<Bsr>>]: Bsr_r16_rm16 Bsr_r32_rm32 Bsr_r64_rm64;
+    next [lower_into_register::<ScanFamily<Tzcnt>>]: Tzcnt_r16_rm16 Tzcnt_r32_rm32 Tzcnt_r64_rm64;
+    next [lower_into_register::<ScanFamily<Lzcnt>>]: Lzcnt_r16_rm16 Lzcnt_r32_rm32 Lzcnt_r64_rm64;
+    next [lower_into_register::<ScanFamily<Popcnt>>]:
         Popcnt_r16_rm16 Popcnt_r32_rm32 Popcnt_r64_rm64;
     next [lower_binary::<SwapMoveFamily>]:
         Movbe_r16_m16 Movbe_r32_m32 Movbe_r64_m64 Movbe_m16_r16 Movbe_m32_r32

@@ -11,7 +11,7 @@ use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::lower::{Binary, lower_binary};
+use crate::emu::engine::lower::{Binary, lower_binary, lower_into_register};
 use crate::emu::engine::operand::{
     Dst, DstReg, Ea, General, Mem, Src, SrcReg, by_ea, gpr_slot, offset,
 };
@@ -280,6 +280,10 @@ fn lower_prefetch(site: &Site, insn: &Instruction, op: &mut Op) {
     }
 }
 
+fn lower_cond_mov<C: Condition>(site: &Site, insn: &Instruction, op: &mut Op) {
+    lower_into_register::<CondMovFamily<C>>(site, insn, op);
+}
+
 pub const FORMS: &[Form] = forms! {
     quiet [lower_binary::<MovFamily>]:
         Mov_rm8_r8 Mov_rm16_r16 Mov_rm32_r32 Mov_rm64_r64 Mov_r8_rm8 Mov_r16_rm16
@@ -324,22 +328,22 @@ pub const FORMS: &[Form] = forms! {
         Reservednop_rm16_r16_0F1F Reservednop_rm32_r32_0F1F Reservednop_rm64_r64_0F1F;
     next [lower_prefetch]:
         Reservednop_rm16_r16_0F0D Reservednop_rm32_r32_0F0D Reservednop_rm64_r64_0F0D;
-    next [lower_binary::<CondMovFamily<flags::O>>]: Cmovo_r16_rm16 Cmovo_r32_rm32 Cmovo_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::No>>]: Cmovno_r16_rm16 Cmovno_r32_rm32 Cmovno_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::B>>]: Cmovb_r16_rm16 Cmovb_r32_rm32 Cmovb_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Ae>>]: Cmovae_r16_rm16 Cmovae_r32_rm32 Cmovae_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::E>>]: Cmove_r16_rm16 Cmove_r32_rm32 Cmove_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Ne>>]: Cmovne_r16_rm16 Cmovne_r32_rm32 Cmovne_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Be>>]: Cmovbe_r16_rm16 Cmovbe_r32_rm32 Cmovbe_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::A>>]: Cmova_r16_rm16 Cmova_r32_rm32 Cmova_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::S>>]: Cmovs_r16_rm16 Cmovs_r32_rm32 Cmovs_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Ns>>]: Cmovns_r16_rm16 Cmovns_r32_rm32 Cmovns_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::P>>]: Cmovp_r16_rm16 Cmovp_r32_rm32 Cmovp_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Np>>]: Cmovnp_r16_rm16 Cmovnp_r32_rm32 Cmovnp_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::L>>]: Cmovl_r16_rm16 Cmovl_r32_rm32 Cmovl_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Ge>>]: Cmovge_r16_rm16 Cmovge_r32_rm32 Cmovge_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::Le>>]: Cmovle_r16_rm16 Cmovle_r32_rm32 Cmovle_r64_rm64;
-    next [lower_binary::<CondMovFamily<flags::G>>]: Cmovg_r16_rm16 Cmovg_r32_rm32 Cmovg_r64_rm64;
+    next [lower_cond_mov::<flags::O>]: Cmovo_r16_rm16 Cmovo_r32_rm32 Cmovo_r64_rm64;
+    next [lower_cond_mov::<flags::No>]: Cmovno_r16_rm16 Cmovno_r32_rm32 Cmovno_r64_rm64;
+    next [lower_cond_mov::<flags::B>]: Cmovb_r16_rm16 Cmovb_r32_rm32 Cmovb_r64_rm64;
+    next [lower_cond_mov::<flags::Ae>]: Cmovae_r16_rm16 Cmovae_r32_rm32 Cmovae_r64_rm64;
+    next [lower_cond_mov::<flags::E>]: Cmove_r16_rm16 Cmove_r32_rm32 Cmove_r64_rm64;
+    next [lower_cond_mov::<flags::Ne>]: Cmovne_r16_rm16 Cmovne_r32_rm32 Cmovne_r64_rm64;
+    next [lower_cond_mov::<flags::Be>]: Cmovbe_r16_rm16 Cmovbe_r32_rm32 Cmovbe_r64_rm64;
+    next [lower_cond_mov::<flags::A>]: Cmova_r16_rm16 Cmova_r32_rm32 Cmova_r64_rm64;
+    next [lower_cond_mov::<flags::S>]: Cmovs_r16_rm16 Cmovs_r32_rm32 Cmovs_r64_rm64;
+    next [lower_cond_mov::<flags::Ns>]: Cmovns_r16_rm16 Cmovns_r32_rm32 Cmovns_r64_rm64;
+    next [lower_cond_mov::<flags::P>]: Cmovp_r16_rm16 Cmovp_r32_rm32 Cmovp_r64_rm64;
+    next [lower_cond_mov::<flags::Np>]: Cmovnp_r16_rm16 Cmovnp_r32_rm32 Cmovnp_r64_rm64;
+    next [lower_cond_mov::<flags::L>]: Cmovl_r16_rm16 Cmovl_r32_rm32 Cmovl_r64_rm64;
+    next [lower_cond_mov::<flags::Ge>]: Cmovge_r16_rm16 Cmovge_r32_rm32 Cmovge_r64_rm64;
+    next [lower_cond_mov::<flags::Le>]: Cmovle_r16_rm16 Cmovle_r32_rm32 Cmovle_r64_rm64;
+    next [lower_cond_mov::<flags::G>]: Cmovg_r16_rm16 Cmovg_r32_rm32 Cmovg_r64_rm64;
     next [lower_setcc::<flags::O>]: Seto_rm8;
     next [lower_setcc::<flags::No>]: Setno_rm8;
     next [lower_setcc::<flags::B>]: Setb_rm8;

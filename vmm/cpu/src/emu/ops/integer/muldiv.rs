@@ -8,7 +8,7 @@ use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
-use crate::emu::engine::lower::{Binary, UnaryForms, lower_binary, lower_unary};
+use crate::emu::engine::lower::{Binary, UnaryForms, lower_into_register, lower_unary};
 use crate::emu::engine::operand::{Dst, General, Mem, Src, SrcReg, gpr_slot, immediate};
 use crate::emu::engine::{Instr, OnMemory, fast};
 use crate::emu::state::exception::{Exception, Stop};
@@ -192,7 +192,7 @@ pub const FORMS: &[Form] = forms! {
     next [lower_unary::<WideFamily<true>>]: Imul_rm8 Imul_rm16 Imul_rm32 Imul_rm64;
     next [lower_unary::<DivFamily<false>>]: Div_rm8 Div_rm16 Div_rm32 Div_rm64;
     next [lower_unary::<DivFamily<true>>]: Idiv_rm8 Idiv_rm16 Idiv_rm32 Idiv_rm64;
-    next [lower_binary::<ImulFamily>]: Imul_r16_rm16 Imul_r32_rm32 Imul_r64_rm64;
+    next [lower_into_register::<ImulFamily>]: Imul_r16_rm16 Imul_r32_rm32 Imul_r64_rm64;
     next [lower_imul_by::<u16>]: Imul_r16_rm16_imm16 Imul_r16_rm16_imm8;
     next [lower_imul_by::<u32>]: Imul_r32_rm32_imm32 Imul_r32_rm32_imm8;
     next [lower_imul_by::<u64>]: Imul_r64_rm64_imm32 Imul_r64_rm64_imm8;
