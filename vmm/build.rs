@@ -75,11 +75,11 @@ fn main() {
 
     let profile = env::var(PROFILE_VARIABLE).unwrap_or_else(|_| DEFAULT_PROFILE.into());
     let target_dir = Path::new(&variable("OUT_DIR")).join("guest");
-    let build = |package, flags| {
-        build_guest(&workspace, &target_dir, &profile, package, flags);
+    let build = |package, flags, lto| {
+        build_guest(&workspace, &target_dir, &profile, package, flags, lto);
     };
-    build("guest-kernel", KERNEL_FLAGS);
-    build("guest-user", PROGRAM_FLAGS);
+    build("guest-kernel", KERNEL_FLAGS, "fat");
+    build("guest-user", PROGRAM_FLAGS, "off");
 
     let images = target_dir.join(TARGET).join(&profile);
     let programs = programs(&workspace.join("guest-user/src/bin"));
@@ -94,8 +94,17 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
 
-/// Builds every binary of `package`, which all need its feature `image`.
-fn build_guest(workspace: &Path, target_dir: &Path, profile: &str, package: &str, flags: &[&str]) {
+/// Builds every binary of `package`, which all need its feature `image`. Link-time optimization
+/// (`lto`, as cargo has it) makes the kernel one piece; of sixty small programs it would
+/// compile the common part sixty times, which takes longer than all else of them together.
+fn build_guest(
+    workspace: &Path,
+    target_dir: &Path,
+    profile: &str,
+    package: &str,
+    flags: &[&str],
+    lto: &str,
+) {
     let mut cargo = Command::new(variable("CARGO"));
     for name in HOST_ONLY {
         cargo.env_remove(name);
@@ -103,6 +112,7 @@ fn build_guest(workspace: &Path, target_dir: &Path, profile: &str, package: &str
     cargo
         .current_dir(workspace)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env("CARGO_PROFILE_GUEST_LTO", lto)
         .args(["build", "--locked", "--bins", "--features", "image"])
         .args(["--package", package, "--profile", profile])
         .args(["--target", TARGET, "--target-dir"])
