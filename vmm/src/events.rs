@@ -2,7 +2,7 @@
 //! and the end of the vCPU's thread.
 //!
 //! Each source is one subscriber of an event-manager loop; what it does is to call
-//! [`Control`], nothing more.
+//! `Control`, nothing more.
 
 mod input;
 mod keys;

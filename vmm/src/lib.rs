@@ -29,7 +29,7 @@
 //!        trace, report         each event; outcome, exits, times, counters: text or JSON
 //! ```
 //!
-//! [`compare`] runs one configuration on every machine of the host, [`bench`] measures what
+//! [`compare`] runs one configuration on every machine of the host, [`mod@bench`] measures what
 //! operations cost there. Examples are in the folder `examples` of the repository.
 //!
 //! Invariants: what a guest does never panics, hangs or exhausts the process (guest input

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! An exit's time is all that passes between the vCPU's return and its next entry, but
-//! for sleep. Not every exit is timed: see [`sampler`].
+//! for sleep. Not every exit is timed: see `sampler`.
 //!
 //! Everything here happens on the vCPU's thread, which owns the devices; other threads
-//! reach it through [`Control`] alone. Nothing here knows which accelerator runs.
+//! reach it through `Control` alone. Nothing here knows which accelerator runs.
 
 mod sampler;
 mod ticks;

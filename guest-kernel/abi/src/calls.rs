@@ -79,7 +79,7 @@ pub enum Returns {
 ///
 /// The handler is in the kernel's `syscall`, and gets the arguments or, `with context`, all
 /// of the program's state. A call without one is ENOSYS, and here for its name in a trace.
-/// Kinds are those of [`Kind`](crate::calls::Kind); without an arrow it returns a number.
+/// Kinds are those of [`Kind`]; without an arrow it returns a number.
 #[macro_export]
 macro_rules! system_calls {
     ($rows:ident) => {

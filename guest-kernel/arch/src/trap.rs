@@ -20,7 +20,7 @@ use crate::{cpu, descriptors, kvm_software, user_copy};
 pub mod machine_state;
 pub mod vector;
 
-/// What [`UserContext::vector`] says after the `syscall` instruction, beyond all vectors.
+/// What `UserContext::vector` says after the `syscall` instruction, beyond all vectors.
 const VECTOR_SYSCALL: u64 = 0x100;
 /// What it says after `int 0x80`.
 const INT_80: u64 = vector::INT_80 as u64;

@@ -39,7 +39,7 @@ pub enum HostInput {
     None,
     /// From a reader that never has to wait, such as a file.
     Ready(Box<dyn Read + Send>),
-    /// Somebody hands it in ([`Streams::input`]).
+    /// Somebody hands it in (`Streams::input`).
     HandedIn,
 }
 

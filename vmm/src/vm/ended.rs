@@ -35,7 +35,7 @@ pub struct Ended {
     pub result: Result<Outcome, CpuError>,
     pub host_instructions: Option<HostInstructions>,
     pub at: Instant,
-    /// Nanoseconds in a tick of [`host_ticks`].
+    /// Nanoseconds in a tick of `host_ticks`.
     pub ns_per_tick: f64,
 }
 

@@ -250,7 +250,7 @@ pub fn xmm_slot(register: Register) -> Slot {
     Slot::xmm(register.number())
 }
 
-/// Number of a segment register in [`Cpu::segments`].
+/// Number of a segment register in `Control::segments`.
 pub fn segment_number(register: Register) -> u8 {
     (register as u32).wrapping_sub(Register::ES as u32).min(5) as u8
 }

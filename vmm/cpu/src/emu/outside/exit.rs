@@ -8,7 +8,7 @@
 use crate::emu::state::exception::Stop;
 use crate::exit::VmExit;
 
-/// The reason for which [`super::Emulator::run`] returns, beside those that it finds
+/// The reason for which [`Vcpu::run`](crate::Vcpu::run) returns, beside those that it finds
 /// itself. The payload lies in [`Exit::data`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
