@@ -98,8 +98,8 @@ pub mod tests {
     use std::io::{self, ErrorKind, Write};
     use std::sync::{Arc, Mutex};
 
-    use super::super::serial::SerialOutput;
     use super::{CAPACITY, Console};
+    use crate::devices::serial::SerialOutput;
 
     /// A sink that remembers each host write.
     #[derive(Clone, Default)]

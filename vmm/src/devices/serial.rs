@@ -118,8 +118,8 @@ impl<W: SerialOutput> Serial<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::console::{Console, tests::Recorder};
     use super::{DATA, INTERRUPT_ENABLE, RECEIVED_DATA, Serial};
+    use crate::devices::console::{Console, tests::Recorder};
 
     const IER: u8 = INTERRUPT_ENABLE;
     const LSR: u8 = 5;

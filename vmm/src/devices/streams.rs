@@ -282,8 +282,8 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
-    use super::super::console::tests::Recorder;
     use super::{HostInput, HostStreams, Line, Streams};
+    use crate::devices::console::tests::Recorder;
 
     const DATA: u8 = 0;
     const INTERRUPT_ENABLE: u8 = 1;

@@ -3,9 +3,9 @@
 //! The registers are in the parent module; here is what they make happen (Intel SDM
 //! vol. 3A 11.5.2, 11.5.3, 11.6 and 11.8).
 
-use super::super::msi::{DeliveryMode, Msi};
 use super::registers::Lvt;
 use super::{ID, LVT_MASKED, LocalApic, Mode, X2APIC_LOGICAL_ID};
+use crate::devices::msi::{DeliveryMode, Msi};
 
 /// Vectors below this are reserved to exceptions; an APIC never delivers them (11.5.2).
 const FIRST_LEGAL_VECTOR: u8 = 16;

@@ -15,36 +15,36 @@ use crate::exit::VmExit;
 use crate::memory::GuestRam;
 use crate::{CpuState, Dtable, Msrs, Regs, Segment, Vcpu};
 
-pub(in crate::emu) const CODE: u64 = 0x10000;
-pub(in crate::emu) const DATA: u64 = 0x20000;
-pub(in crate::emu) const STACK: u64 = 0x30000;
-pub(in crate::emu) const KERNEL_STACK: u64 = 0x38000;
-pub(in crate::emu) const GDT: u64 = 0x8000;
-pub(in crate::emu) const IDT: u64 = 0x9000;
-pub(in crate::emu) const TSS: u64 = 0xa000;
-pub(in crate::emu) const PAGE_DIRECTORY: u64 = 0x3000;
-pub(in crate::emu) const PAGE_TABLE: u64 = 0x4000;
+pub const CODE: u64 = 0x10000;
+pub const DATA: u64 = 0x20000;
+pub const STACK: u64 = 0x30000;
+pub const KERNEL_STACK: u64 = 0x38000;
+pub const GDT: u64 = 0x8000;
+pub const IDT: u64 = 0x9000;
+pub const TSS: u64 = 0xa000;
+pub const PAGE_DIRECTORY: u64 = 0x3000;
+pub const PAGE_TABLE: u64 = 0x4000;
 /// Page table entries: present and writable; for the user too; of a large page.
 const TABLE: u64 = PageTableFlags::PRESENT
     .union(PageTableFlags::WRITABLE)
     .bits();
-pub(in crate::emu) const USER: u64 = TABLE | PageTableFlags::USER_ACCESSIBLE.bits();
-pub(in crate::emu) const LARGE: u64 = PageTableFlags::HUGE_PAGE.bits();
+pub const USER: u64 = TABLE | PageTableFlags::USER_ACCESSIBLE.bits();
+pub const LARGE: u64 = PageTableFlags::HUGE_PAGE.bits();
 /// Bytes of RAM.
-pub(in crate::emu) const RAM: u64 = 4 << 20;
-pub(in crate::emu) const KERNEL_CS: u16 = 0x08;
-pub(in crate::emu) const KERNEL_DS: u16 = 0x10;
-pub(in crate::emu) const USER_DS: u16 = 0x1b;
-pub(in crate::emu) const USER_CS: u16 = 0x23;
+pub const RAM: u64 = 4 << 20;
+pub const KERNEL_CS: u16 = 0x08;
+pub const KERNEL_DS: u16 = 0x10;
+pub const USER_DS: u16 = 0x1b;
+pub const USER_CS: u16 = 0x23;
 
-pub(in crate::emu) struct Machine {
-    pub(in crate::emu) ram: GuestRam,
-    pub(in crate::emu) emulator: Emulator,
+pub struct Machine {
+    pub ram: GuestRam,
+    pub emulator: Emulator,
 }
 
 impl Machine {
     /// A machine about to execute `code`.
-    pub(in crate::emu) fn new(code: &[u8]) -> Self {
+    pub fn new(code: &[u8]) -> Self {
         let ram = GuestRam::new(RAM).expect("memory");
         let mut machine = Self {
             emulator: Emulator::new(
@@ -94,7 +94,7 @@ impl Machine {
     }
 
     /// Sends `vector` to `handler`; rings up to `dpl` may call it.
-    pub(in crate::emu) fn set_gate(&mut self, vector: u8, handler: u64, dpl: u64, ist: u64) {
+    pub fn set_gate(&mut self, vector: u8, handler: u64, dpl: u64, ist: u64) {
         let low = handler & 0xffff
             | u64::from(KERNEL_CS) << 16
             | ist << 32
@@ -105,44 +105,44 @@ impl Machine {
         self.write_u64(IDT + 16 * u64::from(vector) + 8, handler >> 32);
     }
 
-    pub(in crate::emu) fn write(&mut self, gpa: u64, bytes: &[u8]) {
+    pub fn write(&mut self, gpa: u64, bytes: &[u8]) {
         self.ram
             .mmap()
             .write_slice(bytes, GuestAddress(gpa))
             .expect("RAM");
     }
 
-    pub(in crate::emu) fn write_u64(&mut self, gpa: u64, value: u64) {
+    pub fn write_u64(&mut self, gpa: u64, value: u64) {
         self.write(gpa, &value.to_le_bytes());
     }
 
-    pub(in crate::emu) fn read_u64(&self, gpa: u64) -> u64 {
+    pub fn read_u64(&self, gpa: u64) -> u64 {
         self.ram.mmap().read_obj(GuestAddress(gpa)).expect("RAM")
     }
 
     /// Changes the state.
-    pub(in crate::emu) fn alter(&mut self, change: impl FnOnce(&mut CpuState)) {
+    pub fn alter(&mut self, change: impl FnOnce(&mut CpuState)) {
         let mut state = self.state();
         change(&mut state);
         self.emulator.set_state(&state).expect("a good state");
     }
 
-    pub(in crate::emu) fn state(&mut self) -> CpuState {
+    pub fn state(&mut self) -> CpuState {
         self.emulator.state().expect("a state")
     }
 
-    pub(in crate::emu) fn gpr(&mut self, number: usize) -> u64 {
+    pub fn gpr(&mut self, number: usize) -> u64 {
         self.state().regs.gpr[number]
     }
 
-    pub(in crate::emu) fn run(&mut self) -> VmExit<'_> {
+    pub fn run(&mut self) -> VmExit<'_> {
         self.emulator
             .run()
             .expect("the emulator itself never fails")
     }
 
     /// Runs to `hlt`.
-    pub(in crate::emu) fn run_to_hlt(&mut self) {
+    pub fn run_to_hlt(&mut self) {
         assert_eq!(self.run(), VmExit::Hlt);
     }
 }
@@ -157,7 +157,7 @@ fn flat(selector: u16, attributes: u16) -> Segment {
 }
 
 /// Ring 0, 64-bit, at [`CODE`].
-pub(in crate::emu) fn initial_state() -> CpuState {
+pub fn initial_state() -> CpuState {
     let mut gpr = [0; 16];
     gpr[Regs::RSP] = STACK;
     let data = flat(KERNEL_DS, 0xc093);
