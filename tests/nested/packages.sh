@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shell functions that get what the harness needs from Debian; sourced by run.sh.
 
 # Exit status of "this machine lacks something".
@@ -44,7 +45,8 @@ fetch_kernel() {
     fi
     if [ -z "$package" ]; then
         # No network, perhaps: an earlier run's kernel will do.
-        package=$(ls -t "$cache" 2>/dev/null | head -n 1)
+        package=$(find "$cache" -mindepth 1 -maxdepth 1 -printf '%T@ %f\n' 2>/dev/null |
+            sort -rn | sed -n '1s/^[^ ]* //p')
     fi
     if [ -z "$package" ]; then
         echo "missing: Debian's package linux-image-cloud-amd64 (apt-get update, on Debian)" >&2

@@ -79,8 +79,8 @@ pack() {
 # +umip: so that programs that read the descriptor tables' addresses are seen to trap.
 boot() {
     local qemu=(
-        qemu-system-x86_64 -accel tcg -icount shift=4,sleep=off
-        -cpu EPYC,+svm,+npt,+umip -smp 1 -m 2048
+        qemu-system-x86_64 -accel tcg -icount 'shift=4,sleep=off'
+        -cpu 'EPYC,+svm,+npt,+umip' -smp 1 -m 2048
         -nographic -no-reboot -nodefaults
         -serial stdio -serial "file:$work/reports.tar.gz"
         -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio"
