@@ -1,5 +1,5 @@
-//! The README keeps up with the program: every option, command, example and test that one
-//! has, the other has.
+//! The READMEs keep up with the program: every option, command, example and test that one
+//! has, the other has. And their links lead somewhere.
 
 use std::fs;
 use std::path::Path;
@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         plain("readme_has_every_option", every_option),
         plain("readme_has_every_example", every_example),
         plain("readme_names_tests_that_are_there", tests_are_there),
+        plain("links_of_readmes_lead_somewhere", links_lead_somewhere),
     ]
 }
 
@@ -22,8 +23,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("there is a README")
+/// The text of a file of this repository.
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// What `vmm` prints with these arguments.
@@ -34,7 +36,7 @@ fn help(args: &[&str]) -> String {
 }
 
 fn every_option() {
-    let readme = readme();
+    let readme = read("README.md");
     let commands = help(&["--help"]);
     let commands = commands.split_once("Commands:\n").expect("a list").1;
     let commands = commands.split_once("\n\n").expect("an end").0;
@@ -53,10 +55,13 @@ fn every_option() {
 }
 
 fn every_example() {
-    let readme = readme();
+    let readme = read("examples/README.md");
     let files = fs::read_dir(root().join("examples")).expect("there are examples");
     for file in files {
         let path = file.expect("the folder can be read").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            continue;
+        }
         let name = path.file_stem().and_then(|name| name.to_str());
         let name = name.expect("names are text");
         assert!(readme.contains(&format!("`{name}`")), "no example {name}");
@@ -73,8 +78,8 @@ fn every_example() {
 
 /// In the table of requirements a test is `suite:` and names in backquotes.
 fn tests_are_there() {
-    let readme = readme();
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("there is a manifest");
+    let readme = read("tests/README.md");
+    let manifest = read("Cargo.toml");
     let suites = manifest.split("[[test]]\nname = \"").skip(1);
     let mut found = 0;
     for suite in suites.filter_map(|rest| rest.split('"').next()) {
@@ -102,4 +107,36 @@ fn tests_are_there() {
         }
     }
     assert!(found > 0, "the README names no test");
+}
+
+/// A link is `](path)` or `](path#heading)`, from the folder of its file.
+fn links_lead_somewhere() {
+    let files = [
+        "README.md",
+        "vmm/README.md",
+        "vmm/cpu/README.md",
+        "guest-kernel/README.md",
+        "guest-user/README.md",
+        "tests/README.md",
+        "tests/nested/README.md",
+        "examples/README.md",
+        ".github/CONTRIBUTING.md",
+        ".github/SECURITY.md",
+        ".github/CHANGELOG.md",
+    ];
+    for file in files {
+        let folder = root().join(file).with_file_name("");
+        let text = read(file);
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http")) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = folder.join(path);
+            assert!(target.is_file(), "{file}: {link}");
+            let text = fs::read_to_string(target).expect("text").to_lowercase();
+            assert!(text.contains(&format!("# {heading}")), "{file}: {link}");
+        }
+    }
 }
