@@ -3,9 +3,11 @@
 //! The vCPU's thread blocks one real-time signal; `KVM_SET_SIGNAL_MASK` lets it in only
 //! while the guest runs. A kick before `KVM_RUN` thus stays pending and ends it at once,
 //! a kick during it interrupts it, and the signal is never delivered: the thread takes it
-//! back with `sigtimedwait`. Rejected: `immediate_exit` set from a signal handler, which
+//! back with `sigtimedwait`. The same signal from elsewhere can be meant for the process and
+//! come to this thread while the guest runs: it is passed on. Rejected: `immediate_exit` set from a signal handler, which
 //! needs a handler that reaches the vCPU's mapping through a thread-local pointer.
 
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -73,10 +75,39 @@ impl KickTarget {
         state.thread = None;
     }
 
-    /// Takes back the signals that made `KVM_RUN` return.
+    /// Takes back the signals that made `KVM_RUN` return; those that are no kicks go to the
+    /// process once more, of which this thread blocks them.
     pub fn acknowledge(&self) {
-        // An error here would mean that the signal set itself is invalid.
-        let _ = signal::clear_signal(kick_signal());
+        let mut passed_on = false;
+        while let Some(info) = take_kick_signal() {
+            // SAFETY: a plain system call without arguments.
+            let own = unsafe { libc::getpid() };
+            // SAFETY: a signal by `tgkill` or `kill` has its sender's number.
+            let is_kick = info.si_code == libc::SI_TKILL && unsafe { info.si_pid() } == own;
+            passed_on |= !is_kick;
+        }
+        if passed_on {
+            // SAFETY: a plain system call, on this process.
+            unsafe { libc::kill(libc::getpid(), kick_signal()) };
+        }
+    }
+}
+
+/// A kick signal that waits for this thread, if there is one, which waits no longer.
+fn take_kick_signal() -> Option<libc::siginfo_t> {
+    let at_once = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    // SAFETY: `sigemptyset` writes the set before it is read, and `info` is read only if a
+    // signal was stored there, as the result says.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), kick_signal());
+        let taken = libc::sigtimedwait(set.as_ptr(), info.as_mut_ptr(), &raw const at_once);
+        (taken == kick_signal()).then(|| info.assume_init())
     }
 }
 
