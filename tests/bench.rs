@@ -1,5 +1,5 @@
-//! `vmm bench`: every measure on every machine of this host. Counts are asserted, times are
-//! only there.
+//! `vmm bench`: every measure on every machine of this host. Counts are asserted; times
+//! must only be present.
 
 mod support;
 
@@ -141,7 +141,7 @@ fn table() {
         let missing = text.contains(&format!("\n{target}  not on this host: "));
         assert_eq!(missing, target.missing().is_some(), "{target}: {text}");
     }
-    // Nothing that was not asked for.
+    // Nothing that was not requested.
     assert!(!text.contains("lat_pipe"), "{text}");
 }
 

@@ -47,7 +47,7 @@ const NOT_NESTED: &[&str] = &[
 /// Programs that are not compared: what they do depends on time or on somebody at the other
 /// end, or takes minutes where KVM emulates ring 0.
 const NOT_COMPARED: &[&str] = &[
-    // Time: who comes first, how far it gets, when it ends.
+    // Timing: order, progress, ends.
     "fairness",
     "interleave",
     "loops",
@@ -55,7 +55,7 @@ const NOT_COMPARED: &[&str] = &[
     "spin",
     "registers",
     "time",
-    // Somebody else, or a terminal.
+    // Another machine, or a terminal.
     "job_control",
     "link",
     "sh",
@@ -204,7 +204,7 @@ fn table() {
     }
 }
 
-/// Arithmetic in ring 3 is the processor's business: as many exits for ten times the work.
+/// Arithmetic in ring 3 causes no exits: as many for ten times the work.
 fn arithmetic() {
     let counts = ["1000", "10000"].map(|limit| {
         let (status, stdout, json) = compare_json(&["--runs", "1", "collatz", limit]);
@@ -259,7 +259,8 @@ fn signal() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary under test starts");
-    // Before it is caught is not what is tested; while the first guest boots or spins is.
+    // Tests signals while the first guest boots or spins, not before the handlers are
+    // installed.
     let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
     wait_until_caught(pid, Signal::SIGINT);
     kill(pid, Signal::SIGINT).expect("our child");

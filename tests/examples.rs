@@ -121,7 +121,7 @@ fn compare_accelerators() {
     }
 }
 
-/// Each crossing is there, and took time.
+/// Each crossing is listed, and took time.
 fn emulator_traps() {
     let text = printed(&example("emulator_traps", &["1"]));
     let expected = [
@@ -153,7 +153,7 @@ fn many_machines(target: Target) {
     assert_eq!(lines_with("memory_hog: killed by signal 9"), 1, "{text}");
 }
 
-/// The weaker the wall, the cheaper the call and the worse the faults.
+/// The weaker the isolation, the cheaper the call and the worse the faults.
 fn hard_modularity(target: Target) {
     let text = printed(&example("hard_modularity", &[target.accel()]));
     assert!(text.starts_with(&format!("{target} (")), "{text}");

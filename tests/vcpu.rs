@@ -35,7 +35,7 @@ const CASES: &[Case] = &[
     ("rdtscp_tells_tsc_aux", tsc_aux),
 ];
 
-/// What software-backed KVM does some instructions late while it emulates ring 0.
+/// Cases in which software-backed KVM is some instructions late while it emulates ring 0.
 const WINDOW_CASES: &[Case] = &[
     ("interrupt_window", interrupt_window),
     ("injected_interrupt_comes_first", injection),
@@ -264,7 +264,7 @@ fn tsc_aux(target: Target) {
     }
 }
 
-/// A halt is no exit there; a kick shows it, and it lasts.
+/// A halt is no exit there; a kick shows it, and it continues.
 fn halt_in_kvm(_: Target) {
     let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
     for (code, enabled) in [(code!("cli", "hlt"), false), (code!("sti", "hlt"), true)] {
@@ -286,7 +286,8 @@ fn halt_in_kvm(_: Target) {
     assert!(!machine.vcpu().halted().expect("it can be asked"));
 }
 
-/// An I/O APIC sends wherever the guest says: to no CPU at all, or what no CPU takes.
+/// An I/O APIC sends to any destination that the guest sets: one without a CPU, or a vector
+/// that no CPU accepts.
 fn message_to_nobody(_: Target) {
     let (accelerator, _) = Accelerator::open(AccelChoice::Kvm, false).expect("the target is there");
     let mut machine =

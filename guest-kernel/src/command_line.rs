@@ -33,7 +33,7 @@ pub struct CommandLine<'a> {
 }
 
 impl<'a> CommandLine<'a> {
-    /// Parses; any bytes will do.
+    /// Parses `line`, which may be any bytes.
     pub fn parse(text: &'a [u8]) -> Self {
         let mut line = Self {
             init: DEFAULT_INIT,

@@ -3,7 +3,7 @@
 //! In layers, each of which uses only those below it:
 //!
 //! ```text
-//! start, ring3   from the boot code to init; the loop that every thread lives in
+//! start, ring3   from the boot code to init; the loop of every thread
 //! syscall        system calls, by Linux's numbers and structures
 //! fs             k2: open files, console, initramfs
 //! proc           k1: processes, programs, who runs when
@@ -13,8 +13,8 @@
 //! abi, x86       what the VMM and programs share; facts of the processor
 //! ```
 //!
-//! All unsafe code is in the ground, which the compiler sees to; that no layer of this
-//! crate reaches up, `tests/cli/layers.rs`.
+//! The compiler keeps all unsafe code in the ground; `tests/cli/layers.rs` checks that no
+//! layer of this crate uses one above it.
 //!
 //! What is not hardware is tested on the host; the image is linked by `main.rs`, built by
 //! `vmm/build.rs`.

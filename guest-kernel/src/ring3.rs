@@ -1,4 +1,4 @@
-//! The loop in which every thread spends its life: run the program, serve its trap.
+//! The loop of every thread: run the program, serve its trap.
 
 use arch::trap::{Trap, UserContext};
 

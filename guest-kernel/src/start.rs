@@ -26,8 +26,7 @@ const PATH_MAX: usize = linux_raw_sys::general::PATH_MAX as usize;
 /// What every first process finds in its environment.
 const ENVIRONMENT: [&[u8]; 2] = [b"PATH=/bin", b"HOME=/"];
 
-/// Runs the machine. Called once, on the boot stack, with descriptors loaded and nothing
-/// else done.
+/// Runs the machine. Called once, on the boot stack, with only the descriptors loaded.
 pub fn start(info: &BootInfo) -> ! {
     shared::publish();
     let options = CommandLine::parse(info.command_line);

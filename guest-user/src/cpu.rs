@@ -1,4 +1,4 @@
-//! What programs ask the CPU itself.
+//! The state of the CPU that programs can read.
 
 use core::arch::asm;
 

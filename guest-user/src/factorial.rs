@@ -14,7 +14,7 @@ const MAX: u64 = 20;
 pub const CRASH: u64 = 1001;
 /// Has the service compute for ever.
 pub const LOOP: u64 = 1002;
-/// Has the service write to where it has no business.
+/// Has the service write to memory of its client.
 pub const WRITE: u64 = 1003;
 
 /// What the stray pointer of the service happens to point to. In a client it is the
@@ -91,7 +91,7 @@ pub fn serve(requests: Fd, replies: Fd) -> Result<()> {
 pub enum Answer {
     /// The factorial.
     Ok(u64),
-    /// It was asked for what there is not.
+    /// The request was invalid.
     NoGood,
     /// Nothing in so many milliseconds.
     Silence(i32),

@@ -126,7 +126,7 @@ pub fn unlink(path: &CStr) -> Result<()> {
     unsafe { call(linux::__NR_unlink, [path.as_ptr() as u64]) }.map(drop)
 }
 
-/// Gives a file another name.
+/// Renames a file.
 pub fn rename(old: &CStr, new: &CStr) -> Result<()> {
     let arguments = [old.as_ptr() as u64, new.as_ptr() as u64];
     // SAFETY: the kernel reads strings that end with a zero.

@@ -41,14 +41,14 @@ impl Write for Writer {
     }
 }
 
-/// Writes formatted text to a file; what cannot be written is lost.
+/// Writes formatted text to a file; errors are ignored.
 pub fn print(fd: u32, text: fmt::Arguments<'_>) {
     let mut writer = Writer {
         fd,
         buffer: [0; 256],
         used: 0,
     };
-    // There is no one to tell of an error.
+    // An error cannot be reported.
     let _ = writer.write_fmt(text).and_then(|()| writer.flush());
 }
 

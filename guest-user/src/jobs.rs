@@ -13,11 +13,11 @@ use crate::signal;
 use crate::syscall::{Result, call};
 use crate::terminal::{self, foreground, set_foreground};
 
-/// Jobs that are remembered.
+/// Most jobs that are kept.
 const MAX: usize = 8;
 const NAME_MAX: usize = 32;
 
-/// What the terminal sends to jobs, and a shell must not heed.
+/// Signals that the terminal sends to jobs, and a shell must ignore.
 const IGNORED: [u32; 5] = [
     linux::SIGINT,
     linux::SIGQUIT,
@@ -161,7 +161,7 @@ impl Jobs {
         jobs.peek().is_some() && jobs.all(|job| job.is_stopped)
     }
 
-    /// Remembers a job and returns its number; none if there are too many.
+    /// Keeps a job and returns its number; none if there are too many.
     pub fn add(&mut self, job: Job) -> Option<usize> {
         let place = self.jobs.iter().position(Option::is_none)?;
         self.jobs[place] = Some(job);

@@ -37,19 +37,19 @@ pub fn map_file(fd: Fd, len: usize, protection: u32) -> Result<*mut u8> {
     unsafe { call(linux::__NR_mmap, arguments) }.map(|address| address as *mut u8)
 }
 
-/// Takes memory away.
+/// Unmaps memory.
 ///
 /// # Safety
-/// Nothing uses it any more.
+/// It is not used any more.
 pub unsafe fn unmap(start: *mut u8, len: usize) -> Result<()> {
     // SAFETY: passed on to the caller.
     unsafe { call(linux::__NR_munmap, [start as u64, len as u64]) }.map(drop)
 }
 
-/// Changes what is allowed with memory.
+/// Changes the permissions of memory.
 ///
 /// # Safety
-/// No reference relies on what is allowed no more.
+/// No reference relies on permissions that are removed.
 pub unsafe fn protect(start: *mut u8, len: usize, protection: u32) -> Result<()> {
     let arguments = [start as u64, len as u64, protection.into()];
     // SAFETY: passed on to the caller.

@@ -203,7 +203,7 @@ pub fn kill(pid: Pid, signal: u32) -> Result<()> {
     unsafe { call(linux::__NR_kill, [pid.into(), signal.into()]) }.map(drop)
 }
 
-/// Lets others run.
+/// Yields the CPU.
 pub fn yield_now() {
     crate::syscall::sched_yield(Entry::Syscall).expect("cannot fail");
 }
@@ -211,7 +211,7 @@ pub fn yield_now() {
 /// Sleeps for so many milliseconds, or until a handler of a signal has been called.
 pub fn sleep_ms(milliseconds: u64) {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000 * 1_000_000);
-    // It fails for no other reason.
+    // It fails for no other reason than a signal.
     let _ = crate::syscall::nanosleep(Entry::Syscall, seconds as i64, rest as i64);
 }
 

@@ -1,12 +1,12 @@
-//! What programs must give back: as xv6's `usertests` does, compare before and after.
+//! Resources that programs must free, compared before and after as in xv6's `usertests`.
 
 use crate::file::{self, O_RDONLY};
 use crate::process;
 
-/// What the whole machine has in use.
+/// The resources in use in the whole machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
-    /// Bytes of memory that nobody uses.
+    /// Bytes of free memory.
     pub free_bytes: u64,
     /// Threads, and processes that are only to be reaped.
     pub processes: u16,
@@ -15,10 +15,10 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// What is in use now.
+    /// The resources in use now.
     ///
     /// # Panics
-    /// The kernel does not tell.
+    /// The kernel does not report them.
     pub fn now() -> Self {
         let open_files = open_files().expect("the kernel counts open files");
         let info = process::system_info().expect("the kernel tells");

@@ -1,4 +1,4 @@
-//! Signals: handlers and what they are told, what is blocked, waiting for one, alarms.
+//! Signals: handlers and their arguments, blocking, waiting, alarms.
 
 use core::arch::global_asm;
 
@@ -114,7 +114,7 @@ fn act(signal: u32, handler: u64, flags: u32, mask: u64) -> Result<()> {
     unsafe { call(linux::__NR_rt_sigaction, arguments) }.map(drop)
 }
 
-/// Has `handler` called for a signal, with `mask` blocked meanwhile.
+/// Installs `handler` for a signal, with `mask` blocked meanwhile.
 pub fn handle(signal: u32, handler: Handler, flags: u32, mask: u64) -> Result<()> {
     act(signal, handler as *const () as u64, flags, mask)
 }
@@ -125,7 +125,7 @@ pub fn ignore(signal: u32) -> Result<()> {
     act(signal, SIG_IGN, 0, 0)
 }
 
-/// Lets a signal do what it does to programs that do not say.
+/// Restores the default action of a signal.
 pub fn set_default(signal: u32) -> Result<()> {
     act(signal, 0, 0, 0)
 }
@@ -175,17 +175,17 @@ pub fn set_alarm(after_us: u64, interval_us: u64) -> Result<()> {
     unsafe { call(linux::__NR_setitimer, arguments) }.map(drop)
 }
 
-/// Has handlers with `SA_ONSTACK` called on this stack.
+/// Makes handlers with `SA_ONSTACK` run on this stack.
 pub fn use_alternate_stack(stack: &'static mut [u8]) -> Result<()> {
     let value = [stack.as_mut_ptr() as u64, 0, stack.len() as u64];
     // SAFETY: the kernel reads a `stack_t`; the stack is this thread's for ever.
     unsafe { call(linux::__NR_sigaltstack, [value.as_ptr() as u64, 0]) }.map(drop)
 }
 
-/// Comes back from a handler without having been in one: from `context`.
+/// Returns as from a handler to `context`, outside of one.
 ///
 /// # Safety
-/// The kernel refuses the context, or going on in it is sound.
+/// The kernel refuses the context, or continuing in it is sound.
 pub unsafe fn return_to(context: *const Context) -> ! {
     // SAFETY: the caller answers for the context; nothing comes back.
     unsafe {

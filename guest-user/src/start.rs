@@ -1,4 +1,4 @@
-//! The first instructions of every program.
+//! The entry point of every program.
 
 use core::arch::global_asm;
 

@@ -79,14 +79,14 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-/// Where threads wait for something to come true under a [`Mutex`].
+/// A condition variable: threads wait for a condition on the value of a [`Mutex`].
 pub struct Condvar {
     /// Changes with each notification, so that none between unlock and sleep is missed.
     notifications: AtomicU32,
 }
 
 impl Condvar {
-    /// One that nobody waits at.
+    /// One without waiters.
     pub const fn new() -> Self {
         Self {
             notifications: AtomicU32::new(0),

@@ -28,13 +28,13 @@ impl Entry {
 
 pub use abi::Errno;
 
-/// What a system call comes to.
+/// The result of a system call.
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Makes system call `number` with up to six arguments.
 ///
 /// # Safety
-/// Whatever the call does with `arguments` must be sound.
+/// The effect of the call with `arguments` must be sound.
 pub unsafe fn raw<const N: usize>(entry: Entry, number: u32, arguments: [u64; N]) -> Result<u64> {
     const { assert!(N <= 6, "no call has more") };
     let mut registers = [0; 6];
@@ -91,7 +91,7 @@ pub fn exit(status: u8) -> ! {
     unreachable!("exit returned {result:?}")
 }
 
-/// Writes `bytes` to a file and returns how many of them went.
+/// Writes `bytes` to a file and returns the number written.
 pub fn write(fd: u32, bytes: &[u8]) -> Result<u64> {
     write_from(
         Entry::Syscall,
@@ -113,7 +113,7 @@ pub fn getpid(entry: Entry) -> Result<u64> {
     unsafe { raw(entry, linux::__NR_getpid, [0; 3]) }
 }
 
-/// Lets others run.
+/// Yields the CPU.
 pub fn sched_yield(entry: Entry) -> Result<u64> {
     // SAFETY: touches no memory.
     unsafe { raw(entry, linux::__NR_sched_yield, [0; 3]) }

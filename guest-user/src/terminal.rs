@@ -1,4 +1,4 @@
-//! What can be asked of a terminal beside reading and writing.
+//! Control of a terminal beside reading and writing.
 
 use core::mem::MaybeUninit;
 
@@ -31,7 +31,7 @@ pub fn set(terminal: Fd, settings: &Settings) -> Result<()> {
     request(terminal, ioctl::TCSETS, &raw const *settings as u64)
 }
 
-/// Forgets what waits: `TCIFLUSH`, `TCOFLUSH` or `TCIOFLUSH`.
+/// Discards queued data: `TCIFLUSH`, `TCOFLUSH` or `TCIOFLUSH`.
 pub fn flush(terminal: Fd, which: u32) -> Result<()> {
     request(terminal, ioctl::TCFLSH, which.into())
 }
@@ -61,7 +61,7 @@ pub fn claim(terminal: Fd, steals: bool) -> Result<()> {
     request(terminal, ioctl::TIOCSCTTY, steals.into())
 }
 
-/// Gives it up, for the session that this process leads.
+/// Releases it, for the session that this process leads.
 pub fn give_up(terminal: Fd) -> Result<()> {
     request(terminal, ioctl::TIOCNOTTY, 0)
 }

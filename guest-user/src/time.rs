@@ -17,11 +17,11 @@ pub fn counter() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// Keeps the CPU busy for `ns` nanoseconds: after a sample of 2 ms, in which it learns
-/// how fast the counter counts, without a system call.
+/// Keeps the CPU busy for `ns` nanoseconds: after a sample of 2 ms, in which it measures
+/// the counter's frequency, without a system call.
 ///
-/// Returns for how many of them it stood still in fact, since the host or another process
-/// had the CPU: in leaps of the counter by more than a millisecond.
+/// Returns how many of them it did not run, since the host or another process had the CPU:
+/// the sum of leaps of the counter by more than a millisecond.
 pub fn spin(ns: u64) -> u64 {
     const SAMPLE_NS: u64 = 2_000_000;
     const LEAP_NS: u64 = 1_000_000;
@@ -56,9 +56,9 @@ struct Moment {
     counter: u64,
 }
 
-/// Reads both clocks. The kernel reads its own somewhere inside a call, between two looks
-/// at the counter; of several tries the one counts whose looks lie closest together, since
-/// in others the program may have been interrupted, or its first instructions paged in.
+/// Reads both clocks. The kernel reads its own during a call, between two reads of the
+/// counter; of several tries the one with the closest reads counts, since in others the
+/// program may have been interrupted, or its first instructions paged in.
 fn both() -> Moment {
     const TRIES: usize = 8;
     let attempt = || {

@@ -1,5 +1,5 @@
 //! Bad input: one clear line on standard error, nothing on standard output, status 125, or
-//! 2 for a command line that makes no sense.
+//! 2 for an invalid command line.
 
 use std::process::Command;
 

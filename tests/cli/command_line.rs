@@ -1,4 +1,4 @@
-//! Whose a word of the command line is, and what its status says.
+//! Parsing of the command line, and the status of errors.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -148,7 +148,7 @@ fn required_accelerator() {
     }
 }
 
-/// Whatever a host lacks is said in one line, and ends nothing by a signal.
+/// A lack of host resources is reported in one line, and no process ends by a signal.
 fn too_little_of_the_host() {
     // Of descriptors 3 are taken, and the loader needs one; of memory so many KiB.
     let descriptors = (5..16).map(|limit| format!("-n {limit}"));

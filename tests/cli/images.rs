@@ -13,7 +13,7 @@ use crate::support::elf::{self, TempFile};
 use crate::support::suite::plain;
 use crate::support::{binary, output_with_input};
 
-/// More than setting up any machine takes; what must not wait would wait for ever.
+/// Longer than setting up any machine; a file that blocks would block for ever.
 const PROMPT: Duration = Duration::from_secs(10);
 
 pub fn trials() -> Vec<Trial> {
@@ -113,7 +113,7 @@ fn many_notes() {
     refused_at_once(&many_segments(4), "of notes");
 }
 
-/// A folder that goes when the test ends.
+/// A folder that is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -18,7 +18,7 @@ const EMPTY_DEV: &str = "mount -t tmpfs none /dev";
 const CONTAINER: &str =
     "mount -t tmpfs none /dev && mount -t tmpfs none /run && touch /run/.containerenv";
 const NO_SYS: &str = "mount -t tmpfs none /sys";
-/// What says that the test itself is in one.
+/// Files that say that the test itself is in one.
 const CONTAINER_MARK: &str = "/.dockerenv";
 const FORBIDDEN: &str = "mount --bind /dev/kvm /dev/kvm && mount -o remount,bind,nodev /dev/kvm";
 
@@ -71,7 +71,7 @@ fn kvm_missing() {
     refused(&output, &["--device /dev/kvm", "--accel emu"]);
 }
 
-/// Without /sys nothing tells but the KVM itself.
+/// Without /sys only KVM itself shows its kind.
 fn kind_without_sys() {
     let here = host_info();
     let output = in_namespace(NO_SYS, &["info", "--json"]);

@@ -2,8 +2,8 @@
 //! their own room and those below it alone.
 //!
 //! The kernel's lowest two, `arch` and `mm`, are crates, so the compiler keeps them there.
-//! This keeps what is in one crate, by the paths that its files name. It sees only paths from
-//! the crate's root, so it refuses others that leave a file's own folder.
+//! This test keeps the rooms of one crate, by the paths that its files name. It sees only
+//! paths from the crate's root, so it refuses others that leave a file's own folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};

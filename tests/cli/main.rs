@@ -1,5 +1,5 @@
-//! The command line: what it says to bad input and to a host without KVM.
-//! And what holds of the sources: the README keeps up, the kernel's layers stay layers.
+//! The command line: errors for bad input and for a host without KVM. And checks of the
+//! sources: README and layers.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,7 +18,7 @@ use support::{Target, binary, output_with_input, suite};
 
 /// Status of a failure of the VMM.
 const FAILURE: i32 = 125;
-/// Status of a command line that makes no sense.
+/// Status of an invalid command line.
 const USAGE: i32 = 2;
 
 /// Asserts that `vmm` with these arguments says one line, with all of `parts` in it, and

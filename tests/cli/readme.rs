@@ -1,5 +1,5 @@
-//! The READMEs keep up with the program: every option, command, example and test that one
-//! has, the other has. And their links lead somewhere.
+//! READMEs and program agree: every option, command, example and test that one has, the
+//! other has. And their links lead somewhere.
 
 use std::fs;
 use std::path::Path;

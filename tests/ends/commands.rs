@@ -12,7 +12,7 @@ pub const CASES: &[Case] = &[
     ("bench", bench),
 ];
 
-/// Nobody reads the trace of a guest that makes much of it.
+/// Nobody reads the trace of a guest with many events.
 fn trace(target: Target) {
     let kernel = streams::flood().write();
     each_ends(&Cause::ALL, |cause| {
@@ -23,7 +23,7 @@ fn trace(target: Target) {
     });
 }
 
-/// The guest has ended well, and its report is what remains.
+/// The guest has exited with 0, and only its report remains.
 fn report(target: Target) {
     let kernel = Kernel::long_mode(&exit(0)).write();
     each_ends(&Cause::ALL, |cause| {

@@ -1,5 +1,5 @@
-//! Guests that never end, or that end badly: what each does for ever costs the VMM, KVM or
-//! the emulator more than it looks.
+//! Guests that never end, or that fail: each repeats an operation that is expensive for the
+//! VMM, KVM or the emulator.
 
 use abi::debug_exit::FAILURE_STATUS;
 use abi::ports::LOCAL_APIC;
@@ -13,9 +13,9 @@ use crate::support::kernel::{
 };
 use crate::{Case, Cause, Output, Running, each_ends, ends, ends_itself, no_report, vmm};
 
-/// Guest-physical addresses where nothing is.
+/// Guest-physical addresses without a device.
 const NO_DEVICE: u64 = 0xd000_0000;
-/// A port where nothing is.
+/// A port without a device.
 const NO_PORT: u32 = 0x2000;
 
 /// Numbers of system calls (arch/x86/entry/syscalls/syscall_64.tbl).
@@ -49,11 +49,11 @@ pub const CASES: &[Case] = &[
     ("interrupts", interrupts),
 ];
 
-/// Software-backed KVM does not tell when CR8 falls, so that an interrupt which waits for
-/// that in the VMM's local APIC waits until the next exit.
+/// Software-backed KVM does not report when CR8 falls, so an interrupt that is pending for
+/// that in the VMM's local APIC stays so until the next exit.
 pub const PRIORITY_CASES: &[Case] = &[("low_interrupts_wait", low_interrupts_wait)];
 
-/// A kernel that says that it is there, gets ready, and does `body` for ever.
+/// A kernel that prints a byte, sets up, and repeats `body` for ever.
 fn endless(body: &[u8]) -> Kernel {
     Kernel::long_mode(&[greet(), &forever(body)].concat())
 }
@@ -135,7 +135,7 @@ fn dead_halt(target: Target) {
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "halted");
 }
 
-/// After half a second at 2 GHz: whoever looks must not have looked once.
+/// After half a second at 2 GHz.
 fn late_dead_halt(target: Target) {
     const TICKS: i32 = 1 << 30;
     let kernel = Kernel::long_mode(code!(
@@ -160,8 +160,8 @@ fn triple_fault(target: Target) {
     ends_itself(target, &kernel, FAILURE_STATUS.into(), "triple_fault");
 }
 
-/// One physical page of `ret`, half of it called by 64 virtual names: 131,072 pieces of code,
-/// all lost at a store to the other half.
+/// One physical page of `ret`, half of it called by 64 virtual addresses: 131,072 blocks,
+/// all dropped at a store to the other half.
 fn stores_to_aliased_code(target: Target) {
     const NAMES: u32 = 64;
     const HALF: u32 = 2048;
@@ -382,7 +382,7 @@ fn port_writes(target: Target) {
     ends(target, &kernel, Output::Pipe);
 }
 
-/// No translation is ever used twice.
+/// No TLB entry is ever used twice.
 fn page_walks(target: Target) {
     let kernel = endless(code!(
         "mov rax, cr3",

@@ -2,9 +2,9 @@
 //! `--timeout`, SIGINT, SIGTERM and SIGHUP end it within half a second, with the status that
 //! says so.
 //!
-//! Half a second is a promise to people at a terminal, so that here time is asserted. A busy
-//! host may be late for itself: a run that was late is repeated, and fails if it is late
-//! every time.
+//! Half a second is a promise to people at a terminal, so time is asserted here. A busy
+//! host may cause a delay: a run that was late is repeated, and fails if it is late every
+//! time.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -38,7 +38,7 @@ const PROMISE: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(1);
 /// How often a run may be late because the host is busy.
 const TRIES: usize = 4;
-/// What is not over then hangs.
+/// A run that has not ended then hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 

@@ -16,7 +16,7 @@ use crate::support::Target;
 use crate::support::kernel::{FREE, Kernel, exit, greet};
 use crate::{Case, ends, ends_in_time};
 
-/// How long a guest gets to come to its point where nothing says that it has.
+/// The time for a guest to reach its loop where nothing shows that it has.
 const SETTLED: Duration = Duration::from_millis(300);
 
 pub const CASES: &[Case] = &[
@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
     }),
 ];
 
-/// The guest has ended well, but for what it wrote last.
+/// The guest has exited with 0, but its last output is not written.
 fn last_word(target: Target) {
     let kernel = Kernel::long_mode(&[greet(), &exit(0)].concat());
     ends(target, &kernel, Output::FullPipe);

@@ -8,7 +8,7 @@ use super::generate::Generator;
 use super::layout::{self, DATA_LEN, PAGE, PAGES, Rights, WRITABLE};
 use super::operands;
 
-/// What is wanted of an address.
+/// The requirements of an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// Bytes.

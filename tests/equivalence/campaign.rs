@@ -41,7 +41,7 @@ pub struct Finding {
     pub differences: Vec<Difference>,
 }
 
-/// What came of a campaign.
+/// The result of a campaign.
 #[derive(Default)]
 pub struct Results {
     pub sequences: u64,

@@ -1,4 +1,4 @@
-//! What is run: machine code with the registers and memory that it starts with.
+//! A case: machine code with the registers and memory that it starts with.
 
 use std::sync::Arc;
 

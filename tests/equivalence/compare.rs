@@ -1,4 +1,4 @@
-//! In what two endings of one sequence differ, undefined results left out.
+//! Differences between two endings of one sequence, without undefined results.
 
 use std::fmt;
 use std::ops::Range;
@@ -30,7 +30,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Not compared: software-backed KVM loses it whenever the guest is left for a moment.
+/// Not compared: software-backed KVM loses it at any exit.
 const NT: u64 = RFlags::NESTED_TASK.bits();
 
 /// Names of the general registers in the order of their numbers.
@@ -52,8 +52,8 @@ pub struct Scope {
     pub by_kvm: bool,
 }
 
-/// All differences between the endings of `case`, memory not looked at. What no sequence
-/// may bring about is one even where both have it.
+/// All differences between the endings of `case`, without memory. What no sequence may
+/// bring about is one even where both have it.
 pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<Difference> {
     let broken = matches!(left.end, End::Broken(_));
     if left == right && !broken {
@@ -152,8 +152,8 @@ fn compare_x87_pointers(list: &mut List, left: &[u8; 512], right: &[u8; 512]) {
 }
 
 /// Bytes that are not looked at after `ending`: where `enter` faults, processors have
-/// written some of the frame, below a stack pointer that has not moved. The emulator
-/// writes nothing until it knows that all will go well.
+/// written some of the frame, below a stack pointer that has not moved. The emulator writes
+/// nothing until it has checked all accesses.
 pub fn unspecified(case: &Case, ending: &Ending) -> Range<u64> {
     /// The deepest frame, and the words around it.
     const LONGEST: u64 = 34 * 8;

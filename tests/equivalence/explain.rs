@@ -1,5 +1,5 @@
-//! What says nothing against the emulator although the processor, or KVM in its place, ended
-//! otherwise.
+//! Excuses: endings of the processor, or of KVM in its place, that differ without a fault
+//! of the emulator.
 
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderError, Instruction, Mnemonic, OpKind};
 use x86::PageFaultErrorCode;

@@ -11,7 +11,7 @@ pub enum Excluded {
     OtherMode,
     /// It belongs to a feature that this test does not know.
     NoFeature,
-    /// It says something about the processor, or the time, and not about its operands.
+    /// Its result depends on the processor or the time, not on its operands.
     Unpredictable,
     /// Software-backed KVM lets ring 3 see the host's descriptors or entry points.
     HostTables,

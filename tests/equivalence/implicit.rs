@@ -1,5 +1,5 @@
-//! What an instruction uses without naming it: sees to it that this, too, mostly makes
-//! sense, so that there is more than faults to compare.
+//! Implicit operands: gives them mostly valid values too, so that there is more than faults
+//! to compare.
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use x86::RFlags;

@@ -1,5 +1,5 @@
-//! Sequences that once ended differently: files in `cases/`, each with what the processor
-//! made of it. Every engine must do the same.
+//! Sequences that once ended differently: files in `cases/`, each with the processor's
+//! result. Every engine must give the same.
 
 use std::fmt::Write;
 use std::fs;

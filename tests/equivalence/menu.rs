@@ -1,5 +1,5 @@
-//! What sequences are made of: the forms to choose from, and what the sequences of a
-//! batch have in common.
+//! The forms to choose from, and the parameters that the sequences of a batch have in
+//! common.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ pub struct Pair {
     scope: Scope,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 pub struct Outcome {
     /// How each sequence ended on the reference.
     pub reference: Vec<Ending>,

@@ -1,5 +1,4 @@
-//! Random numbers that are the same on every machine, and the values that instructions find
-//! interesting.
+//! Random numbers that are the same on every machine, and edge values of operands.
 
 /// A generator of random numbers.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ impl Rng {
         choices[self.index(choices.len())]
     }
 
-    /// An integer with a liking for edges.
+    /// A random integer, often an edge value.
     pub fn integer(&mut self) -> u64 {
         const EDGES: [u64; 16] = [
             0,

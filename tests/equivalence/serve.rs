@@ -1,5 +1,5 @@
-//! Running a sequence where pages are missing, each mapped when it is first touched: what
-//! a kernel does that loads pages on demand.
+//! Running a sequence with pages missing, each mapped when it is first touched, as by a
+//! kernel with demand paging.
 
 use x86::{PageFaultErrorCode, vector};
 

@@ -77,7 +77,7 @@ pub struct Kept {
     pub case: Case,
     /// Pages that are missing at first, if it is about serving faults.
     pub missing: Option<usize>,
-    /// `None` if nobody has found out yet.
+    /// `None` if it is not known yet.
     pub expected: Option<Expected>,
 }
 
@@ -176,7 +176,7 @@ fn initial_registers() -> Registers {
 /// Reads what [`write`] wrote.
 ///
 /// # Errors
-/// The line that makes no sense.
+/// The invalid line.
 pub fn read(text: &str) -> Result<Kept, String> {
     let case = Case {
         slot: 0,

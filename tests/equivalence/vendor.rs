@@ -1,5 +1,5 @@
-//! What Intel's processors do otherwise than AMD's, which the emulator takes after: a table
-//! of excuses, each with its reference.
+//! Differences of Intel's processors from AMD's, which the emulator follows: a table of
+//! excuses, each with its reference.
 //!
 //! A sequence with an excuse is not compared at all, for what comes after a difference
 //! differs as well. Rejected: masks for single registers, which are more code and say
@@ -18,7 +18,7 @@ use super::explain::{self, is_prefix};
 use super::forms;
 use super::undefined::is_repeated;
 
-/// Whether the host's processor takes after Intel's manual.
+/// Whether the host's processor follows Intel's manual.
 pub fn is_intel() -> bool {
     static IS_INTEL: LazyLock<bool> = LazyLock::new(|| {
         let leaf = __cpuid(0);

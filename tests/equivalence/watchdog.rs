@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vmm::cpu::Kick;
 
-/// How often it looks. A run that it sees twice at the same place has taken too long.
+/// The interval between checks. A run that is the same at two checks has taken too long.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// One vCPU under watch.

@@ -1,4 +1,4 @@
-//! From reset to ring 3, what that costs, and what the report says of it.
+//! From reset to ring 3: its costs, and the report of it.
 
 use crate::Case;
 use crate::support::elf::TempFile;

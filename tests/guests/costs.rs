@@ -1,4 +1,4 @@
-//! What the kernel's operations cost: instructions in ring 0, and no VM exit.
+//! Costs of the kernel's operations: instructions in ring 0, and no VM exit.
 //!
 //! Everything but the operation is the same in two runs that do it a different number of
 //! times, so the difference is what the operation costs. A tick would be one more cost;
@@ -8,7 +8,7 @@ use crate::Case;
 use crate::support::{Ended, Target};
 
 pub const CASES: &[Case] = &[("operations_cost_no_exit", operations_cost_no_exit)];
-/// What holds for the kernel as it is meant to run, not for one with every check on.
+/// Limits for the kernel as it is meant to run, not for one with every check on.
 pub const LEAN_CASES: &[Case] = &[("ring_0_instructions", ring_0_instructions)];
 
 /// An operation of the program `operations`, what it is, and instructions in ring 0 that

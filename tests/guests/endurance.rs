@@ -1,4 +1,4 @@
-//! Many of everything: nothing leaks, all finish, and all get their share.
+//! Many processes, files and rounds: nothing leaks, all finish, and all get their share.
 
 use crate::Case;
 use crate::support::Target;

@@ -1,4 +1,4 @@
-//! What ring 3 must not do: each ends the process that tried, with its reason.
+//! Forbidden actions of ring 3: each ends the process that tried, with its reason.
 
 use crate::Case;
 use crate::support::{Ended, Target, host_info};

@@ -1,4 +1,4 @@
-//! What the VMM itself takes of the host's memory while a guest runs.
+//! Host memory of the VMM itself while a guest runs.
 
 use std::fs;
 use std::io;

@@ -68,9 +68,9 @@ fn interleave(target: Target) {
     );
 }
 
-/// Whatever else happens, nobody's registers are changed; on a host whose ring 3 has more of
-/// them unannounced, those neither. Each process says itself if its faults and alarms were not
-/// handled; that they took turns, the kernel has counted.
+/// Whatever else happens, no process's registers change; on a host whose ring 3 has more of
+/// them unannounced, those neither. Each process says itself if its faults and alarms were
+/// not handled; that they took turns, the kernel has counted.
 fn registers(target: Target) {
     const KEPT: &str = "3 of 3 processes kept every register\n";
     const SWITCHES: u64 = 30;

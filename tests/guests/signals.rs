@@ -38,7 +38,7 @@ fn init_cannot_be_stopped(target: Target) {
     run.status(0).prints("not stopped\n");
 }
 
-/// Nobody sits at the console, but it is the terminal that init's session has.
+/// The console has no user, but it is the terminal that init's session has.
 fn job_control(target: Target) {
     let run = target.vmm("job_control");
     let run = run

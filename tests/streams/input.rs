@@ -15,8 +15,8 @@ pub const CASES: &[Case] = &[
     ("input_that_cannot_be_read_is_an_end", unreadable),
 ];
 
-/// What no terminal would let through: every byte, the keys for signals and for the end among
-/// them, and no end of the last line.
+/// Bytes that a terminal would not pass unchanged: every byte, the keys for signals and for
+/// the end among them, and no end of the last line.
 fn any_bytes_pass(target: Target) {
     let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
     for kind in Kind::ALL {
@@ -24,7 +24,7 @@ fn any_bytes_pass(target: Target) {
     }
 }
 
-/// Longer than whatever holds bytes on the way. Each byte out is an exit, which takes a
+/// Longer than any buffer on the way. Each byte out is an exit, which takes a
 /// software-backed KVM 10 us.
 fn long_lines_pass(target: Target) {
     const MIB: usize = 1 << 20;
@@ -38,7 +38,7 @@ fn long_lines_pass(target: Target) {
     assert_eq!(output(command), format!("0 1 {MIB}\n").as_bytes());
 }
 
-/// One word in which a lost or doubled piece shows.
+/// One word that shows a lost or doubled piece.
 fn line(len: usize) -> Vec<u8> {
     let numbers = (0..).flat_map(|number: u32| format!("{number}-").into_bytes());
     numbers.take(len).collect()

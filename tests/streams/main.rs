@@ -1,5 +1,6 @@
 //! Standard input, output and error of `vmm run` are the program's: every byte goes through
-//! unchanged, whatever they are on the host, and what they are the program is told.
+//! unchanged, whatever they are on the host, and the program sees whether they are
+//! terminals.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -106,8 +106,8 @@ fn a_terminal_is_what_is_one(target: Target) {
     }
 }
 
-/// `vmm run … | head -1`: who writes for ever ends at once, and who has nothing to write
-/// never knows.
+/// `vmm run … | head -1`: a program that writes for ever ends at once, and one that writes
+/// no more is not affected.
 fn nobody_reads_output(target: Target) {
     let (mut reader, writer) = io::pipe().expect("descriptors");
     let mut command = vmm(target, &["sh", "-c", "echo a; cat"]);
@@ -159,7 +159,7 @@ fn a_full_disk_is_told(target: Target) {
     assert_eq!(shell_status(output.status), 125);
 }
 
-/// What is ignored when `vmm` starts does not end it.
+/// A signal that is ignored when `vmm` starts does not end it.
 fn nohup_is_kept(target: Target) {
     let mut command = Command::new("sh");
     let mut run = vmm(target, &["spin", "3600000"]);

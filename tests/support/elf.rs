@@ -110,7 +110,7 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // It is there: `new` made it.
+        // It exists: `new` made it.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What a run of `vmm` has left behind, and assertions about it.
+//! The result of a run of `vmm`, and assertions about it.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! Bare kernels as guests: a few instructions of ring 0 in an ELF image that starts by the
-//! PVH protocol, for what no kernel in its right mind does.
+//! PVH protocol, for operations that no usual kernel does.
 //!
 //! ```text
 //! 0x10_0000  ELF headers, PVH note, 32-bit entry
@@ -111,7 +111,7 @@ impl Kernel {
     }
 }
 
-/// Writes a line feed to the serial console: the guest is there.
+/// Writes a line feed to the serial console, which shows that the guest runs.
 pub fn greet() -> &'static [u8] {
     code!(
         "mov edx, {serial}",
@@ -136,7 +136,7 @@ pub fn exit_by_al() -> &'static [u8] {
     )
 }
 
-/// Does `body` again and again.
+/// Repeats `body` for ever.
 pub fn forever(body: &[u8]) -> Vec<u8> {
     const JMP_REL32: u8 = 0xe9;
     let back = -(body.len() as i32 + 5);

@@ -1,4 +1,4 @@
-//! A shell of others at the terminal, which knows all that terminals do.
+//! busybox's shell at the terminal, which uses all features of terminals.
 
 use crate::session::Session;
 use crate::support::suite::Case;

@@ -107,7 +107,7 @@ fn signalled(target: Target, signal: i32) -> (ExitStatus, String) {
     )
 }
 
-/// Whatever the VMM is at when the signal comes: there may be no handler yet.
+/// At any time of the signal: there may be no handler yet.
 fn after_early_signals(target: Target) {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT] {
         for ms in [0, 1, 2, 5, 10, 20, 40] {

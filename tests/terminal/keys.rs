@@ -45,7 +45,7 @@ fn key_shows_help(target: Target) {
     assert_eq!(status.code(), Some(0), "{shown}");
 }
 
-/// Typed twice it is the guest's, once; and what the VMM does not know is nobody's.
+/// Typed twice it goes to the guest once; a key that the VMM does not know is dropped.
 fn key_passes_itself_on(target: Target) {
     let mut session = Session::start(target, &["cat"]);
     session.wait_for_guest();
@@ -77,7 +77,7 @@ fn keys_make_a_line(target: Target) {
     assert_eq!(status.code(), Some(0), "{shown}");
 }
 
-/// What exceeds the longest line is lost, and the line ends all the same, as under Linux.
+/// The excess of the longest line is dropped, and the line still ends, as under Linux.
 fn keys_make_a_long_line(target: Target) {
     for (typed, kept) in [(LONGEST, LONGEST), (LONGEST + 1, LONGEST), (6000, LONGEST)] {
         let mut session = Session::start(target, &["wc"]);

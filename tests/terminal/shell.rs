@@ -118,7 +118,7 @@ impl Shell {
     }
 }
 
-/// Waits until a run has done with the terminal what it does at the start.
+/// Waits until a run has set up its handlers for the terminal.
 pub fn wait_until_looked_after(pid: Pid) {
     // The last of its handlers.
     wait_until_caught(pid, nix::sys::signal::Signal::SIGCONT);

@@ -1,4 +1,4 @@
-//! Two runs at one terminal: the settings of before come back, whichever ends first.
+//! Two runs at one terminal: the earlier settings are restored, whichever ends first.
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -79,8 +79,8 @@ fn of_one_job(target: Target) {
     }
 }
 
-/// One could not give the terminal back; the other has it all the same, whether the shell
-/// has put it back or nobody has.
+/// One could not restore the terminal; the other still gets it, whether the shell has
+/// restored it or not.
 fn one_stopped_without_notice(target: Target) {
     for (put_back, stopped_ends_first) in
         [(true, true), (true, false), (false, true), (false, false)]

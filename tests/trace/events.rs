@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
     ("programs_do_not_notice", programs_do_not_notice),
 ];
 
-/// The lectures' trace: each call by number of process, name, arguments and result.
+/// A trace as strace shows it: each call by number of process, name, arguments and result.
 fn hello(target: Target) {
     let traced = trace(target, &["--only", "syscalls"], &["hello"]);
     assert_eq!(traced.status, Some(0), "{}", traced.stderr);

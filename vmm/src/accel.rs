@@ -1,4 +1,4 @@
-//! Which accelerator runs a guest: asked for, or chosen by what the host can do.
+//! Choice of the accelerator: by the user, or by the abilities of the host.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::devices::ApicMode;
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
 
-/// What the user asks for.
+/// The user's choice.
 #[derive(Clone, Copy, Debug, Default, EnumString, PartialEq, Eq)]
 #[strum(
     serialize_all = "snake_case",
@@ -29,7 +29,7 @@ pub enum AccelChoice {
     Emu,
 }
 
-/// A word that names no accelerator.
+/// An unknown name of an accelerator.
 #[derive(Debug, thiserror::Error)]
 #[error("no accelerator {0:?}: there are auto, kvm and emu")]
 pub struct UnknownAccelerator(String);
@@ -48,8 +48,8 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// Opens what `choice` asks for. For [`AccelChoice::Auto`] on a host without a usable
-    /// KVM, or where instructions must be counted, the emulator and why.
+    /// Opens the accelerator of `choice`. For [`AccelChoice::Auto`] on a host without a
+    /// usable KVM, or where instructions must be counted, the emulator and why.
     ///
     /// # Errors
     /// KVM was asked for and cannot be used.
@@ -87,10 +87,10 @@ impl Accelerator {
         }
     }
 
-    /// Checks that it can make a machine of `memory` bytes at a fair cost.
+    /// Checks that it can make a machine of `memory` bytes at a bounded cost.
     ///
     /// # Errors
-    /// KVM would take too much of the host for it.
+    /// KVM would need too much of the host's memory and time for it.
     pub fn check_memory(&self, memory: u64) -> Result<(), KvmUnavailable> {
         match self {
             Self::Kvm(host) if memory > host.max_memory() => Err(KvmUnavailable::TooMuchMemory {
@@ -159,7 +159,7 @@ fn self_test(host: KvmHost) -> Result<KvmHost, KvmUnavailable> {
     }
 }
 
-/// What went otherwise than it should, if anything.
+/// The deviation from the expected exits, if any.
 fn run_self_test(host: &KvmHost) -> Result<Option<String>, CpuError> {
     let no_memory = |_| CpuError::Unsupported("no memory for the self-test");
     let ram = GuestRam::new(SELF_TEST_RAM).map_err(no_memory)?;

@@ -1,7 +1,6 @@
 //! A virtual CPU with machine code and no kernel, no devices: each exit is the caller's.
 //!
-//! What a guest kernel does is not in the way here, so this shows, and `vmm bench`
-//! measures, what an exit is by itself.
+//! Without a guest kernel this shows, and `vmm bench` measures, an exit by itself.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -47,7 +46,7 @@ impl BareMachine {
         Ok(Self { vcpu, apic })
     }
 
-    /// Runs to the next exit; what it is answered takes effect on the next call.
+    /// Runs to the next exit; the reply takes effect on the next call.
     ///
     /// # Errors
     /// A failure of the accelerator.
@@ -93,7 +92,7 @@ impl BareMachine {
         Ok(RunLoop::new(self.vcpu, devices, control, None))
     }
 
-    /// The vCPU, for what else it can say.
+    /// The vCPU.
     pub fn vcpu(&mut self) -> &mut dyn Vcpu {
         self.vcpu.as_mut()
     }

@@ -47,7 +47,7 @@ pub fn around_first(path: &str, len: usize) -> (Vec<u8>, Vec<u8>) {
     (before, archive.finish_before_another(FOLDER))
 }
 
-/// Lets the host have the memory of [`INITRAMFS`] back, until that is read again.
+/// Releases the host's memory of [`INITRAMFS`] until that is read again.
 pub fn release_initramfs() {
     let range = INITRAMFS.as_ptr_range();
     let start = (range.start as usize).next_multiple_of(HOST_PAGE);

@@ -10,9 +10,9 @@
 //!                           └─ to_json
 //! ```
 //!
-//! What a program asks of its devices does not depend on who runs it: for a deterministic
+//! A program's device accesses do not depend on the accelerator: for a deterministic
 //! program port I/O, output and outcome must be the same everywhere, and the verdict says
-//! whether they are. Everything else may differ, and each difference is put down to its
+//! whether they are. Everything else may differ, and each difference is attributed to its
 //! [`Cause`]. A program is taken for deterministic unless two runs on one machine differ,
 //! or a limit ended it: asking the user was rejected, for users guess.
 
@@ -182,9 +182,9 @@ pub enum CompareError {
 }
 
 impl Comparison {
-    /// Runs the guest as often as planned on each machine in turn, so that what else the
-    /// host does hits all alike. The first run's output also goes to `outputs`; `progress`
-    /// is told the machine and the run's number, from 1, before each run.
+    /// Runs the guest as often as planned on each machine in turn, so that other load of
+    /// the host affects all alike. The first run's output also goes to `outputs`;
+    /// `progress` is told the machine and the run's number, from 1, before each run.
     ///
     /// # Errors
     /// A configuration that no machine takes, input that cannot be opened, a stop.

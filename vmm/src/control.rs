@@ -1,4 +1,4 @@
-//! What other threads may do to a running vCPU: stop it, feed its console, wake it.
+//! Control of a running vCPU by other threads: stop it, queue console input, wake it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -31,7 +31,7 @@ pub enum StopReason {
 impl StopReason {
     const TIMEOUT: u64 = 1 << 8;
 
-    /// How a run ends for it.
+    /// The outcome of a run that it stops.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Timeout => Outcome::timeout(),
@@ -55,7 +55,7 @@ impl StopReason {
     }
 }
 
-/// The one thing that the vCPU's thread shares with others.
+/// The only state that the vCPU's thread shares with others.
 pub struct Control {
     kick: Arc<dyn Kick>,
     thread: OnceLock<Thread>,
@@ -70,7 +70,7 @@ pub struct Control {
     input_ended: AtomicBool,
     /// Why that is, if it is a failure of the host.
     input_error: Mutex<Option<io::Error>>,
-    /// Whether the vCPU's thread is to look if the guest has halted for good.
+    /// Whether the vCPU's thread is to check if the guest has halted for good.
     look: AtomicBool,
     /// Whether the guest has asked for input yet.
     input_wanted: AtomicBool,
@@ -120,7 +120,7 @@ impl Control {
         let _ = self.thread.set(thread);
     }
 
-    /// Makes the vCPU's thread look at what others want, now.
+    /// Makes the vCPU's thread check requests now.
     pub fn kick(&self) {
         self.kick.kick();
         if let Some(thread) = self.thread.get() {
@@ -128,14 +128,14 @@ impl Control {
         }
     }
 
-    /// Has the vCPU's thread look whether the guest has halted for good, where a halt is no
-    /// exit.
+    /// Makes the vCPU's thread check whether the guest has halted for good, where a halt is
+    /// no exit.
     pub fn look_for_halt(&self) {
         self.look.store(true, Ordering::Release);
         self.kick();
     }
 
-    /// Whether that was asked for since the last call.
+    /// Whether that was requested since the last call.
     pub fn take_look(&self) -> bool {
         self.look.swap(false, Ordering::AcqRel)
     }
@@ -176,7 +176,7 @@ impl Control {
         count
     }
 
-    /// There will be no more console input, perhaps because of an error.
+    /// Ends console input, perhaps because of an error.
     pub fn end_input(&self, error: Option<io::Error>) {
         *lock(&self.input_error) = error;
         self.input_ended.store(true, Ordering::Release);
@@ -214,7 +214,7 @@ impl Control {
         &self.room
     }
 
-    /// Has the timer expire after `delay`, or not at all.
+    /// Arms the timer to expire after `delay`, or disarms it.
     ///
     /// # Errors
     /// The host refuses the setting.

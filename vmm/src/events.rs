@@ -29,11 +29,11 @@ pub use keys::ESCAPE_KEYS;
 /// Where input comes from. Clones read from the same place, one what the others have left.
 #[derive(Clone, Debug)]
 pub enum InputSource {
-    /// Nowhere: it has ended.
+    /// None: input is at its end.
     None,
     /// A descriptor of the host, pipe or file: a stream of bytes with an end.
     Descriptor(Arc<OwnedFd>),
-    /// A terminal of the host with somebody at it, who can do what [`ESCAPE_KEYS`] says.
+    /// A terminal of the host, whose user has the keys of [`ESCAPE_KEYS`].
     Terminal {
         /// The terminal.
         fd: Arc<OwnedFd>,
@@ -44,7 +44,8 @@ pub enum InputSource {
     },
 }
 
-/// Between looks whether a guest whose halts are no exits has halted for good.
+/// The interval between checks whether a guest whose halts are no exits has halted for
+/// good.
 const LOOK_FOR_HALT: Duration = Duration::from_millis(200);
 
 /// A descriptor that becomes and stays readable when the host wants the run to stop, and
@@ -100,7 +101,7 @@ impl Deadline {
     }
 }
 
-/// What the event loop watches beside the vCPU's own timer.
+/// The sources of the event loop beside the vCPU's own timer.
 #[derive(Debug)]
 pub struct EventSources {
     /// Input that must be waited for.
@@ -109,7 +110,7 @@ pub struct EventSources {
     pub deadline: Option<Instant>,
     /// Requests to stop.
     pub stop: Vec<StopSource>,
-    /// Whether a halt is no exit, and must be looked for.
+    /// Whether a halt is no exit, and must be polled for.
     pub halts_unseen: bool,
 }
 
@@ -174,7 +175,7 @@ fn host_error(error: event_manager::Error) -> io::Error {
     }
 }
 
-/// Has `ready` called when `source` is.
+/// Registers `ready`, which is called when `source` is ready.
 fn watch(
     manager: &mut Manager,
     source: &impl AsRawFd,

@@ -1,4 +1,4 @@
-//! What the guest's kernel counts, read from the page that it shares.
+//! The counters of the guest's kernel, read from the page that it shares.
 
 use std::mem::offset_of;
 
@@ -10,8 +10,8 @@ use crate::boot::KernelImage;
 use crate::memory::GuestRam;
 use crate::report::GuestCounters;
 
-/// What the shared page says. The guest wrote it: it is for people to read, and nothing is
-/// decided by it.
+/// The contents of the shared page. They are guest input: shown to users, and no decision
+/// depends on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharedCounters {
     /// For the report.

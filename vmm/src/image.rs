@@ -47,7 +47,7 @@ pub enum ImageError {
         /// The host's reason.
         source: io::Error,
     },
-    /// It is something else than a regular file.
+    /// It is not a regular file.
     #[error("{path} is {what}: give a regular file", path = .path.display())]
     NotAFile {
         /// What was to be a file.
@@ -84,8 +84,7 @@ impl Image {
     /// Reads the regular file at `path`, if it has at most `room` bytes.
     ///
     /// # Errors
-    /// Anything else at `path`, and whatever the host has against it, its lack of memory
-    /// included.
+    /// Anything else at `path`, and every error of the host, lack of memory included.
     pub fn read(path: &Path, room: u64) -> Result<Self, ImageError> {
         let unreadable = |source| ImageError::unreadable(path, source);
         let (file, metadata) = open(path, false)?;
@@ -102,7 +101,7 @@ impl Image {
             .ok()
             .and_then(|size| bytes.try_reserve_exact(size).ok())
             .ok_or_else(|| unreadable(io::ErrorKind::OutOfMemory.into()))?;
-        // What somebody else adds meanwhile is not waited for.
+        // Bytes that are appended meanwhile are not read.
         file.take(size)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
@@ -110,13 +109,13 @@ impl Image {
     }
 }
 
-/// The file that has nothing.
+/// The empty file.
 pub const NULL: &str = "/dev/null";
 
 /// Opens the regular file at `path`, or [`NULL`], for reading.
 ///
 /// # Errors
-/// Anything else at `path`, and whatever the host has against it.
+/// Anything else at `path`, and every error of the host.
 pub fn open_or_null(path: &Path) -> Result<File, ImageError> {
     Ok(open(path, path == Path::new(NULL))?.0)
 }
@@ -125,7 +124,7 @@ pub fn open_or_null(path: &Path) -> Result<File, ImageError> {
 /// nobody at its other end is no reason to wait.
 fn open(path: &Path, any: bool) -> Result<(File, Metadata), ImageError> {
     let unreadable = |source| ImageError::unreadable(path, source);
-    // Looked at first: that a device is opened may mean something to it.
+    // Checked first: opening a device may have an effect.
     let check = |metadata: &Metadata| match any {
         true => Ok(()),
         false => check(path, metadata),

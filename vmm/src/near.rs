@@ -1,4 +1,4 @@
-//! Names that a user may have meant.
+//! Suggestions for misspelt names.
 
 /// How near a name must be to be suggested: Jaro-Winkler similarity, 0 to 1.
 const NEAR: f64 = 0.75;

@@ -1,4 +1,4 @@
-//! Where the guest's console output goes, and how a run ends although nobody reads it.
+//! Destinations of the guest's console output, and ends of runs whose output nobody reads.
 
 mod stoppable;
 mod transcript;
@@ -70,7 +70,7 @@ impl Output {
         Self::Copied(Box::new(self), writer)
     }
 
-    /// A writer that gives up once `stop` is signalled.
+    /// A writer that aborts once `stop` is signalled.
     pub(crate) fn into_writer(self, stop: EventFd) -> Box<dyn Write + Send> {
         match self {
             Self::Writer(writer) => writer,
@@ -97,7 +97,7 @@ impl Output {
         match self {
             Self::Writer(_) => false,
             Self::Descriptor(fd) => fd.is_terminal(),
-            // Whoever reads the copy sees no terminal.
+            // The copy is no terminal.
             Self::Copied(..) => false,
         }
     }
@@ -181,7 +181,7 @@ struct CopyingWriter {
 
 impl Write for CopyingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // All of it, for how much `output` takes at a time is no business of the copy.
+        // All of it, as partial writes of `output` do not concern the copy.
         self.copy.write_all(bytes)?;
         if let Some(output) = &mut self.output {
             match output.write_all(bytes) {

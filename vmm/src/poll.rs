@@ -1,4 +1,4 @@
-//! Waiting for descriptors of the host, and not waiting for them.
+//! Waiting for descriptors of the host, and non-blocking access to them.
 
 use std::fs::{File, OpenOptions};
 use std::io;

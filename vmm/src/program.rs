@@ -59,9 +59,9 @@ impl Program {
         Self::find_in(name, None, DEVICE_HOLE)
     }
 
-    /// The same in a guest that has the files of `initramfs` and `memory` bytes. What the
-    /// archive has at that path, or under that name in one of the usual folders, comes
-    /// first; a program of ours or of the host is put before the archive.
+    /// The same in a guest that has the files of `initramfs` and `memory` bytes. A file of
+    /// the archive at that path, or of that name in one of the usual folders, comes first;
+    /// a bundled program or one of the host is put before the archive.
     ///
     /// # Errors
     /// As of [`find`](Self::find).
@@ -113,7 +113,7 @@ impl Program {
             let Some(entry) = found.filter(|entry| entry.may_run()) else {
                 continue;
             };
-            // Links and scripts are the guest's business.
+            // Links and scripts are left to the guest.
             if entry.contents.starts_with(&elf::abi::ELFMAGIC) {
                 check(entry.contents, Path::new(&path))?;
             }

@@ -1,5 +1,5 @@
-//! What a run did: its outcome, every VM exit, and the counters of KVM, the emulator and
-//! the guest.
+//! The report of a run: its outcome, every VM exit, and the counters of KVM, the emulator
+//! and the guest.
 //!
 //! The run loop counts into an [`ExitCounts`]; at the end a [`Report`] is filled in once
 //! and shown as text ([`std::fmt::Display`]) or as JSON ([`Report::to_json`]). The JSON's

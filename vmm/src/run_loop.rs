@@ -37,11 +37,11 @@ pub use ticks::{LoopTicks, host_ticks};
 /// What an exit leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Back into the guest.
+    /// Enter the guest again.
     Continue,
     /// The guest waits for an interrupt.
     Idle,
-    /// Another thread wants something.
+    /// Another thread has a request.
     Kicked,
     /// The instruction limit of the vCPU was reached.
     InstructionLimit,
@@ -104,7 +104,7 @@ pub struct RunLoop {
     pub ticks: LoopTicks,
     /// The vCPU at the end of a run that ended badly.
     pub last_state: Option<CpuState>,
-    /// Who is told of each exit, if anyone is.
+    /// The tracer, if there is one.
     pub(crate) tracer: Option<Tracer>,
     control: Arc<Control>,
     clock: GuestClock,
@@ -112,7 +112,7 @@ pub struct RunLoop {
     max_instructions: Option<u64>,
     /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
-    /// Whether a kick will come, by that timer, for output that waits.
+    /// Whether that timer will kick for output that waits.
     flush_due: bool,
 }
 
@@ -150,7 +150,7 @@ impl RunLoop {
         let started = host_ticks();
         let result = self.run_until_ended();
         if result.as_ref().map_or(true, Outcome::is_unexpected) {
-            // If it cannot be had, the run has ended all the same.
+            // An error is ignored, as the run has ended.
             self.last_state = self.vcpu.state().ok();
         }
         self.vcpu.detach();
@@ -161,7 +161,7 @@ impl RunLoop {
         if outcome.kind != OutcomeKind::Exited {
             return Ok(outcome);
         }
-        // What the guest printed is part of what it did.
+        // Buffered output belongs to the run.
         let lost = self.lost_output();
         let lost = lost.or_else(|| self.lost_trace(trace_error?));
         Ok(lost.unwrap_or(outcome))
@@ -217,7 +217,7 @@ impl RunLoop {
         }
     }
 
-    /// Does what an exit asks for beside its service.
+    /// Continues after an exit as its [`Step`] says.
     fn follow(&mut self, step: Step) -> Result<Option<Outcome>, CpuError> {
         let ended = match step {
             Step::Continue => None,
@@ -309,8 +309,8 @@ impl RunLoop {
         Ok(())
     }
 
-    /// Sees to it that the start of a line, such as a prompt, does not wait for long for
-    /// its end. Where a halt is no exit nobody else does.
+    /// Arms a timer to flush the start of a line, such as a prompt, where a halt is no
+    /// exit, at which it would be flushed.
     #[inline]
     fn flush_soon(&mut self) -> Result<(), CpuError> {
         if self.flush_due || !self.devices.output_waits() {
@@ -328,7 +328,7 @@ impl RunLoop {
         })
     }
 
-    /// Hands the guest what has come for it from outside and it waits for.
+    /// Hands the guest the input that has arrived and that it waits for.
     #[inline(always)]
     fn take_input(&mut self) {
         if self.devices.wants_anything() {
@@ -347,7 +347,7 @@ impl RunLoop {
         self.devices.receive_link();
     }
 
-    /// What other threads asked for: a stop, console input, a look at the timer.
+    /// Serves requests of other threads: a stop, console input, the timer.
     fn serve_kick(&mut self) -> Option<Outcome> {
         if let Some(reason) = self.control.stop_reason() {
             return Some(reason.outcome());
@@ -361,8 +361,8 @@ impl RunLoop {
         None
     }
 
-    /// Serves a kick that is no exit of the guest's and does not count: has it halted for
-    /// good where nobody sees it halt?
+    /// Serves a kick that is not counted as an exit: checks whether the guest has halted
+    /// for good, where a halt is no exit.
     fn look_for_halt(&mut self) -> Result<Option<Outcome>, CpuError> {
         if self.vcpu.halted()? && self.is_dead_halt()? {
             return Ok(Some(Outcome::halted()));
@@ -375,12 +375,12 @@ impl RunLoop {
         Ok(ended)
     }
 
-    /// Whether the vCPU, which has halted, will do so for ever.
+    /// Whether the vCPU, which has halted, can never wake.
     fn is_dead_halt(&mut self) -> Result<bool, CpuError> {
         Ok(!self.vcpu.interrupts_enabled()? && !self.devices.may_send_nmi())
     }
 
-    /// Sleeps until there is an interrupt to deliver or another thread has a wish.
+    /// Sleeps until there is an interrupt to deliver or another thread has a request.
     fn wait(&mut self) -> Option<Outcome> {
         loop {
             if let Some(outcome) = self.serve_kick() {
@@ -391,7 +391,7 @@ impl RunLoop {
                 return None;
             }
             match (apic.next_deadline(), &self.clock) {
-                // Nobody works, so nothing but this makes time pass.
+                // No instruction runs, so only this advances counted time.
                 (Some(at), GuestClock::Counted(time)) => time.skip_to(at),
                 (Some(at), GuestClock::Host(_)) => {
                     thread::park_timeout(duration_until(at, &self.clock));

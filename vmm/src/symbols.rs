@@ -10,7 +10,7 @@ const NAME_LEN: usize = 200;
 /// Bytes after a symbol of unknown size that are still its own.
 const REACH: u64 = 64 << 10;
 
-/// An ELF image as far as it tells about its code.
+/// The symbols and code of an ELF image.
 pub struct Image<'a> {
     file: ElfBytes<'a, LittleEndian>,
     bytes: &'a [u8],

@@ -116,7 +116,7 @@ impl VmConfig {
 
 impl VmConfig {
     /// # Errors
-    /// Figures that no machine takes.
+    /// Values out of range.
     fn check(&self) -> Result<(), VmError> {
         if !(MIN_RAM..=MAX_RAM).contains(&self.memory) || !self.memory.is_multiple_of(PAGE) {
             return Err(VmError::MemorySize(self.memory));
@@ -294,7 +294,7 @@ impl Vm {
         })?;
         let served = events::serve(&control, self.sources, &done);
         if served.is_err() {
-            // Nobody else would end the run.
+            // Nothing else would end the run.
             control.stop(StopReason::Timeout);
         }
         let joined = thread.join();

@@ -1,11 +1,11 @@
-//! The system calls, by Linux's numbers: the one table from which the kernel learns who
-//! serves a call, and the trace, on both sides, what its arguments are.
+//! The system calls, by Linux's numbers: the one table from which the kernel takes a call's
+//! handler, and the trace, on both sides, the kinds of its arguments.
 //!
-//! It is a macro, since handlers are the kernel's and names of flags the VMM's: each makes
-//! of the rows what it needs. Rejected: a constant with an `enum` of all handlers and one of
-//! all names, which would be two more places to touch.
+//! It is a macro, since handlers are the kernel's and names of flags the VMM's: each
+//! expands the rows to what it needs. Rejected: a constant with an `enum` of all handlers
+//! and one of all names, which would be two more places to touch.
 
-/// What an argument is. `N` is whatever names of numbers are: the VMM's matter.
+/// The kind of an argument. `N` is the type of names of numbers, which the VMM defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<N> {
     /// A number with a sign, of 32 bits.
@@ -14,7 +14,7 @@ pub enum Kind<N> {
     Long,
     /// A size or count.
     Size,
-    /// A pointer, or whatever reads best so.
+    /// A pointer, or another number best shown in hexadecimal.
     Hex,
     /// A file's permissions.
     Octal,

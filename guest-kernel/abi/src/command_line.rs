@@ -6,7 +6,7 @@
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
 //! | `stdin=stream` | standard input is the input stream, not a terminal |
-//! | `stdin=terminal` | the console's keys send signals though nobody reads them |
+//! | `stdin=terminal` | the console's keys send signals even if no program reads them |
 //! | `stdout=stream` | standard output, which is the console, is not a terminal |
 //! | `stderr=terminal`, `stderr=stream` | so is standard error, at a port of its own |
 //! | `log=serial` | the kernel's own lines have a port of their own |
@@ -15,10 +15,10 @@
 //! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
 //! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
 //!
-//! Other words, and values that make no sense, are ignored, so that the kernel boots
-//! under VMMs that have words of their own. After the `--` come init's arguments from
-//! the second on; its first is the last component of its path. Words are those of
-//! [`crate::words`]: what `init=` says, and every argument, may be quoted.
+//! Unknown words and invalid values are ignored, so that the kernel boots under VMMs that
+//! add words of their own. After the `--` come init's arguments from the second on; its
+//! first is the last component of its path. Words are those of [`crate::words`]: what
+//! `init=` says, and every argument, may be quoted.
 
 use core::ops::RangeInclusive;
 

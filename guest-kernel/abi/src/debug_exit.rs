@@ -34,9 +34,9 @@ impl GuestExit {
         }
     }
 
-    /// The meaning of a value that a guest wrote. Total: a guest may write anything, and
-    /// a value that [`encode`](Self::encode) never makes counts as a plain exit with its
-    /// low byte.
+    /// The meaning of a value that a guest wrote. Defined for all values, as a guest may
+    /// write any: one that [`encode`](Self::encode) never makes counts as a plain exit with
+    /// its low byte.
     pub const fn decode(value: u32) -> Self {
         let status = (value & 0xff) as u8;
         match value >> KIND_SHIFT {

@@ -1,14 +1,14 @@
-//! Why requests of programs fail: Linux's error numbers.
+//! Linux's error numbers: why requests of programs fail.
 //!
-//! The one vocabulary of the kernel's layers and of programs, so that a reason that arises
-//! deep down reaches the program as it is. Rejected: an error type for each layer; the ones
-//! above would only translate variant by variant.
+//! The one vocabulary of the kernel's layers and of programs, so that an error of a low
+//! layer reaches the program unchanged. Rejected: an error type for each layer, which the
+//! layers above would only translate variant by variant.
 
 use core::fmt;
 
 use linux_raw_sys::errno;
 
-/// An error number of Linux. As wide as a result, so that one of both fits into two
+/// An error number of Linux. As wide as a result, so that a `Result` fits into two
 /// registers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(u64);
@@ -83,14 +83,14 @@ impl Errno {
         self.0
     }
 
-    /// A signal came first: the call is to be made again, unless a handler of the signal
-    /// is called and says otherwise. Programs never see it (Linux's ERESTARTSYS).
+    /// Interrupted by a signal: the call is restarted, unless a handler without SA_RESTART
+    /// is called. Programs never see it (Linux's ERESTARTSYS).
     pub const RESTART: Self = Self(512);
-    /// The same, but no call is made again after a handler (ERESTARTNOHAND).
+    /// The same, but never restarted after a handler (ERESTARTNOHAND).
     pub const RESTART_UNHANDLED: Self = Self(514);
 
-    /// Whether a call that failed like this may be made again after a handler too; `None`
-    /// if it has failed for good.
+    /// Whether a call that failed like this may be restarted after a handler too; `None` if
+    /// it is not restarted at all.
     pub fn restarts(self) -> Option<bool> {
         match self {
             Self::RESTART => Some(true),
@@ -99,7 +99,7 @@ impl Errno {
         }
     }
 
-    /// What a call has come to that left `rax`: results from minus 4095 up are errors.
+    /// The result of a call that left `rax`: values from minus 4095 up are errors.
     ///
     /// # Errors
     /// It is one.
@@ -111,7 +111,7 @@ impl Errno {
         }
     }
 
-    /// How a program sees it: its negative.
+    /// The value in rax: its negative.
     pub fn to_rax(self) -> u64 {
         match self.restarts() {
             None => self.0.wrapping_neg(),

@@ -7,7 +7,7 @@ pub const SERIAL_LEN: u16 = 8;
 /// Global system interrupt of the serial console (ISA IRQ 4, edge-triggered).
 pub const SERIAL_GSI: u32 = 4;
 /// First port of the 16550A that links two machines (COM2 of a PC). A machine without a
-/// link has nothing there.
+/// link has no device there.
 pub const LINK: u16 = 0x2f8;
 /// Global system interrupt of the link (ISA IRQ 3, edge-triggered).
 pub const LINK_GSI: u32 = 3;
@@ -20,24 +20,24 @@ pub const LOG: u16 = 0x2e8;
 /// VMM says so.
 ///
 /// A read of 4 bytes says how many bytes can be read from [`INPUT_DATA`] at once, one item
-/// of a byte each; [`INPUT_END`] once all have been read and no more will come. After an
-/// answer of 0 an edge of [`INPUT_GSI`] says that it would be another now.
+/// of a byte each; [`INPUT_END`] once all have been read and no more will come. After a
+/// read of 0 an edge of [`INPUT_GSI`] says that the value has changed.
 pub const INPUT: u16 = 0x5e0;
-/// Port of the input stream's bytes. More reads than there are bytes find 0xff.
+/// Port of the input stream's bytes. Reads beyond the available bytes give 0xff.
 pub const INPUT_DATA: u16 = INPUT + 4;
 /// Number of consecutive ports that the input stream claims.
 pub const INPUT_LEN: u16 = 8;
 /// Global system interrupt of the input stream (ISA IRQ 5, edge-triggered).
 pub const INPUT_GSI: u32 = 5;
-/// What the input stream has at its end.
+/// The value of the input stream at its end.
 pub const INPUT_END: u32 = u32::MAX;
-/// Port by which the kernel has a software-backed KVM's VMM save what `xsave` would, but AMX,
-/// or load it: a write of 4 bytes, the number of a page of RAM in bits 31 to 1, and
-/// [`EXTENDED_STATE_LOAD`] or 0. The page is in the format of `xsave` (Intel SDM vol. 1
-/// 13.4). There only if the command line says so.
+/// Port by which the kernel has the VMM, on a software-backed KVM, save the state of
+/// `xsave` except AMX, or load it: a write of 4 bytes, the number of a page of RAM in bits
+/// 31 to 1, and [`EXTENDED_STATE_LOAD`] or 0. The page is in the format of `xsave` (Intel
+/// SDM vol. 1 13.4). Present only if the command line says so.
 ///
-/// A load leaves x87 and SSE as they are, and all as it is if the CPU cannot have what the
-/// page says; a read of 4 bytes says whether the last one was done, by 1 or 0.
+/// A load leaves x87 and SSE unchanged, and changes nothing if the page is no valid state
+/// for the CPU; a read of 4 bytes gives 1 if the last load succeeded, else 0.
 pub const EXTENDED_STATE: u16 = 0x5e8;
 /// Says that the state is to be loaded.
 pub const EXTENDED_STATE_LOAD: u32 = 1;

@@ -33,8 +33,7 @@ pub struct SharedPage {
     pub page_faults: AtomicU64,
     /// Processes made by `fork`, `vfork` or `clone`.
     pub forks: AtomicU64,
-    /// `int n` of programs that arrived as an undefined opcode: what a software-backed
-    /// KVM makes of it.
+    /// `int n` of programs that arrived as an invalid opcode, as on a software-backed KVM.
     pub int80_as_undefined_opcode: AtomicU64,
     /// `syscall` of programs that arrived as a page fault: likewise.
     pub syscall_as_page_fault: AtomicU64,

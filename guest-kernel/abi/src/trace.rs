@@ -2,9 +2,9 @@
 //!
 //! The kernel owns the ring and says where it is by an ELF note. It writes records and
 //! moves [`TraceRing::head`]; the VMM, while the vCPU stands still, reads them and moves
-//! [`TraceRing::tail`]. Both count words from the start and never go back, and word `n`
+//! [`TraceRing::tail`]. Both count words from the start and never decrease, and word `n`
 //! lies at `n % RING_WORDS`. When a record has no room the kernel writes to
-//! [`crate::ports::TRACE_DOORBELL`], and finds room when the VMM lets it go on: nothing is
+//! [`crate::ports::TRACE_DOORBELL`], and finds room when the VMM resumes it: no record is
 //! lost. Since the VMM also reads the ring at every other exit, records and exits come in
 //! the order in which they happened, whatever their clocks say.
 //!
@@ -33,13 +33,13 @@ pub const MAX_ELEMENTS: usize = 4;
 /// Bits of [`TraceRing::wanted`].
 pub mod wanted {
     /// [`Kind::Run`](super::Kind::Run) and [`Kind::Idle`](super::Kind::Idle); without them
-    /// nobody knows whom the others are about.
+    /// the other records cannot be attributed to a thread.
     pub const SCHED: u64 = 1 << 0;
     /// System calls.
     pub const SYSCALLS: u64 = 1 << 1;
-    /// Exceptions and interrupts with what the CPU pushes.
+    /// Exceptions and interrupts with the frame that the CPU pushes.
     pub const TRAPS: u64 = 1 << 2;
-    /// Page faults and what is done about them.
+    /// Page faults and their resolutions.
     pub const FAULTS: u64 = 1 << 3;
     /// Timer ticks.
     pub const TICKS: u64 = 1 << 4;
@@ -51,7 +51,7 @@ pub mod wanted {
 #[repr(C, align(4096))]
 #[derive(Debug)]
 pub struct TraceRing {
-    /// What the VMM wants to know: bits of [`wanted`]. The VMM writes it.
+    /// The records that the VMM wants: bits of [`wanted`]. The VMM writes it.
     pub wanted: AtomicU64,
     /// Words written so far. The kernel writes it.
     pub head: AtomicU64,
@@ -67,7 +67,7 @@ pub struct TraceRing {
 pub struct RingWords(pub [AtomicU64; RING_WORDS]);
 
 impl TraceRing {
-    /// An empty ring that nobody wants.
+    /// An empty ring of which no records are wanted.
     pub const fn new() -> Self {
         Self {
             wanted: AtomicU64::new(0),
@@ -101,7 +101,7 @@ pub enum Kind {
     Tick = 5,
     /// A thread gets the CPU: the thread, the name of its program.
     Run = 6,
-    /// Nobody has the CPU.
+    /// The CPU is idle.
     Idle = 7,
     /// A new thread, of a new process if the numbers are the same: the thread.
     Start = 8,
@@ -147,7 +147,7 @@ pub const fn chunk_head(argument: u8, bytes: usize, of: u32) -> u64 {
     argument as u64 | (bytes as u64 & 0xffff) << 16 | (of as u64) << 32
 }
 
-/// What was done about a page fault.
+/// How a page fault was resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs)]
@@ -164,7 +164,7 @@ pub enum Resolution {
     CopyOnWrite = 4,
     /// The last one to share a page may write to it.
     LastSharer = 5,
-    /// The page was there: the CPU remembered less than is allowed.
+    /// The page was mapped: a stale TLB entry.
     Stale = 6,
     /// The rest are refused, for these reasons.
     NotMapped = 7,

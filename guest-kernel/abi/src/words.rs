@@ -4,7 +4,7 @@
 //! one), and a backslash takes the next byte as it is, within quotes too. A word may have
 //! any bytes but zeros, which end the whole line.
 //!
-//! Reader and writer are side by side so that they cannot come apart. Neither allocates.
+//! Reader and writer are side by side so that they stay consistent. Neither allocates.
 
 use core::iter;
 
@@ -12,7 +12,7 @@ const BLANK: u8 = b' ';
 const QUOTE: u8 = b'"';
 const ESCAPE: u8 = b'\\';
 
-/// Whether `byte` means something else than itself within quotes.
+/// Whether `byte` is special within quotes.
 fn is_special(byte: u8) -> bool {
     matches!(byte, QUOTE | ESCAPE)
 }
@@ -35,7 +35,7 @@ pub fn quoted(text: &[u8]) -> impl Iterator<Item = u8> {
 pub struct Words<'a>(&'a [u8]);
 
 impl<'a> Words<'a> {
-    /// Those of `line`; any bytes will do.
+    /// The words of `line`, which may be any bytes.
     pub const fn new(line: &'a [u8]) -> Self {
         Self(line)
     }
@@ -47,7 +47,7 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<Word<'a>> {
         let start = self.0.iter().position(|&byte| byte != BLANK)?;
         let text = &self.0[start..];
-        // Most words have nothing special, and booting is to take few instructions.
+        // Most words have no special bytes, and booting should take few instructions.
         let is_plain = |byte: u8| byte > QUOTE && byte != ESCAPE;
         let first = text.iter().position(|&byte| !is_plain(byte));
         let plain = first.unwrap_or(text.len());
@@ -84,7 +84,7 @@ impl<'a> Word<'a> {
         self.0
     }
 
-    /// What it means.
+    /// Its bytes, unquoted.
     pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
         let mut written = self.0.iter().copied();
         iter::from_fn(move || {
@@ -98,8 +98,8 @@ impl<'a> Word<'a> {
         })
     }
 
-    /// Calls `use_bytes` with what it means, in one piece; `None` if that is longer than
-    /// `MAX` bytes.
+    /// Calls `use_bytes` with its unquoted bytes, in one piece; `None` if that is longer
+    /// than `MAX` bytes.
     pub fn with_bytes<const MAX: usize, R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.0.iter().any(|&byte| is_special(byte)) {
             return (self.0.len() <= MAX).then(|| use_bytes(self.0));
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// Any byte but zero; those that mean something come often.
+    /// Any byte but zero; special ones are frequent.
     fn byte(random: &mut Rng) -> u8 {
         match random.u8(..3) {
             0 => b" \"\\-=\n\t"[random.usize(..7)],

@@ -1,5 +1,5 @@
-//! The way from the boot loader to the kernel's `start`, which is above this crate: the
-//! image names it by [`entry`](crate::entry).
+//! From the boot loader to the kernel's `start`, which is above this crate: the image
+//! defines it by [`entry`](crate::entry).
 
 use crate::pvh::BootInfo;
 use crate::{clock, cpu, descriptors, extended_state, idt, local_apic, paging, trap, user_copy};
@@ -12,7 +12,7 @@ struct BootStack([u8; GUARD_SIZE + BOOT_STACK_SIZE]);
 
 const GUARD_SIZE: usize = abi::virtual_map::PAGE_SIZE as usize;
 
-/// The stack until init runs on its own.
+/// The boot stack, in use until the first thread runs.
 static mut BOOT_STACK: BootStack = BootStack([0; GUARD_SIZE + BOOT_STACK_SIZE]);
 
 /// Address of the page below the boot stack that nothing must touch.
@@ -34,8 +34,8 @@ unsafe extern "Rust" {
     fn kernel_start(info: &BootInfo) -> !;
 }
 
-/// Makes a `fn(&BootInfo) -> !` what the boot code calls, once, on the boot stack, with
-/// descriptors loaded and nothing else done.
+/// Makes a `fn(&BootInfo) -> !` the entry that the boot code calls, once, on the boot
+/// stack, with only the descriptors loaded.
 #[macro_export]
 macro_rules! entry {
     ($start:path) => {
@@ -46,7 +46,7 @@ macro_rules! entry {
     };
 }
 
-/// What the VMM says of the CPU.
+/// What the VMM says about the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuOptions {
     /// Whether `sysretq` works here.

@@ -1,5 +1,5 @@
-//! Measuring frequencies where no CPUID leaf tells them (QEMU's TCG): channel 2 of the
-//! 8254 timer, which every PC has and whose end can be read without an interrupt.
+//! Measures frequencies where no CPUID leaf has them (QEMU's TCG): channel 2 of the 8254
+//! timer, which every PC has and whose end can be read without an interrupt.
 
 use crate::clock::{Frequencies, counter};
 use crate::cpu::Features;
@@ -22,8 +22,8 @@ const PIT_COUNTS: u16 = (PIT_HZ / 100) as u16;
 
 /// Measures for 10 ms.
 ///
-/// Both counters are read next to each other, so what delays this code (a slow emulator)
-/// does not change their ratio.
+/// Both counters are read together, so a delay of this code (a slow emulator) does not
+/// change their ratio.
 ///
 /// # Panics
 /// The machine has neither the CPUID leaf nor the timer.

@@ -1,8 +1,9 @@
-//! Time: the time-stamp counter, and what it counts in.
+//! Time: the time-stamp counter and its frequency.
 //!
 //! The frequency comes from the hypervisor (CPUID leaf 4000_0010H: eax TSC, ebx APIC bus,
 //! both in kHz; a convention of VMware that KVM's users and our VMM follow), so that
-//! booting takes no loop. QEMU's TCG has no such leaf: there `calibrate` measures.
+//! booting needs no calibration loop. QEMU's TCG has no such leaf: there `calibrate`
+//! measures.
 
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::cell::Cell;
@@ -29,7 +30,7 @@ static CLOCK: SingleCpu<Cell<Clock>> = SingleCpu::new(Cell::new(Clock {
     counts_per_ns: 0,
 }));
 
-/// How fast the machine's counters count, in kHz.
+/// The frequencies of the machine's counters, in kHz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frequencies {
     pub tsc: u64,

@@ -1,9 +1,9 @@
-//! What the kernel keeps of a thread that does not run, and the switch to another one.
+//! The saved kernel state of a thread that does not run, and the context switch.
 //!
 //! A thread's life in the kernel is one call stack on its own kernel stack. A switch saves
 //! the callee-saved registers on the old stack, exchanges stack pointers, and returns on
-//! the new one from the switch that was made there last. The program's registers are at
-//! the stack's top all the while: see [`super::trap`].
+//! the new stack from the last switch made there. The program's registers are at the
+//! stack's top all the while: see [`super::trap`].
 
 use core::arch::asm;
 use core::cell::Cell;
@@ -19,7 +19,7 @@ use crate::extended_state;
 use crate::kernel_stack::KernelStack;
 use crate::trap::UserContext;
 
-/// A thread's kernel stack, and where it was left.
+/// A thread's kernel stack, and its saved stack pointer.
 pub struct Context {
     stack: Cell<Option<KernelStack>>,
     /// The stack's end.
@@ -80,7 +80,7 @@ struct Saved {
 const _: () = assert!(size_of::<Saved>() == 7 * 8);
 
 impl Context {
-    /// Of no thread.
+    /// The context of no thread.
     pub const fn unused() -> Self {
         Self {
             stack: Cell::new(None),
@@ -120,11 +120,11 @@ impl Context {
         self.bases.set(bases);
     }
 
-    /// Leaves the running thread, whose context this is, for the one that was left at
-    /// `next`; returns when somebody switches back.
+    /// Switches from the running thread, whose context this is, to the one saved in `next`;
+    /// returns when another thread switches back.
     ///
     /// # Panics
-    /// `next` was not left or prepared.
+    /// `next` was not saved or prepared.
     #[inline]
     pub fn switch_to(&self, next: &Self) {
         self.note_bases();
@@ -154,7 +154,7 @@ impl Context {
         unreachable!("a thread was resumed after its end")
     }
 
-    /// Makes the CPU ready for this thread and says where its stack pointer was.
+    /// Loads the CPU state of this thread and returns its saved stack pointer.
     #[inline]
     fn resume(&self) -> u64 {
         let rsp = self.rsp.replace(0);
@@ -182,8 +182,8 @@ impl Context {
         self.bases.get()
     }
 
-    /// Notes what the program, which is the running thread's, has made of the bases by
-    /// itself, if it can: by `wrfsbase` and `wrgsbase`.
+    /// Saves the bases, which the running thread's program may have changed by `wrfsbase`
+    /// and `wrgsbase`, if it can.
     #[inline]
     pub fn note_bases(&self) {
         if extended_state::is_exposed() {
@@ -215,9 +215,9 @@ impl Context {
 
 unsafe extern "C" {
     /// Saves the callee-saved registers on the stack and the stack pointer at `save`, and
-    /// goes on where `load` was saved.
+    /// continues where `load` was saved.
     fn switch_stacks(save: *mut u64, load: u64);
-    /// Where a new thread goes on: calls r12 with rbx.
+    /// Where a new thread begins: calls r12 with rbx.
     fn start_thread();
 }
 

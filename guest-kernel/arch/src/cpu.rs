@@ -1,10 +1,10 @@
-//! Control registers, access to model-specific registers, and what the CPU can do.
+//! Control registers, access to model-specific registers, and features of the CPU.
 
 use core::arch::{asm, x86_64::__cpuid};
 
 use x86::{Cr0Flags, Cr4Flags, EferFlags};
 
-/// What CPUID says of the features that the kernel can use.
+/// The features that the kernel can use, as CPUID reports them.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
     pub x2apic: bool,
@@ -16,7 +16,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// Asks the CPU (CPUID leaves 1 and 7).
+    /// Reads them (CPUID leaves 1 and 7).
     pub fn detect() -> Self {
         let basic = __cpuid(1);
         let has_leaf_7 = __cpuid(0).eax >= 7;

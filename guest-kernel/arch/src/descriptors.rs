@@ -1,7 +1,8 @@
 //! Segments: the GDT and the TSS (Intel SDM vol. 3A 3.4.5, 9.7; AMD APM vol. 2 4.8).
 //!
-//! The order of the descriptors is what `syscall` and `sysret` ask for: kernel code then
-//! kernel data; a gap (32-bit programs, of which there are none), user data, user code.
+//! The order of the descriptors is the one that `syscall` and `sysret` require: kernel code
+//! then kernel data; a gap (32-bit programs, of which there are none), user data, user
+//! code.
 
 use core::arch::asm;
 use core::mem::size_of;
@@ -173,7 +174,7 @@ pub fn load() {
     }
 }
 
-/// From now on traps from ring 3 push their frame below `top`.
+/// Makes traps from ring 3 push their frame below `top`.
 #[inline]
 pub fn set_trap_stack(top: *mut u8) {
     // SAFETY: a plain store; the CPU reads the field only as it leaves ring 3.

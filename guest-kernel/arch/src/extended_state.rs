@@ -1,12 +1,13 @@
-//! What ring 3 can change of the CPU that `fxsave64` does not save.
+//! CPU state that ring 3 can change and `fxsave64` does not save.
 //!
-//! Elsewhere there is nothing: CR4.OSXSAVE and CR4.FSGSBASE are clear, so that programs have
-//! no AVX, and bases of segments that only system calls change. Software-backed KVM runs
-//! ring 3 with the host's CR4 and XCR0 whatever the guest's are, and cannot emulate `xsave`
-//! in ring 0. There the VMM saves and loads what there is, in pages that the kernel names
-//! (`abi::ports::EXTENDED_STATE`): AVX, AVX-512 and PKRU. AMX is not saved, though its
-//! instructions work: tiles and their configuration are lost, or another program's, after
-//! any switch. Linux lets only those use it who ask by `arch_prctl`, which is refused here.
+//! Elsewhere there is nothing: CR4.OSXSAVE and CR4.FSGSBASE are clear, so that programs
+//! have no AVX, and bases of segments that only system calls change. Software-backed KVM
+//! runs ring 3 with the host's CR4 and XCR0 whatever the guest's are, and cannot emulate
+//! `xsave` in ring 0. There the VMM saves and loads this state, in pages that the kernel
+//! names (`abi::ports::EXTENDED_STATE`): AVX, AVX-512 and PKRU. AMX is not saved, though
+//! its instructions work: tiles and their configuration are lost, or another program's,
+//! after any switch. Linux grants it only to programs that request it by `arch_prctl`,
+//! which is refused here.
 //!
 //! Rejected: AMX in the guest's CPUID, so that KVM would hand it out. Its state has 11,008
 //! bytes, more than a page and more than an ordinary alternate stack of a signal handler.
@@ -23,7 +24,7 @@ use crate::{SingleCpu, port};
 
 static IS_EXPOSED: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 
-/// Says that there is such state, and a VMM that saves it.
+/// Declares that there is such state, and that the VMM saves it.
 pub fn expose() {
     IS_EXPOSED.set(true);
 }
@@ -39,13 +40,13 @@ pub fn save(page: u64) {
     request(page, 0);
 }
 
-/// Loads it from there, but for x87 and SSE; zeros are the state after reset. What the CPU
-/// cannot have changes nothing.
+/// Loads it from there, except x87 and SSE; zeros are the state after reset. An invalid
+/// state changes nothing.
 pub fn load(page: u64) {
     request(page, EXTENDED_STATE_LOAD);
 }
 
-/// The same; whether the CPU can have it.
+/// The same; whether the state was valid.
 pub fn try_load(page: u64) -> bool {
     load(page);
     // SAFETY: the VMM only says what became of the load.

@@ -1,9 +1,9 @@
 //! The interrupt descriptor table: 256 gates, all kernel-chosen (Intel SDM vol. 3A
 //! 7.14.1).
 //!
-//! It is a constant. That takes addresses that are known before linking, so the 256
-//! stubs are 16 bytes each and the first thing in the image (`kernel.ld` asserts it).
-//! Rejected: filling the table at boot, which costs 2,000 instructions.
+//! It is a constant, which needs addresses known before linking: the 256 stubs are 16 bytes
+//! each and come first in the image (`kernel.ld` asserts it). Rejected: filling the table
+//! at boot, which costs 2,000 instructions.
 
 use core::arch::asm;
 use core::mem::size_of;

@@ -7,13 +7,13 @@ use crate::{io_apic, port};
 /// What there is to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Available {
-    /// So many bytes at once; an interrupt says when none has become some, or the end.
+    /// So many bytes at once; after 0 bytes an interrupt announces more, or the end.
     Bytes(usize),
-    /// Nothing, now or later.
+    /// The end of input.
     End,
 }
 
-/// Asks what there is; one VM exit.
+/// Asks the device; one VM exit.
 pub fn available() -> Available {
     // SAFETY: the device has no access to memory.
     match unsafe { port::read_u32(ports::INPUT) } {
@@ -28,7 +28,7 @@ pub fn read(bytes: &mut [u8]) {
     unsafe { port::read_all(ports::INPUT_DATA, bytes) }
 }
 
-/// Has each arrival after a lack of bytes, and the end, call `handler`.
+/// Makes each arrival after a lack of bytes, and the end, call `handler`.
 pub fn enable_interrupt(handler: fn()) {
     io_apic::connect(ports::INPUT_GSI, handler);
 }

@@ -1,9 +1,9 @@
-//! The I/O APIC: which device's interrupt line becomes which vector (Intel 82093AA
-//! datasheet), and who is called when it comes.
+//! The I/O APIC: which interrupt line is delivered as which vector (Intel 82093AA
+//! datasheet), and the handlers of these.
 //!
-//! The layers above hand in their functions, so that the scheduler, which takes the
-//! interrupts, need not know what devices there are. Nothing is set up before its driver
-//! asks: a machine that reads no input has no I/O APIC accesses at all.
+//! The layers above register their functions, so that the scheduler, which serves the
+//! interrupts, need not know the devices. A line is set up when its driver asks: a machine
+//! that reads no input has no I/O APIC accesses at all.
 
 use core::cell::Cell;
 
@@ -23,13 +23,13 @@ const REDIRECTION: u32 = 0x10;
 /// Lines that can be connected: the PC's 16.
 const LINES: usize = 16;
 
-/// Who is called, if anybody.
+/// The registered handlers.
 type Handler = Cell<Option<fn()>>;
 
 static HANDLERS: SingleCpu<[Handler; LINES]> =
     SingleCpu::new([const { Handler::new(None) }; LINES]);
 
-/// Lets the edges of interrupt line `gsi` through; each is a call of `handler`.
+/// Unmasks interrupt line `gsi`, each edge of which calls `handler`.
 ///
 /// # Panics
 /// There is no such line.
@@ -42,7 +42,7 @@ pub fn connect(gsi: u32, handler: fn()) {
     write(entry, u32::from(FIRST_INTERRUPT) + gsi);
 }
 
-/// Calls whoever waits for the interrupt with this vector; the caller acknowledges it.
+/// Calls the handler of the interrupt with this vector; the caller acknowledges it.
 pub fn serve(vector: u8) {
     let line = vector
         .checked_sub(FIRST_INTERRUPT)

@@ -5,8 +5,8 @@
 //!                              stack grows down <--- ^           ^ TSS.rsp0
 //! ```
 //!
-//! An overflow meets the guard page, and that fault the double-fault stack: the kernel
-//! panics and nothing is overwritten.
+//! An overflow faults on the guard page, and the double fault that follows has a stack of
+//! its own: the kernel panics and nothing is overwritten.
 //!
 //! The slots have their own page tables, part of the image, so that mapping a stack takes
 //! a store for each page and never fails.
@@ -26,7 +26,7 @@ pub const STACK_PAGES: usize = SLOT_PAGES - 1;
 /// Stacks that there can be.
 pub const STACK_COUNT: usize = paging::STACK_REGION_PAGES >> SLOT_PAGES_LOG2;
 
-/// A stack with memory, of whoever has this value.
+/// A stack with memory, owned by this value.
 pub struct KernelStack {
     number: usize,
 }

@@ -1,9 +1,9 @@
-//! Software-backed KVM: what programs do that does not arrive as it should.
+//! Software-backed KVM: traps of programs that arrive in another form.
 //!
 //! Where KVM runs ring 3 without hardware virtualization (PVM), two instructions of
-//! programs do not behave as manuals say. Both can be recognized for certain, so they
-//! are put right on every machine alike; where the CPU is a real one these cases do not
-//! arise, or mean no more than a system call made in an odd way.
+//! programs do not behave as manuals say. Both can be recognized without doubt, so they are
+//! corrected on every machine; on a real CPU these cases do not arise, or are only a system
+//! call by an unusual jump.
 //!
 //! The third remedy, `sysret=off` on the command line, is in `trap.S`; the fourth,
 //! `smap=off`, in `user_copy.rs`.
@@ -19,11 +19,11 @@ use crate::user_copy;
 const INT_N: u8 = 0xcd;
 const INT_N_SIZE: u64 = 2;
 
-/// What a page fault's error code says of a fetch in ring 3.
+/// The error code of a page fault by a fetch in ring 3.
 const USER_FETCH: PageFaultErrorCode =
     PageFaultErrorCode::USER_MODE.union(PageFaultErrorCode::INSTRUCTION_FETCH);
 
-/// What `exception` should have been; `context` is changed to match.
+/// The trap that `exception` should have been; `context` is changed to match.
 pub fn put_right(context: &mut UserContext, exception: Exception) -> Trap {
     match exception.vector {
         vector::UD => int_n(context, exception),
@@ -61,9 +61,9 @@ fn int_n(context: &mut UserContext, exception: Exception) -> Trap {
     }
 }
 
-/// `syscall` jumps to LSTAR but stays in ring 3, which cannot execute there. Return
-/// address and flags are in rcx and r11, like any value that a program made up: nothing
-/// but its own return depends on them.
+/// `syscall` jumps to LSTAR but stays in ring 3, which cannot execute there. Return address
+/// and flags are in rcx and r11, as untrusted as all registers of a program: only its own
+/// return depends on them.
 fn syscall_in_ring_3(context: &mut UserContext, exception: Exception) -> Trap {
     let target = syscall_target();
     let rip = context.registers.rcx;

@@ -1,6 +1,6 @@
 //! The processor and the board (k0): everything that needs a particular instruction or
-//! register, and most of the kernel's unsafe code. What needs none of it is in the crates
-//! above: `mm`, with the rest of the unsafe code, and `guest-kernel`, which has none.
+//! register, and most of the kernel's unsafe code. The rest is in the crates above: `mm`,
+//! with the rest of the unsafe code, and `guest-kernel`, which has none.
 //!
 //! One CPU, and interrupts are off whenever the kernel runs, but for the one instruction
 //! that waits for them. So no two pieces of kernel code ever run at once, which is what
@@ -8,7 +8,7 @@
 //! precompiled `core` uses: entry saves the program's.
 
 #![cfg_attr(feature = "image", no_std)]
-// On the host nothing starts the kernel.
+// The kernel is not started on the host.
 #![cfg_attr(not(feature = "image"), allow(dead_code))]
 #![deny(missing_docs)]
 
@@ -45,8 +45,8 @@ pub use single_cpu::SingleCpu;
 #[cfg(feature = "image")]
 core::arch::global_asm!(include_str!("core_support.S"));
 
-/// What the assembly files define. Tests are linked with code that leads to it, but none
-/// gets there.
+/// Stand-ins for the symbols of the assembly files, with which tests are linked but which
+/// they never reach.
 #[cfg(not(feature = "image"))]
 mod without_hardware {
     macro_rules! unreachable {

@@ -57,8 +57,8 @@ pub fn start(features: Features, bus_khz: u64) {
     }
 }
 
-/// The APIC on, and nothing but what the kernel asks for: firmware may have left the
-/// PC's old interrupt controller connected to LINT0.
+/// Enables the APIC, and masks its pins: firmware may have left the PC's old interrupt
+/// controller connected to LINT0.
 fn enable(features: Features) {
     if features.x2apic {
         // SAFETY: the CPU has x2APIC mode, so the register and the bit exist; it changes
@@ -79,8 +79,8 @@ fn enable(features: Features) {
     write(Register::LvtLint1, LVT_MASKED);
 }
 
-/// Has the timer interrupt when the time-stamp counter reaches `deadline`, at once if it
-/// has; a deadline set before is forgotten.
+/// Makes the timer interrupt when the time-stamp counter reaches `deadline`, at once if it
+/// has; replaces an earlier deadline.
 pub fn set_deadline(deadline: u64) {
     match BUS_PER_TSC.load(Relaxed) {
         // SAFETY: in this mode the register exists, and an early or late interrupt harms
@@ -95,7 +95,7 @@ pub fn set_deadline(deadline: u64) {
     }
 }
 
-/// Has the timer not interrupt at all, until a deadline is set.
+/// Disarms the timer.
 pub fn clear_deadline() {
     match BUS_PER_TSC.load(Relaxed) {
         // SAFETY: in this mode the register exists; 0 means no deadline.
@@ -104,7 +104,7 @@ pub fn clear_deadline() {
     }
 }
 
-/// Says that the interrupt at hand has been handled.
+/// Signals the end of the current interrupt (EOI).
 pub fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }

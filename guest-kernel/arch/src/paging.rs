@@ -1,7 +1,7 @@
 //! Paging: tables of 4 levels, long mode (Intel SDM vol. 3A 5.5), and the kernel's own.
 //!
-//! Tables are reached through the direct map. The upper half of every address space is
-//! the same two entries: direct map and kernel. The lower half is the matter of `mm`.
+//! Tables are reached through the direct map. The upper half of every address space is the
+//! same two entries: direct map and kernel. The lower half is managed by `mm`.
 
 mod table;
 
@@ -23,15 +23,15 @@ const SHARED_ENTRIES: [usize; 2] = [
     index(KERNEL_BASE, TOP_LEVEL),
 ];
 
-/// What entries of the kernel's upper tables say.
+/// Flags of entries of the kernel's upper tables.
 pub(crate) const KERNEL_TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::ACCESSED);
-/// What entries say that map large pages for the kernel.
+/// Flags of entries that map large pages for the kernel.
 pub(crate) const KERNEL_LARGE: Flags = Flags::PRESENT
     .union(Flags::WRITABLE)
     .union(USED)
     .union(Flags::HUGE_PAGE)
     .union(Flags::GLOBAL);
-/// What they say besides for devices.
+/// Further flags of those that map devices.
 pub(crate) const UNCACHED: Flags = Flags::WRITE_THROUGH.union(Flags::NO_CACHE);
 
 /// The table that entry `index` of one of the kernel's tables leads to, made in a zeroed
@@ -55,7 +55,7 @@ fn kernel_child(
 /// Pages for kernel stacks and the guards between them.
 pub const STACK_REGION_PAGES: usize = 4 * ENTRIES;
 
-/// Puts the frame at `frame` on page `page` of the region for kernel stacks, in every
+/// Maps the frame at `frame` at page `page` of the region for kernel stacks, in every
 /// address space.
 ///
 /// # Safety
@@ -73,7 +73,7 @@ pub unsafe fn map_stack_page(page: usize, frame: u64) {
 /// Undoes [`map_stack_page`] and returns the frame; `address` is the page's.
 ///
 /// # Safety
-/// Nobody uses what is mapped there.
+/// The page is unused.
 ///
 /// # Panics
 /// As for [`map_stack_page`].
@@ -93,8 +93,8 @@ fn stack_table(page: usize) -> (Table, usize) {
     (boot_table(pt_stacks() + offset), page % ENTRIES)
 }
 
-/// Gives each part of the kernel's image its own permissions: boot.S maps all of it with
-/// one large page. Takes effect with the next load of CR3.
+/// Maps each part of the kernel's image with its own permissions: boot.S maps all of it
+/// with one large page. Takes effect with the next load of CR3.
 pub fn protect_image() {
     let text = Flags::PRESENT | Flags::GLOBAL | USED;
     let rodata = text | Flags::NO_EXECUTE;
@@ -117,9 +117,8 @@ pub fn protect_image() {
     unsafe { directory.set(0, Entry::new(table.address(), KERNEL_TABLE)) };
 }
 
-/// Makes the direct map reach `end`; boot.S maps the first
-/// [`BOOT_MAPPED`] bytes. `None` if `allocate` has
-/// no more frames.
+/// Extends the direct map to `end`; boot.S maps the first [`BOOT_MAPPED`] bytes. `None` if
+/// `allocate` has no more frames.
 pub fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) -> Option<()> {
     if end <= BOOT_MAPPED {
         return Some(());
@@ -144,21 +143,21 @@ pub fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) ->
     Some(())
 }
 
-/// Physical memory that the direct map reaches from the first instruction on.
+/// Bytes of physical memory that the direct map of boot.S covers.
 pub const BOOT_MAPPED: u64 = 4 * GIB;
 
 /// Past the last physical address that [`extend_direct_map`] can reach.
 pub const DIRECT_MAP_LIMIT: u64 = GIB * ENTRIES as u64;
 
-/// Address 0 and up become the programs' alone. The CPU must not have cached any
-/// translation as global yet.
+/// Unmaps the identity map of the boot code, as the lower half is for programs. The TLB
+/// must not hold global entries yet.
 pub fn forget_identity_map() {
     // SAFETY: nothing has used the identity map since the jump to the kernel's window.
     unsafe { boot_table(boot_pml4()).set(0, Entry::EMPTY) };
     activate_kernel_tables();
 }
 
-/// Makes a top table of the zeroed one at `root`: puts the kernel into it.
+/// Maps the kernel in the zeroed top table at `root`.
 pub fn share_kernel(root: Table) {
     let boot = boot_table(boot_pml4());
     for index in SHARED_ENTRIES {
@@ -175,17 +174,17 @@ pub fn unshare_kernel(root: Table) {
     }
 }
 
-/// Makes the CPU use tables with nothing in the user half.
+/// Loads CR3 with tables whose user half is empty.
 pub fn activate_kernel_tables() {
     // SAFETY: boot.S's table stays for good.
     unsafe { load(boot_table(boot_pml4())) }
 }
 
 /// Physical address of the top table that the CPU uses, as far as this module has loaded
-/// it: reading CR3 traps where software stands in for the hardware.
+/// it: reading CR3 traps on software-backed KVM.
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the CPU use the tables under `root`, and forget what it knows of the user half.
+/// Loads CR3 with the tables under `root`, which flushes the TLB entries of the user half.
 ///
 /// # Safety
 /// It maps the kernel, and lives until another is loaded.
@@ -205,11 +204,11 @@ pub fn is_loaded(root: Table) -> bool {
     LOADED.load(Relaxed) == root.address()
 }
 
-/// Makes the CPU forget what it knows of the page at `page`.
+/// Invalidates the TLB entry of the page at `page`.
 #[inline]
 pub fn forget_page(page: u64) {
     if cfg!(feature = "image") {
-        // SAFETY: forgetting a translation changes nothing that the tables do not say.
+        // SAFETY: without a TLB entry the CPU walks the tables, which are valid.
         unsafe { asm!("invlpg [{}]", in(reg) page, options(nostack, preserves_flags)) }
     }
 }

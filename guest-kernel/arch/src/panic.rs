@@ -11,8 +11,8 @@ use crate::{exit, serial::Log};
 /// Whether the kernel is panicking.
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
-/// Says why and ends the machine. A panic, or an exception, that this
-/// itself meets ends the machine without another word.
+/// Prints the reason and ends the machine. A panic or exception in here ends the machine
+/// without a message.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if PANICKING.load(Relaxed) {

@@ -1,5 +1,4 @@
-//! What the boot loader hands over: the PVH start info (Xen's
-//! `public/arch-x86/hvm/start_info.h`).
+//! The boot loader's data: the PVH start info (Xen's `public/arch-x86/hvm/start_info.h`).
 //!
 //! It is read once, before any memory is allocated; what it refers to must lie in the
 //! first 4 GiB, which the boot page tables map.
@@ -137,7 +136,7 @@ unsafe fn text_at(address: u64) -> &'static [u8] {
     }
     // SAFETY: the caller's promise; bytes past the zero are looked at but not kept.
     let bytes = unsafe { slice_at::<u8>(address, 1) }.as_ptr();
-    // Eight bytes at a time: booting is to take few instructions.
+    // Eight bytes at a time: booting should take few instructions.
     let end_in = |offset: usize| {
         const EACH: u64 = 0x0101_0101_0101_0101;
         // SAFETY: every byte before was part of the text, so this one is in memory, and

@@ -1,9 +1,9 @@
-//! Numbers that look random: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), stirred with
-//! the time-stamp counter at each use.
+//! Pseudorandom numbers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), mixed with the
+//! time-stamp counter at each use.
 //!
-//! They are for hash seeds and the like; nothing in this machine has secrets to keep.
-//! Rejected: `rdrand`, which not every CPU has that the kernel runs on and which a
-//! hypervisor may have to emulate.
+//! They are for hash seeds and the like; this machine keeps no secrets. Rejected: `rdrand`,
+//! which not every CPU has that the kernel runs on and which a hypervisor may have to
+//! emulate.
 
 use core::cell::Cell;
 
@@ -14,14 +14,14 @@ const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
 static STATE: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
 
-/// A number that looks random.
+/// A pseudorandom number.
 pub fn number() -> u64 {
     let state = STATE.get().wrapping_add(GOLDEN_RATIO) ^ clock::counter();
     STATE.set(state);
     mix(state)
 }
 
-/// Spreads every bit over all others; no two values become the same.
+/// Mixes every bit into all others; a bijection.
 fn mix(mut value: u64) -> u64 {
     value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,7 +1,7 @@
 //! Serial ports (16550A; National Semiconductor's PC16550D datasheet, 8.0).
 //!
-//! Bytes go out without a look at the line status: the UART of a virtual machine takes a
-//! byte at once, and each look would be a VM exit. It also needs no set-up to transmit.
+//! Bytes are sent without reading the line status: the UART of a virtual machine takes a
+//! byte at once, and each read would be a VM exit. It also needs no set-up to transmit.
 
 use core::cell::Cell;
 use core::fmt;
@@ -43,7 +43,7 @@ impl SerialPort {
 
     /// Whether there is such a port in the machine.
     pub fn is_present(self) -> bool {
-        // Neither is what reads where there is nothing.
+        // Neither value is what an absent port reads.
         [0x55, 0xaa].into_iter().all(|pattern| {
             self.write_register(register::SCRATCH, pattern);
             self.read_register(register::SCRATCH) == pattern
@@ -56,8 +56,8 @@ impl SerialPort {
         unsafe { port::write_all(self.0 + register::DATA, bytes) }
     }
 
-    /// Has each arrival of bytes interrupt by line `gsi`, which calls `handler`. What has
-    /// arrived before is there to be received.
+    /// Makes each arrival of bytes interrupt by line `gsi`, which calls `handler`. Bytes
+    /// that have arrived before can be received.
     pub fn enable_receive(self, gsi: u32, handler: fn()) {
         io_apic::connect(gsi, handler);
         self.write_register(register::FIFO_CONTROL, ENABLE_FIFO);
@@ -89,7 +89,7 @@ static LOG: SingleCpu<Cell<SerialPort>> = SingleCpu::new(Cell::new(SerialPort::C
 pub struct Log;
 
 impl Log {
-    /// Has the lines go to `port` from now on.
+    /// Sends the lines to `port` from now on.
     pub fn use_port(port: SerialPort) {
         LOG.set(port);
     }

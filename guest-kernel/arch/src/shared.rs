@@ -9,18 +9,18 @@ use abi::shared::{MAGIC, SharedPage};
 /// The page itself.
 pub static PAGE: SharedPage = SharedPage::new();
 
-/// Says that the page's contents count.
+/// Marks the page's contents as valid.
 pub fn publish() {
     PAGE.magic.store(MAGIC, Relaxed);
 }
 
-/// Adds one to a counter. With one CPU that takes no locked instruction.
+/// Adds one to a counter. With one CPU that needs no locked instruction.
 #[inline]
 pub fn count(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }
 
-/// Notes that ring 3 is about to be entered for the first time, at this value of the
+/// Records that ring 3 is about to be entered for the first time, at this value of the
 /// time-stamp counter.
 pub fn enter_ring_3(counter: u64) {
     PAGE.first_user_tsc.store(counter, Relaxed);

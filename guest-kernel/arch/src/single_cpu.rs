@@ -5,8 +5,8 @@ use core::ops::Deref;
 /// A global that is not `Sync` by itself: a `Cell` or a `RefCell`, which costs no locked
 /// instruction and whose borrows are checked.
 ///
-/// Rejected: spin locks. With one CPU and no interrupts in the kernel nobody could ever
-/// release one that is held.
+/// Rejected: spin locks. With one CPU and no interrupts in the kernel, a lock that is held
+/// could never be released.
 pub struct SingleCpu<T>(T);
 
 // SAFETY: the machine has one CPU and the kernel runs with interrupts off (the one `sti`

@@ -1,8 +1,8 @@
-//! Tells the VMM what happens, record by record, if it wants to know.
+//! Writes trace records for the VMM, of the classes that it wants.
 //!
-//! The VMM says what it wants before the kernel starts; another VMM says nothing, and
-//! then each event costs one branch. The boot code announces the ring by an ELF note.
-//! What the records mean is in [`abi::trace`].
+//! The VMM sets the classes before the kernel starts; another VMM sets none, and then each
+//! event costs one branch. The boot code announces the ring by an ELF note. What the
+//! records mean is in [`abi::trace`].
 
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -24,8 +24,8 @@ pub fn wants(class: u64) -> bool {
 /// Words before what the kind says: the head and the time.
 const HEAD_WORDS: usize = 2;
 
-/// Puts a record into the ring: what `words` says is a matter of its kind. If the VMM does
-/// not make room, it is not there any more, and this was the last record.
+/// Puts a record into the ring, with the `words` of its kind. If the VMM does not make
+/// room, it has ended, and this was the last record.
 #[cold]
 pub fn send(kind: Kind, words: &[u64]) {
     debug_assert!(HEAD_WORDS + words.len() <= MAX_RECORD_WORDS);
@@ -73,7 +73,7 @@ impl Words {
         }
     }
 
-    /// Adds one. What does not fit is left out.
+    /// Adds one. Words that do not fit are left out.
     pub fn push(&mut self, word: u64) {
         if let Some(slot) = self.words.get_mut(self.len) {
             *slot = word;

@@ -1,12 +1,12 @@
 //! Ring 3 and the ways back from it.
 //!
-//! [`UserContext::run`] runs a program until something needs the kernel and says what:
-//! the mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for
-//! when there is nothing to run. So there are no interrupt handlers that anything else
-//! must fear: an interrupt is a value that someone asked for.
+//! [`UserContext::run`] runs a program until something needs the kernel and says what: the
+//! mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for when
+//! there is nothing to run. So no interrupt handler runs concurrently with kernel code: an
+//! interrupt is a return value.
 //!
-//! Rejected: handlers called from the trap, which would need a rule for every global of
-//! what may be touched from where.
+//! Rejected: handlers called from the trap, which would need a rule for every global about
+//! where it may be accessed.
 
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -41,7 +41,8 @@ const RFLAGS_USER: RFlags = RFlags::CARRY_FLAG
     .union(RFlags::ALIGNMENT_CHECK)
     .union(RFlags::ID);
 
-/// Cleared by `syscall`: interrupts off, and no flag of the program that could hurt.
+/// Cleared by `syscall`: interrupts off, and no flag of the program that affects the
+/// kernel.
 const SFMASK: RFlags = RFlags::TRAP_FLAG
     .union(RFlags::INTERRUPT_FLAG)
     .union(RFlags::DIRECTION_FLAG)
@@ -133,7 +134,7 @@ impl Registers {
     };
 }
 
-/// The arguments of a system call, in order; calls that have fewer look at no more.
+/// The arguments of a system call, in order; calls that have fewer ignore the rest.
 pub type Arguments = [u64; 6];
 
 /// The state of a program in ring 3, valid while it does not run. It lies at the very
@@ -250,8 +251,8 @@ impl UserContext {
         trap
     }
 
-    /// Makes a system call of a trap that was something else, to return to `rip`.
-    /// `rflags` may be any number.
+    /// Turns another trap into a system call that returns to `rip`. `rflags` may be any
+    /// number.
     pub(crate) fn serve_as_syscall(&mut self, rip: u64, rflags: u64) {
         self.frame.vector = u64::from(vector::INT_80);
         self.frame.rip = rip;
@@ -286,7 +287,7 @@ pub fn enable_syscall(sysret: bool) {
     }
 }
 
-/// Where `syscall` goes.
+/// The entry of `syscall`.
 pub(crate) fn syscall_target() -> u64 {
     syscall_entry as *const () as u64
 }

@@ -1,8 +1,8 @@
 //! Copies between the kernel and the memory of the program whose address space is
 //! loaded: the only instructions of the kernel that touch user memory.
 //!
-//! A bad address stops the copy and is reported; what to do about it (map the page and
-//! go on, or fail) is for `mm` to say.
+//! A bad address stops the copy and is reported; `mm` decides what to do about it (map the
+//! page and continue, or fail).
 //!
 //! SMAP: where it is on, each copy opens user memory by `stac` and closes it by `clac`.
 //! Software-backed KVM cannot execute these two, so its VMM says `smap=off`; SMEP, WP and
@@ -32,7 +32,7 @@ static SMAP_IS_ON: AtomicBool = AtomicBool::new(false);
 static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
 
-/// From now on CR4.SMAP is set.
+/// Says that CR4.SMAP is set from now on.
 pub fn use_smap() {
     SMAP_IS_ON.store(true, Relaxed);
 }
@@ -98,7 +98,7 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault
     })
 }
 
-/// While it lives, SMAP lets the kernel at user memory.
+/// While it lives, SMAP admits the kernel to user memory.
 struct UserMemory {
     must_close: bool,
 }
@@ -123,8 +123,8 @@ impl Drop for UserMemory {
     }
 }
 
-/// If a page fault at `rip` is one of a copy, keeps it for [`copy`] and says where to go
-/// on.
+/// If a page fault at `rip` is one of a copy, keeps it for [`copy`] and returns the address
+/// to continue at.
 pub(crate) fn resume_after_fault(number: u8, error: u64, rip: u64) -> Option<u64> {
     let resume = if rip == copy_qwords_fault as *const () as u64 {
         copy_qwords_resume as *const ()

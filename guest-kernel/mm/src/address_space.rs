@@ -1,16 +1,15 @@
-//! Address spaces: what one program can reach, page by page on demand.
+//! Address spaces: the memory of one program, mapped page by page on demand.
 //!
-//! Areas say what belongs where, page tables what is there already. The difference is made
-//! up by page faults: [`AddressSpace::resolve`] puts a page in place when it is touched
-//! for the first time, gives a program its own copy when it writes to a page that a fork
-//! left shared, and lets the stack grow.
+//! Areas say what belongs where, page tables what is mapped already. Page faults map the
+//! rest: [`AddressSpace::resolve`] maps a page when it is first touched, gives a program
+//! its own copy when it writes to a page that a fork left shared, and lets the stack grow.
 //!
-//! A page of zeros gets its frame at the first touch of any kind. Rejected: one frame of
-//! zeros for all that is only read, which costs a second fault at the first write, and
-//! programs write first nearly always.
+//! A page of zeros gets its frame at the first touch of any kind. Rejected: one shared
+//! frame of zeros for pages that are only read, which costs a second fault at the first
+//! write, and the first access is nearly always a write.
 //!
-//! All is done by shared reference, for an address space has several users as soon as its
-//! process has threads. Nothing stays borrowed when a function returns.
+//! Everything takes `&self`, for an address space has several users once its process has
+//! threads. No borrow lasts beyond a function.
 
 use core::cell::RefCell;
 use core::ops::Range;
@@ -33,7 +32,7 @@ use crate::{OutOfMemory, quota};
 /// How far the stack may grow, in bytes, unless the program has been told otherwise.
 pub const STACK_LIMIT: u64 = 8 << 20;
 
-/// The stack stays this far away from what is below it. A fault this close below the
+/// The gap kept free between the stack and the area below it. A fault this close below the
 /// lowest place that the stack may reach is called a stack overflow.
 const STACK_GUARD: u64 = 1 << 20;
 
@@ -42,13 +41,13 @@ pub struct AddressSpace {
     inner: RefCell<Inner>,
 }
 
-/// What is inside; the calls that change areas are in [`super::mapping`].
+/// Its contents; the calls that change areas are in [`super::mapping`].
 pub(crate) struct Inner {
     pub(crate) tables: PageTables,
     pub(crate) areas: AreaTree,
     /// Bytes in all areas.
     pub(crate) size: u64,
-    /// Where the heap starts, and where the program wants it to end.
+    /// Where the heap starts and ends, as the program has set it.
     pub(crate) heap: Range<u64>,
     /// Where the search for a free range starts, downwards.
     pub(crate) search_from: u64,
@@ -73,7 +72,7 @@ impl MemoryLimits {
 }
 
 impl AddressSpace {
-    /// With a page of stack and nothing else.
+    /// An address space with a page of stack alone.
     ///
     /// # Errors
     /// Memory is short.
@@ -97,10 +96,10 @@ impl AddressSpace {
         Ok(Self { inner })
     }
 
-    /// A copy. No page is copied before one of both writes to it.
+    /// A copy-on-write copy.
     ///
     /// # Errors
-    /// Memory is short, for this program at least.
+    /// Memory is short, or this program's quota is used up.
     pub fn fork(&self) -> Result<Self, OutOfMemory> {
         let mut inner = self.inner.borrow_mut();
         quota::check_fork(inner.held())?;
@@ -131,7 +130,7 @@ impl AddressSpace {
         self.inner.borrow().tables.activate();
     }
 
-    /// Puts the page in place that an access to `address` lacked.
+    /// Maps the page that an access to `address` lacked.
     ///
     /// # Errors
     /// Why the access must fail instead.
@@ -167,7 +166,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// A number that no other address space has as long as this one lives.
+    /// A number, unique among the address spaces alive.
     pub fn id(&self) -> u64 {
         self.inner.borrow().tables.id()
     }
@@ -195,12 +194,12 @@ impl AddressSpace {
         self.inner.borrow().tables.frames()
     }
 
-    /// Changes what the program may ask for; it keeps what it has.
+    /// Changes the limits; memory in use stays.
     pub fn set_limits(&self, limits: MemoryLimits) {
         self.inner.borrow_mut().limits = limits;
     }
 
-    /// For the other half of this type.
+    /// The contents, for `mapping`.
     pub(crate) fn inner(&self) -> core::cell::RefMut<'_, Inner> {
         self.inner.borrow_mut()
     }
@@ -265,7 +264,7 @@ impl Inner {
                     false => Resolution::LastSharer,
                 })
             }
-            // The CPU remembered less than is allowed by now.
+            // A stale TLB entry, with fewer rights than the tables.
             Some(_) => {
                 paging::forget_page(page);
                 Ok(Resolution::Stale)
@@ -299,9 +298,8 @@ impl Inner {
     }
 }
 
-/// Puts the page of a file where it lies in place, if it can be, and those behind it: text
-/// is executed page by page, and each page that is there is a fault less. Says whether it
-/// has done so.
+/// Maps the page of a file in place, if possible, and those after it: text is executed page
+/// by page, and each page mapped saves a fault. Returns whether it has done so.
 fn map_in_place(tables: &mut PageTables, area: &Area, page: u64) -> Result<bool, OutOfMemory> {
     const MOST: u64 = 16 * PAGE_SIZE;
     let Kind::File(part) = &area.kind else {

@@ -1,6 +1,7 @@
 //! Memory areas: the parts of an address space that a program may use, and for what.
 //!
-//! An area says what a page will hold once it is touched; page tables say what has been.
+//! An area says what a page will hold once it is touched; page tables hold the pages that
+//! have been.
 
 use abi::virtual_map::PAGE_SIZE;
 
@@ -28,8 +29,8 @@ pub enum Kind {
     Zero,
     /// Zeros, and the area grows downwards when it is touched below its start.
     Stack,
-    /// Zeros that stay shared after a fork. All pages are there from the beginning:
-    /// nothing but page tables knows who shares what.
+    /// Zeros that stay shared after a fork. All pages are mapped from the beginning: only
+    /// page tables know who shares them.
     Shared,
     /// The program's own copy of part of a file.
     File(FilePart),
@@ -49,8 +50,8 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// What belongs at `page`, if it is a page of the file, is nothing else, and can be
-    /// used where it lies.
+    /// The contents of `page`, if they are a whole page of the file that can be mapped in
+    /// place.
     pub fn page_in_place(&self, page: u64) -> Option<PageInPlace> {
         let skipped = page.checked_sub(self.start)?;
         let rest = self.len.checked_sub(skipped)?;
@@ -85,7 +86,7 @@ impl Area {
         self.end - self.start
     }
 
-    /// Whose pages these are after a fork.
+    /// Whether pages are private or shared after a fork.
     pub fn sharing(&self) -> Sharing {
         match self.kind {
             Kind::Shared => Sharing::Shared,
@@ -93,7 +94,7 @@ impl Area {
         }
     }
 
-    /// Whether this and `next`, which begins where this ends, might as well be one.
+    /// Whether this and `next`, which begins where this ends, can be merged.
     pub fn joins(&self, next: &Self) -> bool {
         self.end == next.start
             && self.access == next.access

@@ -2,10 +2,10 @@
 //! which every operation takes a number of steps that grows with the logarithm of the
 //! number of areas.
 //!
-//! Everything is made of one function, `join`, that puts two trees and what lies between
-//! them together (Blelloch, Ferizovic, Sun: Just Join for Parallel Ordered Sets, 2016).
-//! Rejected: a list, which a program could make so long that each fault takes forever; a
-//! B-tree, which is faster where there are more areas than programs have.
+//! Everything is built on one function, `join`, that joins two trees and the node between
+//! them (Blelloch, Ferizovic, Sun: Just Join for Parallel Ordered Sets, 2016). Rejected: a
+//! list, which a program could make long enough to slow down every fault; a B-tree, which
+//! is faster only with more areas than programs have.
 
 use core::cmp::Ordering;
 
@@ -15,7 +15,7 @@ use crate::{OutOfMemory, Owned};
 /// A tree, maybe empty.
 type Tree = Option<Owned<Node>>;
 
-/// An area's place in a tree.
+/// A node of a tree.
 pub struct Node {
     area: Area,
     left: Tree,
@@ -24,7 +24,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A place for `area`, to be inserted. So inserting itself cannot fail.
+    /// A node for `area`, allocated beforehand so that inserting cannot fail.
     ///
     /// # Errors
     /// There is no memory.
@@ -85,7 +85,7 @@ impl AreaTree {
         found
     }
 
-    /// The area that contains `address`, to be changed but for its place among the others.
+    /// The area that contains `address`; its order among the others must not change.
     pub fn containing_mut(&mut self, address: u64) -> Option<&mut Area> {
         let mut next = &mut self.root;
         while let Some(node) = next {
@@ -125,14 +125,14 @@ impl AreaTree {
         let Some(area) = self.containing_mut(at).filter(|area| area.start < at) else {
             return Ok(());
         };
-        // A place first, for the upper part as it will be.
+        // The node first, for the upper part as it will be.
         let upper = Node::new(area.clone().split_off(at))?;
         area.end = at;
         self.insert(upper);
         Ok(())
     }
 
-    /// Makes one of two areas that meet at `at` and join.
+    /// Merges two areas that meet at `at`, if they can be.
     pub fn merge(&mut self, at: u64) {
         let joins = |(lower, upper): (&Area, &Area)| lower.joins(upper);
         let lower = self.before(at);

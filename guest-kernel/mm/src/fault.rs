@@ -1,4 +1,4 @@
-//! Page faults: what was tried, why it failed, and the record of it in a trace.
+//! Page faults: the access, why it failed, and the trace record.
 
 use abi::trace::{Kind, Resolution};
 use arch::trace;
@@ -24,7 +24,8 @@ fn has(error: u32, bits: PageFaultErrorCode) -> bool {
 }
 
 /// Whether a page fault's error code says that a protection key forbids the access: the
-/// page is there, and no page would help. Only software-backed KVM lets programs have keys.
+/// page is mapped, and mapping another would not help. Only software-backed KVM lets
+/// programs have keys.
 pub(crate) fn is_by_key(error: u32) -> bool {
     has(error, PageFaultErrorCode::PROTECTION_KEY)
 }
@@ -41,7 +42,7 @@ impl Attempt {
         }
     }
 
-    /// Whether `access` is enough for it.
+    /// Whether `access` permits it.
     pub(crate) fn is_allowed(self, access: Access) -> bool {
         match self {
             Self::Read => !access.is_empty(),
@@ -58,13 +59,13 @@ pub enum FaultCause {
     NotMapped,
     /// Nothing is mapped there, and it is where the stack would grow next.
     StackOverflow,
-    /// Something is mapped there, but not for this.
+    /// The page is mapped without permission for this access.
     Forbidden,
-    /// The program has forbidden itself what is there (`wrpkru`).
+    /// The program has denied itself the access by a protection key (`wrpkru`).
     ProtectionKey,
-    /// A file is mapped there that has become too short.
+    /// A file is mapped there that has been truncated.
     PastEndOfFile,
-    /// There is no memory left to put there, or none for a program that has so much.
+    /// Out of memory, or the program's quota is used up.
     OutOfMemory,
 }
 
@@ -86,7 +87,7 @@ impl From<FaultCause> for Resolution {
     }
 }
 
-/// Tells the VMM of a fault and what was done about it.
+/// Traces a fault and its resolution.
 #[cold]
 pub(crate) fn trace(address: u64, error: u32, resolved: Result<Resolution, FaultCause>) {
     let resolution = resolved.unwrap_or_else(Resolution::from);

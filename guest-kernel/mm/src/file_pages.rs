@@ -1,4 +1,4 @@
-//! The bytes of a file: what files and the areas mapped from them have in common.
+//! The bytes of a file, shared by files and the areas mapped from them.
 //!
 //! A file from the initramfs is read where it lies. What has been written is in frames of
 //! the file's own, page by page, and hides what lies below it; what is neither is zero:
@@ -28,10 +28,10 @@ pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
 
 const PAGE: u64 = FRAME_SIZE as u64;
 
-/// What nobody has written.
+/// The base, for bytes never written.
 static ZEROS: [u8; FRAME_SIZE] = [0; FRAME_SIZE];
 
-/// A page of zeros, for who needs many.
+/// A page of zeros.
 pub fn zeros() -> &'static [u8] {
     &ZEROS
 }
@@ -115,8 +115,8 @@ impl FilePages {
         }
     }
 
-    /// Gives `fill` the place of the bytes from `offset` on, to the end of their page, to
-    /// overwrite as many as it says. The file grows to hold them. `fill` must not use the
+    /// Calls `fill` with the bytes from `offset` on, to the end of their page; it returns
+    /// how many it has overwritten. The file grows to hold them. `fill` must not use the
     /// same file.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl FilePages {
         Ok(count)
     }
 
-    /// Cuts the file off, or lets it grow with zeros.
+    /// Truncates the file, or extends it with zeros.
     ///
     /// # Panics
     /// `len` is above [`MAX_LEN`].
@@ -171,7 +171,7 @@ impl FilePages {
             .unwrap_or(&[])
     }
 
-    /// A frame with what lies below a page that is about to be written.
+    /// A frame with the base of a page that is about to be written.
     fn copy_of_base(&self, page: u64) -> Option<Frame> {
         quota::check_file().ok()?;
         let base = self.base_from(page * PAGE);

@@ -5,9 +5,9 @@
 //! same whatever the size of memory. Rejected: a bitmap or a list of all frames, which
 //! have to be written first.
 //!
-//! Each frame has a [`use_count`] beside it for whoever has the frame: page tables count
-//! there who shares it. All are zero at first, which costs nothing where the machine
-//! promises memory of zeros, and one string instruction elsewhere.
+//! Each frame has a [`use_count`] for its owner: page tables count its sharers there. All
+//! are zero at first, which costs nothing where the machine promises zeroed memory, and one
+//! string instruction elsewhere.
 
 #![allow(unsafe_code)]
 
@@ -22,7 +22,7 @@ use arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
 /// Bytes in a frame.
 pub const FRAME_SIZE: usize = PAGE_SIZE as usize;
 
-/// Separate ranges of free memory that are used; any more are left alone.
+/// Most separate ranges of free memory that are used; any more are ignored.
 const MAX_EXTENTS: usize = 16;
 
 /// End of the chain of returned frames: frame 0 is never free.
@@ -126,14 +126,14 @@ impl Frame {
         self.0
     }
 
-    /// The frame's physical address; from now on the caller must see to it.
+    /// The frame's physical address; the caller now owns the frame.
     pub fn into_address(self) -> u64 {
         let address = self.0;
         core::mem::forget(self);
         address
     }
 
-    /// Undoes [`Self::into_address`].
+    /// The inverse of [`Self::into_address`].
     ///
     /// # Safety
     /// That is where the address came from, and nobody uses the frame any more.
@@ -141,7 +141,7 @@ impl Frame {
         Self(address)
     }
 
-    /// Frees a frame that is all zeros, so that nobody has to clear it again.
+    /// Frees a frame that is all zeros, so that it need not be cleared again.
     ///
     /// # Safety
     /// It is.
@@ -152,14 +152,14 @@ impl Frame {
         unsafe { allocator().borrow_mut().free(address, Contents::Zero) };
     }
 
-    /// Where the frame's contents are; from now on the caller must see to it.
+    /// The address of the frame's contents; the caller now owns the frame.
     pub fn into_pointer(self) -> NonNull<u8> {
         let pointer = (DIRECT_MAP + self.into_address()) as *mut u8;
         // SAFETY: frame 0 is never given out, and the direct map ends below the top.
         unsafe { NonNull::new_unchecked(pointer) }
     }
 
-    /// Undoes [`Self::into_pointer`].
+    /// The inverse of [`Self::into_pointer`].
     ///
     /// # Safety
     /// That is where the pointer came from, and nobody uses the frame any more.
@@ -244,9 +244,9 @@ struct FrameAllocator {
     returned: u64,
     /// First of those that are zero but for their link.
     returned_zeroed: u64,
-    /// Number of frames to be had, fresh and returned.
+    /// Number of free frames, fresh and returned.
     free: u64,
-    /// Number of frames to be had in the beginning.
+    /// Number of free frames at the start.
     total: u64,
 }
 
@@ -301,7 +301,7 @@ impl FrameAllocator {
         Some(start)
     }
 
-    /// A frame, if possible with the contents that are wanted, and what it has.
+    /// A frame, if possible with the contents that are wanted, and its contents.
     fn allocate(&mut self, wanted: Contents) -> Option<(u64, Contents)> {
         let found = match wanted {
             Contents::Zero => (self.take_zeroed())

@@ -1,8 +1,7 @@
 //! Memory for kernel stacks.
 //!
 //! Stacks come and go with threads, most of them one at a time, so a few that were given
-//! back stay mapped for the next one who asks. They count as free memory: see
-//! [`idle_frames`].
+//! back stay mapped for reuse. They count as free memory: see [`idle_frames`].
 
 #![allow(unsafe_code)]
 
@@ -25,7 +24,7 @@ static STACKS: SingleCpu<RefCell<Stacks>> = SingleCpu::new(RefCell::new(Stacks {
 }));
 
 struct Stacks {
-    /// Those of stacks with memory are taken.
+    /// The numbers of stacks; those with memory are taken.
     numbers: Numbers,
     idle: [Option<KernelStack>; MAX_IDLE],
     idle_len: usize,
@@ -51,13 +50,13 @@ pub fn allocate() -> Result<KernelStack, OutOfMemory> {
     Ok(unsafe { KernelStack::map(number, frames) })
 }
 
-/// Gives back a stack on which nobody runs.
+/// Gives back a stack that is not in use.
 pub fn release(stack: KernelStack) {
     STACKS.borrow_mut().release(stack);
 }
 
-/// Ends the running thread, whose context is `current`: goes on where `next` was left and
-/// keeps the stack for another thread. Nothing on the stack is dropped.
+/// Ends the running thread, whose context is `current`: continues where `next` was saved
+/// and keeps the stack for another thread. Nothing on the stack is dropped.
 pub fn leave(current: &Context, next: &Context) -> ! {
     // SAFETY: `release` keeps the stack that it is given mapped, and nothing takes it from
     // there before the switch that follows at once. A destructor that does not run frees
@@ -76,7 +75,7 @@ impl Stacks {
         self.idle[self.idle_len].take()
     }
 
-    /// Keeps `stack` for the next thread, in place of another one if there are enough.
+    /// Keeps `stack` for the next thread, and frees another one if there are enough.
     fn release(&mut self, stack: KernelStack) {
         if self.idle_len == MAX_IDLE
             && let Some(other) = self.pop_idle()

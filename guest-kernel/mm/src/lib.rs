@@ -1,4 +1,4 @@
-//! Memory (k0): frames, address spaces, and the kernel's dealings with user memory.
+//! Memory (k0): frames, address spaces, kernel objects, and access to user memory.
 //!
 //! Above `arch`; with it the ground of the kernel, which has all of its unsafe code.
 
@@ -33,7 +33,7 @@ use abi::Errno;
 use abi::virtual_map::KERNEL_LOAD;
 use arch::{paging, pvh};
 
-/// How many frames could be had, those of stacks without a thread among them.
+/// How many frames are available, including those of stacks without a thread.
 pub fn free_frames() -> u64 {
     frames::free() + kernel_stacks::idle_frames()
 }
@@ -52,8 +52,8 @@ impl From<OutOfMemory> for Errno {
 pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
     let image_end = paging::physical(paging::image::end());
     let reserved = [
-        // The first MiB is full of a PC's special places, and boot loaders put their
-        // start info there.
+        // The first MiB has reserved regions of a PC, and boot loaders put their start info
+        // there.
         (0, KERNEL_LOAD),
         (KERNEL_LOAD, image_end),
         pvh::physical_range(info.initramfs),

@@ -1,8 +1,8 @@
-//! What programs ask of their address spaces: areas that come, go and change.
+//! System calls on address spaces: areas are mapped, unmapped and changed.
 //!
-//! Each call does first what may fail (checks, places in the tree) and then what cannot,
-//! so that an error leaves everything as it was but for areas cut in two, which nobody
-//! can tell from one.
+//! Each call does first what may fail (checks, places in the tree) and then what cannot, so
+//! that an error changes nothing, except that areas may have been split, which has no
+//! visible effect.
 //!
 //! No area is ever writable and executable at once (W^X): asking for it is EACCES, as
 //! under SELinux. A program may change a page from one to the other.
@@ -29,7 +29,7 @@ const LOWEST: u64 = 0x1_0000;
 /// its guard, and that much again.
 pub(crate) const SEARCH_END: u64 = USER_END - 2 * STACK_LIMIT;
 
-/// Areas that a program may have. Each is a kernel object.
+/// Most areas of a program. Each is a kernel object.
 const MAX_AREAS: usize = 16 << 10;
 
 /// Where an area shall be.
@@ -68,9 +68,9 @@ pub struct Request {
     pub access: Access,
     /// Holding what.
     pub backing: Backing,
-    /// Whether all pages shall be there at once, if there is memory.
+    /// Whether all pages are mapped at once, if there is memory (MAP_POPULATE).
     pub populate: bool,
-    /// Whether it does not matter that there may never be memory for all of it.
+    /// Whether the area may exceed available memory (MAP_NORESERVE).
     pub overcommit: bool,
 }
 
@@ -78,9 +78,9 @@ impl AddressSpace {
     /// Makes an area and returns where it starts.
     ///
     /// # Errors
-    /// EINVAL for a senseless size or place, EPERM for one too low, EEXIST if something
-    /// is where nothing may be, EACCES for write and execute at once, ENOMEM if there is
-    /// no such range, or no memory that could fill it.
+    /// EINVAL for an invalid size or address, EPERM for one too low, EEXIST if something is
+    /// where nothing may be, EACCES for write and execute at once, ENOMEM if there is no
+    /// such range, or no memory that could fill it.
     pub fn map(&self, request: Request) -> Result<u64, Errno> {
         self.inner().map(request)
     }
@@ -110,13 +110,13 @@ impl AddressSpace {
     /// Removes whatever is in the range.
     ///
     /// # Errors
-    /// EINVAL for a senseless range; ENOMEM if cutting areas in two takes more memory
-    /// than there is.
+    /// EINVAL for an invalid range; ENOMEM if cutting areas in two takes more memory than
+    /// there is.
     pub fn unmap(&self, start: u64, len: u64) -> Result<(), Errno> {
         self.inner().unmap(&page_range(start, len)?)
     }
 
-    /// Changes what may be done in the range.
+    /// Changes the permissions of the range.
     ///
     /// # Errors
     /// EINVAL and ENOMEM as for [`Self::unmap`]; EACCES for write and execute at once;
@@ -129,11 +129,11 @@ impl AddressSpace {
         self.inner().protect(&page_range(start, len)?, access)
     }
 
-    /// Forgets what the program's own pages in the range hold.
+    /// Discards the program's own pages in the range.
     ///
     /// # Errors
-    /// EINVAL for a senseless range; ENOMEM if there is no area in part of it, which has
-    /// no effect on the rest.
+    /// EINVAL for an invalid range; ENOMEM if there is no area in part of it, which has no
+    /// effect on the rest.
     pub fn discard(&self, start: u64, len: u64) -> Result<(), Errno> {
         if len == 0 && start.is_multiple_of(PAGE_SIZE) {
             return Ok(());
@@ -144,7 +144,7 @@ impl AddressSpace {
     /// Whether all of the range is in areas.
     ///
     /// # Errors
-    /// EINVAL for a senseless range; ENOMEM if it is not.
+    /// EINVAL for an invalid range; ENOMEM if it is not.
     pub fn check_mapped(&self, start: u64, len: u64) -> Result<(), Errno> {
         if len == 0 && start.is_multiple_of(PAGE_SIZE) {
             return Ok(());
@@ -156,7 +156,7 @@ impl AddressSpace {
     /// Returns where it is.
     ///
     /// # Errors
-    /// EINVAL for senseless sizes, EFAULT if the old range is not in one area, ENOMEM if
+    /// EINVAL for invalid sizes, EFAULT if the old range is not in one area, ENOMEM if
     /// there is no room. Nothing has changed.
     pub fn remap(&self, start: u64, old: u64, new: u64, may_move: bool) -> Result<u64, Errno> {
         let old = page_range(start, old)?;
@@ -230,7 +230,7 @@ impl Inner {
         })?;
         if must_fill {
             if let Err(errno) = self.fill_shared(&range, request.access) {
-                // Areas have just been cut at both ends, or need no cut.
+                // Areas have just been split at both ends, or need no split.
                 let undone = self.unmap(&range);
                 debug_assert_eq!(undone, Ok(()));
                 return Err(errno);
@@ -241,7 +241,7 @@ impl Inner {
         Ok(start)
     }
 
-    /// Puts an area where it belongs, in place of what is there.
+    /// Inserts an area, in place of what the range holds.
     fn insert(&mut self, area: Area) -> Result<(), Errno> {
         check_access(area.access)?;
         let range = area.start..area.end;
@@ -258,7 +258,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether there may be `more` areas, and two that come from cutting others.
+    /// Whether there may be `more` areas, and two from splitting others.
     fn check_areas(&self, more: usize) -> Result<(), Errno> {
         if self.areas.len() + more + 2 > MAX_AREAS {
             return Err(Errno::ENOMEM);
@@ -266,7 +266,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes areas start and end where `range` does.
+    /// Splits areas at the ends of `range`.
     fn cut(&mut self, range: &Range<u64>) -> Result<(), Errno> {
         self.check_areas(0)?;
         self.areas.cut(range.start)?;
@@ -324,8 +324,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Pages in `range` for which no memory has been asked yet: a program reserves
-    /// addresses by areas without access.
+    /// Pages of `range` in areas without access, by which a program only reserves
+    /// addresses: no memory has been checked for them yet.
     fn pages_without_access(&self, range: &Range<u64>) -> u64 {
         let (mut next, mut size) = (range.start, 0);
         while let Some(area) = self.areas.at_or_after(next) {
@@ -340,7 +340,7 @@ impl Inner {
         size / PAGE_SIZE
     }
 
-    /// Joins what can be joined in `range` and at its ends.
+    /// Merges the areas in `range` and at its ends that can be.
     fn merge_all(&mut self, range: &Range<u64>) {
         let mut next = range.start;
         while next <= range.end {
@@ -358,7 +358,7 @@ impl Inner {
             if area.start >= range.end {
                 break;
             }
-            // What others see too is not this program's to forget.
+            // Shared pages are not this program's alone to discard.
             if area.sharing() == Sharing::Private {
                 let (start, end) = (area.start.max(range.start), area.end.min(range.end));
                 self.tables.unmap(start..end);
@@ -368,7 +368,7 @@ impl Inner {
         self.check_mapped(range)
     }
 
-    /// Puts all pages of a shared area in place, whatever may be done with them.
+    /// Maps all pages of a shared area, whatever their permissions.
     fn fill_shared(&mut self, range: &Range<u64>, access: Access) -> Result<(), Errno> {
         for page in range.clone().step_by(PAGE_SIZE as usize) {
             let frame = Frame::allocate_zeroed().ok_or(Errno::ENOMEM)?;
@@ -377,7 +377,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts as many pages in place as there is memory for.
+    /// Maps as many pages as there is memory for.
     fn populate(&mut self, range: Range<u64>, access: Access) {
         let attempt = if access.contains(Access::WRITE) {
             Attempt::Write

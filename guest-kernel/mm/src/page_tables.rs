@@ -1,5 +1,5 @@
-//! The user half of an address space as the CPU sees it: which frame is where, and what
-//! may be done with it. What belongs there is for [`super::AddressSpace`] to know.
+//! The user half of an address space as the CPU sees it: which frames are mapped where, and
+//! with which permissions. [`super::AddressSpace`] decides what belongs there.
 //!
 //! An entry that is not empty holds a frame, or a share of one. The [`use_count`] beside a
 //! mapped frame counts the shares beyond the first; beside a table it counts the entries
@@ -11,9 +11,9 @@
 //!                           read-only        use count 1  read-only
 //! ```
 //!
-//! Whoever writes first gets a copy of its own; the last one finds the count at zero and
-//! takes the frame as it is. An entry without [`Flags::PRESENT`] keeps the frame of a
-//! page that the program has made inaccessible.
+//! The first to write gets a copy of its own; the last one finds the count at zero and
+//! keeps the frame. An entry without [`Flags::PRESENT`] keeps the frame of a page that the
+//! program has made inaccessible.
 
 #![allow(unsafe_code)]
 
@@ -30,7 +30,7 @@ use crate::file_pages::PageInPlace;
 use crate::frames::{FRAME_SIZE, Frame, use_count};
 use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
 
-/// What entries that lead to tables say; pages have the last word.
+/// Flags of entries that lead to tables; those of pages decide.
 const TABLE: Flags = Flags::PRESENT
     .union(Flags::WRITABLE)
     .union(Flags::USER_ACCESSIBLE)
@@ -68,7 +68,8 @@ impl PageTables {
         self.frames
     }
 
-    /// Makes the CPU use these tables, until others are activated or these are dropped.
+    /// Loads CR3 with these tables; they stay active until others are activated or these
+    /// are dropped.
     pub fn activate(&self) {
         // SAFETY: `new` put the kernel in, and `drop` loads others.
         unsafe { paging::load(self.root) }
@@ -84,7 +85,7 @@ impl PageTables {
         (!entry.is_empty()).then_some(entry)
     }
 
-    /// Puts `frame` at `page`, where nothing is.
+    /// Maps `frame` at `page`, which is not mapped.
     ///
     /// # Errors
     /// There is no frame for a table.
@@ -96,8 +97,8 @@ impl PageTables {
         Ok(())
     }
 
-    /// Puts pages of a file at `page`, where nothing is, and behind it, as long as
-    /// `next_page` gives one and there is an empty entry in the same table. They are shared
+    /// Maps pages of a file at `page`, which is not mapped, and after it, as long as
+    /// `next_page` gives one and the next entry of the same table is empty. They are shared
     /// with the file, so the program cannot write to them.
     ///
     /// # Errors
@@ -132,8 +133,8 @@ impl PageTables {
     /// The program may do with the frame what the entry says, and the entry holds a share.
     unsafe fn fill(&mut self, table: Table, slot: usize, entry: Entry) {
         debug_assert!(table.get(slot).is_empty());
-        // SAFETY: the caller's promise; the CPU remembers no empty entry (Intel SDM
-        // vol. 3A 5.10.2.3).
+        // SAFETY: the caller's promise; the TLB caches no entry that is not present (Intel
+        // SDM vol. 3A 5.10.2.3).
         unsafe { table.set(slot, entry) };
         add(table, 1);
         self.frames += 1;
@@ -153,7 +154,7 @@ impl PageTables {
         unsafe { start.add(offset).copy_from(bytes.as_ptr(), len) };
     }
 
-    /// The first byte on a page that is there.
+    /// The first byte of a page that is mapped.
     #[cfg(test)]
     pub fn first_byte(&self, page: u64) -> u8 {
         let entry = self.get(page).expect("the page is there");
@@ -161,8 +162,8 @@ impl PageTables {
         unsafe { ((paging::DIRECT_MAP + entry.address()) as *const u8).read() }
     }
 
-    /// Lets the program write to `page`, on which there is `entry`: to the frame that is
-    /// there if nobody shares it, else to a copy. Says whether it is a copy.
+    /// Makes `page`, which has `entry`, writable: its own frame if nobody shares it, else a
+    /// copy. Returns whether it is a copy.
     ///
     /// # Errors
     /// There is no frame for a copy.
@@ -184,8 +185,8 @@ impl PageTables {
         } else {
             entry.address()
         };
-        // SAFETY: the frame is this entry's alone, and what the CPU remembers of the old
-        // one is flushed before the program runs on.
+        // SAFETY: the frame is this entry's alone, and the TLB entry of the old one is
+        // flushed before the program continues.
         unsafe { table.set(index(page, 0), Entry::new(address, flags(access, true))) };
         if self.is_active() {
             paging::forget_page(page);
@@ -193,13 +194,13 @@ impl PageTables {
         Ok(is_shared)
     }
 
-    /// Takes everything from the pages in `range`, and the tables that are empty then.
+    /// Unmaps the pages in `range`, and frees the tables that are empty then.
     pub fn unmap(&mut self, range: Range<u64>) {
         for leaf in leaves(self.root, range.clone()) {
             let mut gone = 0;
             for (slot, entry) in leaf.entries() {
                 // SAFETY: the page was the program's, which asked for this or is gone;
-                // flushed below, before the frame is anybody's again.
+                // flushed below, before the frame is reused.
                 unsafe {
                     leaf.table.set(slot, Entry::EMPTY);
                     release(entry);
@@ -213,8 +214,8 @@ impl PageTables {
         self.forget(range);
     }
 
-    /// Changes what may be done with the pages in `range` that are there. A private page
-    /// with sharers stays read-only until it is written to.
+    /// Changes the permissions of the pages in `range` that are mapped. A private page with
+    /// sharers stays read-only until it is written to.
     pub fn protect(&mut self, range: Range<u64>, access: Access, sharing: Sharing) {
         for leaf in leaves(self.root, range.clone()) {
             for (slot, entry) in leaf.entries() {
@@ -261,14 +262,14 @@ impl PageTables {
         Ok(())
     }
 
-    /// Makes the CPU forget that pages were writable.
+    /// Flushes the TLB entries of pages that were writable.
     pub fn finish_fork(&self) {
         if self.is_active() {
             self.activate();
         }
     }
 
-    /// Moves the pages in `range` to `target`, where nothing is.
+    /// Moves the pages in `range` to `target`, where no page is mapped.
     ///
     /// # Errors
     /// There are no frames for tables; nothing has moved.
@@ -305,7 +306,7 @@ impl PageTables {
         Ok(())
     }
 
-    /// Makes the CPU forget what it knows of the pages in `range`.
+    /// Flushes the TLB entries of the pages in `range`.
     fn forget(&self, range: Range<u64>) {
         if !self.is_active() {
             return;
@@ -343,7 +344,7 @@ impl PageTables {
         Ok(table)
     }
 
-    /// Frees the tables on the way to `page` that are empty.
+    /// Frees the empty tables on the walk to `page`.
     fn prune(&mut self, page: u64) {
         let mut path = [self.root; TOP_LEVEL as usize + 1];
         let mut depth = 0;
@@ -358,8 +359,8 @@ impl PageTables {
         while depth > 0 && use_count(path[depth].address()).get() == 0 {
             let (table, parent) = (path[depth], path[depth - 1]);
             // SAFETY: an empty table maps nothing, and nothing but this entry leads to it.
-            // What the CPU remembers of it is flushed below, before the frame is used.
-            // Without entries it is all zeros.
+            // Cached entries of it are flushed below, before the frame is reused. Without
+            // entries it is all zeros.
             unsafe {
                 parent.set(index(page, TOP_LEVEL + 1 - depth as u32), Entry::EMPTY);
                 Frame::from_address(table.address()).free_zeroed();

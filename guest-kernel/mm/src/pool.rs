@@ -1,8 +1,8 @@
 //! Kernel objects: [`Owned`] and [`Shared`] values in pools over frames.
 //!
-//! The kernel has no global allocator, so that no allocation can hide and none can end in
-//! a panic: making an object is an expression that may fail. Each size has a pool of
-//! frames cut into slots of that size:
+//! The kernel has no global allocator, so that every allocation is explicit and none can
+//! panic: making an object is an expression that may fail. Each size has a pool of frames
+//! cut into slots of that size:
 //!
 //! ```text
 //! frame: | Header | used | used | returned | used | fresh | fresh | ... |
@@ -345,7 +345,7 @@ impl<T> Shared<T> {
 }
 
 impl<T> Clone for Shared<T> {
-    /// One more owner. This cannot fail: there is no memory for 2^64 of them.
+    /// One more owner. The count cannot overflow: there is no memory for 2^64 of them.
     fn clone(&self) -> Self {
         let owners = &self.counted().owners;
         owners.set(owners.get() + 1);

@@ -1,15 +1,15 @@
-//! Who may still have a frame when frames run out.
+//! The quota of a program's frames when memory is short.
 //!
-//! A program may hold up to [`SHARE`] frames for each frame that is free. So what a hog
-//! can get shrinks as it takes, and it is refused while there is still enough for others:
-//! `n` hogs leave one frame free for each `n` times [`SHARE`] that they hold. A small
-//! program is never refused before all are. (Dynamic thresholds: Choudhury and Hahne,
-//! 1998, for buffers of switches that share their memory.)
+//! A program may hold up to [`SHARE`] frames for each frame that is free. So the quota of a
+//! large program shrinks as it allocates, and it is refused while there is still enough for
+//! others: `n` such programs leave one frame free for each `n` times [`SHARE`] that they
+//! hold. A small program is never refused before all are. (Dynamic thresholds: Choudhury
+//! and Hahne, 1998, for buffers of switches that share their memory.)
 //!
 //! Rejected: a fixed limit for each program, which is too small for one program alone and
-//! too large for many; strict accounting of what was promised, which refuses to fork a
-//! program that uses half of memory; killing whoever is largest when nothing is left,
-//! which punishes the wrong one half of the time.
+//! too large for many; strict accounting of reserved memory, which refuses to fork a
+//! program that uses half of memory; killing the largest program when no frame is left,
+//! which is often not the cause.
 
 use crate::OutOfMemory;
 use crate::frames;
@@ -20,8 +20,8 @@ const SHARE: u64 = 4;
 /// Frames that programs leave to the kernel: for kernel stacks, pipes, files and tables.
 const RESERVE: u64 = 64;
 
-/// Frames that must be free beyond that before there is another program: it will need
-/// pages of its own at once, and those who run go first.
+/// Frames that must be free beyond that before there is another program: it will need pages
+/// of its own at once, and running programs have priority.
 const FORK_RESERVE: u64 = 64;
 
 /// Files may fill memory but for one part in this many.
@@ -88,7 +88,8 @@ pub fn frames_for_areas(areas: usize) -> u64 {
 mod tests {
     use super::{RESERVE, SHARE, check};
 
-    /// What `hogs` programs hold in the end that take frames in turn until none gets any.
+    /// The frames that `hogs` programs hold in the end, which allocate in turn until all
+    /// are refused.
     fn take_all(hogs: usize, mut free: u64) -> (Vec<u64>, u64) {
         let mut held = vec![0; hogs];
         loop {

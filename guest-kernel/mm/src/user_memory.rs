@@ -1,5 +1,5 @@
-//! User memory as system calls see it. A pointer from a program is an allegation: it is
-//! only ever used to copy, and a copy from or to a bad address is EFAULT.
+//! User memory as system calls see it. A pointer from a program is untrusted: it is only
+//! used to copy, and a copy from or to a bad address is EFAULT.
 
 use core::marker::PhantomData;
 
@@ -19,7 +19,7 @@ impl From<BadAddress> for Errno {
     }
 }
 
-/// Bytes of a program, allegedly.
+/// A range of a program's memory, not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub struct UserSlice {
     start: u64,
@@ -98,7 +98,7 @@ fn advance(done: &mut usize, result: Result<(), CopyFault>) -> Result<(), CopyFa
     result
 }
 
-/// Goes on with a copy as long as each fault can be resolved.
+/// Continues a copy as long as each fault can be resolved.
 fn retry(
     space: &AddressSpace,
     mut copy: impl FnMut() -> Result<(), CopyFault>,
@@ -111,7 +111,7 @@ fn retry(
     Ok(())
 }
 
-/// A value of a program, allegedly.
+/// A pointer to a value of a program, not checked yet.
 #[derive(Debug)]
 pub struct UserPtr<T> {
     address: u64,

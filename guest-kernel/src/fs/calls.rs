@@ -1,7 +1,7 @@
-//! What programs ask for by path: open, make, remove, rename.
+//! Operations on paths: open, create, remove, rename.
 //!
-//! Each call has a directory at which a relative path starts. Whoever asks is the
-//! superuser, so permission bits stop nobody but who would run a file.
+//! Each call has a directory at which a relative path starts. Every caller is the
+//! superuser, so only the execute permission is checked.
 
 use abi::Errno;
 use linux_raw_sys::general as linux;
@@ -53,7 +53,7 @@ pub fn open(
         0 => place.node()?,
         _ => find_or_create(&place, flags, mode)?,
     };
-    // Every program is told that it asked for large files.
+    // O_LARGEFILE is always reported.
     open_node(node, flags | linux::O_LARGEFILE)
 }
 
@@ -168,7 +168,7 @@ fn is_empty(node: &Node) -> bool {
     }
 }
 
-/// Gives what is at one path another, in place of what is there, unless `keep`.
+/// Renames the node at one path to another, replacing the node there unless `keep`.
 ///
 /// # Errors
 /// As for [`find`]; EEXIST, EISDIR, ENOTEMPTY, EINVAL (into itself), EBUSY, EROFS.
@@ -209,7 +209,7 @@ pub fn rename(
     directory::rename(&node, &target.directory, name, replaced.as_ref())
 }
 
-/// Cuts the file at `path` off, or lets it grow with zeros.
+/// Truncates the file at `path`, or extends it with zeros.
 ///
 /// # Errors
 /// As for [`find`]; EISDIR, EINVAL (no file), EFBIG.

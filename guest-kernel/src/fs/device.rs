@@ -15,9 +15,9 @@ pub enum Device {
     Tty,
     /// The serial line to another machine.
     Link,
-    /// Takes everything, has nothing.
+    /// Discards writes; reads are at the end (`/dev/null`).
     Null,
-    /// Takes everything, has zeros without end.
+    /// Discards writes; reads give zeros (`/dev/zero`).
     Zero,
 }
 

@@ -106,7 +106,7 @@ impl Directory {
         })
     }
 
-    /// Sees to it that the next [`insert`](Self::insert) cannot fail.
+    /// Reserves memory so that the next [`insert`](Self::insert) cannot fail.
     fn reserve(&self) -> Result<(), OutOfMemory> {
         self.with_free_place(|_, _| ())
     }

@@ -1,5 +1,5 @@
-//! A process's descriptors: small numbers that stand for open files. With them, what else
-//! a process knows of files: where paths start, and what new files may not allow.
+//! A process's descriptors: small numbers that stand for open files. With them, the rest of
+//! a process's file state: its working directory and umask.
 //!
 //! The table is in chunks that are made as numbers are used. Threads share a table; a
 //! child gets one of its own with the same open files.
@@ -22,7 +22,7 @@ const CHUNK: usize = 32;
 const CHUNKS: usize = LIMIT / CHUNK;
 const WORD_BITS: usize = u64::BITS as usize;
 
-/// Permissions that new files do not give, at first: writing, to others.
+/// The initial umask: no write permission for others.
 const DEFAULT_MASK: u32 = 0o022;
 
 type Chunk = [Option<Shared<OpenFile>>; CHUNK];
@@ -212,7 +212,7 @@ impl FileTable {
         let index = index(fd).filter(|&fd| fd < limit).ok_or(Errno::EBADF)?;
         let mut descriptors = self.descriptors.borrow_mut();
         let closed = descriptors.put(index, file, close_on_exec)?;
-        // Closing may wake others and must find nothing borrowed.
+        // Closing may wake other threads, so nothing may be borrowed.
         drop(descriptors);
         drop(closed);
         Ok(())
@@ -228,7 +228,7 @@ impl FileTable {
         closed.map(drop).ok_or(Errno::EBADF)
     }
 
-    /// Closes what a program that is run next shall not have.
+    /// Closes the descriptors marked close-on-exec.
     pub fn close_on_exec(&self) {
         let doomed = {
             let mut descriptors = self.descriptors.borrow_mut();
@@ -242,7 +242,7 @@ impl FileTable {
         }
     }
 
-    /// Whether running another program closes `fd`.
+    /// Whether `fd` is marked close-on-exec.
     ///
     /// # Errors
     /// EBADF: it stands for nothing.
@@ -253,7 +253,7 @@ impl FileTable {
             .ok_or(Errno::EBADF)
     }
 
-    /// Says whether running another program shall close `fd`.
+    /// Marks `fd` as close-on-exec or not.
     ///
     /// # Errors
     /// EBADF: it stands for nothing.
@@ -283,7 +283,7 @@ impl FileTable {
         drop(before);
     }
 
-    /// Permissions that new files do not give.
+    /// The umask: permissions that new files do not get.
     pub fn mask(&self) -> u32 {
         self.mask.get()
     }

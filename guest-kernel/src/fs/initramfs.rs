@@ -43,8 +43,8 @@ impl Position {
         Self { archive, offset: 0 }
     }
 
-    /// The entry that is here, and what comes after it. `None` at the end of the archive
-    /// or at the first thing that makes no sense.
+    /// The entry that is here, and what comes after it. `None` at the end of the archive or
+    /// at the first invalid entry.
     pub fn entry(self) -> Option<(Entry, Self)> {
         let (path, contents, next) = entry(self.archive, self.offset)?;
         let header = self.archive.get(self.offset..)?.first_chunk()?;
@@ -62,7 +62,7 @@ impl Position {
 }
 
 /// Names, relative to the root, and contents of an archive's files, up to its end or the
-/// first thing that makes no sense.
+/// first invalid entry.
 fn entries(archive: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut offset = 0;
     core::iter::from_fn(move || {

@@ -1,9 +1,8 @@
 //! Standard input that is no terminal: bytes as they are, in order, to their end.
 //!
-//! The machine's port is asked first when a program reads or polls. What it has is fetched
-//! in blocks, however little a program wants: each question and each block is a VM exit.
-//! What is fetched waits here for whoever reads next; there is one stream, which all
-//! programs share.
+//! The machine's port is first accessed when a program reads or polls. Bytes are fetched in
+//! blocks, however few a program reads: each query and each block is a VM exit. They are
+//! buffered here for the next reader; there is one stream, which all programs share.
 
 use core::cell::{Cell, RefCell};
 
@@ -25,7 +24,7 @@ pub static INPUT: SingleCpu<InputStream> = SingleCpu::new(InputStream::new(Port 
     enable_interrupt: || input::enable_interrupt(|| INPUT.changed()),
 }));
 
-/// Where the bytes come from.
+/// The source of the bytes.
 struct Port {
     available: fn() -> Available,
     read: fn(&mut [u8]),
@@ -43,7 +42,7 @@ pub struct InputStream {
     has_ended: Cell<bool>,
 }
 
-/// What has been fetched and not been read.
+/// Bytes that have been fetched and not read.
 #[repr(C, align(4096))]
 struct Fetched {
     bytes: [u8; CHUNK],
@@ -83,7 +82,7 @@ impl InputStream {
             }
         }
         transfer::run(target, |target, done| {
-            // Nobody has come between since the loop found something.
+            // No other thread has run since the loop found bytes.
             if done > 0 && !matches!(self.available(), Available::Bytes(1..)) {
                 return Ok(Step::stop());
             }
@@ -120,7 +119,7 @@ impl InputStream {
         match (self.port.available)() {
             Available::Bytes(0) if !self.interrupts.replace(true) => {
                 (self.port.enable_interrupt)();
-                // What came before that does not interrupt.
+                // Bytes that came before do not interrupt.
                 (self.port.available)()
             }
             available => available,

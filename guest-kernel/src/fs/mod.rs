@@ -7,7 +7,8 @@
 //!     pipes, terminals and standard streams
 //! ```
 //!
-//! What blocks holds no borrow, and neither does what touches user memory (`transfer`).
+//! Code that blocks holds no borrow, and neither does code that touches user memory
+//! (`transfer`).
 
 pub mod calls;
 mod device;

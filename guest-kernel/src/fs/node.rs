@@ -1,5 +1,5 @@
-//! Nodes of the file tree: files, directories and devices, whatever they are called and
-//! however many have them open.
+//! Nodes of the file tree: files, directories and devices, independent of names and open
+//! files.
 //!
 //! A directory owns its nodes, and each node its parent, for `..`: removing a node from
 //! its directory cuts both ways. So a node lives as long as it has a name or anybody uses
@@ -30,7 +30,7 @@ pub enum Kind {
     Directory(Directory),
     /// A device.
     Device(Device),
-    /// Something that the kernel makes up as it is read.
+    /// A file of `/proc`, generated when it is read.
     Proc(ProcFile),
 }
 
@@ -134,7 +134,7 @@ impl Node {
         self.parent.borrow().is_none() && !self.name.borrow().bytes().is_empty()
     }
 
-    /// For [`Directory`] and those who make nodes up: says where it is.
+    /// Sets its parent, for [`Directory`] and `/proc`.
     pub fn set_parent(&self, parent: Option<Shared<Node>>) {
         *self.parent.borrow_mut() = parent;
     }

@@ -76,7 +76,7 @@ impl OpenFile {
         COUNT.set(count() + 1);
         let kept =
             linux::O_ACCMODE | CHANGEABLE | linux::O_DIRECTORY | linux::O_LARGEFILE | linux::O_PATH;
-        // If there is no memory the value is dropped, which counts it out again.
+        // If there is no memory the value is dropped, which decrements the count.
         Ok(Shared::new(Self {
             object,
             flags: Cell::new(flags & kept),
@@ -124,7 +124,7 @@ impl OpenFile {
         !self.has(linux::O_PATH) && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
     }
 
-    /// The bytes of a file, for who maps it or runs it.
+    /// The bytes of a file, to be mapped or executed.
     ///
     /// # Errors
     /// EACCES: not open for reading. ENODEV: not a file.
@@ -253,7 +253,7 @@ impl OpenFile {
     /// Moves the offset, as `lseek` does, and returns it: devices stay at 0.
     ///
     /// # Errors
-    /// ESPIPE: has none. EINVAL: to before the start, or `whence` makes no sense.
+    /// ESPIPE: has none. EINVAL: to before the start, or an invalid `whence`.
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
         if !self.is_seekable() {
             return Err(Errno::ESPIPE);
@@ -285,7 +285,7 @@ impl OpenFile {
         self.offset.set(offset);
     }
 
-    /// Cuts the file off, or lets it grow with zeros.
+    /// Truncates the file, or extends it with zeros.
     ///
     /// # Errors
     /// EINVAL: not a file, or not open for writing. EFBIG.
@@ -327,7 +327,7 @@ fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
     }
 }
 
-/// Cuts a file off, or lets it grow with zeros.
+/// Truncates a file, or extends it with zeros.
 ///
 /// # Errors
 /// EFBIG.

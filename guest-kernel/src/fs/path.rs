@@ -21,7 +21,7 @@ pub struct Place<'p> {
 /// The node that `path` leads to from `start`, or from `root` if it starts with a slash.
 ///
 /// # Errors
-/// ENOENT, ENOTDIR or ENAMETOOLONG, or ENOMEM for what is made up on the way.
+/// ENOENT, ENOTDIR or ENAMETOOLONG, or ENOMEM for generated nodes.
 pub fn walk(root: &Shared<Node>, start: &Shared<Node>, path: &[u8]) -> Result<Shared<Node>, Errno> {
     walk_to(root, start, path)?.node()
 }
@@ -91,7 +91,7 @@ impl Place<'_> {
     /// The node that is there, if there is one.
     ///
     /// # Errors
-    /// All but that there is none.
+    /// As for [`node`](Self::node), except ENOENT.
     pub fn existing(&self) -> Result<Option<Shared<Node>>, Errno> {
         match self.node() {
             Ok(node) => Ok(Some(node)),

@@ -1,8 +1,8 @@
 //! Waiting for any of several files.
 //!
-//! There is one queue for all who do: whatever makes some file ready wakes them all, and
-//! each looks at its files again. Rejected: a place in the queue of every file that is
-//! waited for, which takes memory for each and a way to give it back whatever happens.
+//! There is one queue for all that wait: a file that becomes ready wakes them all, and each
+//! checks its files again. Rejected: an entry in the queue of every file waited for, which
+//! needs memory for each, to be freed on every path.
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -19,17 +19,17 @@ bitflags! {
         const READ = (linux::POLLIN | linux::POLLRDNORM) as u16;
         /// Writing would not wait.
         const WRITE = (linux::POLLOUT | linux::POLLWRNORM) as u16;
-        /// The other end can be written to no more; told whether asked or not.
+        /// The other end can be written to no more; reported whether requested or not.
         const ERROR = linux::POLLERR as u16;
-        /// The other end has gone; told whether asked or not.
+        /// The other end has gone; reported whether requested or not.
         const HANG_UP = linux::POLLHUP as u16;
-        /// There is no such descriptor; told whether asked or not.
+        /// There is no such descriptor; reported whether requested or not.
         const INVALID = linux::POLLNVAL as u16;
     }
 }
 
 impl Readiness {
-    /// Told even if not asked for.
+    /// Reported even if not requested.
     pub const ALWAYS: Self = Self::ERROR.union(Self::HANG_UP).union(Self::INVALID);
 }
 

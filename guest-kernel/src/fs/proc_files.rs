@@ -1,8 +1,8 @@
-//! `/proc`: what the kernel knows of processes and of itself, as text that is made when it
-//! is read (Linux, proc(5)).
+//! `/proc`: the state of processes and of the kernel, as text generated when it is read
+//! (Linux, proc(5)).
 //!
-//! Nothing of it is kept: a look-up makes a node that goes when nobody uses it, and a read
-//! makes the whole text again, of which it takes the part at its offset.
+//! Nothing of it is stored: a look-up makes a node that lives while it is used, and a read
+//! generates the whole text again and takes the part at its offset.
 
 mod text;
 
@@ -50,7 +50,7 @@ const PROCESS: [(&[u8], ProcessText); 2] =
 /// The number of all nodes of `/proc`.
 const NUMBER: u64 = u32::MAX as u64;
 
-/// A name that is made up: those of processes are numbers.
+/// A generated name: those of processes are numbers.
 pub struct ProcName {
     bytes: [u8; Self::LEN],
     start: usize,

@@ -1,8 +1,8 @@
 //! The root of the file tree: the files of the initramfs, `/dev` and `/proc`, and what
 //! programs make of them.
 //!
-//! The tree is not made before somebody asks for it, since the first program is found
-//! without. Making it may run out of memory: it goes on from there when next asked.
+//! The tree is made at its first use, since the first program is found without it. If
+//! memory runs out, the next use continues.
 
 use core::cell::{Cell, RefCell};
 
@@ -41,7 +41,7 @@ struct Tree {
     rest: Cell<Option<Position>>,
 }
 
-/// Says where the files are that there are at first.
+/// Sets the archive of the initial files.
 pub fn start(archive: &'static [u8]) {
     tree().rest.set(Some(Position::start(archive)));
 }
@@ -101,8 +101,8 @@ impl Tree {
     }
 }
 
-/// Adds an entry of the archive, and the directories that lead to it. What there is
-/// already stays, as does what is neither file nor directory stay away.
+/// Adds an entry of the archive, and the directories that lead to it. Existing nodes stay;
+/// entries that are neither file nor directory are skipped.
 fn add(
     root: &Shared<Node>,
     last_directory: &mut (&'static [u8], Shared<Node>),

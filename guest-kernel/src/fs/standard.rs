@@ -1,8 +1,8 @@
 //! The standard streams: what descriptors 0, 1 and 2 of the first program stand for.
 //!
-//! Only what is a terminal on the host is one here. Where some of them are, there is one
-//! terminal: its keys are the console's input, and what it shows is standard output, or
-//! standard error where output goes elsewhere.
+//! A stream is a terminal only if it is one on the host. If any is, there is one terminal:
+//! its keys are the console's input, and what it shows is standard output, or standard
+//! error where output goes elsewhere.
 
 use abi::Errno;
 use arch::serial::SerialPort;

@@ -1,9 +1,8 @@
 //! The program's side of a read or write: where bytes come from and go to.
 //!
-//! A copy stops where user memory faults. Only the call to `resolve` puts the missing page
-//! in place, and who makes it has nothing borrowed: a fault may read the very file that is
-//! being written, and one day sleep. So every file's loop is: copy; if that stopped early,
-//! resolve; again.
+//! A copy stops where user memory faults. Only the call to `resolve` maps the missing page,
+//! and its caller holds no borrow: a fault may read the very file that is being written. So
+//! every file's loop is: copy; if that stopped early, resolve; repeat.
 
 use abi::Errno;
 use arch::user_copy::{self, CopyFault};
@@ -18,12 +17,12 @@ const VECTOR_SIZE: u64 = 16;
 /// Vectors that a call can have.
 const MAX_VECTORS: u64 = linux_raw_sys::general::UIO_MAXIOV as u64;
 
-/// What is common to both directions.
+/// The part common to both directions.
 pub trait Transfer {
     /// Bytes still to be moved.
     fn left(&self) -> usize;
 
-    /// Deals with what stopped a copy. Nothing of `fs` may be borrowed.
+    /// Resolves the fault that stopped a copy. Nothing of `fs` may be borrowed.
     ///
     /// # Errors
     /// EFAULT: nothing more can be copied.
@@ -81,7 +80,7 @@ pub struct Step {
     pub next: Next,
 }
 
-/// How a transfer goes on.
+/// How a transfer continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// With another step.
@@ -114,7 +113,7 @@ impl Step {
 
 /// Memory of the current process, in one piece or several.
 pub struct UserBytes {
-    /// The rest of the piece at hand.
+    /// The rest of the current piece.
     start: u64,
     len: u64,
     /// `iovec`s of the pieces to come.
@@ -171,9 +170,9 @@ impl UserBytes {
         })
     }
 
-    /// Sees to it that the piece at hand has bytes; there are some left. The program may
-    /// have changed its vectors meanwhile: then what is left is a fault. Out of line, since
-    /// most transfers have one piece.
+    /// Advances to a piece that has bytes; there are some left. The program may have
+    /// changed its vectors meanwhile: then the rest is a fault. Out of line, since most
+    /// transfers have one piece.
     #[inline(never)]
     fn next_piece(&mut self) -> bool {
         while self.len == 0 {

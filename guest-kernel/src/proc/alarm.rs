@@ -1,8 +1,8 @@
 //! The alarm of a process: SIGALRM at a certain time, and again after each interval
 //! (`setitimer`).
 //!
-//! The next interval begins when the signal is attended to. So a process that asks for
-//! one every nanosecond is interrupted in its own turns only.
+//! The next interval begins when the signal is handled. So a process that asks for one
+//! every nanosecond is interrupted in its own turns only.
 
 use arch::{SingleCpu, clock};
 
@@ -50,7 +50,7 @@ fn start(process: &'static Process, rest: u64) {
     tick::await_no_later_than(deadline);
 }
 
-/// The signal has been attended to.
+/// Starts the next interval, as the signal has been handled.
 pub fn taken(process: &'static Process) {
     let interval = process.alarm_interval.get();
     if interval > 0 && process.alarm.deadline().is_none() {

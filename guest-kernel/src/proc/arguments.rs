@@ -7,7 +7,7 @@ use mm::{AddressSpace, FilePages, UserSlice};
 /// Bytes that strings and the pointers to them may take together.
 const MAX_SIZE: u64 = 128 << 10;
 
-/// Bytes that are looked at for the end of a string, or of an array, at a time.
+/// Bytes that are searched for the end of a string, or of an array, at a time.
 const CHUNK: u64 = 256;
 
 const POINTER: u64 = size_of::<u64>() as u64;
@@ -101,7 +101,7 @@ impl ProgramArguments {
         Ok(())
     }
 
-    /// Notes that the next string starts here.
+    /// Records the start of the next string.
     fn start_string(&mut self) -> Result<(), Errno> {
         let start = self.strings.len().to_le_bytes();
         self.offsets.write_with(self.offsets.len(), |place| {

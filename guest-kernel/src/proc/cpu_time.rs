@@ -1,4 +1,4 @@
-//! Who has used how much of the CPU, by the time-stamp counter.
+//! CPU time of threads, by the time-stamp counter.
 //!
 //! What the current thread uses is gathered here and written to its descriptor when the
 //! CPU goes to another, since this is done at every entry to the kernel and every exit.
@@ -10,7 +10,7 @@ use arch::{SingleCpu, clock};
 use crate::proc::thread::{CpuTime, Thread};
 
 struct Meter {
-    /// The counter up to which all time has been given to somebody.
+    /// The counter up to which all time has been accounted.
     mark: Cell<u64>,
     /// The counter as the current turn began.
     turn: Cell<u64>,
@@ -76,7 +76,7 @@ fn take() -> CpuTime {
     }
 }
 
-/// Somebody uses the CPU again; nobody has since the last turn was over.
+/// Ends idle time, which began when the last turn was over.
 pub fn stop_idling() {
     let now = clock::counter();
     METER.mark.set(now);

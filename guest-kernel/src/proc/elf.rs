@@ -1,7 +1,7 @@
 //! Reading executables: ELF, 64-bit, x86-64, either linked at fixed addresses or able to
 //! run anywhere by itself (static PIE) (System V ABI, chapter 4 and 5).
 //!
-//! The file is whatever someone has written: every field is checked before it is believed.
+//! The file is untrusted: every field is checked before use.
 //!
 //! Rejected: the crate `elf`, whose reader wants the file in one slice. The kernel's files
 //! are pages, so only the places of fields would come from there, and those
@@ -24,7 +24,7 @@ pub enum ElfError {
     NotForThisMachine,
     /// It wants a dynamic linker.
     Dynamic,
-    /// Something in it lies outside of it, or makes no sense.
+    /// A part lies outside of the file, or a field is invalid.
     Malformed,
 }
 

@@ -42,7 +42,7 @@ pub fn handle(exception: Exception, context: &mut UserContext) {
     exit::end_process(WaitStatus::killed(signal))
 }
 
-/// Puts the page in place that the program lacked.
+/// Maps the page that the program lacked.
 fn resolve(exception: Exception) -> Result<(), FaultCause> {
     // An access by the CPU itself, as to a descriptor, and as QEMU makes of a far return:
     // no user page would help, so the fault would come again and again.
@@ -68,7 +68,7 @@ fn signal(number: u8, cause: Option<FaultCause>) -> Signal {
     }
 }
 
-/// What a handler is told: code and address, as Linux has them.
+/// The code and address for a handler, as Linux has them.
 fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
     let code = match (exception.vector, cause) {
         (_, Some(FaultCause::NotMapped | FaultCause::StackOverflow)) => linux::SEGV_MAPERR,

@@ -1,8 +1,8 @@
 //! The ends of threads and processes.
 //!
-//! A thread ends itself: whoever wants it to end says so and interrupts it, and it sees
-//! that on its way back to ring 3. The last one takes the process's files and memory with
-//! it. What is left is a zombie: a slot of the table with the status for the parent.
+//! A thread ends itself: a request to end interrupts it, and it sees that on its return to
+//! ring 3. The last one takes the process's files and memory with it. What is left is a
+//! zombie: a slot of the table with the status for the parent.
 
 use abi::trace::wanted;
 use arch::exit;
@@ -116,7 +116,7 @@ fn give_children_to_init(process: &Process) {
     }
 }
 
-/// Tells the parent that lent its memory to `process` that it is not needed any more.
+/// Tells the parent that lent its memory to `process` (`vfork`) that it is free again.
 pub fn return_memory(process: &Process) {
     if let Some(lender) = process.lender.take() {
         lender.has_lent_memory.set(false);

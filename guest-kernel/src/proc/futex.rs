@@ -1,8 +1,8 @@
-//! Futexes: waiting until somebody says that a word of user memory has changed.
+//! Futexes: waiting for a wake-up on a word of user memory.
 //!
-//! A futex is nothing but the address of a word. Those who wait are found by it in a
-//! table of lists, longest waiting first. Memory that processes share is known by its
-//! physical address, other memory by its address space.
+//! A futex is only the address of a word. Its waiters are found by it in a hash table of
+//! lists, longest waiting first. The key of memory that processes share is its physical
+//! address, of other memory its address space and address.
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -63,7 +63,7 @@ impl Key {
     }
 }
 
-/// What a thread waits for.
+/// The futex that a thread waits for.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
     key: Key,
@@ -78,7 +78,7 @@ impl Waiting {
     };
 }
 
-/// Those who wait, by the list of their key.
+/// The waiters, in the list of their key.
 struct Table {
     lists: [List<Thread, Waits>; LISTS],
 }
@@ -187,15 +187,15 @@ pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
     woken + moved
 }
 
-/// Does what a thread that ends, the current one, has promised to others: a zero where it
-/// said, and a wake-up.
+/// Writes a zero to the current thread's `clear_child_tid` address and wakes a waiter
+/// there, as the thread ends.
 pub fn thread_ends(thread: &Thread) {
     let address = thread.clear_at_end.take();
     if address == 0 {
         return;
     }
     let space = thread.process().space();
-    // A bad address is the program's own problem.
+    // A bad address is ignored.
     let _ = UserPtr::<u32>::new(address).write(&space, &0);
     if let Ok(key) = Key::new(&space, address, false) {
         TABLE.take(key, ANY, 1, scheduler::wake);

@@ -14,9 +14,9 @@ pub const INFINITY: u64 = u64::MAX;
 /// A soft limit, and the hard one up to which a process may raise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What holds.
+    /// The limit in effect.
     pub soft: u64,
-    /// How far it may be raised.
+    /// The limit up to which it may be raised.
     pub hard: u64,
 }
 

@@ -1,5 +1,4 @@
-//! What the layer above keeps for each process, which is its open files, and when that
-//! layer must know what becomes of the process.
+//! Callbacks to the layer above, which keeps the open files of each process.
 //!
 //! `fs` is above, since whoever reads may have to wait, so descriptors of processes cannot
 //! hold files. Rejected: a type parameter, which everything in this layer would carry.
@@ -11,7 +10,7 @@ use mm::OutOfMemory;
 
 use crate::proc::process::Process;
 
-/// Whoever keeps something for each process.
+/// A layer that keeps something for each process.
 pub trait Resources: Sync {
     /// `child` gets what `parent` has: the same if they `share` it, else a copy.
     ///
@@ -31,12 +30,12 @@ pub trait Resources: Sync {
 
 static KEEPER: SingleCpu<Cell<Option<&'static dyn Resources>>> = SingleCpu::new(Cell::new(None));
 
-/// Has `keeper` know from now on.
+/// Registers `keeper`.
 pub fn keep(keeper: &'static dyn Resources) {
     KEEPER.set(Some(keeper));
 }
 
-/// Whoever knows.
+/// The registered keeper.
 ///
 /// # Panics
 /// There are no processes yet.

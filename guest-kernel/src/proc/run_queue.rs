@@ -7,8 +7,8 @@
 //! Over time all use the same, whatever the ticks did.
 //!
 //! A thread that an interrupt wakes goes before all others, if it has credit left from its
-//! last turn: it waited for this very moment. It cannot live on that, for there is no
-//! credit but by turns.
+//! last turn: such a thread waits for events. It gains no CPU time by that, as credit comes
+//! from turns only.
 
 use crate::proc::list::List;
 use crate::proc::thread::{Runs, Thread};
@@ -27,7 +27,7 @@ pub struct RunQueue {
 }
 
 impl RunQueue {
-    /// Nobody.
+    /// An empty queue.
     pub const fn new() -> Self {
         Self {
             urgent: List::new(),
@@ -36,12 +36,12 @@ impl RunQueue {
         }
     }
 
-    /// Whether nobody else could run.
+    /// Whether no thread is queued.
     pub fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.preempted.is_empty() && self.others.is_empty()
     }
 
-    /// Whether somebody should run at once.
+    /// Whether an urgent thread is queued.
     pub fn is_urgent(&self) -> bool {
         !self.urgent.is_empty()
     }
@@ -96,14 +96,14 @@ fn end_of_turn(tick: u64) -> u64 {
     tick / 2
 }
 
-/// Notes that a thread has had the CPU for `used` counts since that was last noted.
+/// Charges a thread for `used` counts of CPU time since it was last charged.
 pub fn charge(thread: &Thread, used: u64, tick: u64) {
     let credit = thread.credit.get().saturating_sub(signed(used));
     thread.credit.set(credit.max(-MAX_DEBT * signed(tick)));
 }
 
-/// Whether a thread that has had the CPU for `used` counts since that was last noted has
-/// had its turn. Ticks are all that can end a turn, so the nearest one does.
+/// Whether the turn of a thread that has had the CPU for `used` counts since it was last
+/// charged is over. Ticks are all that can end a turn, so the nearest one does.
 pub fn has_had_turn(thread: &Thread, used: u64, tick: u64) -> bool {
     thread.credit.get().saturating_sub(signed(used)) <= signed(end_of_turn(tick))
 }

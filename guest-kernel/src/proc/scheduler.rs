@@ -1,12 +1,11 @@
 //! Who runs, and until when.
 //!
-//! Whoever gets the CPU keeps it until it blocks or yields, until a tick finds that it has
-//! had its turn, or until an interrupt wakes a thread that has not: see `run_queue`.
-//! Nothing here depends on how many threads there are.
+//! A thread keeps the CPU until it blocks or yields, until a tick finds that its turn is
+//! over, or until an interrupt wakes an urgent thread: see `run_queue`. No cost here
+//! depends on the number of threads.
 //!
-//! A thread that finds nobody to take over from it waits for an interrupt right where it
-//! is, on its own stack. Rejected: an idle thread, which costs two more switches for each
-//! wait.
+//! A thread that finds no other to switch to waits for an interrupt in place, on its own
+//! stack. Rejected: an idle thread, which costs two more switches for each wait.
 
 use core::cell::Cell;
 use core::ptr;
@@ -77,7 +76,7 @@ pub fn wake(thread: &'static Thread) {
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
     if RUN_QUEUE.is_empty() {
-        // Nobody was kept waiting, so nothing is owed.
+        // No thread was kept waiting, so no credit is charged.
         cpu_time::end_turn();
         return;
     }
@@ -140,7 +139,7 @@ fn next() -> &'static Thread {
     }
 }
 
-/// Takes the current turn off its thread's credit, on which it depends whose the next is.
+/// Charges the current turn to its thread's credit, which decides the next turn.
 fn end_turn() {
     run_queue::charge(current_thread(), cpu_time::end_turn(), tick::period());
 }

@@ -143,8 +143,8 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
 /// `context`, and returns its number. The child finds a zero instead.
 ///
 /// # Errors
-/// EAGAIN: too many threads and processes. ENOMEM. EINVAL: the flags make no sense, or an
-/// address is not one.
+/// EAGAIN: too many threads and processes. ENOMEM. EINVAL: an invalid combination of flags,
+/// or an invalid address.
 pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     let flags = request.flags;
     let parent = current_thread();
@@ -283,8 +283,8 @@ pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static 
     scheduler::add(thread);
 }
 
-/// Puts the child's number where the request wants it. A bad address is the program's own
-/// problem, as in Linux.
+/// Puts the child's number where the request wants it. A bad address is ignored, as in
+/// Linux.
 fn tell_number(slot: &Slot, request: &Request, child: &Process) {
     let number = slot.number.to_le_bytes();
     let flags = request.flags;

@@ -1,4 +1,4 @@
-//! Processes that are stopped, and go on when told to.
+//! Processes that are stopped and continued (job control).
 //!
 //! The first thread that attends to a stop signal stops the process: it interrupts the
 //! others, and each waits where it would return to ring 3.
@@ -26,7 +26,7 @@ impl Process {
     }
 }
 
-/// Stops and going on cancel each other as they are sent, whatever is blocked or ignored.
+/// Stop signals and SIGCONT cancel each other as they are sent, even if blocked or ignored.
 pub fn note(process: &Process, signal: Signal) {
     if signal == Signal::SIGCONT {
         STOPS.iter().for_each(|stop| process.forget(*stop));
@@ -37,12 +37,12 @@ pub fn note(process: &Process, signal: Signal) {
 }
 
 /// Whether `parent` is outside of its child's process group, but in its session: it could
-/// let the group go on after a stop.
+/// continue the group after a stop.
 fn looks_after(parent: &Process, child: &Process) -> bool {
     parent.group() != child.group() && parent.session() == child.session()
 }
 
-/// Whether nobody looks after a process group.
+/// Whether a process group is orphaned.
 pub fn is_orphaned(group: u32) -> bool {
     !alive_in(group).any(|member| {
         let parent = member.parent.get().filter(|parent| parent.is_alive());
@@ -54,9 +54,9 @@ fn alive_in(group: u32) -> impl Iterator<Item = &'static Process> {
     table::processes().filter(move |process| process.is_alive() && process.group() == group)
 }
 
-/// `parent` is not that of `child` any more, because one of them has ended. If nobody looks
-/// after the child's group now, those in it that are stopped would be so for ever: they are
-/// sent SIGHUP and let go on.
+/// `parent` is not that of `child` any more, because one of them has ended. If the child's
+/// group is orphaned now, its stopped processes could never continue: they are sent SIGHUP
+/// and SIGCONT.
 pub fn part(parent: &Process, child: &Process) {
     let group = child.group();
     if looks_after(parent, child) && alive_in(group).any(Process::is_stopped) && is_orphaned(group)
@@ -68,7 +68,7 @@ pub fn part(parent: &Process, child: &Process) {
 }
 
 /// Stops the current process; not init, on which all others depend, nor by the terminal's
-/// signals a group that nobody could let go on.
+/// signals an orphaned group.
 pub fn stop(process: &'static Process, signal: Signal) {
     let is_by_terminal = signal != Signal::SIGSTOP;
     if process.pid() == INIT || is_by_terminal && is_orphaned(process.group()) {
@@ -111,7 +111,7 @@ fn tell_parent(process: &Process, status: WaitStatus, code: u32, signal: Signal)
 /// has to attend to it again.
 pub fn wait(thread: &'static Thread) {
     thread.attention.set(false);
-    // Woken or interrupted: either way the caller looks again.
+    // Woken or interrupted: either way the caller checks again.
     let _ = thread.process().goes_on.sleep();
     thread.attention.set(false);
 }

@@ -2,7 +2,7 @@
 //!
 //! Threads and processes are numbered alike, as in Linux: a process has the number of its
 //! first thread. A number's slot is the number modulo the table's length, so that finding
-//! one takes one look; numbers go up and up and come again only after millions.
+//! one takes one access; numbers increase and are reused only after millions.
 
 use core::cell::Cell;
 
@@ -18,10 +18,10 @@ const _: () = assert!(LEN.is_power_of_two());
 
 /// Numbers stay below this, as Linux's do at most (PID_MAX_LIMIT).
 const MAX_NUMBER: u32 = 1 << 22;
-/// Where numbers go on from after the last: past those that may be known by heart.
+/// Where numbers restart after the last: past the low ones, as Linux does.
 const FIRST_AGAIN: u32 = LEN as u32;
 
-/// Slot 0 is nobody's: the thread that boots the kernel, and no process.
+/// Slot 0 is reserved: the thread that boots the kernel, and no process.
 static THREADS: SingleCpu<[Thread; LEN]> = SingleCpu::new([const { Thread::unused() }; LEN]);
 static PROCESSES: SingleCpu<[Process; LEN]> = SingleCpu::new([const { Process::unused() }; LEN]);
 static NUMBERS: SingleCpu<Numbers> = SingleCpu::new(Numbers::new());

@@ -62,7 +62,7 @@ pub struct Thread {
     // The scheduler's.
     pub(super) state: Cell<State>,
     pub(super) context: Context,
-    /// What else of the CPU is its own, where there is such a thing.
+    /// Its extended state, where there is such a thing.
     pub(super) extended_state: Cell<Option<Frame>>,
     pub(super) queue_link: Link<Thread>,
     pub(super) timer: Timer,
@@ -84,7 +84,8 @@ pub struct Thread {
     // The thread's own: touched by its system calls only.
     pub(super) blocked_signals: Cell<Signals>,
     pub(super) pending_signals: Cell<Signals>,
-    /// What it blocks when the wait is over for which it blocks something else.
+    /// The blocked signals to restore when a wait with other ones is over
+    /// (`rt_sigsuspend`).
     pub(super) saved_blocked_signals: Cell<Option<Signals>>,
     pub(super) alternate_stack: Cell<AlternateStack>,
     /// Its system call that a signal has interrupted.

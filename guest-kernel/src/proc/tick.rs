@@ -1,9 +1,9 @@
-//! The timer's next moment.
+//! The timer's next deadline.
 //!
-//! The timer is set to one moment at a time. While a program runs that is the next tick,
-//! counted from the one before and not from when its interrupt was served, so that ticks
-//! do not drift; or that of a sleeper who wants to wake earlier. While nothing runs it is
-//! only the latter.
+//! The timer is set to one deadline at a time. While a program runs that is the next tick,
+//! counted from the one before and not from when its interrupt was served, so that ticks do
+//! not drift; or that of a sleeper who wants to wake earlier. While nothing runs it is only
+//! the latter.
 
 use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
@@ -55,7 +55,7 @@ pub fn restart(sleeper: Option<u64>) {
     set_to(next.min(sleeper.unwrap_or(NEVER)));
 }
 
-/// Notes that the timer has interrupted, and so is not set any more.
+/// Records that the timer has interrupted, and so is not set any more.
 pub fn note_interrupt() {
     TICK.set(Tick {
         set_to: NEVER,

@@ -1,8 +1,8 @@
 //! Threads that want to be woken at a certain time, or processes that want a signal,
 //! soonest first: a binary heap.
 //!
-//! Each has at most one timer in a heap, and its place in the heap is noted in it, so that a
-//! timer can be given up in a few steps. Rejected: a sorted list, which takes as many
+//! Each has at most one timer in a heap, and its place in the heap is noted in it, so that
+//! a timer can be cancelled in a few steps. Rejected: a sorted list, which takes as many
 //! steps as there are sleepers; a wheel, whose ticks an idle machine does not have.
 
 use core::cell::Cell;
@@ -65,7 +65,7 @@ impl<T: Timed, const N: usize> TimerQueue<T, N> {
         self.rise(place, owner);
     }
 
-    /// Gives up its owner's timer, if it is set.
+    /// Cancels its owner's timer, if it is set.
     pub fn remove(&self, owner: &'static T) {
         let Some(place) = usize::from(owner.timer().place.take()).checked_sub(1) else {
             return;

@@ -1,4 +1,4 @@
-//! What the VMM learns of processes and threads.
+//! Trace records about processes and threads.
 
 use abi::trace::{Kind, NO_STATUS};
 use arch::trace;
@@ -18,7 +18,7 @@ fn padded(name: Name) -> [u64; 2] {
     [name as u64, (name >> 64) as u64]
 }
 
-/// The thread gets the CPU; if there is none, nobody does.
+/// The thread gets the CPU; without one the CPU is idle.
 #[cold]
 pub fn turn(thread: Option<&Thread>) {
     match thread {

@@ -1,4 +1,4 @@
-//! Waiting for children, and the end of what is left of them.
+//! Waiting for children, and reaping them.
 
 use abi::Errno;
 

@@ -1,4 +1,4 @@
-//! Wait queues: how threads wait for something that others do.
+//! Wait queues: how threads wait for events.
 //!
 //! ```text
 //! while !condition() {
@@ -6,12 +6,11 @@
 //! }
 //! ```
 //!
-//! The kernel is never preempted, so nothing can come between the condition and the
-//! sleep. A wake-up means no more than that the condition may hold now: whoever wakes
-//! looks again.
+//! The kernel is never preempted, so nothing can come between the condition and the sleep.
+//! A wake-up means only that the condition may hold now: the woken thread checks it again.
 //!
-//! A thread takes itself out of the queue if something else wakes it, so that nobody
-//! needs to know in which queue a thread is.
+//! A thread removes itself from the queue if something else wakes it, so that a waker need
+//! not know in which queue a thread is.
 
 use abi::Errno;
 
@@ -20,8 +19,8 @@ use crate::proc::scheduler::{self, current_thread};
 use crate::proc::thread::{Thread, Waits};
 
 /// The thread must do something else before it may go on waiting: end, stop, or call a
-/// handler. Whatever it waits for is to be given up; the system call is made again
-/// afterwards, or ring 3 sees EINTR.
+/// handler. The wait is to be abandoned; the system call is restarted afterwards, or
+/// returns EINTR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 
@@ -34,29 +33,29 @@ impl From<Interrupted> for Errno {
 /// Why a wait with a deadline ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// Somebody woke the thread.
+    /// The thread was woken.
     Up,
-    /// Nobody did in time.
+    /// The deadline has passed.
     TimedOut,
 }
 
 /// Threads that wait for the same thing, longest first.
 ///
-/// It must stay where it is while a thread waits: `sleep` borrows it, so the thread must
-/// itself hold on to whatever the queue is a part of.
+/// It must not move while a thread waits: `sleep` borrows it, so the thread must itself
+/// keep alive the object that the queue is a part of.
 pub struct WaitQueue {
     sleepers: List<Thread, Waits>,
 }
 
 impl WaitQueue {
-    /// Nobody waits.
+    /// An empty queue.
     pub const fn new() -> Self {
         Self {
             sleepers: List::new(),
         }
     }
 
-    /// Blocks the current thread until somebody wakes it.
+    /// Blocks the current thread until it is woken.
     ///
     /// # Errors
     /// The thread must not wait, now or any more.
@@ -64,8 +63,8 @@ impl WaitQueue {
         self.wait(None).map(|_| ())
     }
 
-    /// Blocks the current thread until somebody wakes it, at most until so many
-    /// nanoseconds after boot.
+    /// Blocks the current thread until it is woken, at most until so many nanoseconds after
+    /// boot.
     ///
     /// # Errors
     /// The thread must not wait, now or any more.

@@ -1,4 +1,4 @@
-//! How a process ended, as `wait` tells it.
+//! How a process ended, as `wait` reports it.
 
 use abi::debug_exit::GuestExit;
 use linux_raw_sys::general as linux;
@@ -62,7 +62,7 @@ impl WaitStatus {
         }
     }
 
-    /// What the end of the first process tells the VMM.
+    /// The end of the run that the end of the first process causes.
     pub fn guest_exit(self) -> GuestExit {
         match self.cause() {
             Ok(status) => GuestExit::Exited(status),

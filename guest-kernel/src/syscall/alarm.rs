@@ -36,8 +36,8 @@ fn alarm_of([interval, interval_us, rest, rest_us]: Words) -> Result<Alarm, Errn
     })
 }
 
-/// `alarm(seconds)`: says in how many seconds the alarm before would have come, at least 1;
-/// 0 if there was none.
+/// `alarm(seconds)`: returns the seconds left of the previous alarm, at least 1; 0 if there
+/// was none.
 pub fn alarm(&[seconds, ..]: &Arguments) -> SyscallResult {
     let process = current();
     let old = alarm::get(process);

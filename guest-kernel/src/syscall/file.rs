@@ -51,7 +51,7 @@ pub fn pwrite64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
     written(file.write_at(offset, &mut source))
 }
 
-/// Who writes to a pipe that nobody reads is told by a signal too.
+/// A write to a pipe without readers also raises SIGPIPE.
 fn written(result: SyscallResult) -> SyscallResult {
     if result == Err(Errno::EPIPE) {
         signal::send(current(), Signal::SIGPIPE);
@@ -80,8 +80,8 @@ pub fn ftruncate(&[fd, len, ..]: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// `sendfile(output, input, start, count)`: by way of a frame, so that nothing is borrowed while
-/// the writer waits.
+/// `sendfile(output, input, start, count)`: through a frame, so that nothing is borrowed
+/// while the writer waits.
 pub fn sendfile(&[output, input, start, count, ..]: &Arguments) -> SyscallResult {
     let (output, input) = (fs::file(output)?, fs::file(input)?);
     let pages = input.pages().map_err(|errno| match errno {

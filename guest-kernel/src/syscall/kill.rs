@@ -51,7 +51,7 @@ fn send_to_thread(pid: Option<u64>, tid: u64, number: u64) -> SyscallResult {
     Ok(0)
 }
 
-/// The signal with this number; none for 0, which only asks whether there is somebody.
+/// The signal with this number; none for 0, which only checks that the target exists.
 fn signal(number: u64) -> Result<Option<Signal>, Errno> {
     match number {
         0 => Ok(None),
@@ -68,7 +68,7 @@ fn send(process: &Process, signal: Option<Signal>) {
     }
 }
 
-/// No other process may end or stop init: what reaches it is what it has a handler for.
+/// No other process may end or stop init: only signals that it handles reach it.
 fn may_reach(process: &Process, signal: Signal) -> bool {
     process.pid() != INIT || current().pid() == INIT || process.catches(signal)
 }

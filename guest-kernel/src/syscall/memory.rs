@@ -15,7 +15,7 @@ use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
 bitflags! {
-    /// Flags of `mmap` that mean something here.
+    /// Flags of `mmap` that have an effect here.
     #[derive(Clone, Copy)]
     struct MapFlags: u32 {
         const SHARED = linux::MAP_SHARED;
@@ -28,7 +28,7 @@ bitflags! {
     }
 }
 
-/// Flags of `mmap` that ask for something that is missing.
+/// Flags of `mmap` that are not supported.
 const UNSUPPORTED: u32 = linux::MAP_GROWSDOWN | linux::MAP_HUGETLB;
 
 /// `mmap(address, length, protection, flags, fd, offset)`
@@ -66,7 +66,8 @@ fn backing(flags: MapFlags, fd: u64, offset: u64) -> Result<Backing, Errno> {
     match (flags.contains(MapFlags::ANONYMOUS), shared) {
         (true, true) => Ok(Backing::Shared),
         (true, false) => Ok(Backing::Zero),
-        // A file's bytes are not in pages of their own, so nobody can see them change.
+        // A file's bytes are not in pages of their own, so a shared mapping would not see
+        // them change.
         (false, true) => Err(Errno::ENODEV),
         (false, false) => {
             let file = fs::file(fd)?.pages()?.clone();
@@ -93,8 +94,8 @@ pub fn brk(&[address, ..]: &Arguments) -> SyscallResult {
     Ok(current().space().set_heap_end(address))
 }
 
-/// `mremap(address, old length, new length, flags, new address)`; the kernel chooses
-/// where to, and the old place does not stay.
+/// `mremap(address, old length, new length, flags, new address)`; the kernel chooses the
+/// new address, and the old range is unmapped.
 pub fn mremap(&[address, old, new, flags, ..]: &Arguments) -> SyscallResult {
     if flags & !u64::from(linux::MREMAP_MAYMOVE) != 0 {
         return Err(Errno::EINVAL);
@@ -112,8 +113,7 @@ pub fn msync(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// `madvise(address, length, advice)`: all but MADV_DONTNEED and MADV_FREE is advice that
-/// need not be taken.
+/// `madvise(address, length, advice)`: all but MADV_DONTNEED and MADV_FREE is ignored.
 pub fn madvise(&[address, len, advice, ..]: &Arguments) -> SyscallResult {
     let space = current().space();
     match advice as u32 {

@@ -26,7 +26,7 @@ use arch::trap::{Arguments, UserContext};
 
 use crate::proc::current_thread;
 
-/// What a system call comes to: the value in rax, or minus an errno there.
+/// The result of a system call: the value in rax, or minus an errno there.
 type SyscallResult = Result<u64, Errno>;
 
 /// Serves a call with these arguments, for the current thread.

@@ -12,7 +12,7 @@ use crate::proc::current;
 use crate::syscall::file::offset;
 use crate::syscall::{Errno, SyscallResult, descriptor};
 
-/// Where paths of calls that do not say start: the working directory.
+/// The start of paths of calls without a directory: the working directory.
 pub const HERE: u64 = linux::AT_FDCWD as u64;
 
 /// Bytes of a path that are copied at a time: most are shorter.

@@ -40,7 +40,7 @@ fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
     wait_for(timeout, || look(files, count))
 }
 
-/// Calls `look` until it finds something or so many nanoseconds are over; at least once.
+/// Calls `look` until it finds something or so many nanoseconds have passed; at least once.
 pub(super) fn wait_for(
     timeout: Option<u64>,
     mut look: impl FnMut() -> SyscallResult,

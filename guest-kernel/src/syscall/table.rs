@@ -1,4 +1,4 @@
-//! Which number is which call: what the kernel makes of [`abi::system_calls`].
+//! The kernel's table of handlers, by number, from [`abi::system_calls`].
 
 use abi::calls::Kind;
 use arch::trap::UserContext;

@@ -1,4 +1,4 @@
-//! `ioctl`: what terminals can do beside reading and writing, and what can be read.
+//! `ioctl`: control of terminals, and the number of bytes that can be read.
 
 use core::mem::offset_of;
 
@@ -163,7 +163,7 @@ fn claim(terminal: &Terminal, argument: u64) -> SyscallResult {
     Ok(0)
 }
 
-/// Lets go of the terminal for the whole session, which is for its leader to do.
+/// Releases the terminal for the whole session; only its leader may.
 fn give_up(terminal: &Terminal) -> SyscallResult {
     let process = current();
     require_control(terminal)?;

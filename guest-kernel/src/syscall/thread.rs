@@ -18,8 +18,8 @@ pub fn set_tid_address(&[address, ..]: &Arguments) -> SyscallResult {
     Ok(thread.tid().into())
 }
 
-/// `set_robust_list(head, size)`: taken; there is no use of it, since a mutex whose owner
-/// has ended stays locked here.
+/// `set_robust_list(head, size)`: accepted without effect: a mutex whose owner has ended
+/// stays locked here.
 pub fn set_robust_list(&[_, size, ..]: &Arguments) -> SyscallResult {
     if size != size_of::<linux::robust_list_head>() as u64 {
         return Err(Errno::EINVAL);

@@ -33,7 +33,7 @@ fn timespec(ns: u64) -> Timespec {
     [ns / NS_PER_S, ns % NS_PER_S]
 }
 
-/// A duration that makes sense, in nanoseconds; at most the 584 years that there are.
+/// A valid duration, in nanoseconds; at most 584 years, which is what fits.
 fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
     let is_valid = i64::try_from(seconds).is_ok() && nanoseconds < NS_PER_S;
     is_valid.then(|| seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
@@ -42,14 +42,14 @@ fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
 /// The `struct timespec` of a program at `address`, in nanoseconds.
 ///
 /// # Errors
-/// EFAULT; EINVAL: it makes no sense.
+/// EFAULT; EINVAL: it is invalid.
 pub(super) fn read_ns(address: u64) -> Result<u64, Errno> {
     let time = UserPtr::<Timespec>::new(address).read(&current().space())?;
     nanoseconds(time).ok_or(Errno::EINVAL)
 }
 
-/// Nanoseconds after boot, so many from now; or what that was when a call was first made
-/// that is made again after a signal.
+/// Nanoseconds after boot, so many from now; or the original deadline, for a call that is
+/// restarted after a signal.
 pub(super) fn deadline_after(ns: u64) -> u64 {
     let first = current_thread().take_wait_deadline();
     first.unwrap_or_else(|| now_ns().saturating_add(ns))
@@ -152,7 +152,7 @@ fn sleep_for(ns: u64, remaining: u64) -> SyscallResult {
     sleep_until(deadline).map_err(|errno| {
         let left = timespec(deadline.saturating_sub(now_ns()));
         if remaining != 0 {
-            // A bad address is the program's own problem.
+            // A bad address is ignored.
             let _ = UserPtr::new(remaining).write(&current().space(), &left);
         }
         note_deadline(deadline, errno)

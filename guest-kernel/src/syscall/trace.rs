@@ -1,8 +1,8 @@
-//! What the VMM learns of system calls: number, arguments and result, and the strings and
-//! small structures that pointers lead to.
+//! Trace records of system calls: number, arguments and result, and the strings and small
+//! structures that pointers lead to.
 //!
-//! They are read as the call itself reads them, so a page that is not there yet is put in
-//! place a moment before the call would have done it.
+//! They are read as the call itself reads them, so a page that is not mapped yet is mapped
+//! just before the call would have done it.
 
 use abi::trace::{Kind, MAX_CHUNK, MAX_ELEMENTS, wanted};
 use abi::virtual_map::PAGE_SIZE;
@@ -18,13 +18,13 @@ use crate::syscall::table::{self, Argument};
 const TIMESPEC: u64 = size_of::<linux::timespec>() as u64;
 const INT: u64 = size_of::<i32>() as u64;
 
-/// Whether the VMM wants to know of calls.
+/// Whether the VMM wants records of calls.
 #[inline(always)]
 pub fn is_wanted() -> bool {
     wants(wanted::SYSCALLS)
 }
 
-/// Tells of the call in `context`, which `serve` serves, and of its result.
+/// Records the call in `context`, which `serve` serves, and its result.
 #[cold]
 #[inline(never)]
 pub fn around(context: &mut UserContext, serve: impl FnOnce(&mut UserContext)) {
@@ -35,7 +35,7 @@ pub fn around(context: &mut UserContext, serve: impl FnOnce(&mut UserContext)) {
     Record::of_return(number, registers.arguments, registers.rax).send(Kind::Return);
 }
 
-/// What is told of a call.
+/// The record of a call.
 struct Record {
     words: Words,
     space: Shared<AddressSpace>,
@@ -115,7 +115,7 @@ impl Record {
         }
     }
 
-    /// Adds a string, of which no page is touched that lies behind its end.
+    /// Adds a string, without touching a page past its end.
     fn push_string(&mut self, at: usize, address: u64) {
         let mut buffer = [0; MAX_CHUNK];
         let mut len = 0;

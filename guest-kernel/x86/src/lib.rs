@@ -1,8 +1,8 @@
 //! Facts of the x86-64 processor, each stated once: for the guest kernel, the emulator,
 //! KVM's registers, the devices and the tests.
 //!
-//! Bits come from the crate `x86_64`, under its names. What that has not is here: numbers
-//! of model-specific registers, segment attributes as hypervisors keep them, states after
+//! Bits come from the crate `x86_64`, under its names. The rest is here: numbers of
+//! model-specific registers, segment attributes as hypervisors keep them, states after
 //! reset. Sources are the AMD64 Architecture Programmer's Manual (APM) and the Intel
 //! Software Developer's Manual (SDM).
 

@@ -8,7 +8,7 @@ pub const TSC: u32 = 0x10;
 pub const APIC_BASE: u32 = 0x1b;
 /// Version of the microcode.
 pub const BIOS_SIGN: u32 = 0x8b;
-/// What memory-type ranges there are.
+/// The memory-type ranges that exist.
 pub const MTRR_CAP: u32 = 0xfe;
 /// Code segment of `sysenter`.
 pub const SYSENTER_CS: u32 = 0x174;
@@ -16,13 +16,13 @@ pub const SYSENTER_CS: u32 = 0x174;
 pub const SYSENTER_ESP: u32 = 0x175;
 /// Target of `sysenter`.
 pub const SYSENTER_EIP: u32 = 0x176;
-/// What machine checks there are.
+/// The machine-check banks that exist.
 pub const MCG_CAP: u32 = 0x179;
-/// State of the machine check at hand.
+/// State of the current machine check.
 pub const MCG_STATUS: u32 = 0x17a;
 /// Memory types that pages choose from.
 pub const PAT: u32 = 0x277;
-/// Memory type of what no range has.
+/// Memory type outside of all ranges.
 pub const MTRR_DEF_TYPE: u32 = 0x2ff;
 /// When the local APIC's timer fires, in terms of the time-stamp counter.
 pub const TSC_DEADLINE: u32 = 0x6e0;
@@ -42,9 +42,9 @@ pub const SFMASK: u32 = 0xc000_0084;
 pub const FS_BASE: u32 = 0xc000_0100;
 /// Base of the segment gs.
 pub const GS_BASE: u32 = 0xc000_0101;
-/// What `swapgs` exchanges the base of gs with.
+/// The base that `swapgs` exchanges with that of gs.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
-/// What `rdtscp` and `rdpid` tell beside the time.
+/// The value that `rdtscp` and `rdpid` return.
 pub const TSC_AUX: u32 = 0xc000_0103;
 
 /// [`PAT`] after reset (APM vol. 2 7.8.1).

@@ -28,7 +28,7 @@ pub const DPL_SHIFT: u32 = 5;
 pub const DPL: u16 = attribute(DescriptorFlags::DPL_RING_3);
 /// It may be used.
 pub const PRESENT: u16 = attribute(DescriptorFlags::PRESENT);
-/// Means nothing to the processor.
+/// Ignored by the processor.
 pub const AVAILABLE: u16 = attribute(DescriptorFlags::AVAILABLE);
 /// 64-bit code.
 pub const LONG: u16 = attribute(DescriptorFlags::LONG_MODE);
@@ -48,7 +48,7 @@ pub const FLAT_DATA: u16 = attribute(DescriptorFlags::KERNEL_DATA);
 pub const TYPE: u16 = 0xf;
 /// Types of system segments.
 pub const TYPE_LDT: u16 = 2;
-/// A task-state segment that no task has.
+/// An available task-state segment.
 pub const TYPE_TSS: u16 = 9;
-/// The task-state segment of the task at hand.
+/// A busy task-state segment.
 pub const TYPE_TSS_BUSY: u16 = 11;

@@ -2,7 +2,7 @@
 
 use crate::ExceptionVector as Vector;
 
-/// What is left to interrupts: the vectors below are the processor's.
+/// First vector for interrupts: those below are the processor's.
 pub const FIRST_INTERRUPT: u8 = 32;
 
 /// Divide error.

@@ -1,7 +1,7 @@
 //! Leaves ring 3, or tries to, in every awkward state; each attempt in a child (R8, R9, R11, R18).
 //!
-//! What must kill the child says by which signal. What must not, the kernel survives
-//! without using anything that the program prepared: the child then exits with 0.
+//! An attempt that must kill the child names the signal. Otherwise the kernel handles the
+//! state without using anything that the program prepared, and the child exits with 0.
 
 #![no_std]
 #![no_main]
@@ -204,7 +204,7 @@ fn return_to(target: u64) {
     unsafe { asm!("push {}", "ret", in(reg) target, options(noreturn)) }
 }
 
-/// Goes on behind the return, if the code segment will have it.
+/// Continues after the return, if the code segment is accepted.
 fn far_return(code: u64) {
     // SAFETY: pops what it pushes, or faults.
     unsafe {

@@ -38,7 +38,7 @@ macro_rules! code {
     }};
 }
 
-/// What lies behind the length that `text` begins with.
+/// The bytes after the length that `text` begins with.
 ///
 /// # Safety
 /// `text` is so many bytes after eight that say how many.

@@ -9,7 +9,7 @@ use std::time::Instant;
 pub enum GuestClock {
     /// Guest time is the host's.
     Host(Instant),
-    /// Guest time is what the vCPU last said, for runs that repeat exactly.
+    /// Guest time is the time that the vCPU last set, for runs that repeat exactly.
     Counted(Arc<CountedTime>),
 }
 
@@ -31,10 +31,10 @@ impl GuestClock {
 /// No alarm: a time that never comes.
 const NEVER: u64 = u64::MAX;
 
-/// The time of a vCPU whose clock is its own work: nothing of the host's time comes in,
-/// so the vCPU itself must stop when a deadline is due, and an idle one is moved on.
+/// The time of a vCPU whose clock counts its instructions: the host's clock has no effect,
+/// so the vCPU itself must stop when a deadline is due, and idle time is skipped.
 ///
-/// Only the vCPU's thread changes it; other threads may look.
+/// Only the vCPU's thread changes it; other threads may read it.
 #[derive(Debug)]
 pub struct CountedTime {
     now: AtomicU64,
@@ -58,7 +58,7 @@ impl CountedTime {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The vCPU says what time it is.
+    /// Sets the time, as counted by the vCPU.
     pub(super) fn publish(&self, now_ns: u64) {
         self.now.store(now_ns, Ordering::Relaxed);
     }
@@ -68,7 +68,7 @@ impl CountedTime {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass until `at_ns` while the vCPU is idle; nothing if that is over.
+    /// Advances time to `at_ns` while the vCPU is idle; no effect if that is past.
     pub fn skip_to(&self, at_ns: u64) {
         let now = self.now_ns();
         if at_ns > now {
@@ -84,7 +84,7 @@ impl CountedTime {
         self.alarm.store(at_ns.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
-    /// Nanoseconds from `now_ns` to the alarm. Zero says that it goes off, and ends it.
+    /// Nanoseconds from `now_ns` to the alarm. Zero means that it is due, and clears it.
     pub(super) fn until_alarm(&self, now_ns: u64) -> u64 {
         let at = self.alarm.load(Ordering::Relaxed);
         let left = at.saturating_sub(now_ns);

@@ -8,7 +8,7 @@
 use serde::Serialize;
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-/// One VM exit, with what the guest wants done.
+/// One VM exit, with the guest's request.
 #[derive(Debug, PartialEq, Eq, EnumDiscriminants)]
 #[strum_discriminants(
     name(ExitReason),
@@ -25,7 +25,7 @@ pub enum VmExit<'a> {
         port: u16,
         /// Bytes in an item.
         size: u8,
-        /// Where the answer goes, `size` times the number of items.
+        /// The reply, `size` times the number of items.
         data: &'a mut [u8],
     },
     /// `out` to `port` of one or more items of `size` (1, 2 or 4) bytes.
@@ -41,7 +41,7 @@ pub enum VmExit<'a> {
     MmioRead {
         /// Guest-physical address.
         gpa: u64,
-        /// Where the answer goes.
+        /// The reply.
         data: &'a mut [u8],
     },
     /// Write to guest-physical memory that no RAM backs (1 to 8 bytes).
@@ -55,7 +55,7 @@ pub enum VmExit<'a> {
     MsrRead {
         /// The MSR's number.
         index: u32,
-        /// Where the answer goes.
+        /// The reply.
         value: &'a mut u64,
         /// Set to 1 to make the instruction raise #GP(0).
         error: &'a mut u8,
@@ -82,13 +82,13 @@ pub enum VmExit<'a> {
     Interrupted,
     /// The instruction limit was reached, exactly.
     InstructionLimit,
-    /// KVM could not execute the instruction at hand and the VMM's emulator did.
+    /// KVM could not execute the current instruction and the VMM's emulator did.
     Emulated,
     /// Triple fault: an exception while delivering a double fault.
     TripleFault,
-    /// Something no well-behaved guest or host does; ends the run with this text.
+    /// An unsupported state or a failure; ends the run with this text.
     Failed {
-        /// What happened, for a person.
+        /// A description of the failure.
         message: String,
     },
 }

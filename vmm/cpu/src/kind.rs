@@ -28,7 +28,7 @@ pub enum HostKind {
 }
 
 impl HostKind {
-    /// What that means, for a person.
+    /// The kind in words, for reports.
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::Hardware => "the processor runs ring 0 and ring 3",

@@ -1,4 +1,4 @@
-//! Virtual CPUs: what every accelerator offers to the run loop.
+//! Virtual CPUs: the interface of every accelerator to the run loop.
 //!
 //! A crate of its own, because the emulator takes longer to compile than all the rest of
 //! the VMM, and nothing in it changes when a guest program, a device or a command does.
@@ -39,7 +39,7 @@ pub enum CpuError {
         /// The host's reason.
         source: std::io::Error,
     },
-    /// This accelerator has no such ability.
+    /// This accelerator does not support the operation.
     #[error("{0}")]
     Unsupported(&'static str),
 }
@@ -67,7 +67,7 @@ pub struct InstructionCounts {
 pub struct AcceleratorCounters {
     /// KVM's own counters of the VM and the vCPU; `None` where KVM does not run it.
     pub kvm: Option<Vec<(String, u64)>>,
-    /// How often the VMM helped out where software-backed KVM falls short; all zero on
+    /// How often the VMM completed what software-backed KVM cannot execute; all zero on
     /// hardware, `None` where KVM does not run it.
     pub remedies: Option<Vec<(&'static str, u64)>>,
 }
@@ -117,14 +117,14 @@ pub trait Vcpu: Send {
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError>;
 
     /// Whether the vCPU has halted where that is no exit: it waits inside the accelerator,
-    /// which keeps its local APIC, and goes on waiting when it runs again.
+    /// which keeps its local APIC, and continues to wait when it runs again.
     ///
     /// # Errors
     /// A failed ioctl.
     fn halted(&mut self) -> Result<bool, CpuError>;
 
-    /// Has the vCPU take external interrupt `vector` (16 to 255) before its next
-    /// instruction. Call only when [`ready`](Self::ready).
+    /// Injects external interrupt `vector` (16 to 255) before the next instruction. Call
+    /// only when [`ready`](Self::ready).
     ///
     /// # Errors
     /// A failed ioctl.

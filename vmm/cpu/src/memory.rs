@@ -35,7 +35,7 @@ pub struct RamRegion {
     pub hva: *mut u8,
 }
 
-/// Guest RAM could not be had.
+/// Guest RAM could not be allocated.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot reserve {} of guest memory: {source}; ask for less with --memory",

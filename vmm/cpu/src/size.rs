@@ -1,4 +1,4 @@
-//! Sizes as people write them.
+//! Sizes in human-readable notation.
 
 use std::fmt;
 

@@ -27,7 +27,7 @@ impl Regs {
     pub const RDI: usize = 7;
 }
 
-/// Where a vCPU stands in the guest's code.
+/// The current position of a vCPU in the guest's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// Instruction pointer.
@@ -75,7 +75,7 @@ pub struct Dtable {
 pub struct DebugRegs(pub [u64; 8]);
 
 impl Default for DebugRegs {
-    /// After reset: nothing is watched.
+    /// After reset: no breakpoint is enabled.
     fn default() -> Self {
         Self([0, 0, 0, 0, 0, 0, x86::DR6_RESET, x86::DR7_RESET])
     }

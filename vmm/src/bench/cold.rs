@@ -1,5 +1,4 @@
-//! What it takes to have a program in a machine at all: a process of the VMM, from its
-//! start.
+//! The cost of running a program in a new machine: a process of the VMM, from its start.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,7 +20,7 @@ pub enum Until {
     Exit,
 }
 
-/// What matters here of the report.
+/// The fields of the report that are needed here.
 #[derive(Deserialize)]
 struct Report {
     boot_ns: Option<u64>,

@@ -1,5 +1,4 @@
-//! What an exit costs by itself: machine code that does nothing but exit, served as in any
-//! run.
+//! The cost of an exit by itself: machine code that only exits, served as in any run.
 
 use std::sync::mpsc;
 use std::thread;
@@ -26,7 +25,7 @@ pub enum Exit {
     MmioRead,
     /// A store.
     MmioWrite,
-    /// `hlt`, and the VMM goes on.
+    /// `hlt`, and the VMM continues at once.
     Hlt,
     /// `hlt`, and the VMM sleeps until another thread wakes it.
     HltWake,
@@ -60,7 +59,7 @@ impl Exit {
         }
     }
 
-    /// Why `machine` has no such exit, if it has not.
+    /// Why `machine` has no such exit, if so.
     fn absent(self, machine: Machine) -> Option<&'static str> {
         let halt = self.reason() == ExitReason::Hlt;
         (halt && machine == Machine::Kvm).then_some("a halt stays in KVM, which has the local APIC")
@@ -95,7 +94,7 @@ impl Waker {
     }
 }
 
-/// Exits in a row that may be others than the one that is measured.
+/// Most exits in a row of other kinds than the one that is measured.
 const PATIENCE: u64 = 1000;
 
 /// A machine that exits, and what serves it.
@@ -167,7 +166,7 @@ pub fn sample(exit: Exit, machine: Machine, count: u64) -> Result<Sample, BenchE
         return Err(BenchError::Absent(reason.to_owned()));
     }
     let mut serving = Serving::start(exit, machine)?;
-    // The first one is not counted: it makes the machine's memory be there.
+    // The first one is not counted: it populates the machine's memory.
     serving.once()?;
     (serving.exits, serving.vmm_ticks) = (0, 0);
     let before = serving.instructions();

@@ -1,4 +1,4 @@
-//! What programs in a guest measure: operations of its kernel, and loops.
+//! Measurements by programs in a guest: operations of its kernel, and loops.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -131,7 +131,7 @@ impl Native {
         // SAFETY: it was just opened and nobody else has it.
         let mut file = unsafe { File::from_raw_fd(fd) };
         file.write_all(elf)?;
-        // What can be written to does not run.
+        // A file that is open for writing cannot be executed.
         File::open(path(&file)).map(Self)
     }
 

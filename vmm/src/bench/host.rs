@@ -1,4 +1,4 @@
-//! What a figure depends on beside the VMM: stands beside the figures.
+//! The host that figures depend on: recorded beside them.
 
 use std::fs;
 use std::thread;

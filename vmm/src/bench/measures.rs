@@ -1,4 +1,4 @@
-//! What is measured, in the order of the tables.
+//! The measures, in the order of the tables.
 
 use super::exits::Exit;
 use crate::near::{did_you_mean, near};
@@ -158,7 +158,7 @@ pub const MEASURES: &[Measure] = &[
     },
 ];
 
-/// A word that names no measure.
+/// An unknown name of a measure.
 #[derive(Debug, thiserror::Error)]
 #[error("no measure {name:?}{}; see `vmm bench --list`", did_you_mean(.near))]
 pub struct UnknownMeasure {

@@ -1,4 +1,5 @@
-//! What operations of a machine, its kernel and the VMM cost, on every machine of the host.
+//! The cost of operations of a machine, its kernel and the VMM, on every machine of the
+//! host.
 //!
 //! ```text
 //!   Plan ── measure ──► Bench      host, machines, and of each measure a figure a machine
@@ -39,7 +40,7 @@ use crate::events::{StopSource, stop_within};
 use crate::report::{self, Outcome};
 use crate::vm::VmError;
 
-/// What to measure, and on what.
+/// The measures and machines of a run.
 #[derive(Debug)]
 pub struct Plan {
     /// Which measures.
@@ -62,7 +63,7 @@ pub enum BenchError {
     /// A machine cannot be made or its run not be finished.
     #[error(transparent)]
     Vm(#[from] VmError),
-    /// The host wants no more.
+    /// The host has requested a stop.
     #[error("{0}")]
     Stopped(Outcome),
     /// There is no such figure, and why.
@@ -94,7 +95,7 @@ struct Sample {
     counts: Counts,
 }
 
-/// What one machine made of a measure, an operation.
+/// The figures of one machine for one operation of a measure.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     /// The machine.

@@ -3,8 +3,8 @@
 //! Documentation/driver-api/early-userspace/buffer-format.rst). The guest gets one plain
 //! archive: its kernel need not unpack, and stops at the first end marker.
 //!
-//! Other compressions were rejected: each has a tool that undoes it, and would be a crate
-//! more that reads foreign bytes.
+//! Other compressions were rejected: each has a tool that unpacks it, and would need one
+//! more crate that parses untrusted bytes.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -93,10 +93,10 @@ pub enum Flaw {
     /// It ends too early.
     #[error("truncated: it ends {}", after(.0))]
     Truncated(Option<String>),
-    /// A header that makes no sense.
+    /// An invalid header.
     #[error("damaged: the header {} makes no sense", after(.0))]
     Damaged(Option<String>),
-    /// What gzip says.
+    /// An error of gzip.
     #[error("cannot be unpacked by gzip: {0}")]
     Gzip(String),
     /// It unpacks to more than guest memory can hold.

@@ -1,4 +1,4 @@
-//! Checks of ELF files before they get near a guest.
+//! Checks of ELF files before they are loaded.
 
 use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD, PT_NOTE};
 use elf::endian::LittleEndian;

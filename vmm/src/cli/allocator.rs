@@ -1,14 +1,14 @@
-//! The heap of the command: where the host has no memory for something small, which no
-//! caller can do without, the process ends in good order instead of being aborted.
+//! The heap of the command: where the host has no memory for a small allocation, which no
+//! caller can handle, the process ends with a message instead of an abort.
 //!
-//! What is large is asked for by callers that have an answer to a refusal. A hook for such
-//! errors would do, but the standard library's is not stable.
+//! Large allocations are made by callers that handle a failure. A hook for such errors
+//! would do, but the standard library's is not stable.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::{FAILURE, terminal};
 
-/// Bytes from which on a caller copes with a refusal by itself.
+/// Bytes from which on a caller handles a failure itself.
 const LARGE: usize = 1 << 20;
 const MESSAGE: &[u8] =
     b"vmm: out of memory: give the guest less with --memory, or the process more (ulimit -v)\n";

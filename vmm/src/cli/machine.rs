@@ -133,7 +133,7 @@ impl MachineArgs {
     /// The machine that these options describe, for `program`.
     ///
     /// # Errors
-    /// Images that are none, a program that there is none of.
+    /// An invalid image, or an unknown program.
     pub fn config(self, program: ProgramArgs) -> Result<VmConfig, CliError> {
         let room = self.memory.min(DEVICE_HOLE);
         let initramfs = self.initrd.as_deref();

@@ -74,7 +74,8 @@ enum Command {
 /// Prints one line for the user to standard error, if anyone reads it.
 fn complain(message: &dyn std::fmt::Display) {
     let line = printable(&message.to_string());
-    // A closed standard error is no reason to fail, or `eprintln!` would do.
+    // A closed standard error is no failure, so `eprintln!`, which panics then, will not
+    // do.
     let _ = writeln!(std::io::stderr(), "vmm: {line}");
 }
 
@@ -110,7 +111,7 @@ pub fn main(started: Instant) -> ExitCode {
     };
     match result {
         Ok(status) => ExitCode::from(status),
-        // Nobody reads what this command prints: it ends as a process that does not know.
+        // The reader of standard output has gone: ends as by SIGPIPE.
         Err(error) if is_broken_pipe(error.as_ref()) => {
             ExitCode::from(SIGNAL_STATUS_BASE | libc::SIGPIPE as u8)
         }

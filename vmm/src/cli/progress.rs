@@ -1,4 +1,4 @@
-//! A line that says what is going on, while standard error is a terminal.
+//! A progress line, while standard error is a terminal.
 
 use std::io::{self, IsTerminal, Write};
 

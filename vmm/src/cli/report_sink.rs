@@ -1,4 +1,4 @@
-//! Where a command's report goes and in which form.
+//! The destination and form of a command's report.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

@@ -1,5 +1,5 @@
-//! How a command ends before its time: by a signal or a deadline, in good order if it can,
-//! and else without.
+//! Early ends of a command, by a signal or a deadline: orderly if it can, else by this
+//! thread.
 //!
 //! ```text
 //!   SIGINT, SIGTERM, SIGHUP ──► StopSource ──► the run ends, its report is written
@@ -7,9 +7,8 @@
 //!                                  └────────────► this thread ends the process
 //! ```
 //!
-//! The run itself watches both, but it is not always there to do so: a machine is being
-//! made, a report is written to somebody who does not read it. Whatever the main thread
-//! waits for, this thread does not.
+//! The run itself watches both, but not always: the machine may still be in the making, or
+//! the report be written to a pipe that nobody reads. This thread waits for nothing else.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -25,13 +24,13 @@ use vmm::report::Outcome;
 
 use super::terminal;
 
-/// What a run has for ending in good order.
+/// The time that a run has for an orderly end.
 const GRACE: Duration = Duration::from_millis(350);
 
-/// Whether there is a run that can end in good order.
+/// Whether there is a run that can end in an orderly way.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// From now on there is a run that ends by itself when it is told to stop.
+/// Says that there is a run now that ends by itself when a stop is requested.
 pub fn running() {
     RUNNING.store(true, Ordering::Release);
 }
@@ -39,7 +38,7 @@ pub fn running() {
 /// How often a deadline has been moved.
 static PHASE: AtomicU64 = AtomicU64::new(0);
 
-/// Gives what comes now `limit` from now on.
+/// Sets the deadline to `limit` from now.
 pub fn move_to(deadline: &mut Deadline, limit: Duration) {
     PHASE.fetch_add(1, Ordering::AcqRel);
     if let Some(when) = Instant::now().checked_add(limit) {
@@ -107,7 +106,7 @@ fn watch(sources: &[StopSource]) {
 fn end(outcome: &Outcome) {
     terminal::restore();
     if let Ok(mut stderr) = Output::stderr().and_then(Output::without_waiting) {
-        // Nobody to be told if it does not go out.
+        // An error of this write cannot be reported.
         let _ = writeln!(stderr, "vmm: {outcome}");
     }
     // SAFETY: the process ends here and now, without destructors: others of its threads

@@ -1,18 +1,18 @@
 //! The host's terminal while a guest uses it.
 //!
-//! The guest has all keys, those that send signals too; output stays as it was set. There
-//! is one terminal and one way it was before, so both are globals, which signal handlers
-//! can reach: every signal that ends or stops the process puts the terminal back first.
-//! SIGINT, SIGTERM and SIGHUP end a run in good order instead (`stop_signals`).
+//! The guest gets all keys, those that send signals too; output settings do not change. The
+//! terminal and its earlier settings are globals, which signal handlers can reach: every
+//! signal that ends or stops the process restores the terminal first. SIGINT, SIGTERM and
+//! SIGHUP end a run in an orderly way instead (`stop_signals`).
 //!
-//! Two runs at one terminal must not take each other's settings for those of before: only
-//! who holds a lock on the terminal changes it. A run in the background leaves the terminal
-//! alone until a shell brings it to the foreground, and one that finds itself there lets go
-//! of it. A thread looks again and again for both: to wait for the lock would need somebody
-//! who waits anew after each stop.
+//! Two runs at one terminal must not save each other's settings as the earlier ones: only
+//! the holder of a lock on the terminal changes it. A run in the background leaves the
+//! terminal alone until a shell brings it to the foreground, and one that is moved to the
+//! background releases the lock. A thread polls for both: a wait for the lock would have to
+//! be repeated after each stop.
 //!
-//! A run that was stopped by SIGSTOP could not let go. So there is a lock for each process
-//! group, a byte of the terminal's file: of groups one alone is in the foreground.
+//! A run that was stopped by SIGSTOP could not release it. So there is a lock for each
+//! process group, a byte of the terminal's file: only one group is in the foreground.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -29,8 +29,8 @@ use vmm::events::is_foreground;
 
 use super::stop_signals::is_ignored;
 
-/// Signals that end a process that does not catch them, but for those that end a run in
-/// good order, SIGKILL, and SIGPIPE, which is ignored.
+/// Signals that end a process by default, except those that end a run in an orderly way,
+/// SIGKILL, and SIGPIPE, which is ignored.
 const DEADLY: [c_int; 18] = [
     libc::SIGQUIT,
     libc::SIGILL,
@@ -52,7 +52,7 @@ const DEADLY: [c_int; 18] = [
     libc::SIGSYS,
 ];
 
-/// Between looks whether the terminal can be had.
+/// The interval between checks whether the terminal is available.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Standard input, if it is a terminal that the guest is to have.
@@ -66,8 +66,8 @@ struct Terminal {
 static TERMINAL: OnceLock<Terminal> = OnceLock::new();
 /// Whether it is changed now.
 static CHANGED: AtomicBool = AtomicBool::new(false);
-/// Taken by who changes the settings or puts them back. Who has it takes no signals, so a
-/// handler waits for another thread only, and not for long.
+/// A lock for changes of the settings. Its holder blocks signals, so a handler waits for
+/// another thread only, and not for long.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// What the terminal is to be: [`WANTED`], [`STOPPED`] or [`ENDED`].
@@ -107,7 +107,7 @@ pub fn acquire() -> io::Result<()> {
         handle(signal, put_back_and_stop, libc::SA_RESTART)?;
     }
     handle(libc::SIGCONT, take_again, libc::SA_RESTART)?;
-    // Ends with the process. Nothing has been changed if there can be no such thread.
+    // Ends with the process. If the thread cannot be made, nothing has been changed.
     thread::Builder::new().name("terminal".into()).spawn(|| {
         loop {
             thread::sleep(LOOK);
@@ -118,7 +118,7 @@ pub fn acquire() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the terminal back for good. Safe in a signal handler, and nothing where nothing was
+/// Restores the terminal for good. Safe in a signal handler; no effect where nothing was
 /// changed.
 pub fn restore() {
     put_back(ENDED);
@@ -134,7 +134,7 @@ fn put_back(state: u8) {
     });
 }
 
-/// Does something that no other thread and no signal handler comes between.
+/// Runs `body` exclusively of other threads and signal handlers.
 fn alone(act: impl FnOnce()) {
     with_signals_blocked(|| {
         while BUSY.swap(true, Ordering::Acquire) {
@@ -151,7 +151,7 @@ fn open(stdin: c_int) -> io::Result<File> {
         .write(true)
         .custom_flags(libc::O_NOCTTY)
         .open(format!("/proc/self/fd/{stdin}"));
-    // Another user's terminal cannot be opened anew; then two runs of ours share a lock.
+    // Another user's terminal cannot be reopened; then two runs of ours share a lock.
     anew.or_else(|_| Ok(io::stdin().as_fd().try_clone_to_owned()?.into()))
 }
 
@@ -165,7 +165,7 @@ enum Anew {
 
 impl Terminal {
     /// Changes the settings, if the terminal is wanted, this process is in its foreground
-    /// and nobody else has it; in the background, lets go of it. Safe in a signal handler.
+    /// and nobody else has it; in the background, releases it. Safe in a signal handler.
     fn look(&self, anew: Anew) {
         alone(|| {
             if STATE.load(Ordering::Relaxed) != WANTED {
@@ -183,8 +183,7 @@ impl Terminal {
         let Some(now) = self.settings() else {
             return;
         };
-        // A run that was stopped has left it as we need it, and what was before is its own
-        // to know.
+        // A stopped run has left it as we need it, and keeps the earlier settings itself.
         if (is_for_guest(&now, &now) && self.others_hold_it()) || !self.lock() {
             return;
         }
@@ -285,7 +284,7 @@ fn lock_of(kind: c_int, start: libc::off_t, len: libc::off_t) -> libc::flock {
     }
 }
 
-/// Does something while this thread takes no signals.
+/// Runs `body` with all signals of this thread blocked.
 fn with_signals_blocked(act: impl FnOnce()) {
     // SAFETY: the sets are filled in before they are used, and belong to this frame.
     unsafe {

@@ -82,7 +82,7 @@ fn standard_error(machine: &Vm) -> io::Result<Box<dyn Write + Send>> {
     let output = Output::stderr()?;
     let is_terminal = output.is_terminal();
     let writer = machine.writer(output)?;
-    // The guest's output may go to the same terminal: lines shall not lag behind.
+    // The guest's output may go to the same terminal: lines must not be delayed.
     Ok(match is_terminal {
         true => Box::new(LineWriter::new(writer)),
         false => Box::new(BufWriter::new(writer)),

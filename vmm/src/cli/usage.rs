@@ -1,4 +1,4 @@
-//! What to say to a command line that cannot be obeyed: one line, as for every other error.
+//! The message for an invalid command line: one line, as for every other error.
 
 use std::io;
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use vmm::vm::VmError;
 
 use super::{CliError, FAILURE};
 
-/// Exit status of a command line that cannot be obeyed.
+/// Exit status of an invalid command line.
 const USAGE: u8 = 2;
 
-/// Something that a command line may not say.
+/// An error in a command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misuse(pub String);
@@ -52,7 +52,7 @@ pub fn status(error: &CliError) -> u8 {
 pub fn answer(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if !text.starts_with(PREFIX) {
-        // Help, also for no command at all. That the reader went away is no failure.
+        // Help, also for no command at all. A reader that has gone is no failure.
         return match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 super::complain(&format_args!("help: {error}"));

@@ -12,7 +12,7 @@ const NAMED_PORTS: usize = 8;
 /// The judgement on a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Why the program's runs cannot be held against each other; null for a program that
+    /// Why the program's runs cannot be compared with each other; null for a program that
     /// does the same in every run.
     pub not_deterministic: Option<String>,
     /// What differs between machines although it should not: port I/O, output, outcome.
@@ -20,8 +20,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether nothing speaks against the machines: a deterministic program did the same
-    /// on all of them, or the program is not deterministic.
+    /// Whether the machines agree: a deterministic program did the same on all of them, or
+    /// the program is not deterministic.
     pub fn agrees(&self) -> bool {
         self.not_deterministic.is_some() || self.differences.is_empty()
     }
@@ -45,7 +45,7 @@ impl Verdict {
     }
 }
 
-/// How runs on one machine vary, if they do, or why they are bound to.
+/// How runs on one machine vary, if they do, or why they must.
 fn variation(column: &Column) -> Option<String> {
     let timed_out = |run: &Run| run.report.outcome.kind == OutcomeKind::Timeout;
     if column.runs().any(timed_out) {

@@ -1,11 +1,11 @@
-//! Which device answers which port, address or MSR.
+//! Dispatch of ports, addresses and MSRs to devices.
 //!
 //! The machine has a handful of devices at fixed places, so dispatch is a match that the
-//! compiler turns into a few comparisons. Rejected: a table of boxed devices, which costs
-//! a search and an indirect call for every port write, and hides what there is.
+//! compiler turns into a few comparisons. Rejected: a table of boxed devices, which costs a
+//! search and an indirect call for every port write, and hides which devices there are.
 //!
-//! An access belongs to the device that claims its first byte; bytes past the device's
-//! end are nobody's. What nobody claims reads as all ones and ignores writes.
+//! An access belongs to the device that claims its first byte; bytes past the device's end
+//! are unclaimed. Unclaimed reads give all ones, unclaimed writes are dropped.
 
 use abi::ports;
 use x86::msr;

@@ -1,16 +1,15 @@
-//! The console's way out: bytes from the serial port, gathered into lines for the host.
+//! Console output: bytes from the serial port, gathered into lines for the host.
 //!
-//! A host write costs about as much as a VM exit, so bytes go out together: when a line
-//! has ended, when [`CAPACITY`] bytes wait, when the machine is idle or over; where nobody
-//! sees that it is idle, after some milliseconds. What the failure of a host that takes no
-//! more (a closed pipe) means for the run is not decided here: the error is kept, and later
-//! bytes are dropped.
+//! A host write costs about as much as a VM exit, so bytes go out together: when a line has
+//! ended, when [`CAPACITY`] bytes wait, when the machine is idle or over; where nobody sees
+//! that it is idle, after some milliseconds. The consequence of a failed write (a closed
+//! pipe) is not decided here: the error is kept, and later bytes are dropped.
 
 use std::io::{self, Write};
 
 use super::serial::SerialOutput;
 
-/// Bytes that wait at most.
+/// Capacity of the buffer in bytes.
 pub const CAPACITY: usize = 4096;
 
 /// Buffers output and hands it to a sink. As a [`Write`] it always succeeds.
@@ -34,7 +33,7 @@ impl Console {
         }
     }
 
-    /// Sends all that waits.
+    /// Flushes the buffer.
     pub fn send(&mut self) {
         if !self.waiting.is_empty() && !self.broken {
             let sent = self.sink.write_all(&self.waiting);
@@ -47,7 +46,7 @@ impl Console {
         self.line_ended = false;
     }
 
-    /// Whether anything waits.
+    /// Whether the buffer holds anything.
     #[inline]
     pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
@@ -66,8 +65,8 @@ impl Console {
 }
 
 impl SerialOutput for Console {
-    /// Sends what waits if a line has ended in it, so that a string of many lines is one
-    /// host write.
+    /// Flushes the buffer if it has the end of a line, so that a string of many lines is
+    /// one host write.
     fn end_access(&mut self) {
         if self.line_ended {
             self.send();

@@ -22,7 +22,7 @@ pub struct InputStream {
     ended: bool,
     /// Whether the guest has ever asked.
     asked: bool,
-    /// Whether its last answer was that there is nothing yet.
+    /// Whether its last read said that there are no bytes yet.
     waits: bool,
     raised: bool,
 }
@@ -39,7 +39,7 @@ impl InputStream {
         CAPACITY.saturating_sub(self.bytes.len())
     }
 
-    /// The guest is about to read at `offset`: whether it will be told how much there is.
+    /// Whether a read at `offset` gives the number of bytes available.
     pub fn is_asked(&mut self, offset: u8) -> bool {
         let asked = offset < DATA;
         self.asked |= asked;
@@ -70,13 +70,13 @@ impl InputStream {
         count
     }
 
-    /// There will be no more bytes.
+    /// Ends the input.
     pub fn end(&mut self) {
         self.ended = true;
         self.raise(true);
     }
 
-    /// Whether the guest is to be told, since the last call, that its wait is over.
+    /// Whether an interrupt has become due since the last call.
     pub fn take_interrupt(&mut self) -> bool {
         std::mem::take(&mut self.raised)
     }

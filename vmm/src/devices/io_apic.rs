@@ -125,7 +125,7 @@ impl IoApic {
         None
     }
 
-    /// Whether line `gsi` may become an interrupt that cannot be masked.
+    /// Whether line `gsi` may be delivered as an interrupt that RFLAGS.IF does not mask.
     pub fn may_send_nmi(&self, gsi: u32) -> bool {
         self.entries.get(gsi as usize).is_some_and(|entry| {
             let mode = DeliveryMode::from_bits((entry >> MODE_SHIFT) as u32);
@@ -185,7 +185,7 @@ impl IoApic {
             };
             let mut entry = new & ENTRY_WRITABLE | old & REMOTE_IRR;
             if entry & LEVEL == 0 {
-                // Nothing will end an interrupt of a pin that is edge-triggered now.
+                // An interrupt of a pin that is edge-triggered now gets no EOI.
                 entry &= !REMOTE_IRR;
             }
             self.entries[pin] = entry;

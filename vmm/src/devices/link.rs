@@ -5,10 +5,10 @@
 //!                                     <--line--
 //! ```
 //!
-//! The only thing that two machines share, so nothing that either does may harm the
-//! other: a line holds [`CAPACITY`] bytes and loses what exceeds that, as a UART does that
-//! nobody reads, and it wakes the receiver only when it was empty before, so that a sender
-//! cannot keep a receiver that does not read from its work.
+//! It is the only thing that two machines share, so neither may harm the other by it: a
+//! line holds [`CAPACITY`] bytes and drops the excess, as a UART with overrun does, and it
+//! wakes the receiver only when it was empty before, so that a sender cannot slow down a
+//! receiver that does not read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,7 +27,7 @@ struct Line {
     bytes: Mutex<VecDeque<u8>>,
     /// Bytes under way, to be read without the lock.
     len: AtomicUsize,
-    /// Makes the receiver look.
+    /// Wakes the receiver.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -88,8 +88,8 @@ impl LinkEnd {
         ]
     }
 
-    /// Has `wake` called, on the sender's thread, when bytes arrive where none were; only
-    /// the first such wish counts.
+    /// Registers `wake`, which is called on the sender's thread when bytes arrive where
+    /// none were; only the first call counts.
     pub fn on_arrival(&self, wake: impl Fn() + Send + Sync + 'static) {
         // An end is in one machine, which asks once.
         let _ = self.incoming.wake.set(Box::new(wake));
@@ -128,7 +128,7 @@ impl SerialOutput for LinkOutput {
 
 impl Write for LinkOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // More than the line can hold would be lost there.
+        // The line would drop more than it can hold.
         let room = CAPACITY.saturating_sub(self.gathered.len());
         self.gathered.extend(bytes.iter().take(room));
         Ok(bytes.len())

@@ -12,11 +12,10 @@
 //! guest time comes in as nanoseconds, registers by offset or MSR number, and whatever a
 //! guest writes ends in a register, in the error status register or in [`Gp`].
 //!
-//! The machine has one CPU, with APIC ID 0, so there is nobody to send interrupts to but
-//! itself; INIT, start-up, SMI and NMI messages, which nothing here sends but a guest to
-//! itself, are dropped. LINT0, LINT1, the thermal and the performance entries can be set
-//! up and never fire, for they have no source. The APIC ID is not writable (11.4.6 leaves
-//! that to the model).
+//! The machine has one CPU, with APIC ID 0, so it can send interrupts to itself only; INIT,
+//! start-up, SMI and NMI messages, which only the guest itself sends here, are dropped.
+//! LINT0, LINT1, the thermal and the performance entries can be set up but never fire, as
+//! they have no source. The APIC ID is not writable (11.4.6 leaves that to the model).
 
 mod delivery;
 mod registers;
@@ -72,11 +71,11 @@ pub struct LocalApic {
     base: u64,
     timer: Timer,
     state: State,
-    /// A level-triggered vector whose end the I/O APIC has yet to hear of.
+    /// A level-triggered vector whose EOI the I/O APIC has not got yet.
     ended: Option<u8>,
 }
 
-/// What a reset clears.
+/// The state that a reset clears.
 #[derive(Debug)]
 struct State {
     task_priority: u8,
@@ -220,8 +219,8 @@ impl LocalApic {
         }
     }
 
-    /// Whether the timer waits for a time-stamp counter that it has to be told: before the
-    /// guest goes on, call [`tell_tsc`](Self::tell_tsc).
+    /// Whether the timer needs the time-stamp counter: call [`tell_tsc`](Self::tell_tsc)
+    /// before the guest continues.
     #[inline]
     pub fn wants_tsc(&self) -> bool {
         self.timer.wants_tsc()

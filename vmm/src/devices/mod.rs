@@ -10,10 +10,10 @@
 //!   port 0xf8 ---> doorbell of the trace
 //! ```
 //!
-//! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks.
-//! They see offsets, never addresses; guest time, in nanoseconds, is passed in. Ports,
-//! addresses, widths and values are whatever a guest made up: each has a defined effect,
-//! nothing panics, and nothing that a guest does makes a device grow.
+//! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks. They
+//! see offsets, never addresses; guest time, in nanoseconds, is passed in. Ports,
+//! addresses, widths and values are guest input: each has a defined effect, nothing panics,
+//! and no access makes a device grow.
 
 pub mod bus;
 mod console;
@@ -193,7 +193,7 @@ impl Devices {
         }
     }
 
-    /// The local APIC, if it is ours.
+    /// The local APIC, if the VMM keeps it.
     #[inline]
     pub fn local_apic(&mut self) -> Option<&mut LocalApic> {
         self.local_apic.as_mut()
@@ -220,20 +220,20 @@ impl Devices {
         taken
     }
 
-    /// There will be no more host input, perhaps because of an error.
+    /// Ends host input, perhaps because of an error.
     pub fn end_input(&mut self, error: Option<io::Error>) {
         self.streams.end_input(error);
         self.serve_streams();
     }
 
-    /// Whether the guest waits for anything from outside.
+    /// Whether the guest waits for input.
     #[inline]
     pub fn wants_anything(&self) -> bool {
         let link = self.link.as_ref();
         self.streams.is_read() || link.is_some_and(|link| link.serial.wants_input())
     }
 
-    /// Gives a guest that reads its console what never has to be waited for.
+    /// Hands a guest that reads its console the input that is always ready.
     pub fn fill_console(&mut self) {
         self.streams.fill_console();
         self.serve_streams();
@@ -249,8 +249,8 @@ impl Devices {
         self.streams.take_input_error()
     }
 
-    /// Sends output that waits for the end of its line: when the machine is idle, and at its
-    /// end.
+    /// Flushes output that waits for the end of its line: when the machine is idle, and at
+    /// its end.
     pub fn flush_output(&mut self) {
         self.streams.send_all();
     }

@@ -1,9 +1,9 @@
-//! Interrupt messages: what an I/O APIC sends and a local APIC takes.
+//! Interrupt messages, from an I/O APIC to a local APIC.
 //!
-//! A message is kept in its bus form, the address and data of a message-signalled
-//! interrupt (Intel SDM vol. 3A 11.11), because that is what KVM's local APIC wants and
-//! what ours can decode in a few shifts. A second, decoded form would be one more thing
-//! to keep equal.
+//! A message is kept in its bus form, the address and data of a message-signalled interrupt
+//! (Intel SDM vol. 3A 11.11), because that is what KVM's local APIC wants and what ours can
+//! decode in a few shifts. Rejected: a second, decoded form, which would have to be kept
+//! consistent.
 
 /// Bits 20 to 31 of every message's address (Intel SDM vol. 3A 11.11.1).
 const ADDRESS_BASE: u64 = 0xfee0_0000;

@@ -28,7 +28,7 @@ impl Trigger for Raised {
 
 /// Where a serial port's bytes go, one at a time. Writing must not fail.
 pub trait SerialOutput: Write {
-    /// The guest's access is over, which may have been many bytes.
+    /// Ends an access of the guest, which may have been many bytes.
     fn end_access(&mut self);
 }
 

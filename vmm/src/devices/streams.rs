@@ -7,9 +7,9 @@
 //!   log, 0x2e8 ──────► the kernel's lines                        if the kernel asks there
 //! ```
 //!
-//! Where there is no place for errors or log there is no such device. Lines that may end
-//! at the same place keep their order: what one line holds back goes out before another
-//! line is written.
+//! Without a destination for errors or log there is no such device. Lines that may have the
+//! same destination keep their order: the buffer of one line is flushed before another line
+//! is written.
 
 use std::io::{self, Read, Write};
 
@@ -35,16 +35,16 @@ pub struct HostStreams {
 
 /// Where input comes from.
 pub enum HostInput {
-    /// There is none: it has ended.
+    /// None: input is at its end.
     None,
     /// From a reader that never has to wait, such as a file.
     Ready(Box<dyn Read + Send>),
-    /// Somebody hands it in (`Streams::input`).
+    /// The caller hands it in (`Streams::input`).
     HandedIn,
 }
 
 impl HostStreams {
-    /// No input, and nobody sees the output.
+    /// No input, and output is discarded.
     pub fn none() -> Self {
         Self {
             output: Box::new(io::sink()),
@@ -79,7 +79,7 @@ impl Line {
     }
 }
 
-/// The host failed a stream.
+/// A failure of the host on a stream.
 #[derive(Debug)]
 pub struct StreamError {
     /// Which.
@@ -164,7 +164,7 @@ impl Streams {
         self.input.read(offset, size, items);
     }
 
-    /// Sends what waits for the end of its line.
+    /// Flushes output that waits for the end of its line.
     pub fn send_all(&mut self) {
         for line in Line::ALL {
             let serial = self.line(line);
@@ -226,7 +226,7 @@ impl Streams {
         }
     }
 
-    /// Whether there is more input, and nobody has to wait for it.
+    /// Whether there is more input that is always ready.
     fn is_ready(&self) -> bool {
         !self.input_ended && !matches!(self.source, HostInput::HandedIn)
     }
@@ -262,8 +262,7 @@ impl Streams {
         taken
     }
 
-    /// There will be no more input, perhaps because of an error. A console is told as by
-    /// the key for it.
+    /// Ends input, perhaps because of an error. A console gets the key for it.
     pub fn end_input(&mut self, error: Option<io::Error>) {
         if self.console.wants_input() {
             let keys = [END_OF_LINE_OR_INPUT; 2];

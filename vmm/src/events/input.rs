@@ -1,6 +1,6 @@
-//! Input from the host. What is always ready (a file) is read by the guest's device when
-//! the guest asks, so that a guest finds the same in every run; all else is waited for
-//! here.
+//! Input from the host. A source that is always ready (a file) is read by the guest's
+//! device when the guest asks, so that every run gets the same; other sources are waited
+//! for here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use crate::poll::open_anew;
 
 /// Bytes read at a time.
 const CHUNK: usize = 4096;
-/// Between looks whether a terminal is ours again.
+/// The interval between checks whether a terminal is ours again.
 const LOOK: Duration = Duration::from_millis(100);
 /// Keys that wait for a guest before no more are read, in bytes.
 const HELD: usize = 1 << 16;
@@ -80,7 +80,7 @@ fn is_for_reading(file: &File) -> bool {
     flags & libc::O_ACCMODE != libc::O_WRONLY && flags & libc::O_PATH == 0
 }
 
-/// Whether nobody ever waits for it: epoll takes only what can be waited for.
+/// Whether it is always ready: epoll refuses such files.
 fn is_always_ready(file: &File) -> io::Result<bool> {
     let epoll = Epoll::new()?;
     let added = epoll.ctl(
@@ -95,13 +95,13 @@ fn is_always_ready(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Reads while there is room in the guest's queue, so that a guest that reads nothing
-/// takes nothing from a pipe; and a terminal while this process is in its foreground: what
-/// is typed at other times is for others, and who reads it is stopped.
+/// Reads while there is room in the guest's queue, so that a guest that reads nothing takes
+/// nothing from a pipe; and a terminal while this process is in its foreground: keys typed
+/// at other times are for other processes, and a background read is stopped.
 ///
-/// Keys wait too while the guest takes some now and then, so that a long text can be pasted.
-/// But the VMM's own keys may be behind those that a guest does not want: of many that it
-/// leaves for a while some are lost.
+/// Keys are queued while the guest takes some now and then, so that a long text can be
+/// pasted. But the VMM's own keys may be behind those that a guest does not read: of many
+/// that it leaves for a while some are dropped.
 pub struct Input {
     input: WaitingInput,
     keys: Keys,
@@ -140,8 +140,8 @@ impl Input {
         Events::new(&self.input.source, EventSet::IN)
     }
 
-    /// Bytes to be read now. A terminal is read though the guest wants nothing: the keys
-    /// may be the VMM's, or signals.
+    /// Bytes to be read now. A terminal is read even if the guest does not: the keys may be
+    /// the VMM's, or signals.
     fn room(&self) -> usize {
         match self.input.terminal {
             Some(_) if self.hung_up || self.held.len() >= HELD => 0,
@@ -197,7 +197,7 @@ impl Input {
         }
     }
 
-    /// Gives the guest what is held, as far as there is room.
+    /// Hands the guest the queued keys, as far as there is room.
     fn hand_over(&mut self) {
         let count = self.control.push_input(&self.held);
         self.held.drain(..count);

@@ -4,7 +4,7 @@
 /// The key that makes the next one the VMM's: Ctrl-A, as in QEMU.
 const ESCAPE: u8 = 1;
 
-/// What the keys do, a line each.
+/// Help for the keys, a line each.
 pub const ESCAPE_KEYS: &str = "\
 Ctrl-A x       end the machine, status 130
 Ctrl-A ?       this help
@@ -28,8 +28,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// What `byte`, which was typed next, is for; `None` if the next one tells, or it means
-    /// nothing.
+    /// The target of `byte`, which was typed next; `None` if the next one decides, or it
+    /// has no meaning.
     pub fn key(&mut self, byte: u8) -> Option<Key> {
         if !std::mem::take(&mut self.escaped) {
             self.escaped = byte == ESCAPE;

@@ -1,13 +1,13 @@
-//! Writing to a descriptor of the host that may take nothing for ever: a pipe that nobody
-//! reads, a terminal that is stopped.
+//! Writing to a descriptor of the host that may block for ever: a pipe that nobody reads, a
+//! terminal that is stopped.
 //!
 //! To wait until the descriptor is ready is not enough: a terminal that is ready takes a
-//! byte, perhaps, and a write of more blocks. So the descriptor must not block, but that
-//! is a property of the open file, which other processes share (a shell would find its
-//! terminal changed). Pipes and terminals are therefore opened anew, by
-//! `/proc/self/fd`; sockets have a flag for each call; a regular file never makes anyone
-//! wait. Where a file cannot be opened anew (no /proc, a terminal of another user), it is
-//! written to in pieces that mostly fit.
+//! byte, perhaps, and a write of more blocks. So the descriptor must not block, but that is
+//! a property of the open file, which other processes share (a shell would find its
+//! terminal changed). Pipes and terminals are therefore opened anew, by `/proc/self/fd`;
+//! sockets have a flag for each call; a regular file never blocks. Where a file cannot be
+//! opened anew (no /proc, a terminal of another user), it is written to in pieces that
+//! mostly fit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ const TERMINAL_LEN: usize = 1;
 /// with room for one byte, and two to be written).
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How to write without being held up.
+/// How to write without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// The write returns at once.
@@ -51,7 +51,7 @@ pub struct StoppableWriter {
 #[error("nobody took it before the run was to stop")]
 struct GivenUp;
 
-/// Whether an error says that the run was to stop, and nothing about the host.
+/// Whether an error means that the run was to stop, not a failure of the host.
 pub fn is_given_up(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<GivenUp>())
 }

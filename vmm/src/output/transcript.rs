@@ -1,10 +1,10 @@
-//! What a guest printed, kept short enough to compare any number of runs.
+//! The output of a guest, in bounded memory, to compare any number of runs.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes kept as they are, to show where two outputs part.
+/// Bytes kept as they are, to show where two outputs differ.
 const HEAD_LEN: usize = 64 << 10;
 /// Bytes of a line that are shown.
 const SHOWN: usize = 60;

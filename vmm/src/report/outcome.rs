@@ -20,7 +20,7 @@ pub enum OutcomeKind {
     Killed,
     /// The guest kernel panicked.
     Panic,
-    /// The guest CPU gave up.
+    /// The guest CPU shut down: a triple fault.
     TripleFault,
     /// The guest CPU halted with interrupts off, for ever.
     Halted,

@@ -1,4 +1,4 @@
-//! Where the vCPU was when a run ended badly, and with what.
+//! The state of the vCPU when a run failed.
 
 use std::fmt;
 
@@ -72,7 +72,7 @@ pub struct Images<'a> {
 }
 
 impl State {
-    /// What `cpu` says, with the code that is in `ram`.
+    /// The state of `cpu`, with the code in `ram`.
     pub fn new(cpu: &CpuState, ram: &GuestRam, images: Images<'_>) -> Self {
         let code = instruction_at(ram, cpu);
         let ring = cpu.ring();

@@ -1,11 +1,11 @@
 //! Which exits are timed.
 //!
-//! Reading the clock costs as much as serving a port write (20 ns; 50 ns where a
-//! hypervisor below us has its hand in), and an exit's time takes two readings. So of each
-//! reason the first [`ALL_TIMED`] exits are timed, and of those that follow one in
-//! [`STANDS_FOR`], which counts for so many. Which one is a matter of chance: a guest that
-//! does something dear every so many exits (the end of a line of output) is not seen at
-//! always the same point. Times over many exits stay true; counts are exact anyway.
+//! Reading the clock costs as much as serving a port write (20 ns; 50 ns under another
+//! hypervisor), and an exit's time takes two readings. So of each reason the first
+//! [`ALL_TIMED`] exits are timed, and of those that follow one in [`STANDS_FOR`], which
+//! counts for so many. Which one is random: a guest with an expensive exit at a fixed
+//! period (the end of a line of output) is not sampled at the same point always. Times over
+//! many exits stay true; counts are exact anyway.
 
 use crate::exit::ExitReason;
 

@@ -1,4 +1,4 @@
-//! The clock of the run loop, and where its time went.
+//! The clock of the run loop, and its times.
 
 use crate::report::LoopTimes;
 

@@ -1,4 +1,4 @@
-//! What can happen.
+//! The events of a trace.
 
 use abi::trace::Resolution;
 
@@ -26,12 +26,12 @@ pub struct ThreadId {
     pub tid: u32,
 }
 
-/// What an event is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug)]
 pub enum What<'a> {
     /// A VM exit has been served.
     Exit(&'a ExitEvent),
-    /// The halted vCPU goes on.
+    /// The halted vCPU continues.
     Slept {
         /// Since when it was halted.
         since_ns: u64,
@@ -49,7 +49,7 @@ pub enum What<'a> {
     Abandoned(&'a Call),
     /// The CPU entered the kernel by an exception or interrupt.
     Trap(TrapEvent),
-    /// The kernel has dealt with a page fault.
+    /// The kernel has resolved or refused a page fault.
     Fault(FaultEvent),
     /// A timer tick, with its number.
     Tick(u64),
@@ -73,7 +73,7 @@ pub enum What<'a> {
         /// How its process ended, as `wait4` has it, if it has.
         status: Option<u32>,
     },
-    /// A word of the VMM's own.
+    /// A message of the VMM.
     Note(&'a str),
 }
 
@@ -92,7 +92,7 @@ pub struct ExitEvent {
     /// Bytes read or written in all.
     pub len: usize,
     payload: [u8; PAYLOAD],
-    /// The guest gets #GP for it.
+    /// The access raises #GP in the guest.
     pub refused: bool,
     /// Where the guest is.
     pub location: Location,
@@ -216,6 +216,6 @@ pub struct FaultEvent {
     pub address: u64,
     /// The error code.
     pub error: u64,
-    /// What was done.
+    /// Its resolution.
     pub resolution: Resolution,
 }

@@ -1,11 +1,11 @@
-//! Which events are wanted.
+//! Selection of events.
 
 use abi::trace::wanted;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::event::{Event, ThreadId, What};
 
-/// Kinds of events that can be asked for.
+/// Classes of events that can be selected.
 #[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, VariantArray)]
 #[strum(
     serialize_all = "snake_case",
@@ -39,7 +39,7 @@ impl Class {
         self.into()
     }
 
-    /// The bit by which the kernel knows it; exits are none of the kernel's business.
+    /// The kernel's bit for it; exits have none.
     const fn wanted(self) -> u64 {
         match self {
             Self::Exits => 0,
@@ -78,7 +78,7 @@ fn unknown(name: &str) -> UnknownClass {
     UnknownClass(name.to_owned())
 }
 
-/// Which events are wanted.
+/// Selection of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Of these classes.
@@ -96,7 +96,8 @@ impl Filter {
         }
     }
 
-    /// What the kernel must tell: nothing, or who runs at least.
+    /// The records that the kernel must write: none, or at least those of the running
+    /// thread.
     pub(super) fn wanted(&self) -> u64 {
         let bits = self
             .classes

@@ -6,14 +6,14 @@
 //!   run loop ─────exits────────────────────┘   who runs, calls under way
 //! ```
 //!
-//! The tracer belongs to the vCPU's thread. It reads the ring before it tells of a VM exit,
-//! and the guest stands still meanwhile: so the order of events needs no clock. Times are
-//! nanoseconds of guest time since the machine was made; the guest's are its time-stamp
-//! counter, brought into the span since the last event.
+//! The tracer belongs to the vCPU's thread. It reads the ring before it reports a VM exit,
+//! while the guest is stopped: so the order of events needs no clock. Times are nanoseconds
+//! of guest time since the machine was made; the guest's are its time-stamp counter,
+//! brought into the span since the last event.
 //!
-//! Nothing that is in the ring is believed: it is checked, what is kept of it is bounded,
-//! and a ring that makes no sense ends the guest's events with a note. A kernel without a
-//! ring has VM exits alone.
+//! The ring is untrusted: its contents are checked, memory for them is bounded, and an
+//! invalid ring ends the guest's events with a note. A kernel without a ring has VM exits
+//! alone.
 //!
 //! Rejected: a thread of its own for the output, which would need a queue without bound or
 //! a guest that waits for it. A sink that is slow makes the guest slow, as with `strace`.
@@ -42,8 +42,7 @@ use crate::exit::VmExit;
 use record::{Malformed, Record};
 pub(crate) use ring::Ring;
 
-/// Where events go. What a sink keeps must be bounded: guests make as many events as they
-/// like.
+/// A destination of events. Its memory must be bounded: guests make any number of events.
 pub trait TraceSink: Send {
     /// Takes one event; they come in the order of their times.
     ///
@@ -51,7 +50,7 @@ pub trait TraceSink: Send {
     /// The host cannot write it: the trace ends.
     fn event(&mut self, event: &Event<'_>) -> io::Result<()>;
 
-    /// Shows what has been taken so far: the guest waits for something.
+    /// Flushes the events so far, as the guest waits.
     ///
     /// # Errors
     /// As for [`event`](Self::event).
@@ -75,11 +74,11 @@ pub struct Trace {
 /// Threads with a call under way that are kept apart; the kernel has fewer at a time.
 const MAX_CALLS: usize = 1 << 16;
 
-/// Turns what the ring and the run loop say into events.
+/// Turns records of the ring and exits of the run loop into events.
 pub(crate) struct Tracer {
     trace: Trace,
     guest: Option<Guest>,
-    /// What is to be said at the first event.
+    /// A note to be written before the first event.
     note: Option<String>,
     /// The time of the last event.
     last_ns: u64,
@@ -92,14 +91,14 @@ pub(crate) struct Tracer {
 struct Guest {
     ring: Ring,
     clock: TscClock,
-    /// Who has the CPU; `None` while nobody has.
+    /// The thread that has the CPU; `None` while the CPU is idle.
     running: Option<ThreadId>,
     calls: HashMap<u32, Call>,
     buffer: Vec<u64>,
 }
 
 impl Guest {
-    /// Keeps what a thread has asked for until it has the answer.
+    /// Keeps the call of a thread until it returns.
     fn keep(&mut self, mut call: Call) -> Result<(), Malformed> {
         let thread = self.running.map_or(0, |thread| thread.tid);
         call.pid = self.running.map_or(0, |thread| thread.pid);
@@ -193,7 +192,7 @@ impl Tracer {
         self.exit = Some((clock.now_ns(), ExitEvent::new(exit)));
     }
 
-    /// Tells of the exit, at which the guest is at `location`.
+    /// Reports the exit, at which the guest is at `location`.
     #[cold]
     pub(crate) fn exit_ends(&mut self, location: Location) {
         let Some((served_ns, mut exit)) = self.exit.take() else {
@@ -215,7 +214,7 @@ impl Tracer {
         self.emit(ns, self.running(), &What::Slept { since_ns });
     }
 
-    /// The guest waits for something: whoever reads the trace shall see why.
+    /// The guest waits: flushes the trace, so that the reader sees why.
     #[cold]
     pub(crate) fn flush(&mut self) {
         self.with_sinks(|sink| sink.flush());
@@ -235,7 +234,7 @@ impl Tracer {
         self.guest.as_ref().and_then(|guest| guest.running)
     }
 
-    /// Tells of all that is in the ring.
+    /// Reports all records in the ring.
     fn drain(&mut self, now_ns: u64) {
         let Some(guest) = &mut self.guest else {
             return;
@@ -263,7 +262,7 @@ impl Tracer {
         }
     }
 
-    /// Tells of one record.
+    /// Reports one record.
     fn record(&mut self, tsc: u64, record: Record, now_ns: u64) -> Result<(), Malformed> {
         let Some(guest) = &mut self.guest else {
             return Ok(());
@@ -316,7 +315,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Tells of the calls that will never return, in the order of their threads.
+    /// Reports the calls that will never return, in the order of their threads.
     fn abandon_calls(&mut self, ns: u64) {
         let Some(guest) = &mut self.guest else {
             return;

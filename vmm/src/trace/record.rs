@@ -1,10 +1,10 @@
-//! Records of the ring, from words that a guest wrote: any words may come.
+//! Records of the ring, parsed from untrusted words.
 
 use abi::trace::{Kind, MAX_RECORD_WORDS, NO_STATUS, Resolution};
 
 use super::event::{Call, Chunk, FaultEvent, ThreadId, TrapEvent};
 
-/// Why a ring makes no sense.
+/// Why a ring is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error("it is not in memory")]
@@ -21,7 +21,7 @@ pub(crate) enum Malformed {
     Calls,
 }
 
-/// What a record says.
+/// A parsed record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Call(Call),

@@ -11,7 +11,7 @@ use crate::memory::GuestRam;
 
 const WORD: usize = size_of::<u64>();
 
-/// A kernel's ring. Used only while the vCPU stands still.
+/// A kernel's ring. Used only while the vCPU is stopped.
 pub(crate) struct Ring {
     ram: GuestRam,
     gpa: u64,
@@ -38,7 +38,7 @@ impl Ring {
 
     /// Says which records are wanted.
     pub(super) fn want(&self, wanted: u64) {
-        // The ring lies in RAM, so this cannot fail; and if it did, nothing would be told.
+        // The ring lies in RAM, so this cannot fail; if it did, there would be no records.
         let at = self.address(offset_of!(TraceRing, wanted));
         let _ = self.ram.mmap().write_obj(wanted, at);
     }
@@ -46,7 +46,7 @@ impl Ring {
     /// Moves all that is in the ring to `words`, which is empty.
     ///
     /// # Errors
-    /// What the guest says of the ring's contents cannot be.
+    /// The guest's positions in the ring are invalid.
     pub(super) fn take(&mut self, words: &mut Vec<u64>) -> Result<(), Malformed> {
         let memory = self.ram.mmap();
         let head: u64 = memory

@@ -1,4 +1,4 @@
-//! The tracer on a ring that is filled by hand, and on rings of nonsense.
+//! The tracer on a ring that is filled by hand, and on invalid rings.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +113,7 @@ fn name(text: &[u8; 16]) -> [u64; 2] {
 const INIT: u64 = 1 | 1 << 32;
 const CHILD: u64 = 2 | 2 << 32;
 
-/// A little life of a guest.
+/// The records of a short run.
 fn tell(kernel: &mut Kernel) {
     let init = name(b"init\0\0\0\0\0\0\0\0\0\0\0\0");
     let child = name(b"child\0\0\0\0\0\0\0\0\0\0\0");

@@ -310,7 +310,7 @@ pub(super) fn fault_text(fault: FaultEvent) -> String {
     format!("page fault: {access} {:#x}{by}: {done}", fault.address)
 }
 
-/// What was done about a page fault.
+/// The resolution of a page fault.
 fn resolution_text(resolution: Resolution) -> &'static str {
     match resolution {
         Resolution::DemandZero => "demand zero",

@@ -15,7 +15,7 @@ use crate::program::Program;
 use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
 use crate::run_loop::RunLoop;
 
-/// What a report says of a machine, whatever its run was.
+/// The facts of a machine for a report, independent of its run.
 pub struct Setting {
     pub accelerator: Accelerator,
     pub apic: ApicMode,

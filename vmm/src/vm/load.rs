@@ -1,4 +1,4 @@
-//! What the guest starts with in its memory.
+//! The initial contents of guest memory.
 
 use std::time::{Duration, SystemTime};
 

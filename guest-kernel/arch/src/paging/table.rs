@@ -20,7 +20,7 @@ pub const DIRECT_MAP: u64 = if cfg!(feature = "image") {
 pub const ENTRIES: usize = 512;
 /// Level of the table that CR3 leads to; pages are in tables of level 0.
 pub const TOP_LEVEL: u32 = 3;
-/// Where a table of `level` has its entry for `address`.
+/// Index of the entry for `address` in a table of `level`.
 pub const fn index(address: u64, level: u32) -> usize {
     (address >> (12 + 9 * level)) as usize % ENTRIES
 }
@@ -31,10 +31,10 @@ pub const fn index(address: u64, level: u32) -> usize {
 pub struct Entry(u64);
 
 impl Entry {
-    /// Leads nowhere.
+    /// An empty entry.
     pub const EMPTY: Self = Self(0);
 
-    /// Leads to the table, page or large page at `address`.
+    /// An entry for the table, page or large page at `address`.
     pub const fn new(address: u64, flags: Flags) -> Self {
         Self(address | flags.bits())
     }
@@ -44,7 +44,7 @@ impl Entry {
         Self::new(self.address(), flags)
     }
 
-    /// Whether nothing is kept here; what is not empty need not be present for the CPU.
+    /// Whether the entry is empty; one that is not need not be present for the CPU.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -96,8 +96,8 @@ impl Table {
     /// Replaces entry `index` modulo [`ENTRIES`].
     ///
     /// # Safety
-    /// What the CPU does through the new entry touches no memory that anybody relies on,
-    /// and what it remembers of the old one is flushed before that matters.
+    /// Accesses by the CPU through the new entry touch no memory that Rust code relies on,
+    /// and TLB entries of the old one are flushed before they do harm.
     #[inline]
     pub unsafe fn set(self, index: usize, entry: Entry) {
         // SAFETY: as for `get`; the caller answers for what the entry means.

@@ -2,9 +2,9 @@
 //! `struct sigcontext` (Linux: arch/x86/include/uapi/asm/sigcontext.h) and the 512 bytes
 //! of `fxsave64` beside it.
 //!
-//! What comes back is the program's own invention as far as anybody knows. Only numbers
-//! that ring 3 could have got by itself are taken; a selector, address or MXCSR that the
-//! return to ring 3 would fault on is refused here, where the fault is the program's.
+//! The state that comes back is untrusted. Only values that ring 3 could have loaded by
+//! itself are accepted; a selector, address or MXCSR that the return to ring 3 would fault
+//! on is refused here, where the fault is the program's.
 
 use abi::virtual_map::USER_END;
 use x86::{RFlags, fx};
@@ -37,7 +37,7 @@ mod place {
 /// cs and ss of ring 3, and null selectors between them.
 const SELECTORS: u64 = USER_CODE as u64 | (USER_DATA as u64) << 48;
 
-/// Ring 3 cannot have this state.
+/// Not a valid state of ring 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadState;
 
@@ -104,7 +104,7 @@ impl UserContext {
     /// are not taken.
     ///
     /// # Errors
-    /// Ring 3 cannot have such a state; nothing is changed.
+    /// The state is not valid in ring 3; nothing is changed.
     pub fn set_machine_state(
         &mut self,
         state: &MachineState,
@@ -128,11 +128,11 @@ impl UserContext {
         Ok(())
     }
 
-    /// Lets the program go on in a function of its own, as if it had been called with
+    /// Lets the program continue in a function of its own, as if it had been called with
     /// `stack` pointing to the return address. x87 and SSE start anew.
     ///
     /// # Errors
-    /// There can be no function; nothing is changed.
+    /// The address cannot be that of a function; nothing is changed.
     pub fn call(&mut self, function: u64, arguments: [u64; 3], stack: u64) -> Result<(), BadState> {
         const FOREIGN: RFlags = RFlags::DIRECTION_FLAG
             .union(RFlags::TRAP_FLAG)
@@ -149,7 +149,7 @@ impl UserContext {
         Ok(())
     }
 
-    /// Makes system call `number`, which has just been served, again.
+    /// Restarts system call `number`, which has just been served.
     pub fn repeat_call(&mut self, number: u64) {
         /// Both entries are instructions of two bytes.
         const SIZE: u64 = 2;
@@ -157,7 +157,7 @@ impl UserContext {
         self.set_return(self.frame.rip.wrapping_sub(SIZE), self.frame.rflags);
     }
 
-    /// Returns to `rip` with all registers as they are, which `sysretq` could not.
+    /// Makes the return keep all registers, which `sysretq` cannot.
     fn set_return(&mut self, rip: u64, rflags: u64) {
         self.serve_as_syscall(rip, rflags);
     }
@@ -173,7 +173,7 @@ impl FxState {
         self.u32_at(fx::MXCSR_AT)
     }
 
-    /// The bits of MXCSR that there are, as the CPU says.
+    /// The defined bits of MXCSR, as the CPU reports them.
     fn mxcsr_mask(&self) -> u32 {
         match self.u32_at(fx::MXCSR_MASK_AT) {
             0 => fx::MXCSR_MASK_DEFAULT,

@@ -81,7 +81,7 @@ fn it_is_an_ordered_map() {
     assert_eq!(frames::free(), before);
 }
 
-/// However areas come, no path is longer than 1.44 times the logarithm.
+/// In any order of insertion, no path is longer than 1.44 times the logarithm.
 #[test]
 fn sorted_areas_make_no_list() {
     let mut tree = AreaTree::EMPTY;

@@ -1,4 +1,4 @@
-//! Address spaces: each thing that can be done with one.
+//! Address spaces: each operation.
 
 mod model;
 
@@ -251,7 +251,7 @@ fn a_limit_on_size_is_kept() {
     assert_eq!(write(&space, USER_END - 2 * PAGE_SIZE, 1), Ok(()));
 }
 
-/// A hog is refused, and what it leaves is enough for somebody else.
+/// A large program is refused, and the rest is enough for another one.
 #[test]
 fn hogs_are_refused_and_others_go_on() {
     let before = frames::free();
@@ -277,7 +277,7 @@ fn hogs_are_refused_and_others_go_on() {
     assert_eq!(frames::free(), before);
 }
 
-/// Whatever runs out of memory, and when: nothing is lost and nothing panics.
+/// Wherever memory runs out, no frame is lost and nothing panics.
 #[test]
 fn without_memory_nothing_is_lost() {
     let before = frames::free();

@@ -25,16 +25,16 @@ bitflags! {
     }
 }
 
-/// Whose a page is when its program forks.
+/// What a fork does with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Each goes on with its own.
+    /// Each process has its own: copy-on-write.
     Private,
-    /// It stays one page, for both.
+    /// Both processes share it.
     Shared,
 }
 
-/// What an entry says for `access`.
+/// The flags of an entry for `access`.
 pub(crate) fn flags(access: Access, may_write: bool) -> Flags {
     let mut flags = Flags::USER_ACCESSIBLE | USED;
     flags.set(Flags::PRESENT, !access.is_empty());
@@ -101,7 +101,7 @@ pub(crate) fn leaf(root: Table, page: u64) -> Result<Table, u64> {
     Ok(table)
 }
 
-/// A table of pages, and which of them are meant.
+/// A table of pages, and the range of its entries.
 #[derive(Clone, Copy)]
 pub(crate) struct Leaf {
     pub(crate) table: Table,

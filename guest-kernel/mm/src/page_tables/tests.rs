@@ -1,4 +1,4 @@
-//! Tables as the CPU would walk them, and what they give back.
+//! Tables as the CPU would walk them, and the frames that they free.
 
 use super::*;
 use crate::frames;
@@ -111,7 +111,7 @@ fn the_first_writer_gets_a_copy_and_the_last_the_frame() {
     // Two roots, twice three tables, one page.
     assert_eq!(frames::free(), before - 9);
     assert!(!is_writable(&parent, page) && !is_writable(&child, page));
-    // Protecting does not take what is shared.
+    // A change of permissions does not make a shared page writable.
     parent.protect(0..USER_END, READ_WRITE, Sharing::Private);
     assert!(!is_writable(&parent, page));
 
@@ -165,7 +165,7 @@ fn pages_move_across_tables() {
     assert_eq!(frames::free(), before);
 }
 
-/// With any number of frames left, what fails leaves no table behind.
+/// With any number of frames left, an operation that fails leaves no table behind.
 #[test]
 fn without_memory_nothing_is_lost() {
     let mut parent = tables();

@@ -1,4 +1,4 @@
-//! Objects against a model, and what they must give back.
+//! Objects against a model, and the frames that they must free.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -20,7 +20,7 @@ const FRAME_KIB: u64 = FRAME_SIZE as u64 / 1024;
 /// Text about the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemText {
-    /// Seconds since boot, and how many of them nothing ran.
+    /// Seconds since boot, and seconds idle.
     Uptime,
     /// Memory in all, and free.
     Memory,
@@ -72,7 +72,7 @@ impl ProcessText {
     }
 }
 
-/// The first 24 fields of proc_pid_stat(5); those that this kernel has nothing for are 0.
+/// The first 24 fields of proc_pid_stat(5); those that this kernel does not have are 0.
 fn write_stat(process: &Process, to: &mut dyn Write) -> fmt::Result {
     let (pid, parent, group) = (process.pid(), process.parent_pid(), process.group());
     let name = process.name();
@@ -128,7 +128,7 @@ pub fn read(
         frame: Frame::allocate().ok_or(OutOfMemory)?,
         len: 0,
     };
-    // No text is longer than a page; if one were, its end would be missing.
+    // No text is longer than a page; a longer one would be truncated.
     let _ = write(&mut page)?;
     let text = &page.frame.bytes()[..page.len];
     transfer::run(target, |target, done| {

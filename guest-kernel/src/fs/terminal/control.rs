@@ -1,4 +1,4 @@
-//! Whom a terminal controls: a session, of which one process group at a time is in the
+//! The session that a terminal controls, of which one process group at a time is in the
 //! foreground (POSIX.1-2017, 11.1).
 
 use abi::Errno;
@@ -14,8 +14,8 @@ pub fn of_session(session: u32) -> Option<&'static Terminal> {
     terminals.find(|terminal| terminal.session() == session)
 }
 
-/// The leader of a session has ended: its terminal is free, and who was in the foreground
-/// there is told.
+/// Frees the terminal of a session whose leader has ended, and signals the foreground
+/// group.
 pub fn leader_ended(session: u32) {
     if let Some(terminal) = of_session(session) {
         send_to_group(terminal.let_go(), Signal::SIGHUP);
@@ -48,12 +48,12 @@ impl Terminal {
         self.is_claimed.set(true);
     }
 
-    /// Whether it controls a session that has made use of that.
+    /// Whether the session that it controls has claimed it.
     pub fn is_claimed(&self) -> bool {
         self.is_claimed.get()
     }
 
-    /// Controls nobody any more; returns the group that was in the foreground.
+    /// Releases its session; returns the group that was in the foreground.
     pub fn let_go(&self) -> u32 {
         let foreground = self.foreground.get();
         self.control(0, 0);
@@ -70,8 +70,8 @@ impl Terminal {
     /// again.
     ///
     /// # Errors
-    /// RESTART: the signal is sent. EIO: it would do nothing, or nobody could ever let the
-    /// group go on.
+    /// RESTART: the signal is sent. EIO: SIGTTIN is ignored or blocked, or the group is
+    /// orphaned and could never continue.
     pub fn require_foreground(&self, signal: Signal) -> Result<(), Errno> {
         let (process, foreground) = (current(), self.foreground.get());
         let group = process.group();

@@ -1,19 +1,19 @@
-//! What happens to bytes between a terminal and the programs that read it: echo, editing
-//! of the line, the characters that end input and send signals (Linux, termios(3)).
+//! The line discipline between a terminal and the programs that read it: echo, line
+//! editing, the characters that end input and send signals (Linux, termios(3)).
 //!
 //! ```text
 //!           | lines that programs may read | line being edited | free |
 //!  head ----^                       head + ready          head + len
 //! ```
 //!
-//! The place of each line's end is remembered beside the bytes: what a line ends with can
-//! be changed while it waits, and the character that ends input is not itself read.
+//! The position of each line's end is kept beside the bytes: the characters that end a line
+//! can change while it is queued, and the character that ends input is not itself read.
 
 use linux_raw_sys::general as linux;
 
 use crate::fs::terminal::settings::Settings;
 
-/// Bytes that wait at most; the longest line is one less.
+/// Capacity of the queue in bytes; the longest line is one less.
 const CAPACITY: usize = 4096;
 const WORD_BITS: usize = u64::BITS as usize;
 
@@ -21,18 +21,18 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// other line ends with it.
 const END_OF_INPUT: u8 = 0;
 
-/// What a byte has done beside being kept.
+/// The effect of a byte beside being queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     None,
-    /// There is something to read that was not there before.
+    /// There is more to read.
     Readable,
-    /// Somebody wants the programs in the foreground to stop (SIGINT).
+    /// The interrupt key (SIGINT).
     Interrupt,
-    /// The same, with more force (SIGQUIT).
+    /// The quit key (SIGQUIT).
     Quit,
-    /// Somebody wants them to wait until they are told to go on (SIGTSTP).
+    /// The suspend key (SIGTSTP).
     Suspend,
 }
 
@@ -73,7 +73,7 @@ impl LineDiscipline {
         }
     }
 
-    /// Forgets all input.
+    /// Discards all input.
     pub fn flush(&mut self) {
         (self.head, self.ready, self.len) = (0, 0, 0);
     }
@@ -83,9 +83,9 @@ impl LineDiscipline {
         self.ready
     }
 
-    /// Whether another byte should be taken from the device. While there is something to
-    /// read, a full queue lets it wait there; a line that nobody can ever read for its
-    /// length must go on, though what exceeds it is lost.
+    /// Whether another byte should be taken from the device. While there is input to read,
+    /// a full queue leaves it in the device; a line that is too long to be completed must
+    /// continue, though the excess is lost.
     pub fn accepts(&self) -> bool {
         self.len < CAPACITY - 1 || self.ready == 0
     }
@@ -247,7 +247,7 @@ impl LineDiscipline {
         let line_ended = self.settings.is_canonical() && count > 0 && self.is_end(count - 1);
         self.drop_front(count);
         if !line_ended && self.is_end_of_input(0) {
-            // The mark goes with what it ended, be it nothing.
+            // The mark is removed with its line, even an empty one.
             self.drop_front(1);
             return true;
         }

@@ -1,8 +1,8 @@
 //! Terminals: the serial ports as files.
 //!
-//! A port receives only once somebody reads it or asks whether it could be read. Then each
-//! interrupt empties the port into the line discipline; when that is full the port keeps
-//! the rest until there is a reader, and whoever sends waits.
+//! A port receives only once a program reads or polls it. Then each interrupt empties the
+//! port into the line discipline; when that is full the port keeps the rest until there is
+//! a reader, and the sender waits.
 
 mod control;
 mod line_discipline;
@@ -31,11 +31,10 @@ const CHUNK: usize = 256;
 /// What the setting `VTIME` counts in.
 const NS_PER_TENTH: u64 = 100_000_000;
 
-/// Where output is on its way. Not on the stack, where it would have to be cleared for
-/// every call.
+/// Buffer of output. Not on the stack, where it would have to be cleared for every call.
 static BUFFER: SingleCpu<RefCell<[u8; CHUNK]>> = SingleCpu::new(RefCell::new([0; CHUNK]));
 
-/// The console: somebody sits at it.
+/// The console, which has a user.
 pub static CONSOLE: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
     SerialPort::CONSOLE,
     ports::SERIAL_GSI,
@@ -58,11 +57,11 @@ pub struct Line {
     pub has_input: bool,
     /// What is written goes here.
     pub output: SerialPort,
-    /// Somebody sees that, so that input is echoed there.
+    /// Output is displayed, so that input is echoed there.
     pub is_shown: bool,
 }
 
-/// Size of a terminal's screen in characters, as far as anybody knows.
+/// Size of a terminal's screen in characters, as set by programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSize {
     /// Lines.
@@ -71,11 +70,11 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
-/// A serial port and what is done with its bytes.
+/// A serial port and the line discipline of its input.
 pub struct Terminal {
     port: SerialPort,
     gsi: u32,
-    /// What the port's interrupt calls: `receive` of this terminal.
+    /// The handler of the port's interrupt: `receive` of this terminal.
     interrupt: fn(),
     line: Cell<Line>,
     input: RefCell<LineDiscipline>,
@@ -87,7 +86,8 @@ pub struct Terminal {
     /// signals go to; 0 is none.
     session: Cell<u32>,
     foreground: Cell<u32>,
-    /// The session has made use of that, so that no other gets it: init's has it unasked.
+    /// The session has claimed the terminal, so that no other gets it: init's has it
+    /// unclaimed at first.
     is_claimed: Cell<bool>,
     window_size: Cell<WindowSize>,
 }
@@ -117,23 +117,23 @@ impl Terminal {
         }
     }
 
-    /// Says where input comes from and output goes; else both are the port's own.
+    /// Sets where input comes from and output goes; by default both are the port's own.
     pub fn connect(&self, line: Line) {
         self.line.set(line);
     }
 
-    /// Whether somebody sits at it.
+    /// Whether it has a user.
     pub fn is_used(&self) -> bool {
         let line = self.line.get();
         line.has_input || line.is_shown
     }
 
-    /// What is done with input.
+    /// The settings of input.
     pub fn settings(&self) -> Settings {
         self.input.borrow().settings()
     }
 
-    /// Changes that, and forgets input that has not been read if `flush`.
+    /// Changes them, and discards unread input if `flush`.
     pub fn set(&self, settings: Settings, flush: bool) {
         let mut input = self.input.borrow_mut();
         if flush {
@@ -145,7 +145,7 @@ impl Terminal {
         self.tell_readers();
     }
 
-    /// Forgets input that has not been read.
+    /// Discards unread input.
     pub fn flush(&self) {
         self.input.borrow_mut().flush();
         self.receive_the_rest();
@@ -156,7 +156,7 @@ impl Terminal {
         self.window_size.get()
     }
 
-    /// Says how large its screen is.
+    /// Sets the size of its screen.
     pub fn set_window_size(&self, size: WindowSize) {
         self.window_size.set(size);
     }
@@ -234,7 +234,7 @@ impl Terminal {
     ///
     /// # Errors
     /// EFAULT, before anything is written; EINTR or EIO in the background, if the settings
-    /// keep that silent.
+    /// forbid output there (TOSTOP).
     pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
         self.write_by(self.line.get().output, source)
     }
@@ -250,8 +250,8 @@ impl Terminal {
         send(port, source)
     }
 
-    /// Receives from now on, if there is input. Before somebody reads, only keys that send
-    /// signals matter, and nobody types them where no one sits.
+    /// Receives from now on, if there is input. Before a program reads, only keys that send
+    /// signals matter, and a port without a user has none.
     pub fn start(&self) {
         if self.line.get().has_input && !self.is_receiving.replace(true) {
             self.port.enable_receive(self.gsi, self.interrupt);
@@ -259,8 +259,8 @@ impl Terminal {
         }
     }
 
-    /// Takes what there was no room for, if there is now: the port, which still has it, does
-    /// not interrupt again.
+    /// Takes the bytes that there was no room for, if there is now: the port, which still
+    /// has them, does not interrupt again.
     fn receive_the_rest(&self) {
         if self.is_stalled.get() {
             self.receive();

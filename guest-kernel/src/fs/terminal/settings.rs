@@ -1,7 +1,7 @@
 //! A terminal's settings: Linux's `termios`.
 //!
-//! Only what this kernel does is ever set: a program that asks for more reads back what
-//! it got. Output is never processed: whoever shows it knows what its lines end with.
+//! Only supported flags are ever set: a program that sets others reads back the rest.
+//! Output is never processed: the host's terminal knows how lines end.
 
 use linux_raw_sys::general::{self as linux, termios};
 
@@ -34,7 +34,7 @@ pub struct Settings {
     characters: [u8; CHARACTERS],
 }
 
-/// What a letter's key sends while the control key is held.
+/// The byte of a letter's key with the control key held.
 const fn control(letter: u8) -> u8 {
     letter & 0x1f
 }

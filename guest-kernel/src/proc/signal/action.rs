@@ -89,10 +89,10 @@ impl Cause {
     }
 }
 
-/// What is to be done about a signal.
+/// The disposition of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// What happens to programs that do not say.
+    /// The default action.
     Default(DefaultAction),
     /// Nothing.
     Ignore,
@@ -108,7 +108,7 @@ const NO_ACTION: Action = Action {
 };
 
 /// The handlers of a process, and why the signals that are pending were sent. A process
-/// that handles no signal has no such object; of several senders the last is told.
+/// that handles no signal has no such object; of several senders the last is reported.
 pub struct Actions {
     actions: [Cell<Action>; Signal::MAX as usize],
     causes: [Cell<Cause>; Signal::MAX as usize],
@@ -141,7 +141,7 @@ impl Process {
         }
     }
 
-    /// Changes what it does. A signal that is to be ignored and is pending is forgotten.
+    /// Changes what it does. A pending signal that is to be ignored is discarded.
     ///
     /// # Errors
     /// There is no memory for a handler.

@@ -1,9 +1,9 @@
 //! What a thread does before it returns to ring 3: end, stop, or call a handler.
 //!
-//! A system call that a signal has interrupted failed with one of two reasons that no
-//! program sees. If a handler is called it becomes EINTR, or the call is made again after
-//! the handler, as its reason and the handler's flags say; without a handler the call is
-//! made again at once, and its timeout ends when it would have.
+//! A system call that a signal has interrupted failed with one of two errors that no
+//! program sees. If a handler is called it becomes EINTR, or the call is restarted after
+//! the handler, as the error and the handler's flags say; without a handler the call is
+//! restarted at once, with its original deadline.
 
 use abi::Errno;
 use arch::trap::UserContext;
@@ -19,12 +19,12 @@ use crate::proc::{alarm, exit, stop};
 pub struct InterruptedCall {
     /// Its number.
     pub number: u64,
-    /// Whether it may be made again after a handler too.
+    /// Whether it may be restarted after a handler too.
     pub restarts: bool,
 }
 
 impl Thread {
-    /// Notes that its system call failed with `errno` and may have to be made again.
+    /// Records that its system call failed with `errno` and may have to be restarted.
     pub fn note_failed_call(&self, number: u64, errno: Errno) {
         if let Some(restarts) = errno.restarts() {
             self.interrupted_call

@@ -1,5 +1,5 @@
-//! What a handler finds on its stack, and how it gets back: `struct rt_sigframe` of Linux
-//! (arch/x86/include/asm/sigframe.h).
+//! The frame of a signal handler on its stack, and the return from it: `struct rt_sigframe`
+//! of Linux (arch/x86/include/asm/sigframe.h).
 //!
 //! ```text
 //! rsp ->  return address: the restorer, which calls rt_sigreturn
@@ -136,8 +136,8 @@ pub(super) fn push(
     Ok(())
 }
 
-/// Lets the current thread's program handle a fault of its own; whether it does. One that
-/// comes while its signal is blocked cannot wait.
+/// Lets the current thread's program handle its own fault; whether it does. A fault whose
+/// signal is blocked cannot be pended.
 pub fn handle_fault(
     context: &mut UserContext,
     signal: Signal,
@@ -153,8 +153,8 @@ pub fn handle_fault(
     }
 }
 
-/// Puts back what [`push`] has left below the stack pointer, or what the program has made
-/// of it; the process ends if ring 3 cannot have that.
+/// Restores the frame that [`push`] left below the stack pointer, which the program may
+/// have changed; the process ends if the state is not valid in ring 3.
 pub fn return_from_handler(thread: &'static Thread, context: &mut UserContext) {
     if restore(thread, context).is_err() {
         exit::end_process(WaitStatus::killed(Signal::SIGSEGV));

@@ -42,7 +42,7 @@ signals!(
     SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
 );
 
-/// What a signal does if the program does not say.
+/// The default action of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultAction {
     /// The process ends.
@@ -107,7 +107,7 @@ impl Signals {
         Self(self.0 & !Self::bit(signal))
     }
 
-    /// What programs can have blocked.
+    /// The set without the signals that cannot be blocked.
     pub fn blockable(self) -> Self {
         Self(self.0 & !Self::MIGHTY.0)
     }

@@ -1,4 +1,4 @@
-//! Signals on their way: pending until a thread that does not block them attends to them.
+//! Sending of signals: pending until a thread that does not block them handles them.
 
 use crate::proc::process::Process;
 use crate::proc::signal::{Cause, DefaultAction, Signal, Signals};
@@ -101,7 +101,7 @@ pub(super) fn is_deadly(thread: &Thread) -> bool {
         && signals.any(|signal| Signals(open).contains(signal) && process.reaction(signal) == end)
 }
 
-/// Whether not even a stopped thread may wait any longer.
+/// Whether a signal ends even a stopped thread's wait.
 pub(super) fn is_killed(thread: &Thread) -> bool {
     thread.doomed.get() || all_pending(thread).contains(Signal::SIGKILL)
 }

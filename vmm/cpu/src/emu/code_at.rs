@@ -1,4 +1,4 @@
-//! The instruction at hand, for a person: its bytes and its text.
+//! Disassembly of the current instruction, for diagnostics: its bytes and its text.
 
 use std::ops::Range;
 
@@ -17,9 +17,9 @@ use crate::memory::GuestRam;
 /// An instruction as it lies in guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeAt {
-    /// Its bytes, 1 to 15; what can be read of them, where it is none.
+    /// Its bytes, 1 to 15; where they are no instruction, those that can be read.
     pub bytes: Vec<u8>,
-    /// Its text in nasm's syntax, numbers in hexadecimal; `(bad)` where it is none.
+    /// Its text in nasm's syntax, numbers in hexadecimal; `(bad)` for an invalid one.
     pub text: String,
 }
 
@@ -47,7 +47,7 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     let bytes = &bytes[..readable];
     let bitness = cpu.control.code_size.bitness();
     let decode = |options| Decoder::with_ip(bitness, bytes, rip, options).decode();
-    // By the names that reserved no-ops have since got, where they have any.
+    // With the names of instructions that were once reserved no-ops.
     let named = decode(DecoderOptions::AMD);
     let insn = match named.is_invalid() {
         true => decode(options()),

@@ -5,13 +5,13 @@
 //! ```text
 //! Emulator (this file)  Vcpu: runs slices, reports exits
 //! code_at               the instruction at hand, as text
-//! decode                iced-x86 decodes; which flags matter; blocks of ops
+//! decode                iced-x86 decodes; liveness of flags; blocks of ops
 //! ops                   semantics and forms, one file for each family:
 //!   x87 simd system control integer
 //! pairs                 two instructions by one handler
 //! engine                handlers threaded by tail calls; operands, forms
 //! cpu                   what joins the parts: memory access, exceptions, modes, exits
-//! outside               exits and answers, interrupts, limits, instructions and time
+//! outside               exits and replies, interrupts, limits, instructions and time
 //! code                  ops, blocks, the code cache
 //! memory                page walks, TLBs, RAM
 //! state                 registers: general, XMM, x87, control, segments, debug
@@ -56,10 +56,10 @@ use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
 };
 
-/// How an [`Emulator`] behaves where there is a choice.
+/// Options of an [`Emulator`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmuConfig {
-    /// What guest time goes by.
+    /// The clock of guest time.
     pub clock: Clock,
 }
 
@@ -87,8 +87,8 @@ impl Emulator {
         code != iced_x86::Code::INVALID && decode::form(code).code == code
     }
 
-    /// Runs until there is something to report: one of the reasons that need no payload,
-    /// or what the CPU asks for outside.
+    /// Runs until an exit: one that needs no payload, or the one that the CPU describes in
+    /// `outside`.
     fn advance(&mut self) -> Option<VmExit<'static>> {
         loop {
             match self.cpu.boundary() {
@@ -105,8 +105,8 @@ impl Emulator {
         }
     }
 
-    /// Runs at most `left` instructions, at most a slice, and only one where more would be
-    /// too many.
+    /// Runs at most `left` instructions, at most a slice, and a single one where events
+    /// require it.
     #[inline(always)]
     fn run_slice(&mut self, left: i64) {
         let cpu = &mut *self.cpu;
@@ -151,8 +151,8 @@ impl Emulator {
 
     /// Executes one instruction, or some elements of a repeated one, with the trap that may
     /// follow, or delivers the exception that stops it. Returns the exit that ends it
-    /// otherwise; such an instruction is not finished. Of no use together with kicks, limits
-    /// and injections.
+    /// otherwise; such an instruction is not finished. Kicks, limits and injections have no
+    /// effect here.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
         match self.cpu.boundary() {
             Ok(_) => self.run_slice(1),
@@ -167,7 +167,7 @@ impl Emulator {
     }
 }
 
-/// The end of a guest in a mode that the emulator does not have.
+/// The exit for a mode that the emulator does not support.
 fn missing(mode: &str) -> VmExit<'static> {
     failed(format!(
         "the guest wants {mode}, which the emulator does not have"

@@ -1,5 +1,5 @@
-//! What the guest's CPUID says under KVM: what KVM supports, less what would make the
-//! accelerators differ, plus the timing leaf.
+//! The guest's CPUID under KVM: the leaves that KVM supports, less features in which the
+//! accelerators would differ, plus the timing leaf.
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 
@@ -19,8 +19,8 @@ const TSC_DEADLINE: u32 = 1 << 24;
 const HYPERVISOR_PRESENT: u32 = 1 << 31;
 
 /// The guest's CPUID. With `local_apic` inside KVM it has x2APIC and the TSC-deadline
-/// timer, which the VMM cannot offer from outside; leaf 0x4000_0010 tells the frequencies
-/// of TSC and local APIC in kHz.
+/// timer, which the VMM cannot offer from outside; leaf 0x4000_0010 has the frequencies of
+/// TSC and local APIC in kHz.
 pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<CpuId, CpuError> {
     let supported = host
         .kvm

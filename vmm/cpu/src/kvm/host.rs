@@ -1,4 +1,4 @@
-//! The host: whether it has KVM, what kind, and in whose words it is missing.
+//! The host: whether it has KVM, of which kind, and the error if it has none.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ const DEVICE: &str = "/dev/kvm";
 const MODULES: &str = "/sys/module";
 /// That of the software-backed KVM (PVM).
 const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
-/// What containers have, of Docker and of Podman.
+/// Files that exist in containers of Docker and of Podman.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// The only version of the KVM API there has been since 2007.
 const API_VERSION: i32 = 12;

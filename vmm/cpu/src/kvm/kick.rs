@@ -69,7 +69,7 @@ impl KickTarget {
         Ok(std::mem::take(&mut state.early))
     }
 
-    /// Kicks go nowhere until there is a thread again, which then hears of them.
+    /// Keeps kicks pending until a thread runs the vCPU again.
     pub fn detach(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.thread = None;

@@ -1,5 +1,4 @@
-//! The `kvm` accelerator: the processor runs the guest, KVM catches what it must not do
-//! by itself.
+//! The `kvm` accelerator: the processor runs the guest, KVM traps what needs a hypervisor.
 //!
 //! ```text
 //! KvmHost (host.rs: /dev/kvm, what kind of host it is)
@@ -53,8 +52,7 @@ fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> CpuError {
     }
 }
 
-/// Makes a call that a signal may interrupt, until none does: who catches signals sees to
-/// them.
+/// Repeats a call that a signal may interrupt, until none does.
 fn retried<T>(
     mut call: impl FnMut() -> Result<T, kvm_ioctls::Error>,
 ) -> Result<T, kvm_ioctls::Error> {
@@ -125,8 +123,8 @@ impl KvmVm {
             ..Default::default()
         };
         match self.fd.signal_msi(msi) {
-            // Zero means that no local APIC took it: the guest has its APIC off or the
-            // vector blocked, which is the guest's business.
+            // Zero means that no local APIC accepted it: the guest has disabled its APIC or
+            // masked the vector.
             Ok(_) => Ok(()),
             // Likewise a destination that is no local APIC's: KVM returns its "nobody", -1,
             // which is this error.

@@ -1,5 +1,5 @@
-//! Who runs a guest's ring 0, found out by running some: a container may have no /sys that
-//! would tell.
+//! Whether the processor or KVM executes a guest's ring 0, found out by a small guest: a
+//! container may have no /sys.
 
 use x86::Cr0Flags;
 use x86::segment::FLAT_CODE_32;

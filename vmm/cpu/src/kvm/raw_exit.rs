@@ -1,4 +1,4 @@
-//! What `KVM_RUN` says, parsed once.
+//! The exit of `KVM_RUN`, parsed once.
 
 use kvm_bindings::kvm_run;
 use kvm_ioctls::VcpuExit;
@@ -8,8 +8,8 @@ use super::failed;
 use crate::CpuError;
 use crate::exit::VmExit;
 
-/// What `KVM_RUN` came back with, its borrows of the vCPU turned into pointers, so that
-/// the vCPU can be used before the exit is handed out.
+/// The exit of `KVM_RUN`, with borrows of the vCPU turned into pointers, so that the vCPU
+/// can be used before the exit is handed out.
 pub enum RawExit {
     In(u16, *mut [u8]),
     Out(u16, *const [u8]),

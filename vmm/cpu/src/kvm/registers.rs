@@ -167,8 +167,8 @@ impl From<&DebugRegs> for kvm_debugregs {
 /// How many MSRs [`msr_fields`] has.
 const MSRS: usize = 10;
 
-/// What [`Msrs`] has that KVM does not hand out otherwise. KVM stops at the first MSR that
-/// it lacks, so TSC_AUX, which processors without `rdtscp` have not, is the last.
+/// The registers of [`Msrs`] that KVM has no other interface for. KVM stops at the first
+/// MSR that it lacks, so TSC_AUX, which processors without `rdtscp` have not, is the last.
 fn msr_fields(msrs: &mut Msrs) -> [(u32, &mut u64); MSRS] {
     [
         (msr::STAR, &mut msrs.star),

@@ -2,15 +2,15 @@
 //! `popcnt`, `stac` and more), completed one at a time by the VMM's own emulator.
 //!
 //! KVM_RUN ends with KVM_EXIT_INTERNAL_ERROR and the state as before the instruction. On
-//! hardware the same exit means that the guest did something that no one can execute, so
-//! the remedy is confined to software-backed hosts.
+//! hardware the same exit means that the guest executed something unsupported, so the
+//! remedy is confined to software-backed hosts.
 
 use crate::emu::{EmuConfig, Emulator};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
 use crate::{CpuError, CpuState, HostKind, Vcpu};
 
-/// What came of an instruction that KVM gave up on.
+/// The result of an instruction that KVM could not emulate.
 pub enum Helped {
     /// The state after it, or at the handler of the exception that it raised.
     State(Box<CpuState>),
@@ -18,7 +18,7 @@ pub enum Helped {
     Ended(VmExit<'static>),
 }
 
-/// Executes single instructions on a state that KVM gave up on.
+/// Executes single instructions that KVM could not emulate.
 pub struct Remedy {
     ram: GuestRam,
     applies: bool,
@@ -44,11 +44,11 @@ impl Remedy {
     }
 
     /// Executes the instruction at `state.regs.rip`, or delivers the exception that it
-    /// raises. No more than that: whatever comes next, KVM is asked first, and it looks at
+    /// raises. No more than that: the next instruction is KVM's again, which also serves
     /// kicks.
     ///
     /// # Errors
-    /// None of the guest's making.
+    /// Failures of the accelerator only.
     pub fn complete(&mut self, state: &CpuState) -> Result<Helped, CpuError> {
         let at = state.regs.rip;
         if !self.applies {

@@ -38,11 +38,11 @@ pub struct KvmVcpu {
     remedy: Remedy,
     /// Which word of an XSAVE area is PKRU, if the guest has it.
     pkru_word: Option<usize>,
-    /// CR8 as the VMM knows it, if it keeps the local APIC.
+    /// CR8 as the VMM last knew it, if it keeps the local APIC.
     cr8: u8,
-    /// An exit that has to wait until the VMM has heard of a new CR8.
+    /// An exit that is deferred until the VMM has been told of a new CR8.
     held: Option<RawExit>,
-    /// Whether the last load of extended state was done.
+    /// Whether the last load of extended state succeeded.
     has_loaded: bool,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
@@ -89,8 +89,7 @@ impl KvmVcpu {
 
     /// Saves or loads what the guest's ring 3 can change and its kernel cannot save, as
     /// [`EXTENDED_STATE`] says: all but AMX, which KVM hands out only where the guest's
-    /// CPUID has it. A page that is not RAM, and a state that the CPU cannot have, change
-    /// nothing.
+    /// CPUID has it. A page that is not RAM, and an invalid state, change nothing.
     fn move_extended_state(&mut self, request: u32) -> Result<(), CpuError> {
         const PAGE: usize = 4096;
         let page = GuestAddress(u64::from(request >> 1) * PAGE as u64);
@@ -114,8 +113,8 @@ impl KvmVcpu {
         Ok(())
     }
 
-    /// Runs the guest to the next exit. KVM tells CR8 at every exit and makes few writes of
-    /// it an exit; here they all are one, before the exit that comes after them.
+    /// Runs the guest to the next exit. KVM reports CR8 at every exit, but exits for few
+    /// writes of it; here every change is an exit, before the one that follows.
     fn next_exit(&mut self) -> Result<RawExit, CpuError> {
         if let Some(held) = self.held.take() {
             return Ok(held);
@@ -130,7 +129,7 @@ impl KvmVcpu {
         Ok(RawExit::SetTpr)
     }
 
-    /// Executes the instruction at hand, which KVM could not, by other means.
+    /// Executes the current instruction, which KVM could not emulate, by the remedy.
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
         match self.remedy.complete(&state)? {
@@ -265,7 +264,7 @@ impl Vcpu for KvmVcpu {
         if result != 0 {
             return Err(failed("KVM_INTERRUPT")(errno::Error::last()));
         }
-        // KVM says anew when the next may come; until then it is busy with this one.
+        // KVM reports anew when the next may be injected; until then this one is pending.
         self.fd.get_kvm_run().ready_for_interrupt_injection = 0;
         Ok(())
     }

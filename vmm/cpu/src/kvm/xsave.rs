@@ -6,7 +6,7 @@ use x86::fx;
 use crate::FxState;
 
 /// Words of an XSAVE area that are the image of `fxsave64` (Intel SDM vol. 1 13.4.1), and
-/// those of them that the processor fills in: KVM has notes of its own in the rest.
+/// those of them that the processor fills in: KVM keeps data of its own in the rest.
 const LEGACY_WORDS: usize = fx::LEN / 4;
 const FX_WORDS: usize = fx::SOFTWARE_AT / 4;
 /// Word of XSTATE_BV, and its bits for x87 and SSE.

@@ -1,4 +1,4 @@
-//! From request to end of interrupt: who is meant, what goes first, what is an error.
+//! From request to end of interrupt: destinations, priorities, errors.
 //!
 //! The registers are in the parent module; here is what they make happen (Intel SDM
 //! vol. 3A 11.5.2, 11.5.3, 11.6 and 11.8).
@@ -68,8 +68,8 @@ impl LocalApic {
         }
     }
 
-    /// Sends what the interrupt command register says, as far as it concerns this CPU
-    /// (11.6.1). The trigger mode is ignored, as for every command but INIT.
+    /// Sends the interrupt of the interrupt command register, as far as it concerns this
+    /// CPU (11.6.1). The trigger mode is ignored, as for every command but INIT.
     pub(super) fn send_command(&mut self) {
         let low = self.state.command as u32;
         let high = (self.state.command >> 32) as u32;
@@ -147,8 +147,8 @@ impl LocalApic {
         }
     }
 
-    /// Notes an error, and raises the error interrupt when it is a new one; an error
-    /// entry with an illegal vector of its own finds that error noted and stops there.
+    /// Records an error, and raises the error interrupt when it is a new one; an error
+    /// entry with an illegal vector of its own finds that error recorded and stops there.
     pub(super) fn report_error(&mut self, error: u32) {
         if self.state.errors & error == 0 {
             self.state.errors |= error;

@@ -1,14 +1,14 @@
-//! The arithmetic flags, in the form in which the host gives them away.
+//! The arithmetic flags, in the form in which the host's `lahf; seto` gives them.
 //!
 //! The guest's processor is of the host's kind, so an instruction that sets flags is
 //! executed as itself and its flags are taken by `lahf; seto`: exact by construction,
 //! undefined ones included, and measured here at 0.4 cycles, where storing operands for
-//! later (lazy evaluation as in Bochs: three stores) costs 1.2 and a dispatch at each
-//! use. The lazy part is static: the decoder knows which flags are overwritten before
-//! anything can see them and picks handlers that do not compute them at all.
+//! later (lazy evaluation as in Bochs: three stores) costs 1.2 and a dispatch at each use.
+//! The lazy part is static: the decoder knows which flags are overwritten before they are
+//! read and picks handlers that do not compute them at all.
 
 /// SF, ZF, AF, PF and CF at bits 15, 14, 12, 10 and 8 (the order of AH after `lahf`,
-/// shifted) and OF at bit 0. Bit 9 is always set; the others mean nothing.
+/// shifted) and OF at bit 0. Bit 9 is always set; the others are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Flags(pub u16);
@@ -45,7 +45,7 @@ pub mod rflags {
     pub const ID: u64 = RFlags::ID.bits();
     /// Those that [`Flags`](super::Flags) holds.
     pub const ARITHMETIC: u64 = CF | PF | AF | ZF | SF | OF;
-    /// All others that exist.
+    /// All other defined flags.
     pub const SYSTEM: u64 = RFlags::all().bits() & !ARITHMETIC;
 }
 

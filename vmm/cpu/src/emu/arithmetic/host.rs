@@ -1,8 +1,9 @@
 //! Arithmetic done by the host's own instructions, with their flags.
 //!
-//! See [`crate::emu::arithmetic::flags`] for why. Each function executes one instruction on values of one
-//! width. Where the instruction leaves some flags alone (or all, for a shift by zero),
-//! the guest's flags are loaded first: `add al, 0x7f` recreates OF, `sahf` the others.
+//! See [`flags`](crate::emu::arithmetic::flags) for why. Each function executes one
+//! instruction on values of one width. Where the instruction leaves some flags alone (or
+//! all, for a shift by zero), the guest's flags are loaded first: `add al, 0x7f` recreates
+//! OF, `sahf` the others.
 
 use std::arch::asm;
 
@@ -163,7 +164,7 @@ macro_rules! arith {
     };
 }
 
-/// Instructions that bytes do not have.
+/// Instructions without a byte form.
 macro_rules! wide {
     // Some or all flags may pass through, and `old` too.
     (@scan $modifier:literal, $name:ident, $text:literal) => {
@@ -253,7 +254,7 @@ macro_rules! wide {
     };
 }
 
-/// What bytes have in another form: the dividend and the product are in ax.
+/// The byte forms, whose dividend and product are in ax.
 macro_rules! byte_wide {
     ($name:ident, $text:literal) => {
         #[inline(always)]
@@ -282,7 +283,7 @@ macro_rules! byte_wide {
     };
 }
 
-/// What bytes do not have: no form of these instructions is of their width.
+/// Stands in for the instructions that have no byte form.
 macro_rules! byte_none {
     ($($name:ident($($argument:ident: $type:ty),*);)*) => {$(
         fn $name(a: Self, $($argument: $type,)* flags: Flags) -> (Self, Flags) {

@@ -12,7 +12,7 @@ pub enum Tested {
 }
 
 impl Tested {
-    /// Whether it is with values of type `T`.
+    /// Whether a branch is frequent after values of type `T`.
     pub const fn with<T: Int>(self) -> bool {
         match self {
             Self::Always => true,

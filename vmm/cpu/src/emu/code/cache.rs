@@ -1,18 +1,17 @@
 //! Decoded blocks: where they are kept, how they are found, when they are dropped.
 //!
-//! A block is what decoding found at a guest-physical address, for one instruction
-//! pointer (so targets and rip-relative addresses are constants) and one code size. It is
-//! valid while its `ctx` equals the CPU's. A context is a number that stands for one
-//! view of the code: privilege, code size, and everything since the last TLB flush. So a
-//! flush only takes a new number; a block is confirmed, not decoded, when it is met
-//! again. Taken links and entries of the [`JumpTable`]
-//! compare the same number and need never be cleared.
+//! A block is the decoded code at a guest-physical address, for one instruction pointer (so
+//! targets and rip-relative addresses are constants) and one code size. It is valid while
+//! its `ctx` equals the CPU's. A context is a number that stands for one view of the code:
+//! privilege, code size, and everything since the last TLB flush. So a flush only takes a
+//! new number; a block that is found again is revalidated, not decoded. Taken links and
+//! entries of the [`JumpTable`] compare the same number and need never be cleared.
 //!
-//! Pages that hold decoded code are known by number; the TLB lets no fast write into
-//! them, and slow writes drop the blocks whose bytes they hit, which are found by where
-//! they begin: a guest can have all blocks in one page. Memory of dropped blocks
-//! is reused only when all is dropped, outside the engine, so that pointers into the
-//! block at hand stay good. The cache is bounded: when full it starts anew.
+//! The cache keeps the numbers of pages that hold decoded code. The TLB admits no fast
+//! write to them, and slow writes drop the blocks that they overlap, which are found by
+//! start address, as a guest can have all blocks in one page. Memory of dropped blocks is
+//! reused only when the cache is cleared, outside the engine, so that pointers into the
+//! current block stay valid. The cache is bounded: when full it is cleared.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -27,7 +26,7 @@ use crate::emu::state::mxcsr::FpMode;
 
 /// Bytes in a piece of the arena.
 const CHUNK: usize = 64 << 10;
-/// Most pieces.
+/// Largest number of pieces.
 const MOST_CHUNKS: usize = 256;
 /// Entries in the table of recently fetched pages.
 const FETCHES: usize = 16;
@@ -40,7 +39,7 @@ struct Fetched {
     gpa: u64,
 }
 
-/// The blocks that begin at one address, or go on there in their second page.
+/// The blocks that begin at one address, or continue there in their second page.
 #[derive(Default)]
 struct Start {
     blocks: Vec<*const Block>,
@@ -52,13 +51,13 @@ struct Start {
 const LONGEST_BLOCK: u64 = (BLOCK_LIMIT * LONGEST) as u64;
 /// Work of finding the blocks that a write hits.
 const WRITE_WORK: i64 = 8;
-/// Work of looking at one of them, and of confirming one that a block leads to.
+/// Work of checking one of them, and of validating the successor of a block.
 const BLOCK_WORK: i64 = 4;
 
-/// What a block is known by.
+/// The key of a block: guest-physical address, instruction pointer, mode.
 type Key = (u64, u64, u8);
 
-/// Which code is valid now: what a fetch context stands for beside the time.
+/// Which code is valid now: what a fetch context stands for, apart from flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Selection {
     is_user: bool,
@@ -67,13 +66,13 @@ struct Selection {
 }
 
 impl Selection {
-    /// Place in [`CodeCache::contexts`].
+    /// Index in [`CodeCache::contexts`].
     fn index(self) -> usize {
         usize::from(self.is_user) | if self.size == CodeSize::Bits64 { 0 } else { 2 }
     }
 }
 
-/// What came of a write to code.
+/// The result of a write to code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Invalidated {
     /// Whether any block was dropped.
@@ -82,7 +81,7 @@ pub struct Invalidated {
     pub work: i64,
 }
 
-/// All decoded blocks. What jumps and branches look at comes first.
+/// All decoded blocks. The fields that jumps and branches use come first.
 #[repr(C)]
 pub struct CodeCache {
     /// The current fetch context: which blocks are valid.
@@ -92,15 +91,15 @@ pub struct CodeCache {
     jump_memory: Jumps,
     selection: Selection,
     blocks: FxHashMap<Key, *const Block>,
-    /// From guest-physical address to the blocks with bytes from there on in its page: the
-    /// beginnings, and what is in a second page.
+    /// Guest-physical address to the blocks that begin there, or whose part in a second
+    /// page does.
     starts: BTreeMap<u64, Start>,
-    /// From page number to how many blocks `starts` has there.
+    /// Page number to the number of blocks that `starts` has there.
     pages: FxHashMap<u64, usize>,
     chunks: Vec<Vec<u64>>,
     fetched: [Fetched; FETCHES],
-    /// The contexts now: of supervisor and user code in 64-bit mode, then in others.
-    /// Each stands for one of every [`FpMode`], counted from it.
+    /// The current contexts: of supervisor and user code in 64-bit mode, then in other
+    /// modes. Each is the first of a range, one for each [`FpMode`].
     contexts: [u64; 4],
     last_context: u64,
     /// Whether supervisor code was fetched from a page that is not global.
@@ -136,13 +135,13 @@ impl CodeCache {
         cache
     }
 
-    /// Selects the code of a ring, a code size and a way to execute floating point.
+    /// Selects the code of a privilege, a code size and a floating-point mode.
     pub fn select(&mut self, is_user: bool, size: CodeSize, fp: FpMode) {
         self.selection = Selection { is_user, size, fp };
         self.renew();
     }
 
-    /// Makes `ctx` that of the selection.
+    /// Sets `ctx` to that of the selection.
     fn renew(&mut self) {
         let Selection { fp, .. } = self.selection;
         self.ctx = self.contexts[self.selection.index()] + u64::from(fp.number());
@@ -158,7 +157,8 @@ impl CodeCache {
         !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE))
     }
 
-    /// What was fetched may have changed: all, or what is not in global pages.
+    /// Flushes fetch translations and makes their blocks invalid: all, or those outside
+    /// global pages.
     pub fn flush_fetch(&mut self, keep_global: bool) {
         let kept = keep_global && !self.local_supervisor;
         for (i, context) in self.contexts.iter_mut().enumerate() {
@@ -171,7 +171,7 @@ impl CodeCache {
         self.renew();
     }
 
-    /// The base of CS may have changed, in a mode where it counts.
+    /// Invalidates legacy-mode blocks, as the base of CS may have changed.
     pub fn new_legacy_segment(&mut self) {
         for context in &mut self.contexts[2..] {
             self.last_context += FpMode::COUNT;
@@ -180,7 +180,7 @@ impl CodeCache {
         self.renew();
     }
 
-    /// Drops everything. Only outside the engine.
+    /// Drops all blocks. Only outside the engine.
     pub fn clear(&mut self) {
         self.flush_fetch(false);
         self.blocks.clear();
@@ -220,7 +220,8 @@ impl CodeCache {
         (known.ctx == self.ctx && known.page == page).then_some(known.gpa)
     }
 
-    /// Notes that the linear `page` is at `gpa`, by a translation that is `global` or not.
+    /// Records that the linear `page` is at `gpa`, by a translation that is `global` or
+    /// not.
     pub fn note_fetch(&mut self, page: u64, gpa: u64, global: bool) {
         self.local_supervisor |= !self.selection.is_user && !global;
         self.fetched[(page / PAGE) as usize % FETCHES] = Fetched {
@@ -239,8 +240,8 @@ impl CodeCache {
         (header.rip == rip && header.ctx.get() == self.ctx).then_some(block)
     }
 
-    /// The block decoded at `rip` from `gpa`, valid or not. Whoever has found it to be what
-    /// is there says so by [`validate`](Self::validate).
+    /// The block decoded at `rip` from `gpa`, valid or not. A caller that has found it to
+    /// be current calls [`validate`](Self::validate).
     pub fn decoded(&self, gpa: u64, rip: u64) -> Option<*const Block> {
         self.blocks.get(&(gpa, rip, self.mode())).copied()
     }
@@ -254,7 +255,7 @@ impl CodeCache {
         BLOCK_WORK
     }
 
-    /// Keeps a block that was just decoded into room from [`allocate`](Self::allocate).
+    /// Adds a block that was just decoded into room from [`allocate`](Self::allocate).
     /// Returns the pages that have held no code before, by guest-physical address.
     pub fn add(&mut self, block: *const Block) -> [Option<u64>; 2] {
         // SAFETY: the decoder has just written it.

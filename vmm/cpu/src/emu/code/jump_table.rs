@@ -6,7 +6,7 @@ use crate::emu::code::op::{Block, NO_BLOCK};
 /// Entries in the table.
 const JUMPS: usize = 1024;
 
-/// The table as jumps look into it.
+/// The view of the table that jumps use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct JumpTable {
@@ -15,7 +15,7 @@ pub struct JumpTable {
     mask: u64,
 }
 
-/// What the table is before the first block.
+/// The table before the first block.
 struct NoJumps(*const Block);
 // SAFETY: a constant pointer to a constant.
 unsafe impl Sync for NoJumps {}
@@ -33,7 +33,7 @@ impl JumpTable {
         (rip ^ rip >> 9) << 3
     }
 
-    /// The block last noted in the place of `rip`.
+    /// The block last entered in the place of `rip`.
     #[inline(always)]
     pub fn get(&self, rip: u64) -> *const Block {
         let offset = (Self::offset(rip) & self.mask) as usize;
@@ -57,12 +57,12 @@ impl Jumps {
         Self(Vec::new())
     }
 
-    /// Forgets all blocks.
+    /// Clears the table.
     pub fn clear(&mut self) {
         self.0.fill(NO_BLOCK.pointer());
     }
 
-    /// Notes that `block` is at `rip`, for `table`, which looks into this memory.
+    /// Enters `block` for `rip`; `table` is the view of this memory.
     pub fn note(&mut self, table: &mut JumpTable, rip: u64, block: *const Block) {
         if self.0.is_empty() {
             self.0 = vec![NO_BLOCK.pointer(); JUMPS];

@@ -1,7 +1,7 @@
-//! The decoded form of an instruction: the seam between decoding and execution.
+//! The decoded form of an instruction: the interface between decoding and execution.
 //!
 //! A basic block is a [`Block`] header followed by one [`Op`] for each instruction and a
-//! last one that goes on to the next block. Everything an instruction needs was worked
+//! last one that continues with the next block. Everything an instruction needs was worked
 //! out when it was decoded: the handler for its operand forms, widths and flag liveness,
 //! register numbers as byte offsets, displacement, immediate. Another engine (say, a
 //! translator) would consume the same form.
@@ -73,7 +73,7 @@ impl Aux {
     pub fn segment(self) -> u8 {
         self.0 >> 2 & 7
     }
-    /// Which bits of an address count.
+    /// The mask of an address's significant bits.
     #[inline(always)]
     pub fn address_mask(self) -> u64 {
         match self.0 >> 5 & 3 {
@@ -115,7 +115,7 @@ impl Block {
         block.cast::<u8>().wrapping_add(Self::HEADER).cast()
     }
 
-    /// How many of its bytes are at `start` and behind it in the page: `start` is where the
+    /// How many of its bytes are at `start` and after it in the page: `start` is where the
     /// block begins, or its second page. `None` if it has none.
     pub fn bytes_from(&self, start: u64) -> Option<u64> {
         let len = u64::from(self.len);
@@ -167,14 +167,14 @@ impl<C> Op<C> {
         i32::from_le_bytes([self.dst.0, self.src.0, self.base.0, self.index.0])
     }
 
-    /// The block that a direct branch goes to when taken (or not); possibly outdated.
+    /// The block that a direct branch goes to when taken (or not); possibly stale.
     #[inline(always)]
     pub fn link(&self, taken: bool) -> *const Block {
         let link = if taken { &self.disp } else { &self.imm };
         ptr::with_exposed_provenance(link.get() as usize)
     }
 
-    /// Remembers where a direct branch goes.
+    /// Links a direct branch to `block`.
     pub fn set_link(&self, taken: bool, block: *const Block) {
         let link = if taken { &self.disp } else { &self.imm };
         link.set(block.expose_provenance() as u64);
@@ -215,7 +215,7 @@ impl<C> Op<C> {
     }
 }
 
-/// The block that is never valid: where links point before they are known.
+/// The block that is never valid: where links point before they are resolved.
 #[repr(transparent)]
 pub struct NoBlock(Block);
 

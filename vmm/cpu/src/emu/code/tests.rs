@@ -1,4 +1,4 @@
-//! The code cache, with blocks of nothing and without a CPU.
+//! The code cache, with empty blocks and without a CPU.
 
 use std::cell::Cell;
 
@@ -52,7 +52,7 @@ fn a_block_is_valid_in_its_context_only() {
     assert_eq!(cache.valid(RIP + 1), None);
     cache.select(true, CodeSize::Bits64, FpMode::default());
     assert_eq!(cache.valid(RIP), None);
-    // It is the same code all the same, if it is there still.
+    // Its decoded form is still in the cache.
     assert_eq!(cache.decoded(GPA, RIP), Some(block));
     assert_eq!(cache.decoded(GPA + 1, RIP), None);
     cache.validate(block);
@@ -67,7 +67,7 @@ fn a_flush_takes_validity_and_fetches() {
     let (block, _) = add(&mut cache, RIP, GPA, 4, u64::MAX);
     cache.note_fetch(RIP & !(PAGE - 1), GPA & !(PAGE - 1), true);
     assert_eq!(cache.fetched(RIP & !(PAGE - 1)), Some(GPA & !(PAGE - 1)));
-    // Supervisor code in global pages alone outlives a load of CR3.
+    // Only supervisor code in global pages stays valid across a load of CR3.
     cache.flush_fetch(true);
     assert_eq!(cache.valid(RIP), Some(block));
     cache.note_fetch(RIP & !(PAGE - 1), GPA & !(PAGE - 1), false);

@@ -1,10 +1,10 @@
 //! Guest memory access by instructions.
 //!
 //! An instruction's semantics are written once, generic over [`Access`]. With [`Fast`] an
-//! access is a TLB look-up inlined into the handler, or a miss; after a miss the same
-//! code, which has committed nothing yet, runs again with [`Slow`], which does whatever
-//! it takes: page walks, page crossings, MMIO, pages with decoded code, faults. So the
-//! hot path makes no call and needs no stack frame.
+//! access is a TLB look-up inlined into the handler, or a miss; after a miss the same code,
+//! which has committed nothing yet, runs again with [`Slow`], which does the rest: page
+//! walks, page crossings, MMIO, pages with decoded code, faults. So the hot path makes no
+//! call and needs no stack frame.
 
 use x86::vector;
 
@@ -19,7 +19,7 @@ use crate::emu::state::segment::{Linear, SS};
 
 /// How an instruction reaches memory.
 pub trait Access: 'static {
-    /// Whether this is [`Slow`]: everything is possible.
+    /// Whether this is [`Slow`].
     const SLOW: bool;
 
     /// Reads a value.
@@ -37,10 +37,10 @@ pub trait Access: 'static {
     ) -> Result<R, Stop>;
 }
 
-/// The TLB or nothing.
+/// TLB hits alone.
 pub struct Fast;
 
-/// Everything.
+/// Page walks, page crossings, MMIO, pages with decoded code and faults too.
 pub struct Slow;
 
 impl Access for Fast {
@@ -156,14 +156,14 @@ impl Cpu {
         Ok(())
     }
 
-    /// Finds out whether `size` bytes may be written.
+    /// Checks that `size` bytes may be written.
     pub fn probe_write(&mut self, at: Linear, size: u64) -> Result<(), Stop> {
         let privilege = self.control.privilege();
         self.pieces(at, size as usize, Want::Write, privilege)
             .map(drop)
     }
 
-    /// Finds out whether `size` bytes may be read.
+    /// Checks that `size` bytes may be read.
     pub fn probe_read(&mut self, at: Linear, size: u64) -> Result<(), Stop> {
         let privilege = self.control.privilege();
         self.pieces(at, size as usize, Want::Read, privilege)
@@ -174,7 +174,7 @@ impl Cpu {
     pub fn is_writable_ram(&mut self, at: Linear, size: u64) -> bool {
         let (privilege, cr2) = (self.control.privilege(), self.control.cr2);
         let pieces = self.pieces(at, size as usize, Want::Write, privilege);
-        // Nothing has faulted.
+        // No fault is raised.
         self.control.cr2 = cr2;
         pieces.is_ok_and(|pieces| {
             let mut pieces = pieces.into_iter().flatten();
@@ -231,7 +231,7 @@ impl Cpu {
 
     pub fn write_as(&mut self, at: Linear, bytes: &[u8], privilege: Privilege) -> Result<(), Stop> {
         let pieces = self.pieces(at, bytes.len(), Want::Write, privilege)?;
-        // What the VMM is asked for comes first: RAM is written once only.
+        // MMIO pieces come first: RAM is written once only.
         for piece in pieces.into_iter().flatten() {
             if self.mmu.ram.host(piece.gpa).is_none() {
                 for (i, chunk) in bytes[piece.start..piece.end].chunks(8).enumerate() {
@@ -258,7 +258,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// Translates an access of `size` bytes, whole, before any of it is done.
+    /// Translates all of an access of `size` bytes before any of it is performed.
     fn pieces(
         &mut self,
         at: Linear,
@@ -331,8 +331,9 @@ fn check_alignment(la: u64, size: usize) -> Result<(), Stop> {
 }
 
 /// Bytes of a word in the x87 environment or state that has `size` bytes. Of these AMD's
-/// processors try the first word, then the last byte: its address is in CR2 where only the
-/// second page faults. For all other sizes, which are tried in order, larger than a page.
+/// processors check the first word, then the last byte: its address is in CR2 where only
+/// the second page faults. For all other sizes, which are checked in order, larger than a
+/// page.
 fn x87_frame_word(size: usize) -> usize {
     match size {
         14 | 94 => 2,

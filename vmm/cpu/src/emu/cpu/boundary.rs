@@ -1,34 +1,34 @@
-//! Between instructions: what is looked at, and in which order (AMD APM vol. 2 8.5; Intel
-//! SDM vol. 3A 6.9).
+//! Events between instructions, in the order in which they are checked (AMD APM vol. 2 8.5;
+//! Intel SDM vol. 3A 6.9).
 //!
-//! | what | whose |
+//! | event | from |
 //! |---|---|
-//! | trap | the instruction that has ended: a single step, a data or port breakpoint |
-//! | exit | the same: it asks the VMM for something |
-//! | missing mode | the same: the emulator cannot go on |
-//! | kick, limit, alarm | the VMM wants to look, has counted enough, or time has come |
-//! | injection | the VMM's: an external interrupt, when it is ready |
-//! | window | the VMM's: it is told that an interrupt would be taken |
-//! | breakpoint | the instruction that comes: a fault, before any of its own |
+//! | trap | the previous instruction: a single step, a data or port breakpoint |
+//! | exit | the same: a request to the VMM |
+//! | missing mode | the same: the emulator does not support the mode |
+//! | kick, limit, alarm | the VMM: another thread, the instruction limit, counted time |
+//! | injection | the VMM: an external interrupt |
+//! | window | the VMM: an interrupt could be injected now |
+//! | breakpoint | the next instruction: a fault, before any of its own |
 //!
-//! A trap comes first because it belongs to the instruction before; so the VMM, if asked,
-//! sees it taken. What the VMM is told changes nothing for the guest, but an injection does,
-//! and its handler's first instruction is then what comes. An interrupt shadow holds off
-//! traps, windows and breakpoints.
+//! A trap comes first because it belongs to the previous instruction, so an exit shows it
+//! delivered. An exit changes nothing for the guest, but an injection does: its handler's
+//! first instruction is then the next. An interrupt shadow inhibits traps, windows and
+//! breakpoints.
 
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::breakpoints::{SINGLE_STEP, kind};
 
-/// What comes before the next instruction.
+/// An event before the next instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The guest takes a #DB trap, for these reasons as DR6 has them.
     Trap(u64),
-    /// The VMM is asked for something.
+    /// The VMM gets an exit.
     Exit,
-    /// The guest is in a mode that the emulator does not have.
+    /// The guest is in a mode that the emulator does not support.
     Missing(&'static str),
     Kick,
     Limit,
@@ -41,10 +41,10 @@ pub enum Event {
 }
 
 impl Cpu {
-    /// How many instructions may be retired before the next look.
+    /// How many instructions may be retired before the next check.
     ///
     /// # Errors
-    /// What comes before them.
+    /// The event that comes before them.
     #[inline(always)]
     pub fn boundary(&mut self) -> Result<i64, Event> {
         if let Some(reasons) = self.trap() {
@@ -83,8 +83,8 @@ impl Cpu {
         Ok(i64::try_from(to_limit.min(to_alarm)).unwrap_or(i64::MAX))
     }
 
-    /// Prepares for what comes next, which the guest resumes past a breakpoint or not.
-    /// Returns whether it has to be one instruction, which has consequences of its own.
+    /// Prepares a slice; `resumed` if its first instruction ignores breakpoints
+    /// (RFLAGS.RF). Returns whether the slice must be a single instruction.
     #[inline(always)]
     pub fn begin_slice(&mut self, resumed: bool) -> bool {
         let shadowed = self.events.shadowed(self.meter.retired());
@@ -106,8 +106,8 @@ impl Cpu {
             && !self.outside.replies.pending()
     }
 
-    /// Why the guest takes a trap (AMD APM vol. 2 13.1.4), if an instruction has just ended
-    /// that began with RFLAGS.TF set or met breakpoints.
+    /// The reasons of a pending trap (AMD APM vol. 2 13.1.4): the previous instruction
+    /// began with RFLAGS.TF set, or hit breakpoints.
     #[inline(always)]
     fn trap(&mut self) -> Option<u64> {
         if !std::mem::take(&mut self.events.ended) {
@@ -119,8 +119,8 @@ impl Cpu {
         due.then_some(reasons)
     }
 
-    /// The breakpoints on the instruction at `rip`, if it has any that RFLAGS.RF does not
-    /// hold off, and has not begun.
+    /// The breakpoints on the instruction at `rip`, unless RFLAGS.RF suppresses them or the
+    /// instruction has begun.
     fn breakpoint(&self) -> Option<u64> {
         let resumed = self.control.system_flags & rflags::RF != 0;
         if !self.control.debug.watches() || resumed || self.outside.replies.pending() {

@@ -1,4 +1,4 @@
-//! What `cpuid` tells: an AMD processor with exactly the features that the emulator has.
+//! The leaves of `cpuid`: an AMD processor with exactly the features that the emulator has.
 
 use iced_x86::CpuidFeature;
 
@@ -38,7 +38,7 @@ mod leaf1_edx {
     pub const FXSR: u32 = 1 << 24;
     pub const SSE: u32 = 1 << 25;
     pub const SSE2: u32 = 1 << 26;
-    /// Those that both leaves have.
+    /// The features in both leaves.
     pub const COMMON: u32 = FPU
         | DE
         | PSE
@@ -70,7 +70,7 @@ mod leaf1_ecx {
     pub const POPCNT: u32 = 1 << 23;
     pub const TSC_DEADLINE: u32 = 1 << 24;
     pub const HYPERVISOR: u32 = 1 << 31;
-    /// Those that need nothing of the host.
+    /// The features that do not depend on the host.
     pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | HYPERVISOR;
 }
 
@@ -92,7 +92,7 @@ mod extended {
     pub const ABM: u32 = 1 << 5;
     pub const MISALIGNED_SSE: u32 = 1 << 7;
     pub const PREFETCHW: u32 = 1 << 8;
-    /// Those that need nothing of the host.
+    /// The features that do not depend on the host.
     pub const ALWAYS: u32 = LAHF | PREFETCHW;
     pub const SYSCALL: u32 = 1 << 11;
     pub const NX: u32 = 1 << 20;
@@ -128,7 +128,7 @@ fn extended_ecx() -> u32 {
         | with_host(extended::MISALIGNED_SSE, misaligned_sse)
 }
 
-/// Four bytes of a text as a register has them.
+/// Four bytes of text as a register's value.
 fn text(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     for (to, from) in word.iter_mut().zip(bytes.iter().skip(at)) {

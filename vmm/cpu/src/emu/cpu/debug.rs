@@ -1,4 +1,4 @@
-//! Breakpoints and single steps, as instructions meet them: see
+//! Breakpoint checks of instructions, and delivery of #DB: see
 //! [`crate::emu::state::breakpoints`].
 
 use x86::vector;
@@ -10,8 +10,8 @@ use crate::emu::state::control::bits;
 use crate::emu::state::exception::{Exception, Stop};
 
 impl Cpu {
-    /// Notes an access to `size` bytes at `la` by the instruction at hand, which has the
-    /// trap when it ends.
+    /// Compares an access of the current instruction to `size` bytes at `la` with
+    /// breakpoints; a hit is a trap when it ends.
     pub fn watch_access(&mut self, la: u64, size: usize, write: bool) {
         if self.control.debug.watches() {
             let kinds: &[u64] = if write {
@@ -31,13 +31,13 @@ impl Cpu {
         }
     }
 
-    /// Has the guest take the fault of the breakpoints `hits` on the instruction at `rip`.
+    /// Delivers the fault of the breakpoints `hits` on the instruction at `rip`.
     pub fn take_breakpoint(&mut self, hits: u64) {
         self.control.debug.note(hits);
         self.take_fault(Exception::plain(vector::DB));
     }
 
-    /// Has the guest take the trap that follows an instruction, for `reasons`.
+    /// Delivers the trap that follows an instruction, for `reasons`.
     pub fn take_trap(&mut self, reasons: u64) {
         (self.events.stepping, self.events.hits) = (false, 0);
         if self.outside.exit.kind == ExitKind::Hlt {
@@ -51,7 +51,7 @@ impl Cpu {
     /// Checks that debug registers may be used.
     ///
     /// # Errors
-    /// #DB if DR7.GD says so.
+    /// #DB if DR7.GD is set.
     pub fn may_use_debug_registers(&mut self) -> Result<(), Stop> {
         if self.control.debug.detects_use() {
             return Err(Exception::plain(vector::DB).into());

@@ -13,7 +13,7 @@ use crate::emu::state::segment::{
     CS, Linear, SS, dpl, flat, gp, has, np, parse, rpl, selector_code,
 };
 
-/// What is delivered.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An exception; faults push RFLAGS with RF set.
@@ -21,7 +21,7 @@ pub enum Source {
     /// An exception reported after its instruction: #DB, and those of `int3` and `into`,
     /// which in addition check the gate's privilege.
     Trap,
-    /// From outside.
+    /// An external interrupt.
     External,
     /// `int n`, `int3`, `into`: the gate's privilege is checked.
     Software,
@@ -52,8 +52,8 @@ fn class(vector: u8) -> Class {
 }
 
 impl Cpu {
-    /// Has the guest take an exception that stopped the instruction at `rip`. Sets
-    /// `exit` if that ends in a triple fault or needs the VMM.
+    /// Delivers an exception that stopped the instruction at `rip`. Sets `exit` if that
+    /// ends in a triple fault or needs the VMM.
     pub fn take_exception(&mut self, exception: Exception) {
         let source = if exception.vector == vector::DB {
             Source::Trap
@@ -63,12 +63,12 @@ impl Cpu {
         self.take(exception, source);
     }
 
-    /// Has the guest take a fault, also one of a vector that traps most often.
+    /// Delivers a fault, even of a vector that is usually a trap.
     pub fn take_fault(&mut self, exception: Exception) {
         self.take(exception, Source::Fault);
     }
 
-    /// Has the guest take interrupt `number` from outside.
+    /// Delivers external interrupt `number`.
     pub fn take_interrupt(&mut self, number: u8) {
         self.take(Exception::plain(number), Source::External);
     }
@@ -112,7 +112,7 @@ impl Cpu {
     /// Delivers one event, to return to `rip`, with `retired` instructions retired.
     ///
     /// # Errors
-    /// What goes wrong on the way; nothing is committed then.
+    /// The exception or exit met in delivery, which commits nothing then.
     pub fn deliver(
         &mut self,
         event: Exception,
@@ -175,7 +175,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// Clears what a handler finds clear; RFLAGS.IF with an `interrupt` gate.
+    /// Clears the flags that delivery clears: RFLAGS.IF with an `interrupt` gate.
     fn begin_handler(&mut self, interrupt: bool) {
         self.events.stepping = false;
         let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
@@ -185,8 +185,8 @@ impl Cpu {
         self.set_rflags(self.rflags() & !cleared);
     }
 
-    /// RFLAGS as a frame has them: RF makes a fault's handler return past the breakpoint
-    /// that it met; after an instruction it is clear.
+    /// RFLAGS in a frame: RF makes a fault's handler return past the breakpoint that it
+    /// met; after an instruction it is clear.
     fn pushed_flags(&self, source: Source) -> u64 {
         match source {
             Source::Fault => self.rflags() | rflags::RF,
@@ -269,7 +269,7 @@ impl Cpu {
     }
 }
 
-/// Adds the EXT bit to the error code of a fault on the way to a handler.
+/// Adds the EXT bit to the error code of a fault in delivery.
 fn external_code(stop: Stop, external: u16) -> Stop {
     match stop {
         Stop::Exception(Exception {

@@ -1,5 +1,4 @@
-//! Loading segment registers, with the checks that protect rings from each other
-//! (AMD APM vol. 2 4.8 to 4.11).
+//! Loading segment registers, with their privilege checks (AMD APM vol. 2 4.8 to 4.11).
 
 use x86::{segment as a, vector};
 
@@ -13,7 +12,7 @@ impl Cpu {
     /// Reads the low eight bytes of the descriptor that `selector` names.
     ///
     /// # Errors
-    /// #GP with the selector if it lies outside its table; whatever the read raises.
+    /// #GP with the selector if it lies outside its table; an exception of the read.
     pub fn descriptor(&mut self, selector: u16) -> Result<u64, Stop> {
         let (base, limit) = if selector & 4 == 0 {
             (self.control.gdt.base, u32::from(self.control.gdt.limit))
@@ -159,7 +158,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// After a return to less privilege: data segments that it may not have become null.
+    /// Nulls the data segments that a return to less privilege may not keep.
     pub fn drop_private_segments(&mut self) {
         for number in [0, 3, 4, 5] {
             let segment = &self.control.segments[number];
@@ -223,7 +222,7 @@ impl Cpu {
         Ok(segment)
     }
 
-    /// What `verr` (or `verw` if `write`) finds out about `selector`.
+    /// The result of `verr` (or `verw` if `write`) for `selector`.
     pub fn verify(&mut self, selector: u16, write: bool) -> Result<bool, Stop> {
         let Some(segment) = self.probe_descriptor(selector)? else {
             return Ok(false);
@@ -240,7 +239,7 @@ impl Cpu {
         Ok(has(&segment, a::ORDINARY) && visible && right)
     }
 
-    /// The descriptor that `lar` and `lsl` look at, if they may: its high half and the
+    /// The descriptor for `lar` and `lsl`, if it is visible to them: its high half and the
     /// segment.
     pub fn inspect(
         &mut self,
@@ -265,7 +264,7 @@ impl Cpu {
         Ok((good_kind && visible).then_some(((raw >> 32) as u32, segment)))
     }
 
-    /// The descriptor, or none where its place is outside the table.
+    /// The descriptor, or none where it lies outside the table.
     fn probe_descriptor(&mut self, selector: u16) -> Result<Option<Segment>, Stop> {
         if selector & !3 == 0 {
             return Ok(None);
@@ -277,8 +276,8 @@ impl Cpu {
         }
     }
 
-    /// Whether CS may be changed to with an instruction pointer: canonical in 64-bit
-    /// code, else within the limit.
+    /// Checks the instruction pointer for a new CS: canonical in 64-bit code, else within
+    /// the limit.
     ///
     /// # Errors
     /// #GP(0) if not.

@@ -1,4 +1,4 @@
-//! How instructions finish that the VMM was asked for.
+//! Completion of instructions that caused an exit.
 
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
@@ -7,8 +7,7 @@ use crate::emu::state::exception::Exception;
 use crate::emu::state::registers::Slot;
 
 impl Cpu {
-    /// Finishes the instruction that the last exit interrupted, if it waits for nothing
-    /// but a value.
+    /// Completes the instruction of the last exit, if it needs only the value of the reply.
     #[inline]
     pub fn complete(&mut self) {
         match std::mem::replace(&mut self.outside.exit.kind, ExitKind::None) {
@@ -46,7 +45,7 @@ impl Cpu {
         }
     }
 
-    /// Finishes an instruction whose result the VMM supplied.
+    /// Completes an instruction whose result the VMM supplied.
     fn finish_outside(&mut self) {
         self.regs.rip = self.outside.exit.next_rip;
         self.meter.retire_one();

@@ -12,7 +12,7 @@ impl Cpu {
     /// Guest-physical and host address of the code byte at `rip` (an offset in CS).
     ///
     /// # Errors
-    /// #PF or #GP for the fetch; an exit where no RAM is.
+    /// #PF or #GP for the fetch; an exit where no RAM backs it.
     pub fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
         let la = self.control.code_address(rip);
         let page = la & PAGE_MASK;
@@ -39,7 +39,7 @@ impl Cpu {
         }
     }
 
-    /// The block at `rip`, if it is decoded and what is there now.
+    /// The block at `rip`, if it is decoded and current.
     #[inline]
     pub fn find_block(&mut self, rip: u64) -> Option<*const Block> {
         match self.code.valid(rip) {
@@ -66,7 +66,7 @@ impl Cpu {
         Some(block)
     }
 
-    /// Keeps a block that was just decoded into room of the code cache.
+    /// Adds a block that was just decoded into room of the code cache.
     pub fn add_block(&mut self, block: *const Block) {
         for page in self.code.add(block).into_iter().flatten() {
             self.protect_code(page);

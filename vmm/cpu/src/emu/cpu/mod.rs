@@ -7,14 +7,15 @@
 //!   code      code::cache        decoded blocks
 //!   mmu       memory::mmu        TLBs and RAM
 //!   control   state::control     modes, privilege, segments
-//!   events    outside::events    what waits for the end of an instruction
-//!   outside   outside::exit      questions to the VMM, and answers
+//!   events    outside::events    events pending between instructions
+//!   outside   outside::exit      exits and replies
 //! ```
 //!
-//! A part does what it can do alone. Here is what takes several of them: memory access by an
-//! instruction (`access`, `translation`), fetches (`fetch`), switches of mode (`modes`,
-//! `msr`), delivery of exceptions (`deliver`) with their segments (`descriptor`), debug traps
-//! and ports, exits (`exits`), and the order of all that between instructions (`boundary`).
+//! Each part does what needs its own data alone. Here is what needs several parts: memory
+//! access by an instruction (`access`, `translation`), fetches (`fetch`), switches of mode
+//! (`modes`, `msr`), delivery of exceptions (`deliver`) with their segments (`descriptor`),
+//! debug traps and ports, exits (`exits`), and the order of events between instructions
+//! (`boundary`).
 
 pub mod access;
 pub mod boundary;
@@ -48,8 +49,8 @@ pub type Op = op::Op<Cpu>;
 /// What executes one.
 pub type Handler = op::Handler<Cpu>;
 
-/// One emulated processor with its caches. What every instruction touches comes first, so
-/// that it is near in memory.
+/// One emulated processor with its caches. The fields that every instruction touches come
+/// first, close together.
 #[repr(C)]
 pub struct Cpu {
     pub regs: Registers,
@@ -83,7 +84,7 @@ impl Cpu {
         self.regs.flags.to_rflags() | self.control.system_flags | rflags::FIXED
     }
 
-    /// Sets RFLAGS without any check; what depends on them follows.
+    /// Sets RFLAGS without any check, and updates the state that depends on them.
     pub fn set_rflags(&mut self, value: u64) {
         let old = self.control.system_flags;
         let now = value & rflags::SYSTEM;

@@ -1,4 +1,4 @@
-//! Switches of mode: control registers, EFER, CS, MXCSR, and all that follows from them.
+//! Switches of mode: control registers, EFER, CS, MXCSR, and the state derived from them.
 
 use x86::segment::LONG;
 use x86::vector;
@@ -94,7 +94,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// Writes EFER; LMA is the processor's own.
+    /// Writes EFER, except LMA, which the processor sets.
     pub fn write_efer(&mut self, value: u64) -> Result<(), Stop> {
         const WRITABLE: u64 = bits::EFER_SCE | bits::EFER_LME | bits::EFER_NXE | bits::EFER_FFXSR;
         let changed = self.control.efer ^ value;
@@ -110,14 +110,14 @@ impl Cpu {
         Ok(())
     }
 
-    /// Follows a change of the control registers, and finds out whether the emulator has
-    /// the mode that they ask for.
+    /// Updates the state derived from the control registers, and checks whether the
+    /// emulator supports their mode.
     pub fn check_mode(&mut self) {
         self.update_fp_mode();
         self.control.unsupported = self.control.missing_mode();
     }
 
-    /// Works out code size and context after CS changed.
+    /// Updates code size and fetch context after CS has changed.
     pub fn code_segment_changed(&mut self) {
         self.control.code_size = self.control.size_of_cs();
         if self.control.code_size != CodeSize::Bits64 {
@@ -129,7 +129,7 @@ impl Cpu {
     /// Changes MXCSR; inside the engine only at the end of a block.
     ///
     /// # Errors
-    /// #GP(0) if bits are set that do not exist.
+    /// #GP(0) if undefined bits are set.
     pub fn set_mxcsr(&mut self, value: u32) -> Result<(), Stop> {
         if value & !self.regs.mxcsr_mask != 0 {
             return Err(Exception::GP.into());
@@ -140,8 +140,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// Makes [`FpMode`] what the control registers and MXCSR say. To be called after
-    /// changes of CR0.EM, CR0.TS, CR4.OSFXSR and MXCSR, at the end of a block.
+    /// Derives [`FpMode`] from the control registers and MXCSR. To be called after changes
+    /// of CR0.EM, CR0.TS, CR4.OSFXSR and MXCSR, at the end of a block.
     pub fn update_fp_mode(&mut self) {
         let control = &mut self.control;
         let mode = FpMode::of(control.cr0, control.cr4, self.regs.mxcsr);
@@ -151,7 +151,7 @@ impl Cpu {
         }
     }
 
-    /// Notes the exceptions that were `raised` at once.
+    /// Records the exceptions that one instruction has `raised`.
     ///
     /// # Errors
     /// #XM (or #UD without CR4.OSXMMEXCPT) if one of them is not masked. Those found

@@ -8,7 +8,7 @@ use crate::emu::state::control::canonical;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::segment::{FS, GS};
 
-/// Whether the VMM keeps the register.
+/// Whether the VMM emulates the register.
 fn outside(index: u32) -> bool {
     matches!(index, msr::APIC_BASE | msr::TSC_DEADLINE) || msr::X2APIC.contains(&index)
 }
@@ -17,7 +17,7 @@ impl Cpu {
     /// Reads an MSR. `before` instructions of the block have been retired.
     ///
     /// # Errors
-    /// #GP(0) if there is none; an exit if it is the VMM's.
+    /// #GP(0) if it does not exist; an exit if the VMM emulates it.
     pub fn read_msr(&mut self, index: u32, before: u8) -> Result<u64, Stop> {
         if outside(index) {
             self.outside.exit.value = 0;
@@ -49,7 +49,7 @@ impl Cpu {
     /// Writes an MSR.
     ///
     /// # Errors
-    /// #GP(0) if there is none or the value is bad; an exit if it is the VMM's.
+    /// #GP(0) if it does not exist or the value is invalid; an exit if the VMM emulates it.
     pub fn write_msr(&mut self, index: u32, value: u64, before: u8) -> Result<(), Stop> {
         if outside(index) {
             self.outside.exit.value = value;

@@ -1,4 +1,4 @@
-//! Permission to use ports.
+//! Permission checks of ports.
 
 use crate::emu::cpu::Cpu;
 use crate::emu::state::exception::{Exception, Stop};

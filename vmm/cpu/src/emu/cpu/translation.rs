@@ -1,4 +1,4 @@
-//! Translation of addresses, and what follows when translations or memory change.
+//! Address translation, and invalidation of TLB entries and decoded code.
 
 use crate::emu::cpu::Cpu;
 use crate::emu::memory::ram::PAGE_MASK;
@@ -8,12 +8,12 @@ use crate::emu::state::exception::Stop;
 
 /// Work of a page walk.
 const WALK_WORK: i64 = 8;
-/// Places of a table that are looked at, one after the other, for a unit of work.
-const PLACES_AT_ONCE: usize = 8;
+/// Table entries that are scanned for a unit of work.
+const ENTRIES_PER_WORK: usize = 8;
 
 impl Cpu {
-    /// Makes the fast path use the TLB that the privilege asks for, or none where every
-    /// access has its alignment checked or is compared with breakpoints.
+    /// Selects the TLB of the privilege for the fast path, or none where every access needs
+    /// an alignment or breakpoint check.
     pub fn select_tlb(&mut self) {
         let control = &self.control;
         let by_slow_path = control.checks_alignment() || control.debug.watches();
@@ -21,34 +21,34 @@ impl Cpu {
             .select((!by_slow_path).then(|| control.privilege()));
     }
 
-    /// Makes decoded code valid that is so at the current privilege, code size and way to
-    /// execute floating point.
+    /// Selects the decoded code that is valid at the current privilege, code size and
+    /// floating-point mode.
     pub fn select_code(&mut self) {
         let control = &self.control;
         self.code
             .select(control.cpl == 3, control.code_size, control.fp_mode);
     }
 
-    /// Charges for a look at so many places of tables, one after the other.
-    fn charge_places(&mut self, looked_at: usize) {
-        self.meter.charge((looked_at / PLACES_AT_ONCE) as i64);
+    /// Charges for a scan of so many table entries.
+    fn charge_scan(&mut self, scanned: usize) {
+        self.meter.charge((scanned / ENTRIES_PER_WORK) as i64);
     }
 
-    /// Drops translations: all, or those of pages that are not global.
+    /// Flushes the TLBs: all entries, or those of pages that are not global.
     pub fn flush_tlb(&mut self, keep_global: bool) {
-        let looked_at = self.mmu.flush(keep_global);
-        self.charge_places(looked_at);
+        let scanned = self.mmu.flush(keep_global);
+        self.charge_scan(scanned);
         self.code.flush_fetch(keep_global);
     }
 
-    /// Drops the translation of one page (`invlpg`), global or not.
+    /// Invalidates the TLB entries of one page (`invlpg`), global or not.
     pub fn flush_page(&mut self, la: u64) {
-        let looked_at = self.mmu.flush_page(la);
-        self.charge_places(looked_at);
+        let scanned = self.mmu.flush_page(la);
+        self.charge_scan(scanned);
         self.code.flush_fetch(false);
     }
 
-    /// Translates `la` for an access and fills the TLB if RAM is there.
+    /// Translates `la` for an access and fills the TLB if RAM backs the page.
     ///
     /// # Errors
     /// #PF, with CR2 set.
@@ -85,7 +85,7 @@ impl Cpu {
         }
     }
 
-    /// So many bytes at `gpa`, all in one page, were written: code that is there is dropped.
+    /// Drops the decoded code in the bytes written at `gpa`, all in one page.
     pub fn ram_written(&mut self, gpa: u64, len: u64) {
         if self.code.holds(gpa) {
             let invalidated = self.code.invalidate(gpa, len);
@@ -94,11 +94,11 @@ impl Cpu {
         }
     }
 
-    /// Code was decoded in the page at `gpa`: writes there go the slow way from now on.
+    /// Makes writes to the page at `gpa` take the slow path, as code was decoded there.
     pub fn protect_code(&mut self, gpa: u64) {
         if let Some(host) = self.mmu.ram.host(gpa) {
-            let looked_at = self.mmu.protect(host);
-            self.charge_places(looked_at);
+            let scanned = self.mmu.protect(host);
+            self.charge_scan(scanned);
         }
     }
 }

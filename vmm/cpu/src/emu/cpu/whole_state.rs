@@ -1,4 +1,4 @@
-//! The architectural state as the VMM sees it, in and out, and the modes it may be in.
+//! The architectural state as the VMM reads and replaces it.
 
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;

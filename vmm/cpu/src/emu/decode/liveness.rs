@@ -1,7 +1,7 @@
-//! Which flags something may see: followed backwards through a block.
+//! Liveness of flags: a backward pass over a block.
 //!
-//! An instruction whose flags are overwritten before anything can look at them (a reader, a
-//! fault, the end of the block) is lowered to a handler that does not compute them.
+//! An instruction whose flags are overwritten before a reader, a fault or the end of the
+//! block is lowered to a handler that does not compute them.
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register, RflagsBits};
 
@@ -19,7 +19,7 @@ const ARITHMETIC: u32 = RflagsBits::OF
     | RflagsBits::CF
     | RflagsBits::PF;
 
-/// Marks the instructions whose flags something may see.
+/// Marks the instructions whose flags are live.
 pub fn follow_flags(instructions: &[Instruction], live: &mut [bool; BLOCK_LIMIT], fp: FpMode) {
     let mut wanted = ARITHMETIC;
     for (insn, live) in instructions.iter().zip(live.iter_mut()).rev() {

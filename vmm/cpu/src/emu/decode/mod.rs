@@ -1,10 +1,8 @@
 //! From bytes to blocks: iced-x86 decodes, families lower.
 //!
-//! A block goes on until an instruction that may not continue with the next, until
-//! [`BLOCK_LIMIT`], or to the end of its page (only a first instruction crosses it).
-//! Then flags are followed backwards: an instruction whose flags are overwritten before
-//! anything can look at them (a reader, a fault, the end of the block) is lowered to a
-//! handler that does not compute them.
+//! A block ends with an instruction that may not continue with the next, at [`BLOCK_LIMIT`]
+//! instructions, or at the end of its page (only a first instruction crosses it). Then
+//! [`liveness`] finds the flags that handlers need not compute.
 
 mod liveness;
 mod refusal;
@@ -27,10 +25,10 @@ use crate::emu::state::exception::{Exception, Stop};
 use liveness::follow_flags;
 use refusal::refusal;
 
-/// Bytes looked at for one block.
+/// Most bytes read for one block.
 const WINDOW: usize = BLOCK_LIMIT * LONGEST;
 
-/// Decodes; its working memory is kept to save allocations.
+/// The decoder; its buffers are reused to save allocations.
 pub struct Decoder {
     instructions: Vec<Instruction>,
     live: [bool; BLOCK_LIMIT],
@@ -41,7 +39,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Without any memory yet.
+    /// A decoder whose buffers are empty.
     pub const fn new() -> Self {
         Self {
             instructions: Vec::new(),
@@ -51,7 +49,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes the block at `rip` and keeps it.
+    /// Decodes the block at `rip` into the code cache.
     ///
     /// # Errors
     /// The fetch of its first instruction faults.
@@ -190,7 +188,7 @@ impl Decoder {
 
 /// How the decoder reads bytes: see [`DecoderOptions`].
 pub fn options() -> u32 {
-    // Without CET, MPX and the like their instructions are the no-ops that they were made of.
+    // Without CET, MPX and the like their instructions are reserved no-ops.
     DecoderOptions::AMD | DecoderOptions::FORCE_RESERVED_NOP
 }
 
@@ -229,8 +227,8 @@ fn decode_run(
     DecoderError::None
 }
 
-/// What a `pause` of `bytes` is on a processor: with REX.B it is an exchange of r8, and
-/// its repeat prefixes mean nothing, which the decoder takes otherwise.
+/// Corrects a `pause` of `bytes`: on a processor it is an exchange of r8 with REX.B,
+/// whatever the repeat prefixes, which the decoder takes otherwise.
 fn pause_or_exchange(pause: Instruction, bitness: u32, bytes: &[u8]) -> Instruction {
     let rex_b = bytes
         .len()

@@ -1,4 +1,5 @@
-//! What may not execute in this mode or on this host (AMD APM vol. 2 table 11-1).
+//! Instructions that raise #UD or #NM in this mode or on this host (AMD APM vol. 2 table
+//! 11-1).
 
 use iced_x86::{Code, CpuidFeature, Instruction, OpKind, Register};
 
@@ -23,7 +24,7 @@ fn lower_not_available(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = slow::<NotAvailable>;
 }
 
-/// What stands in for an instruction that may not execute.
+/// The lowering that replaces that of an instruction that may not execute, if it may not.
 pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
     let mut features = insn.cpuid_features().iter();
     if !features.all(|&feature| host_has(feature)) {
@@ -52,7 +53,7 @@ pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
     }
 }
 
-/// Whose state an instruction uses.
+/// The unit whose state an instruction uses.
 enum Unit {
     Sse,
     Mmx,

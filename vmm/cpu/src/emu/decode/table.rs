@@ -1,4 +1,4 @@
-//! From iced's codes to what executes them.
+//! The table from iced's codes to their forms.
 
 use iced_x86::Code;
 
@@ -9,7 +9,7 @@ use crate::emu::ops;
 /// Number of iced's codes; a test compares.
 const CODES: usize = 4936;
 
-/// From `Code` to what executes it; #UD where no family has it.
+/// From `Code` to its form; #UD where no family has it.
 static TABLE: [Form; CODES] = build(ops::FAMILIES);
 
 const fn build(families: &[&[Form]]) -> [Form; CODES] {

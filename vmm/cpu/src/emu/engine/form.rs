@@ -1,4 +1,4 @@
-//! How families say what they execute: a [`Form`] for each of iced's codes.
+//! How families declare what they execute: a [`Form`] for each of iced's codes.
 
 use iced_x86::{Code, Instruction};
 
@@ -15,7 +15,7 @@ pub struct Site {
     pub fp: FpMode,
     /// Where the next instruction begins.
     pub next_rip: u64,
-    /// Whether anything can see the flags that the instruction writes.
+    /// Whether the flags that the instruction writes are live.
     pub flags_live: bool,
     /// The instruction's bytes, and whatever follows.
     pub bytes: [u8; LONGEST],
@@ -26,17 +26,17 @@ pub struct Site {
 /// Fills in `handler` and operands of an op.
 pub type Lower = fn(&Site, &Instruction, &mut Op);
 
-/// What may come of an instruction.
+/// Where control may go after an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The next instruction comes, or a fault.
+    /// To the next instruction, or a fault.
     Next,
-    /// On registers and immediates only the next instruction comes: it can neither fault nor
-    /// leave the engine.
+    /// With registers and immediates always to the next instruction: it can neither fault
+    /// nor leave the engine.
     Quiet,
     /// The same, while [`FpMode::quiet`].
     QuietVector,
-    /// A block ends with it: its handler is made by [`branch`](crate::emu::engine::branch),
+    /// It ends a block: its handler is made by [`branch`](crate::emu::engine::branch),
     /// [`jump`](crate::emu::engine::jump) or [`last`](crate::emu::engine::last).
     End,
 }

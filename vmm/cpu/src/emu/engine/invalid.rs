@@ -1,4 +1,4 @@
-//! What is no instruction here: #UD.
+//! Invalid opcodes: #UD.
 
 use iced_x86::Instruction;
 
@@ -20,7 +20,7 @@ impl Instr for Invalid {
 /// The handler that raises #UD.
 pub const HANDLER: Handler = slow::<Invalid>;
 
-/// Lowers what no family has.
+/// Lowers a code that no family has.
 pub fn lower(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = HANDLER;
 }

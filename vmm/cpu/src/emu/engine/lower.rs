@@ -1,5 +1,5 @@
-//! From integer instructions with the usual operands to handlers: by width, by whether
-//! flags matter, by where the operands are.
+//! Lowers integer instructions with the usual operands to handlers, by width, flag liveness
+//! and operand forms.
 
 use iced_x86::{Instruction, OpKind};
 
@@ -24,7 +24,7 @@ pub trait Binary: 'static {
     }
 }
 
-/// The handler of a form with an address of kind `E` and flags that matter if `F`: of any
+/// The handler of a form with an address of kind `E` and flags that are live if `F`: of any
 /// address and with flags where that is rare.
 macro_rules! memory_form {
     ($family:ident, $kind:expr, ($e:ident, $flags:ident) => $form:ty) => {{

@@ -8,36 +8,33 @@
 //! calls, the slice (at most [`SLICE`] instructions between returns) bounds the stack.
 //!
 //! Handlers are made from semantics by the generic functions here: [`fast`] for
-//! instructions that go on to the next, [`branch`] and [`jump`] for those that end a
-//! block, [`last`] for those after which the world may look different.
+//! instructions that continue with the next, [`branch`] and [`jump`] for those that end a
+//! block, [`last`] for those that may change modes, mappings or interrupts.
 //!
-//! Budget, and with it limits, kicks and interrupts, is looked at once a block.
+//! The budget, and with it limits, kicks and interrupts, is checked once a block.
 //!
 //! # Where the time goes
 //! By `perf record -e cpu-clock` and the handlers' disassembly, on an AMD EPYC; the README
 //! has the ratios to the processor.
 //!
 //! - An operation on registers takes 7 or 8 host instructions: 3 go on to the next handler,
-//!   2 find the registers, 2 reach them. Two at once take 10 to 12 ([`crate::emu::pairs`]). What a
-//!   handler stores, the next one that loads it waits for 4 or 5 cycles, so instructions
-//!   that need each other's results are joined by preference. Flags take 3 more, where
-//!   something may see them.
+//!   2 find the registers, 2 reach them. A pair takes 10 to 12 ([`crate::emu::pairs`]).
+//!   What a handler stores, the next one that loads it waits for 4 or 5 cycles, so
+//!   dependent instructions are paired by preference. Live flags take 3 more.
 //! - A memory operand takes 5 to 9 for its address, 8 for the TLB, 2 for the access.
 //! - A branch takes about 20 besides its condition: the choice of the link, the budget, the
 //!   context of the block that it leads to. `ret` takes 42.
-//! - SHA-256 spends 43 % of its time in joined handlers and 40 % in single ones, the sieve
-//!   52 % in comparisons with their branches and 32 % in its one store, `fib` 17 % in `ret`
-//!   and 16 % in pairs of `push` and `pop`. None spends as much as 1 % outside the engine.
+//! - SHA-256 spends 43 % of its time in handlers of pairs and 40 % in single ones, the
+//!   sieve 52 % in comparisons with their branches and 32 % in its one store, `fib` 17 % in
+//!   `ret` and 16 % in pairs of `push` and `pop`. None spends as much as 1 % outside the
+//!   engine.
 //! - A port write takes about 40 ns from one to the next with the VMM's run loop, `syscall`
 //!   and `sysretq` 45 ns together (the example `emulator_traps`), an x87 instruction 240 ns
 //!   (see [`crate::emu::ops::x87`]).
 //!
 //! Rejected, beside what the modules name: guest registers in host registers, which is for
-//! a translator (an interpreter would need handlers for each assignment); following flags
-//! into the blocks that come next, whose code may change; joining a comparison, its branch
-//! and what comes before them (250 more handlers; the sieve took 334 ms, not 336, and
-//! independent arithmetic 71, not 74); joining instructions with memory operands (each
-//! form multiplies the handlers, and the access outweighs a dispatch).
+//! a translator (an interpreter would need handlers for each assignment); liveness of flags
+//! across blocks, as the code of the next block may change.
 
 use crate::emu::code::op::Block;
 use crate::emu::cpu::access::{Access, Fast, Slow};
@@ -50,18 +47,18 @@ pub mod invalid;
 pub mod lower;
 pub mod operand;
 
-/// Instructions between looks at the outside.
+/// Most instructions between checks for events.
 pub const SLICE: i64 = 4096;
 
-/// Host work between looks at the outside, in units of what a simple instruction or an
-/// element of a string takes, some nanoseconds: a slice of it is a fraction of a millisecond.
-/// One instruction may overdraw it, by what it does at most.
+/// Host work between checks for events, in units of a simple instruction or an element of a
+/// string, some nanoseconds: a slice of it is a fraction of a millisecond. One instruction
+/// may overdraw it, by its own work at most.
 pub const WORK: i64 = 1 << 15;
 
 /// Whether handlers call each other.
 const THREADED: bool = !cfg!(debug_assertions);
 
-/// An instruction that goes on to the next.
+/// An instruction that continues with the next.
 pub trait Instr: 'static {
     /// Executes it.
     ///
@@ -70,10 +67,10 @@ pub trait Instr: 'static {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop>;
 }
 
-/// An instruction whose operand may be in memory. Its handlers are many, one for each kind of
-/// address and for flags that matter or not; what a miss comes to is one.
+/// An instruction whose operand may be in memory. Its handlers are many, one for each kind
+/// of address and for flags that are live or not; a miss has one slow handler.
 pub trait OnMemory: Instr {
-    /// The same with any address, and flags that matter.
+    /// The same with any address, and live flags.
     type Slow: Instr;
 }
 
@@ -95,11 +92,11 @@ pub trait Jump: 'static {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop>;
 }
 
-/// What a handler's result means: go on at that op, or return.
+/// Continues at the op that a handler returns, or leaves the engine.
 pub type Next = *const Op;
 const RETURN: Next = std::ptr::null();
 
-/// Goes on with `op`.
+/// Continues with `op`.
 #[inline(always)]
 pub unsafe fn go(cpu: *mut Cpu, op: *const Op) -> Next {
     if THREADED {
@@ -110,7 +107,7 @@ pub unsafe fn go(cpu: *mut Cpu, op: *const Op) -> Next {
     }
 }
 
-/// Handler of an instruction that goes on to the next.
+/// Handler of an instruction that continues with the next.
 ///
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
@@ -125,7 +122,8 @@ pub unsafe fn fast<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Handler of an instruction that goes on to the next and may have its operand in memory.
+/// Handler of an instruction that continues with the next and may have its operand in
+/// memory.
 ///
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
@@ -153,7 +151,7 @@ pub unsafe fn sure<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Handler of an instruction that is rare, or met a miss.
+/// Handler of an instruction that is rare, or missed the TLB.
 ///
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
@@ -170,9 +168,8 @@ pub unsafe fn slow<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Handler of an instruction that always ends a block and leaves the engine, because
-/// modes, mappings or interrupts may have changed or the VMM is wanted: `exec` may have
-/// set `exit`.
+/// Handler of an instruction that always ends a block and leaves the engine, because modes,
+/// mappings or interrupts may have changed or an exit is due: `exec` may have set `exit`.
 ///
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
@@ -226,7 +223,7 @@ unsafe fn spend(cpu: *mut Cpu, op: Next) -> bool {
     }
 }
 
-/// Goes on after a block that ends with the direct branch at `op`.
+/// Continues after a block that ends with the direct branch at `op`.
 #[inline(always)]
 pub unsafe fn follow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
     // SAFETY: as in `fast`; links point to blocks that are live or [`NO_BLOCK`], whose
@@ -279,7 +276,7 @@ pub unsafe fn jump<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Handler of an indirect jump that is rare, or met a miss.
+/// Handler of an indirect jump that is rare, or missed the TLB.
 ///
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
@@ -295,7 +292,7 @@ pub unsafe fn jump_slow<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Goes on at `rip` after a block that ends with the jump at `op`.
+/// Continues at `rip` after a block that ends with the jump at `op`.
 #[inline(always)]
 unsafe fn land(cpu: *mut Cpu, op: Next, rip: u64) -> Next {
     // SAFETY: as in `fast`; the jump table's entries are live or `NO_BLOCK`.
@@ -337,7 +334,7 @@ pub unsafe fn fall_through(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// Returns with the instruction at `op` not done.
+/// Leaves the engine before the instruction at `op`.
 #[cold]
 pub unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
     // SAFETY: `op` is in a live block.
@@ -352,7 +349,7 @@ pub unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
     RETURN
 }
 
-/// Returns with the instruction at `op` done.
+/// Leaves the engine after the instruction at `op`.
 unsafe fn finish(cpu: &mut Cpu, op: Next) -> Next {
     // SAFETY: `op` is in a live block and an instruction.
     let rip = unsafe {
@@ -362,7 +359,7 @@ unsafe fn finish(cpu: &mut Cpu, op: Next) -> Next {
     leave(cpu, rip)
 }
 
-/// Returns between instructions.
+/// Leaves the engine between instructions.
 fn leave(cpu: &mut Cpu, rip: u64) -> Next {
     cpu.regs.rip = rip;
     cpu.stop = Stop::Leave;
@@ -370,8 +367,8 @@ fn leave(cpu: &mut Cpu, rip: u64) -> Next {
 }
 
 impl Cpu {
-    /// Executes from the start of `block` until the budget is spent or something stops
-    /// it; `stop` and `rip` tell what and where.
+    /// Executes from the start of `block` until the budget is spent or something stops it;
+    /// `stop` and `rip` say why and where.
     pub fn execute(&mut self, block: *const Block) {
         self.regs.discard_host_flags();
         let mut op = Block::first(block);

@@ -1,7 +1,7 @@
 //! Operands: where an instruction's inputs are and its output goes.
 //!
 //! Semantics are generic over these, so that each combination of operand forms gets a
-//! handler of its own in which the form is no question any more.
+//! handler of its own that does not test the form.
 
 use std::arch::x86_64::__m128i;
 use std::marker::PhantomData;
@@ -19,7 +19,7 @@ use crate::emu::state::mxcsr;
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::{DS, FS, Linear, SS};
 
-/// How the address of the memory operand is made.
+/// How the address of the memory operand is computed.
 pub trait Ea: 'static {
     /// The linear address of the operand, of `size` bytes.
     ///

@@ -1,4 +1,4 @@
-//! The memory management unit: RAM, and the software TLBs that lead there.
+//! The memory management unit: RAM and its software TLBs.
 
 use crate::emu::memory::ram::Ram;
 use crate::emu::memory::tlb::{Table, TlbView};
@@ -8,7 +8,7 @@ use crate::emu::state::control::Privilege;
 /// RAM, and a data TLB for each [`Privilege`].
 #[repr(C)]
 pub struct Mmu {
-    /// Where accesses of instructions look first: the selected TLB, or nothing.
+    /// The view that the fast path uses: of the selected TLB, or an empty one.
     pub tlb: TlbView,
     selected: Option<Privilege>,
     tables: [Table; 3],
@@ -16,7 +16,7 @@ pub struct Mmu {
 }
 
 impl Mmu {
-    /// Of `ram`, with empty TLBs; none is selected.
+    /// An MMU of `ram`, with empty TLBs; none is selected.
     pub fn new(ram: Ram) -> Self {
         Self {
             tlb: TlbView::nothing(),
@@ -37,8 +37,8 @@ impl Mmu {
         self.tables[privilege as usize].view()
     }
 
-    /// Adds the page of `la`, which a walk for `privilege` has `found` at `host`; `writable`
-    /// if writes need no look at anything else.
+    /// Adds the page of `la`, which a walk for `privilege` has `found` at `host`;
+    /// `writable` if writes may take the fast path.
     pub fn insert(
         &mut self,
         privilege: Privilege,
@@ -51,22 +51,22 @@ impl Mmu {
         self.select(self.selected);
     }
 
-    /// Drops translations: all, or those of pages that are not global. Returns how many
-    /// places of the tables it looked at.
+    /// Flushes the TLBs: all entries, or those of pages that are not global. Returns the
+    /// number of entries scanned.
     pub fn flush(&mut self, keep_global: bool) -> usize {
         let tables = self.tables.iter_mut();
         tables.map(|table| table.flush(keep_global)).sum()
     }
 
-    /// Drops the translation of the page of `la`, global or not. Returns how many places it
-    /// looked at.
+    /// Invalidates the entries of the page of `la`, global or not. Returns the number of
+    /// entries scanned.
     pub fn flush_page(&mut self, la: u64) -> usize {
         let tables = self.tables.iter_mut();
         tables.map(|table| table.flush_page(la)).sum()
     }
 
-    /// Lets no entry write to the host page at `host` any more. Returns how many places it
-    /// looked at.
+    /// Write-protects the entries of the host page at `host`. Returns the number of entries
+    /// scanned.
     pub fn protect(&mut self, host: *mut u8) -> usize {
         let tables = self.tables.iter_mut();
         tables.map(|table| table.protect(host)).sum()

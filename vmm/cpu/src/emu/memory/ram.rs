@@ -42,8 +42,8 @@ impl Ram {
         }
     }
 
-    /// Host address of the byte at `gpa`, valid to the end of its page; `None` where no
-    /// RAM is.
+    /// Host address of the byte at `gpa`, valid to the end of its page; `None` where there
+    /// is no RAM.
     #[inline]
     pub fn host(&self, gpa: u64) -> Option<*mut u8> {
         for region in [&self.low, &self.high] {
@@ -63,7 +63,7 @@ impl Ram {
         Some(unsafe { pointer.cast::<u64>().read() })
     }
 
-    /// Writes a naturally aligned quadword; nothing happens where no RAM is.
+    /// Writes a naturally aligned quadword; dropped where there is no RAM.
     pub fn write_u64(&self, gpa: u64, value: u64) {
         if let Some(pointer) = self.host(gpa & !7) {
             // SAFETY: as in `read_u64`; guest RAM is writable and never a Rust object.

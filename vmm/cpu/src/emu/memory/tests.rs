@@ -144,7 +144,7 @@ fn smap_and_smep_keep_the_supervisor_from_user_pages() {
     assert!(allowed(Want::Fetch, Privilege::User));
 }
 
-/// A translation as a walk has it.
+/// The result of a walk.
 fn found(global: bool, large: bool) -> Translation {
     Translation {
         gpa: GPA,
@@ -211,7 +211,7 @@ fn flushes_drop_what_they_name() {
         mmu.insert(Privilege::User, large, host, true, &found(true, true));
     };
     let hits = |mmu: &Mmu| [local, global, large].map(|la| mmu.tlb.read(la, 1).is_some());
-    // The pages have places of their own in the table.
+    // The pages have different entries in the table.
     fill(&mut mmu);
     assert_eq!(hits(&mmu), [true; 3]);
     mmu.flush(true);
@@ -219,7 +219,7 @@ fn flushes_drop_what_they_name() {
     fill(&mut mmu);
     mmu.flush_page(local);
     assert_eq!(hits(&mmu), [false, true, true]);
-    // All of a large page goes, wherever in it the address is.
+    // All of a large page is invalidated, wherever in it the address is.
     fill(&mut mmu);
     mmu.flush_page(large + 5 * PAGE);
     assert!(!hits(&mmu)[2]);

@@ -1,12 +1,11 @@
 //! The software TLB: direct-mapped tables from linear page to host address.
 //!
-//! An entry has a tag for reads and one for writes; an access that its tag admits needs
-//! no further check. So an entry that may be read is of RAM, mapped, present and allowed
-//! at the table's privilege; one that may be written is also dirty in the page tables
-//! and holds no decoded code. Everything else (MMIO, faults, page crossings, pages with
-//! code) misses and takes the slow path. A privilege has its own table; changing
-//! privilege only exchanges the [`TlbView`]. Tables start small and grow when they miss
-//! much.
+//! An entry has a tag for reads and one for writes; an access that its tag admits needs no
+//! further check. So an entry that may be read is of RAM, mapped, present and allowed at
+//! the table's privilege; one that may be written is also dirty in the page tables and
+//! holds no decoded code. Everything else (MMIO, faults, page crossings, pages with code)
+//! misses and takes the slow path. A privilege has its own table; changing privilege only
+//! exchanges the [`TlbView`]. Tables start small and grow with the number of misses.
 
 use crate::emu::memory::ram::PAGE_MASK;
 use crate::emu::memory::walk::Translation;
@@ -43,10 +42,10 @@ const EMPTY: TlbEntry = TlbEntry {
     large: false,
 };
 
-/// What tables without memory of their own point to.
+/// The entry that tables without memory of their own point to.
 static NOTHING: TlbEntry = EMPTY;
 
-/// The table that memory accesses look into.
+/// The view of a table that memory accesses use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlbView {
@@ -102,8 +101,9 @@ pub struct Table {
     large: LargePages,
 }
 
-/// Where a table's entries of large pages are: from the first to the last GiB that has
-/// one. Those of one page are many and anywhere in the table, so it is forgotten as a whole.
+/// The range of a table's entries of large pages: from the first to the last GiB that has
+/// one. The entries of one large page are many and anywhere in the table, so its
+/// invalidation flushes the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LargePages {
     first: u64,
@@ -175,11 +175,12 @@ impl Table {
         };
     }
 
-    /// Forgets all pages, or all but the global ones. Returns how many places it looked at.
+    /// Flushes all entries, or all but those of global pages. Returns the number of entries
+    /// scanned.
     pub fn flush(&mut self, keep_global: bool) -> usize {
-        let mut looked_at = 0;
+        let mut scanned = 0;
         if keep_global && self.any_global {
-            looked_at = self.entries.len();
+            scanned = self.entries.len();
             self.large = LargePages::NONE;
             for entry in &mut self.entries {
                 if !entry.global {
@@ -189,17 +190,17 @@ impl Table {
                 }
             }
         } else if self.fills != 0 || self.any_global {
-            looked_at = self.entries.len();
+            scanned = self.entries.len();
             self.entries.fill(EMPTY);
             self.any_global = false;
             self.large = LargePages::NONE;
         }
         self.fills = 0;
-        looked_at
+        scanned
     }
 
-    /// Forgets the page of `la`, however large it was. Returns how many places it looked
-    /// at.
+    /// Invalidates the entries of the page of `la`, however large it was. Returns the
+    /// number of entries scanned.
     pub fn flush_page(&mut self, la: u64) -> usize {
         if self.large.may_have(la) {
             return self.flush(false);
@@ -211,8 +212,8 @@ impl Table {
         0
     }
 
-    /// Lets no entry write to the host page at `host` any more. Returns how many places it
-    /// looked at.
+    /// Write-protects the entries of the host page at `host`. Returns the number of entries
+    /// scanned.
     pub fn protect(&mut self, host: *mut u8) -> usize {
         let host = host.addr() as u64;
         for entry in &mut self.entries {

@@ -9,12 +9,12 @@ use crate::emu::memory::ram::Ram;
 use crate::emu::state::control::{Control, Privilege, bits};
 use crate::emu::state::exception::Exception;
 
-/// Bits of a guest-physical address, as CPUID tells.
+/// Bits of a guest-physical address, as CPUID reports.
 pub const PHYSICAL_BITS: u32 = 48;
 /// Bits of CR3 that must be zero.
 pub const CR3_RESERVED: u64 = !((1 << PHYSICAL_BITS) - 1);
 
-/// What an access wants of a page.
+/// The rights that an access needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     Read,
@@ -40,7 +40,7 @@ mod pte {
     pub const TOO_HIGH: u64 = ADDRESS & !((1 << super::PHYSICAL_BITS) - 1);
 }
 
-/// What a page walk has found.
+/// The result of a page walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// Guest-physical address.
@@ -97,7 +97,7 @@ pub fn walk(
         let shift = 12 + 9 * level as u32;
         let at = table + (la >> shift & 0x1ff) * 8;
         path[level] = at;
-        // What no RAM backs reads as all ones, as on a bus.
+        // An address that no RAM backs reads as all ones, as on a bus.
         let entry = ram.read_u64(at).unwrap_or(u64::MAX);
         if entry & pte::PRESENT == 0 {
             return fault(PageFaultErrorCode::empty());

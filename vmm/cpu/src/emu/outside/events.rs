@@ -1,13 +1,12 @@
-//! What is to happen between instructions: what the VMM wants injected or told, and what the
-//! instruction at hand has brought about. In which order it happens: see
-//! [`crate::emu::cpu::boundary`].
+//! Events that are pending between instructions: requests of the VMM, and traps of the
+//! current instruction. For their order see [`crate::emu::cpu::boundary`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Kick;
 
-/// Whether someone wants the vCPU to return.
+/// Whether a kick is pending.
 #[derive(Debug, Default)]
 pub struct Kicked(AtomicBool);
 
@@ -17,20 +16,20 @@ impl Kick for Kicked {
     }
 }
 
-/// What waits.
+/// The pending events.
 pub struct Events {
     /// Interrupt to deliver before the next instruction.
     pub injected: Option<u8>,
-    /// The VMM wants to know when an interrupt would be taken.
+    /// The VMM has requested an interrupt window.
     pub window_wanted: bool,
     /// Retired count at which an interrupt shadow holds (after `sti`, `mov ss`, `pop ss`):
     /// that is, for the next instruction.
     pub shadow: Option<u64>,
-    /// Whether an instruction has ended since the last look.
+    /// Whether an instruction has ended since the last check.
     pub ended: bool,
-    /// Whether the instruction at hand ends with a single-step trap.
+    /// Whether the current instruction ends with a single-step trap.
     pub stepping: bool,
-    /// Data and port breakpoints that the instruction at hand has met, as DR6 has them.
+    /// Data and port breakpoints that the current instruction has hit, as DR6 has them.
     pub hits: u64,
     /// Instructions that may be retired in all.
     pub limit: Option<u64>,
@@ -38,7 +37,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Nothing.
+    /// No events.
     pub fn new() -> Self {
         Self {
             injected: None,
@@ -52,7 +51,7 @@ impl Events {
         }
     }
 
-    /// Notes an interrupt shadow: it holds while `retired` instructions have been retired.
+    /// Begins an interrupt shadow: it holds while `retired` instructions have been retired.
     pub fn set_shadow(&mut self, retired: u64) {
         self.shadow = Some(retired);
     }
@@ -62,15 +61,15 @@ impl Events {
         self.shadow == Some(retired)
     }
 
-    /// What others kick the vCPU by.
+    /// The handle by which other threads kick the vCPU.
     pub fn kicker(&self) -> Arc<Kicked> {
         self.kicked.clone()
     }
 
-    /// Whether there was a kick, which is taken then.
+    /// Takes a pending kick; whether there was one.
     #[inline(always)]
     pub fn take_kick(&self) -> bool {
-        // Asking first is cheaper: nearly always nobody kicks.
+        // Kicks are rare, and a load is cheaper than an exchange.
         let kicked = &self.kicked.0;
         kicked.load(Ordering::Relaxed) && kicked.swap(false, Ordering::Acquire)
     }

@@ -1,24 +1,24 @@
-//! What the emulator asks the VMM for, and the answers.
+//! Exits to the VMM, and its replies.
 //!
-//! Port and MSR reads finish by themselves: the answer goes into a register when the
-//! vCPU runs next. Accesses to memory that no RAM backs can be several in one
-//! instruction, mixed with accesses that fault; such an instruction commits nothing, and
-//! is executed again from its start with the [`Replies`] that it has so far.
+//! Port and MSR reads are completed when the vCPU runs next: the reply goes into a
+//! register. Accesses to memory that no RAM backs can be several in one instruction, mixed
+//! with accesses that fault; such an instruction commits nothing, and is executed again
+//! from its start with the [`Replies`] that it has so far.
 
 use crate::emu::state::exception::Stop;
 use crate::exit::VmExit;
 
-/// The reason for which [`Vcpu::run`](crate::Vcpu::run) returns, beside those that it finds
-/// itself. The payload lies in [`Exit::data`].
+/// The reason of an exit that an instruction causes: see [`Vcpu::run`](crate::Vcpu::run).
+/// The payload lies in [`Exit::data`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
     None,
-    /// `in`; the instruction finishes when the answer is there.
+    /// `in`; the instruction is completed by the reply.
     PioIn {
         port: u16,
         size: u8,
     },
-    /// `ins`: the answer is [`Exit::items`].
+    /// `ins`: the reply is [`Exit::items`].
     PioInString {
         port: u16,
         size: u8,
@@ -27,7 +27,7 @@ pub enum ExitKind {
         port: u16,
         size: u8,
     },
-    /// The answer is the last of the [`Replies`].
+    /// The reply is the last of the [`Replies`].
     MmioRead,
     /// As in the last of the [`Replies`].
     MmioWrite,
@@ -40,7 +40,7 @@ pub enum ExitKind {
     Cr8Write,
     Hlt,
     TripleFault,
-    /// The next instruction is where no RAM is.
+    /// No RAM backs the next instruction.
     FetchOutside {
         gpa: u64,
     },
@@ -62,7 +62,7 @@ pub struct Exit {
     /// Elements of `ins`, as many bytes of them as `items_len` says.
     pub items: [u8; ITEMS_LEN],
     pub items_len: usize,
-    /// Where the instruction that waits for the answer ends.
+    /// The end of the instruction that waits for the reply.
     pub next_rip: u64,
 }
 
@@ -79,7 +79,7 @@ impl Exit {
         }
     }
 
-    /// An access to a port, for the VMM: what nobody answers reads as ones.
+    /// A port access for the VMM; a read that no device claims gives all ones.
     #[inline]
     fn describe_port(&mut self) -> VmExit<'_> {
         let len = |size: u8| usize::from(size).min(8);
@@ -106,14 +106,14 @@ impl Exit {
         }
     }
 
-    /// Asks for `len` bytes of elements, at most [`ITEMS_LEN`].
+    /// Requests `len` bytes of elements, at most [`ITEMS_LEN`].
     pub fn start_items(&mut self, len: usize) {
         self.items_len = len.min(ITEMS_LEN);
         self.items[..self.items_len].fill(0xff);
     }
 }
 
-/// One access outside RAM by the instruction at hand.
+/// One access outside RAM by the current instruction.
 #[derive(Clone, Copy)]
 pub struct Reply {
     pub gpa: u64,
@@ -131,7 +131,7 @@ impl Reply {
 /// `fxsave` makes the most accesses: 512 bytes by 8, some split by a page boundary.
 const MOST_REPLIES: usize = 68;
 
-/// The accesses outside RAM that the instruction at hand has made so far.
+/// The accesses outside RAM that the current instruction has made so far.
 pub struct Replies {
     log: [Reply; MOST_REPLIES],
     len: usize,
@@ -168,12 +168,12 @@ impl Replies {
         self.next = 0;
     }
 
-    /// The access asked for last.
+    /// The access requested last.
     pub fn last(&mut self) -> &mut Reply {
         &mut self.log[self.len.saturating_sub(1)]
     }
 
-    /// The answer to the next access of the instruction, if there is one yet.
+    /// The reply to the next access of the instruction, if there is one yet.
     fn answer(&mut self) -> Option<&Reply> {
         let found = (self.next < self.len).then(|| &self.log[self.next]);
         self.next += usize::from(found.is_some());
@@ -181,15 +181,15 @@ impl Replies {
     }
 }
 
-/// What the VMM is asked for, and what it has answered.
+/// The current exit, and the replies so far.
 pub struct Outside {
     pub exit: Exit,
-    /// Answers to accesses of an instruction that has not finished.
+    /// Replies to accesses of an instruction that has not finished.
     pub replies: Replies,
 }
 
 impl Outside {
-    /// Nothing.
+    /// No exit and no replies.
     pub fn new() -> Self {
         Self {
             exit: Exit::new(),
@@ -197,11 +197,10 @@ impl Outside {
         }
     }
 
-    /// Does an access outside RAM that is described by `reply`, by asking for it as
-    /// `kind`.
+    /// Performs the access outside RAM that `reply` describes, by an exit of `kind`.
     ///
     /// # Errors
-    /// [`Stop::Exit`] if the VMM has to be asked first.
+    /// [`Stop::Exit`] if the VMM has not replied yet.
     pub fn ask(&mut self, kind: ExitKind, reply: Reply) -> Result<[u8; 8], Stop> {
         if let Some(found) = self.replies.answer() {
             return Ok(found.data);
@@ -218,7 +217,7 @@ impl Outside {
         Err(Stop::Exit)
     }
 
-    /// What is asked for, for the VMM.
+    /// The exit as the VMM gets it.
     #[inline]
     pub fn describe(&mut self) -> VmExit<'_> {
         let exit = &mut self.exit;
@@ -265,7 +264,7 @@ impl Outside {
     }
 }
 
-/// The end of a guest that the emulator cannot run on.
+/// The exit for a guest that the emulator cannot continue.
 pub fn failed(message: String) -> VmExit<'static> {
     VmExit::Failed { message }
 }

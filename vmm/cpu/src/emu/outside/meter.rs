@@ -1,27 +1,26 @@
-//! What a vCPU uses up: instructions retired, by privilege, the time that follows from them,
-//! and host work.
+//! Accounting of a vCPU: instructions retired, by privilege, guest time, and host work.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::{CountedTime, GuestClock, InstructionCounts};
 
-/// What guest time goes by.
+/// The clock of guest time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     /// The host's monotonic clock.
     #[default]
     Host,
     /// One nanosecond for each instruction retired: two runs of one guest see the same
-    /// times. Idle time does not pass by itself; see [`CountedTime`].
+    /// times. Idle time does not advance it; see [`CountedTime`].
     Instructions,
 }
 
 /// Frequency of the time-stamp counter: one count a nanosecond.
 pub const TSC_KHZ: u32 = 1_000_000;
 
-/// Counts, clocks, and what is left of the slice at hand. What every block looks at comes
-/// first.
+/// Counts, clocks, and what is left of the current slice. The fields that every block uses
+/// come first.
 #[repr(C)]
 pub struct Meter {
     /// Instructions that may still be retired before the engine returns.
@@ -47,7 +46,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Nothing used yet.
+    /// A meter with all counts zero.
     pub fn new(clock: Clock) -> Self {
         Self {
             budget: 0,
@@ -71,7 +70,7 @@ impl Meter {
         &self.clock
     }
 
-    /// The clock, if it goes by instructions.
+    /// The clock, if it counts instructions.
     pub fn counted(&self) -> Option<&CountedTime> {
         match &self.clock {
             GuestClock::Host(_) => None,
@@ -87,7 +86,7 @@ impl Meter {
         }
     }
 
-    /// Instructions retired; inside the engine, up to the start of the block at hand.
+    /// Instructions retired; inside the engine, up to the start of the current block.
     pub fn retired(&self) -> u64 {
         self.base.wrapping_add((self.slice - self.budget) as u64)
     }
@@ -110,16 +109,16 @@ impl Meter {
         self.budget = budget;
     }
 
-    /// Settles the counts after the engine.
+    /// Updates the counts after the engine has returned.
     pub fn end_slice(&mut self) {
         self.base = self.retired();
         self.slice = 0;
         self.budget = 0;
     }
 
-    /// Takes host work from the slice: what costs much more than the instruction that
-    /// brings it about. A spent slice ends with the block, however few instructions it had;
-    /// their counts are not touched.
+    /// Charges host work to the slice: work that costs much more than the instruction that
+    /// causes it. A spent slice ends with the block, however few instructions it had;
+    /// instruction counts do not change.
     #[inline(always)]
     pub fn charge(&mut self, work: i64) {
         self.work -= work;
@@ -134,13 +133,13 @@ impl Meter {
         self.want_attention();
     }
 
-    /// Makes the engine return at the end of the block at hand.
+    /// Makes the engine return at the end of the current block.
     pub fn want_attention(&mut self) {
         self.slice -= self.budget;
         self.budget = 0;
     }
 
-    /// Notes that privilege changes from `from` to `to` with `retired` instructions
+    /// Records that privilege changes from `from` to `to` with `retired` instructions
     /// retired.
     pub fn count_switch(&mut self, from: u8, to: u8, retired: u64) {
         if from == 3 {
@@ -165,7 +164,7 @@ impl Meter {
     }
 
     /// The time-stamp counter: 1 GHz, offset as software set it. `before` instructions of
-    /// the block at hand have been retired.
+    /// the current block have been retired.
     pub fn tsc(&self, before: u8) -> u64 {
         self.now_ns(self.retired() + u64::from(before))
             .wrapping_add(self.tsc_offset)

@@ -1,4 +1,4 @@
-//! What lies between a vCPU and the VMM: exits and answers, interrupts, limits, time.
+//! The interface of a vCPU to the VMM: exits and replies, interrupts, limits, time.
 
 pub mod events;
 pub mod exit;

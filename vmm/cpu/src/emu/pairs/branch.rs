@@ -21,9 +21,9 @@ unsafe fn pair<I: Instr, C: Condition>(cpu: *mut Cpu, op: Next) -> Next {
     }
 }
 
-/// The handler of flag-setting instruction `I`, on registers and immediates, when `following`
-/// comes next: one for both if that is a conditional jump of those that compilers use. A jump
-/// on parity goes alone, as few pairs are worth a handler for it.
+/// The handler of flag-setting instruction `I`, on registers and immediates, when
+/// `following` comes next: that of the pair if that is a conditional jump of those that
+/// compilers use. A jump on parity is not paired, as it is rare.
 pub fn with_branch<I: Instr>(following: Code) -> Handler {
     match following {
         Code::Jo_rel8_64 | Code::Jo_rel32_64 => pair::<I, flags::O>,

@@ -1,15 +1,15 @@
 //! Pairs of instructions that one handler executes: a dispatch less, and where the second
-//! works on what the first has made, no trip of the value through memory.
+//! uses the result of the first, no store and load of the value.
 //!
-//! Each instruction keeps its own op, with its operands; the first one's handler is exchanged
-//! for the pair's, which goes on past the second. Blocks are entered at their first op only,
-//! so a pair happens whole or not at all; counts, addresses and faults of others are as they
-//! were. There are three kinds:
+//! Each instruction keeps its own op, with its operands; the first one's handler is
+//! replaced by the pair's, which continues after the second. Blocks are entered at their
+//! first op only, so a pair is executed whole or not at all; counts, addresses and faults
+//! do not change. There are three kinds:
 //!
-//! - two [`steps`]: simple operations on whole registers, of 32 or 64 bits, whose flags
-//!   nobody looks at, which is most of most programs. Any two that follow each other make a
-//!   pair. Nothing of them can fail.
-//! - two pushes or two pops ([`stack`]), with one look into the TLB: if that fails, they are
+//! - two [`steps`]: simple operations on whole registers, of 32 or 64 bits, whose flags are
+//!   dead, which is most of most programs. Any two that follow each other make a pair,
+//!   which cannot fault.
+//! - two pushes or two pops ([`stack`]), with one TLB look-up: if that misses, they are
 //!   executed one by one.
 //! - an instruction that sets flags and the conditional [`branch`] after it, which is chosen
 //!   when the first is lowered.
@@ -37,7 +37,7 @@ const ALONE: u32 = 4;
 const ON_ONE: u32 = 5;
 const ON_TWO: u32 = 6;
 
-/// Gives those of a block's `ops` that are best executed in pairs the handlers of these.
+/// Replaces the handlers of a block's `ops` by those of pairs, where that costs least.
 pub fn choose(instructions: &[Instruction], flags_live: &[bool; BLOCK_LIMIT], ops: &mut [Op]) {
     let mut found: [steps::Found; BLOCK_LIMIT] = [None; BLOCK_LIMIT];
     for (((place, insn), &live), op) in found
@@ -58,7 +58,7 @@ pub fn choose(instructions: &[Instruction], flags_live: &[bool; BLOCK_LIMIT], op
         }
         _ => None,
     };
-    // What the rest of the block costs from the next op on, and the one after.
+    // The cost of the rest of the block from the next op on, and from the one after.
     let (mut next, mut after) = (0, 0);
     let mut chosen = [None; BLOCK_LIMIT];
     for n in (0..ops.len().min(BLOCK_LIMIT)).rev() {

@@ -12,13 +12,13 @@ use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::Linear;
 
-/// Two instructions at once, by the [`Fast`] way.
+/// A pair of instructions, by the [`Fast`] way.
 trait StackPair: 'static {
     /// Executes `first` and `second`.
     ///
     /// # Errors
     /// It commits nothing then, so that they can run one after the other.
-    fn both(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop>;
+    fn execute(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop>;
 
     /// Executes the first one alone.
     ///
@@ -40,10 +40,10 @@ impl<P: StackPair> Instr for First<P> {
 ///
 /// # Safety
 /// As for [`Handler`]; the op after this one is the pair's second.
-unsafe fn both<P: StackPair>(cpu: *mut Cpu, op: Next) -> Next {
+unsafe fn execute<P: StackPair>(cpu: *mut Cpu, op: Next) -> Next {
     // SAFETY: as in `fast`.
     unsafe {
-        match P::both(&mut *cpu, &*op, &*op.add(1)) {
+        match P::execute(&mut *cpu, &*op, &*op.add(1)) {
             Ok(()) => go(cpu, op.add(2)),
             Err(_) => slow::<First<P>>(cpu, op),
         }
@@ -55,7 +55,7 @@ struct Pushes;
 
 impl StackPair for Pushes {
     #[inline(always)]
-    fn both(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
+    fn execute(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
         let values = [
             cpu.regs.gprs.read::<u64>(second.src),
             cpu.regs.gprs.read::<u64>(first.src),
@@ -77,7 +77,7 @@ struct Pops;
 
 impl StackPair for Pops {
     #[inline(always)]
-    fn both(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
+    fn execute(cpu: &mut Cpu, first: &Op, second: &Op) -> Result<(), Stop> {
         let pointer = cpu.regs.gprs.read::<u64>(Slot::RSP);
         let [a, b]: [u64; 2] = Fast::load(cpu, Linear::stack(pointer))?;
         cpu.regs.gprs.write(Slot::RSP, pointer.wrapping_add(16));
@@ -102,8 +102,8 @@ pub fn pair(first: &Instruction, second: &Instruction) -> Option<Handler> {
         return None;
     }
     match (first.code(), second.code()) {
-        (Code::Push_r64, Code::Push_r64) => Some(both::<Pushes>),
-        (Code::Pop_r64, Code::Pop_r64) => Some(both::<Pops>),
+        (Code::Push_r64, Code::Push_r64) => Some(execute::<Pushes>),
+        (Code::Pop_r64, Code::Pop_r64) => Some(execute::<Pops>),
         _ => None,
     }
 }

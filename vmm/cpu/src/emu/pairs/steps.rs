@@ -13,8 +13,8 @@ use crate::emu::engine::{Next, go};
 use crate::emu::pairs::{ON_ONE, ON_TWO};
 use crate::emu::state::registers::Slot;
 
-/// What an instruction makes of its destination, a general register, where that is all it
-/// does: it cannot fail, and what becomes of flags does not matter.
+/// An instruction as a function of its destination, a general register: it has no other
+/// effect, cannot fault, and its flags are dead.
 trait Step: 'static {
     /// The destination's new value, which was `a`.
     fn apply<T: Int>(cpu: &Cpu, op: &Op, a: T) -> T;
@@ -83,7 +83,7 @@ impl Step for Put {
     }
 }
 
-/// For operations that look at no flags.
+/// For operations that use no flags.
 const NO_FLAGS: Flags = Flags(0);
 
 impl<O: BinaryOp> Step for Reg<O> {
@@ -259,10 +259,10 @@ pub fn step(insn: &Instruction, flags_live: bool, op: &Op) -> Found {
     kind.map(|kind| (kind, wide))
 }
 
-/// The handler of two steps that follow each other, and how well it does.
+/// The handler of a pair of steps, and its cost.
 pub fn pair(first: (Kind, &Op), second: (Kind, &Op), wide: bool) -> (Handler, u32) {
     let ((a, first), (b, second)) = (first, second);
-    // What the second does to its destination, it may not do with it.
+    // The second may change the shared destination, but not also use it as source.
     let itself = matches!(b, Kind::Add | Kind::Sub | Kind::And | Kind::Or | Kind::Xor)
         && second.src == second.dst;
     let (a, b) = (a as usize, b as usize);

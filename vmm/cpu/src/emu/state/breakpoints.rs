@@ -2,12 +2,12 @@
 //! DR7 say of them (AMD APM vol. 2 13.1).
 //!
 //! While one is enabled the engine executes an instruction at a time, and every access
-//! takes the slow way, where it is compared; so breakpoints cost nothing while there are
-//! none. What the processor reads and writes for itself (page tables, descriptors, frames
-//! of exceptions) is not compared.
+//! takes the slow path, where it is compared; so breakpoints cost nothing while none is
+//! enabled. What the processor reads and writes for itself (page tables, descriptors,
+//! frames of exceptions) is not compared.
 //!
 //! Rejected: decoded blocks with breakpoints in them, and a TLB without the watched pages:
-//! both would be faster where breakpoints are in use, which nobody waits for.
+//! faster with breakpoints enabled, where speed does not matter.
 
 use x86::{Dr6Flags, Dr7Flags};
 
@@ -46,7 +46,7 @@ impl DebugRegisters {
         self.0[number % 8]
     }
 
-    /// Sets register `number`, modulo 8; bits that do not exist keep what they always are.
+    /// Sets register `number`, modulo 8; undefined bits keep their fixed values.
     pub fn set(&mut self, number: usize, value: u64) {
         self.0[number % 8] = match number {
             6 => value & 0xf00f | x86::DR6_RESET,
@@ -61,7 +61,7 @@ impl DebugRegisters {
         self.0[7] & ENABLED != 0
     }
 
-    /// Whether a use of these registers is #DB, which is noted.
+    /// Whether a use of these registers is #DB, which is recorded in DR6.
     pub fn detects_use(&mut self) -> bool {
         let detects = self.0[7] & GENERAL_DETECT != 0;
         if detects {
@@ -87,7 +87,7 @@ impl DebugRegisters {
         hits
     }
 
-    /// A #DB is about to be taken for `reasons`, as DR6 has them.
+    /// Records the `reasons` of a #DB that is about to be delivered, as DR6 has them.
     pub fn note(&mut self, reasons: u64) {
         self.0[6] |= reasons;
         self.0[7] &= !GENERAL_DETECT;

@@ -60,7 +60,7 @@ impl CodeSize {
     }
 }
 
-/// With whose rights an access is made.
+/// The privilege of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     User = 0,
@@ -93,7 +93,7 @@ pub struct Control {
     pub efer: u64,
     pub msrs: Msrs,
     pub debug: DebugRegisters,
-    /// A mode that the emulator does not have, if the guest switched to it.
+    /// The mode that the guest is in, if the emulator does not support it.
     pub unsupported: Option<&'static str>,
 }
 
@@ -139,7 +139,7 @@ impl Control {
         }
     }
 
-    /// The mode at hand, where the emulator does not have it.
+    /// The current mode, if the emulator does not support it.
     pub fn missing_mode(&self) -> Option<&'static str> {
         use x86::segment::{BIG, LONG};
         let paging = self.cr0 & bits::CR0_PG != 0;
@@ -178,13 +178,13 @@ impl Control {
         self.cpl == 3 && self.system_flags & rflags::AC != 0 && self.cr0 & bits::CR0_AM != 0
     }
 
-    /// Whether each element of a repeated instruction is looked at by itself.
+    /// Whether events are checked after each element of a repeated instruction.
     #[inline(always)]
     pub fn steps_by_element(&self) -> bool {
         self.system_flags & rflags::TF != 0 || self.debug.watches()
     }
 
-    /// Which bits of a stack pointer count, in legacy modes.
+    /// The mask of a stack pointer's significant bits, in legacy modes.
     pub fn stack_mask(&self) -> u64 {
         if has(&self.segments[SS], x86::segment::BIG) {
             0xffff_ffff

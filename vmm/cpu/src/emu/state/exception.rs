@@ -42,9 +42,9 @@ pub enum Stop {
     Miss,
     /// The guest gets an exception.
     Exception(Exception),
-    /// The VMM is asked for something: see [`crate::emu::outside::exit::Exit`].
+    /// The VMM gets an exit: see [`crate::emu::outside::exit::Exit`].
     Exit,
-    /// It has done part of its work, and can go on after a look at the outside.
+    /// It has done part of its work, and continues after a check for events.
     Again,
 }
 

@@ -1,4 +1,4 @@
-//! The processor's registers, by who looks at them, and what their values mean. Nothing here
+//! The processor's registers, by their users, and the meaning of their values. Nothing here
 //! knows memory or the engine.
 
 pub mod breakpoints;

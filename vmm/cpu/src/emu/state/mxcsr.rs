@@ -4,20 +4,20 @@
 //! inline assembly: the compiler must neither fold it nor know its environment.
 //!
 //! # MXCSR
-//! Rust code may rely on the default control bits of MXCSR, but not on the exception
-//! flags. So while the guest's control bits are the default (nearly always), its
-//! instructions simply execute, and what exceptions they raise gathers in the host's own
-//! MXCSR, from where [`Registers::collect_flags`] takes it at the end of a slice, or when the
-//! guest looks. With any other control bits ([`FpMode::careful`]) each instruction is one
+//! Rust code may rely on the default control bits of MXCSR, but not on the exception flags.
+//! So while the guest's control bits are the default (nearly always), its instructions
+//! simply execute, and what exceptions they raise gathers in the host's own MXCSR, from
+//! where [`Registers::collect_flags`] takes it at the end of a slice, or when the guest
+//! reads them. With any other control bits ([`FpMode::careful`]) each instruction is one
 //! piece of assembly that loads the guest's MXCSR, all exceptions masked, executes, takes
 //! the flags and restores the default. Unmasked exceptions are found in the flags.
 //! Rejected: keeping the guest's rounding mode loaded between instructions (undefined
 //! behaviour in Rust, and host code would round wrongly); a check in each handler.
 //!
 //! # Modes
-//! Whether an instruction may execute (CR0.EM, CR0.TS, CR4.OSFXSR), and whether with
-//! care, was decided when it was decoded: the [`FpMode`] is part of what a decoded block
-//! is known by, as the code size is, and selects the fetch context.
+//! Whether an instruction may execute (CR0.EM, CR0.TS, CR4.OSFXSR), and whether with care,
+//! was decided when it was decoded: the [`FpMode`] is part of a block's key, as the code
+//! size is, and selects the fetch context.
 
 use std::arch::asm;
 
@@ -26,7 +26,7 @@ use x86::{MxCsr, fx};
 use crate::emu::state::control::bits;
 use crate::emu::state::registers::Registers;
 
-/// What decides how floating-point and vector instructions are executed.
+/// The mode in which floating-point and vector instructions are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FpMode(u8);
 
@@ -44,7 +44,7 @@ impl FpMode {
     /// Number of modes.
     pub const COUNT: u64 = 32;
 
-    /// What the control registers and MXCSR say.
+    /// The mode that the control registers and MXCSR select.
     pub fn of(cr0: u64, cr4: u64, mxcsr: u32) -> Self {
         const WAIT_BITS: u64 = bits::CR0_TS | bits::CR0_MP;
         let bit = |on: bool, bit: u8| if on { bit } else { 0 };

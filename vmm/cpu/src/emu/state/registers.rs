@@ -52,8 +52,7 @@ impl Gprs {
         unsafe {
             self.0
                 .as_ptr()
-                .cast::<u8>()
-                .add(usize::from(slot.0))
+                .byte_add(usize::from(slot.0))
                 .cast::<T>()
                 .read_unaligned()
         }
@@ -67,8 +66,7 @@ impl Gprs {
         unsafe {
             self.0
                 .as_mut_ptr()
-                .cast::<u8>()
-                .add(usize::from(slot.0))
+                .byte_add(usize::from(slot.0))
                 .cast::<T>()
                 .write_unaligned(value);
         }
@@ -101,8 +99,7 @@ impl Xmms {
         unsafe {
             self.0
                 .as_ptr()
-                .cast::<u8>()
-                .add(usize::from(slot.0))
+                .byte_add(usize::from(slot.0))
                 .cast::<T>()
                 .read_unaligned()
         }
@@ -115,8 +112,7 @@ impl Xmms {
         unsafe {
             self.0
                 .as_mut_ptr()
-                .cast::<u8>()
-                .add(usize::from(slot.0))
+                .byte_add(usize::from(slot.0))
                 .cast::<T>()
                 .write_unaligned(value);
         }

@@ -124,7 +124,7 @@ impl Control {
                     segment,
                 });
             }
-            // AMD's processors want this of the offset as well as of the sum.
+            // AMD's processors check the offset as well as the sum.
             let last = offset.wrapping_add(size.saturating_sub(1));
             if !canonical(offset) || !canonical(last) {
                 return Err(Exception::GP.into());

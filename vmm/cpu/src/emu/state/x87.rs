@@ -96,7 +96,7 @@ impl X87 {
         self.summarize();
     }
 
-    /// Makes the summary what flags and masks say.
+    /// Derives the summary bit from flags and masks.
     pub fn summarize(&mut self) {
         let both = status::SUMMARY | status::BUSY;
         self.status &= !both;
@@ -200,7 +200,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// All there is.
+    /// The whole state.
     const WHOLE: Self = Self {
         wide: true,
         xmms: 16,

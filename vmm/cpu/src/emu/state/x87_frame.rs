@@ -11,7 +11,7 @@ pub unsafe trait Frame: Copy + 'static {
     const ENVIRONMENT: usize;
     /// Bytes in all.
     const SIZE: usize = size_of::<Self>();
-    /// One of zeros.
+    /// A frame of zeros.
     const ZERO: Self;
 
     /// The frame that holds the state.

@@ -9,7 +9,7 @@ use crate::exit::VmExit;
 
 /// Where the handler of #DB is.
 const HANDLER: u64 = 0x11000;
-/// Where a program is, behind what sets the breakpoint.
+/// Where a program begins, after the code that sets the breakpoint.
 const PROGRAM: u64 = CODE + 6;
 /// Enables breakpoint 0 for what the other bits of DR7 say.
 const L0: u64 = Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE.bits();

@@ -1,4 +1,4 @@
-//! The instruction at hand, as bytes and text.
+//! The current instruction, as bytes and text.
 
 use super::machine::{CODE, DATA, Machine, PAGE_TABLE, USER};
 use crate::Vcpu;

@@ -1,4 +1,4 @@
-//! What `cpuid` tells is there.
+//! The features that `cpuid` reports exist.
 
 use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
 

@@ -1,4 +1,4 @@
-//! Kicks, and instructions long enough to be left in their middle.
+//! Kicks, and instructions long enough to be interrupted in their middle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -149,7 +149,7 @@ fn a_write_looks_at_the_blocks_around_it_only() {
     let mut most = 0;
     by_slices(&mut machine, |work, _| most = most.max(work));
     assert!(most < WORK + BLOCKS as i64 / 8, "a slice of {most}");
-    // What was called last were 4095 no-ops and a `ret`: no block of before is left.
+    // The last code called was 4095 no-ops and a `ret`: no older block is left.
     let counts = machine.emulator.instructions().expect("counted");
     assert_eq!(counts.ring0, 5 * BLOCKS + 10 + 4096);
 }

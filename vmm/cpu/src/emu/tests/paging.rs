@@ -1,4 +1,4 @@
-//! What is forgotten when mappings or code change.
+//! Invalidation of TLB entries and decoded code.
 
 use assembly::code;
 

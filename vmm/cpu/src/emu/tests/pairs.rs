@@ -1,4 +1,4 @@
-//! Steps in pairs do what they do one after the other.
+//! A pair does what its two instructions do one after the other.
 
 use fastrand::Rng;
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, Register};
@@ -124,7 +124,8 @@ fn check(machine: &mut Machine, random: &mut Rng, code: &[u8], name: &str) {
     assert_eq!(at_once, by_steps, "{name}");
 }
 
-/// Every two forms of both widths, with others around them, so that what pairs changes.
+/// Every two forms of both widths, with others around them, so that the choice of pairs
+/// varies.
 #[test]
 fn as_one_after_the_other() {
     let mut machine = Machine::new(&[]);
@@ -138,7 +139,7 @@ fn as_one_after_the_other() {
             .into_iter()
             .map(|form| instruction(&mut random, form, wide))
             .collect();
-        // Nobody can see the flags of what comes before this.
+        // Makes the flags of what comes before this dead.
         let compare = Instruction::with2(Code::Cmp_r64_rm64, Register::RAX, Register::RBX);
         program.push(compare.expect("registers"));
         let codes: Vec<_> = program.iter().map(Instruction::code).collect();

@@ -1,4 +1,4 @@
-//! `ins`: how much is asked for at once, and that nothing of it is lost.
+//! `ins`: the number of elements for each exit, none of which is lost.
 
 use assembly::code;
 

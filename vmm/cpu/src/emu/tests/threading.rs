@@ -56,8 +56,11 @@ fn handlers_end_in_jumps() {
         ("store", code!("mov dword ptr [rbx + rcx * 4], edx")),
         ("push", code!("push rdx")),
         ("shift", code!("shl rdx, 3")),
-        ("chain", code!("mov rdx, rcx", "rol rdx, 5")),
-        ("couple", code!("mov rdx, rcx", "mov rsi, rdi")),
+        ("pair on one register", code!("mov rdx, rcx", "rol rdx, 5")),
+        (
+            "pair on two registers",
+            code!("mov rdx, rcx", "mov rsi, rdi"),
+        ),
         ("addpd", code!("addpd xmm1, xmm2")),
         ("call", code!("2: call 2b")),
         ("ret", code!("ret")),

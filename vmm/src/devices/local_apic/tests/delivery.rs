@@ -1,4 +1,4 @@
-//! Interrupts on their way.
+//! Delivery of interrupts.
 
 use super::*;
 

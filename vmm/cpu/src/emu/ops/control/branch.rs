@@ -27,7 +27,7 @@ impl Condition for Always {
     }
 }
 
-/// `jcc` and `jmp` to a fixed place.
+/// Direct `jcc` and `jmp`.
 struct Jcc<C>(PhantomData<C>);
 
 impl<C: Condition> Branch for Jcc<C> {
@@ -104,8 +104,7 @@ fn lower_counted<B: Branch>(site: &Site, insn: &Instruction, op: &mut Op) {
     }
 }
 
-/// `call` of a fixed place; the return address is in the place of the link that a call
-/// does not need.
+/// Direct `call`; the return address is in the field of the link that a call does not need.
 struct Call<T, S>(PhantomData<(T, S)>);
 
 impl<T: Int, S: StackMode> Branch for Call<T, S> {
@@ -137,7 +136,7 @@ fn checked<T: Int>(target: T) -> Result<u64, Stop> {
     Ok(target)
 }
 
-/// `jmp` to where an operand says.
+/// Indirect `jmp`.
 struct JumpTo<T, S>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Src<T>> Jump for JumpTo<T, S> {
@@ -147,7 +146,7 @@ impl<T: Int, S: Src<T>> Jump for JumpTo<T, S> {
     }
 }
 
-/// `call` of where an operand says; the return address is the immediate.
+/// Indirect `call`; the return address is the immediate.
 struct CallTo<T, S, K>(PhantomData<(T, S, K)>);
 
 impl<T: Int, S: Src<T>, K: StackMode> Jump for CallTo<T, S, K> {

@@ -1,4 +1,4 @@
-//! Segment registers and descriptors: `mov sreg`, `push`/`pop sreg`, `lfs` and its like,
+//! Segment registers and descriptors: `mov sreg`, `push`/`pop sreg`, `lfs` and the like,
 //! `lldt ltr sldt str verr verw lar lsl`.
 
 use std::marker::PhantomData;
@@ -117,7 +117,7 @@ fn lower_pop<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     };
 }
 
-/// `lfs` and its like: offset and selector from memory.
+/// `lfs` and the like: offset and selector from memory.
 struct LoadFar<T, const N: usize>(PhantomData<T>);
 
 impl<T: Int, const N: usize> Instr for LoadFar<T, N> {

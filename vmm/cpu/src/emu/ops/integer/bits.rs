@@ -68,8 +68,8 @@ impl<O: BitOp, T: Int, D: Dst<T>, S: Src<T>> Instr for BitTest<O, T, D, S> {
     }
 }
 
-/// `op [memory], register`: the memory operand is the first of a bit string, in which
-/// the register counts, to both sides.
+/// `op [memory], register`: the memory operand is the base of a bit string, in which the
+/// register is a signed index.
 struct BitString<O, T>(PhantomData<(O, T)>);
 
 impl<O: BitOp, T: Int> Instr for BitString<O, T> {

@@ -73,8 +73,8 @@ impl<T: Int, S: StackMode> Instr for Pushf<T, S> {
     }
 }
 
-/// `popf`: IOPL is for ring 0, IF for rings up to IOPL; the rest is everybody's. It ends a
-/// block so that what waits for IF, and single steps, are looked at after it; the next
+/// `popf`: IOPL is for ring 0, IF for rings up to IOPL; the rest is for any ring. It ends a
+/// block so that pending interrupts and single steps are checked after it; the next
 /// instruction is the immediate.
 struct Popf<T, S>(PhantomData<(T, S)>);
 

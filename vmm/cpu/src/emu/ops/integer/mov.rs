@@ -71,7 +71,7 @@ impl Binary for XchgFamily {
     }
 }
 
-/// How a narrow value is made wide.
+/// How a narrow value is extended.
 trait Extension: 'static {
     fn extend<T: Int>(value: T) -> u64;
 }
@@ -241,8 +241,8 @@ fn lower_bswap<T: Int>(_: &Site, insn: &Instruction, op: &mut Op) {
     op.handler = fast::<Bswap<T>>;
 }
 
-/// `nop`, `pause`, prefetches and fences: nothing that anything could see. All of `0f 18` to
-/// `0f 1f` are reserved no-ops to the decoder, with whatever names some have since got.
+/// `nop`, `pause`, prefetches and fences: no visible effect. All of `0f 18` to `0f 1f` are
+/// reserved no-ops to the decoder, under whatever names.
 struct Nop;
 
 impl Instr for Nop {

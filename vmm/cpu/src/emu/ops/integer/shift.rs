@@ -85,7 +85,7 @@ impl<O: ShiftOp> Binary for ShiftFamily<O> {
     }
 }
 
-/// Which way a double shift goes.
+/// The direction of a double shift.
 trait DoubleOp: 'static {
     fn full<T: Int>(a: T, b: T, count: u8, flags: Flags) -> (T, Flags);
 }

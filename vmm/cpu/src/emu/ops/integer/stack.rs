@@ -108,8 +108,8 @@ impl<T: Int, S: StackMode> Instr for Enter<T, S> {
     }
 }
 
-/// Finds out whether everything that `enter` reads can be read, and everything that it
-/// writes, and the new top of the stack, be written.
+/// Checks that all that `enter` reads is readable, and all that it writes, and the new top
+/// of the stack, writable.
 fn probe_enter<T: Int, S: StackMode>(cpu: &mut Cpu, size: u64, level: u64) -> Result<(), Stop> {
     let frame: u64 = cpu.regs.gprs.read(Slot::RBP);
     let stack: u64 = cpu.regs.gprs.read(Slot::RSP);

@@ -1,9 +1,9 @@
 //! String instructions: `movs stos lods cmps scas`, with repeat prefixes; `ins` and `outs`
 //! are in [`crate::emu::ops::system::string_io`].
 //!
-//! A repeated instruction commits each element; it counts as one instruction when it is
-//! through. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
-//! interrupts are seen: to go on it is executed again, as after an interrupt on a
+//! A repeated instruction commits each element; it is retired as one instruction when it
+//! ends. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
+//! interrupts are served: it resumes by executing again, as after an interrupt on a
 //! processor. `rep movs` and `rep stos` go a page at a time where both sides are plain RAM.
 
 use std::marker::PhantomData;
@@ -24,13 +24,13 @@ use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::{DS, ES, FS, Linear};
 
-/// Bytes that many elements at once may have for a unit of work.
+/// Bytes in a bulk operation for a unit of work.
 const BYTES_AT_ONCE: u64 = 32;
 
 /// How an instruction repeats.
 trait Repeat: 'static {
     const REPEATS: bool = true;
-    /// Whether it goes on after an element that gave `flags`.
+    /// Whether it continues after an element that gave `flags`.
     fn goes_on(_flags: Flags) -> bool {
         true
     }
@@ -119,7 +119,7 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
             cpu.regs.flags = flags;
             return Ok(());
         }
-        // A single step is one element: not one here and another by the slow way.
+        // A single step is one element: not one here and another on the slow path.
         let stepping = cpu.control.steps_by_element();
         if stepping && !M::SLOW {
             return Err(Stop::Miss);

@@ -51,7 +51,7 @@ impl<S: Src<u64>, const MMX: bool, const CAREFUL: bool> Instr for ToXmm<S, MMX, 
         let a = cpu.regs.xmms.read(op.dst);
         let result = convert::<CAREFUL>(cpu, op, a, b);
         if MMX {
-            // This much processors do even if they raise #XM.
+            // Processors do this even if they raise #XM.
             cpu.regs.x87.begin_mmx();
         }
         cpu.regs.xmms.write(op.dst, result?);

@@ -1,4 +1,4 @@
-//! XMM and MMX registers.
+//! Instructions on XMM and MMX registers.
 
 pub mod mmx;
 pub mod mmx_convert;

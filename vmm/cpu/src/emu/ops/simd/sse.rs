@@ -1,12 +1,11 @@
 //! What the families of XMM instructions share: operands, and how the host executes.
 //!
-//! Most instructions are `op xmm, xmm/memory` with perhaps an immediate. The host has
-//! each of them as a few bytes of code of its own, a *stub* (`op xmm0, xmm1; ret`, 256
-//! of them where there is an immediate), whose address the op holds: so all share a few
-//! handlers, one for each place of the source. The frequent ones (`direct`) have
-//! handlers with the instruction inside. Rejected: a handler for every instruction and
-//! place (some 3000 functions, most never used), and software semantics (slower, and
-//! wrong until proven right).
+//! Most instructions are `op xmm, xmm/memory` with perhaps an immediate. The host has each
+//! of them as a few bytes of code of its own, a *stub* (`op xmm0, xmm1; ret`, 256 of them
+//! where there is an immediate), whose address the op holds: so all share a few handlers,
+//! one for each place of the source. The frequent ones (`direct`) have handlers with the
+//! instruction inside. Rejected: a handler for every instruction and place (some 3000
+//! functions, most never used), and software semantics (slower, and hard to verify).
 //!
 //! A register is always written whole, scalar or not, since a wide load just after a
 //! narrow store to the same place stalls the host.
@@ -119,7 +118,7 @@ fn memory_form<F: Family, P: Place>(general: bool) -> Handler {
 /// What an instruction does with MXCSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Math {
-    /// It does not look at it.
+    /// It does not use it.
     None,
     /// It may raise exceptions, but not for a result that is too large or too small.
     Near,

@@ -75,7 +75,7 @@ pub const FORMS: &[Form] = xmm_forms! {
         "haddpd" Haddpd_xmm_xmmm128
         "hsubpd" Hsubpd_xmm_xmmm128
     }
-    // Approximations, which raise nothing and look at no mode.
+    // Approximations, which raise no exceptions and ignore MXCSR.
     stub Full None {
         "rcpps" Rcpps_xmm_xmmm128
         "rsqrtps" Rsqrtps_xmm_xmmm128

@@ -28,12 +28,12 @@ enum Kind {
     ToSingle,
 }
 
-/// Which numbers meet.
+/// Which elements are operands of one operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// The lowest of each.
     Scalar,
-    /// Each with its like.
+    /// Those of the same index.
     Packed,
     /// The same, subtracting and adding in turn.
     Alternating,
@@ -100,7 +100,7 @@ pub fn index(code: Code) -> Option<u8> {
         .map(|i| i as u8)
 }
 
-/// Notes the exceptions of instruction number `index`, which raised `raised` when all
+/// Records the exceptions of instruction number `index`, which raised `raised` when all
 /// were masked.
 ///
 /// # Errors
@@ -223,7 +223,7 @@ impl Step<'_> {
         value
     }
 
-    /// Notes what the step raised.
+    /// Records the exceptions that the step raised.
     fn finish(&mut self, cpu: &mut Cpu) -> Result<(), Stop> {
         cpu.note_float_exceptions(std::mem::take(&mut self.raised))
     }

@@ -20,8 +20,8 @@ use crate::emu::ops::simd::sse::{Family, LowMem, Source, source_form};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::mxcsr;
 
-/// Executes `$text`, or, if `$careful`, under the guest's MXCSR, whose exceptions are
-/// then noted. The operands are those of `asm!`.
+/// Executes `$text`, or, if `$careful`, under the guest's MXCSR, whose exceptions are then
+/// recorded. The operands are those of `asm!`.
 macro_rules! arithmetic {
     ($careful:expr, $cpu:expr, [$($text:expr),*], $($operands:tt)*) => {
         if $careful {

@@ -24,8 +24,8 @@ impl<const DX: bool> Instr for In<DX> {
     }
 }
 
-/// `out` of `imm` bytes to the port in `disp`, or in dx. It is finished before the VMM
-/// sees it.
+/// `out` of `imm` bytes to the port in `disp`, or in dx. It is retired before the VMM gets
+/// the exit.
 struct Out<const DX: bool>;
 
 impl<const DX: bool> Instr for Out<DX> {

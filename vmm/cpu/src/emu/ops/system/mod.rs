@@ -1,4 +1,4 @@
-//! What asks for privilege or the VMM.
+//! Privileged instructions, and those that exit to the VMM.
 
 pub mod control;
 pub mod io;

@@ -1,5 +1,5 @@
-//! `ins` and `outs`, with repeat prefixes. The VMM gets each element that goes out by
-//! itself and gives several that come in at once, as every KVM has it.
+//! `ins` and `outs`, with repeat prefixes. The VMM gets each output element in an exit of
+//! its own, and supplies several input elements at once, as with KVM.
 
 use std::marker::PhantomData;
 
@@ -74,8 +74,8 @@ impl<T: Int, const REP: bool> Instr for Ins<T, REP> {
 
 /// How many elements a repeated `ins` asks for at once: what KVM's own emulator does
 /// (`pio_in_emulated` in arch/x86/kvm/emulate.c), which takes the rest of the page for
-/// elements even where they are longer than bytes. One where that could go wrong halfway,
-/// so that no element is taken from a device and then lost.
+/// elements even where they are longer than bytes. One where a later element could fault,
+/// so that no element is read from a device and lost.
 fn items<T: Int>(cpu: &mut Cpu, op: &Op) -> usize {
     let offset = cpu.regs.gprs.read::<u64>(Slot::RDI) & op.aux.address_mask();
     let down = cpu.control.system_flags & rflags::DF != 0;
@@ -108,7 +108,7 @@ fn items<T: Int>(cpu: &mut Cpu, op: &Op) -> usize {
 /// The port and the size of the next element; none if all are done.
 ///
 /// # Errors
-/// #GP(0) without permission, which comes first: then even no elements are too many.
+/// #GP(0) without permission, which is checked first, even for a count of zero.
 fn next_element<T: Int, const REP: bool>(
     cpu: &mut Cpu,
     op: &Op,

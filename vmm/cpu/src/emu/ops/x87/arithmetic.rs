@@ -1,16 +1,17 @@
 //! x87 arithmetic, loads, stores, comparisons and everything else that the host executes
 //! on the guest's registers.
 //!
-//! Every instruction that is not about the environment (see [`crate::emu::ops::x87::x87_env`]) is executed by
-//! the host itself: `frstor` of the guest's registers, control and status, the
-//! instruction, `fnsave`. Exact by construction, transcendental functions and masked and
-//! unmasked exceptions included: an x87 exception only leaves a mark, and what comes
-//! after (`fnsave`) does not wait. An instruction is one of 8 opcodes with a ModRM byte;
-//! there is a *stub* (opcode, ModRM, `ret`) for each with registers, and one for each
-//! with memory at rdi, which is a buffer here.
+//! Every instruction that is not about the environment (see
+//! [`x87_env`](crate::emu::ops::x87::x87_env)) is executed by the host itself: `frstor` of
+//! the guest's registers, control and status, the instruction, `fnsave`. Exact by
+//! construction, transcendental functions and masked and unmasked exceptions included: an
+//! x87 exception is only made pending, and the `fnsave` that follows does not wait. An
+//! instruction is one of 8 opcodes with a ModRM byte; there is a *stub* (opcode, ModRM,
+//! `ret`) for each with registers, and one for each with memory at rdi, which is a buffer
+//! here.
 //!
-//! Rejected: arithmetic in software (slow to write, slow to trust), and separate
-//! handlers that load only what an instruction uses (faster, but x87 code is rare).
+//! Rejected: arithmetic in software (long, and hard to verify), and separate handlers that
+//! load only what an instruction uses (faster, but x87 code is rare).
 
 use std::arch::{asm, naked_asm};
 use std::marker::PhantomData;
@@ -116,7 +117,7 @@ impl Cpu {
     }
 }
 
-/// What an instruction would make of the guest's state.
+/// The guest's state after an instruction.
 struct Executed {
     x87: X87,
     flags: Flags,
@@ -147,7 +148,7 @@ fn run(cpu: &Cpu, op: &Op, at: Option<Linear>, mut memory: [u8; LARGEST]) -> Exe
         let base = if flat { 0 } else { segment.base };
         (at.address.wrapping_sub(base), segment.selector)
     } else {
-        // Not what came through the frame, which has 32 bits of it.
+        // In full: the frame has only 32 bits of it.
         (cpu.regs.x87.data, cpu.regs.x87.data_selector)
     };
     Executed { x87, flags, memory }

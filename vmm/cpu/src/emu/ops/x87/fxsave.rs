@@ -61,7 +61,7 @@ impl<E: Ea, const WIDE: bool> Instr for Fxsave<E, WIDE> {
         let at = image_at::<E>(cpu, op, true)?;
         let layout = layout::<WIDE>(cpu);
         if M::SLOW {
-            // The last byte is tried first, as by AMD's processors.
+            // The last byte is checked first, as by AMD's processors.
             cpu.probe_write(at.add(IMAGE_SIZE - 1), 1)?;
             cpu.probe_write(at, IMAGE_SIZE)?;
             cpu.regs.collect_flags();
