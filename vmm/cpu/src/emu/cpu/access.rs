@@ -48,7 +48,7 @@ impl Access for Fast {
 
     #[inline(always)]
     fn load<T: Plain>(cpu: &mut Cpu, at: Linear) -> Result<T, Stop> {
-        let host = cpu.mmu.tlb.read(at.address, T::SIZE).ok_or(Stop::Miss)?;
+        let host = cpu.mmu.read(at.address, T::SIZE).ok_or(Stop::Miss)?;
         // SAFETY: the TLB says that these bytes are guest RAM. Only this thread writes
         // guest RAM while the vCPU runs.
         Ok(unsafe { host.cast::<T>().read_unaligned() })
@@ -56,7 +56,7 @@ impl Access for Fast {
 
     #[inline(always)]
     fn store<T: Plain>(cpu: &mut Cpu, at: Linear, value: T) -> Result<(), Stop> {
-        let host = cpu.mmu.tlb.write(at.address, T::SIZE).ok_or(Stop::Miss)?;
+        let host = cpu.mmu.write(at.address, T::SIZE).ok_or(Stop::Miss)?;
         // SAFETY: the TLB says that these bytes are guest RAM and writable.
         unsafe { host.cast::<T>().write_unaligned(value) };
         Ok(())
@@ -68,7 +68,7 @@ impl Access for Fast {
         at: Linear,
         change: impl FnOnce(T) -> (T, R),
     ) -> Result<R, Stop> {
-        let host = cpu.mmu.tlb.write(at.address, T::SIZE).ok_or(Stop::Miss)?;
+        let host = cpu.mmu.write(at.address, T::SIZE).ok_or(Stop::Miss)?;
         let host = host.cast::<T>();
         // SAFETY: the TLB says that these bytes are guest RAM and writable; writable
         // pages are readable.
@@ -184,7 +184,7 @@ impl Cpu {
 
     /// Reads with the rights of the processor itself, as from descriptor tables.
     pub fn system_read<T: Plain>(&mut self, la: u64) -> Result<T, Stop> {
-        if let Some(host) = self.mmu.view(Privilege::Supervisor).read(la, T::SIZE) {
+        if let Some(host) = self.mmu.read_as(Privilege::Supervisor, la, T::SIZE) {
             // SAFETY: the TLB says that these bytes are guest RAM.
             return Ok(unsafe { host.cast::<T>().read_unaligned() });
         }
@@ -196,7 +196,7 @@ impl Cpu {
 
     /// Writes with the rights of the processor itself.
     pub fn system_write<T: Plain>(&mut self, la: u64, value: T) -> Result<(), Stop> {
-        if let Some(host) = self.mmu.view(Privilege::Supervisor).write(la, T::SIZE) {
+        if let Some(host) = self.mmu.write_as(Privilege::Supervisor, la, T::SIZE) {
             // SAFETY: the TLB says that these bytes are guest RAM and writable.
             unsafe { host.cast::<T>().write_unaligned(value) };
             return Ok(());

@@ -1,7 +1,6 @@
 //! Address translation, and invalidation of TLB entries and decoded code.
 
 use crate::emu::cpu::Cpu;
-use crate::emu::memory::ram::PAGE_MASK;
 use crate::emu::memory::walk::{self, Translation, Want};
 use crate::emu::state::control::Privilege;
 use crate::emu::state::exception::Stop;
@@ -54,11 +53,9 @@ impl Cpu {
     /// #PF, with CR2 set.
     pub fn translate(&mut self, la: u64, want: Want, privilege: Privilege) -> Result<u64, Stop> {
         let found = self.walk(la, want, privilege)?;
-        if want != Want::Fetch
-            && let Some(host) = self.mmu.ram.host(found.gpa & PAGE_MASK)
-        {
+        if want != Want::Fetch {
             let writable = found.writable && !self.code.holds(found.gpa);
-            self.mmu.insert(privilege, la, host, writable, &found);
+            self.mmu.insert(privilege, la, writable, &found);
         }
         Ok(found.gpa)
     }

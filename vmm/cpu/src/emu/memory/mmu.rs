@@ -1,6 +1,6 @@
 //! The memory management unit: RAM and its software TLBs.
 
-use crate::emu::memory::ram::Ram;
+use crate::emu::memory::ram::{PAGE_MASK, Ram};
 use crate::emu::memory::tlb::{Table, TlbView};
 use crate::emu::memory::walk::Translation;
 use crate::emu::state::control::Privilege;
@@ -9,7 +9,7 @@ use crate::emu::state::control::Privilege;
 #[repr(C)]
 pub struct Mmu {
     /// The view that the fast path uses: of the selected TLB, or an empty one.
-    pub tlb: TlbView,
+    tlb: TlbView,
     selected: Option<Privilege>,
     tables: [Table; 3],
     pub ram: Ram,
@@ -32,23 +32,40 @@ impl Mmu {
         self.tlb = privilege.map_or_else(TlbView::nothing, |privilege| self.view(privilege));
     }
 
-    /// The TLB of `privilege`, until the next [`insert`](Self::insert).
-    pub fn view(&self, privilege: Privilege) -> TlbView {
+    fn view(&self, privilege: Privilege) -> TlbView {
         self.tables[privilege as usize].view()
     }
 
-    /// Adds the page of `la`, which a walk for `privilege` has `found` at `host`;
+    /// Host address of `size` bytes of RAM at `la`, all in one page, if the selected TLB
+    /// says that they may be read.
+    #[inline(always)]
+    pub fn read(&self, la: u64, size: u64) -> Option<*const u8> {
+        self.tlb.read(la, size)
+    }
+
+    /// The same for bytes that may be written, and read.
+    #[inline(always)]
+    pub fn write(&self, la: u64, size: u64) -> Option<*mut u8> {
+        self.tlb.write(la, size)
+    }
+
+    /// As [`read`](Self::read), by the TLB of `privilege`.
+    pub fn read_as(&self, privilege: Privilege, la: u64, size: u64) -> Option<*const u8> {
+        self.view(privilege).read(la, size)
+    }
+
+    /// As [`write`](Self::write), by the TLB of `privilege`.
+    pub fn write_as(&self, privilege: Privilege, la: u64, size: u64) -> Option<*mut u8> {
+        self.view(privilege).write(la, size)
+    }
+
+    /// Adds the page of `la`, which a walk for `privilege` has `found`, if RAM backs it;
     /// `writable` if writes may take the fast path.
-    pub fn insert(
-        &mut self,
-        privilege: Privilege,
-        la: u64,
-        host: *mut u8,
-        writable: bool,
-        found: &Translation,
-    ) {
-        self.tables[privilege as usize].insert(la, host, writable, found);
-        self.select(self.selected);
+    pub fn insert(&mut self, privilege: Privilege, la: u64, writable: bool, found: &Translation) {
+        if let Some(host) = self.ram.host(found.gpa & PAGE_MASK) {
+            self.tables[privilege as usize].insert(la, host, writable, found);
+            self.select(self.selected);
+        }
     }
 
     /// Flushes the TLBs: all entries, or those of pages that are not global. Returns the

@@ -144,10 +144,10 @@ fn smap_and_smep_keep_the_supervisor_from_user_pages() {
     assert!(allowed(Want::Fetch, Privilege::User));
 }
 
-/// The result of a walk.
-fn found(global: bool, large: bool) -> Translation {
+/// The result of a walk to the page at `gpa`.
+fn found(gpa: u64, global: bool, large: bool) -> Translation {
     Translation {
-        gpa: GPA,
+        gpa,
         writable: true,
         global,
         large,
@@ -155,7 +155,7 @@ fn found(global: bool, large: bool) -> Translation {
     }
 }
 
-/// An MMU with the TLB for `privilege` selected, and a host page of its RAM.
+/// An MMU with the TLB for `privilege` selected, and where its RAM has the page at [`GPA`].
 fn mmu(privilege: Privilege) -> (Mmu, *mut u8) {
     let mut mmu = Mmu::new(Ram::new(GuestRam::new(RAM).expect("memory")));
     mmu.select(Some(privilege));
@@ -166,51 +166,40 @@ fn mmu(privilege: Privilege) -> (Mmu, *mut u8) {
 #[test]
 fn a_tlb_hits_within_a_page_of_its_privilege() {
     let (mut mmu, host) = mmu(Privilege::User);
-    assert_eq!(mmu.tlb.read(LA, 1), None);
-    mmu.insert(Privilege::User, LA, host, true, &found(false, false));
+    assert_eq!(mmu.read(LA, 1), None);
+    mmu.insert(Privilege::User, LA, true, &found(GPA, false, false));
+    assert_eq!(mmu.read(LA + 8, 8), Some(host.wrapping_add(8).cast_const()));
+    assert_eq!(mmu.write(LA + PAGE - 1, 1), Some(host.wrapping_add(4095)));
     assert_eq!(
-        mmu.tlb.read(LA + 8, 8),
-        Some(host.wrapping_add(8).cast_const())
-    );
-    assert_eq!(
-        mmu.tlb.write(LA + PAGE - 1, 1),
-        Some(host.wrapping_add(4095))
-    );
-    assert_eq!(
-        mmu.tlb.read(LA + PAGE - 1, 2),
+        mmu.read(LA + PAGE - 1, 2),
         None,
         "it crosses into the next page"
     );
-    assert_eq!(mmu.view(Privilege::Supervisor).read(LA, 1), None);
+    assert_eq!(mmu.read_as(Privilege::Supervisor, LA, 1), None);
     mmu.select(None);
-    assert_eq!(mmu.tlb.read(LA, 1), None);
+    assert_eq!(mmu.read(LA, 1), None);
 }
 
 #[test]
 fn a_tlb_that_grows_stays_in_view() {
-    let (mut mmu, host) = mmu(Privilege::User);
+    let (mut mmu, _) = mmu(Privilege::User);
+    let found = found(GPA, false, false);
     for page in 0..4096 {
-        mmu.insert(
-            Privilege::User,
-            LA + page * PAGE,
-            host,
-            true,
-            &found(false, false),
-        );
-        assert!(mmu.tlb.read(LA + page * PAGE, 8).is_some());
+        mmu.insert(Privilege::User, LA + page * PAGE, true, &found);
+        assert!(mmu.read(LA + page * PAGE, 8).is_some());
     }
 }
 
 #[test]
 fn flushes_drop_what_they_name() {
-    let (mut mmu, host) = mmu(Privilege::User);
+    let (mut mmu, _) = mmu(Privilege::User);
     let (local, global, large) = (LA, LA + PAGE, LA + (1 << 30) + 2 * PAGE);
     let fill = |mmu: &mut Mmu| {
-        mmu.insert(Privilege::User, local, host, true, &found(false, false));
-        mmu.insert(Privilege::User, global, host, true, &found(true, false));
-        mmu.insert(Privilege::User, large, host, true, &found(true, true));
+        mmu.insert(Privilege::User, local, true, &found(GPA, false, false));
+        mmu.insert(Privilege::User, global, true, &found(GPA, true, false));
+        mmu.insert(Privilege::User, large, true, &found(GPA, true, true));
     };
-    let hits = |mmu: &Mmu| [local, global, large].map(|la| mmu.tlb.read(la, 1).is_some());
+    let hits = |mmu: &Mmu| [local, global, large].map(|la| mmu.read(la, 1).is_some());
     // The pages have different entries in the table.
     fill(&mut mmu);
     assert_eq!(hits(&mmu), [true; 3]);
@@ -231,16 +220,17 @@ fn flushes_drop_what_they_name() {
 #[test]
 fn a_protected_page_is_read_only() {
     let (mut mmu, host) = mmu(Privilege::User);
-    let other = host.wrapping_add(PAGE as usize);
-    mmu.insert(Privilege::User, LA, host, true, &found(false, false));
-    mmu.insert(
-        Privilege::User,
-        LA + PAGE,
-        other,
-        true,
-        &found(false, false),
-    );
+    let other = found(GPA + PAGE, false, false);
+    mmu.insert(Privilege::User, LA, true, &found(GPA, false, false));
+    mmu.insert(Privilege::User, LA + PAGE, true, &other);
     mmu.protect(host);
-    assert!(mmu.tlb.read(LA, 1).is_some() && mmu.tlb.write(LA, 1).is_none());
-    assert!(mmu.tlb.write(LA + PAGE, 1).is_some());
+    assert!(mmu.read(LA, 1).is_some() && mmu.write(LA, 1).is_none());
+    assert!(mmu.write(LA + PAGE, 1).is_some());
+}
+
+#[test]
+fn a_tlb_has_pages_of_ram_alone() {
+    let (mut mmu, _) = mmu(Privilege::User);
+    mmu.insert(Privilege::User, LA, true, &found(RAM, false, false));
+    assert_eq!(mmu.read(LA, 1), None);
 }

@@ -45,9 +45,9 @@ const EMPTY: TlbEntry = TlbEntry {
 /// The entry that tables without memory of their own point to.
 static NOTHING: TlbEntry = EMPTY;
 
-/// The view of a table that memory accesses use.
+/// The view of a table that memory accesses use. [`Mmu`](crate::emu::memory::mmu::Mmu) alone
+/// has any, as one must not outlive its table's memory.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub struct TlbView {
     entries: *const TlbEntry,
     /// Entries less one, in bytes.
@@ -67,8 +67,8 @@ impl TlbView {
     fn entry(&self, la: u64) -> &TlbEntry {
         let offset = la >> (12 - ENTRY_SHIFT) & self.mask;
         // SAFETY: `entries` points to a table with `mask + 32` bytes, which lives until
-        // the view is replaced (`Mmu` does both together); `mask` has its low five bits
-        // clear, so the offset is that of an entry.
+        // the view is replaced (`Mmu` gives views to nobody and does both together); `mask`
+        // has its low five bits clear, so the offset is that of an entry.
         unsafe { &*self.entries.cast::<u8>().add(offset as usize).cast() }
     }
 

@@ -186,10 +186,9 @@ impl<T: Int> Element for Movs<T> {
         let to: u64 = cpu.regs.gprs.read(Slot::RDI);
         let room = to_page_end(from).min(to_page_end(to)) / T::SIZE;
         let count = count.min(room);
-        let (Some(source), Some(target)) = (
-            cpu.mmu.tlb.read(from, T::SIZE),
-            cpu.mmu.tlb.write(to, T::SIZE),
-        ) else {
+        let (Some(source), Some(target)) =
+            (cpu.mmu.read(from, T::SIZE), cpu.mmu.write(to, T::SIZE))
+        else {
             return 0;
         };
         let bytes = count * T::SIZE;
@@ -219,7 +218,7 @@ impl<T: Int> Element for Stos<T> {
         }
         let to: u64 = cpu.regs.gprs.read(Slot::RDI);
         let count = count.min(to_page_end(to) / T::SIZE);
-        let Some(target) = cpu.mmu.tlb.write(to, T::SIZE) else {
+        let Some(target) = cpu.mmu.write(to, T::SIZE) else {
             return 0;
         };
         let value = cpu.regs.get::<T>(Slot::RAX);

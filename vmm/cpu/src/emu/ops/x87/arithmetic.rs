@@ -210,11 +210,7 @@ pub fn read<M: Access>(cpu: &mut Cpu, at: Linear, bytes: &mut [u8]) -> Result<()
         return cpu.read_bytes(at, bytes);
     }
     let size = bytes.len();
-    let host = cpu
-        .mmu
-        .tlb
-        .read(at.address, size as u64)
-        .ok_or(Stop::Miss)?;
+    let host = cpu.mmu.read(at.address, size as u64).ok_or(Stop::Miss)?;
     // SAFETY: the TLB says that these bytes are guest RAM.
     unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), size) };
     Ok(())
@@ -226,11 +222,7 @@ pub fn write<M: Access>(cpu: &mut Cpu, at: Linear, bytes: &[u8]) -> Result<(), S
         return cpu.write_bytes(at, bytes);
     }
     let size = bytes.len();
-    let host = cpu
-        .mmu
-        .tlb
-        .write(at.address, size as u64)
-        .ok_or(Stop::Miss)?;
+    let host = cpu.mmu.write(at.address, size as u64).ok_or(Stop::Miss)?;
     // SAFETY: the TLB says that these bytes are guest RAM and writable.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), host, size) };
     Ok(())

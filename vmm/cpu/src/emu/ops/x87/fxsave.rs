@@ -70,11 +70,7 @@ impl<E: Ea, const WIDE: bool> Instr for Fxsave<E, WIDE> {
             unsafe { cpu.regs.write_image(&raw mut image, layout) };
             cpu.write_bytes(at, &image.bytes()[..layout.len()])
         } else {
-            let host = cpu
-                .mmu
-                .tlb
-                .write(at.address, IMAGE_SIZE)
-                .ok_or(Stop::Miss)?;
+            let host = cpu.mmu.write(at.address, IMAGE_SIZE).ok_or(Stop::Miss)?;
             cpu.regs.collect_flags();
             // SAFETY: the TLB says that 512 bytes of guest RAM are there; pages are
             // aligned in the host as in the guest.
@@ -103,7 +99,7 @@ impl<E: Ea, const WIDE: bool> Jump for Fxrstor<E, WIDE> {
             // SAFETY: a local variable.
             unsafe { cpu.regs.read_image(&raw const image, layout) };
         } else {
-            let host = cpu.mmu.tlb.read(at.address, IMAGE_SIZE).ok_or(Stop::Miss)?;
+            let host = cpu.mmu.read(at.address, IMAGE_SIZE).ok_or(Stop::Miss)?;
             let image = host.cast::<Image>();
             // SAFETY: as for `fxsave`.
             unsafe {
