@@ -10,7 +10,7 @@
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use rustc_hash::FxHashMap;
+use foldhash::HashMap;
 use serde::{Serialize, Serializer};
 
 use crate::exit::ExitReason;
@@ -39,7 +39,7 @@ struct ReasonCounts {
     plain: Tally,
     /// Exits whose detail came after the table was full.
     other: Tally,
-    rows: FxHashMap<u64, Tally>,
+    rows: HashMap<u64, Tally>,
 }
 
 impl ExitCounts {
