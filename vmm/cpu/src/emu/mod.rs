@@ -127,7 +127,8 @@ impl Emulator {
                 let room = left - BLOCK_LIMIT as i64 + 1;
                 let budget = if exact { 1 } else { room.min(SLICE) };
                 cpu.meter.start_slice(budget);
-                cpu.execute(block);
+                // SAFETY: the block was found or decoded just now.
+                unsafe { cpu.execute(block) };
                 cpu.meter.end_slice();
                 cpu.stop
             }

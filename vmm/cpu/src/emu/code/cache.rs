@@ -81,7 +81,7 @@ impl Selection {
 pub struct Invalidated {
     /// Whether any block was dropped.
     pub any: bool,
-    /// Host work that it took, in units of [`Meter::charge`](crate::emu::outside::meter::Meter::charge).
+    /// Host work that it took, in the meter's units.
     pub work: i64,
 }
 
@@ -251,8 +251,11 @@ impl CodeCache {
     }
 
     /// Makes a block from [`decoded`](Self::decoded) valid. Returns the work that took.
-    pub fn validate(&mut self, block: *const Block) -> i64 {
-        // SAFETY: blocks in the map are live.
+    ///
+    /// # Safety
+    /// `block` is live: the cache has not been cleared since it was found.
+    pub unsafe fn validate(&mut self, block: *const Block) -> i64 {
+        // SAFETY: the caller vouches for the block.
         let header = unsafe { &*block };
         header.ctx.set(self.ctx);
         self.jump_memory.note(&mut self.jumps, header.rip, block);
@@ -261,8 +264,11 @@ impl CodeCache {
 
     /// Adds a block that was just decoded into room from [`allocate`](Self::allocate).
     /// Returns the pages that have held no code before, by guest-physical address.
-    pub fn add(&mut self, block: *const Block) -> [Option<u64>; 2] {
-        // SAFETY: the decoder has just written it.
+    ///
+    /// # Safety
+    /// The room has been written, and the cache has not been cleared since.
+    pub unsafe fn add(&mut self, block: *const Block) -> [Option<u64>; 2] {
+        // SAFETY: the caller vouches for the block.
         let header = unsafe { &*block };
         self.blocks
             .insert((header.phys, header.rip, header.mode), block);

@@ -39,7 +39,8 @@ fn add(
     };
     // SAFETY: there is room for a header.
     unsafe { block.write(header) };
-    let pages = cache.add(block);
+    // SAFETY: it was just written.
+    let pages = unsafe { cache.add(block) };
     (block, pages.into_iter().flatten().collect())
 }
 
@@ -55,7 +56,8 @@ fn a_block_is_valid_in_its_context_only() {
     // Its decoded form is still in the cache.
     assert_eq!(cache.decoded(GPA, RIP), Some(block));
     assert_eq!(cache.decoded(GPA + 1, RIP), None);
-    cache.validate(block);
+    // SAFETY: the cache still has it.
+    unsafe { cache.validate(block) };
     assert_eq!(cache.valid(RIP), Some(block));
     cache.select(true, CodeSize::Bits32, FpMode::default());
     assert_eq!(cache.decoded(GPA, RIP), None, "another size, another block");

@@ -61,14 +61,20 @@ impl Cpu {
                 return None;
             }
         }
-        let work = self.code.validate(block);
+        // SAFETY: as above; fetches do not clear the cache.
+        let work = unsafe { self.code.validate(block) };
         self.meter.charge(work);
         Some(block)
     }
 
     /// Adds a block that was just decoded into room of the code cache.
-    pub fn add_block(&mut self, block: *const Block) {
-        for page in self.code.add(block).into_iter().flatten() {
+    ///
+    /// # Safety
+    /// As for [`CodeCache::add`](crate::emu::code::cache::CodeCache::add).
+    pub unsafe fn add_block(&mut self, block: *const Block) {
+        // SAFETY: passed on to the caller.
+        let pages = unsafe { self.code.add(block) };
+        for page in pages.into_iter().flatten() {
             self.protect_code(page);
         }
     }

@@ -61,7 +61,8 @@ impl Decoder {
         header.ctx.set(cpu.code.ctx);
         // SAFETY: the room is for `count + 1` ops.
         unsafe { self.lower(cpu, header, block) };
-        cpu.add_block(block);
+        // SAFETY: `lower` has just written it, and leaves the cache as it is.
+        unsafe { cpu.add_block(block) };
         Ok(block)
     }
 

@@ -337,6 +337,7 @@ pub unsafe fn fall_through(cpu: *mut Cpu, op: Next) -> Next {
 /// Leaves the engine before the instruction at `op`.
 #[cold]
 pub unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
+    debug_assert_ne!(stop, Stop::Miss, "it would miss again and again");
     // SAFETY: `op` is in a live block.
     unsafe {
         cpu.regs.rip = Op::rip(op);
@@ -369,11 +370,16 @@ fn leave(cpu: &mut Cpu, rip: u64) -> Next {
 impl Cpu {
     /// Executes from the start of `block` until the budget is spent or something stops it;
     /// `stop` and `rip` say why and where.
-    pub fn execute(&mut self, block: *const Block) {
+    ///
+    /// # Safety
+    /// `block` is live: the code cache has not been cleared, or the decoder's single block
+    /// replaced, since it was found.
+    pub unsafe fn execute(&mut self, block: *const Block) {
         self.regs.discard_host_flags();
         let mut op = Block::first(block);
         while !op.is_null() {
-            // SAFETY: `block` is live, and handlers return ops of live blocks or null.
+            // SAFETY: the caller vouches for `block`, and handlers, which never clear the
+            // cache, return ops of live blocks or null.
             op = unsafe { ((*op).handler)(self, op) };
         }
         self.regs.collect_flags();
