@@ -152,8 +152,8 @@ impl Emulator {
 
     /// Executes one instruction, or some elements of a repeated one, with the trap that may
     /// follow, or delivers the exception that stops it. Returns the exit that ends it
-    /// otherwise; such an instruction is not finished. Kicks, limits and injections have no
-    /// effect here.
+    /// otherwise; such an instruction is not finished. The caller neither kicks the vCPU, nor
+    /// injects, nor sets a limit: in place of the instruction each would end the step.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
         match self.cpu.boundary() {
             Ok(_) => self.run_slice(1),
@@ -161,7 +161,7 @@ impl Emulator {
             Err(Event::Missing(mode)) => return Some(missing(mode)),
             Err(_) => {}
         }
-        if let Err(Event::Trap(reasons)) = self.cpu.boundary() {
+        if let Some(reasons) = self.cpu.trap() {
             self.cpu.take_trap(reasons);
         }
         (self.cpu.outside.exit.kind != ExitKind::None).then(|| self.cpu.outside.describe())

@@ -109,7 +109,7 @@ impl Cpu {
     /// The reasons of a pending trap (AMD APM vol. 2 13.1.4): the previous instruction
     /// began with RFLAGS.TF set, or hit breakpoints.
     #[inline(always)]
-    fn trap(&mut self) -> Option<u64> {
+    pub fn trap(&mut self) -> Option<u64> {
         if !std::mem::take(&mut self.events.ended) {
             return None;
         }
