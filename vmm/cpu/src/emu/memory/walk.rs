@@ -84,11 +84,6 @@ pub fn walk(
         });
     }
     let fault = |code| Err(page_fault(control, want, privilege, code));
-    let reserved_nx = if control.efer & bits::EFER_NXE == 0 {
-        pte::NX
-    } else {
-        0
-    };
     let mut table = control.cr3 & pte::ADDRESS;
     let (mut rights, mut nx) = (pte::WRITE | pte::USER, 0);
     let mut path = [0; LEVELS];
@@ -103,14 +98,7 @@ pub fn walk(
             return fault(PageFaultErrorCode::empty());
         }
         let leaf = level == 0 || entry & pte::LARGE != 0;
-        let low = if leaf && level != 0 {
-            // Address bits below the page's size, but for the PAT bit.
-            ((1 << shift) - 1) & pte::ADDRESS & !(1 << 12)
-        } else {
-            0
-        };
-        let large_pml4 = if level == 3 { pte::LARGE } else { 0 };
-        if entry & (pte::TOO_HIGH | reserved_nx | low | large_pml4) != 0 {
+        if entry & reserved(control, level, leaf) != 0 {
             return fault(
                 PageFaultErrorCode::PROTECTION_VIOLATION | PageFaultErrorCode::MALFORMED_TABLE,
             );
@@ -134,6 +122,22 @@ pub fn walk(
         table = entry & pte::ADDRESS;
         level -= 1;
     }
+}
+
+/// The bits that must be zero in a present entry of `level`, 0 for the last.
+fn reserved(control: &Control, level: usize, leaf: bool) -> u64 {
+    let mut reserved = pte::TOO_HIGH;
+    if control.efer & bits::EFER_NXE == 0 {
+        reserved |= pte::NX;
+    }
+    if level == LEVELS - 1 {
+        reserved |= pte::LARGE;
+    }
+    if leaf && level != 0 {
+        // Address bits below the page's size, but for the PAT bit.
+        reserved |= ((1 << (12 + 9 * level)) - 1) & pte::ADDRESS & !(1 << 12);
+    }
+    reserved
 }
 
 /// Whether a page with these rights admits an access.
