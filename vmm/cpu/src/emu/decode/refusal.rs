@@ -24,7 +24,7 @@ fn lower_not_available(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = slow::<NotAvailable>;
 }
 
-/// The lowering that replaces that of an instruction that may not execute, if it may not.
+/// The lowering to #UD or #NM, if the instruction may not execute.
 pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
     let mut features = insn.cpuid_features().iter();
     if !features.all(|&feature| host_has(feature)) {

@@ -57,7 +57,7 @@ impl FpMode {
         )
     }
 
-    /// Whether all of these bits are set.
+    /// Whether `bit`, one of the above, is set.
     pub fn has(self, bit: u8) -> bool {
         self.0 & bit != 0
     }
@@ -67,8 +67,8 @@ impl FpMode {
         self.0 & Self::CAREFUL != 0
     }
 
-    /// Whether SSE instructions on registers that are not arithmetic cannot fault, and
-    /// arithmetic neither.
+    /// Whether no SSE instruction on registers can fault: all may execute, and the
+    /// exceptions of arithmetic are masked.
     pub fn quiet(self) -> bool {
         self.0 == 0
     }

@@ -1,6 +1,7 @@
 //! Arithmetic, logic, shifts and shuffles on MMX registers, from MMX to SSSE3.
 //!
-//! Executed as those on XMM registers are (see [`crate::emu::ops::simd::sse`]), by stubs on mm0 and mm1.
+//! Executed as those on XMM registers are (see [`sse`](crate::emu::ops::simd::sse)), by
+//! stubs on mm0 and mm1.
 
 use std::arch::asm;
 use std::marker::PhantomData;
