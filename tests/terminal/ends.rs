@@ -23,6 +23,10 @@ pub const CASES: &[Case] = &[
     ("terminal_after_signals_that_end", after_signals_that_end),
     ("terminal_after_signals_that_kill", after_signals_that_kill),
     ("terminal_after_early_signals", after_early_signals),
+    (
+        "terminal_after_a_signal_to_a_thread",
+        after_signals_to_threads,
+    ),
     ("run_ends_when_its_terminal_does", ends_with_its_terminal),
 ];
 
@@ -80,7 +84,7 @@ fn after_signals_that_end(target: Target) {
     }
 }
 
-/// The first of real time too, by which the VMM kicks its own vCPU's thread.
+/// Those of real time too.
 fn after_signals_that_kill(target: Target) {
     use Signal::{SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGILL, SIGIO, SIGPROF, SIGPWR, SIGQUIT};
     use Signal::{SIGSEGV, SIGSTKFLT, SIGSYS, SIGTRAP, SIGUSR1, SIGUSR2, SIGVTALRM};
@@ -105,6 +109,21 @@ fn signalled(target: Target, signal: i32) -> (ExitStatus, String) {
             send(session.pid(), signal);
         },
     )
+}
+
+/// The signal by which the VMM kicks its own vCPU's thread, whichever thread gets it.
+fn after_signals_to_threads(target: Target) {
+    let signal = libc::SIGRTMIN();
+    for name in ["vmm", "vcpu0", "ending", "terminal"] {
+        let (status, shown) = ends_in_time(
+            || Session::start(target, &LONG),
+            |session| {
+                session.wait_for_guest();
+                session.signal_thread(name, signal);
+            },
+        );
+        assert_eq!(status.signal(), Some(signal), "{name}: {shown}");
+    }
 }
 
 /// At any time of the signal: there may be no handler yet.

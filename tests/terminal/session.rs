@@ -106,6 +106,21 @@ impl Session {
         send(self.pid(), signal as i32);
     }
 
+    /// Sends a signal to the VMM's thread of this name alone, when there is one.
+    #[track_caller]
+    pub fn signal_thread(&mut self, name: &str, signal: i32) {
+        let pid = self.pid();
+        let mut thread = None;
+        self.wait(|_| {
+            thread = thread_of(pid, name);
+            thread.is_some()
+        });
+        let thread = thread.expect("waited for");
+        // SAFETY: a plain system call, which no memory is part of.
+        let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid.as_raw(), thread, signal) };
+        assert_eq!(sent, 0, "{name}");
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().expect("a process id"))
     }
@@ -179,6 +194,17 @@ pub fn wait_until_ended(pid: Pid) {
 pub fn send(pid: Pid, signal: i32) {
     // SAFETY: a plain system call, which no memory is part of.
     assert_eq!(unsafe { libc::kill(pid.as_raw(), signal) }, 0, "{signal}");
+}
+
+/// The thread of this name, if there is one yet.
+fn thread_of(pid: Pid, name: &str) -> Option<libc::pid_t> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let mut paths = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    let path = paths.find(|path| {
+        let found = fs::read_to_string(path.join("comm"));
+        found.is_ok_and(|found| found.trim_end() == name)
+    });
+    path?.file_name()?.to_str()?.parse().ok()
 }
 
 /// Starts `command` as the leader of a new session that `terminal` controls.

@@ -3,9 +3,11 @@
 //! The vCPU's thread blocks one real-time signal; `KVM_SET_SIGNAL_MASK` lets it in only
 //! while the guest runs. A kick before `KVM_RUN` thus stays pending and ends it at once,
 //! a kick during it interrupts it, and the signal is never delivered: the thread takes it
-//! back with `sigtimedwait`. The same signal from elsewhere can be meant for the process and
-//! come to this thread while the guest runs: it is passed on. Rejected: `immediate_exit` set from a signal handler, which
-//! needs a handler that reaches the vCPU's mapping through a thread-local pointer.
+//! back with `sigtimedwait`. If others send the same signal, to the process or to this
+//! thread, the guest is interrupted too: the thread then takes it as it would without a
+//! guest. Rejected: to pass it on to the process, from which this thread may get it again
+//! and again. Rejected: `immediate_exit` set from a signal handler, which needs a handler
+//! that reaches the vCPU's mapping through a thread-local pointer.
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
@@ -75,26 +77,30 @@ impl KickTarget {
         state.thread = None;
     }
 
-    /// Takes back the signals that made `KVM_RUN` return; those that are no kicks go to the
-    /// process once more, of which this thread blocks them.
+    /// Takes back the signals that made `KVM_RUN` return. If one is no kick, it is delivered.
     pub fn acknowledge(&self) {
-        let mut passed_on = false;
+        // A kick must not be delivered, so there is none meanwhile.
+        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: a plain system call without arguments.
+        let own = unsafe { libc::getpid() };
+        let mut is_foreign = false;
         while let Some(info) = take_kick_signal() {
-            // SAFETY: a plain system call without arguments.
-            let own = unsafe { libc::getpid() };
-            // SAFETY: a signal by `tgkill` or `kill` has its sender's number.
+            // SAFETY: a signal by `tgkill` has its sender's number.
             let is_kick = info.si_code == libc::SI_TKILL && unsafe { info.si_pid() } == own;
-            passed_on |= !is_kick;
+            is_foreign |= !is_kick;
         }
-        if passed_on {
-            // SAFETY: a plain system call, on this process.
-            unsafe { libc::kill(libc::getpid(), kick_signal()) };
+        if is_foreign {
+            // SAFETY: a plain system call, on this thread, which blocks the signal.
+            unsafe { libc::raise(kick_signal()) };
+            // Neither fails for a signal that exists. The first returns after the handler.
+            let _ = signal::unblock_signal(kick_signal());
+            let _ = signal::block_signal(kick_signal());
         }
     }
 }
 
-/// A kick signal that waits for this thread, if there is one, which waits no longer. By the
-/// system call itself: the C library tells `tgkill` and `kill` no longer apart.
+/// Takes a kick signal that is pending for this thread, if there is one. By the system call
+/// itself: the C library's function reports `tgkill` as `kill`.
 fn take_kick_signal() -> Option<libc::siginfo_t> {
     let set = 1_u64 << (kick_signal() - 1);
     let at_once = libc::timespec {
@@ -102,8 +108,8 @@ fn take_kick_signal() -> Option<libc::siginfo_t> {
         tv_nsec: 0,
     };
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-    // SAFETY: the kernel reads a set of so many bytes and a time, and stores what it tells
-    // of a signal in `info`, which is read only if there is one, as the result says.
+    // SAFETY: the kernel reads a set of `KERNEL_SIGSET_LEN` bytes and a time, and fills in
+    // `info`, which is read only if the result is the signal.
     unsafe {
         let taken = libc::syscall(
             libc::SYS_rt_sigtimedwait,

@@ -35,7 +35,8 @@ use crate::memory::{GuestRam, RamRegion};
 
 /// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
 /// run a guest without paging on processors that lack "unrestricted guest"; the page below
-/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
+/// is what it takes, unasked, for an identity mapping (KVM API document, KVM_SET_TSS_ADDR
+/// and KVM_SET_IDENTITY_MAP_ADDR).
 const KVM_TSS: usize = 0xfeff_d000;
 
 /// Pins of the I/O APIC that the VMM keeps beside KVM's local APIC.

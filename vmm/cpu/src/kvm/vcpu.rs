@@ -40,7 +40,7 @@ pub struct KvmVcpu {
     pkru_word: Option<usize>,
     /// CR8 as the VMM last knew it, if it keeps the local APIC.
     cr8: u8,
-    /// An exit that is deferred until the VMM has been told of a new CR8.
+    /// The last exit of `KVM_RUN`, deferred until the VMM has been told of a new CR8.
     held: Option<RawExit>,
     /// Whether the last load of extended state succeeded.
     has_loaded: bool,
@@ -114,7 +114,7 @@ impl KvmVcpu {
     }
 
     /// Runs the guest to the next exit. KVM reports CR8 at every exit, but exits for few
-    /// writes of it; here every change is an exit, before the one that follows.
+    /// writes of it; here a new CR8 is an exit, before the one at which it is found.
     fn next_exit(&mut self) -> Result<RawExit, CpuError> {
         if let Some(held) = self.held.take() {
             return Ok(held);
@@ -209,7 +209,8 @@ impl Vcpu for KvmVcpu {
         if matches!(raw, RawExit::Kicked) {
             self.kick.acknowledge();
         }
-        // SAFETY: `raw` came from the run just above, and the result borrows `self`.
+        // SAFETY: `next_exit` returns the last exit of `KVM_RUN`, which is not called while
+        // one is held, or `SetTpr`, which has no pointers; the result borrows `self`.
         Ok(unsafe { raw.with_payload(self.fd.get_kvm_run()) })
     }
 
@@ -252,7 +253,8 @@ impl Vcpu for KvmVcpu {
     }
 
     fn ready(&mut self) -> bool {
-        self.fd.get_kvm_run().ready_for_interrupt_injection != 0
+        // An interrupt must not come before an exit that is held: `hlt` would sleep after it.
+        self.held.is_none() && self.fd.get_kvm_run().ready_for_interrupt_injection != 0
     }
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
