@@ -15,6 +15,7 @@
 //! Everything here happens on the vCPU's thread, which owns the devices; other threads
 //! reach it through `Control` alone. Nothing here knows which accelerator runs.
 
+mod lost;
 mod sampler;
 mod ticks;
 
@@ -24,11 +25,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::{Control, StopReason};
+use crate::control::Control;
 use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
-use crate::devices::{Devices, Line, StreamError};
+use crate::devices::Devices;
 use crate::exit::VmExit;
-use crate::output::is_given_up;
 use crate::report::{ExitCounts, Outcome, OutcomeKind};
 use crate::trace::Tracer;
 use sampler::Sampler;
@@ -252,28 +252,6 @@ impl RunLoop {
     /// Ends the trace. Returns the failure of the host that ended it before, if any.
     fn finish_trace(&mut self) -> Option<io::Error> {
         self.tracer.take()?.finish(&self.clock)
-    }
-
-    /// The end that the run has because the host takes no more of what the guest writes. The
-    /// kernel's own lines are no reason to end a program.
-    fn lost_output(&mut self) -> Option<Outcome> {
-        let StreamError { line, error } = self.devices.take_output_error()?;
-        match error.kind() {
-            io::ErrorKind::BrokenPipe if line == Line::Log => None,
-            io::ErrorKind::BrokenPipe => Some(Outcome::broken_pipe(line.name())),
-            _ if is_given_up(&error) => self.control.stop_reason().map(StopReason::outcome),
-            _ => Some(Outcome::error(format!("{}: {error}", line.name()))),
-        }
-    }
-
-    /// The same of the trace. A reader that went away (as `head` does) has seen what it
-    /// wanted.
-    fn lost_trace(&self, error: io::Error) -> Option<Outcome> {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => None,
-            _ if is_given_up(&error) => self.control.stop_reason().map(StopReason::outcome),
-            _ => Some(Outcome::error(format!("trace: {error}"))),
-        }
     }
 
     /// Brings what devices have raised to the local APIC, and the most urgent interrupt
