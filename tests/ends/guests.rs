@@ -2,14 +2,13 @@
 //! VMM, KVM or the emulator.
 
 use abi::debug_exit::FAILURE_STATUS;
-use abi::ports::LOCAL_APIC;
 use assembly::code;
 use x86::MxCsr;
 use x86::fx::MXCSR_INITIAL;
 
 use crate::support::Target;
 use crate::support::kernel::{
-    FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, exit_by_al, forever, greet, program,
+    FREE, Kernel, PRESENT, SECOND_ROOT_ENTRY, UNMAPPED, exit, forever, greet, program,
 };
 use crate::{Case, Cause, Output, Running, each_ends, ends, ends_itself, no_report, vmm};
 
@@ -24,11 +23,10 @@ const SYS_MMAP: u32 = 9;
 const SYS_MPROTECT: u32 = 10;
 
 /// What a kernel of these tests exits with.
-const STATUS: u8 = 7;
+pub const STATUS: u8 = 7;
 
 pub const CASES: &[Case] = &[
     ("exit", exits),
-    ("task_priority_is_cr8", task_priority),
     ("endless_loop", endless_loop),
     ("dead_halt", dead_halt),
     ("late_dead_halt", late_dead_halt),
@@ -46,83 +44,16 @@ pub const CASES: &[Case] = &[
     ("port_writes", port_writes),
     ("page_walks", page_walks),
     ("cpuid", cpuid),
-    ("interrupts", interrupts),
 ];
 
-/// Software-backed KVM does not report when CR8 falls, so an interrupt that is pending for
-/// that in the VMM's local APIC stays so until the next exit.
-pub const PRIORITY_CASES: &[Case] = &[("low_interrupts_wait", low_interrupts_wait)];
-
 /// A kernel that prints a byte, sets up, and repeats `body` for ever.
-fn endless(body: &[u8]) -> Kernel {
+pub fn endless(body: &[u8]) -> Kernel {
     Kernel::long_mode(&[greet(), &forever(body)].concat())
 }
 
 /// So that the others end by what they do, and not because no kernel starts.
 fn exits(target: Target) {
     let kernel = Kernel::long_mode(&exit(STATUS));
-    ends_itself(target, &kernel, STATUS.into(), "exited");
-}
-
-const TASK_PRIORITY: u64 = LOCAL_APIC + 0x80;
-const SPURIOUS_VECTOR: u64 = LOCAL_APIC + 0xf0;
-/// The local APIC is on; 255 is the spurious vector.
-const ENABLED: u32 = 0x1ff;
-const INTERRUPT_COMMAND: u64 = LOCAL_APIC + 0x300;
-/// Vector 0x40 to this CPU.
-const TO_MYSELF: u32 = 1 << 18 | 0x40;
-
-/// Each way to the task priority shows what the other has put there.
-fn task_priority(target: Target) {
-    let code = code!(
-        "mov ebx, {task_priority}",
-        "mov dword ptr [rbx], 0x50",
-        "mov rsi, cr8",
-        "mov eax, 7",
-        "mov cr8, rax",
-        "mov edi, [rbx]",
-        "mov eax, 1",
-        "mov cr8, rax",
-        "mov eax, [rbx]",
-        // 0x1000, 0x700 and 5.
-        "shl eax, 8",
-        "shl edi, 4",
-        "or eax, edi",
-        "or eax, esi",
-        "cmp eax, 0x1705",
-        "sete al",
-        "dec al",
-        "add al, {status}",
-        task_priority = const TASK_PRIORITY,
-        status = const STATUS,
-    );
-    let kernel = Kernel::long_mode(&[code, exit_by_al()].concat());
-    ends_itself(target, &kernel, STATUS.into(), "exited");
-}
-
-/// An interrupt below the task priority comes when that falls, and no earlier.
-fn low_interrupts_wait(target: Target) {
-    let kernel = Kernel::long_mode(code!(
-        "mov ebx, {spurious_vector}",
-        "mov dword ptr [rbx], {enabled}",
-        "mov esi, {status} - 1",
-        "mov eax, 5",
-        "mov cr8, rax",
-        "sti",
-        "mov ebx, {command}",
-        "mov dword ptr [rbx], {to_myself}",
-        "nop",
-        "inc esi",
-        "mov eax, 3",
-        "mov cr8, rax",
-        "2: jmp 2b",
-        spurious_vector = const SPURIOUS_VECTOR,
-        enabled = const ENABLED,
-        status = const STATUS,
-        command = const INTERRUPT_COMMAND,
-        to_myself = const TO_MYSELF,
-    ));
-    let kernel = kernel.handler(&[code!("mov eax, esi"), exit_by_al()].concat());
     ends_itself(target, &kernel, STATUS.into(), "exited");
 }
 
@@ -395,27 +326,4 @@ fn page_walks(target: Target) {
 
 fn cpuid(target: Target) {
     ends(target, &endless(code!("cpuid")), Output::Pipe);
-}
-
-/// Each interrupt that is handled makes room for the next, which the CPU sends to itself.
-fn interrupts(target: Target) {
-    const END_OF_INTERRUPT: u64 = LOCAL_APIC + 0xb0;
-    let kernel = endless(code!(
-        "mov ebx, {spurious_vector}",
-        "mov dword ptr [rbx], {enabled}",
-        "sti",
-        "mov ebx, {command}",
-        "mov dword ptr [rbx], {to_myself}",
-        spurious_vector = const SPURIOUS_VECTOR,
-        enabled = const ENABLED,
-        command = const INTERRUPT_COMMAND,
-        to_myself = const TO_MYSELF,
-    ));
-    let kernel = kernel.handler(code!(
-        "mov edi, {end_of_interrupt}",
-        "mov dword ptr [rdi], 0",
-        "iretq",
-        end_of_interrupt = const END_OF_INTERRUPT,
-    ));
-    ends(target, &kernel, Output::Pipe);
 }

@@ -11,6 +11,7 @@ mod support;
 
 mod commands;
 mod guests;
+mod interrupts;
 mod streams;
 
 use std::fmt;
@@ -43,12 +44,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
 fn main() {
-    let cases = [guests::CASES, streams::CASES, commands::CASES].concat();
+    let cases = [
+        guests::CASES,
+        interrupts::CASES,
+        streams::CASES,
+        commands::CASES,
+    ]
+    .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
     let late = Accelerator::open(AccelChoice::Kvm, false)
         .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
         .then_some("software-backed KVM does not tell when CR8 falls");
-    let cases = guests::PRIORITY_CASES;
+    let cases = interrupts::PRIORITY_CASES;
     trials.extend(suite::on(&[Target::Emu, Target::Kvm], cases));
     trials.extend(suite::on_unless(late, &[Target::KvmUserApic], cases));
     trials.push(suite::plain("compare", commands::compare));
