@@ -63,7 +63,10 @@ const EXCUSES: &[Excuse] = &[
     ),
     (
         "66 before a near branch: ignored (SDM vol. 2 JMP), RIP has 16 bits (APM vol. 3 1.2.2)",
-        |ends| ends.intel != ends.amd && rip(ends.amd).is_some_and(|rip| rip <= 0xffff),
+        |ends| {
+            let is_short = rip(ends.amd).is_some_and(|rip| rip <= 0xffff);
+            ends.intel != ends.amd && is_short && has_sized_branch(ends.case)
+        },
     ),
     (
         "whether a call that is refused its target has pushed (in no manual)",
@@ -71,7 +74,7 @@ const EXCUSES: &[Excuse] = &[
     ),
     (
         "alignment of 16 bytes is checked (APM vol. 2 8.2.18) or not (SDM vol. 2 MOVUPS)",
-        |ends| ends.amd_has(AC) && ends.last(|insn| insn.memory_size().size() == 16),
+        |ends| has(ends.amd, AC) && ends.last_of_amd(|insn| insn.memory_size().size() == 16),
     ),
     (
         "which word of its frame a far return reads first (in no manual)",
@@ -90,7 +93,7 @@ const EXCUSES: &[Excuse] = &[
     ),
     (
         "whether an x87 store with an exception looks at its operand (in no manual)",
-        |ends| ends.amd_is_first(is_x87_store),
+        |ends| rip(ends.intel) != rip(ends.amd) && ends.last_of_amd(is_x87_store),
     ),
     (
         "a store of more than 8 bytes may fault when it is half done (SDM vol. 3 9.1.1)",
@@ -131,20 +134,15 @@ impl Ends<'_> {
         found.any(|insn| is(&insn))
     }
 
-    /// Whether AMD's processor faults at an instruction that `is` so, and Intel's goes on.
-    fn amd_is_first(&self, is: impl Fn(&Instruction) -> bool) -> bool {
+    /// Whether the instruction at which AMD's processor faulted `is` so.
+    fn last_of_amd(&self, is: impl Fn(&Instruction) -> bool) -> bool {
         let insn = rip(self.amd).and_then(|rip| explain::instruction_at(self.case, rip));
-        rip(self.intel) != rip(self.amd) && insn.is_some_and(|insn| is(&insn))
+        insn.is_some_and(|insn| is(&insn))
     }
 
     /// Whether both faulted so.
     fn both(&self, vector: u8) -> bool {
-        self.amd_has(vector) && has(self.intel, vector)
-    }
-
-    /// Whether AMD's processor faults so.
-    fn amd_has(&self, vector: u8) -> bool {
-        has(self.amd, vector)
+        has(self.amd, vector) && has(self.intel, vector)
     }
 }
 
@@ -167,6 +165,22 @@ fn has_rex_b(code: &[u8]) -> bool {
 fn has_prefix(code: &[u8], prefix: u8) -> bool {
     let mut prefixes = code.iter().take_while(|byte| is_prefix(byte));
     prefixes.any(|&byte| byte == prefix)
+}
+
+/// Whether there is a near branch with 66 before it anywhere, also in the middle of others.
+fn has_sized_branch(case: &Case) -> bool {
+    let code = case.code.concat();
+    let mut starts = (0..code.len()).filter(|&at| code[at] == 0x66);
+    starts.any(|at| {
+        let mut rest = code[at..].iter().copied().skip_while(is_prefix);
+        let [opcode, next] = [(); 2].map(|()| rest.next().unwrap_or(0));
+        match opcode {
+            0x70..=0x7f | 0xc2 | 0xc3 | 0xe0..=0xe3 | 0xe8 | 0xe9 | 0xeb => true,
+            0x0f => matches!(next, 0x80..=0x8f),
+            0xff => matches!(next >> 3 & 7, 2 | 4),
+            _ => false,
+        }
+    })
 }
 
 /// Whether it is one of the opcodes 0f `opcodes`, perhaps with a register as its operand.
