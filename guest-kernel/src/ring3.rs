@@ -1,12 +1,12 @@
 //! The loop of every thread: run the program, serve its trap.
 
-use arch::trap::{Trap, UserContext};
+use arch::trap::{Trap, UserMode};
 
 use crate::proc;
 use crate::syscall;
 
 /// Serves the current thread until it ends.
-pub extern "C" fn serve(context: &'static mut UserContext) -> ! {
+pub extern "C" fn serve(context: &mut UserMode) -> ! {
     let thread = proc::current_thread();
     loop {
         proc::enter_ring_3();

@@ -13,11 +13,12 @@ use core::ptr;
 use abi::virtual_map::USER_END;
 use x86::msr;
 
+use crate::SingleCpu;
 use crate::cpu;
 use crate::descriptors;
 use crate::extended_state;
 use crate::kernel_stack::KernelStack;
-use crate::trap::UserContext;
+use crate::trap::{UserContext, UserMode};
 
 /// A thread's kernel stack, and its saved stack pointer.
 pub struct Context {
@@ -63,7 +64,15 @@ impl Bases {
 }
 
 /// What runs on a new thread's stack.
-pub type Main = extern "C" fn(&'static mut UserContext) -> !;
+pub type Main = extern "C" fn(&mut UserMode) -> !;
+
+/// Where the boot code is saved when it leaves for the first thread, though never resumed.
+static BOOT: SingleCpu<Context> = SingleCpu::new(Context::unused());
+
+/// The context of the thread whose stack is in use. A safe switch must know it for certain,
+/// so it is no argument.
+static CURRENT: SingleCpu<Cell<&'static Context>> =
+    SingleCpu::new(Cell::new(SingleCpu::value(&BOOT)));
 
 /// What a switch pops from a stack.
 #[repr(C)]
@@ -120,22 +129,22 @@ impl Context {
         self.bases.set(bases);
     }
 
-    /// Switches from the running thread, whose context this is, to the one saved in `next`;
-    /// returns when another thread switches back.
+    /// Switches from the running thread to the one saved in `next`; returns when another
+    /// thread switches back.
     ///
     /// # Panics
     /// `next` was not saved or prepared.
     #[inline]
-    pub fn switch_to(&self, next: &Self) {
-        self.note_bases();
+    pub fn switch_to(next: &'static Self) {
+        let current = CURRENT.get();
+        current.note_bases();
         let rsp = next.resume();
         // SAFETY: `resume` says that `rsp` is where a thread was left, or made, that has
-        // not run since; the place to save at is this context's own.
-        unsafe { switch_stacks(self.rsp.as_ptr(), rsp) }
+        // not run since, and has its stack; the place to save at is the running thread's.
+        unsafe { switch_stacks(current.rsp.as_ptr(), rsp) }
     }
 
-    /// Leaves the running thread, whose context this is, for good. `release` gets its
-    /// stack.
+    /// Leaves the running thread for good. `release` gets its stack.
     ///
     /// # Safety
     /// `release` leaves the stack mapped, and unused until the next switch. Nothing on it
@@ -143,9 +152,10 @@ impl Context {
     ///
     /// # Panics
     /// As for [`switch_to`](Self::switch_to).
-    pub unsafe fn leave_to(&self, next: &Self, release: impl FnOnce(KernelStack)) -> ! {
+    pub unsafe fn leave_to(next: &'static Self, release: impl FnOnce(KernelStack)) -> ! {
+        let current = CURRENT.get();
         let rsp = next.resume();
-        if let Some(stack) = self.stack.take() {
+        if let Some(stack) = current.stack.take() {
             release(stack);
         }
         let mut nowhere = 0;
@@ -154,11 +164,13 @@ impl Context {
         unreachable!("a thread was resumed after its end")
     }
 
-    /// Loads the CPU state of this thread and returns its saved stack pointer.
+    /// Loads the CPU state of this thread, which is the running one from now on, and returns
+    /// its saved stack pointer.
     #[inline]
-    fn resume(&self) -> u64 {
+    fn resume(&'static self) -> u64 {
         let rsp = self.rsp.replace(0);
         assert!(rsp != 0, "a switch to a thread that was not left");
+        CURRENT.set(self);
         descriptors::set_trap_stack(self.top.get());
         // A selector that a program loaded may have changed a base and would be seen by
         // the next one: selectors do not survive a switch.

@@ -1,6 +1,6 @@
 //! Ring 3 and the ways back from it.
 //!
-//! [`UserContext::run`] runs a program until something needs the kernel and says what: the
+//! [`UserMode::run`] runs a program until something needs the kernel and says what: the
 //! mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for when
 //! there is nothing to run. So no interrupt handler runs concurrently with kernel code: an
 //! interrupt is a return value.
@@ -9,6 +9,7 @@
 //! where it may be accessed.
 
 use core::mem::{offset_of, size_of};
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use abi::trace::{Kind, wanted};
@@ -137,8 +138,7 @@ impl Registers {
 /// The arguments of a system call, in order; calls that have fewer ignore the rest.
 pub type Arguments = [u64; 6];
 
-/// The state of a program in ring 3, valid while it does not run. It lies at the very
-/// top of a kernel stack, so that the CPU itself pushes the last part of it.
+/// The state of a program in ring 3, valid while it does not run.
 #[derive(Clone)]
 #[repr(C, align(16))]
 pub struct UserContext {
@@ -209,23 +209,6 @@ impl UserContext {
         child
     }
 
-    /// Runs the program until it traps. The context must be the one whose end was given
-    /// to `descriptors::set_trap_stack`.
-    pub fn run(&mut self) -> Trap {
-        // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
-        // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
-        // the forbidden flags; MXCSR has no reserved bits), which
-        // cannot touch kernel memory; enter_user returns when the CPU has saved
-        // everything in this context again.
-        unsafe { enter_user(self) };
-        let number = self.frame.vector;
-        match number {
-            VECTOR_SYSCALL => Trap::Syscall,
-            INT_80 => Trap::Syscall,
-            number => self.other_trap(number as u8),
-        }
-    }
-
     fn other_trap(&mut self, number: u8) -> Trap {
         if number >= vector::FIRST_INTERRUPT {
             if trace::wants(wanted::TRAPS) {
@@ -265,6 +248,48 @@ impl UserContext {
     }
 }
 
+/// The context of the running thread. It lies at the very top of the thread's kernel stack,
+/// so that the CPU itself pushes the last part of it at a trap.
+///
+/// Only [`Context::prepare`](crate::context::Context::prepare) makes one, and a thread's
+/// main function only borrows it: so no other context can be run, and no other thread can
+/// run this one.
+#[repr(transparent)]
+pub struct UserMode(UserContext);
+
+impl UserMode {
+    /// Runs the program until it traps.
+    pub fn run(&mut self) -> Trap {
+        let context = &mut self.0;
+        // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
+        // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
+        // the forbidden flags; MXCSR has no reserved bits), which cannot touch kernel
+        // memory; enter_user returns when the CPU has saved everything in this context
+        // again: it ends where the switch to this thread has set the trap stack.
+        unsafe { enter_user(context) };
+        let number = context.frame.vector;
+        match number {
+            VECTOR_SYSCALL => Trap::Syscall,
+            INT_80 => Trap::Syscall,
+            number => context.other_trap(number as u8),
+        }
+    }
+}
+
+impl Deref for UserMode {
+    type Target = UserContext;
+
+    fn deref(&self) -> &UserContext {
+        &self.0
+    }
+}
+
+impl DerefMut for UserMode {
+    fn deref_mut(&mut self) -> &mut UserContext {
+        &mut self.0
+    }
+}
+
 /// Halts until an interrupt comes and returns its vector.
 pub fn wait_for_interrupt() -> u8 {
     // SAFETY: the only thing that interrupts is an external interrupt, whose handler
@@ -274,7 +299,7 @@ pub fn wait_for_interrupt() -> u8 {
 }
 
 /// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
-pub fn enable_syscall(sysret: bool) {
+pub(crate) fn enable_syscall(sysret: bool) {
     if sysret {
         SYSRET_VECTOR.store(VECTOR_SYSCALL, Relaxed);
     }

@@ -55,13 +55,13 @@ pub fn release(stack: KernelStack) {
     STACKS.borrow_mut().release(stack);
 }
 
-/// Ends the running thread, whose context is `current`: continues where `next` was saved
-/// and keeps the stack for another thread. Nothing on the stack is dropped.
-pub fn leave(current: &Context, next: &Context) -> ! {
+/// Ends the running thread: continues where `next` was saved and keeps the stack for another
+/// thread. Nothing on the stack is dropped.
+pub fn leave_to(next: &'static Context) -> ! {
     // SAFETY: `release` keeps the stack that it is given mapped, and nothing takes it from
     // there before the switch that follows at once. A destructor that does not run frees
     // too little, never too much.
-    unsafe { current.leave_to(next, release) }
+    unsafe { Context::leave_to(next, release) }
 }
 
 /// Frames in stacks without a thread.

@@ -11,6 +11,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use abi::trace::wanted;
+use arch::context::Context;
 use arch::trap::{vector, wait_for_interrupt};
 use arch::{SingleCpu, clock, io_apic, local_apic};
 use arch::{shared, trace};
@@ -51,7 +52,7 @@ pub fn start(tick_ns: u64) -> ! {
     end_turn();
     let first = pop().expect("there is a first thread");
     take_cpu(first);
-    kernel_stacks::leave(boot_thread().context(), first.context())
+    kernel_stacks::leave_to(first.context())
 }
 
 /// Lets a new thread have its turns.
@@ -112,7 +113,7 @@ pub fn end_current() -> ! {
     take_cpu(next);
     thread.extended_state.set(None);
     next.load_extended_state();
-    kernel_stacks::leave(thread.context(), next.context())
+    kernel_stacks::leave_to(next.context())
 }
 
 /// Gives the CPU to the next thread, and returns when `thread`, which is the current one,
@@ -127,7 +128,7 @@ fn switch_from(thread: &'static Thread) {
     take_cpu(next);
     thread.save_extended_state();
     next.load_extended_state();
-    thread.context().switch_to(next.context());
+    Context::switch_to(next.context());
 }
 
 /// The thread whose turn it is after the current one's, as soon as there is one.
