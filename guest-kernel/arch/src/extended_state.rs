@@ -25,7 +25,7 @@ use crate::{SingleCpu, port};
 static IS_EXPOSED: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 
 /// Declares that there is such state, and that the VMM saves it.
-pub fn expose() {
+pub(crate) fn expose() {
     IS_EXPOSED.set(true);
 }
 
@@ -36,7 +36,10 @@ pub fn is_exposed() -> bool {
 }
 
 /// Saves it in the page at this physical address, in the format of `xsave`.
-pub fn save(page: u64) {
+///
+/// # Safety
+/// The caller has the page to itself.
+pub unsafe fn save(page: u64) {
     request(page, 0);
 }
 
@@ -56,10 +59,10 @@ pub fn try_load(page: u64) -> bool {
 fn request(page: u64, operation: u32) {
     let number = (page / PAGE_SIZE) as u32;
     let request = number << 1 | operation;
-    // SAFETY: the VMM reads or writes that page only, which the caller has to itself, and
-    // the compiler keeps no copy of it over this, which may touch memory. A save changes no
-    // register. A load changes none that Rust code uses: x87 and SSE stay, and the kernel
-    // is built without AVX.
+    // SAFETY: the VMM reads or writes that page only, and writes it only for `save`, whose
+    // caller has it to itself. The compiler keeps no copy of it over this, which may touch
+    // memory. A save changes no register. A load changes none that Rust code uses: x87 and
+    // SSE stay, and the kernel is built without AVX.
     unsafe {
         asm!(
             "out dx, eax",

@@ -119,7 +119,10 @@ pub fn protect_image() {
 
 /// Extends the direct map to `end`; boot.S maps the first [`BOOT_MAPPED`] bytes. `None` if
 /// `allocate` has no more frames.
-pub fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) -> Option<()> {
+///
+/// # Safety
+/// `allocate` gives frames of zeros, for good.
+pub unsafe fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) -> Option<()> {
     if end <= BOOT_MAPPED {
         return Some(());
     }
@@ -151,25 +154,32 @@ pub const DIRECT_MAP_LIMIT: u64 = GIB * ENTRIES as u64;
 
 /// Unmaps the identity map of the boot code, as the lower half is for programs. The TLB
 /// must not hold global entries yet.
-pub fn forget_identity_map() {
+pub(crate) fn forget_identity_map() {
     // SAFETY: nothing has used the identity map since the jump to the kernel's window.
     unsafe { boot_table(boot_pml4()).set(0, Entry::EMPTY) };
     activate_kernel_tables();
 }
 
 /// Maps the kernel in the zeroed top table at `root`.
-pub fn share_kernel(root: Table) {
+///
+/// # Safety
+/// The table is one of an address space's own.
+pub unsafe fn share_kernel(root: Table) {
     let boot = boot_table(boot_pml4());
     for index in SHARED_ENTRIES {
-        // SAFETY: the kernel's half is the same everywhere, and out of reach for ring 3.
+        // SAFETY: the caller's promise; the kernel's half is the same everywhere, and out
+        // of reach for ring 3.
         unsafe { root.set(index, boot.get(index)) };
     }
 }
 
-/// Undoes [`share_kernel`]; the CPU does not use the table.
-pub fn unshare_kernel(root: Table) {
+/// Undoes [`share_kernel`].
+///
+/// # Safety
+/// As for [`share_kernel`], and the CPU does not use the table.
+pub unsafe fn unshare_kernel(root: Table) {
     for index in SHARED_ENTRIES {
-        // SAFETY: nothing is mapped through the table any more.
+        // SAFETY: the caller's promise: nothing is mapped through the table any more.
         unsafe { root.set(index, Entry::EMPTY) };
     }
 }

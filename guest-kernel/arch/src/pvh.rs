@@ -60,7 +60,9 @@ impl MemoryMapEntry {
     }
 }
 
-/// The boot loader's data, in place.
+/// The boot loader's data, in place. Only [`Self::read`] makes one: what it refers to is
+/// neither free memory nor the kernel's.
+#[non_exhaustive]
 pub struct BootInfo {
     /// The kernel command line, without its terminating zero.
     pub command_line: &'static [u8],

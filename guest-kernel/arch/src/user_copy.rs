@@ -33,7 +33,7 @@ static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
 
 /// Says that CR4.SMAP is set from now on.
-pub fn use_smap() {
+pub(crate) fn use_smap() {
     SMAP_IS_ON.store(true, Relaxed);
 }
 

@@ -5,7 +5,7 @@
 //! same whatever the size of memory. Rejected: a bitmap or a list of all frames, which
 //! have to be written first.
 //!
-//! Each frame has a [`use_count`] for its owner: page tables count its sharers there. All
+//! Each frame has a `use_count` for its owner: page tables count its sharers there. All
 //! are zero at first, which costs nothing where the machine promises zeroed memory, and one
 //! string instruction elsewhere.
 
@@ -17,6 +17,7 @@ use core::slice;
 
 use abi::virtual_map::PAGE_SIZE;
 use arch::SingleCpu;
+use arch::extended_state;
 use arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
 
 /// Bytes in a frame.
@@ -88,13 +89,13 @@ std::thread_local! {
 /// # Panics
 /// There is no RAM, see [`is_ram`].
 #[inline]
-pub fn use_count(address: u64) -> &'static Cell<u32> {
+pub(crate) fn use_count(address: u64) -> &'static Cell<u32> {
     let counts = COUNTS.get();
     &counts.all[(address / PAGE_SIZE - counts.first) as usize]
 }
 
 /// Whether the frame at `address` has a count: whether it is RAM, the allocator's or not.
-pub fn is_ram(address: u64) -> bool {
+pub(crate) fn is_ram(address: u64) -> bool {
     let counts = COUNTS.get();
     let index = (address / PAGE_SIZE).checked_sub(counts.first);
     index.is_some_and(|index| index < counts.all.len() as u64)
@@ -167,6 +168,12 @@ impl Frame {
         Self(pointer.as_ptr() as u64 - DIRECT_MAP)
     }
 
+    /// Fills the frame with the CPU's [`extended_state`].
+    pub fn save_extended_state(&mut self) {
+        // SAFETY: the frame is this value's alone, which is borrowed exclusively.
+        unsafe { extended_state::save(self.0) }
+    }
+
     /// The frame's contents.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the frame is RAM, which the direct map maps, and only this value's
@@ -190,7 +197,7 @@ impl Drop for Frame {
 }
 
 /// A zeroed frame for the page tables to keep.
-pub fn for_tables() -> Option<u64> {
+pub(crate) fn for_tables() -> Option<u64> {
     Frame::allocate_zeroed().map(Frame::into_address)
 }
 
@@ -198,9 +205,18 @@ pub fn for_tables() -> Option<u64> {
 /// addresses. `contents` is what the machine promises of it.
 ///
 /// # Panics
-/// There is not even memory for the counts beside the frames.
-pub fn start(ram: impl Iterator<Item = (u64, u64)>, reserved: &[(u64, u64)], contents: Contents) {
+/// There is not even memory for the counts beside the frames; or the allocator has memory
+/// already, which would be given out twice.
+///
+/// # Safety
+/// It is RAM that nothing uses, and the promise is true.
+pub(crate) unsafe fn start(
+    ram: impl Iterator<Item = (u64, u64)>,
+    reserved: &[(u64, u64)],
+    contents: Contents,
+) {
     let mut frames = allocator().borrow_mut();
+    assert!(frames.total == 0, "memory is taken over once");
     frames.fresh_contents = contents;
     let mut end = 0;
     for (range_start, range_end) in ram {

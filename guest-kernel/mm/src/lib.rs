@@ -49,6 +49,10 @@ impl From<OutOfMemory> for Errno {
 }
 
 /// Takes over all memory that the image and the boot loader's data do not occupy.
+///
+/// # Panics
+/// It has been taken over before, or is too small.
+#[allow(unsafe_code)]
 pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
     let image_end = paging::physical(paging::image::end());
     let reserved = [
@@ -62,8 +66,12 @@ pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
     ];
     let ram = info.memory_map.iter().filter_map(pvh::MemoryMapEntry::ram);
     let end = ram.clone().map(|(_, end)| end).max().unwrap_or(0);
-    frames::start(ram, &reserved, ram_contents);
+    // SAFETY: the boot loader's memory map says what is RAM, and the kernel uses none but
+    // what is reserved. The VMM promises the contents, on the command line.
+    unsafe { frames::start(ram, &reserved, ram_contents) };
     paging::protect_image();
-    paging::extend_direct_map(end.min(paging::DIRECT_MAP_LIMIT), &mut frames::for_tables)
+    let end = end.min(paging::DIRECT_MAP_LIMIT);
+    // SAFETY: `for_tables` allocates frames of zeros, which nobody frees.
+    unsafe { paging::extend_direct_map(end, &mut frames::for_tables) }
         .expect("enough memory to map all memory");
 }

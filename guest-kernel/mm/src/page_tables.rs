@@ -1,7 +1,7 @@
 //! The user half of an address space as the CPU sees it: which frames are mapped where, and
 //! with which permissions. [`super::AddressSpace`] decides what belongs there.
 //!
-//! An entry that is not empty holds a frame, or a share of one. The [`use_count`] beside a
+//! An entry that is not empty holds a frame, or a share of one. The `use_count` beside a
 //! mapped frame counts the shares beyond the first; beside a table it counts the entries
 //! in use, so that a table goes when the last of them does, and so that a walk ends with
 //! the last and not with entry 511.
@@ -41,7 +41,7 @@ const FEW_PAGES: u64 = 8;
 
 /// The page tables of one address space, and the frames in them.
 #[derive(Debug)]
-pub struct PageTables {
+pub(crate) struct PageTables {
     root: Table,
     /// Frames held, shared ones and tables included.
     frames: u64,
@@ -54,7 +54,8 @@ impl PageTables {
     /// There is no frame for the first.
     pub fn new() -> Result<Self, OutOfMemory> {
         let root = new_table()?;
-        paging::share_kernel(root);
+        // SAFETY: the table was made for this address space.
+        unsafe { paging::share_kernel(root) };
         Ok(Self { root, frames: 1 })
     }
 
@@ -381,10 +382,12 @@ impl Drop for PageTables {
         if self.is_active() {
             paging::activate_kernel_tables();
         }
-        paging::unshare_kernel(self.root);
         // SAFETY: `new` allocated the frame, and neither the CPU nor anything else uses it
-        // any more. It has no entries left.
-        unsafe { Frame::from_address(self.root.address()).free_zeroed() };
+        // any more. Without the kernel's entries it has none left.
+        unsafe {
+            paging::unshare_kernel(self.root);
+            Frame::from_address(self.root.address()).free_zeroed();
+        }
     }
 }
 

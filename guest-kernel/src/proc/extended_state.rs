@@ -32,9 +32,9 @@ pub(super) fn new(is_fresh: bool) -> Result<Option<Frame>, OutOfMemory> {
     if !extended_state::is_exposed() {
         return Ok(None);
     }
-    let frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
+    let mut frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
     if !is_fresh {
-        extended_state::save(frame.address());
+        frame.save_extended_state();
     }
     Ok(Some(frame))
 }
@@ -49,7 +49,7 @@ impl Thread {
 
     /// Saves the CPU's, as this thread leaves it.
     pub(super) fn save_extended_state(&self) {
-        self.with_frame(|frame| extended_state::save(frame.address()));
+        self.with_frame(Frame::save_extended_state);
     }
 
     /// Loads it into the CPU.
@@ -72,7 +72,7 @@ impl Thread {
 /// It is not the program's memory.
 pub fn copy_out(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
     let copied = current_thread().with_frame(|frame| {
-        extended_state::save(frame.address());
+        frame.save_extended_state();
         behind_fx(fx).copy_out(space, &frame.bytes()[FX_SIZE..SIZE])
     });
     copied.unwrap_or(Ok(()))
