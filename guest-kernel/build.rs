@@ -12,6 +12,7 @@ fn main() {
         "-Wl,-z,max-page-size=4096",
         "-Wl,-z,norelro",
         "-Wl,-z,noexecstack",
+        "-Wl,--orphan-handling=error",
         &format!("-Wl,-T,{script}"),
     ] {
         println!("cargo::rustc-link-arg-bins={argument}");
