@@ -23,13 +23,19 @@ const LINE: usize = 8;
 /// Rows and columns of a matrix.
 const SIDE: usize = 256;
 
+/// Fills the memory that the loop uses.
+type Prepare = fn(&mut [u64]);
+/// The loop.
+type Work = fn(&mut [u64]) -> u64;
+
 static mut MEMORY: [u64; WORDS] = [0; WORDS];
 
 fn main(arguments: Arguments) -> u8 {
     let name = arguments.first().unwrap_or("dependent");
+    let memory = &raw mut MEMORY;
     // SAFETY: this is the only reference, made once, in a program with one thread.
-    let memory = unsafe { &mut *(&raw mut MEMORY) };
-    let (prepare, work): (fn(&mut [u64]), fn(&mut [u64]) -> u64) = match name {
+    let memory = unsafe { &mut *memory };
+    let (prepare, work): (Prepare, Work) = match name {
         "dependent" => (nothing, dependent),
         "sieve" => (fill, sieve),
         "fib" => (nothing, |_| fib(black_box(32))),
@@ -251,7 +257,7 @@ fn indirect(_: &mut [u64]) -> u64 {
     let functions = black_box(&FUNCTIONS);
     let mut x = 1;
     for i in 0..10_000_000_usize {
-        x = functions[(i * 5 ^ i >> 3) % 8](x);
+        x = functions[((i * 5) ^ (i >> 3)) % 8](x);
     }
     x
 }

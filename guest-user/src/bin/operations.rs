@@ -18,7 +18,9 @@ use guest_user::{Arguments, println, thread, time};
 guest_user::entry!(main);
 
 /// Name, what it is, and how to do it so many times.
-const OPERATIONS: [(&str, &str, fn(&str, u64)); 14] = [
+type Operation = (&'static str, &'static str, fn(&str, u64));
+
+const OPERATIONS: [Operation; 14] = [
     ("call", "a call of a function", |_, count| {
         repeat(count, || assert_eq!(identity(black_box(7)), 7));
     }),

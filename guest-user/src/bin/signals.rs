@@ -214,8 +214,9 @@ fn recurse(depth: u64) -> u64 {
 
 fn overflow_on_another_stack() {
     let child = process::spawn(|| {
+        let stack = &raw mut ALTERNATE;
         // SAFETY: the one reference, in a process of its own.
-        let stack = unsafe { &mut *(&raw mut ALTERNATE) };
+        let stack = unsafe { &mut *stack };
         signal::use_alternate_stack(stack).expect("a stack");
         handle(SIGSEGV, leave, signal::SA_ONSTACK);
         recurse(0) as u8
