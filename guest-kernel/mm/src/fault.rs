@@ -63,7 +63,7 @@ pub enum FaultCause {
     Forbidden,
     /// The program has denied itself the access by a protection key (`wrpkru`).
     ProtectionKey,
-    /// A file is mapped there that has been truncated.
+    /// A file is mapped there, which ends before this page.
     PastEndOfFile,
     /// Out of memory, or the program's quota is used up.
     OutOfMemory,
