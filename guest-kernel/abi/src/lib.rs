@@ -1,8 +1,8 @@
 //! What the guest kernel, its programs and the VMM agree on.
 //!
 //! Constants, plain layouts, the table of system calls, and one grammar: the words of the
-//! command line, which one side writes and the other reads. System call numbers, structures and errno values are Linux's,
-//! from the `linux-raw-sys` crate.
+//! command line, which one side writes and the other reads. System call numbers,
+//! structures and errno values are Linux's, from the `linux-raw-sys` crate.
 
 #![no_std]
 #![deny(missing_docs)]
