@@ -7,6 +7,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use x86::msr::{APIC_BASE, TSC_DEADLINE};
 
 use super::*;
+use crate::control::StopReason;
 use crate::cpu::{AcceleratorCounters, CpuState, InstructionCounts, Kick, Location};
 use crate::devices::{ApicMode, DevicesConfig, HostStreams};
 use crate::exit::ExitReason;
