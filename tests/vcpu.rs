@@ -13,10 +13,10 @@ use support::Target;
 use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
-use vmm::cpu::{DebugRegs, Dtable, HostKind, Msrs, Regs};
+use vmm::cpu::{DebugRegs, Dtable, ExtendedState, HostKind, Msrs, Regs};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
-use x86::DescriptorFlags;
+use x86::{DescriptorFlags, XCr0Flags};
 
 const VECTOR: u8 = 0x40;
 /// The port that the interrupt handler writes to.
@@ -239,9 +239,17 @@ fn whole_state(target: Target) {
         tsc_aux: 9,
         ..state.msrs
     };
+    assert_eq!(state.extended, ExtendedState::default());
+    if is_x86_feature_detected!("avx") {
+        state.extended = ExtendedState {
+            xcr0: (XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX).bits(),
+            ymm_high: std::array::from_fn(|number| (number as u128 + 1) << 64 | 9),
+        };
+    }
     vcpu.set_state(&state).expect("the state is valid");
     let read = vcpu.state().expect("state can be read");
     assert_eq!((read.debug, read.msrs), (state.debug, state.msrs));
+    assert_eq!(read.extended, state.extended);
 }
 
 /// Where KVM lacks the instruction, the VMM executes it, and knows the register.

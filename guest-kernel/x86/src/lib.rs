@@ -20,6 +20,7 @@ pub use x86_64::registers::debug::{Dr6Flags, Dr7Flags};
 pub use x86_64::registers::model_specific::ApicBaseFlags;
 pub use x86_64::registers::mxcsr::MxCsr;
 pub use x86_64::registers::rflags::RFlags;
+pub use x86_64::registers::xcontrol::XCr0Flags;
 pub use x86_64::structures::gdt::DescriptorFlags;
 pub use x86_64::structures::idt::{ExceptionVector, PageFaultErrorCode};
 pub use x86_64::structures::paging::PageTableFlags;

@@ -22,7 +22,9 @@ mod state;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
-pub use state::{CpuState, DebugRegs, Dtable, FxState, Location, Msrs, Regs, Segment};
+pub use state::{
+    CpuState, DebugRegs, Dtable, ExtendedState, FxState, Location, Msrs, Regs, Segment,
+};
 
 use std::sync::Arc;
 

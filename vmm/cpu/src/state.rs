@@ -1,6 +1,6 @@
 //! Plain register structs that both accelerators read and write.
 
-use x86::Cr0Flags;
+use x86::{Cr0Flags, XCr0Flags};
 
 /// General registers, by their number in instruction encodings: rax, rcx, rdx, rbx, rsp,
 /// rbp, rsi, rdi, r8 to r15.
@@ -136,6 +136,26 @@ impl Default for FxState {
     }
 }
 
+/// The state that `xsave` saves beside [`FxState`], and what enables it (Intel SDM vol. 1
+/// 13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedState {
+    /// Extended control register 0: the components that the guest may use.
+    pub xcr0: u64,
+    /// Bits 255 to 128 of each YMM register, whose other half is an XMM register.
+    pub ymm_high: [u128; 16],
+}
+
+impl Default for ExtendedState {
+    /// After reset: x87 alone is enabled.
+    fn default() -> Self {
+        Self {
+            xcr0: XCr0Flags::X87.bits(),
+            ymm_high: [0; 16],
+        }
+    }
+}
+
 /// The architectural state of one vCPU, apart from its local APIC. The default is what
 /// reset leaves in the registers whose name says all about them (debug registers, MSRs,
 /// FPU), and zeros.
@@ -164,6 +184,7 @@ pub struct CpuState {
     /// Time-stamp counter.
     pub tsc: u64,
     pub fx: FxState,
+    pub extended: ExtendedState,
 }
 
 impl CpuState {

@@ -6,8 +6,8 @@ use kvm_bindings::{
 };
 use x86::{msr, segment};
 
-use super::xsave::fx_from_xsave;
-use crate::{CpuState, DebugRegs, Dtable, Msrs, Regs, Segment};
+use super::xsave::{fx_from_xsave, ymm_high_from_xsave};
+use crate::{CpuState, DebugRegs, Dtable, ExtendedState, Msrs, Regs, Segment};
 
 impl From<&kvm_regs> for Regs {
     fn from(r: &kvm_regs) -> Self {
@@ -210,13 +210,15 @@ pub fn msrs_to_read() -> Option<MsrList> {
     MsrList::from_entries(&entries).ok()
 }
 
-/// Puts the parts that KVM returns together; `list` is [`msrs_to_read`]'s.
+/// Puts the parts that KVM returns together; `list` is [`msrs_to_read`]'s, `xcr0` 1 where
+/// there is no such register.
 pub fn state_from_kvm(
     regs: &kvm_regs,
     sregs: &kvm_sregs,
     debug: &kvm_debugregs,
     list: &MsrList,
     xsave: &kvm_xsave,
+    xcr0: u64,
 ) -> CpuState {
     let mut values = list.as_slice().iter().map(|entry| entry.data);
     let tsc = values.next().unwrap_or(0);
@@ -249,6 +251,10 @@ pub fn state_from_kvm(
         msrs,
         tsc,
         fx: fx_from_xsave(xsave),
+        extended: ExtendedState {
+            xcr0,
+            ymm_high: ymm_high_from_xsave(xsave),
+        },
     }
 }
 

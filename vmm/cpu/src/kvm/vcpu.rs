@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
-use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xsave};
-use kvm_ioctls::VcpuFd;
+use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xcrs, kvm_xsave};
+use kvm_ioctls::{Cap, VcpuFd};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
@@ -16,12 +16,13 @@ use super::raw_exit::RawExit;
 use super::registers::{msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_sregs};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
-use super::xsave::{load_xsave, update_xsave};
+use super::xsave::{load_xsave, update_xsave, update_ymm_high};
 use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
 use crate::state::ring;
 use crate::{
-    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
+    AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts, Kick,
+    Location, Vcpu,
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
@@ -38,6 +39,8 @@ pub struct KvmVcpu {
     remedy: Remedy,
     /// Which word of an XSAVE area is PKRU, if the guest has it.
     pkru_word: Option<usize>,
+    /// Whether there is an XCR0.
+    has_xcr0: bool,
     /// CR8 as the VMM last knew it, if it keeps the local APIC.
     cr8: u8,
     /// The last exit of `KVM_RUN`, deferred until the VMM has been told of a new CR8.
@@ -63,6 +66,7 @@ impl KvmVcpu {
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
             pkru_word: pkru_word(&cpuid),
+            has_xcr0: host.kvm.check_extension(Cap::Xcrs),
             cr8: 0,
             held: None,
             has_loaded: false,
@@ -165,15 +169,31 @@ impl KvmVcpu {
             let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
             fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
         }
-        if old.is_none_or(|old| old.fx != state.fx) {
+        let (new, old) = (&state.extended, old.map(|old| (&old.fx, &old.extended)));
+        if self.has_xcr0 && old.is_none_or(|(_, old)| old.xcr0 != new.xcr0) {
+            fd.set_xcrs(&xcrs(new.xcr0))
+                .map_err(failed("KVM_SET_XCRS"))?;
+        }
+        if old.is_none_or(|(fx, old)| *fx != state.fx || old.ymm_high != new.ymm_high) {
             let mut xsave = fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
             update_xsave(&mut xsave, &state.fx);
+            update_ymm_high(&mut xsave, &new.ymm_high);
             // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes
             // that `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
             unsafe { fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
         }
         Ok(())
     }
+}
+
+/// XCR0 as KVM takes it.
+fn xcrs(xcr0: u64) -> kvm_xcrs {
+    let mut xcrs = kvm_xcrs {
+        nr_xcrs: 1,
+        ..kvm_xcrs::default()
+    };
+    xcrs.xcrs[0].value = xcr0;
+    xcrs
 }
 
 impl Vcpu for KvmVcpu {
@@ -224,7 +244,11 @@ impl Vcpu for KvmVcpu {
         self.fd
             .get_msrs(&mut msrs)
             .map_err(failed("KVM_GET_MSRS"))?;
-        Ok(state_from_kvm(&regs, &sregs, &debug, &msrs, &xsave))
+        let xcr0 = match self.has_xcr0 {
+            true => self.fd.get_xcrs().map_err(failed("KVM_GET_XCRS"))?.xcrs[0].value,
+            false => ExtendedState::default().xcr0,
+        };
+        Ok(state_from_kvm(&regs, &sregs, &debug, &msrs, &xsave, xcr0))
     }
 
     fn location(&mut self) -> Result<Location, CpuError> {

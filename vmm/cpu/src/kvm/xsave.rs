@@ -12,6 +12,9 @@ const FX_WORDS: usize = fx::SOFTWARE_AT / 4;
 /// Word of XSTATE_BV, and its bits for x87 and SSE.
 const XSTATE_BV_WORD: usize = fx::LEN / 4;
 const XSTATE_X87_SSE: u32 = 3;
+/// Its bit for the high halves of the YMM registers, and the first of their words.
+const XSTATE_AVX: u32 = 1 << 2;
+const AVX_WORD: usize = 576 / 4;
 /// Its bit for PKRU.
 const XSTATE_PKRU: u32 = 1 << 9;
 
@@ -22,6 +25,32 @@ pub fn fx_from_xsave(xsave: &kvm_xsave) -> FxState {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     FxState(image)
+}
+
+/// The high halves of the YMM registers out of an XSAVE area.
+pub fn ymm_high_from_xsave(xsave: &kvm_xsave) -> [u128; 16] {
+    if xsave.region[XSTATE_BV_WORD] & XSTATE_AVX == 0 {
+        return [0; 16];
+    }
+    let word = |at: usize| u128::from(xsave.region[at]);
+    std::array::from_fn(|number| {
+        let at = AVX_WORD + 4 * number;
+        word(at) | word(at + 1) << 32 | word(at + 2) << 64 | word(at + 3) << 96
+    })
+}
+
+/// Overwrites them in an XSAVE area. Zeros are as after reset, which all processors take,
+/// those without AVX too.
+pub fn update_ymm_high(xsave: &mut kvm_xsave, ymm_high: &[u128; 16]) {
+    xsave.region[XSTATE_BV_WORD] &= !XSTATE_AVX;
+    if *ymm_high == [0; 16] {
+        return;
+    }
+    xsave.region[XSTATE_BV_WORD] |= XSTATE_AVX;
+    let words = xsave.region[AVX_WORD..].as_chunks_mut::<4>().0;
+    for (words, value) in words.iter_mut().zip(ymm_high) {
+        *words = [0, 32, 64, 96].map(|shift| (value >> shift) as u32);
+    }
 }
 
 /// Overwrites x87 and SSE state in an XSAVE area.
@@ -107,5 +136,16 @@ mod tests {
             XSTATE_X87_SSE
         );
         assert_eq!(fx_from_xsave(&xsave), FxState::initial());
+    }
+
+    #[test]
+    fn high_halves_are_in_use_unless_they_are_zero() {
+        let mut xsave = kvm_xsave::default();
+        let halves = std::array::from_fn(|number| (number as u128 + 1) << 100 | 5);
+        update_ymm_high(&mut xsave, &halves);
+        assert_eq!(ymm_high_from_xsave(&xsave), halves);
+        update_ymm_high(&mut xsave, &[0; 16]);
+        assert_eq!(xsave.region[XSTATE_BV_WORD], 0);
+        assert_eq!(ymm_high_from_xsave(&xsave), [0; 16]);
     }
 }

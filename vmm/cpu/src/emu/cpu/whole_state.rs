@@ -3,7 +3,7 @@
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::segment::dpl;
-use crate::{CpuState, DebugRegs, Regs};
+use crate::{CpuState, DebugRegs, ExtendedState, Regs};
 
 impl Cpu {
     /// The state now. Outside the engine.
@@ -35,6 +35,10 @@ impl Cpu {
             msrs: self.control.msrs,
             tsc: self.meter.tsc(0),
             fx: self.regs.fx_image(),
+            extended: ExtendedState {
+                xcr0: self.control.xcr0,
+                ymm_high: self.regs.ymm_high,
+            },
         }
     }
 
@@ -57,6 +61,8 @@ impl Cpu {
         self.control.msrs = state.msrs;
         self.meter.set_tsc(state.tsc, 0);
         self.regs.set_fx_image(&state.fx);
+        self.regs.ymm_high = state.extended.ymm_high;
+        self.control.xcr0 = state.extended.xcr0;
         self.outside.replies.clear();
         self.outside.exit.kind = ExitKind::None;
         self.events.injected = None;

@@ -1,5 +1,7 @@
 //! What decides how instructions run: modes, privilege, segments, control registers.
 
+use x86::XCr0Flags;
+
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::state::breakpoints::DebugRegisters;
 use crate::emu::state::exception::{Exception, Stop};
@@ -91,6 +93,7 @@ pub struct Control {
     pub cr4: u64,
     pub cr8: u64,
     pub efer: u64,
+    pub xcr0: u64,
     pub msrs: Msrs,
     pub debug: DebugRegisters,
     /// The mode that the guest is in, if the emulator does not support it.
@@ -116,6 +119,7 @@ impl Control {
             cr4: 0,
             cr8: 0,
             efer: 0,
+            xcr0: XCr0Flags::X87.bits(),
             msrs: Msrs::default(),
             debug: DebugRegisters::new(),
             unsupported: Some("real mode"),

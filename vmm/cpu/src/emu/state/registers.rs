@@ -132,6 +132,8 @@ pub struct Registers {
     pub mxcsr: u32,
     /// The bits of MXCSR that exist.
     pub mxcsr_mask: u32,
+    /// Bits 255 to 128 of each YMM register.
+    pub ymm_high: [u128; 16],
     pub x87: X87,
 }
 
@@ -145,6 +147,7 @@ impl Registers {
             xmms: Xmms::ZERO,
             mxcsr: fx::MXCSR_INITIAL,
             mxcsr_mask: mxcsr::host_mask(),
+            ymm_high: [0; 16],
             x87: X87::new(),
         }
     }
