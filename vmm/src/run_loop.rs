@@ -266,6 +266,9 @@ impl RunLoop {
         if apic.wants_tsc() {
             apic.tell_tsc(self.vcpu.tsc()?, self.clock.now_ns());
         }
+        if apic.take_nmi() {
+            self.vcpu.inject_nmi()?;
+        }
         if apic.pending().is_some()
             && self.vcpu.ready()
             && let Some(vector) = apic.acknowledge()
@@ -365,7 +368,7 @@ impl RunLoop {
                 return Some(outcome);
             }
             let apic = self.devices.local_apic()?;
-            if apic.pending().is_some() {
+            if apic.wakes() {
                 return None;
             }
             match (apic.next_deadline(), &self.clock) {

@@ -23,7 +23,8 @@ mod state;
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
 pub use state::{
-    CpuState, DebugRegs, Dtable, ExtendedState, FxState, Location, Msrs, Regs, Segment,
+    CpuState, DebugRegs, Dtable, ExtendedState, FxState, Interruptibility, Location, Msrs, Regs,
+    Segment, Shadow,
 };
 
 use std::sync::Arc;
@@ -131,6 +132,13 @@ pub trait Vcpu: Send {
     /// # Errors
     /// A failed ioctl.
     fn inject(&mut self, vector: u8) -> Result<(), CpuError>;
+
+    /// Sends an NMI, which the CPU takes as soon as nothing blocks it: see
+    /// [`Interruptibility`]. At any exit; one that comes while another waits is lost.
+    ///
+    /// # Errors
+    /// A failed ioctl.
+    fn inject_nmi(&mut self) -> Result<(), CpuError>;
 
     /// While `wanted`, [`run`](Self::run) returns [`VmExit::InterruptWindow`] as soon as
     /// the vCPU is [`ready`](Self::ready).

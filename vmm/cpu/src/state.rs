@@ -156,6 +156,30 @@ impl Default for ExtendedState {
     }
 }
 
+/// Which instruction has just ended that holds interrupts back for the next one (AMD APM
+/// vol. 2 15.21.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shadow {
+    /// Another one.
+    #[default]
+    None,
+    /// `sti` that has set RFLAGS.IF.
+    Sti,
+    /// `mov ss` or `pop ss`, which holds back debug traps too.
+    MovSs,
+}
+
+/// What decides whether the CPU takes an interrupt now, beside RFLAGS.IF and CR8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interruptibility {
+    /// The interrupt shadow over the next instruction.
+    pub shadow: Shadow,
+    /// An NMI has come and the CPU has not taken it yet.
+    pub nmi_pending: bool,
+    /// The CPU has taken an NMI and not returned from it by `iret` yet: a second one waits.
+    pub nmi_blocked: bool,
+}
+
 /// The architectural state of one vCPU, apart from its local APIC. The default is what
 /// reset leaves in the registers whose name says all about them (debug registers, MSRs,
 /// FPU), and zeros.
@@ -185,6 +209,7 @@ pub struct CpuState {
     pub tsc: u64,
     pub fx: FxState,
     pub extended: ExtendedState,
+    pub interruptibility: Interruptibility,
 }
 
 impl CpuState {

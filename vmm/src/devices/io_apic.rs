@@ -97,7 +97,7 @@ impl IoApic {
             self.lines &= !bit;
         }
         let entry = self.entries[pin];
-        if entry & LEVEL != 0 {
+        if is_level(entry) {
             self.serve_level(pin);
         } else if rising && entry & MASKED == 0 {
             // An edge on a masked pin is lost (82093AA, 3.2.4, interrupt mask).
@@ -118,7 +118,7 @@ impl IoApic {
                     entry & LOGICAL != 0,
                     mode,
                     entry as u8,
-                    entry & LEVEL != 0,
+                    is_level(entry),
                 ));
             }
         }
@@ -149,7 +149,7 @@ impl IoApic {
     fn serve_level(&mut self, pin: usize) {
         let bit = 1 << pin;
         let entry = &mut self.entries[pin];
-        let ready = *entry & (LEVEL | MASKED | REMOTE_IRR) == LEVEL;
+        let ready = is_level(*entry) && *entry & (MASKED | REMOTE_IRR) == 0;
         if ready && self.lines & bit != 0 {
             *entry |= REMOTE_IRR;
             self.waiting |= bit;
@@ -184,7 +184,7 @@ impl IoApic {
                 old & !0xffff_ffff | u64::from(value)
             };
             let mut entry = new & ENTRY_WRITABLE | old & REMOTE_IRR;
-            if entry & LEVEL == 0 {
+            if !is_level(entry) {
                 // An interrupt of a pin that is edge-triggered now gets no EOI.
                 entry &= !REMOTE_IRR;
             }
@@ -192,6 +192,14 @@ impl IoApic {
             self.serve_level(pin);
         }
     }
+}
+
+/// Whether the interrupt of a pin lasts until its end is told. NMI, SMI and INIT are edges,
+/// whatever the trigger mode says (82093AA, 3.2.4, delivery mode).
+fn is_level(entry: u64) -> bool {
+    let mode = DeliveryMode::from_bits((entry >> MODE_SHIFT) as u32);
+    let ends = matches!(mode, DeliveryMode::Fixed | DeliveryMode::LowestPriority);
+    entry & LEVEL != 0 && ends
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!   timer ---advance---+--> IRR --acknowledge--> ISR --EOI--> (level: take_eoi)
 //!   ICR, self IPI -----+     \
 //!                             +-- pending(): highest IRR above PPR = max(TPR, ISR)
+//!   NMI of each ---> take_nmi()
 //! ```
 //!
 //! Source: Intel SDM vol. 3A chapter 11; AMD APM vol. 2 chapter 16 agrees where not noted.
@@ -12,8 +13,10 @@
 //! guest time comes in as nanoseconds, registers by offset or MSR number, and whatever a
 //! guest writes ends in a register, in the error status register or in [`Gp`].
 //!
-//! The machine has one CPU, with APIC ID 0, so it can send interrupts to itself only; INIT,
-//! start-up, SMI and NMI messages, which only the guest itself sends here, are dropped.
+//! The machine has one CPU, with APIC ID 0, so it can send interrupts to itself only. An NMI
+//! needs no vector, and comes through while software has disabled the APIC (11.4.7.2). SMI,
+//! INIT, start-up and ExtINT messages are dropped: there is no system management mode, no
+//! firmware to start again, and no 8259.
 //! LINT0, LINT1, the thermal and the performance entries can be set up but never fire, as
 //! they have no source. The APIC ID is not writable (11.4.6 leaves that to the model).
 
@@ -73,6 +76,8 @@ pub struct LocalApic {
     state: State,
     /// A level-triggered vector whose EOI the I/O APIC has not got yet.
     ended: Option<u8>,
+    /// Whether an NMI waits for the CPU to be told.
+    nmi: bool,
 }
 
 /// The state that a reset clears.
@@ -121,6 +126,7 @@ impl LocalApic {
             timer: Timer::new(tsc_khz),
             state: State::reset(),
             ended: None,
+            nmi: false,
         }
     }
 

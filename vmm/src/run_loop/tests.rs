@@ -119,6 +119,7 @@ enum Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Done {
     Injected(u8),
+    Nmi,
     WindowWanted(bool),
     TaskPriority(u8),
 }
@@ -188,6 +189,11 @@ impl Vcpu for Scripted {
             .expect("not poisoned")
             .push(Done::Injected(vector));
         self.ready = false;
+        Ok(())
+    }
+
+    fn inject_nmi(&mut self) -> Result<(), CpuError> {
+        self.log.lock().expect("not poisoned").push(Done::Nmi);
         Ok(())
     }
 
@@ -309,6 +315,18 @@ fn a_ready_vcpu_gets_its_interrupt_at_once() {
     let table = run_loop.counts.finish(1.0);
     assert_eq!(table.count(ExitReason::MsrWrite), 3);
     assert_eq!(table.count(ExitReason::PioOut), 1);
+}
+
+#[test]
+fn an_nmi_needs_no_ready_vcpu() {
+    const X2APIC_COMMAND: u32 = 0x830;
+    const NMI_TO_MYSELF: u64 = 1 << 18 | 4 << 8;
+    let mut script = raise_vector();
+    script.pop();
+    script.push(Act::WriteMsr(X2APIC_COMMAND, NMI_TO_MYSELF));
+    script.push(Act::End);
+    let (_, done, _) = run(script, false);
+    assert_eq!(done, [Done::Nmi]);
 }
 
 #[test]

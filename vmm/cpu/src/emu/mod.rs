@@ -96,6 +96,7 @@ impl Emulator {
                 Err(Event::Trap(reasons)) => self.cpu.take_trap(reasons),
                 Err(Event::Breakpoint(hits)) => self.cpu.take_breakpoint(hits),
                 Err(Event::Injection(vector)) => self.cpu.take_interrupt(vector),
+                Err(Event::Nmi) => self.cpu.take_nmi(),
                 Err(Event::Exit) => return None,
                 Err(Event::Missing(mode)) => return Some(missing(mode)),
                 Err(Event::Kick | Event::Alarm) => return Some(VmExit::Interrupted),
@@ -151,13 +152,14 @@ impl Emulator {
     }
 
     /// Executes one instruction, or some elements of a repeated one, with the trap that may
-    /// follow, or delivers the exception that stops it. Returns the exit that ends it
+    /// follow, or delivers the exception that stops it, or an NMI. Returns the exit that ends it
     /// otherwise; such an instruction is not finished. The caller neither kicks the vCPU, nor
     /// injects, nor sets a limit: in place of the instruction each would end the step.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
         match self.cpu.boundary() {
             Ok(_) => self.run_slice(1),
             Err(Event::Breakpoint(hits)) => self.cpu.take_breakpoint(hits),
+            Err(Event::Nmi) => self.cpu.take_nmi(),
             Err(Event::Missing(mode)) => return Some(missing(mode)),
             Err(_) => {}
         }
@@ -205,7 +207,7 @@ impl Vcpu for Emulator {
     }
 
     fn ready(&mut self) -> bool {
-        self.cpu.events.injected.is_none() && self.cpu.interruptible()
+        self.cpu.events.injected.is_none() && !self.cpu.nmi_due() && self.cpu.interruptible()
     }
 
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError> {
@@ -218,6 +220,11 @@ impl Vcpu for Emulator {
 
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
         self.cpu.events.injected = Some(vector);
+        Ok(())
+    }
+
+    fn inject_nmi(&mut self) -> Result<(), CpuError> {
+        self.cpu.events.nmi_pending = true;
         Ok(())
     }
 

@@ -96,6 +96,8 @@ impl KvmHost {
             (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
             (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
             (Cap::Xsave, "KVM_CAP_XSAVE"),
+            (Cap::UserNmi, "KVM_CAP_USER_NMI"),
+            (Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS"),
         ] {
             if !kvm.check_extension(cap) {
                 return Err(KvmUnavailable::Lacking(name));

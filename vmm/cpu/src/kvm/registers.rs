@@ -1,13 +1,16 @@
 //! KVM's register structs and ours, both ways.
 
 use kvm_bindings::{
-    Msrs as MsrList, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
-    kvm_xsave,
+    KVM_VCPUEVENT_VALID_NMI_PENDING, KVM_VCPUEVENT_VALID_SHADOW, KVM_X86_SHADOW_INT_MOV_SS,
+    KVM_X86_SHADOW_INT_STI, Msrs as MsrList, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs,
+    kvm_segment, kvm_sregs, kvm_vcpu_events, kvm_xsave,
 };
 use x86::{msr, segment};
 
 use super::xsave::{fx_from_xsave, ymm_high_from_xsave};
-use crate::{CpuState, DebugRegs, Dtable, ExtendedState, Msrs, Regs, Segment};
+use crate::{
+    CpuState, DebugRegs, Dtable, ExtendedState, Interruptibility, Msrs, Regs, Segment, Shadow,
+};
 
 impl From<&kvm_regs> for Regs {
     fn from(r: &kvm_regs) -> Self {
@@ -164,6 +167,36 @@ impl From<&DebugRegs> for kvm_debugregs {
     }
 }
 
+impl From<&kvm_vcpu_events> for Interruptibility {
+    fn from(events: &kvm_vcpu_events) -> Self {
+        // KVM on AMD, which cannot tell them apart, says both.
+        let shadow = match u32::from(events.interrupt.shadow) {
+            0 => Shadow::None,
+            KVM_X86_SHADOW_INT_MOV_SS => Shadow::MovSs,
+            _ => Shadow::Sti,
+        };
+        Self {
+            shadow,
+            nmi_pending: events.nmi.pending | events.nmi.injected != 0,
+            nmi_blocked: events.nmi.masked != 0,
+        }
+    }
+}
+
+/// Overwrites in `events` what [`Interruptibility`] holds; the rest (exceptions and
+/// interrupts that KVM is about to deliver) stays.
+pub fn update_events(events: &mut kvm_vcpu_events, state: Interruptibility) {
+    events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+    events.interrupt.shadow = match state.shadow {
+        Shadow::None => 0,
+        Shadow::Sti => KVM_X86_SHADOW_INT_STI as u8,
+        Shadow::MovSs => KVM_X86_SHADOW_INT_MOV_SS as u8,
+    };
+    events.nmi.injected = 0;
+    events.nmi.pending = state.nmi_pending.into();
+    events.nmi.masked = state.nmi_blocked.into();
+}
+
 /// How many MSRs [`msr_fields`] has.
 const MSRS: usize = 10;
 
@@ -219,6 +252,7 @@ pub fn state_from_kvm(
     list: &MsrList,
     xsave: &kvm_xsave,
     xcr0: u64,
+    events: &kvm_vcpu_events,
 ) -> CpuState {
     let mut values = list.as_slice().iter().map(|entry| entry.data);
     let tsc = values.next().unwrap_or(0);
@@ -255,6 +289,7 @@ pub fn state_from_kvm(
             xcr0,
             ymm_high: ymm_high_from_xsave(xsave),
         },
+        interruptibility: events.into(),
     }
 }
 

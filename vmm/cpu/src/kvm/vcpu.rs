@@ -13,7 +13,9 @@ use x86::RFlags;
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_sregs};
+use super::registers::{
+    msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_events, update_sregs,
+};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave, update_ymm_high};
@@ -21,8 +23,8 @@ use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
 use crate::state::ring;
 use crate::{
-    AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts, Kick,
-    Location, Vcpu,
+    AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts,
+    Interruptibility, Kick, Location, Vcpu,
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
@@ -45,6 +47,8 @@ pub struct KvmVcpu {
     cr8: u8,
     /// The last exit of `KVM_RUN`, deferred until the VMM has been told of a new CR8.
     held: Option<RawExit>,
+    /// Whether an NMI was sent that may wait still.
+    nmi_sent: bool,
     /// Whether the last load of extended state succeeded.
     has_loaded: bool,
     /// After the fields above, which refer to it.
@@ -69,6 +73,7 @@ impl KvmVcpu {
             has_xcr0: host.kvm.check_extension(Cap::Xcrs),
             cr8: 0,
             held: None,
+            nmi_sent: false,
             has_loaded: false,
             fd,
             kick: Arc::default(),
@@ -133,6 +138,15 @@ impl KvmVcpu {
         Ok(RawExit::SetTpr)
     }
 
+    /// Whether an NMI that came in an interrupt shadow ends the halt behind that.
+    fn nmi_due(&mut self) -> Result<bool, CpuError> {
+        self.nmi_sent = false;
+        let events = self.fd.get_vcpu_events();
+        let events = events.map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let state = Interruptibility::from(&events);
+        Ok(state.nmi_pending && !state.nmi_blocked)
+    }
+
     /// Executes the current instruction, which KVM could not emulate, by the remedy.
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
@@ -169,6 +183,13 @@ impl KvmVcpu {
             let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
             fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
         }
+        if old.is_none_or(|old| old.interruptibility != state.interruptibility) {
+            let events = fd.get_vcpu_events();
+            let mut events = events.map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+            update_events(&mut events, state.interruptibility);
+            fd.set_vcpu_events(&events)
+                .map_err(failed("KVM_SET_VCPU_EVENTS"))?;
+        }
         let (new, old) = (&state.extended, old.map(|old| (&old.fx, &old.extended)));
         if self.has_xcr0 && old.is_none_or(|(_, old)| old.xcr0 != new.xcr0) {
             fd.set_xcrs(&xcrs(new.xcr0))
@@ -201,7 +222,10 @@ impl Vcpu for KvmVcpu {
         if self.attach()? {
             return Ok(VmExit::Interrupted);
         }
-        let raw = self.next_exit()?;
+        let mut raw = self.next_exit()?;
+        while self.nmi_sent && matches!(raw, RawExit::Hlt) && self.nmi_due()? {
+            raw = self.next_exit()?;
+        }
         if let RawExit::In(EXTENDED_STATE, data) = raw
             && self.remedy.applies()
         {
@@ -248,7 +272,11 @@ impl Vcpu for KvmVcpu {
             true => self.fd.get_xcrs().map_err(failed("KVM_GET_XCRS"))?.xcrs[0].value,
             false => ExtendedState::default().xcr0,
         };
-        Ok(state_from_kvm(&regs, &sregs, &debug, &msrs, &xsave, xcr0))
+        let events = self.fd.get_vcpu_events();
+        let events = events.map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        Ok(state_from_kvm(
+            &regs, &sregs, &debug, &msrs, &xsave, xcr0, &events,
+        ))
     }
 
     fn location(&mut self) -> Result<Location, CpuError> {
@@ -293,6 +321,13 @@ impl Vcpu for KvmVcpu {
         // KVM reports anew when the next may be injected; until then this one is pending.
         self.fd.get_kvm_run().ready_for_interrupt_injection = 0;
         Ok(())
+    }
+
+    fn inject_nmi(&mut self) -> Result<(), CpuError> {
+        // It ends a halt that the VMM has not been told of yet.
+        self.held.take_if(|held| matches!(held, RawExit::Hlt));
+        self.nmi_sent = true;
+        self.fd.nmi().map_err(failed("KVM_NMI"))
     }
 
     fn request_interrupt_window(&mut self, wanted: bool) {

@@ -108,6 +108,18 @@ fn a_level_is_sent_again_until_released() {
 }
 
 #[test]
+fn an_nmi_is_an_edge_whatever_its_trigger_mode() {
+    let mut apic = IoApic::default();
+    redirect(&mut apic, 4 << 8 | LEVEL);
+    for _ in 0..2 {
+        apic.set_line(PIN, true);
+        assert_eq!(apic.take_message(), Some(Msi::new(0, false, 4, 0, false)));
+        apic.set_line(PIN, false);
+    }
+    assert_eq!(entry(&mut apic) & REMOTE_IRR, 0);
+}
+
+#[test]
 fn becoming_edge_triggered_ends_a_level() {
     let mut apic = IoApic::default();
     redirect(&mut apic, LEVEL | 0x24);

@@ -25,13 +25,27 @@ impl LocalApic {
             (Mode::X2Apic, BROADCAST) => X2APIC_BROADCAST,
             (_, destination) => destination,
         };
-        let fixed = matches!(
-            msi.delivery_mode(),
-            DeliveryMode::Fixed | DeliveryMode::LowestPriority
-        );
-        if fixed && self.software_enabled() && self.is_destination(destination, msi.is_logical()) {
-            self.request(msi.vector(), msi.is_level());
+        if !self.is_destination(destination, msi.is_logical()) {
+            return;
         }
+        match msi.delivery_mode() {
+            DeliveryMode::Fixed | DeliveryMode::LowestPriority if self.software_enabled() => {
+                self.request(msi.vector(), msi.is_level());
+            }
+            DeliveryMode::Nmi => self.nmi = true,
+            _ => {}
+        }
+    }
+
+    /// Whether an NMI has come since the last call.
+    #[inline]
+    pub fn take_nmi(&mut self) -> bool {
+        std::mem::take(&mut self.nmi)
+    }
+
+    /// Whether there is something that the CPU should take now.
+    pub fn wakes(&self) -> bool {
+        self.nmi || self.pending().is_some()
     }
 
     /// The vector that the CPU should take now: the highest requested one, if its priority
@@ -91,6 +105,7 @@ impl LocalApic {
             {
                 self.report_error(SEND_ILLEGAL_VECTOR);
             }
+            DeliveryMode::Nmi if to_self => self.nmi = true,
             _ => {}
         }
     }

@@ -7,14 +7,16 @@
 //! | exit | the same: a request to the VMM |
 //! | missing mode | the same: the emulator does not support the mode |
 //! | kick, limit, alarm | the VMM: another thread, the instruction limit, counted time |
-//! | injection | the VMM: an external interrupt |
+//! | injection | the VMM: an external interrupt, which it has acknowledged |
+//! | NMI | the VMM |
 //! | window | the VMM: an interrupt could be injected now |
 //! | breakpoint | the next instruction: a fault, before any of its own |
 //!
 //! A trap comes first because it belongs to the previous instruction, so an exit shows it
 //! delivered. An exit changes nothing for the guest, but an injection does: its handler's
-//! first instruction is then the next. An interrupt shadow inhibits traps, windows and
-//! breakpoints.
+//! first instruction is then the next. An interrupt shadow inhibits traps, NMIs, windows and
+//! breakpoints. An NMI comes before an external interrupt because the VMM injects none while
+//! one is due (`ready`).
 
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
@@ -35,6 +37,8 @@ pub enum Event {
     Alarm,
     /// The guest takes the interrupt of this vector.
     Injection(u8),
+    /// The guest takes an NMI.
+    Nmi,
     Window,
     /// The guest takes a #DB fault, for these breakpoints as DR6 has them.
     Breakpoint(u64),
@@ -71,8 +75,10 @@ impl Cpu {
         if to_alarm == 0 {
             return Err(Event::Alarm);
         }
-        if let Some(vector) = self.events.injected.take() {
-            return Err(Event::Injection(vector));
+        if (self.events.injected.is_some() || self.events.nmi_pending)
+            && let Some(event) = self.arrival()
+        {
+            return Err(event);
         }
         if self.events.window_wanted && self.interruptible() {
             return Err(Event::Window);
@@ -81,6 +87,21 @@ impl Cpu {
             return Err(Event::Breakpoint(hits));
         }
         Ok(i64::try_from(to_limit.min(to_alarm)).unwrap_or(i64::MAX))
+    }
+
+    /// The interrupt that is taken now, of those that wait.
+    #[cold]
+    fn arrival(&mut self) -> Option<Event> {
+        let injected = self.events.injected.take().map(Event::Injection);
+        injected.or_else(|| self.nmi_due().then_some(Event::Nmi))
+    }
+
+    /// Whether the guest takes an NMI before its next instruction; outside the engine.
+    pub fn nmi_due(&self) -> bool {
+        self.events.nmi_pending
+            && !self.events.nmi_blocked
+            && !self.events.shadowed(self.meter.retired())
+            && !self.outside.replies.pending()
     }
 
     /// Prepares a slice; `resumed` if its first instruction ignores breakpoints
@@ -95,8 +116,8 @@ impl Cpu {
         if !shadowed {
             self.events.hits = 0;
         }
-        let by_window = self.events.window_wanted && shadowed;
-        self.control.steps_by_element() || resumed || waits || by_window
+        let by_shadow = shadowed && (self.events.window_wanted || self.events.nmi_pending);
+        self.control.steps_by_element() || resumed || waits || by_shadow
     }
 
     /// Whether an external interrupt would be taken now; outside the engine.

@@ -21,7 +21,7 @@ pub enum Source {
     /// An exception reported after its instruction: #DB, and those of `int3` and `into`,
     /// which in addition check the gate's privilege.
     Trap,
-    /// An external interrupt.
+    /// An external interrupt, or an NMI.
     External,
     /// `int n`, `int3`, `into`: the gate's privilege is checked.
     Software,
@@ -71,6 +71,22 @@ impl Cpu {
     /// Delivers external interrupt `number`.
     pub fn take_interrupt(&mut self, number: u8) {
         self.take(Exception::plain(number), Source::External);
+    }
+
+    /// Delivers the NMI that waits; the next one waits for `iret`.
+    pub fn take_nmi(&mut self) {
+        (self.events.nmi_pending, self.events.nmi_blocked) = (false, true);
+        self.take(Exception::plain(vector::NMI), Source::External);
+    }
+
+    /// Unblocks NMIs at the end of an `iret` (AMD APM vol. 2 15.21.10: one that faults does
+    /// not).
+    #[cold]
+    pub fn unblock_nmi(&mut self) {
+        self.events.nmi_blocked = false;
+        if self.events.nmi_pending {
+            self.meter.want_attention();
+        }
     }
 
     fn take(&mut self, first: Exception, source: Source) {

@@ -39,6 +39,7 @@ impl Cpu {
                 xcr0: self.control.xcr0,
                 ymm_high: self.regs.ymm_high,
             },
+            interruptibility: self.events.interruptibility(self.meter.retired()),
         }
     }
 
@@ -66,8 +67,9 @@ impl Cpu {
         self.outside.replies.clear();
         self.outside.exit.kind = ExitKind::None;
         self.events.injected = None;
-        self.events.shadow = None;
         let retired = self.meter.retired();
+        self.events
+            .set_interruptibility(state.interruptibility, retired);
         // As processors do, take the privilege from SS.
         self.set_cpl(
             dpl(&self.control.segments[crate::emu::state::segment::SS]),

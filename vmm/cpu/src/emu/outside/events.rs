@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Kick;
+use crate::{Interruptibility, Kick, Shadow};
 
 /// Whether a kick is pending.
 #[derive(Debug, Default)]
@@ -20,11 +20,14 @@ impl Kick for Kicked {
 pub struct Events {
     /// Interrupt to deliver before the next instruction.
     pub injected: Option<u8>,
+    /// Whether an NMI waits, and whether it waits for the `iret` of the one before.
+    pub nmi_pending: bool,
+    pub nmi_blocked: bool,
     /// The VMM has requested an interrupt window.
     pub window_wanted: bool,
-    /// Retired count at which an interrupt shadow holds (after `sti`, `mov ss`, `pop ss`):
-    /// that is, for the next instruction.
-    pub shadow: Option<u64>,
+    /// The last interrupt shadow, and the retired count at which it holds: that is, for the
+    /// next instruction.
+    shadow: (Shadow, u64),
     /// Whether an instruction has ended since the last check.
     pub ended: bool,
     /// Whether the current instruction ends with a single-step trap.
@@ -41,8 +44,10 @@ impl Events {
     pub fn new() -> Self {
         Self {
             injected: None,
+            nmi_pending: false,
+            nmi_blocked: false,
             window_wanted: false,
-            shadow: None,
+            shadow: (Shadow::None, 0),
             ended: false,
             stepping: false,
             hits: 0,
@@ -52,13 +57,37 @@ impl Events {
     }
 
     /// Begins an interrupt shadow: it holds while `retired` instructions have been retired.
-    pub fn set_shadow(&mut self, retired: u64) {
-        self.shadow = Some(retired);
+    pub fn set_shadow(&mut self, shadow: Shadow, retired: u64) {
+        self.shadow = (shadow, retired);
+    }
+
+    /// The interrupt shadow that holds with `retired` instructions retired.
+    pub fn shadow(&self, retired: u64) -> Shadow {
+        match self.shadow {
+            (shadow, at) if at == retired => shadow,
+            _ => Shadow::None,
+        }
     }
 
     /// Whether an interrupt shadow holds with `retired` instructions retired.
     pub fn shadowed(&self, retired: u64) -> bool {
-        self.shadow == Some(retired)
+        self.shadow(retired) != Shadow::None
+    }
+
+    /// What holds interrupts back, with `retired` instructions retired.
+    pub fn interruptibility(&self, retired: u64) -> Interruptibility {
+        Interruptibility {
+            shadow: self.shadow(retired),
+            nmi_pending: self.nmi_pending,
+            nmi_blocked: self.nmi_blocked,
+        }
+    }
+
+    /// The converse.
+    pub fn set_interruptibility(&mut self, state: Interruptibility, retired: u64) {
+        self.set_shadow(state.shadow, retired);
+        self.nmi_pending = state.nmi_pending;
+        self.nmi_blocked = state.nmi_blocked;
     }
 
     /// The handle by which other threads kick the vCPU.

@@ -84,11 +84,38 @@ fn messages_find_their_destination() {
 #[test]
 fn other_delivery_modes_are_dropped() {
     let mut apic = enabled();
-    for mode in 2..8 {
+    for mode in [2, 3, 5, 6, 7] {
         apic.accept(Msi::new(0, false, mode, 0x40, false));
         write(&mut apic, ICR_LOW, mode << 8 | 0x40, 0);
     }
     assert_eq!((apic.pending(), errors(&mut apic)), (None, 0));
+    assert!(!apic.take_nmi());
+}
+
+#[test]
+fn an_nmi_needs_no_vector_and_no_software_enable() {
+    const NMI: u32 = 4 << 8;
+    let mut apic = LocalApic::new(1);
+    for (command, high, taken) in [
+        (NMI, 0, true),
+        (NMI, 1 << 24, false),
+        (1 << 18 | NMI, 0, true),
+        (2 << 18 | NMI, 0, true),
+        (3 << 18 | NMI, 0, false),
+    ] {
+        write(&mut apic, ICR_HIGH, high, 0);
+        write(&mut apic, ICR_LOW, command, 0);
+        assert_eq!(apic.wakes(), taken, "{command:#x} {high:#x}");
+        assert_eq!(apic.take_nmi(), taken, "{command:#x} {high:#x}");
+    }
+    for (destination, taken) in [(0, true), (1, false), (0xff, true)] {
+        apic.accept(Msi::new(destination, false, 4, 0, false));
+        assert_eq!(apic.take_nmi(), taken, "{destination:#x}");
+    }
+    assert_eq!((apic.pending(), errors(&mut apic)), (None, 0));
+    assert_eq!(apic.write_msr(msr::APIC_BASE, BASE, 0), Ok(()));
+    apic.accept(Msi::new(0, false, 4, 0, false));
+    assert!(!apic.take_nmi(), "there is no APIC");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use iced_x86::{Instruction, OpKind};
 
+use crate::Shadow;
 use crate::emu::arithmetic::flags::bit;
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
@@ -36,7 +37,7 @@ fn load(cpu: &mut Cpu, op: &Op, number: usize, selector: u16) -> Result<(), Stop
     cpu.control.segments[number] = segment;
     if number == SS {
         let after = cpu.meter.retired() + u64::from(op.n) + 1;
-        cpu.events.set_shadow(after);
+        cpu.events.set_shadow(Shadow::MovSs, after);
     }
     Ok(())
 }

@@ -199,6 +199,9 @@ fn iret<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, op: &Op) -> Result<u64, 
     if outward {
         cpu.drop_private_segments();
     }
+    if cpu.events.nmi_blocked {
+        cpu.unblock_nmi();
+    }
     Ok(rip)
 }
 

@@ -69,7 +69,7 @@ fn lower_port(_: &Site, insn: &Instruction, op: &mut Op) {
     };
 }
 
-/// `hlt`.
+/// `hlt`, which an NMI that has waited for the end of an interrupt shadow ends at once.
 struct Hlt;
 
 impl Instr for Hlt {
@@ -77,7 +77,9 @@ impl Instr for Hlt {
         if cpu.control.cpl != 0 {
             return Err(Exception::GP.into());
         }
-        cpu.outside.exit.kind = ExitKind::Hlt;
+        if !cpu.events.nmi_pending || cpu.events.nmi_blocked {
+            cpu.outside.exit.kind = ExitKind::Hlt;
+        }
         Ok(())
     }
 }

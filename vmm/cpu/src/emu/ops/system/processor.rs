@@ -3,6 +3,7 @@
 
 use iced_x86::{Instruction, OpKind, Register};
 
+use crate::Shadow;
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
@@ -63,7 +64,7 @@ system! {
         if cpu.control.system_flags & rflags::IF == 0 {
             cpu.control.system_flags |= rflags::IF;
             let after = cpu.meter.retired() + u64::from(op.n) + 1;
-            cpu.events.set_shadow(after);
+            cpu.events.set_shadow(Shadow::Sti, after);
         }
         Ok(())
     }
