@@ -1,8 +1,8 @@
 //! One virtual CPU with a few instructions, no kernel and no devices: what the run loop
 //! relies on holds of every accelerator.
 //!
-//! The code is 32-bit, in ring 0. Vector [`VECTOR`] leads to a handler that writes to
-//! [`HANDLER`]; other ports mark how far the code has come.
+//! The code is 32-bit, in ring 0. Vector [`VECTOR`] and NMIs lead to a handler that writes
+//! to [`HANDLER`]; other ports mark how far the code has come.
 
 mod support;
 
@@ -13,9 +13,10 @@ use support::Target;
 use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
-use vmm::cpu::{DebugRegs, Dtable, ExtendedState, HostKind, Msrs, Regs};
+use vmm::cpu::{DebugRegs, Dtable, ExtendedState, HostKind, Interruptibility, Msrs, Regs, Shadow};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
+use x86::vector::NMI;
 use x86::{DescriptorFlags, XCr0Flags};
 
 const VECTOR: u8 = 0x40;
@@ -31,6 +32,8 @@ const CASES: &[Case] = &[
     ("ports_and_memory_are_exits", exits),
     ("interrupt_ends_a_halt", halt),
     ("kick_ends_a_loop", kick),
+    ("nmi_needs_no_window", nmi),
+    ("nmi_ends_a_halt", nmi_in_halt),
     ("state_is_the_whole_state", whole_state),
     ("rdtscp_tells_tsc_aux", tsc_aux),
 ];
@@ -88,8 +91,10 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
     // A present 32-bit interrupt gate: SDM vol. 3 6.11.
     let handler = u64::from(ENTRY) + HANDLER_OFFSET as u64;
     let gate = handler & 0xffff | 0x0008 << 16 | 0x8e00 << 32 | handler >> 16 << 48;
-    let gate_offset = IDT_OFFSET + 8 * usize::from(VECTOR);
-    put(gate_offset, &gate.to_le_bytes());
+    let gate_offset = |vector: u8| IDT_OFFSET + 8 * usize::from(vector);
+    for vector in [NMI, VECTOR] {
+        put(gate_offset(vector), &gate.to_le_bytes());
+    }
 
     let choice = match target {
         Target::Emu => AccelChoice::Emu,
@@ -104,7 +109,7 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
     let vcpu = machine.vcpu();
     let mut state = vcpu.state().expect("state can be read");
     state.gdt = table(GDT_OFFSET, GDT_OFFSET + 8 * gdt.len());
-    state.idt = table(IDT_OFFSET, gate_offset + 8);
+    state.idt = table(IDT_OFFSET, gate_offset(VECTOR) + 8);
     // A stack for the interrupt's frame.
     state.regs.gpr[Regs::RSP] = u64::from(ENTRY);
     vcpu.set_state(&state).expect("the state is valid");
@@ -201,6 +206,35 @@ fn injection(target: Target) {
     expect_out(&mut machine, 0x12);
 }
 
+/// An NMI comes with interrupts off; a second one waits for the end of the first's handler,
+/// and the state tells.
+fn nmi(target: Target) {
+    let mut machine = machine(target, code!("out 0x10, al", "out 0x11, al"));
+    expect_out(&mut machine, 0x10);
+    machine.vcpu().inject_nmi().expect("it is taken");
+    expect_out(&mut machine, HANDLER);
+    machine.vcpu().inject_nmi().expect("it waits");
+    let state = machine.vcpu().state().expect("state can be read");
+    let Interruptibility {
+        nmi_pending,
+        nmi_blocked,
+        ..
+    } = state.interruptibility;
+    assert_eq!((nmi_pending, nmi_blocked), (true, true));
+    expect_out(&mut machine, HANDLER);
+    expect_out(&mut machine, 0x11);
+    let state = machine.vcpu().state().expect("state can be read");
+    assert_eq!(state.interruptibility, Interruptibility::default());
+}
+
+fn nmi_in_halt(target: Target) {
+    let mut machine = machine(target, code!("hlt", "out 0x10, al"));
+    assert_eq!(machine.run().expect("it runs"), VmExit::Hlt);
+    machine.vcpu().inject_nmi().expect("it is taken");
+    expect_out(&mut machine, HANDLER);
+    expect_out(&mut machine, 0x10);
+}
+
 fn halt(target: Target) {
     let mut machine = machine(target, code!("sti", "hlt", "out 0x10, al"));
     assert_eq!(machine.run().expect("it runs"), VmExit::Hlt);
@@ -246,9 +280,15 @@ fn whole_state(target: Target) {
             ymm_high: std::array::from_fn(|number| (number as u128 + 1) << 64 | 9),
         };
     }
+    state.interruptibility = Interruptibility {
+        shadow: Shadow::Sti,
+        nmi_pending: true,
+        nmi_blocked: true,
+    };
     vcpu.set_state(&state).expect("the state is valid");
     let read = vcpu.state().expect("state can be read");
     assert_eq!((read.debug, read.msrs), (state.debug, state.msrs));
+    assert_eq!(read.interruptibility, state.interruptibility);
     assert_eq!(read.extended, state.extended);
 }
 
