@@ -39,6 +39,8 @@ pub use ticks::{LoopTicks, host_ticks};
 pub enum Step {
     /// Enter the guest again.
     Continue,
+    /// The I/O APIC has level-triggered interrupts that the vCPU does not know.
+    Levels,
     /// The guest waits for an interrupt.
     Idle,
     /// Another thread has a request.
@@ -59,7 +61,12 @@ pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock
             }
         }
         VmExit::MmioRead { gpa, data } => devices.mmio_read(*gpa, data, clock.now_ns()),
-        VmExit::MmioWrite { gpa, data } => devices.mmio_write(*gpa, data, clock.now_ns()),
+        VmExit::MmioWrite { gpa, data } => {
+            devices.mmio_write(*gpa, data, clock.now_ns());
+            if devices.has_new_levels() {
+                return Step::Levels;
+            }
+        }
         VmExit::MsrRead {
             index,
             value,
@@ -78,6 +85,7 @@ pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock
             }
         }
         VmExit::Cr8Write { value } => devices.set_cr8(*value),
+        VmExit::Eoi { vector } => devices.end_of_interrupt(*vector),
         VmExit::Hlt => return Step::Idle,
         VmExit::Interrupted => return Step::Kicked,
         VmExit::InstructionLimit => return Step::InstructionLimit,
@@ -221,6 +229,10 @@ impl RunLoop {
     fn follow(&mut self, step: Step) -> Result<Option<Outcome>, CpuError> {
         let ended = match step {
             Step::Continue => None,
+            Step::Levels => {
+                self.vcpu.report_eoi(&self.devices.levels())?;
+                None
+            }
             Step::Idle => self.idle()?,
             Step::Kicked => self.serve_kick(),
             Step::InstructionLimit => Some(Outcome::too_many_instructions()),

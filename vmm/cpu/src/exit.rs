@@ -74,6 +74,12 @@ pub enum VmExit<'a> {
         /// The new CR8.
         value: u8,
     },
+    /// The guest has ended a level-triggered interrupt, in a local APIC inside the
+    /// accelerator: see [`Vcpu::report_eoi`](crate::Vcpu::report_eoi).
+    Eoi {
+        /// The interrupt's vector.
+        vector: u8,
+    },
     /// `hlt` in ring 0 with the local APIC outside KVM.
     Hlt,
     /// The interrupt window that was asked for is open.

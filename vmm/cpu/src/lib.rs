@@ -172,6 +172,14 @@ pub trait Vcpu: Send {
     /// A failed ioctl; [`CpuError::Unsupported`] where the accelerator has no local APIC.
     fn signal_msi(&mut self, address: u64, data: u32) -> Result<(), CpuError>;
 
+    /// From now on [`run`](Self::run) returns [`VmExit::Eoi`] when the guest ends an
+    /// interrupt that one of `messages` (address and data, at most as many as an I/O APIC has
+    /// pins) has raised: level-triggered ones, which their source may have to raise again.
+    ///
+    /// # Errors
+    /// As of [`signal_msi`](Self::signal_msi).
+    fn report_eoi(&mut self, messages: &[(u64, u32)]) -> Result<(), CpuError>;
+
     /// The clock that a local APIC kept by the VMM goes by. The time-stamp counter goes as
     /// fast, but from where software set it: see [`tsc`](Self::tsc).
     fn clock(&self) -> GuestClock;

@@ -35,7 +35,7 @@ impl Cause {
     /// What differing counts of exits for `reason` and `detail` come from.
     pub fn of_exit(reason: ExitReason, detail: ExitDetail) -> Self {
         match reason {
-            ExitReason::Hlt | ExitReason::Cr8Write => Self::Apic,
+            ExitReason::Hlt | ExitReason::Cr8Write | ExitReason::Eoi => Self::Apic,
             ExitReason::MmioRead | ExitReason::MmioWrite => match detail {
                 ExitDetail::Gpa(gpa) => of_mmio(gpa),
                 _ => Self::Program,

@@ -5,6 +5,8 @@
 //! pin, until the board takes them, so no queue can grow. An ExtINT entry asks for the
 //! vector of an 8259, which this machine does not have, and sends nothing.
 
+use std::mem;
+
 use super::bus;
 use super::msi::{DeliveryMode, Msi};
 
@@ -47,6 +49,9 @@ pub struct IoApic {
     lines: u32,
     /// Pins whose message waits to be taken, a bit each.
     waiting: u32,
+    /// Whether the [`levels`](Self::levels) are others than they were at the last
+    /// [`take_new_levels`](Self::take_new_levels).
+    new_levels: bool,
 }
 
 impl Default for IoApic {
@@ -57,6 +62,7 @@ impl Default for IoApic {
             entries: [MASKED; PINS],
             lines: 0,
             waiting: 0,
+            new_levels: false,
         }
     }
 }
@@ -111,18 +117,30 @@ impl IoApic {
             let pin = self.waiting.trailing_zeros() as usize;
             self.waiting &= self.waiting - 1;
             let entry = self.entries[pin];
-            let mode = (entry >> MODE_SHIFT) as u32;
-            if DeliveryMode::from_bits(mode) != DeliveryMode::ExtInt {
-                return Some(Msi::new(
-                    (entry >> DESTINATION_SHIFT) as u8,
-                    entry & LOGICAL != 0,
-                    mode,
-                    entry as u8,
-                    is_level(entry),
-                ));
+            let message = message(entry);
+            if message.delivery_mode() != DeliveryMode::ExtInt {
+                return Some(message);
             }
         }
         None
+    }
+
+    /// The messages of all level-triggered pins, masked ones too, whose interrupt may not
+    /// have ended: a local APIC tells their end.
+    pub fn levels(&self) -> impl Iterator<Item = Msi> {
+        let levels = self.entries.iter().filter(|&&entry| is_level(entry));
+        levels.map(|&entry| message(entry))
+    }
+
+    /// Whether there are others than at the last call.
+    pub fn take_new_levels(&mut self) -> bool {
+        mem::take(&mut self.new_levels)
+    }
+
+    /// Whether the interrupt of line `gsi` lasts as long as the line is asserted.
+    pub fn is_level(&self, gsi: u32) -> bool {
+        let entry = self.entries.get(gsi as usize);
+        entry.is_some_and(|&entry| is_level(entry))
     }
 
     /// Whether line `gsi` may be delivered as an interrupt that RFLAGS.IF does not mask.
@@ -189,9 +207,22 @@ impl IoApic {
                 entry &= !REMOTE_IRR;
             }
             self.entries[pin] = entry;
+            let ends = is_level(old) || is_level(entry);
+            self.new_levels |= ends && message(old) != message(entry);
             self.serve_level(pin);
         }
     }
+}
+
+/// What a pin sends.
+fn message(entry: u64) -> Msi {
+    Msi::new(
+        (entry >> DESTINATION_SHIFT) as u8,
+        entry & LOGICAL != 0,
+        (entry >> MODE_SHIFT) as u32,
+        entry as u8,
+        is_level(entry),
+    )
 }
 
 /// Whether the interrupt of a pin lasts until its end is told. NMI, SMI and INIT are edges,

@@ -1,11 +1,11 @@
 //! The machine's devices, on one board.
 //!
 //! ```text
-//!   port 0x3f8 --> console -edge GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
+//!   port 0x3f8 --> console ------GSI 4--> I/O APIC --Msi--> local APIC (ours, or KVM's)
 //!   port 0x3e8 --> errors                ^  ^
 //!   port 0x2e8 --> log                   |  |
 //!   port 0x5e0 --> input --edge GSI 5----+  |
-//!   port 0x2f8 --> link ----edge GSI 3------+    (in machines that have one)
+//!   port 0x2f8 --> link ---------GSI 3------+    (in machines that have one)
 //!   port 0xf4 ---> debug exit
 //!   port 0xf8 ---> doorbell of the trace
 //! ```
@@ -105,10 +105,18 @@ impl Devices {
         match bus::port_device(port) {
             Some(PortDevice::Serial(line, offset)) => {
                 self.streams.read(line, offset, size, data);
+                if self.io_apic.is_level(abi::ports::SERIAL_GSI) {
+                    self.serve_streams();
+                }
             }
             Some(PortDevice::Input(offset)) => self.streams.read_input(offset, size, data),
             Some(PortDevice::Link(offset)) => match &mut self.link {
-                Some(link) => link.serial.read(offset, size, data),
+                Some(link) => {
+                    link.serial.read(offset, size, data);
+                    if self.io_apic.is_level(abi::ports::LINK_GSI) {
+                        self.serve_link();
+                    }
+                }
                 None => data.fill(0xff),
             },
             Some(PortDevice::DebugExit) => debug_exit::read(data),
@@ -213,6 +221,24 @@ impl Devices {
         self.io_apic.take_message()
     }
 
+    /// Whether KVM's local APIC does not know all [`levels`](Self::levels) yet; once for each
+    /// change.
+    pub fn has_new_levels(&mut self) -> bool {
+        self.local_apic.is_none() && self.io_apic.take_new_levels()
+    }
+
+    /// Address and data of the messages whose end KVM's local APIC is to tell
+    /// [`end_of_interrupt`](Self::end_of_interrupt).
+    pub fn levels(&self) -> Vec<(u64, u32)> {
+        let levels = self.io_apic.levels();
+        levels.map(|msi| (msi.address, msi.data)).collect()
+    }
+
+    /// KVM's local APIC has ended the level-triggered interrupt of `vector`.
+    pub fn end_of_interrupt(&mut self, vector: u8) {
+        self.io_apic.end_of_interrupt(vector);
+    }
+
     /// Hands host input to the guest; returns how many bytes it took, from the first on.
     pub fn input(&mut self, bytes: &[u8]) -> usize {
         let taken = self.streams.input(bytes);
@@ -288,11 +314,15 @@ impl Devices {
         }
     }
 
-    /// Turns the interrupts of console and input stream into edges.
+    /// Turns the interrupts of console and input stream into edges. Where the console's pin
+    /// is level-triggered, it gets the line as it is.
     #[inline]
     fn serve_streams(&mut self) {
         let (console, input) = self.streams.take_interrupts();
-        if console {
+        if self.io_apic.is_level(abi::ports::SERIAL_GSI) {
+            let asserted = self.streams.is_console_interrupting();
+            self.set_line(abi::ports::SERIAL_GSI, asserted);
+        } else if console {
             self.raise_edge(abi::ports::SERIAL_GSI);
         }
         if input {
@@ -300,13 +330,23 @@ impl Devices {
         }
     }
 
-    /// Turns the link's interrupt into an edge.
+    /// The same of the link.
     fn serve_link(&mut self) {
-        if let Some(link) = &mut self.link
-            && link.serial.take_interrupt()
-        {
+        let Some(Link { serial, .. }) = &mut self.link else {
+            return;
+        };
+        let raised = serial.take_interrupt();
+        if self.io_apic.is_level(abi::ports::LINK_GSI) {
+            let asserted = serial.is_interrupting();
+            self.set_line(abi::ports::LINK_GSI, asserted);
+        } else if raised {
             self.raise_edge(abi::ports::LINK_GSI);
         }
+    }
+
+    fn set_line(&mut self, gsi: u32, asserted: bool) {
+        self.io_apic.set_line(gsi, asserted);
+        self.route_interrupts();
     }
 
     fn raise_edge(&mut self, gsi: u32) {

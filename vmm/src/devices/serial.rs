@@ -3,8 +3,8 @@
 //!
 //! The UART's registers and FIFO are vm-superio's; this adapter adds where interrupts and
 //! bytes go. Its interrupt is a flag that the board collects after each access and turns
-//! into an edge on the port's GSI, so that the UART needs no handle on the I/O APIC
-//! (rejected: an `Rc<RefCell<..>>` between the two).
+//! into an edge on the port's GSI, or a line that the board looks at, so that the UART needs
+//! no handle on the I/O APIC (rejected: an `Rc<RefCell<..>>` between the two).
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -37,6 +37,13 @@ pub trait SerialOutput: Write {
 const DATA: u8 = 0;
 const INTERRUPT_ENABLE: u8 = 1;
 const RECEIVED_DATA: u8 = 1;
+/// The bit of the same for a transmitter that can take more, and of the register below.
+const TRANSMITTER_EMPTY: u8 = 2;
+/// The register that says which interrupt is pending; its bit for none, and for received
+/// data.
+const IDENTIFICATION: u8 = 2;
+const NOTHING_PENDING: u8 = 1;
+const RECEIVED_DATA_PENDING: u8 = 4;
 
 /// Bytes that the receiver holds.
 pub const FIFO_LEN: usize = 64;
@@ -63,10 +70,10 @@ impl<W: SerialOutput> Serial<W> {
         self.receiving |= offset == DATA;
         for item in items.chunks_mut(usize::from(size.max(1))) {
             for (byte, register) in item.iter_mut().zip(offset..) {
-                *byte = if u16::from(register) < abi::ports::SERIAL_LEN {
-                    self.uart.read(register)
-                } else {
-                    0xff
+                *byte = match register {
+                    IDENTIFICATION => self.identify(),
+                    _ if u16::from(register) < abi::ports::SERIAL_LEN => self.uart.read(register),
+                    _ => 0xff,
                 };
             }
         }
@@ -104,6 +111,30 @@ impl<W: SerialOutput> Serial<W> {
         self.uart.interrupt_evt().0.take()
     }
 
+    /// Whether the UART asserts its interrupt line. Takes as long as an access.
+    pub fn is_interrupting(&self) -> bool {
+        let state = self.uart.state();
+        let sent = state.interrupt_identification & state.interrupt_enable & TRANSMITTER_EMPTY != 0;
+        sent || self.has_received()
+    }
+
+    /// The interrupt that is pending. The UART forgets that of received data when it is read;
+    /// it is there until all data is taken (16550A, interrupt identification register).
+    fn identify(&mut self) -> u8 {
+        match self.uart.read(IDENTIFICATION) {
+            value if value & NOTHING_PENDING != 0 && self.has_received() => {
+                value & !NOTHING_PENDING | RECEIVED_DATA_PENDING
+            }
+            value => value,
+        }
+    }
+
+    /// Whether received data is an interrupt.
+    fn has_received(&self) -> bool {
+        let waits = self.uart.fifo_capacity() != FIFO_LEN;
+        waits && self.uart.state().interrupt_enable & RECEIVED_DATA != 0
+    }
+
     /// Where its bytes go, to look at.
     #[inline]
     pub fn output_ref(&self) -> &W {
@@ -118,7 +149,10 @@ impl<W: SerialOutput> Serial<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DATA, INTERRUPT_ENABLE, RECEIVED_DATA, Serial};
+    use super::{
+        DATA, IDENTIFICATION, INTERRUPT_ENABLE, NOTHING_PENDING, RECEIVED_DATA,
+        RECEIVED_DATA_PENDING, Serial, TRANSMITTER_EMPTY,
+    };
     use crate::devices::console::{Console, tests::Recorder};
 
     const IER: u8 = INTERRUPT_ENABLE;
@@ -134,6 +168,34 @@ mod tests {
         let mut byte = [0];
         serial.read(offset, 1, &mut byte);
         byte[0]
+    }
+
+    /// The line stays up until all data is taken, or nobody wants to know.
+    #[test]
+    fn the_line_is_as_the_registers_are() {
+        let mut serial = port(std::io::sink());
+        let mut byte = [0];
+        assert!(!serial.is_interrupting());
+        serial.write(IER, 1, &[RECEIVED]);
+        serial.input(b"ab");
+        for left in [true, false] {
+            for _ in 0..2 {
+                serial.read(IDENTIFICATION, 1, &mut byte);
+                assert_eq!(byte, [0xc0 | RECEIVED_DATA_PENDING]);
+            }
+            assert!(serial.is_interrupting());
+            serial.read(DATA, 1, &mut byte);
+            assert_eq!(serial.is_interrupting(), left);
+        }
+        serial.read(IDENTIFICATION, 1, &mut byte);
+        assert_eq!(byte, [0xc0 | NOTHING_PENDING]);
+        serial.write(IER, 1, &[TRANSMITTER_EMPTY]);
+        assert!(serial.is_interrupting());
+        serial.write(IER, 1, &[0]);
+        assert!(!serial.is_interrupting());
+        serial.write(IER, 1, &[TRANSMITTER_EMPTY]);
+        serial.read(IDENTIFICATION, 1, &mut byte);
+        assert!(!serial.is_interrupting(), "acknowledged");
     }
 
     #[test]

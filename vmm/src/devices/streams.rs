@@ -277,6 +277,11 @@ impl Streams {
     pub fn take_interrupts(&mut self) -> (bool, bool) {
         (self.console.take_interrupt(), self.input.take_interrupt())
     }
+
+    /// Whether the console asserts its interrupt line.
+    pub fn is_console_interrupting(&self) -> bool {
+        self.console.is_interrupting()
+    }
 }
 
 #[cfg(test)]

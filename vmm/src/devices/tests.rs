@@ -115,6 +115,28 @@ fn input_becomes_a_message_for_kvm() {
     assert_eq!(byte, *b"x");
 }
 
+/// A level comes again at its end, as long as there is data.
+#[test]
+fn a_level_lasts_as_long_as_its_cause() {
+    const LEVEL: u32 = 1 << 15;
+    let (mut devices, _) = board(ApicMode::Kernel);
+    enable_serial_interrupt(&mut devices);
+    assert!(!devices.has_new_levels());
+    let entry = LEVEL | u32::from(VECTOR);
+    devices.mmio_write(IO_APIC + 0x10, &entry.to_le_bytes(), 0);
+    assert!(devices.has_new_levels() && !devices.has_new_levels());
+    let message = Msi::new(0, false, 0, VECTOR, true);
+    assert_eq!(devices.levels(), [(message.address, message.data)]);
+    assert_eq!(devices.input(b"xy"), 2);
+    for _ in *b"xy" {
+        assert_eq!(devices.take_msi(), Some(message));
+        devices.pio_read(SERIAL, 1, &mut [0]);
+        assert_eq!(devices.take_msi(), None, "its end was not told");
+        devices.end_of_interrupt(VECTOR);
+    }
+    assert_eq!(devices.take_msi(), None);
+}
+
 #[test]
 fn input_becomes_a_pending_vector_in_our_local_apic() {
     let (mut devices, _) = board(ApicMode::User);
@@ -142,6 +164,8 @@ fn the_end_of_a_level_reaches_the_io_apic() {
     assert!(remote_irr(&mut devices));
     let apic = devices.local_apic().expect("user mode has one");
     assert_eq!(apic.acknowledge(), Some(VECTOR));
+    devices.pio_read(SERIAL, 1, &mut [0]);
+    assert!(remote_irr(&mut devices));
     devices.mmio_write(LOCAL_APIC + 0xb0, &[0; 4], 0);
     assert!(!remote_irr(&mut devices));
 }

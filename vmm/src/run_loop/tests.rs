@@ -248,6 +248,10 @@ impl Vcpu for Scripted {
         Err(CpuError::Unsupported("a script has no local APIC"))
     }
 
+    fn report_eoi(&mut self, _messages: &[(u64, u32)]) -> Result<(), CpuError> {
+        Err(CpuError::Unsupported("a script has no local APIC"))
+    }
+
     fn tsc(&mut self) -> Result<u64, CpuError> {
         Ok(TSC_START + self.clock.now_ns())
     }

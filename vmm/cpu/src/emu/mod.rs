@@ -253,6 +253,10 @@ impl Vcpu for Emulator {
         Err(CpuError::Unsupported("the emulator has no local APIC"))
     }
 
+    fn report_eoi(&mut self, _messages: &[(u64, u32)]) -> Result<(), CpuError> {
+        Err(CpuError::Unsupported("the emulator has no local APIC"))
+    }
+
     fn clock(&self) -> GuestClock {
         self.cpu.meter.clock().clone()
     }

@@ -27,7 +27,11 @@ pub use vcpu::KvmVcpu;
 
 use std::sync::Arc;
 
-use kvm_bindings::{KVM_CAP_SPLIT_IRQCHIP, kvm_enable_cap, kvm_msi, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KvmIrqRouting, kvm_enable_cap,
+    kvm_irq_routing_entry, kvm_irq_routing_entry__bindgen_ty_1, kvm_irq_routing_msi, kvm_msi,
+    kvm_userspace_memory_region,
+};
 use kvm_ioctls::VmFd;
 
 use super::CpuError;
@@ -41,6 +45,8 @@ const KVM_TSS: usize = 0xfeff_d000;
 
 /// Pins of the I/O APIC that the VMM keeps beside KVM's local APIC.
 const IO_APIC_PINS: u64 = 24;
+
+const NO_LOCAL_APIC: CpuError = CpuError::Unsupported("the local APIC is not inside KVM");
 
 /// Most bytes of a memory slot: the host is not to be in one ioctl for long.
 const SLOT: u64 = 4 << 30;
@@ -113,9 +119,38 @@ impl KvmVm {
         }))
     }
 
+    /// Fills the routing table with `messages`. KVM takes its first entries, as many as
+    /// KVM_CAP_SPLIT_IRQCHIP has reserved, for an I/O APIC's, and exits at the EOI of those
+    /// that are level-triggered. No interrupt is sent by the table: see
+    /// [`signal_msi`](Self::signal_msi).
+    fn report_eoi(&self, messages: &[(u64, u32)]) -> Result<(), CpuError> {
+        if !self.has_local_apic {
+            return Err(NO_LOCAL_APIC);
+        }
+        let entry = |(gsi, &(address, data)): (u32, &(u64, u32))| kvm_irq_routing_entry {
+            gsi,
+            type_: KVM_IRQ_ROUTING_MSI,
+            u: kvm_irq_routing_entry__bindgen_ty_1 {
+                msi: kvm_irq_routing_msi {
+                    address_lo: address as u32,
+                    address_hi: (address >> 32) as u32,
+                    data,
+                    ..Default::default()
+                },
+            },
+            ..Default::default()
+        };
+        let entries: Vec<_> = (0..).zip(messages).map(entry).collect();
+        let table = KvmIrqRouting::from_entries(&entries)
+            .map_err(|_| CpuError::Unsupported("too many level-triggered interrupts"))?;
+        self.fd
+            .set_gsi_routing(&table)
+            .map_err(failed("KVM_SET_GSI_ROUTING"))
+    }
+
     fn signal_msi(&self, address: u64, data: u32) -> Result<(), CpuError> {
         if !self.has_local_apic {
-            return Err(CpuError::Unsupported("the local APIC is not inside KVM"));
+            return Err(NO_LOCAL_APIC);
         }
         let msi = kvm_msi {
             address_lo: address as u32,

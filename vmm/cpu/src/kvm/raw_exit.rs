@@ -25,6 +25,7 @@ pub enum RawExit {
         value: u64,
         error: *mut u8,
     },
+    Eoi(u8),
     Hlt,
     Window,
     SetTpr,
@@ -58,6 +59,7 @@ impl RawExit {
                 value: msr.data,
                 error: msr.error,
             },
+            Ok(VcpuExit::IoapicEoi(vector)) => Self::Eoi(vector),
             Ok(VcpuExit::Hlt) => Self::Hlt,
             Ok(VcpuExit::IrqWindowOpen) => Self::Window,
             Ok(VcpuExit::SetTpr) => Self::SetTpr,
@@ -122,6 +124,7 @@ impl RawExit {
                     value,
                     error: &mut *error,
                 },
+                Self::Eoi(vector) => VmExit::Eoi { vector },
                 Self::Hlt => VmExit::Hlt,
                 Self::Window => VmExit::InterruptWindow,
                 Self::SetTpr => VmExit::Cr8Write {

@@ -367,6 +367,10 @@ impl Vcpu for KvmVcpu {
         self.vm.signal_msi(address, data)
     }
 
+    fn report_eoi(&mut self, messages: &[(u64, u32)]) -> Result<(), CpuError> {
+        self.vm.report_eoi(messages)
+    }
+
     fn clock(&self) -> GuestClock {
         self.clock.clone()
     }

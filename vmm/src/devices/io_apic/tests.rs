@@ -120,6 +120,24 @@ fn an_nmi_is_an_edge_whatever_its_trigger_mode() {
 }
 
 #[test]
+fn levels_are_new_when_what_they_send_changes() {
+    let mut apic = IoApic::default();
+    redirect(&mut apic, 0x24);
+    assert!(!apic.take_new_levels() && !apic.is_level(PIN));
+    redirect(&mut apic, LEVEL | MASKED | 0x24);
+    assert!(apic.take_new_levels() && apic.is_level(PIN));
+    let message = Msi::new(0, false, 0, 0x24, true);
+    assert_eq!(apic.levels().collect::<Vec<_>>(), [message]);
+    redirect(&mut apic, LEVEL | 0x24);
+    assert!(!apic.take_new_levels(), "the same, unmasked");
+    redirect(&mut apic, LEVEL | 0x25);
+    assert!(apic.take_new_levels());
+    redirect(&mut apic, 0x25);
+    assert!(apic.take_new_levels());
+    assert_eq!(apic.levels().count(), 0);
+}
+
+#[test]
 fn becoming_edge_triggered_ends_a_level() {
     let mut apic = IoApic::default();
     redirect(&mut apic, LEVEL | 0x24);
