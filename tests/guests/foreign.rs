@@ -20,11 +20,7 @@ use std::time::SystemTime;
 use libtest_mimic::{Failed, Trial};
 use vmm::boot::CommandLine;
 
-use crate::support::{binary, output_with_input, required};
-
-const QEMU: &str = "qemu-system-x86_64";
-/// Seconds after which a guest under QEMU is taken for hung.
-const TIMEOUT: &str = "60";
+use crate::support::{binary, output_with_input, qemu, required};
 
 /// A machine of QEMU's.
 #[derive(Clone, Copy)]
@@ -91,15 +87,14 @@ const PROGRAMS: &[Program] = &[
 
 /// One test per program and machine, named as `hello::qemu_pc`.
 pub fn trials() -> Vec<Trial> {
-    let missing = missing();
-    match &missing {
+    let missing = qemu::missing();
+    match missing {
         None => eprintln!("qemu: runs here"),
         Some(why) => eprintln!("qemu: does not run here: {why}"),
     }
     let mut trials = Vec::new();
     for &machine in &MACHINES {
         for &program in PROGRAMS {
-            let missing = missing.clone();
             let ignored = missing.is_some() && !required("qemu");
             let name = format!("{}::{}", program.test_name(), machine.name);
             let trial = Trial::test(name, move || match missing {
@@ -110,19 +105,6 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials
-}
-
-/// Why QEMU cannot run here, if it cannot.
-fn missing() -> Option<String> {
-    let version = Command::new(QEMU)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    match version {
-        Ok(status) if status.success() => None,
-        Ok(status) => Some(format!("{QEMU} --version: {status}")),
-        Err(error) => Some(format!("{QEMU}: {error}")),
-    }
 }
 
 /// What a run leaves behind: exit status as QEMU gives it, and the console's output.
@@ -156,22 +138,16 @@ fn under_vmm(program: Program) -> io::Result<Traces> {
     let lines = said.split_inclusive('\n');
     let of_guest = lines.filter(|line| !line.starts_with("vmm: "));
     Ok(Traces {
-        // QEMU's exit status of a guest that writes `status` to the debug-exit port: see
-        // `abi::debug_exit`. The topmost bit is lost; what it means is on the console.
-        status: child.wait()?.code().map(|status| (status << 1 | 1) & 0xff),
+        // What the lost bit of the status means is on the console.
+        status: child.wait()?.code().map(qemu::exit_status),
         console: of_guest.collect(),
     })
 }
 
 /// Also returns what QEMU itself has to say.
 fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
-    let mut qemu = Command::new("timeout");
-    qemu.args(["--kill-after=5", TIMEOUT, QEMU, "-accel", "tcg"])
-        .args(machine.options)
-        .args(["-m", "64M", "-nodefaults", "-no-reboot"])
-        .args(["-display", "none", "-serial", "stdio"])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
-        .args(["-kernel".into(), image("kernel.elf")])
+    let mut qemu = qemu::machine(machine.options);
+    qemu.args(["-kernel".into(), image("kernel.elf")])
         .args(["-initrd".into(), image("initramfs.cpio")])
         .arg("-append")
         .arg(command_line(program));

@@ -24,13 +24,24 @@ const TSS: u64 = GDT + 0x100;
 const GDT_REGISTER: u64 = GDT + 0x200;
 const IDT_REGISTER: u64 = GDT + 0x210;
 const IDT: u64 = KERNEL_LOAD + 0x8000;
-const STACK_TOP: u64 = KERNEL_LOAD + 0xc000;
+/// Where the stack of [`Kernel::long_mode`] begins.
+pub const STACK_TOP: u64 = KERNEL_LOAD + 0xc000;
 const HANDLER_STACK_TOP: u64 = KERNEL_LOAD + 0xf000;
 const CODE: u64 = KERNEL_LOAD + 0xf000;
 
-const CODE_SELECTOR: u16 = 0x08;
-const DATA_SELECTOR: u16 = 0x10;
+/// 64-bit code of ring 0.
+pub const CODE_SELECTOR: u16 = 0x08;
+/// Data of ring 0.
+pub const DATA_SELECTOR: u16 = 0x10;
+/// Data of ring 3.
+pub const USER_DATA_SELECTOR: u16 = 0x1b;
+/// 64-bit code of ring 3.
+pub const USER_CODE_SELECTOR: u16 = 0x23;
 const TASK_SELECTOR: u16 = 0x28;
+/// The first of the GDT's entries that are null, for a kernel to use as it likes.
+pub const SPARE_SELECTOR: u16 = 0x38;
+/// Where they lie, and the GDT ends.
+pub const SPARE_DESCRIPTORS: u64 = GDT + SPARE_SELECTOR as u64;
 /// Null; code and data of ring 0; data and code of ring 3.
 const SEGMENTS: [u64; 5] = [
     0,
@@ -90,11 +101,22 @@ impl Kernel {
     }
 
     /// Has what lies at `address`, if anything, handle every vector.
-    pub fn handler_at(mut self, address: u64) -> Self {
-        let table = gate(address).repeat(256);
+    pub fn handler_at(self, address: u64) -> Self {
+        self.handlers(|_| address)
+    }
+
+    /// Has what lies at the address that `handler` says, if anything, handle a vector.
+    pub fn handlers(mut self, handler: impl Fn(u8) -> u64) -> Self {
+        let table: Vec<u8> = (0..=255).flat_map(|vector| gate(handler(vector))).collect();
         self.0
             .push((IDT_REGISTER, table_register(IDT, table.len())));
         self.0.push((IDT, table));
+        self
+    }
+
+    /// Adds `bytes` at `address`, above [`KERNEL_ENTRY`].
+    pub fn with(mut self, address: u64, bytes: &[u8]) -> Self {
+        self.0.push((address, bytes.to_vec()));
         self
     }
 
@@ -217,14 +239,16 @@ fn page_tables() -> Vec<u8> {
     bytes(&entries)
 }
 
-/// The GDT: [`SEGMENTS`], then the TSS (SDM vol. 3 8.2.3).
+/// The GDT: [`SEGMENTS`], then the TSS (SDM vol. 3 8.2.3), then spare entries.
 fn segments() -> Vec<u8> {
     const AVAILABLE_TSS: u64 = 0x89 << 40;
     let limit = task_state().len() as u64 - 1;
     let low = TSS & 0xff_ffff;
     let high = TSS >> 24 & 0xff;
     let task = [limit | low << 16 | AVAILABLE_TSS | high << 56, TSS >> 32];
-    bytes(&[&SEGMENTS[..], &task].concat())
+    let mut table = bytes(&[&SEGMENTS[..], &task].concat());
+    table.resize((TSS - GDT) as usize, 0);
+    table
 }
 
 /// A TSS: stack of ring 0 and IST 1, no I/O bitmap (SDM vol. 3 8.7).

@@ -7,6 +7,7 @@ pub mod busybox;
 pub mod elf;
 mod ended;
 pub mod kernel;
+pub mod qemu;
 pub mod suite;
 
 use std::fmt;
