@@ -53,6 +53,8 @@ impl Case {
 enum Wrong {
     /// QEMU's emulated processor, also where KVM runs on it.
     Qemu,
+    /// A processor of Intel's under KVM.
+    Intel,
     /// KVM that emulates ring 0.
     SoftwareKvm,
 }
@@ -102,6 +104,7 @@ impl Machine {
         let kvm = matches!(self, Self::Vmm(target) if target != Target::Emu);
         match wrong {
             Wrong::Qemu => self == Self::Qemu || kvm && on_qemu(),
+            Wrong::Intel => kvm && is_intel(),
             Wrong::SoftwareKvm => kvm && software_kvm(),
         }
     }
@@ -122,6 +125,11 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether this host's processor is Intel's.
+fn is_intel() -> bool {
+    __cpuid(0).ebx == u32::from_le_bytes(*b"Genu")
 }
 
 /// Whether this host is a machine of QEMU's translator.

@@ -2,15 +2,15 @@
 //! each exception, and a routine that prints a number.
 //!
 //! ```text
-//! #d(10) 2            vector 13, error code 0x10, rip is 2 behind r14
-//! #1 0 ffff4ff0       vector 1, no error code, rip is r14; DR6
+//! #d(10) 2            vector 13, error code 0x10, rip is r14 + 2
+//! #1 0 ffff4ff0       vector 1, no error code, rip is r14, DR6
 //! 1f                  what `call r13` prints: rax
 //! ```
 //!
 //! | register | for |
 //! |---|---|
 //! | r13 | the routine that prints rax; all registers stay |
-//! | r14 | what addresses are printed relative to, if the kernel sets it |
+//! | r14 | what addresses are printed relative to |
 //! | r15 | where the next exception's handler goes on in place of the return, in ring 0 and on an empty stack; it clears r15 |
 //!
 //! The handler ends stepping, that of #DB disables all breakpoints, and the sixteenth
@@ -37,15 +37,18 @@ const MOST: u32 = 16;
 /// Status of a run with too many.
 const TOO_MANY: u8 = 1;
 
-/// A kernel in 64-bit mode and ring 0 that runs `code`, of which the end is to be reached,
-/// with the monitor.
-pub fn kernel(code: &[u8]) -> Kernel {
+/// A kernel in 64-bit mode and ring 0, with the monitor, that runs `prepare` and then `code`,
+/// whose end is to be reached. r14 is where `code` begins.
+pub fn kernel(prepare: &[u8], code: &[u8]) -> Kernel {
+    const LEA_R14_RIP: [u8; 3] = [0x4c, 0x8d, 0x35];
     let begin = code!(
         "mov r13d, {monitor}",
         "xor r15d, r15d",
         monitor = const MONITOR,
     );
-    Kernel::long_mode(&[begin, code, &exit(0)].concat())
+    let distance = (prepare.len() as u32).to_le_bytes();
+    let whole = [begin, &LEA_R14_RIP, &distance, prepare, code, &exit(0)].concat();
+    Kernel::long_mode(&whole)
         .with(MONITOR, &[monitor(), &exit(TOO_MANY)].concat())
         .handlers(|vector| ENTRIES + u64::from(vector) * ENTRY_LEN)
 }

@@ -14,9 +14,10 @@
 //!
 //! A trap comes first because it belongs to the previous instruction, so an exit shows it
 //! delivered. An exit changes nothing for the guest, but an injection does: its handler's
-//! first instruction is then the next. An interrupt shadow inhibits traps, NMIs, windows and
-//! breakpoints. An NMI comes before an external interrupt because the VMM injects none while
-//! one is due (`ready`).
+//! first instruction is then the next. An interrupt shadow inhibits NMIs, windows and, after
+//! `mov ss` and `pop ss`, traps; breakpoints on the next instruction it does not (on Intel's
+//! processors it does), and they take the traps that wait with them. An NMI comes before an
+//! external interrupt because the VMM injects none while one is due (`ready`).
 
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
@@ -108,12 +109,13 @@ impl Cpu {
     /// (RFLAGS.RF). Returns whether the slice must be a single instruction.
     #[inline(always)]
     pub fn begin_slice(&mut self, resumed: bool) -> bool {
-        let shadowed = self.events.shadowed(self.meter.retired());
+        let retired = self.meter.retired();
+        let shadowed = self.events.shadowed(retired);
         let waits = self.outside.replies.pending();
         self.outside.replies.rewind();
         self.meter.leave_block = false;
         self.events.stepping = self.control.system_flags & rflags::TF != 0;
-        if !shadowed {
+        if !self.events.traps_shadowed(retired) {
             self.events.hits = 0;
         }
         let by_shadow = shadowed && (self.events.window_wanted || self.events.nmi_pending);
@@ -125,6 +127,17 @@ impl Cpu {
         self.control.system_flags & rflags::IF != 0
             && !self.events.shadowed(self.meter.retired())
             && !self.outside.replies.pending()
+            && !self.may_trap_when_complete()
+    }
+
+    /// Whether an exception may follow when the instruction of the current exit completes:
+    /// its handler may not want interrupts.
+    fn may_trap_when_complete(&self) -> bool {
+        match self.outside.exit.kind {
+            ExitKind::MsrRead { .. } | ExitKind::MsrWrite { .. } => true,
+            ExitKind::PioIn { .. } => self.control.steps_by_element(),
+            _ => false,
+        }
     }
 
     /// The reasons of a pending trap (AMD APM vol. 2 13.1.4): the previous instruction
@@ -136,7 +149,7 @@ impl Cpu {
         }
         let step = if self.events.stepping { SINGLE_STEP } else { 0 };
         let reasons = self.events.hits | step;
-        let due = reasons != 0 && !self.events.shadowed(self.meter.retired());
+        let due = reasons != 0 && !self.events.traps_shadowed(self.meter.retired());
         due.then_some(reasons)
     }
 
@@ -149,7 +162,6 @@ impl Cpu {
         }
         let la = self.control.code_address(self.regs.rip);
         let hits = self.control.debug.touched(&[kind::EXECUTE], la, 1);
-        let met = hits != 0 && !self.events.shadowed(self.meter.retired());
-        met.then_some(hits)
+        (hits != 0).then_some(hits)
     }
 }

@@ -33,7 +33,11 @@ impl Cpu {
 
     /// Delivers the fault of the breakpoints `hits` on the instruction at `rip`.
     pub fn take_breakpoint(&mut self, hits: u64) {
-        self.control.debug.note(hits);
+        let mut reasons = hits;
+        if self.events.traps_shadowed(self.meter.retired()) {
+            reasons |= std::mem::take(&mut self.events.hits);
+        }
+        self.control.debug.note(reasons);
         self.take_fault(Exception::plain(vector::DB));
     }
 

@@ -94,7 +94,11 @@ impl Cpu {
         loop {
             let retired = self.meter.retired();
             match self.deliver(current, source, self.regs.rip, retired) {
-                Ok(()) => return,
+                Ok(()) => {
+                    // A trap that waited since `mov ss` is lost.
+                    self.events.hits = 0;
+                    return;
+                }
                 Err(Stop::Exception(second)) => {
                     let first_class = if source == Source::External {
                         Class::Benign

@@ -90,6 +90,11 @@ impl Events {
         self.nmi_blocked = state.nmi_blocked;
     }
 
+    /// Whether traps wait with `retired` instructions retired.
+    pub fn traps_shadowed(&self, retired: u64) -> bool {
+        self.shadow(retired) == Shadow::MovSs
+    }
+
     /// The handle by which other threads kick the vCPU.
     pub fn kicker(&self) -> Arc<Kicked> {
         self.kicked.clone()

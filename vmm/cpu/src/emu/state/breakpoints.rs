@@ -18,7 +18,9 @@ const ENABLED: u64 = 0xff;
 /// DR7: where the kinds and lengths begin, four bits for each breakpoint.
 const KINDS_SHIFT: usize = 16;
 
-/// DR6: a single step. The lowest four bits name breakpoints.
+/// DR6: the breakpoints that were met.
+const BREAKPOINTS: u64 = 0xf;
+/// DR6: a single step.
 pub const SINGLE_STEP: u64 = Dr6Flags::STEP.bits();
 /// DR7: uses of debug registers are #DB.
 const GENERAL_DETECT: u64 = Dr7Flags::GENERAL_DETECT_ENABLE.bits();
@@ -87,9 +89,10 @@ impl DebugRegisters {
         hits
     }
 
-    /// Records the `reasons` of a #DB that is about to be delivered, as DR6 has them.
+    /// Records the `reasons` of a #DB that is about to be delivered, as DR6 has them. Only
+    /// those that name breakpoints do not stay from earlier ones.
     pub fn note(&mut self, reasons: u64) {
-        self.0[6] |= reasons;
+        self.0[6] = self.0[6] & !BREAKPOINTS | reasons;
         self.0[7] &= !GENERAL_DETECT;
     }
 }

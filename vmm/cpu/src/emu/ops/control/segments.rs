@@ -31,10 +31,10 @@ impl<S: Src<u16>> Instr for WriteSegment<S> {
     }
 }
 
-/// Loads a data segment register; after SS, interrupts wait for one more instruction.
+/// Loads a data segment register by `mov` or `pop`; after SS, interrupts and traps wait for
+/// one more instruction.
 fn load(cpu: &mut Cpu, op: &Op, number: usize, selector: u16) -> Result<(), Stop> {
-    let segment = cpu.data_segment(number, selector)?;
-    cpu.control.segments[number] = segment;
+    cpu.control.segments[number] = cpu.data_segment(number, selector)?;
     if number == SS {
         let after = cpu.meter.retired() + u64::from(op.n) + 1;
         cpu.events.set_shadow(Shadow::MovSs, after);
@@ -126,7 +126,7 @@ impl<T: Int, const N: usize> Instr for LoadFar<T, N> {
         let at = General::linear(cpu, op, T::SIZE + 2, false)?;
         let offset: T = M::load(cpu, at)?;
         let selector: u16 = M::load(cpu, at.add(T::SIZE))?;
-        load(cpu, op, N, selector)?;
+        cpu.control.segments[N] = cpu.data_segment(N, selector)?;
         cpu.regs.set(op.dst, offset);
         Ok(())
     }

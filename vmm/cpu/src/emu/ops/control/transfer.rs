@@ -20,19 +20,35 @@ use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::{CS, Linear, SS, flat, has, rpl};
 
-/// `int n`, `int3`, `into`, `int1`: vector in `disp`, return address in `imm`.
-struct Software<const CHECKED: bool>;
+/// `int n`, `int3`, `into`: vector in `disp`, return address in `imm`. A trap that waits
+/// since `mov ss` comes at the handler's first instruction.
+struct Software;
 
-impl<const CHECKED: bool> Jump for Software<CHECKED> {
+impl Jump for Software {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         let event = Exception::plain(op.disp.get() as u8);
         let retired = cpu.meter.retired() + u64::from(op.n) + 1;
-        let source = if CHECKED {
-            Source::Software
-        } else {
-            Source::Trap
-        };
-        cpu.deliver(event, source, op.imm.get(), retired)?;
+        cpu.deliver(event, Source::Software, op.imm.get(), retired)?;
+        Ok(cpu.regs.rip)
+    }
+}
+
+/// `int1`: a #DB with no reason of its own, which takes those of a trap that waits.
+struct Int1;
+
+impl Jump for Int1 {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
+        let retired = cpu.meter.retired() + u64::from(op.n) + 1;
+        cpu.deliver(
+            Exception::plain(vector::DB),
+            Source::Trap,
+            op.imm.get(),
+            retired,
+        )?;
+        let waiting = std::mem::take(&mut cpu.events.hits);
+        if waiting != 0 {
+            cpu.control.debug.note(waiting);
+        }
         Ok(cpu.regs.rip)
     }
 }
@@ -43,7 +59,7 @@ struct Into;
 impl Jump for Into {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         if cpu.regs.flags.has(crate::emu::arithmetic::flags::bit::OF) {
-            Software::<true>::exec::<M>(cpu, op)
+            Software::exec::<M>(cpu, op)
         } else {
             Ok(op.imm.get())
         }
@@ -54,15 +70,14 @@ fn lower_int(site: &Site, insn: &Instruction, op: &mut Op) {
     let number = match insn.code() {
         Code::Int3 => u64::from(vector::BP),
         Code::Into => u64::from(vector::OF),
-        Code::Int1 => u64::from(vector::DB),
         _ => immediate(insn, 0),
     };
     op.disp.set(number);
     op.imm.set(site.next_rip);
     op.handler = match insn.code() {
-        Code::Int1 => jump_slow::<Software<false>>,
+        Code::Int1 => jump_slow::<Int1>,
         Code::Into => jump_slow::<Into>,
-        _ => jump_slow::<Software<true>>,
+        _ => jump_slow::<Software>,
     };
 }
 
@@ -120,6 +135,8 @@ impl<const LONG: bool> Jump for Sysret<LONG> {
         };
         cpu.set_cs(flat(selector, 3, size | a::CODE), retired);
         cpu.set_rflags(flags & !(rflags::RF | rflags::VM));
+        // Unlike `iret`, it is stepped itself if it sets TF.
+        cpu.events.stepping = cpu.control.system_flags & rflags::TF != 0;
         Ok(target)
     }
 }
