@@ -14,6 +14,7 @@ pub mod fx;
 pub mod msr;
 pub mod segment;
 pub mod vector;
+pub mod xsave;
 
 pub use x86_64::registers::control::{Cr0Flags, Cr4Flags, EferFlags};
 pub use x86_64::registers::debug::{Dr6Flags, Dr7Flags};

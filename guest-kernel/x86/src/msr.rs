@@ -28,6 +28,8 @@ pub const MTRR_DEF_TYPE: u32 = 0x2ff;
 pub const TSC_DEADLINE: u32 = 0x6e0;
 /// The registers of a local APIC in x2APIC mode.
 pub const X2APIC: RangeInclusive<u32> = 0x800..=0x8ff;
+/// The supervisor components that `xsaves` saves.
+pub const XSS: u32 = 0xda0;
 /// Long mode, no-execute, `syscall`.
 pub const EFER: u32 = 0xc000_0080;
 /// Segment selectors of `syscall` and `sysret`.

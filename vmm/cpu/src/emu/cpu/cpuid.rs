@@ -1,13 +1,15 @@
 //! The leaves of `cpuid`: an AMD processor with exactly the features that the emulator has.
 
 use iced_x86::CpuidFeature;
+use x86::xsave::{YMM_HIGH_AT, YMM_HIGH_LEN};
 
 use crate::emu::memory::walk::PHYSICAL_BITS;
 use crate::emu::outside::meter::TSC_KHZ;
-use crate::emu::state::mxcsr;
+use crate::emu::state::control::{Control, bits};
+use crate::emu::state::{mxcsr, xsave};
 
 /// Highest leaves of the three ranges.
-const MAX_BASIC: u32 = 0xb;
+const MAX_BASIC: u32 = 0xd;
 const MAX_HYPERVISOR: u32 = 0x4000_0010;
 const MAX_EXTENDED: u32 = 0x8000_0008;
 
@@ -69,9 +71,12 @@ mod leaf1_ecx {
     pub const MOVBE: u32 = 1 << 22;
     pub const POPCNT: u32 = 1 << 23;
     pub const TSC_DEADLINE: u32 = 1 << 24;
+    pub const XSAVE: u32 = 1 << 26;
+    /// CR4.OSXSAVE.
+    pub const OSXSAVE: u32 = 1 << 27;
     pub const HYPERVISOR: u32 = 1 << 31;
     /// The features that do not depend on the host.
-    pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | HYPERVISOR;
+    pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | XSAVE | HYPERVISOR;
 }
 
 /// Leaf 7, ebx and ecx.
@@ -84,6 +89,16 @@ mod leaf7 {
     pub const UMIP: u32 = 1 << 2;
     pub const RDPID: u32 = 1 << 22;
     pub const ECX: u32 = UMIP | RDPID;
+}
+
+/// Leaf 0xd, subleaf 1, eax.
+mod leaf_d_eax {
+    pub const XSAVEOPT: u32 = 1;
+    pub const XSAVEC: u32 = 1 << 1;
+    /// `xgetbv` of register 1.
+    pub const XGETBV1: u32 = 1 << 2;
+    pub const XSAVES: u32 = 1 << 3;
+    pub const ALL: u32 = XSAVEOPT | XSAVEC | XGETBV1 | XSAVES;
 }
 
 /// Leaf 0x8000_0001.
@@ -110,9 +125,11 @@ fn with_host(bit: u32, host_has: bool) -> u32 {
 }
 
 /// Leaf 1, ecx: some features are executed by the host's own instructions.
-fn features_ecx() -> u32 {
+fn features_ecx(control: &Control) -> u32 {
     use leaf1_ecx::*;
+    let enabled = control.cr4 & bits::CR4_OSXSAVE != 0;
     ALWAYS
+        | if enabled { OSXSAVE } else { 0 }
         | with_host(SSE3, is_x86_feature_detected!("sse3"))
         | with_host(SSSE3, is_x86_feature_detected!("ssse3"))
         | with_host(SSE4_1, is_x86_feature_detected!("sse4.1"))
@@ -128,6 +145,18 @@ fn extended_ecx() -> u32 {
         | with_host(extended::MISALIGNED_SSE, misaligned_sse)
 }
 
+/// Leaf 0xd: the components that `xsave` saves (AMD APM vol. 3 appendix E.4.13).
+fn xsave_leaf(subleaf: u32, control: &Control) -> [u32; 4] {
+    let [all, enabled] = [xsave::components(), control.xcr0];
+    let size = |components| xsave::len(components) as u32;
+    match subleaf {
+        0 => [all as u32, size(enabled), size(all), 0],
+        1 => [leaf_d_eax::ALL, size(enabled), 0, 0],
+        2 if all & xsave::AVX != 0 => [YMM_HIGH_LEN as u32, YMM_HIGH_AT as u32, 0, 0],
+        _ => [0; 4],
+    }
+}
+
 /// Four bytes of text as a register's value.
 fn text(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
@@ -137,20 +166,26 @@ fn text(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-/// eax, ebx, ecx and edx for a leaf and subleaf. Leaves out of range read as AMD's do:
+/// eax, ebx, ecx and edx for a leaf and subleaf in this control state. Leaves out of range read as AMD's do:
 /// as zeros.
-pub fn leaf(leaf: u32, subleaf: u32) -> [u32; 4] {
+pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
     let vendor = b"AuthenticAMD";
     let hypervisor = b"RingfenceEmu";
     match leaf {
         0 => [MAX_BASIC, text(vendor, 0), text(vendor, 8), text(vendor, 4)],
         // One logical processor, APIC 0, cache lines of 8 quadwords.
-        1 => [SIGNATURE, 1 << 16 | 8 << 8, features_ecx(), leaf1_edx::ALL],
+        1 => [
+            SIGNATURE,
+            1 << 16 | 8 << 8,
+            features_ecx(control),
+            leaf1_edx::ALL,
+        ],
         7 if subleaf == 0 => [0, leaf7::EBX, leaf7::ECX, 0],
         // One thread in one core.
         0xb if subleaf == 0 => [0, 1, 1 << 8, 0],
         0xb if subleaf == 1 => [0, 1, 2 << 8 | 1, 0],
         0xb => [0, 0, subleaf & 0xff, 0],
+        0xd => xsave_leaf(subleaf, control),
         0x4000_0000 => [
             MAX_HYPERVISOR,
             text(hypervisor, 0),

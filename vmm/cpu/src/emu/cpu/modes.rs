@@ -10,6 +10,7 @@ use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::{self, FpMode};
 use crate::emu::state::segment::{CS, has};
+use crate::emu::state::xsave;
 
 impl Cpu {
     /// Writes CR0 (AMD APM vol. 2 3.1.1).
@@ -68,6 +69,7 @@ impl Cpu {
             | CR4_OSXMMEXCPT
             | CR4_UMIP
             | CR4_FSGSBASE
+            | CR4_OSXSAVE
             | CR4_SMEP
             | CR4_SMAP;
         if value & !WRITABLE != 0 || (self.control.long_mode() && value & CR4_PAE == 0) {
@@ -91,6 +93,18 @@ impl Cpu {
         self.control.cr8 = value;
         self.outside.exit.value = value;
         self.outside.exit.kind = ExitKind::Cr8Write;
+        Ok(())
+    }
+
+    /// Writes XCR0 (AMD APM vol. 2 11.5.2).
+    pub fn write_xcr0(&mut self, value: u64) -> Result<(), Stop> {
+        let bad = value & !xsave::components() != 0
+            || value & xsave::X87 == 0
+            || value & (xsave::SSE | xsave::AVX) == xsave::AVX;
+        if bad {
+            return Err(Exception::GP.into());
+        }
+        self.control.xcr0 = value;
         Ok(())
     }
 

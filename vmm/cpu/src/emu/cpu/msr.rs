@@ -33,6 +33,7 @@ impl Cpu {
             msr::SYSENTER_ESP => self.control.msrs.sysenter_esp,
             msr::SYSENTER_EIP => self.control.msrs.sysenter_eip,
             msr::PAT => self.control.msrs.pat,
+            msr::XSS => 0,
             msr::EFER => self.control.efer,
             msr::STAR => self.control.msrs.star,
             msr::LSTAR => self.control.msrs.lstar,
@@ -77,6 +78,8 @@ impl Cpu {
                 }
                 self.control.msrs.pat = value;
             }
+            // No component is the supervisor's alone.
+            msr::XSS if value == 0 => {}
             msr::EFER => self.write_efer(value)?,
             msr::STAR => self.control.msrs.star = value,
             msr::LSTAR => self.control.msrs.lstar = canonical(value)?,

@@ -38,4 +38,5 @@ pub const FAMILIES: &[&[Form]] = &[
     control::transfer::FORMS,
     x87::arithmetic::FORMS,
     x87::x87_env::FORMS,
+    x87::xsave::FORMS,
 ];

@@ -9,3 +9,4 @@ pub mod registers;
 pub mod segment;
 pub mod x87;
 pub mod x87_frame;
+pub mod xsave;

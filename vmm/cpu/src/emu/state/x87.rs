@@ -206,7 +206,7 @@ impl Layout {
         xmms: 16,
     };
 
-    /// Bytes that are written.
+    /// Bytes that `fxsave` writes.
     pub fn len(self) -> usize {
         std::mem::offset_of!(Image, xmms) + 16 * self.xmms
     }
@@ -264,13 +264,27 @@ impl Image {
 
 impl Registers {
     /// Writes the state into the image at `to`. Exception flags must have been
-    /// collected. As in AMD processors, the last instruction is recorded only while an
-    /// exception is pending (AMD APM vol. 2 11.4.4).
+    /// collected.
     ///
     /// # Safety
     /// `to` is aligned and its first `layout.len()` bytes may be written.
     #[inline]
     pub unsafe fn write_image(&self, to: *mut Image, layout: Layout) {
+        // SAFETY: the caller vouches for the place.
+        unsafe {
+            self.write_x87(to, layout);
+            self.write_mxcsr(to);
+            self.write_xmms(to, layout);
+        }
+    }
+
+    /// Writes the x87 state. As in AMD processors, the last instruction is recorded only
+    /// while an exception is pending (AMD APM vol. 2 11.4.4).
+    ///
+    /// # Safety
+    /// As for [`write_image`](Self::write_image).
+    #[inline]
+    pub unsafe fn write_x87(&self, to: *mut Image, layout: Layout) {
         let x87 = &self.x87;
         // SAFETY: the caller vouches for the place.
         unsafe {
@@ -283,9 +297,31 @@ impl Registers {
             (*to).opcode = only(u64::from(x87.opcode)) as u16;
             (*to).instruction = only(layout.pack(x87.instruction, x87.instruction_selector));
             (*to).data = only(layout.pack(x87.data, x87.data_selector));
+            (*to).stack = x87.stack();
+        }
+    }
+
+    /// Writes MXCSR, whose exception flags must have been collected.
+    ///
+    /// # Safety
+    /// As for [`write_image`](Self::write_image).
+    #[inline]
+    pub unsafe fn write_mxcsr(&self, to: *mut Image) {
+        // SAFETY: the caller vouches for the place.
+        unsafe {
             (*to).mxcsr = self.mxcsr;
             (*to).mxcsr_mask = self.mxcsr_mask;
-            (*to).stack = x87.stack();
+        }
+    }
+
+    /// Writes the XMM registers.
+    ///
+    /// # Safety
+    /// As for [`write_image`](Self::write_image).
+    #[inline]
+    pub unsafe fn write_xmms(&self, to: *mut Image, layout: Layout) {
+        // SAFETY: the caller vouches for the place.
+        unsafe {
             let xmms = (&raw mut (*to).xmms).cast::<u128>();
             for n in 0..layout.xmms {
                 xmms.add(n).write(self.xmms.read(Slot::xmm(n)));
@@ -293,12 +329,25 @@ impl Registers {
         }
     }
 
-    /// Takes over the image at `from`.
+    /// Takes over the image at `from`, but for MXCSR.
     ///
     /// # Safety
     /// `from` is aligned and its first `layout.len()` bytes may be read.
     #[inline]
     pub unsafe fn read_image(&mut self, from: *const Image, layout: Layout) {
+        // SAFETY: the caller vouches for the place.
+        unsafe {
+            self.read_x87(from, layout);
+            self.read_xmms(from, layout);
+        }
+    }
+
+    /// Takes over the x87 state.
+    ///
+    /// # Safety
+    /// As for [`read_image`](Self::read_image).
+    #[inline]
+    pub unsafe fn read_x87(&mut self, from: *const Image, layout: Layout) {
         let x87 = &mut self.x87;
         // SAFETY: the caller vouches for the place.
         unsafe {
@@ -310,6 +359,17 @@ impl Registers {
             (x87.data, x87.data_selector) = layout.unpack((*from).data);
             x87.set_stack((*from).stack);
             x87.summarize();
+        }
+    }
+
+    /// Takes over the XMM registers.
+    ///
+    /// # Safety
+    /// As for [`read_image`](Self::read_image).
+    #[inline]
+    pub unsafe fn read_xmms(&mut self, from: *const Image, layout: Layout) {
+        // SAFETY: the caller vouches for the place.
+        unsafe {
             let xmms = (&raw const (*from).xmms).cast::<u128>();
             for n in 0..layout.xmms {
                 self.xmms.write(Slot::xmm(n), xmms.add(n).read());

@@ -3,7 +3,8 @@
 use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
 
 use crate::emu::Emulator;
-use crate::emu::cpu::cpuid::leaf;
+use crate::emu::cpu::cpuid;
+use crate::emu::state::control::Control;
 
 /// Whether an operand is an MMX register, for which a bit of their own tells.
 fn is_mmx(code: Code) -> bool {
@@ -33,6 +34,8 @@ fn is_no_op(code: Code) -> bool {
 
 #[test]
 fn features_that_are_told_are_there() {
+    let control = Control::new();
+    let leaf = |leaf, subleaf| cpuid::leaf(leaf, subleaf, &control);
     let bits = [
         (CpuidFeature::SSE, leaf(1, 0)[3], 25),
         (CpuidFeature::SSE2, leaf(1, 0)[3], 26),
@@ -43,6 +46,10 @@ fn features_that_are_told_are_there() {
         (CpuidFeature::SSE4_2, leaf(1, 0)[2], 20),
         (CpuidFeature::MOVBE, leaf(1, 0)[2], 22),
         (CpuidFeature::POPCNT, leaf(1, 0)[2], 23),
+        (CpuidFeature::XSAVE, leaf(1, 0)[2], 26),
+        (CpuidFeature::XSAVEOPT, leaf(0xd, 1)[0], 0),
+        (CpuidFeature::XSAVEC, leaf(0xd, 1)[0], 1),
+        (CpuidFeature::XSAVES, leaf(0xd, 1)[0], 3),
         (CpuidFeature::FSGSBASE, leaf(7, 0)[1], 0),
         (CpuidFeature::RDPID, leaf(7, 0)[2], 22),
         (CpuidFeature::LZCNT, leaf(0x8000_0001, 0)[2], 5),

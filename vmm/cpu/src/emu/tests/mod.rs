@@ -16,3 +16,4 @@ mod string_io;
 mod system;
 mod threading;
 mod traps;
+mod xsave;

@@ -119,7 +119,7 @@ system! {
     Cpuid, lower_cpuid, slow, |cpu, _op| {
         let leaf = cpu.regs.gprs.read(Slot::RAX);
         let subleaf = cpu.regs.gprs.read(Slot::RCX);
-        let values = cpuid::leaf(leaf, subleaf);
+        let values = cpuid::leaf(leaf, subleaf, &cpu.control);
         for (slot, value) in [Slot::RAX, Slot::RBX, Slot::RCX, Slot::RDX].into_iter().zip(values) {
             cpu.regs.gprs.write(slot, u64::from(value));
         }

@@ -3,3 +3,4 @@
 pub mod arithmetic;
 pub mod fxsave;
 pub mod x87_env;
+pub mod xsave;
