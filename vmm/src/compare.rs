@@ -199,7 +199,10 @@ impl Comparison {
         let mut shown = Some(outputs);
         let mut outputs = move || shown.take().unwrap_or_else(|| nowhere.nowhere());
         let mut comparison = Self {
-            program: plan.config.program.name.clone(),
+            program: match &plan.config.program {
+                Some(program) => program.name.clone(),
+                None => "kernel".to_owned(),
+            },
             args: plan.config.args.clone(),
             columns: Vec::new(),
             missing: Vec::new(),

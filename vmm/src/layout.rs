@@ -5,6 +5,7 @@
 //! 0x0000_6000  PVH start info (hvm_start_info)
 //! 0x0000_7000  memory map, then the module list
 //! 0x0001_0000  kernel command line, zero-terminated, at most 64 KiB
+//! 0x000e_0000  ACPI tables, for kernels that are not ours
 //! 0x0010_0000  kernel image (abi::virtual_map::KERNEL_LOAD)
 //!     ...      free RAM
 //!     top      initramfs, page-aligned, at the end of RAM below the hole
@@ -12,6 +13,8 @@
 //!              KVM on Intel keeps 4 pages for itself from 0xfeff_c000 on
 //! 0x1_0000_0000  the rest of RAM, if there is more than 3 GiB
 //! ```
+
+use std::ops::Range;
 
 pub use cpu::memory::{DEVICE_HOLE, HIGH_RAM};
 
@@ -25,6 +28,10 @@ pub const MODULE_LIST: u64 = 0x7800;
 pub const COMMAND_LINE: u64 = 0x1_0000;
 /// Bytes for the command line with its terminating zero.
 pub const COMMAND_LINE_MAX: usize = 0x1_0000;
+/// Where the ACPI tables lie, with the RSDP first.
+pub const ACPI_TABLES: u64 = 0xe_0000;
+/// What a PC has there instead of RAM: video memory and firmware.
+pub const FIRMWARE_HOLE: Range<u64> = 0xa_0000..0x10_0000;
 /// Smallest RAM that holds the map above, the bundled guest and a small program at work:
 /// 6 MiB.
 pub const MIN_RAM: u64 = 6 << 20;

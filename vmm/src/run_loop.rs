@@ -29,7 +29,7 @@ use crate::control::Control;
 use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
 use crate::devices::Devices;
 use crate::exit::VmExit;
-use crate::report::{ExitCounts, Outcome, OutcomeKind};
+use crate::report::{ExitCounts, Outcome};
 use crate::trace::Tracer;
 use sampler::Sampler;
 pub use ticks::{LoopTicks, host_ticks};
@@ -166,7 +166,7 @@ impl RunLoop {
         self.devices.flush_output();
         let trace_error = self.finish_trace();
         let outcome = result?;
-        if outcome.kind != OutcomeKind::Exited {
+        if !outcome.is_orderly() {
             return Ok(outcome);
         }
         // Buffered output belongs to the run.

@@ -47,8 +47,9 @@ pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
 /// What to run and how.
 #[derive(Clone, Debug)]
 pub struct VmConfig {
-    /// The program that becomes the guest's first process.
-    pub program: Program,
+    /// The program that becomes the guest's first process. Without one, `kernel` is to know
+    /// what to do: it gets `initrd` as it is and `append` as its whole command line.
+    pub program: Option<Program>,
     /// Its arguments, without its name.
     pub args: Vec<String>,
     /// What runs the guest.
@@ -72,6 +73,8 @@ pub struct VmConfig {
     pub kernel: Option<Image>,
     /// The guest's files, instead of the bundled programs.
     pub initramfs: Option<Archive>,
+    /// What a kernel without a program gets as its initramfs: in the format that it takes.
+    pub initrd: Option<Image>,
     /// Words to add to the kernel's command line.
     pub append: String,
     /// Where input comes from.
@@ -89,11 +92,30 @@ pub struct VmConfig {
 }
 
 impl VmConfig {
+    /// A machine for a kernel that is not ours, such as Linux, with the initramfs that it
+    /// wants and 512 MiB; otherwise as of [`new`](Self::new).
+    pub fn for_kernel(kernel: Image, initrd: Option<Image>) -> Self {
+        Self {
+            program: None,
+            memory: 512 << 20,
+            kernel: Some(kernel),
+            initrd,
+            ..Self::base()
+        }
+    }
+
     /// A machine for `program` with 64 MiB, a tick of 10 ms, no input, and the
     /// accelerator that suits the host.
     pub fn new(program: Program) -> Self {
         Self {
-            program,
+            program: Some(program),
+            ..Self::base()
+        }
+    }
+
+    fn base() -> Self {
+        Self {
+            program: None,
             args: Vec::new(),
             accel: AccelChoice::Auto,
             apic: ApicMode::Kernel,
@@ -104,6 +126,7 @@ impl VmConfig {
             deterministic: false,
             kernel: None,
             initramfs: None,
+            initrd: None,
             append: String::new(),
             input: InputSource::None,
             link: None,
@@ -193,6 +216,7 @@ impl Vm {
             } else {
                 Clock::Host
             },
+            time_of_day: load::time_of_day(config.deterministic),
         };
         let mut vcpu = accelerator.create_vcpu(&ram, apic, emu)?;
         let outputs = outputs.into();

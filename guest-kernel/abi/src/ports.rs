@@ -48,6 +48,15 @@ pub const DEBUG_EXIT_LEN: u16 = 4;
 /// Port of the trace doorbell: a write says that the ring of [`crate::trace`] is full. The
 /// kernel uses it only while the VMM traces.
 pub const TRACE_DOORBELL: u16 = 0xf8;
+/// The ACPI sleep control register (ACPI 6.5 4.8.3.7); the sleep status register follows it.
+pub const SLEEP_CONTROL: u16 = 0x600;
+/// Number of ports that the two claim.
+pub const SLEEP_LEN: u16 = 2;
+/// The reset control register of a PC's chip set.
+pub const RESET_CONTROL: u16 = 0xcf9;
+/// Command and status of a PC's keyboard controller, which can reset the machine; here that
+/// is all that it can do.
+pub const KEYBOARD_COMMAND: u16 = 0x64;
 
 /// Guest-physical address of the I/O APIC's register window (PC standard).
 pub const IO_APIC: u64 = 0xfec0_0000;

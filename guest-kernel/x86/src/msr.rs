@@ -48,6 +48,11 @@ pub const GS_BASE: u32 = 0xc000_0101;
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
 /// The value that `rdtscp` and `rdpid` return.
 pub const TSC_AUX: u32 = 0xc000_0103;
+/// Where KVM's guests want the time of day at guest time zero (Linux:
+/// Documentation/virt/kvm/x86/msr.rst).
+pub const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
+/// Where they want to be told how time follows from the time-stamp counter.
+pub const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 
 /// [`PAT`] after reset (APM vol. 2 7.8.1).
 pub const PAT_RESET: u64 = 0x0007_0406_0007_0406;

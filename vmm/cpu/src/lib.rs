@@ -16,6 +16,7 @@ pub mod emu;
 pub mod exit;
 mod kind;
 pub mod kvm;
+mod kvm_clock;
 pub mod memory;
 pub mod size;
 mod state;

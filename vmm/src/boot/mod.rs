@@ -5,6 +5,7 @@
 //! QEMU, cloud-hypervisor and Firecracker. Rejected: Linux's bzImage protocol, which needs
 //! a real-mode setup header, and a private protocol, which no foreign VMM could check.
 
+mod acpi;
 mod archive;
 mod command_line;
 pub mod elf;

@@ -1,6 +1,8 @@
 //! The PVH start info and the vCPU state that the kernel starts in (Xen:
 //! docs/misc/pvh.pandoc).
 
+use std::ops::Range;
+
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
 use linux_loader::loader::elf::start_info::{
@@ -10,15 +12,19 @@ use linux_loader::loader::elf::start_info::{
 use vm_memory::{Bytes, GuestAddress};
 use x86::{ApicBaseFlags, Cr0Flags, segment};
 
-use super::{BootError, KernelImage};
+use super::{BootError, KernelImage, acpi};
 use crate::cpu::{CpuState, Msrs, Regs, Segment};
 use crate::layout::{
-    COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, MEMORY_MAP, MODULE_LIST, PAGE, START_INFO,
+    ACPI_TABLES, COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, FIRMWARE_HOLE, MEMORY_MAP,
+    MODULE_LIST, PAGE, START_INFO,
 };
 use crate::memory::GuestRam;
 
 /// Version of the start info that has a memory map.
 const START_INFO_VERSION: u32 = 1;
+
+/// Processors of the machine.
+const CPUS: u8 = 1;
 
 /// What goes into guest memory beside the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +33,11 @@ pub struct BootInfo<'a> {
     pub command_line: &'a [u8],
     /// The initramfs, in pieces that follow each other at once; may be empty.
     pub initramfs: &'a [&'a [u8]],
+    /// Whether the kernel finds its devices by ACPI, and the firmware where a PC has it.
+    pub acpi: bool,
 }
 
-/// Writes initramfs, command line, memory map and start info.
+/// Writes initramfs, command line, memory map, ACPI tables and start info.
 ///
 /// # Errors
 /// RAM that is too small, or a command line too long.
@@ -51,20 +59,26 @@ pub fn write_boot_info(
     }
     write_command_line(ram, info.command_line)?;
 
-    let memory_map: Vec<_> = ram
-        .regions()
-        .iter()
-        .map(|region| hvm_memmap_table_entry {
-            addr: region.gpa,
-            size: region.len,
+    let memory_map: Vec<_> = usable(ram, info.acpi)
+        .into_iter()
+        .map(|range| hvm_memmap_table_entry {
+            addr: range.start,
+            size: range.end - range.start,
             type_: XEN_HVM_MEMMAP_TYPE_RAM,
             reserved: 0,
         })
         .collect();
+    let rsdp_paddr = if info.acpi {
+        ram.write(ACPI_TABLES, &acpi::tables(ACPI_TABLES, CPUS))?;
+        ACPI_TABLES
+    } else {
+        0
+    };
     let start_info = hvm_start_info {
         magic: XEN_HVM_START_MAGIC_VALUE,
         version: START_INFO_VERSION,
-        nr_modules: 1,
+        nr_modules: u32::from(size != 0),
+        rsdp_paddr,
         modlist_paddr: MODULE_LIST,
         cmdline_paddr: COMMAND_LINE,
         memmap_paddr: MEMORY_MAP,
@@ -76,6 +90,21 @@ pub fn write_boot_info(
     params.set_modules(&[module], GuestAddress(MODULE_LIST));
     PvhBootConfigurator::write_bootparams(&params, ram.mmap())
         .map_err(|error| BootError::Loader(error.to_string()))
+}
+
+/// Ranges of RAM that the kernel may use: all, or without those where a PC has none.
+fn usable(ram: &GuestRam, pc: bool) -> Vec<Range<u64>> {
+    let regions = ram.regions();
+    let mut ranges: Vec<_> = regions
+        .iter()
+        .map(|region| region.gpa..region.gpa + region.len)
+        .collect();
+    if pc && let [low, ..] = ranges.as_mut_slice() {
+        let above = FIRMWARE_HOLE.end..low.end;
+        low.end = FIRMWARE_HOLE.start;
+        ranges.insert(1, above);
+    }
+    ranges
 }
 
 /// The page-aligned address just below the end of low RAM where the initramfs fits.
@@ -163,6 +192,7 @@ mod tests {
         let info = BootInfo {
             command_line: b"init=/bin/x",
             initramfs: &[&[7; 4000], &[8; 1000]],
+            acpi: false,
         };
         write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
         let read = |at: u64| {
@@ -190,6 +220,7 @@ mod tests {
         let info = BootInfo {
             command_line: b"",
             initramfs: &[&large],
+            acpi: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
         assert!(matches!(
@@ -203,6 +234,7 @@ mod tests {
         let info = BootInfo {
             command_line: line.as_bytes(),
             initramfs: &[],
+            acpi: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("too long");
         assert!(matches!(error, BootError::CommandLineTooLong { .. }));

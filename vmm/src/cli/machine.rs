@@ -1,8 +1,8 @@
 //! The options that say what a machine is like, for every command that runs one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -82,33 +82,43 @@ impl CpuArgs {
     }
 }
 
+/// Guest memory for a program, and for a kernel that decides itself what to run.
+const PROGRAM_MEMORY: u64 = 64 << 20;
+const KERNEL_MEMORY: u64 = 512 << 20;
+/// Command line of the latter: the console is the serial port.
+const KERNEL_COMMAND_LINE: &str = "console=ttyS0";
+
 /// What the machine is like.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::memory)]
-    memory: u64,
+    /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G [default: 64M, or
+    /// 512M without PROGRAM]
+    #[arg(long, value_name = "SIZE", value_parser = units::memory)]
+    memory: Option<u64>,
     /// Period of the guest's timer tick, 1ms to 1s
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = units::tick)]
     tick: Duration,
     /// End a run after this time (status 124)
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
-    /// PVH kernel image to boot instead of the bundled one
+    /// Kernel to boot instead of the bundled one: an ELF image for PVH, or Linux's bzImage.
+    /// Without PROGRAM it decides itself what to run
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
-    /// initramfs to use instead of the bundled programs: cpio (newc), plain or by gzip
+    /// initramfs to use instead of the bundled programs: cpio (newc), plain or by gzip;
+    /// without PROGRAM whatever the kernel takes
     #[arg(long, value_name = "PATH")]
     initrd: Option<PathBuf>,
-    /// Words to add to the kernel's command line
+    /// Words to add to the kernel's command line; without PROGRAM all of it [default:
+    /// console=ttyS0]
     #[arg(
         long,
+        visible_alias = "cmdline",
         value_name = "WORDS",
-        default_value = "",
         allow_hyphen_values = true
     )]
-    append: String,
+    append: Option<String>,
 }
 
 /// What to run on it.
@@ -117,7 +127,7 @@ pub struct MachineArgs {
 pub struct ProgramArgs {
     /// A bundled program (see `vmm list`), the path of a static x86-64 ELF file, or a
     /// program in the archive of --initrd; and its arguments, options too
-    #[arg(required = true, num_args = 1.., trailing_var_arg = true)]
+    #[arg(required_unless_present = "kernel", num_args = 1.., trailing_var_arg = true)]
     program: Vec<OsString>,
 }
 
@@ -135,23 +145,45 @@ impl MachineArgs {
     /// # Errors
     /// An invalid image, or an unknown program.
     pub fn config(self, program: ProgramArgs) -> Result<VmConfig, CliError> {
-        let room = self.memory.min(DEVICE_HOLE);
+        let mut words = program.program.into_iter();
+        let mut config = match (words.next(), &self.kernel) {
+            (None, Some(kernel)) => self.with_kernel(kernel)?,
+            (name, _) => self.with_program(&name.unwrap_or_default())?,
+        };
+        config.args = words.map(text).collect::<Result<_, _>>()?;
+        config.tick = self.tick;
+        config.timeout = self.timeout;
+        Ok(config)
+    }
+
+    /// The machine for the program `name`.
+    fn with_program(&self, name: &OsStr) -> Result<VmConfig, CliError> {
+        let memory = self.memory.unwrap_or(PROGRAM_MEMORY);
+        let room = memory.min(DEVICE_HOLE);
         let initramfs = self.initrd.as_deref();
         let initramfs = initramfs
             .map(|path| Archive::read(path, room))
             .transpose()?;
-        let mut words = program.program.into_iter();
-        let name = words.next().unwrap_or_default();
-        let found = Program::find_in(name, initramfs.as_ref(), self.memory)?;
-        let mut config = VmConfig::new(found);
-        config.args = words.map(text).collect::<Result<_, _>>()?;
-        config.memory = self.memory;
-        config.tick = self.tick;
-        config.timeout = self.timeout;
+        let mut config = VmConfig::new(Program::find_in(name, initramfs.as_ref(), memory)?);
+        config.memory = memory;
         let kernel = self.kernel.as_deref();
         config.kernel = kernel.map(|path| Image::read(path, room)).transpose()?;
         config.initramfs = initramfs;
-        config.append = self.append;
+        config.append = self.append.clone().unwrap_or_default();
+        Ok(config)
+    }
+
+    /// The machine for a kernel that decides itself what to run.
+    fn with_kernel(&self, kernel: &Path) -> Result<VmConfig, CliError> {
+        let memory = self.memory.unwrap_or(KERNEL_MEMORY);
+        let read = |path: &Path| Image::read(path, memory.min(DEVICE_HOLE));
+        let initrd = self.initrd.as_deref().map(read).transpose()?;
+        let mut config = VmConfig::for_kernel(read(kernel)?, initrd);
+        config.memory = memory;
+        config.append = match &self.append {
+            Some(words) => words.clone(),
+            None => KERNEL_COMMAND_LINE.to_owned(),
+        };
         Ok(config)
     }
 }

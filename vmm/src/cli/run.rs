@@ -67,7 +67,7 @@ pub fn on_this_terminal(
     for warning in &report.warnings {
         super::complain(warning);
     }
-    if report.outcome.kind != OutcomeKind::Exited {
+    if !matches!(report.outcome.kind, OutcomeKind::Exited | OutcomeKind::PoweredOff) {
         super::complain(&report.outcome);
     }
     Ok(report)

@@ -17,6 +17,7 @@ const ERRORS_LAST: u16 = ports::ERRORS + (ports::SERIAL_LEN - 1);
 const LOG_LAST: u16 = ports::LOG + (ports::SERIAL_LEN - 1);
 const INPUT_LAST: u16 = ports::INPUT + (ports::INPUT_LEN - 1);
 const LINK_LAST: u16 = ports::LINK + (ports::SERIAL_LEN - 1);
+const SLEEP_LAST: u16 = ports::SLEEP_CONTROL + (ports::SLEEP_LEN - 1);
 const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
 
 /// Bytes in the register windows of the local and of the I/O APIC.
@@ -35,6 +36,12 @@ pub enum PortDevice {
     DebugExit,
     /// The doorbell of the trace, which does nothing by itself: the exit is what counts.
     TraceDoorbell,
+    /// The sleep control and sleep status registers of ACPI; offset 0 and 1.
+    Sleep(u8),
+    /// The reset control register.
+    Reset,
+    /// The keyboard controller's command register.
+    KeyboardCommand,
 }
 
 /// A memory-mapped device, and the offset of an address in its window.
@@ -56,6 +63,11 @@ pub const fn port_device(port: u16) -> Option<PortDevice> {
         ports::LINK..=LINK_LAST => Some(PortDevice::Link((port - ports::LINK) as u8)),
         ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
         ports::TRACE_DOORBELL => Some(PortDevice::TraceDoorbell),
+        ports::SLEEP_CONTROL..=SLEEP_LAST => {
+            Some(PortDevice::Sleep((port - ports::SLEEP_CONTROL) as u8))
+        }
+        ports::RESET_CONTROL => Some(PortDevice::Reset),
+        ports::KEYBOARD_COMMAND => Some(PortDevice::KeyboardCommand),
         _ => None,
     }
 }
@@ -90,6 +102,9 @@ pub const fn port_name(port: u16) -> Option<&'static str> {
         Some(PortDevice::Link(_)) => Some("link"),
         Some(PortDevice::DebugExit) => Some("debug exit"),
         Some(PortDevice::TraceDoorbell) => Some("trace doorbell"),
+        Some(PortDevice::Sleep(_)) => Some("sleep"),
+        Some(PortDevice::Reset) => Some("reset"),
+        Some(PortDevice::KeyboardCommand) => Some("keyboard controller"),
         None => None,
     }
 }
@@ -159,6 +174,10 @@ mod tests {
         assert_eq!(port_device(0xf7), Some(PortDevice::DebugExit));
         assert_eq!(port_device(0xf8), Some(PortDevice::TraceDoorbell));
         assert_eq!(port_device(0xf9), None);
+        assert_eq!(port_device(0x601), Some(PortDevice::Sleep(1)));
+        assert_eq!(port_device(0x602), None);
+        assert_eq!(port_device(0xcf9), Some(PortDevice::Reset));
+        assert_eq!((port_device(0xcf8), port_device(0xcfa)), (None, None));
         assert_eq!((port_device(0), port_device(0xffff)), (None, None));
     }
 
@@ -192,7 +211,8 @@ mod tests {
         assert_eq!(port_name(0x5e4), Some("input"));
         assert_eq!(port_name(0x2f8), Some("link"));
         assert_eq!(port_name(0xf4), Some("debug exit"));
-        assert_eq!(port_name(0x64), None);
+        assert_eq!(port_name(0x64), Some("keyboard controller"));
+        assert_eq!(port_name(0x60), None);
         assert_eq!(mmio_name(0xfec0_0000), Some("I/O APIC"));
         assert_eq!(mmio_name(0xfee0_00b0), Some("local APIC"));
         assert_eq!(mmio_name(0xfee0_1000), None);

@@ -8,6 +8,7 @@
 //!   port 0x2f8 --> link ---------GSI 3------+    (in machines that have one)
 //!   port 0xf4 ---> debug exit
 //!   port 0xf8 ---> doorbell of the trace
+//!   ports 0x600, 0xcf9, 0x64 --> power: sleep, reset
 //! ```
 //!
 //! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks. They
@@ -23,6 +24,7 @@ mod io_apic;
 mod link;
 mod local_apic;
 mod msi;
+pub(crate) mod power;
 mod serial;
 mod streams;
 
@@ -61,6 +63,17 @@ pub struct DevicesConfig {
     pub streams: HostStreams,
     /// The line to another machine, if there is one.
     pub link: Option<LinkEnd>,
+}
+
+/// How a write to a device ended the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineEnd {
+    /// The debug-exit device was told so.
+    Guest(GuestExit),
+    /// The guest switched the machine off.
+    PoweredOff,
+    /// The guest reset the machine.
+    Reset,
 }
 
 /// The guest's access raises #GP(0).
@@ -120,6 +133,9 @@ impl Devices {
                 None => data.fill(0xff),
             },
             Some(PortDevice::DebugExit) => debug_exit::read(data),
+            Some(PortDevice::Sleep(_) | PortDevice::Reset | PortDevice::KeyboardCommand) => {
+                data.fill(0);
+            }
             Some(PortDevice::TraceDoorbell) | None => data.fill(0xff),
         }
     }
@@ -127,7 +143,7 @@ impl Devices {
     /// `out` of `data`, one or more items of `size` bytes. Some of them end the machine:
     /// the first such item says how.
     #[inline]
-    pub fn pio_write(&mut self, port: u16, size: u8, data: &[u8]) -> Option<GuestExit> {
+    pub fn pio_write(&mut self, port: u16, size: u8, data: &[u8]) -> Option<MachineEnd> {
         match bus::port_device(port)? {
             PortDevice::Serial(line, offset) => {
                 self.streams.write(line, offset, size, data);
@@ -143,8 +159,12 @@ impl Devices {
             }
             PortDevice::DebugExit => {
                 let item = data.chunks(usize::from(size.max(1))).next()?;
-                Some(debug_exit::write(item))
+                Some(MachineEnd::Guest(debug_exit::write(item)))
             }
+            PortDevice::Sleep(0) => power::sleep(*data.first()?),
+            PortDevice::Sleep(_) => None,
+            PortDevice::Reset => power::reset_control(*data.first()?),
+            PortDevice::KeyboardCommand => power::keyboard_command(*data.first()?),
             PortDevice::Input(_) | PortDevice::TraceDoorbell => None,
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use abi::debug_exit::{GuestExit, SIGNAL_STATUS_BASE};
 use serde::Serialize;
 
+use crate::devices::MachineEnd;
+
 /// Exit status of a run that a limit ended (as `timeout(1)` has it).
 pub const LIMIT_STATUS: u8 = 124;
 /// Exit status of a run that failed: VMM error, kernel panic, triple fault, dead halt.
@@ -18,6 +20,10 @@ pub enum OutcomeKind {
     Exited,
     /// A signal ended init.
     Killed,
+    /// The guest switched its machine off.
+    PoweredOff,
+    /// The guest reset its machine.
+    Reset,
     /// The guest kernel panicked.
     Panic,
     /// The guest CPU shut down: a triple fault.
@@ -78,6 +84,16 @@ impl Outcome {
         Self::killed(libc::SIGPIPE as u8).with_message(format!("nobody reads {stream}"))
     }
 
+    /// The guest switched its machine off.
+    pub fn powered_off() -> Self {
+        Self::bare(OutcomeKind::PoweredOff)
+    }
+
+    /// The guest reset its machine, which does not start again.
+    pub fn reset() -> Self {
+        Self::bare(OutcomeKind::Reset)
+    }
+
     /// The guest kernel panicked; its console has the message.
     pub fn panicked() -> Self {
         Self::bare(OutcomeKind::Panic)
@@ -114,21 +130,28 @@ impl Outcome {
         self
     }
 
+    /// Whether the guest ended the run, as it wanted to.
+    pub fn is_orderly(&self) -> bool {
+        use OutcomeKind::{Exited, PoweredOff, Reset};
+        matches!(self.kind, Exited | PoweredOff | Reset)
+    }
+
     /// Whether the run came to an end that its guest did not ask for: then it is worth
     /// knowing where the guest was.
     pub fn is_unexpected(&self) -> bool {
         match self.kind {
-            OutcomeKind::Exited => false,
+            _ if self.is_orderly() => false,
             OutcomeKind::Killed => self.stop_signal().is_some(),
             _ => true,
         }
     }
 
-    /// The exit status of `vmm run`: init's own; 128 and the signal's number;
-    /// [`LIMIT_STATUS`]; [`FAILURE_STATUS`].
+    /// The exit status of `vmm run`: init's own; 0 for a machine that its guest switched off
+    /// or reset; 128 and the signal's number; [`LIMIT_STATUS`]; [`FAILURE_STATUS`].
     pub fn exit_status(&self) -> u8 {
         match self.kind {
             OutcomeKind::Exited => self.code.unwrap_or(FAILURE_STATUS),
+            OutcomeKind::PoweredOff | OutcomeKind::Reset => 0,
             OutcomeKind::Killed => SIGNAL_STATUS_BASE | self.signal.unwrap_or(0),
             OutcomeKind::Timeout | OutcomeKind::TooManyInstructions => LIMIT_STATUS,
             OutcomeKind::Panic
@@ -148,12 +171,14 @@ impl Outcome {
     }
 }
 
-impl From<GuestExit> for Outcome {
-    fn from(exit: GuestExit) -> Self {
-        match exit {
-            GuestExit::Exited(code) => Self::exited(code),
-            GuestExit::Killed(signal) => Self::killed(signal),
-            GuestExit::Panicked => Self::panicked(),
+impl From<MachineEnd> for Outcome {
+    fn from(end: MachineEnd) -> Self {
+        match end {
+            MachineEnd::Guest(GuestExit::Exited(code)) => Self::exited(code),
+            MachineEnd::Guest(GuestExit::Killed(signal)) => Self::killed(signal),
+            MachineEnd::Guest(GuestExit::Panicked) => Self::panicked(),
+            MachineEnd::PoweredOff => Self::powered_off(),
+            MachineEnd::Reset => Self::reset(),
         }
     }
 }
@@ -163,6 +188,8 @@ impl fmt::Display for Outcome {
         match self.kind {
             OutcomeKind::Exited => write!(f, "exited with status {}", self.exit_status())?,
             OutcomeKind::Killed => write!(f, "killed by signal {}", self.signal.unwrap_or(0))?,
+            OutcomeKind::PoweredOff => f.write_str("powered off")?,
+            OutcomeKind::Reset => f.write_str("reset")?,
             OutcomeKind::Panic => f.write_str("kernel panic")?,
             OutcomeKind::TripleFault => f.write_str("triple fault")?,
             OutcomeKind::Halted => f.write_str("halted")?,
@@ -182,6 +209,7 @@ mod tests {
     use abi::debug_exit::GuestExit;
 
     use super::Outcome;
+    use crate::devices::MachineEnd;
 
     #[test]
     fn every_end_has_its_status_and_words() {
@@ -203,6 +231,8 @@ mod tests {
                 141,
                 "killed by signal 13: nobody reads standard output",
             ),
+            (Outcome::powered_off(), 0, "powered off"),
+            (Outcome::reset(), 0, "reset"),
             (Outcome::panicked(), 125, "kernel panic"),
             (Outcome::triple_fault(), 125, "triple fault"),
             (
@@ -232,8 +262,9 @@ mod tests {
 
     #[test]
     fn what_the_guest_wrote_is_what_is_reported() {
-        assert_eq!(Outcome::from(GuestExit::Exited(3)), Outcome::exited(3));
-        assert_eq!(Outcome::from(GuestExit::Killed(9)), Outcome::killed(9));
-        assert_eq!(Outcome::from(GuestExit::Panicked), Outcome::panicked());
+        let outcome = |end| Outcome::from(MachineEnd::Guest(end));
+        assert_eq!(outcome(GuestExit::Exited(3)), Outcome::exited(3));
+        assert_eq!(outcome(GuestExit::Killed(9)), Outcome::killed(9));
+        assert_eq!(outcome(GuestExit::Panicked), Outcome::panicked());
     }
 }

@@ -23,7 +23,8 @@ pub struct Setting {
     pub kernel: KernelImage,
     /// The kernel's file, if it is not the bundled one.
     pub kernel_file: Option<Image>,
-    pub program: Program,
+    /// The first program, if the VMM chose one.
+    pub program: Option<Program>,
     /// The guest's files, if they are not the bundled programs.
     pub initramfs: Option<Archive>,
     pub started: Instant,
@@ -90,15 +91,15 @@ impl Setting {
     }
     /// The images whose code the guest may be in.
     fn images(&self) -> Images<'_> {
+        let program = self.program.as_ref();
         let in_archive = || {
-            let archive = self.initramfs.as_ref()?;
-            let path = self.program.path().trim_start_matches('/');
-            Some(archive.find(path.as_bytes())?.contents)
+            let path = program?.path().trim_start_matches('/');
+            Some(self.initramfs.as_ref()?.find(path.as_bytes())?.contents)
         };
-        let program = self.program.file().or_else(in_archive);
+        let file = program.and_then(Program::file).or_else(in_archive);
         Images {
             kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
-            program: (&self.program.name, program.unwrap_or_default()),
+            program: (program.map_or("", |program| &program.name), file.unwrap_or_default()),
         }
     }
 }

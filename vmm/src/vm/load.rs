@@ -11,6 +11,7 @@ use crate::cpu::{CpuError, HostKind, Vcpu};
 use crate::events::InputSource;
 use crate::memory::GuestRam;
 use crate::output::{Output, Outputs};
+use crate::program::Program;
 
 /// Time of day at the start of every deterministic run: 2026-01-01 00:00 UTC.
 const DETERMINISTIC_START: Duration = Duration::from_secs(1_767_225_600);
@@ -27,7 +28,15 @@ pub fn load(
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
     // Before the time of day is written down: this may set the time-stamp counter.
     vcpu.set_state(&boot::start_state(kernel.entry))?;
-    let program = &config.program;
+    let Some(program) = &config.program else {
+        let info = BootInfo {
+            command_line: config.append.trim().as_bytes(),
+            initramfs: &[config.initrd.as_deref().unwrap_or_default()],
+            acpi: true,
+        };
+        boot::write_boot_info(ram, &kernel, &info)?;
+        return Ok(kernel);
+    };
     let file = program.file().unwrap_or_default();
     let (before, after) = match program.file() {
         Some(file) => bundled::around_first(program.path(), file.len()),
@@ -35,35 +44,39 @@ pub fn load(
     };
     let archive = config.initramfs.as_ref().map(Archive::bytes);
     let info = BootInfo {
-        command_line: &command_line(config, outputs, vcpu, host)?,
+        command_line: &command_line(config, program, outputs, vcpu, host)?,
         initramfs: &[&before, file, &after, archive.unwrap_or(bundled::INITRAMFS)],
+        acpi: kernel.shared_page.is_none(),
     };
     boot::write_boot_info(ram, &kernel, &info)?;
     bundled::release_initramfs();
     Ok(kernel)
 }
 
+/// Time of day now, since 1970; zero if that is before then.
+pub fn time_of_day(deterministic: bool) -> Duration {
+    match deterministic {
+        true => DETERMINISTIC_START,
+        false => SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+    }
+}
+
 /// The kernel's command line.
 fn command_line(
     config: &VmConfig,
+    program: &Program,
     outputs: &Outputs,
     vcpu: &mut dyn Vcpu,
     host: HostKind,
 ) -> Result<Vec<u8>, CpuError> {
     let mut line = CommandLine::default();
-    line.init(config.program.path().as_bytes());
+    line.init(program.path().as_bytes());
     line.number(word::TICK_US, config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option(word::RAM, word::ZERO);
     let tsc_ns = u128::from(vcpu.tsc()?) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
-    let now = if config.deterministic {
-        Ok(DETERMINISTIC_START)
-    } else {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)
-    };
-    if let Ok(now) = now {
-        line.number(word::REALTIME_NS, now.as_nanos().saturating_sub(tsc_ns));
-    }
+    let now = time_of_day(config.deterministic);
+    line.number(word::REALTIME_NS, now.as_nanos().saturating_sub(tsc_ns));
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)

@@ -35,6 +35,7 @@ mod state;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use code_at::{CodeAt, instruction_at};
 pub use outside::meter::Clock;
@@ -61,6 +62,8 @@ use crate::{
 pub struct EmuConfig {
     /// The clock of guest time.
     pub clock: Clock,
+    /// Time of day at guest time zero, since 1970.
+    pub time_of_day: Duration,
 }
 
 /// An emulated vCPU.
@@ -77,7 +80,7 @@ impl Emulator {
     /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
     pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
         Self {
-            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock)),
+            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock, config.time_of_day)),
             decoder: Decoder::new(),
         }
     }

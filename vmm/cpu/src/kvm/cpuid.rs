@@ -4,7 +4,7 @@
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 
 use super::{KvmHost, failed};
-use crate::CpuError;
+use crate::{CpuError, kvm_clock};
 
 /// Frequency of KVM's local APIC timer before its divider, in kHz.
 pub const APIC_BUS_KHZ: u32 = 1_000_000;
@@ -49,6 +49,20 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
         function: HYPERVISOR_TIMING,
         eax: tsc_khz,
         ebx: APIC_BUS_KHZ,
+        ..Default::default()
+    });
+    let [eax, ebx, ecx, edx] = kvm_clock::SIGNATURE;
+    entries.push(kvm_cpuid_entry2 {
+        function: kvm_clock::SIGNATURE_LEAF,
+        eax,
+        ebx,
+        ecx,
+        edx,
+        ..Default::default()
+    });
+    entries.push(kvm_cpuid_entry2 {
+        function: kvm_clock::FEATURES_LEAF,
+        eax: kvm_clock::FEATURES,
         ..Default::default()
     });
     CpuId::from_entries(&entries)

@@ -3,6 +3,7 @@
 use iced_x86::CpuidFeature;
 use x86::xsave::{YMM_HIGH_AT, YMM_HIGH_LEN};
 
+use crate::kvm_clock;
 use crate::emu::memory::walk::PHYSICAL_BITS;
 use crate::emu::outside::meter::TSC_KHZ;
 use crate::emu::state::control::{Control, bits};
@@ -193,6 +194,8 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
             text(hypervisor, 8),
         ],
         0x4000_0010 => [TSC_KHZ, APIC_BUS_KHZ, 0, 0],
+        kvm_clock::SIGNATURE_LEAF => kvm_clock::SIGNATURE,
+        kvm_clock::FEATURES_LEAF => [kvm_clock::FEATURES, 0, 0, 0],
         0x8000_0000 => [
             MAX_EXTENDED,
             text(vendor, 0),

@@ -15,7 +15,7 @@
 //! access by an instruction (`access`, `translation`), fetches (`fetch`), switches of mode
 //! (`modes`, `msr`), delivery of exceptions (`deliver`) with their segments (`descriptor`),
 //! debug traps and ports, exits (`exits`), and the order of events between instructions
-//! (`boundary`).
+//! (`boundary`); the clock of KVM's guests (`kvm_clock`).
 
 pub mod access;
 pub mod boundary;
@@ -25,12 +25,15 @@ pub mod deliver;
 mod descriptor;
 mod exits;
 mod fetch;
+mod kvm_clock;
 mod modes;
 mod msr;
 mod ports;
 pub mod stack;
 mod translation;
 mod whole_state;
+
+use std::time::Duration;
 
 use crate::emu::arithmetic::flags::{Flags, rflags};
 use crate::emu::code::cache::CodeCache;
@@ -43,6 +46,7 @@ use crate::emu::outside::meter::{Clock, Meter};
 use crate::emu::state::control::Control;
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Registers;
+use kvm_clock::KvmClock;
 
 /// A decoded instruction of this processor.
 pub type Op = op::Op<Cpu>;
@@ -62,11 +66,12 @@ pub struct Cpu {
     /// Why the engine returned.
     pub stop: Stop,
     pub outside: Outside,
+    kvm_clock: KvmClock,
 }
 
 impl Cpu {
     /// A processor with registers of zeros; `whole_state` gives it a state.
-    pub fn new(ram: Ram, clock: Clock) -> Self {
+    pub fn new(ram: Ram, clock: Clock, time_of_day: Duration) -> Self {
         Self {
             regs: Registers::new(),
             meter: Meter::new(clock),
@@ -76,6 +81,7 @@ impl Cpu {
             events: Events::new(),
             stop: Stop::Leave,
             outside: Outside::new(),
+            kvm_clock: KvmClock::new(time_of_day),
         }
     }
 

@@ -43,6 +43,7 @@ impl Cpu {
             msr::GS_BASE => self.control.segments[GS].base,
             msr::KERNEL_GS_BASE => self.control.msrs.kernel_gs_base,
             msr::TSC_AUX => self.control.msrs.tsc_aux,
+            msr::KVM_WALL_CLOCK | msr::KVM_SYSTEM_TIME => self.kvm_clock_msr(index),
             _ => return Err(Exception::GP.into()),
         })
     }
@@ -66,7 +67,7 @@ impl Cpu {
             }
         };
         match index {
-            msr::TSC => self.meter.set_tsc(value, before),
+            msr::TSC => self.set_tsc(value, before),
             msr::BIOS_SIGN | msr::MCG_STATUS => {}
             msr::SYSENTER_CS => self.control.msrs.sysenter_cs = value & 0xffff,
             msr::SYSENTER_ESP => self.control.msrs.sysenter_esp = canonical(value)?,
@@ -88,6 +89,8 @@ impl Cpu {
             msr::FS_BASE => self.control.segments[FS].base = canonical(value)?,
             msr::GS_BASE => self.control.segments[GS].base = canonical(value)?,
             msr::KERNEL_GS_BASE => self.control.msrs.kernel_gs_base = canonical(value)?,
+            msr::KVM_WALL_CLOCK => self.write_wall_clock(value),
+            msr::KVM_SYSTEM_TIME => self.write_system_time(value, before),
             msr::TSC_AUX if value >> 32 == 0 => self.control.msrs.tsc_aux = value,
             _ => return Err(Exception::GP.into()),
         }

@@ -60,7 +60,7 @@ impl Cpu {
         self.control.efer = state.efer;
         self.control.debug.0 = state.debug.0;
         self.control.msrs = state.msrs;
-        self.meter.set_tsc(state.tsc, 0);
+        self.set_tsc(state.tsc, 0);
         self.regs.set_fx_image(&state.fx);
         self.regs.ymm_high = state.extended.ymm_high;
         self.control.xcr0 = state.extended.xcr0;

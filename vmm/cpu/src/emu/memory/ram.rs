@@ -55,6 +55,15 @@ impl Ram {
         None
     }
 
+    /// Writes a byte; dropped where there is no RAM.
+    pub fn write_u8(&self, gpa: u64, value: u8) {
+        if let Some(pointer) = self.host(gpa) {
+            // SAFETY: `host` returned a pointer to a byte of guest RAM, which is writable and
+            // never a Rust object.
+            unsafe { pointer.write(value) }
+        }
+    }
+
     /// Reads a naturally aligned quadword, as page walks do.
     pub fn read_u64(&self, gpa: u64) -> Option<u64> {
         let pointer = self.host(gpa & !7)?;

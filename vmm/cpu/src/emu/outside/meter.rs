@@ -170,6 +170,11 @@ impl Meter {
             .wrapping_add(self.tsc_offset)
     }
 
+    /// The time-stamp counter less nanoseconds, as software set it.
+    pub fn tsc_offset(&self) -> u64 {
+        self.tsc_offset
+    }
+
     /// Sets the time-stamp counter.
     pub fn set_tsc(&mut self, value: u64, before: u8) {
         self.tsc_offset = 0;

@@ -51,6 +51,7 @@ impl Machine {
                 ram.clone(),
                 EmuConfig {
                     clock: Clock::Instructions,
+                    ..EmuConfig::default()
                 },
             ),
             ram,
