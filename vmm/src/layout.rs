@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! 0x0000_0000  unused, so that a null physical address hits nothing of value
-//! 0x0000_6000  PVH start info (hvm_start_info)
+//! 0x0000_6000  PVH start info (hvm_start_info), or Linux's boot parameters
 //! 0x0000_7000  memory map, then the module list
+//! 0x0000_8000  descriptors, from 0x9000 on page tables, for a bzImage's 64-bit entry
 //! 0x0001_0000  kernel command line, zero-terminated, at most 64 KiB
 //! 0x000e_0000  ACPI tables, for kernels that are not ours
 //! 0x0010_0000  kernel image (abi::virtual_map::KERNEL_LOAD)
@@ -18,12 +19,16 @@ use std::ops::Range;
 
 pub use cpu::memory::{DEVICE_HOLE, HIGH_RAM};
 
-/// Where the PVH start info lies.
+/// Where the PVH start info lies, or Linux's boot parameters.
 pub const START_INFO: u64 = 0x6000;
 /// Where the memory map that the start info names lies.
 pub const MEMORY_MAP: u64 = 0x7000;
 /// Where the module list that the start info names lies.
 pub const MODULE_LIST: u64 = 0x7800;
+/// Where the descriptors for a 64-bit entry lie.
+pub const BOOT_GDT: u64 = 0x8000;
+/// Where the page tables for a 64-bit entry lie, the top one first.
+pub const BOOT_PAGE_TABLES: u64 = 0x9000;
 /// Where the kernel's command line lies.
 pub const COMMAND_LINE: u64 = 0x1_0000;
 /// Bytes for the command line with its terminating zero.

@@ -219,7 +219,11 @@ impl Vm {
             time_of_day: load::time_of_day(config.deterministic),
         };
         let mut vcpu = accelerator.create_vcpu(&ram, apic, emu)?;
-        let outputs = outputs.into();
+        let mut outputs = outputs.into();
+        if config.program.is_none() {
+            // Only our kernel knows what the other lines are for.
+            (outputs.errors, outputs.log) = (None, None);
+        }
         let host_kind = accelerator.host_kind();
         let kernel = load(&ram, &config, &outputs, vcpu.as_mut(), host_kind)?;
         let stop = EventFd::new(EFD_NONBLOCK)?;

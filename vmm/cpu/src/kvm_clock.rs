@@ -10,7 +10,12 @@ pub const SIGNATURE_LEAF: u32 = 0x4000_0100;
 pub const FEATURES_LEAF: u32 = 0x4000_0101;
 
 /// eax, ebx, ecx and edx of the first: "KVMKVMKVM".
-pub const SIGNATURE: [u32; 4] = [FEATURES_LEAF, word(b"KVMK"), word(b"VMKV"), word(b"M\0\0\0")];
+pub const SIGNATURE: [u32; 4] = [
+    FEATURES_LEAF,
+    word(b"KVMK"),
+    word(b"VMKV"),
+    word(b"M\0\0\0"),
+];
 
 /// eax of the other: no delays between accesses to ports, the clock, and that it is the same
 /// on all processors.

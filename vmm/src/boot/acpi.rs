@@ -63,7 +63,8 @@ struct Tables {
 impl Tables {
     /// Adds `table` and returns its guest-physical address.
     fn add(&mut self, table: &dyn Aml) -> u64 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGN), 0);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(ALIGN), 0);
         let address = self.at + self.bytes.len() as u64;
         table.to_aml_bytes(&mut self.bytes);
         address
@@ -95,7 +96,13 @@ fn dsdt() -> Sdt {
 fn fadt(dsdt: u64) -> impl Aml {
     let port = |port: u16| {
         let access = AccessSize::ByteAccess;
-        GAS::new(AddressSpace::SystemIo, u8::BITS as u8, 0, access, port.into())
+        GAS::new(
+            AddressSpace::SystemIo,
+            u8::BITS as u8,
+            0,
+            access,
+            port.into(),
+        )
     };
     let (owner, table, revision) = OEM;
     let mut fadt = FADTBuilder::new(owner, table, revision)

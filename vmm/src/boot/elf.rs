@@ -1,6 +1,6 @@
 //! Checks of ELF files before they are loaded.
 
-use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD, PT_NOTE};
+use elf::abi::{EM_386, EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD, PT_NOTE};
 use elf::endian::LittleEndian;
 use elf::file::Class;
 use elf::note::Note;
@@ -60,6 +60,23 @@ impl<'a> Executable<'a> {
     /// # Errors
     /// The first thing wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ElfError> {
+        Self::parse_for(bytes, &[(Class::ELF64, EM_X86_64)])
+    }
+
+    /// The same for a kernel, which may be of 32 bits.
+    ///
+    /// # Errors
+    /// The first thing wrong with it.
+    pub fn parse_kernel(bytes: &'a [u8]) -> Result<Self, ElfError> {
+        const KINDS: [(Class, u16); 3] = [
+            (Class::ELF64, EM_X86_64),
+            (Class::ELF32, EM_X86_64),
+            (Class::ELF32, EM_386),
+        ];
+        Self::parse_for(bytes, &KINDS)
+    }
+
+    fn parse_for(bytes: &'a [u8], kinds: &[(Class, u16)]) -> Result<Self, ElfError> {
         if !bytes.starts_with(&elf::abi::ELFMAGIC) {
             return Err(ElfError::NotElf);
         }
@@ -69,7 +86,7 @@ impl<'a> Executable<'a> {
             ParseError::BadOffset(needed) => truncated(needed, bytes),
             other => other.into(),
         })?;
-        if file.ehdr.class != Class::ELF64 || file.ehdr.e_machine != EM_X86_64 {
+        if !kinds.contains(&(file.ehdr.class, file.ehdr.e_machine)) {
             return Err(ElfError::NotX86_64);
         }
         let segments = file.segments().ok_or(ElfError::NotExecutable)?;
@@ -140,6 +157,15 @@ impl<'a> Executable<'a> {
             .map(|segment| segment.p_paddr.saturating_add(segment.p_memsz))
             .max()
             .unwrap_or(0)
+    }
+
+    /// What goes into memory, by physical address; the rest of it is zero.
+    pub fn loaded(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let segments = self.file.segments();
+        let segments = segments.into_iter().flat_map(|table| table.iter());
+        segments
+            .filter(|segment| segment.p_type == PT_LOAD)
+            .filter_map(|segment| Some((segment.p_paddr, self.file.segment_data(&segment).ok()?)))
     }
 
     /// The descriptor of the first note with this owner and type.

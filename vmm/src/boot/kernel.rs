@@ -1,25 +1,42 @@
-//! Loads a PVH kernel.
-
-use std::io::Cursor;
+//! Loads a kernel: an ELF image for PVH, or a bzImage.
 
 use abi::shared::{NOTE_NAME, NOTE_SHARED_PAGE, SharedPage};
 use abi::trace::{NOTE_TRACE_RING, TraceRing};
-use linux_loader::loader::KernelLoader;
-use linux_loader::loader::elf::Elf;
+use linux_loader::loader::bootparam::setup_header;
 
-use super::BootError;
 use super::elf::{Addresses, Executable};
+use super::{BootError, bzimage, pvh};
+use crate::cpu::CpuState;
 use crate::layout::DEVICE_HOLE;
 use crate::memory::GuestRam;
 
 /// Owner and type of the note with the 32-bit entry point (Xen: XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: (&str, u32) = ("Xen", 18);
 
+/// Where and how a kernel starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    /// At this address, by PVH.
+    Pvh(u32),
+    /// At this address, in long mode, by Linux's boot protocol; with the image's header.
+    Linux64(u64, setup_header),
+}
+
+impl Entry {
+    /// The state of the vCPU there.
+    pub fn state(&self) -> CpuState {
+        match *self {
+            Self::Pvh(entry) => pvh::start_state(entry),
+            Self::Linux64(entry, _) => bzimage::start_state(entry, pvh::start_state(0)),
+        }
+    }
+}
+
 /// A kernel in guest memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct KernelImage {
-    /// Guest-physical address of the 32-bit entry point.
-    pub entry: u32,
+    /// Where it starts.
+    pub entry: Entry,
     /// First guest-physical address past the image, its zeroed data included.
     pub end: u64,
     /// Guest-physical address of the page that the kernel shares with the VMM
@@ -32,17 +49,35 @@ pub struct KernelImage {
 /// Loads `image` at the addresses that it asks for.
 ///
 /// # Errors
-/// A file that is not a complete PVH kernel, or does not fit into RAM.
+/// A file that is not a complete kernel, or does not fit into RAM.
 pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootError> {
-    let executable = Executable::parse(image)?;
+    let available = ram.size().min(DEVICE_HOLE);
+    let Some(header) = bzimage::header(image) else {
+        return load_elf(ram, image, available);
+    };
+    let unpacked = bzimage::unpack(image, &header, available);
+    match unpacked.map(|kernel| load_elf(ram, &kernel, available)) {
+        None | Some(Err(BootError::NotPvh)) => {
+            let (entry, end) = bzimage::load(ram, image, &header, available)?;
+            Ok(KernelImage {
+                entry: Entry::Linux64(entry, header),
+                end,
+                shared_page: None,
+                trace_ring: None,
+            })
+        }
+        Some(loaded) => loaded,
+    }
+}
+
+/// Loads an ELF image with a PVH entry point.
+fn load_elf(ram: &GuestRam, image: &[u8], available: u64) -> Result<KernelImage, BootError> {
+    let executable = Executable::parse_kernel(image)?;
     executable.separate(Addresses::Physical)?;
-    // By ourselves: the loader has the entry of the last note segment, and none where that
-    // has other notes only.
     let entry = executable
         .note(PVH_NOTE.0, PVH_NOTE.1)
         .and_then(|descriptor| descriptor.first_chunk())
         .ok_or(BootError::NotPvh)?;
-    let available = ram.size().min(DEVICE_HOLE);
     let end = executable.physical_end();
     if end > available {
         return Err(BootError::TooLarge {
@@ -51,8 +86,9 @@ pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootErro
             available,
         });
     }
-    Elf::load(ram.mmap(), None, &mut Cursor::new(image), None)
-        .map_err(|error| BootError::Loader(error.to_string()))?;
+    for (address, bytes) in executable.loaded() {
+        ram.write(address, bytes)?;
+    }
     let shared = |kind, len: usize| {
         let address = noted_address(&executable, kind)?;
         let fits = address.is_multiple_of(abi::virtual_map::PAGE_SIZE)
@@ -60,7 +96,7 @@ pub fn load_kernel(ram: &GuestRam, image: &[u8]) -> Result<KernelImage, BootErro
         fits.then_some(address)
     };
     Ok(KernelImage {
-        entry: u32::from_le_bytes(*entry),
+        entry: Entry::Pvh(u32::from_le_bytes(*entry)),
         end,
         shared_page: shared(NOTE_SHARED_PAGE, size_of::<SharedPage>()),
         trace_ring: shared(NOTE_TRACE_RING, size_of::<TraceRing>()),

@@ -1,23 +1,27 @@
-//! Getting a guest into memory: the kernel by the PVH protocol, its command line, and an
-//! initramfs with the programs.
+//! Getting a guest into memory: the kernel, its command line, and an initramfs with the
+//! programs.
 //!
-//! PVH (Xen's x86/HVM direct boot ABI) was chosen because the same image then boots under
-//! QEMU, cloud-hypervisor and Firecracker. Rejected: Linux's bzImage protocol, which needs
-//! a real-mode setup header, and a private protocol, which no foreign VMM could check.
+//! Our kernel boots by PVH (Xen's x86/HVM direct boot ABI), because the same image then boots
+//! under QEMU, cloud-hypervisor and Firecracker. Rejected for it: Linux's bzImage protocol,
+//! which needs a real-mode setup header, and a private protocol, which no foreign VMM could
+//! check. Other kernels may be either.
 
 mod acpi;
 mod archive;
+mod bzimage;
 mod command_line;
 pub mod elf;
+mod info;
 mod initramfs;
 mod kernel;
 mod pvh;
 
 pub use archive::{Archive, ArchiveError, Flaw};
 pub use command_line::CommandLine;
+pub use info::{BootInfo, write_boot_info};
 pub use initramfs::Initramfs;
-pub use kernel::{KernelImage, load_kernel};
-pub use pvh::{BootInfo, start_state, write_boot_info};
+pub use kernel::{Entry, KernelImage, load_kernel};
+pub use pvh::start_state;
 
 use crate::layout::COMMAND_LINE_MAX;
 use crate::size::Size;
@@ -29,7 +33,10 @@ pub enum BootError {
     #[error("kernel: {0}")]
     Kernel(#[from] elf::ElfError),
     /// The image has no PVH entry point.
-    #[error("kernel: no PVH entry point (ELF note 18 by Xen): build it for PVH boot")]
+    #[error(
+        "kernel: no PVH entry point (ELF note 18 by Xen), nor the 64-bit one of a bzImage: \
+         build it for one of them"
+    )]
     NotPvh,
     /// The loader refused the image.
     #[error("kernel: {0}")]

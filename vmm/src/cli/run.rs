@@ -67,7 +67,10 @@ pub fn on_this_terminal(
     for warning in &report.warnings {
         super::complain(warning);
     }
-    if !matches!(report.outcome.kind, OutcomeKind::Exited | OutcomeKind::PoweredOff) {
+    if !matches!(
+        report.outcome.kind,
+        OutcomeKind::Exited | OutcomeKind::PoweredOff
+    ) {
         super::complain(&report.outcome);
     }
     Ok(report)

@@ -99,7 +99,10 @@ impl Setting {
         let file = program.and_then(Program::file).or_else(in_archive);
         Images {
             kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
-            program: (program.map_or("", |program| &program.name), file.unwrap_or_default()),
+            program: (
+                program.map_or("", |program| &program.name),
+                file.unwrap_or_default(),
+            ),
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn load(
 ) -> Result<KernelImage, VmError> {
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
     // Before the time of day is written down: this may set the time-stamp counter.
-    vcpu.set_state(&boot::start_state(kernel.entry))?;
+    vcpu.set_state(&kernel.entry.state())?;
     let Some(program) = &config.program else {
         let info = BootInfo {
             command_line: config.append.trim().as_bytes(),

@@ -29,7 +29,11 @@ pub struct CodeAt {
 ///
 /// `None` where no page is mapped, no RAM backs it, or the guest pages outside long mode.
 pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
-    let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), Clock::default(), Duration::ZERO));
+    let mut cpu = Box::new(Cpu::new(
+        Ram::new(ram.clone()),
+        Clock::default(),
+        Duration::ZERO,
+    ));
     cpu.restore(state);
     if cpu.control.cr0 & bits::CR0_PG != 0 && cpu.control.efer & bits::EFER_LMA == 0 {
         return None;

@@ -3,11 +3,11 @@
 use iced_x86::CpuidFeature;
 use x86::xsave::{YMM_HIGH_AT, YMM_HIGH_LEN};
 
-use crate::kvm_clock;
 use crate::emu::memory::walk::PHYSICAL_BITS;
 use crate::emu::outside::meter::TSC_KHZ;
 use crate::emu::state::control::{Control, bits};
 use crate::emu::state::{mxcsr, xsave};
+use crate::kvm_clock;
 
 /// Highest leaves of the three ranges.
 const MAX_BASIC: u32 = 0xd;
