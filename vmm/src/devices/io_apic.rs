@@ -143,6 +143,12 @@ impl IoApic {
         entry.is_some_and(|&entry| is_level(entry))
     }
 
+    /// Whether line `gsi` is not masked.
+    pub fn is_connected(&self, gsi: u32) -> bool {
+        let entry = self.entries.get(gsi as usize);
+        entry.is_some_and(|entry| entry & MASKED == 0)
+    }
+
     /// Whether line `gsi` may be delivered as an interrupt that RFLAGS.IF does not mask.
     pub fn may_send_nmi(&self, gsi: u32) -> bool {
         self.entries.get(gsi as usize).is_some_and(|entry| {

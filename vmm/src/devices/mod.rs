@@ -98,7 +98,7 @@ pub struct Devices {
 impl Devices {
     /// A board after power-up.
     pub fn new(config: DevicesConfig) -> Self {
-        Self {
+        let mut board = Self {
             streams: Streams::new(config.streams),
             link: config.link.map(|end| Link {
                 serial: Serial::new(LinkOutput::new(end.clone())),
@@ -109,7 +109,9 @@ impl Devices {
                 ApicMode::Kernel => None,
                 ApicMode::User => Some(LocalApic::new(config.tsc_khz)),
             },
-        }
+        };
+        board.connect_serial_lines();
+        board
     }
 
     /// `in`: fills `data`, one or more items of `size` bytes.
@@ -188,7 +190,10 @@ impl Devices {
             (Some(MmioDevice::LocalApic(offset)), Some(apic)) => {
                 apic.write_mmio(offset, data, now_ns);
             }
-            (Some(MmioDevice::IoApic(offset)), _) => self.io_apic.write(offset, data),
+            (Some(MmioDevice::IoApic(offset)), _) => {
+                self.io_apic.write(offset, data);
+                self.connect_serial_lines();
+            }
             _ => {}
         }
         self.route_interrupts();
@@ -331,6 +336,16 @@ impl Devices {
         {
             link.end.receive(|bytes| link.serial.input(bytes));
             self.serve_link();
+        }
+    }
+
+    /// Tells the serial lines whether their interrupts reach a CPU.
+    fn connect_serial_lines(&mut self) {
+        let console = self.io_apic.is_connected(abi::ports::SERIAL_GSI);
+        self.streams.connect_console(console);
+        if let Some(link) = &mut self.link {
+            let connected = self.io_apic.is_connected(abi::ports::LINK_GSI);
+            link.serial.connect(connected);
         }
     }
 

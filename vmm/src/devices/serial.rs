@@ -32,9 +32,9 @@ pub trait SerialOutput: Write {
     fn end_access(&mut self);
 }
 
-/// Register offsets that say whether the guest reads its port, and the bit of the
-/// interrupt enable register for received data.
+/// Register offset of received data.
 const DATA: u8 = 0;
+/// Register offset of the interrupt enable register, and its bit for received data.
 const INTERRUPT_ENABLE: u8 = 1;
 const RECEIVED_DATA: u8 = 1;
 /// The bit of the same for a transmitter that can take more, and of the register below.
@@ -44,6 +44,10 @@ const TRANSMITTER_EMPTY: u8 = 2;
 const IDENTIFICATION: u8 = 2;
 const NOTHING_PENDING: u8 = 1;
 const RECEIVED_DATA_PENDING: u8 = 4;
+/// Register offset of the line control register, and its bit that puts the divisor in the
+/// place of the two above.
+const LINE_CONTROL: u8 = 3;
+const DIVISOR_LATCH: u8 = 1 << 7;
 
 /// Bytes that the receiver holds.
 pub const FIFO_LEN: usize = 64;
@@ -51,7 +55,24 @@ pub const FIFO_LEN: usize = 64;
 /// A 16550A with something behind it.
 pub struct Serial<W: SerialOutput> {
     uart: vm_superio::Serial<Raised, NoEvents, W>,
-    receiving: bool,
+    receiving: Receiving,
+    divisor_latch: bool,
+    /// Whether its interrupt reaches a CPU.
+    connected: bool,
+}
+
+/// How the guest receives.
+///
+/// Input must not come before the guest takes it: drivers that look whether there is a UART,
+/// or are about to start, throw bytes away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    /// Not at all yet.
+    Not,
+    /// It has read data without having ever enabled the interrupt.
+    Polling,
+    /// By interrupts, while they are enabled and reach a CPU.
+    Interrupts { enabled: bool },
 }
 
 impl<W: SerialOutput> Serial<W> {
@@ -59,7 +80,9 @@ impl<W: SerialOutput> Serial<W> {
     pub fn new(output: W) -> Self {
         Self {
             uart: vm_superio::Serial::new(Raised::default(), output),
-            receiving: false,
+            receiving: Receiving::Not,
+            divisor_latch: false,
+            connected: true,
         }
     }
 
@@ -67,7 +90,9 @@ impl<W: SerialOutput> Serial<W> {
     /// than a byte covers registers in turn, as on an ISA bus. Bytes past the last
     /// register read as ones.
     pub fn read(&mut self, offset: u8, size: u8, items: &mut [u8]) {
-        self.receiving |= offset == DATA;
+        if offset == DATA && self.receiving == Receiving::Not && !self.divisor_latch {
+            self.receiving = Receiving::Polling;
+        }
         for item in items.chunks_mut(usize::from(size.max(1))) {
             for (byte, register) in item.iter_mut().zip(offset..) {
                 *byte = match register {
@@ -84,7 +109,7 @@ impl<W: SerialOutput> Serial<W> {
         for item in items.chunks(usize::from(size.max(1))) {
             for (&byte, register) in item.iter().zip(offset..) {
                 if u16::from(register) < abi::ports::SERIAL_LEN {
-                    self.receiving |= register == INTERRUPT_ENABLE && byte & RECEIVED_DATA != 0;
+                    self.note(register, byte);
                     // Neither the trigger nor the output can fail, and the UART drops
                     // what its own FIFO cannot take in loopback mode.
                     let _ = self.uart.write(register, byte);
@@ -92,6 +117,23 @@ impl<W: SerialOutput> Serial<W> {
             }
         }
         self.uart.writer_mut().end_access();
+    }
+
+    /// Notes what a write says of how the guest receives.
+    fn note(&mut self, register: u8, byte: u8) {
+        let enabled = byte & RECEIVED_DATA != 0;
+        match (register, self.receiving) {
+            (LINE_CONTROL, _) => self.divisor_latch = byte & DIVISOR_LATCH != 0,
+            (INTERRUPT_ENABLE, _) if self.divisor_latch => {}
+            (INTERRUPT_ENABLE, Receiving::Not | Receiving::Polling) if !enabled => {}
+            (INTERRUPT_ENABLE, _) => self.receiving = Receiving::Interrupts { enabled },
+            _ => {}
+        }
+    }
+
+    /// Says whether its interrupt reaches a CPU; it does until then.
+    pub fn connect(&mut self, connected: bool) {
+        self.connected = connected;
     }
 
     /// Hands `bytes` to the guest's receiver; returns how many it took, from the first on.
@@ -103,7 +145,12 @@ impl<W: SerialOutput> Serial<W> {
     /// Whether the guest reads its port and has taken all that was handed to it.
     #[inline]
     pub fn wants_input(&self) -> bool {
-        self.receiving && self.uart.fifo_capacity() == FIFO_LEN
+        let receiving = match self.receiving {
+            Receiving::Not => false,
+            Receiving::Polling => true,
+            Receiving::Interrupts { enabled } => enabled && self.connected,
+        };
+        receiving && self.uart.fifo_capacity() == FIFO_LEN
     }
 
     /// Whether the UART has raised its interrupt since the last call.
@@ -222,6 +269,34 @@ mod tests {
             assert_eq!(read(&mut serial, DATA), b'a');
         }
         assert_eq!(read(&mut serial, LSR) & 1, 0);
+        assert!(serial.wants_input());
+    }
+
+    #[test]
+    fn a_driver_that_only_looks_gets_no_input() {
+        let mut serial = port(std::io::sink());
+        serial.connect(false);
+        serial.write(IER, 1, &[0xf]);
+        assert!(!serial.wants_input());
+        serial.write(IER, 1, &[0]);
+        read(&mut serial, DATA);
+        serial.connect(true);
+        assert!(!serial.wants_input());
+        // The divisor is no interrupt enable register.
+        serial.write(super::LINE_CONTROL, 1, &[super::DIVISOR_LATCH]);
+        serial.write(IER, 1, &[1]);
+        assert!(!serial.wants_input());
+        serial.write(super::LINE_CONTROL, 1, &[3]);
+        serial.write(IER, 1, &[RECEIVED]);
+        assert!(serial.wants_input());
+    }
+
+    #[test]
+    fn a_guest_that_polls_gets_input() {
+        let mut serial = port(std::io::sink());
+        assert!(!serial.wants_input());
+        read(&mut serial, DATA);
+        serial.write(IER, 1, &[0]);
         assert!(serial.wants_input());
     }
 

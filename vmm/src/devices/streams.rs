@@ -153,6 +153,11 @@ impl Streams {
         self.failed |= failed;
     }
 
+    /// Says whether the console's interrupt reaches a CPU.
+    pub fn connect_console(&mut self, connected: bool) {
+        self.console.connect(connected);
+    }
+
     /// Reads the input stream's ports. What is always ready is there as soon as the guest
     /// asks, all that it can be offered: so it finds the same in every run.
     pub fn read_input(&mut self, offset: u8, size: u8, items: &mut [u8]) {

@@ -4,7 +4,7 @@
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 
 use super::{KvmHost, failed};
-use crate::{CpuError, kvm_clock};
+use crate::{CpuError, HostKind, kvm_clock};
 
 /// Frequency of KVM's local APIC timer before its divider, in kHz.
 pub const APIC_BUS_KHZ: u32 = 1_000_000;
@@ -12,6 +12,14 @@ pub const APIC_BUS_KHZ: u32 = 1_000_000;
 const FEATURES: u32 = 1;
 const HYPERVISOR: u32 = 0x4000_0000;
 const HYPERVISOR_TIMING: u32 = 0x4000_0010;
+
+/// The leaf of features that do not fit into leaf 1, and what says there that `rep movsb` and
+/// `rep stosb` are fast: in general, for few bytes, for none (subleaf 1). A KVM that emulates
+/// ring 0 takes as long for a byte as for a quadword.
+const STRUCTURED: u32 = 7;
+const FAST_BYTES: u32 = 1 << 9;
+const FAST_FEW_BYTES: u32 = 1 << 4;
+const FAST_NO_BYTES: u32 = 1 << 10 | 1 << 11 | 1 << 12;
 
 // Leaf 1 ECX.
 const X2APIC: u32 = 1 << 21;
@@ -26,12 +34,23 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
         .kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
+    let is_software = host.kind() == HostKind::Software;
     let mut entries: Vec<kvm_cpuid_entry2> = supported
         .as_slice()
         .iter()
         .copied()
         .filter(|entry| !(HYPERVISOR..=HYPERVISOR_TIMING).contains(&entry.function))
         .collect();
+    for entry in &mut entries {
+        match (entry.function, entry.index) {
+            (STRUCTURED, 0) if is_software => {
+                entry.ebx &= !FAST_BYTES;
+                entry.edx &= !FAST_FEW_BYTES;
+            }
+            (STRUCTURED, 1) if is_software => entry.eax &= !FAST_NO_BYTES,
+            _ => {}
+        }
+    }
     for entry in entries
         .iter_mut()
         .filter(|entry| entry.function == FEATURES)
