@@ -9,6 +9,7 @@
 mod support;
 
 mod debug;
+mod linux;
 mod monitor;
 
 use std::arch::x86_64::__cpuid;
@@ -151,12 +152,9 @@ fn main() {
         }
     }
     let cases = [debug::CASES].concat();
-    let trials = Machine::ALL.into_iter();
-    suite::main(
-        trials
-            .flat_map(|machine| cases.iter().map(move |&case| trial(machine, case)))
-            .collect(),
-    );
+    let machines = Machine::ALL.into_iter();
+    let trials = machines.flat_map(|machine| cases.iter().map(move |&case| trial(machine, case)));
+    suite::main(trials.chain(linux::trials()).collect());
 }
 
 /// The test of `case` on `machine`.

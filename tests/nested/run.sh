@@ -55,14 +55,15 @@ build_tests() {
     strip --strip-debug "$root"/bin/vmm "$root"/bin/examples/* "$root"/tests/*
 }
 
-# Puts busybox, the modules, the init script and what tests may read of the source tree
-# into $root and makes it the initramfs.
+# Puts busybox, the kernel for guests, the modules, the init script and what tests may read of
+# the source tree into $root and makes it the initramfs.
 pack() {
     mkdir -p "$root"/{dev,proc,sys,tmp,run,reports} "$root$PWD"
     tar -c --exclude=./target --exclude=./.git . | tar -x -C "$root$PWD"
     ln -s "$PWD" "$root/source"
     cp "$(command -v busybox)" "$root/bin/busybox"
     cp -r "$kernel/modules" "$root/modules"
+    cp "$kernel/vmlinuz" "$root/vmlinuz"
     install -m 755 "$here/init" "$root/init"
     printf '%s\n' "${arguments[@]}" >"$root/arguments"
     (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs.cpio"

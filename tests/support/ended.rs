@@ -1,13 +1,14 @@
 //! The result of a run of `vmm`, and assertions about it.
 
 use std::fmt;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    pub(super) command: String,
+    command: String,
     /// Exit status; `None` if a signal killed the VMM.
     pub status: Option<i32>,
     /// What programs wrote to standard output.
@@ -19,6 +20,17 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// What `command` has come to, with its JSON report.
+    pub fn new(command: &Command, output: &Output, report: &[u8]) -> Self {
+        Self {
+            command: format!("{command:?}"),
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            report: serde_json::from_slice(report).unwrap_or(Value::Null),
+        }
+    }
+
     /// Asserts that nothing was done that only a software-backed KVM needs, unless it was
     /// one.
     #[track_caller]

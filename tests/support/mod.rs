@@ -189,13 +189,7 @@ impl Run {
             // The file is there unless the VMM refused to start.
             let _ = std::fs::remove_file(&report_path);
         }
-        let ended = Ended {
-            command: format!("{command:?}"),
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            report: serde_json::from_slice(&report).unwrap_or(Value::Null),
-        };
+        let ended = Ended::new(&command, &output, &report);
         ended.needs_no_remedy_on_hardware();
         ended
     }

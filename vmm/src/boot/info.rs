@@ -7,6 +7,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::kernel::Entry;
 use super::{BootError, KernelImage, acpi, bzimage, pvh};
+use crate::devices::power;
 use crate::layout::{
     ACPI_TABLES, COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, FIRMWARE_HOLE, PAGE,
 };
@@ -25,6 +26,15 @@ pub struct BootInfo<'a> {
     /// Whether the kernel finds its devices by ACPI, and the firmware where a PC has it.
     pub acpi: bool,
 }
+
+/// Where a processor begins after a reset, in real mode's address space. Kernels jump there to
+/// have the firmware reset the machine, as their last resort.
+const RESET_VECTOR: u64 = 0xf_fff0;
+/// All that there is of firmware: `mov dx, RESET_CONTROL; mov al, RESET; out dx, al; hlt`.
+const FIRMWARE: [u8; 7] = {
+    let [low, high] = abi::ports::RESET_CONTROL.to_le_bytes();
+    [0xba, low, high, 0xb0, power::RESET, 0xee, 0xf4]
+};
 
 /// Where things lie, for the kernel to find.
 pub struct Placed {
@@ -55,6 +65,7 @@ pub fn write_boot_info(
     write_command_line(ram, info.command_line)?;
     if info.acpi {
         ram.write(ACPI_TABLES, &acpi::tables(ACPI_TABLES, CPUS))?;
+        ram.write(RESET_VECTOR, &FIRMWARE)?;
     }
     let placed = Placed {
         initramfs: start..address,

@@ -1,0 +1,171 @@
+//! Linux as distributions ship it: an unmodified kernel and busybox, to a shell and to the end.
+//!
+//! The kernel is the file that `RINGFENCE_LINUX` names, or the one that the nested host boots
+//! (`target/nested`). Where KVM emulates ring 0, Linux takes an hour, and is not tried.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::software_kvm;
+use crate::support::elf::TempFile;
+use crate::support::suite::{self, Case};
+use crate::support::{Ended, TIMEOUT, Target, binary, busybox, output_with_input, required};
+use vmm::boot::Initramfs;
+
+/// Names the kernel.
+const KERNEL: &str = "RINGFENCE_LINUX";
+/// Where `tests/nested/run.sh` keeps the one that it boots, in a folder by its version.
+const NESTED: &str = "target/nested/kernel";
+
+const CASES: &[Case] = &[
+    ("shell", a_shell_runs_commands_and_powers_off),
+    ("reset", a_reset_ends_the_run),
+    ("unpacks_itself", a_kernel_may_unpack_itself),
+];
+
+/// On the emulator only.
+const REPEATED: &[Case] = &[("deterministic", two_runs_are_the_same)];
+
+/// The tests of this module.
+pub fn trials() -> Vec<Trial> {
+    let missing = missing();
+    assert!(
+        missing.is_none() || !required("linux"),
+        "{}",
+        missing.unwrap_or_default()
+    );
+    let mut trials = suite::on_unless(missing, &Target::ALL, CASES);
+    trials.extend(suite::on_unless(missing, &[Target::Emu], REPEATED));
+    if software_kvm() {
+        const WHY: &str = "KVM emulates ring 0 here, and Linux takes an hour";
+        eprintln!("kvm: does not run Linux: {WHY}");
+        trials = trials
+            .into_iter()
+            .map(|trial| {
+                let ignored = !trial.name().ends_with("::emu");
+                let ignored = ignored || trial.has_ignored_flag();
+                trial.with_ignored_flag(ignored)
+            })
+            .collect();
+    }
+    trials
+}
+
+/// Why there is no Linux here, if there is none.
+fn missing() -> Option<&'static str> {
+    match (kernel(), busybox::missing()) {
+        (None, _) => Some("no kernel: RINGFENCE_LINUX names none, and target/nested has none"),
+        (_, busybox) => busybox,
+    }
+}
+
+fn kernel() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(KERNEL) {
+        return Some(path.into());
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(NESTED);
+    let versions = std::fs::read_dir(folder).ok()?;
+    let kernels = versions.filter_map(|entry| Some(entry.ok()?.path().join("vmlinuz")));
+    kernels.filter(|path| path.is_file()).max()
+}
+
+/// An initramfs with busybox, whose `/init` is `script`.
+fn initramfs(script: &str) -> TempFile {
+    let busybox = busybox::path().expect("it is there");
+    let busybox = std::fs::read(busybox).expect("it can be read");
+    let mut archive = Initramfs::new();
+    for folder in ["bin", "dev", "proc"] {
+        archive.directory(folder);
+    }
+    archive.executable("bin/busybox", &busybox);
+    archive.executable("init", script.as_bytes());
+    TempFile::new("initramfs", &archive.finish())
+}
+
+/// A run of `kernel` with `script` and `input`.
+fn run(target: Target, kernel: &Path, script: &str, input: Option<&str>, more: &[&str]) -> Ended {
+    let initramfs = initramfs(script);
+    let report = TempFile::new("report", b"");
+    let mut command = Command::new(binary());
+    command.arg("run").args(target.options());
+    command.args(["--timeout", TIMEOUT, "--memory", "256M", "--report", "json"]);
+    command.arg("--report-file").arg(report.path());
+    command.arg("--kernel").arg(kernel);
+    command.arg("--initrd").arg(initramfs.path());
+    command
+        .args(["--cmdline", "console=ttyS0 quiet panic=-1"])
+        .args(more);
+    let output = output_with_input(&mut command, input.map(str::as_bytes));
+    let report = std::fs::read(report.path()).unwrap_or_default();
+    Ended::new(&command, &output, &report)
+}
+
+/// A shell whose commands come from the console.
+const SHELL: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+exec sh
+";
+
+fn a_shell_runs_commands_and_powers_off(target: Target) {
+    let input = "before=$(cut -d. -f1 /proc/uptime)
+sleep 1
+echo slept $(($(cut -d. -f1 /proc/uptime) - before))
+echo hello | md5sum
+poweroff -f
+";
+    let kernel = kernel().expect("it is there");
+    let ended = run(target, &kernel, SHELL, Some(input), &[]);
+    // A second, unless it is busy; an echo of the command does not have the number.
+    let slept = ended
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("slept "));
+    let slept = slept.and_then(|seconds| seconds.trim().parse().ok());
+    assert!(slept.is_some_and(|seconds: u32| seconds >= 1), "{ended}");
+    ended.prints_part("b1946ac92492d2347c6235b4d2611184");
+    ended.status(0);
+    assert_eq!(ended.report["outcome"]["kind"], "powered_off", "{ended}");
+    assert!(ended.report["guest"]["syscalls"].is_null(), "{ended}");
+}
+
+fn a_reset_ends_the_run(target: Target) {
+    let script = "#!/bin/busybox sh\nexec /bin/busybox reboot -f\n";
+    let kernel = kernel().expect("it is there");
+    for way in ["reboot=acpi", "reboot=kbd"] {
+        let ended = run(target, &kernel, script, None, &["--cmdline", way]);
+        ended.status(0);
+        assert_eq!(ended.report["outcome"]["kind"], "reset", "{ended}");
+    }
+}
+
+/// Without the place of its payload, only the kernel's own code can unpack it.
+fn a_kernel_may_unpack_itself(target: Target) {
+    const PAYLOAD: std::ops::Range<usize> = 0x248..0x250;
+    let mut image = std::fs::read(kernel().expect("it is there")).expect("it can be read");
+    image[PAYLOAD].fill(0);
+    let image = TempFile::new("vmlinuz", &image);
+    let script = "#!/bin/busybox sh\n/bin/busybox echo up\nexec /bin/busybox poweroff -f\n";
+    let ended = run(target, image.path(), script, None, &[]);
+    ended.prints_part("up\r\n").status(0);
+}
+
+fn two_runs_are_the_same(target: Target) {
+    let script = "#!/bin/busybox sh
+/bin/busybox sleep 3
+/bin/busybox date -u +%F
+/bin/busybox mount -t proc proc /proc
+/bin/busybox cat /proc/uptime /proc/interrupts
+exec /bin/busybox poweroff -f
+";
+    let kernel = kernel().expect("it is there");
+    let one = || run(target, &kernel, script, None, &["--deterministic"]);
+    let (first, second) = (one(), one());
+    first.prints_part("2026-01-01\r\n").status(0);
+    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(first.report["emu"], second.report["emu"]);
+    assert_eq!(first.report["exits_total"], second.report["exits_total"]);
+}
