@@ -215,3 +215,74 @@ pub fn start_state(entry: u64, base: CpuState) -> CpuState {
     state.efer = (EferFlags::LONG_MODE_ENABLE | EferFlags::LONG_MODE_ACTIVE).bits();
     state
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: &[u8] = b"hello";
+
+    /// A bzImage with this payload, behind one sector of set-up code.
+    fn image(payload: &[u8]) -> Vec<u8> {
+        let header = setup_header {
+            setup_sects: 1,
+            header: MAGIC,
+            version: VERSION,
+            loadflags: 1,
+            payload_offset: 16,
+            payload_length: payload.len() as u32,
+            ..Default::default()
+        };
+        let mut image = vec![0; 2 * SECTOR + 16];
+        image[HEADER..HEADER + size_of::<setup_header>()].copy_from_slice(header.as_slice());
+        image.extend_from_slice(payload);
+        image
+    }
+
+    fn unpacked(payload: &[u8]) -> Option<Vec<u8>> {
+        let image = image(payload);
+        let header = header(&image).expect("it is a bzImage");
+        unpack(&image, &header, 100)
+    }
+
+    /// By hand: the kernel in a block of its own, as it is.
+    fn by_lz4() -> Vec<u8> {
+        let block = [b"\x50", KERNEL].concat();
+        let size = (block.len() as u32).to_le_bytes();
+        [b"\x02\x21\x4c\x18", &size[..], &block, b"\x05\0\0\0"].concat()
+    }
+
+    #[test]
+    fn each_compression_is_known_by_its_first_bytes() {
+        let mut by_gzip = flate2::read::GzEncoder::new(KERNEL, flate2::Compression::fast());
+        let mut gzip = Vec::new();
+        by_gzip.read_to_end(&mut gzip).expect("it is in memory");
+        assert_eq!(unpacked(&gzip).as_deref(), Some(KERNEL));
+        assert_eq!(unpacked(&by_lz4()).as_deref(), Some(KERNEL));
+        // One block, the last, as it is.
+        let zstd = [b"\x28\xb5\x2f\xfd\x20\x05\x29\0\0", KERNEL, b"\x05\0\0\0"].concat();
+        assert_eq!(unpacked(&zstd).as_deref(), Some(KERNEL));
+        assert_eq!(unpacked(b"\xfd7zXZ\0and so on"), None);
+    }
+
+    #[test]
+    fn what_is_cut_or_too_large_is_left_to_the_guest() {
+        let whole = by_lz4();
+        for end in 0..whole.len() {
+            assert_eq!(unpacked(&whole[..end]), None, "{end}");
+        }
+        let mut large = whole;
+        large[14] = 101;
+        assert_eq!(unpacked(&large), None);
+        let mut outside = image(b"");
+        outside[HEADER + 0x57..HEADER + 0x5f].fill(0xff);
+        let header = header(&outside).expect("it is a bzImage");
+        assert_eq!(unpack(&outside, &header, u64::MAX), None);
+    }
+
+    #[test]
+    fn other_files_are_none() {
+        assert!(header(b"\x7fELF").is_none());
+        assert!(header(&[0; 4096]).is_none());
+    }
+}

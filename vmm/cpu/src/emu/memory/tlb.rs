@@ -98,6 +98,10 @@ pub struct Table {
     fills: usize,
     /// Whether any entry is global.
     any_global: bool,
+    /// Places of all entries that are not global, perhaps of others and more than once; once
+    /// there are as many as entries, no more are kept. A kernel that switches address spaces
+    /// a lot has few of them each time.
+    local: Vec<u32>,
     large: LargePages,
 }
 
@@ -135,6 +139,7 @@ impl Table {
             entries: Vec::new(),
             fills: 0,
             any_global: false,
+            local: Vec::new(),
             large: LargePages::NONE,
         }
     }
@@ -157,6 +162,7 @@ impl Table {
             self.entries = vec![EMPTY; len];
             self.fills = 0;
             self.any_global = false;
+            self.local.clear();
             self.large = LargePages::NONE;
         }
         self.fills += 1;
@@ -166,6 +172,9 @@ impl Table {
         }
         let page = la & PAGE_MASK;
         let place = (la >> 12) as usize & (self.entries.len() - 1);
+        if !found.global && self.local.len() < self.entries.len() {
+            self.local.push(place as u32);
+        }
         self.entries[place] = TlbEntry {
             read: page,
             write: if writable { page } else { NO_TAG },
@@ -179,7 +188,18 @@ impl Table {
     /// scanned.
     pub fn flush(&mut self, keep_global: bool) -> usize {
         let mut scanned = 0;
-        if keep_global && self.any_global {
+        if self.local.len() < self.entries.len() && (keep_global || !self.any_global) {
+            scanned = self.local.len();
+            for &place in &self.local {
+                let entry = &mut self.entries[place as usize];
+                if !entry.global {
+                    *entry = EMPTY;
+                }
+            }
+            if !self.any_global {
+                self.large = LargePages::NONE;
+            }
+        } else if keep_global && self.any_global {
             scanned = self.entries.len();
             self.large = LargePages::NONE;
             for entry in &mut self.entries {
@@ -196,6 +216,7 @@ impl Table {
             self.large = LargePages::NONE;
         }
         self.fills = 0;
+        self.local.clear();
         scanned
     }
 
