@@ -9,7 +9,9 @@ use crate::CpuError;
 use crate::exit::VmExit;
 
 /// The exit of `KVM_RUN`, with borrows of the vCPU turned into pointers, so that the vCPU
-/// can be used before the exit is handed out.
+/// can be used before the exit is handed out. Its messages are made when it is, so that it
+/// can be copied, which every exit is.
+#[derive(Clone, Copy)]
 pub enum RawExit {
     In(u16, *mut [u8]),
     Out(u16, *const [u8]),
@@ -32,7 +34,10 @@ pub enum RawExit {
     Kicked,
     Shutdown,
     CannotEmulate,
-    Other(String),
+    /// The processor refuses the state: the reason that it gives.
+    FailEntry(u64),
+    /// The host cannot back guest memory at this address.
+    MemoryFault(u64),
     Unknown,
 }
 
@@ -66,12 +71,8 @@ impl RawExit {
             Ok(VcpuExit::Intr) => Self::Kicked,
             Ok(VcpuExit::Shutdown) => Self::Shutdown,
             Ok(VcpuExit::InternalError) => Self::CannotEmulate,
-            Ok(VcpuExit::FailEntry(reason, _)) => Self::Other(format!(
-                "the processor refuses the guest's state ({reason:#x})"
-            )),
-            Ok(VcpuExit::MemoryFault { gpa, .. }) => {
-                Self::Other(format!("the host cannot back guest memory at {gpa:#x}"))
-            }
+            Ok(VcpuExit::FailEntry(reason, _)) => Self::FailEntry(reason),
+            Ok(VcpuExit::MemoryFault { gpa, .. }) => Self::MemoryFault(gpa),
             Ok(_) => Self::Unknown,
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
             Err(error) => return Err(failed("KVM_RUN")(error)),
@@ -133,7 +134,12 @@ impl RawExit {
                 Self::Kicked => VmExit::Interrupted,
                 Self::Shutdown => VmExit::TripleFault,
                 Self::CannotEmulate => VmExit::Emulated,
-                Self::Other(message) => VmExit::Failed { message },
+                Self::FailEntry(reason) => VmExit::Failed {
+                    message: format!("the processor refuses the guest's state ({reason:#x})"),
+                },
+                Self::MemoryFault(gpa) => VmExit::Failed {
+                    message: format!("the host cannot back guest memory at {gpa:#x}"),
+                },
                 Self::Unknown => VmExit::Failed {
                     message: format!(
                         "KVM stopped the guest for a reason that the VMM does not know \

@@ -124,8 +124,10 @@ impl KvmVcpu {
 
     /// Runs the guest to the next exit. KVM reports CR8 at every exit, but exits for few
     /// writes of it; here a new CR8 is an exit, before the one at which it is found.
+    #[inline]
     fn next_exit(&mut self) -> Result<RawExit, CpuError> {
-        if let Some(held) = self.held.take() {
+        if let Some(held) = self.held {
+            self.held = None;
             return Ok(held);
         }
         let raw = RawExit::classify(self.fd.run())?;
@@ -226,32 +228,27 @@ impl Vcpu for KvmVcpu {
         while self.nmi_sent && matches!(raw, RawExit::Hlt) && self.nmi_due()? {
             raw = self.next_exit()?;
         }
-        if let RawExit::In(EXTENDED_STATE, data) = raw
-            && self.remedy.applies()
-        {
-            // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
-            let answer = unsafe { &mut *data };
-            answer.fill(0);
-            if let Some(first) = answer.first_mut() {
-                *first = self.has_loaded.into();
+        match raw {
+            RawExit::In(EXTENDED_STATE, data) if self.remedy.applies() => {
+                // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
+                let answer = unsafe { &mut *data };
+                answer.fill(0);
+                if let Some(first) = answer.first_mut() {
+                    *first = self.has_loaded.into();
+                }
+                return Ok(VmExit::Emulated);
             }
-            return Ok(VmExit::Emulated);
-        }
-        if let RawExit::Out(EXTENDED_STATE, data) = raw
-            && self.remedy.applies()
-        {
-            // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
-            let request = unsafe { &*data }.first_chunk().copied();
-            if let Some(request) = request {
-                self.move_extended_state(u32::from_le_bytes(request))?;
+            RawExit::Out(EXTENDED_STATE, data) if self.remedy.applies() => {
+                // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
+                let request = unsafe { &*data }.first_chunk().copied();
+                if let Some(request) = request {
+                    self.move_extended_state(u32::from_le_bytes(request))?;
+                }
+                return Ok(VmExit::Emulated);
             }
-            return Ok(VmExit::Emulated);
-        }
-        if matches!(raw, RawExit::CannotEmulate) {
-            return self.complete_instruction();
-        }
-        if matches!(raw, RawExit::Kicked) {
-            self.kick.acknowledge();
+            RawExit::CannotEmulate => return self.complete_instruction(),
+            RawExit::Kicked => self.kick.acknowledge(),
+            _ => {}
         }
         // SAFETY: `next_exit` returns the last exit of `KVM_RUN`, which is not called while
         // one is held, or `SetTpr`, which has no pointers; the result borrows `self`.
