@@ -9,6 +9,7 @@
 mod support;
 
 mod debug;
+mod interrupts;
 mod linux;
 mod monitor;
 
@@ -151,7 +152,7 @@ fn main() {
             Some(why) => eprintln!("{}: does not run here: {why}", machine.name()),
         }
     }
-    let cases = [debug::CASES].concat();
+    let cases = [debug::CASES, interrupts::CASES].concat();
     let machines = Machine::ALL.into_iter();
     let trials = machines.flat_map(|machine| cases.iter().map(move |&case| trial(machine, case)));
     suite::main(trials.chain(linux::trials()).collect());

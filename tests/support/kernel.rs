@@ -62,6 +62,8 @@ const LARGE: u64 = PRESENT | PageTableFlags::HUGE_PAGE.bits();
 
 /// The entry of the root page table for the second 512 GiB of addresses, which is free.
 pub const SECOND_ROOT_ENTRY: u64 = TABLES + 8;
+/// Handlers of single vectors.
+const HANDLERS: u64 = FREE - 0x1_1000;
 /// RAM behind the image, page-aligned, for a kernel to use as it likes.
 pub const FREE: u64 = 0x20_0000;
 /// An address that is not mapped.
@@ -118,6 +120,12 @@ impl Kernel {
     pub fn with(mut self, address: u64, bytes: &[u8]) -> Self {
         self.0.push((address, bytes.to_vec()));
         self
+    }
+
+    /// Has `code`, at most 256 bytes, handle `vector`, in place of what else would.
+    pub fn handler_of(self, vector: u8, code: &[u8]) -> Self {
+        let (vector, start) = (u64::from(vector), HANDLERS + 0x100 * u64::from(vector));
+        self.with(start, code).with(IDT + 16 * vector, &gate(start))
     }
 
     /// The kernel as a file.
