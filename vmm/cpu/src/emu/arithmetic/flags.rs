@@ -18,6 +18,7 @@ pub mod bit {
     pub const OF: u16 = 1;
     pub const CF: u16 = 1 << 8;
     pub const PF: u16 = 1 << 10;
+    pub const AF: u16 = 1 << 12;
     pub const ZF: u16 = 1 << 14;
     pub const SF: u16 = 1 << 15;
 }

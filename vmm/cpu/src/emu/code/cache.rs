@@ -1,7 +1,7 @@
 //! Decoded blocks: where they are kept, how they are found, when they are dropped.
 //!
 //! A block is the decoded code at a guest-physical address, for one instruction pointer (so
-//! targets and rip-relative addresses are constants) and one code size. It is valid while
+//! targets and rip-relative addresses are constants), one code size and one limit of CS. It is valid while
 //! its `ctx` equals the CPU's. A context is a number that stands for one view of the code:
 //! privilege, code size, and everything since the last TLB flush. So a flush only takes a
 //! new number; a block that is found again is revalidated, not decoded. Taken links and
@@ -58,8 +58,13 @@ const WRITE_WORK: i64 = 8;
 /// Work of checking one of them, and of validating the successor of a block.
 const BLOCK_WORK: i64 = 4;
 
-/// The key of a block: guest-physical address, instruction pointer, mode.
-type Key = (u64, u64, u8);
+/// The key of a block: guest-physical address, instruction pointer, mode, limit of CS.
+type Key = (u64, u64, u8, u32);
+
+/// The key of the block with this header.
+fn key(header: &Block) -> Key {
+    (header.phys, header.rip, header.mode, header.limit)
+}
 
 /// Which code is valid now: what a fetch context stands for, apart from flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +111,8 @@ pub struct CodeCache {
     /// modes. Each is the first of a range, one for each [`FpMode`].
     contexts: [u64; 4],
     last_context: u64,
+    /// Limit of CS outside 64-bit mode.
+    legacy_limit: u32,
     /// Whether supervisor code was fetched from a page that is not global.
     local_supervisor: bool,
 }
@@ -133,6 +140,7 @@ impl CodeCache {
             }; FETCHES],
             contexts: [1, 2, 3, 4].map(|i| i * FpMode::COUNT),
             last_context: 4 * FpMode::COUNT,
+            legacy_limit: 0,
             local_supervisor: false,
         };
         cache.renew();
@@ -156,6 +164,14 @@ impl CodeCache {
         self.selection.size as u8 | self.selection.fp.number() << 2
     }
 
+    /// The limit of CS that a block's decoded form depends on: 0 in 64-bit mode.
+    pub fn limit(&self) -> u32 {
+        match self.selection.size {
+            CodeSize::Bits64 => 0,
+            CodeSize::Bits16 | CodeSize::Bits32 => self.legacy_limit,
+        }
+    }
+
     /// Whether decoded code lies in the page of `gpa`.
     pub fn holds(&self, gpa: u64) -> bool {
         !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE))
@@ -175,8 +191,9 @@ impl CodeCache {
         self.renew();
     }
 
-    /// Invalidates legacy-mode blocks, as the base of CS may have changed.
-    pub fn new_legacy_segment(&mut self) {
+    /// Invalidates legacy-mode blocks, as the base of CS may have changed, and its limit.
+    pub fn new_legacy_segment(&mut self, limit: u32) {
+        self.legacy_limit = limit;
         for context in &mut self.contexts[2..] {
             self.last_context += FpMode::COUNT;
             *context = self.last_context;
@@ -247,7 +264,8 @@ impl CodeCache {
     /// The block decoded at `rip` from `gpa`, valid or not. A caller that has found it to
     /// be current calls [`validate`](Self::validate).
     pub fn decoded(&self, gpa: u64, rip: u64) -> Option<*const Block> {
-        self.blocks.get(&(gpa, rip, self.mode())).copied()
+        let key = (gpa, rip, self.mode(), self.limit());
+        self.blocks.get(&key).copied()
     }
 
     /// Makes a block from [`decoded`](Self::decoded) valid. Returns the work that took.
@@ -270,8 +288,7 @@ impl CodeCache {
     pub unsafe fn add(&mut self, block: *const Block) -> [Option<u64>; 2] {
         // SAFETY: the caller vouches for the block.
         let header = unsafe { &*block };
-        self.blocks
-            .insert((header.phys, header.rip, header.mode), block);
+        self.blocks.insert(key(header), block);
         let new_pages = [header.phys, header.second_page].map(|start| {
             let len = header.bytes_from(start)?;
             let there = self.starts.entry(start).or_default();
@@ -305,7 +322,7 @@ impl CodeCache {
                 let hit = start + len > gpa;
                 if hit {
                     header.ctx.set(0);
-                    let key = (header.phys, header.rip, header.mode);
+                    let key = key(header);
                     if self.blocks.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
                         self.blocks.remove(&key);
                     }

@@ -103,6 +103,8 @@ pub struct Block {
     pub count: u8,
     /// Code size and floating-point mode that it was decoded for.
     pub mode: u8,
+    /// Limit of CS that it was decoded for, outside 64-bit mode.
+    pub limit: u32,
 }
 
 impl Block {
@@ -231,6 +233,7 @@ pub static NO_BLOCK: NoBlock = NoBlock(Block {
     len: 0,
     count: 0,
     mode: 0,
+    limit: 0,
 });
 
 impl NoBlock {

@@ -35,6 +35,7 @@ fn add(
         second_page,
         len,
         count: 1,
+        limit: 0,
         mode: cache.mode(),
     };
     // SAFETY: there is room for a header.

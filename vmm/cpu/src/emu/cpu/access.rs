@@ -13,9 +13,9 @@ use crate::emu::cpu::Cpu;
 use crate::emu::memory::ram::to_page_end;
 use crate::emu::memory::walk::Want;
 use crate::emu::outside::exit::{ExitKind, Reply};
-use crate::emu::state::control::{Privilege, canonical};
+use crate::emu::state::control::{CodeSize, Privilege, canonical};
 use crate::emu::state::exception::{Exception, Stop};
-use crate::emu::state::segment::{Linear, SS};
+use crate::emu::state::segment::{Linear, SS, SYSTEM};
 
 /// How an instruction reaches memory.
 pub trait Access: 'static {
@@ -267,8 +267,10 @@ impl Cpu {
         privilege: Privilege,
     ) -> Result<Pieces, Stop> {
         check_canonical(at, size as u64)?;
-        let la = at.address;
-        let last = la.wrapping_add(size as u64 - 1);
+        let wide = at.segment == SYSTEM || self.control.code_size == CodeSize::Bits64;
+        let wrap = |la| if wide { la } else { la & 0xffff_ffff };
+        let la = wrap(at.address);
+        let last = wrap(la.wrapping_add(size as u64 - 1));
         if self.control.checks_alignment() && privilege == Privilege::User {
             check_alignment(la, size)?;
         }
@@ -279,7 +281,7 @@ impl Cpu {
             end: here,
         };
         let second = if here < size {
-            let start = la.wrapping_add(here as u64);
+            let start = wrap(la.wrapping_add(here as u64));
             let probed = if here >= x87_frame_word(size) {
                 last
             } else {
@@ -346,6 +348,6 @@ fn x87_frame_word(size: usize) -> usize {
 fn system_linear(la: u64) -> Linear {
     Linear {
         address: la,
-        segment: crate::emu::state::segment::DS as u8,
+        segment: SYSTEM,
     }
 }

@@ -9,9 +9,7 @@ use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::control::{CodeSize, Privilege, canonical};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
-use crate::emu::state::segment::{
-    CS, Linear, SS, dpl, flat, gp, has, np, parse, rpl, selector_code,
-};
+use crate::emu::state::segment::{CS, Linear, SS, dpl, flat, gp, has, np, parse, selector_code};
 
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +139,7 @@ impl Cpu {
         retired: u64,
     ) -> Result<(), Stop> {
         if !self.control.long_mode() {
-            return self.deliver_legacy(event, source, rip);
+            return self.deliver_legacy(event, source, rip, retired);
         }
         let external = u16::from(source != Source::Software);
         let gate = self.gate(event.vector, source)?;
@@ -196,7 +194,7 @@ impl Cpu {
     }
 
     /// Clears the flags that delivery clears: RFLAGS.IF with an `interrupt` gate.
-    fn begin_handler(&mut self, interrupt: bool) {
+    pub(super) fn begin_handler(&mut self, interrupt: bool) {
         self.events.stepping = false;
         let mut cleared = rflags::TF | rflags::NT | rflags::RF | rflags::VM;
         if interrupt {
@@ -207,7 +205,7 @@ impl Cpu {
 
     /// RFLAGS in a frame: RF makes a fault's handler return past the breakpoint that it
     /// met; after an instruction it is clear.
-    fn pushed_flags(&self, source: Source) -> u64 {
+    pub(super) fn pushed_flags(&self, source: Source) -> u64 {
         match source {
             Source::Fault => self.rflags() | rflags::RF,
             Source::Trap | Source::Software => self.rflags() & !rflags::RF,
@@ -250,7 +248,11 @@ impl Cpu {
     }
 
     /// The code segment that a gate names, checked, and the new privilege level.
-    fn gate_target(&mut self, selector: u16, external: u16) -> Result<(Segment, u8), Stop> {
+    pub(super) fn gate_target(
+        &mut self,
+        selector: u16,
+        external: u16,
+    ) -> Result<(Segment, u8), Stop> {
         if selector & !3 == 0 {
             return Err(Exception::coded(vector::GP, external).into());
         }
@@ -290,64 +292,12 @@ impl Cpu {
 }
 
 /// Adds the EXT bit to the error code of a fault in delivery.
-fn external_code(stop: Stop, external: u16) -> Stop {
+pub(super) fn external_code(stop: Stop, external: u16) -> Stop {
     match stop {
         Stop::Exception(Exception {
             vector,
             code: Some(code),
         }) if vector != vector::PF => Exception::coded(vector, code | external).into(),
         other => other,
-    }
-}
-
-impl Cpu {
-    /// Delivery outside long mode: a 32-bit kernel's early exceptions.
-    fn deliver_legacy(&mut self, event: Exception, source: Source, rip: u64) -> Result<(), Stop> {
-        let external = u16::from(source != Source::Software);
-        let code = u16::from(event.vector) << 3 | 2 | external;
-        let bad = || Stop::from(Exception::coded(vector::GP, code));
-        let offset = u64::from(event.vector) * 8;
-        if offset + 7 > u64::from(self.control.idt.limit) {
-            return Err(bad());
-        }
-        let gate: u64 = self.system_read(self.control.idt.base.wrapping_add(offset))?;
-        let kind = (gate >> 40 & 0x1f) as u16;
-        if !matches!(kind, 0xe | 0xf) {
-            return Err(bad());
-        }
-        if gate >> 47 & 1 == 0 {
-            return Err(Exception::coded(vector::NP, code).into());
-        }
-        let selector = (gate >> 16) as u16;
-        let (cs, _) = self.gate_target(selector, external)?;
-        if self.control.cpl != 0 || rpl(selector) != 0 {
-            self.outside.exit.kind = ExitKind::Failed("a change of privilege outside long mode");
-            return Err(Stop::Exit);
-        }
-        let flags = self.pushed_flags(source);
-        let frame = [
-            flags as u32,
-            u32::from(self.control.segments[CS].selector),
-            rip as u32,
-        ];
-        let mask = self.control.stack_mask();
-        let old_rsp: u64 = self.regs.gprs.read(Slot::RSP);
-        let mut rsp = old_rsp & mask;
-        for value in frame.into_iter().chain(event.code.map(u32::from)) {
-            rsp = rsp.wrapping_sub(4) & mask;
-            let at = self.control.linear(SS as u8, rsp, 4, true)?;
-            self.write_as(at, &value.to_le_bytes(), Privilege::Supervisor)?;
-        }
-        self.regs
-            .gprs
-            .write(Slot::RSP, old_rsp & !mask & 0xffff_ffff | rsp);
-        self.control.segments[CS] = Segment {
-            selector: selector & !3,
-            ..cs
-        };
-        self.regs.rip = gate & 0xffff | gate >> 32 & 0xffff_0000;
-        self.code_segment_changed();
-        self.begin_handler(kind == 0xe);
-        Ok(())
     }
 }

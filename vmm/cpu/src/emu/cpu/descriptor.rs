@@ -6,7 +6,7 @@ use crate::Segment;
 use crate::emu::cpu::Cpu;
 use crate::emu::state::control::{CodeSize, canonical};
 use crate::emu::state::exception::{Exception, Stop};
-use crate::emu::state::segment::{SS, dpl, gp, has, np, parse, rpl, ss};
+use crate::emu::state::segment::{CS, SS, dpl, gp, has, np, parse, rpl, ss};
 
 impl Cpu {
     /// Reads the low eight bytes of the descriptor that `selector` names.
@@ -33,6 +33,9 @@ impl Cpu {
     /// # Errors
     /// The exception that the load raises.
     pub fn data_segment(&mut self, number: usize, selector: u16) -> Result<Segment, Stop> {
+        if self.control.real_mode() {
+            return Ok(self.real_segment(number, selector));
+        }
         if number == SS {
             return self.stack_segment(
                 selector,
@@ -276,6 +279,25 @@ impl Cpu {
         }
     }
 
+    /// The value of segment register `number` for `selector` in real mode, where loads leave
+    /// the limit.
+    fn real_segment(&self, number: usize, selector: u16) -> Segment {
+        let cached = self.control.segments[number];
+        let usable = a::PRESENT | a::ORDINARY | a::ACCESSED | a::WRITABLE;
+        Segment {
+            selector,
+            base: u64::from(selector) << 4,
+            attributes: cached.attributes | usable,
+            ..cached
+        }
+    }
+
+    /// Changes CS to `selector` in real mode.
+    pub fn set_real_cs(&mut self, selector: u16) {
+        self.control.segments[CS] = self.real_segment(CS, selector);
+        self.code_segment_changed();
+    }
+
     /// Checks the instruction pointer for a new CS: canonical in 64-bit code, else within
     /// the limit.
     ///
@@ -299,7 +321,7 @@ impl Cpu {
     pub fn set_cs(&mut self, cs: Segment, retired: u64) {
         let cpl = rpl(cs.selector);
         let size = self.control.code_size;
-        self.control.segments[crate::emu::state::segment::CS] = cs;
+        self.control.segments[CS] = cs;
         self.set_cpl(cpl, retired);
         let still_long = size == CodeSize::Bits64 && self.control.long_mode() && has(&cs, a::LONG);
         if !still_long {

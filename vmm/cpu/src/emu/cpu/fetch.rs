@@ -14,6 +14,9 @@ impl Cpu {
     /// # Errors
     /// #PF or #GP for the fetch; an exit where no RAM backs it.
     pub fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
+        if rip > self.control.code_limit() {
+            return Err(Exception::GP.into());
+        }
         let la = self.control.code_address(rip);
         let page = la & PAGE_MASK;
         let gpa = match self.code.fetched(page) {

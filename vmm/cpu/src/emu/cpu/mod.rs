@@ -13,7 +13,8 @@
 //!
 //! Each part does what needs its own data alone. Here is what needs several parts: memory
 //! access by an instruction (`access`, `translation`), fetches (`fetch`), switches of mode
-//! (`modes`, `msr`), delivery of exceptions (`deliver`) with their segments (`descriptor`),
+//! (`modes`, `msr`), delivery of exceptions (`deliver`, `deliver_legacy`) with their segments
+//! (`descriptor`) and stacks (`inner_stack`),
 //! debug traps and ports, exits (`exits`), and the order of events between instructions
 //! (`boundary`); the clock of KVM's guests (`kvm_clock`).
 
@@ -22,9 +23,11 @@ pub mod boundary;
 pub mod cpuid;
 mod debug;
 pub mod deliver;
+mod deliver_legacy;
 mod descriptor;
 mod exits;
 mod fetch;
+mod inner_stack;
 mod kvm_clock;
 mod modes;
 mod msr;

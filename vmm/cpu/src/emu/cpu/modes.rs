@@ -135,7 +135,8 @@ impl Cpu {
     pub fn code_segment_changed(&mut self) {
         self.control.code_size = self.control.size_of_cs();
         if self.control.code_size != CodeSize::Bits64 {
-            self.code.new_legacy_segment();
+            let limit = self.control.segments[CS].limit;
+            self.code.new_legacy_segment(limit);
         }
         self.select_code();
     }

@@ -1,18 +1,33 @@
-//! The stack, as instructions use it.
+//! The stack, as instructions use it, and where near jumps may go.
 
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::Cpu;
 use crate::emu::cpu::access::Access;
-use crate::emu::state::exception::Stop;
+use crate::emu::state::control::canonical;
+use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
-use crate::emu::state::segment::{Linear, SS};
+use crate::emu::state::segment::{CS, Linear, SS};
 
-/// How the stack is addressed.
+/// How the stack and the next instruction are addressed.
 pub trait StackMode: 'static {
     /// The linear address of `size` bytes at stack pointer `pointer`.
     fn linear(cpu: &Cpu, pointer: u64, size: u64, write: bool) -> Result<Linear, Stop>;
     /// The stack pointer's new value if it is to be `pointer`.
     fn pointer(cpu: &Cpu, pointer: u64) -> u64;
+    /// Whether code may be at `target`, an instruction pointer of type `T`.
+    fn admits<T: Int>(cpu: &Cpu, target: T) -> bool;
+    /// The instruction pointer `target`.
+    ///
+    /// # Errors
+    /// #GP(0) where no code may be.
+    #[inline(always)]
+    fn checked<T: Int>(cpu: &Cpu, target: T) -> Result<u64, Stop> {
+        if Self::admits(cpu, target) {
+            Ok(target.zero_extend())
+        } else {
+            Err(Exception::GP.into())
+        }
+    }
     /// Moves the stack pointer up.
     #[inline(always)]
     fn drop(cpu: &mut Cpu, bytes: u64) {
@@ -37,6 +52,10 @@ impl StackMode for Long {
     fn pointer(_: &Cpu, pointer: u64) -> u64 {
         pointer
     }
+    #[inline(always)]
+    fn admits<T: Int>(_: &Cpu, target: T) -> bool {
+        T::BITS != 64 || canonical(target.zero_extend())
+    }
 }
 
 impl StackMode for Legacy {
@@ -51,6 +70,9 @@ impl StackMode for Legacy {
         } else {
             pointer & mask
         }
+    }
+    fn admits<T: Int>(cpu: &Cpu, target: T) -> bool {
+        target.zero_extend() <= u64::from(cpu.control.segments[CS].limit)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;
-use crate::emu::state::segment::dpl;
+use crate::emu::state::segment::{SS, dpl};
 use crate::{CpuState, DebugRegs, ExtendedState, Regs};
 
 impl Cpu {
@@ -70,11 +70,12 @@ impl Cpu {
         let retired = self.meter.retired();
         self.events
             .set_interruptibility(state.interruptibility, retired);
-        // As processors do, take the privilege from SS.
-        self.set_cpl(
-            dpl(&self.control.segments[crate::emu::state::segment::SS]),
-            retired,
-        );
+        // As processors do, take the privilege from SS, but in real mode.
+        let cpl = match self.control.real_mode() {
+            true => 0,
+            false => dpl(&self.control.segments[SS]),
+        };
+        self.set_cpl(cpl, retired);
         self.set_rflags(state.regs.rflags);
         self.code.clear();
         self.check_mode();

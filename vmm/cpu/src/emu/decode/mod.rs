@@ -86,8 +86,10 @@ impl Decoder {
     fn decode(&mut self, cpu: &mut Cpu, rip: u64, limit: usize) -> Result<Block, Stop> {
         let (gpa, host) = cpu.fetch_page(rip)?;
         let in_page = (PAGE - gpa % PAGE) as usize;
+        // Where the code segment ends, code does.
+        let in_segment = (cpu.control.code_limit() - rip).min(WINDOW as u64) as usize + 1;
         let mut bytes = [0; WINDOW];
-        let wanted = in_page.min(limit * LONGEST);
+        let wanted = in_page.min(limit * LONGEST).min(in_segment);
         // SAFETY: `host` is good to the end of its page.
         unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), wanted) };
 
@@ -98,7 +100,7 @@ impl Decoder {
         let mut second_page = u64::MAX;
         if instructions.is_empty() {
             let mut available = wanted;
-            if error == DecoderError::NoMoreBytes && in_page < LONGEST {
+            if error == DecoderError::NoMoreBytes && in_page < LONGEST.min(in_segment) {
                 let (next, host) = cpu.fetch_page(rip.wrapping_add(in_page as u64))?;
                 second_page = next;
                 // SAFETY: `host` is the start of a page.
@@ -106,14 +108,14 @@ impl Decoder {
                     let rest = bytes.as_mut_ptr().add(in_page);
                     std::ptr::copy_nonoverlapping(host, rest, LONGEST - in_page);
                 }
-                available = LONGEST;
+                available = LONGEST.min(in_segment);
             }
             let bytes = &bytes[..available.min(LONGEST)];
             let instructions = &mut self.instructions;
             let error = decode_run(code_size, rip, bytes, 1, instructions);
             if instructions.is_empty() {
                 if error == DecoderError::NoMoreBytes {
-                    // Longer than 15 bytes.
+                    // Longer than 15 bytes, or than the segment.
                     return Err(Exception::GP.into());
                 }
                 let mut invalid = Instruction::new();
@@ -133,6 +135,7 @@ impl Decoder {
             len: len as u16,
             count: instructions.len() as u8,
             mode: cpu.code.mode(),
+            limit: cpu.code.limit(),
         })
     }
 
@@ -166,7 +169,8 @@ impl Decoder {
                 bytes,
                 size,
                 fp,
-                next_rip: insn.next_ip(),
+                next_rip: cpu.control.wrapped(insn.next_ip()),
+                limit: cpu.control.code_limit(),
                 flags_live: self.live[n],
                 following: self
                     .instructions

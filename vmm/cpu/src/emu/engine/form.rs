@@ -15,6 +15,8 @@ pub struct Site {
     pub fp: FpMode,
     /// Where the next instruction begins.
     pub next_rip: u64,
+    /// The highest offset in CS that code may have.
+    pub limit: u64,
     /// Whether the flags that the instruction writes are live.
     pub flags_live: bool,
     /// The instruction's bytes, and whatever follows.

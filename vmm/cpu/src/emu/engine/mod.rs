@@ -39,7 +39,6 @@
 use crate::emu::code::op::Block;
 use crate::emu::cpu::access::{Access, Fast, Slow};
 use crate::emu::cpu::{Cpu, Op};
-use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::Stop;
 
 pub mod form;
@@ -249,9 +248,7 @@ unsafe fn follow_slow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
         if taken {
             rip = rip.wrapping_add((*op).distance() as u64);
         }
-        if (*cpu).control.code_size != CodeSize::Bits64 {
-            rip &= 0xffff_ffff;
-        }
+        rip = (*cpu).control.wrapped(rip);
         if (*cpu).meter.budget > 0
             && let Some(target) = (*cpu).find_block(rip)
         {
@@ -340,10 +337,10 @@ pub unsafe fn stop_at(cpu: &mut Cpu, op: Next, stop: Stop) -> Next {
     debug_assert_ne!(stop, Stop::Miss, "it would miss again and again");
     // SAFETY: `op` is in a live block.
     unsafe {
-        cpu.regs.rip = Op::rip(op);
+        cpu.regs.rip = cpu.control.wrapped(Op::rip(op));
         cpu.meter.budget -= i64::from((*op).n);
         if stop == Stop::Exit {
-            cpu.outside.exit.next_rip = Op::next_rip(op);
+            cpu.outside.exit.next_rip = cpu.control.wrapped(Op::next_rip(op));
         }
     }
     cpu.stop = stop;
@@ -357,7 +354,7 @@ unsafe fn finish(cpu: &mut Cpu, op: Next) -> Next {
         cpu.meter.budget -= i64::from((*op).n) + 1;
         Op::next_rip(op)
     };
-    leave(cpu, rip)
+    leave(cpu, cpu.control.wrapped(rip))
 }
 
 /// Leaves the engine between instructions.

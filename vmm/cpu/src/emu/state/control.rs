@@ -123,8 +123,13 @@ impl Control {
             xcr0: XCr0Flags::X87.bits(),
             msrs: Msrs::default(),
             debug: DebugRegisters::new(),
-            unsupported: Some("real mode"),
+            unsupported: None,
         }
+    }
+
+    /// Whether the processor is in real mode: segments are not described by tables.
+    pub fn real_mode(&self) -> bool {
+        self.cr0 & bits::CR0_PE == 0
     }
 
     /// Whether the processor is in long mode (64-bit or compatibility).
@@ -146,17 +151,8 @@ impl Control {
 
     /// The current mode, if the emulator does not support it.
     pub fn missing_mode(&self) -> Option<&'static str> {
-        use x86::segment::{BIG, LONG};
-        let paging = self.cr0 & bits::CR0_PG != 0;
-        if self.cr0 & bits::CR0_PE == 0 {
-            Some("real mode")
-        } else if paging && !self.long_mode() {
-            Some("paging outside long mode")
-        } else if self.segments[CS].attributes & (LONG | BIG) == 0 {
-            Some("16-bit code")
-        } else {
-            None
-        }
+        let virtual_8086 = self.system_flags & rflags::VM != 0 && !self.long_mode();
+        virtual_8086.then_some("virtual-8086 mode")
     }
 
     /// The rights of ordinary accesses now.
@@ -204,6 +200,33 @@ impl Control {
             rip
         } else {
             self.segments[CS].base.wrapping_add(rip) & 0xffff_ffff
+        }
+    }
+
+    /// The highest offset in CS that code may have: none is too high in 64-bit code.
+    pub fn code_limit(&self) -> u64 {
+        match (self.code_size, self.segments[CS].limit) {
+            (CodeSize::Bits64, _) | (_, u32::MAX) => u64::MAX,
+            (_, limit) => limit.into(),
+        }
+    }
+
+    /// The instruction pointer `rip` as its register has it: outside 64-bit code it wraps at
+    /// 4 GiB.
+    pub fn wrapped(&self, rip: u64) -> u64 {
+        match self.code_size {
+            CodeSize::Bits64 => rip,
+            CodeSize::Bits16 | CodeSize::Bits32 => rip & 0xffff_ffff,
+        }
+    }
+
+    /// # Errors
+    /// #UD in real mode, which has no descriptors.
+    pub fn protected(&self) -> Result<(), Stop> {
+        if self.real_mode() {
+            Err(Exception::UD.into())
+        } else {
+            Ok(())
         }
     }
 

@@ -13,6 +13,8 @@ pub const SS: usize = 2;
 pub const DS: usize = 3;
 pub const FS: usize = 4;
 pub const GS: usize = 5;
+/// Stands for no segment: the processor's own accesses, to its tables.
+pub const SYSTEM: u8 = 6;
 
 /// A linear address, and the segment that made it (which decides between #GP and #SS).
 #[derive(Clone, Copy, Debug)]
@@ -134,8 +136,25 @@ impl Control {
                 segment,
             });
         }
+        self.legacy_linear(cached, segment, offset, size, write)
+    }
+
+    /// The same outside 64-bit code, for a register that would be number `segment` with the
+    /// value `cached`. Of a segment that has all 4 GiB, accesses wrap at the end. Real mode
+    /// knows limits only.
+    ///
+    /// # Errors
+    /// As for [`linear`](Self::linear).
+    pub fn legacy_linear(
+        &self,
+        cached: &Segment,
+        segment: u8,
+        offset: u64,
+        size: u64,
+        write: bool,
+    ) -> Result<Linear, Stop> {
         let fault = || {
-            Stop::from(if number == SS {
+            Stop::from(if usize::from(segment) == SS {
                 Exception::SS
             } else {
                 Exception::GP
@@ -147,7 +166,7 @@ impl Control {
         } else {
             !code || has(cached, a::READABLE)
         };
-        if !has(cached, a::PRESENT) || !allowed {
+        if !self.real_mode() && !(has(cached, a::PRESENT) && allowed) {
             return Err(fault());
         }
         let last = offset + (size - 1);
@@ -160,7 +179,7 @@ impl Control {
             };
             offset > limit && last <= top
         } else {
-            last <= limit
+            last <= limit || cached.limit == u32::MAX
         };
         if !inside {
             return Err(fault());

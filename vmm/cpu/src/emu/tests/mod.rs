@@ -9,6 +9,7 @@ mod integer;
 mod kicks;
 mod limits;
 mod machine;
+mod modes;
 mod nmi;
 mod paging;
 mod pairs;

@@ -5,6 +5,7 @@ use assembly::code;
 use super::machine::{
     CODE, DATA, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, initial_state,
 };
+use super::modes::enter_real_mode;
 use crate::exit::VmExit;
 use crate::{Regs, Segment, Vcpu};
 
@@ -335,9 +336,13 @@ fn one_instruction_at_a_time() {
 #[test]
 fn modes_that_are_missing_end_the_run() {
     let mut machine = Machine::new(code!("hlt"));
-    machine.alter(|state| state.cr0 = 0x10);
+    machine.alter(|state| {
+        enter_real_mode(state);
+        state.cr0 |= 1;
+        state.regs.rflags |= 1 << 17;
+    });
     let VmExit::Failed { message } = machine.run() else {
-        panic!("real mode ran");
+        panic!("virtual-8086 mode ran");
     };
-    assert!(message.contains("real mode"), "{message}");
+    assert!(message.contains("virtual-8086 mode"), "{message}");
 }

@@ -12,8 +12,8 @@ use crate::emu::cpu::stack::{Legacy, Long, StackMode, peek, push};
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Mem, Src, SrcReg, by_ea, gpr_slot, immediate};
-use crate::emu::engine::{Branch, Jump, branch, jump};
-use crate::emu::state::control::{CodeSize, canonical};
+use crate::emu::engine::{Branch, Jump, branch, jump, jump_slow};
+use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 
@@ -52,14 +52,40 @@ impl<C: Condition> Jump for FarOff<C> {
 }
 
 fn lower_jcc<C: Condition>(site: &Site, insn: &Instruction, op: &mut Op) {
-    match set_target(site, insn, op) {
-        true => op.handler = branch::<Jcc<C>>,
-        false => {
-            op.imm.set(insn.near_branch_target());
-            op.disp.set(site.next_rip);
-            op.handler = jump::<FarOff<C>>;
-        }
+    if !lower_near::<Jcc<C>>(site, insn, op) {
+        op.imm.set(insn.near_branch_target());
+        op.disp.set(site.next_rip);
+        op.handler = jump::<FarOff<C>>;
     }
+}
+
+/// A branch that leaves the code segment if it is taken: #GP(0), with RCX as before. The
+/// next instruction is the immediate.
+struct Beyond<B>(PhantomData<B>);
+
+impl<B: Branch> Jump for Beyond<B> {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
+        let count: u64 = cpu.regs.gprs.read(Slot::RCX);
+        if B::exec::<M>(cpu, op)? {
+            cpu.regs.gprs.write(Slot::RCX, count);
+            return Err(Exception::GP.into());
+        }
+        Ok(op.imm.get())
+    }
+}
+
+/// Lowers a direct branch that changes nothing but RCX; whether its target is near enough.
+fn lower_near<B: Branch>(site: &Site, insn: &Instruction, op: &mut Op) -> bool {
+    if insn.near_branch_target() > site.limit {
+        op.imm.set(site.next_rip);
+        op.handler = jump_slow::<Beyond<B>>;
+        return true;
+    }
+    let near = set_target(site, insn, op);
+    if near {
+        op.handler = branch::<B>;
+    }
+    near
 }
 
 /// Makes `op` a direct branch if its target is near enough.
@@ -99,9 +125,7 @@ impl<T: Int> Branch for IfNoCount<T> {
 }
 
 fn lower_counted<B: Branch>(site: &Site, insn: &Instruction, op: &mut Op) {
-    if set_target(site, insn, op) {
-        op.handler = branch::<B>;
-    }
+    lower_near::<B>(site, insn, op);
 }
 
 /// Direct `call`; the return address is in the field of the link that a call does not need.
@@ -116,7 +140,9 @@ impl<T: Int, S: StackMode> Branch for Call<T, S> {
 }
 
 fn lower_call<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
-    if set_target(site, insn, op) {
+    if insn.near_branch_target() > site.limit {
+        lower_near::<Jcc<Always>>(site, insn, op);
+    } else if set_target(site, insn, op) {
         op.imm.set(site.next_rip);
         op.handler = if site.size == CodeSize::Bits64 {
             branch::<Call<T, Long>>
@@ -126,23 +152,14 @@ fn lower_call<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     }
 }
 
-/// Checks that a 64-bit target can be an instruction pointer.
-#[inline(always)]
-fn checked<T: Int>(target: T) -> Result<u64, Stop> {
-    let target = target.zero_extend();
-    if T::BITS == 64 && !canonical(target) {
-        return Err(Exception::GP.into());
-    }
-    Ok(target)
-}
-
 /// Indirect `jmp`.
-struct JumpTo<T, S>(PhantomData<(T, S)>);
+struct JumpTo<T, S, K>(PhantomData<(T, S, K)>);
 
-impl<T: Int, S: Src<T>> Jump for JumpTo<T, S> {
+impl<T: Int, S: Src<T>, K: StackMode> Jump for JumpTo<T, S, K> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
-        checked(S::get::<M>(cpu, op)?)
+        let target = S::get::<M>(cpu, op)?;
+        K::checked(cpu, target)
     }
 }
 
@@ -153,25 +170,33 @@ impl<T: Int, S: Src<T>, K: StackMode> Jump for CallTo<T, S, K> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         let target = S::get::<M>(cpu, op)?;
-        if checked(target).is_err() {
+        if !K::admits(cpu, target) {
             // The push would come first.
             let pointer = cpu.regs.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
             let at = K::linear(cpu, pointer, T::SIZE, true)?;
             cpu.probe_write(at, T::SIZE)?;
         }
-        let target = checked(target)?;
+        let target = K::checked(cpu, target)?;
         push::<M, T, K>(cpu, T::truncate(op.imm.get()))?;
         Ok(target)
     }
 }
 
 fn lower_jump_to<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
-    op.handler = if insn.op0_kind() == OpKind::Register {
-        op.src = gpr_slot(insn.op0_register());
-        jump::<JumpTo<T, SrcReg>>
+    op.handler = if site.size == CodeSize::Bits64 {
+        jump_to::<T, Long>(site, insn, op)
     } else {
-        by_ea!(op.set_memory(site, insn), E => jump::<JumpTo<T, Mem<E>>>)
+        jump_to::<T, Legacy>(site, insn, op)
     };
+}
+
+fn jump_to<T: Int, K: StackMode>(site: &Site, insn: &Instruction, op: &mut Op) -> Handler {
+    if insn.op0_kind() == OpKind::Register {
+        op.src = gpr_slot(insn.op0_register());
+        jump::<JumpTo<T, SrcReg, K>>
+    } else {
+        by_ea!(op.set_memory(site, insn), E => jump::<JumpTo<T, Mem<E>, K>>)
+    }
 }
 
 fn lower_call_to<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
@@ -198,7 +223,8 @@ struct Ret<T, S>(PhantomData<(T, S)>);
 impl<T: Int, S: StackMode> Jump for Ret<T, S> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
-        let target = checked(peek::<M, T, S>(cpu)?)?;
+        let target = peek::<M, T, S>(cpu)?;
+        let target = S::checked(cpu, target)?;
         S::drop(cpu, T::SIZE.wrapping_add(op.imm.get()));
         Ok(target)
     }

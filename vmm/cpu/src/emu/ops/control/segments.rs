@@ -143,6 +143,7 @@ struct LoadSystem<S, const TR: bool>(PhantomData<S>);
 
 impl<S: Src<u16>, const TR: bool> Instr for LoadSystem<S, TR> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.control.protected()?;
         cpu.control.ring0()?;
         let selector = S::get::<M>(cpu, op)?;
         if TR {
@@ -158,6 +159,7 @@ struct StoreSystem<T, D, const TR: bool>(PhantomData<(T, D)>);
 
 impl<T: Int, D: Dst<T>, const TR: bool> Instr for StoreSystem<T, D, TR> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.control.protected()?;
         cpu.control.umip()?;
         let register = if TR {
             &cpu.control.tr
@@ -174,6 +176,7 @@ struct Verify<S, const W: bool>(PhantomData<S>);
 
 impl<S: Src<u16>, const W: bool> Instr for Verify<S, W> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.control.protected()?;
         let selector = S::get::<M>(cpu, op)?;
         let good = cpu.verify(selector, W)?;
         cpu.regs.flags = cpu.regs.flags.with(bit::ZF, good);
@@ -186,6 +189,7 @@ struct Inspect<T, S, const LIMIT: bool>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Src<u16>, const LIMIT: bool> Instr for Inspect<T, S, LIMIT> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.control.protected()?;
         let selector = S::get::<M>(cpu, op)?;
         let found = cpu.inspect(selector, LIMIT)?;
         cpu.regs.flags = cpu.regs.flags.with(bit::ZF, found.is_some());

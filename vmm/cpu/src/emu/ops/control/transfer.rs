@@ -14,6 +14,7 @@ use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Ea, General, immediate};
 use crate::emu::engine::{Jump, jump, jump_slow};
+use crate::emu::ops::control::{fast_call, real};
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
@@ -87,8 +88,11 @@ struct Syscall;
 impl Jump for Syscall {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
-        if cpu.control.efer & bits::EFER_SCE == 0 || !cpu.control.long_mode() {
+        if cpu.control.efer & bits::EFER_SCE == 0 {
             return Err(Exception::UD.into());
+        }
+        if !cpu.control.long_mode() {
+            return Ok(fast_call::syscall(cpu, op));
         }
         let selector = (cpu.control.msrs.star >> 32) as u16 & !3;
         let target = if cpu.control.code_size == CodeSize::Bits64 {
@@ -119,10 +123,16 @@ struct Sysret<const LONG: bool>;
 impl<const LONG: bool> Jump for Sysret<LONG> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
-        if cpu.control.efer & bits::EFER_SCE == 0 || !cpu.control.long_mode() {
+        if cpu.control.efer & bits::EFER_SCE == 0 {
             return Err(Exception::UD.into());
         }
         cpu.control.ring0()?;
+        if !cpu.control.long_mode() {
+            return match cpu.control.real_mode() {
+                true => Err(Exception::GP.into()),
+                false => Ok(fast_call::sysret(cpu, op)),
+            };
+        }
         let base = (cpu.control.msrs.star >> 48) as u16 | 3;
         let target: u64 = cpu.regs.gprs.read(Slot::RCX);
         let flags: u64 = cpu.regs.gprs.read(Slot::R11);
@@ -153,6 +163,8 @@ impl<T: Int> Jump for Iret<T> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         if cpu.control.code_size == CodeSize::Bits64 {
             iret::<M, T, Long>(cpu, op)
+        } else if cpu.control.real_mode() {
+            real::iret::<M, T>(cpu)
         } else {
             iret::<M, T, Legacy>(cpu, op)
         }
@@ -161,7 +173,7 @@ impl<T: Int> Jump for Iret<T> {
 
 /// Reads stack word number `index` from the top.
 #[inline(always)]
-fn word<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, index: u64) -> Result<u64, Stop> {
+pub fn word<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, index: u64) -> Result<u64, Stop> {
     let pointer: u64 = cpu.regs.gprs.read(Slot::RSP);
     let at: Linear = S::linear(cpu, pointer.wrapping_add(index * T::SIZE), T::SIZE, false)?;
     Ok(M::load::<T>(cpu, at)?.zero_extend())
@@ -178,6 +190,11 @@ fn iret<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, op: &Op) -> Result<u64, 
     let rip = word::<M, T, S>(cpu, 0)?;
     let selector = word::<M, T, S>(cpu, 1)? as u16;
     let flags = word::<M, T, S>(cpu, 2)?;
+    if flags & rflags::VM != 0 && T::BITS == 32 && cpu.control.cpl == 0 && !cpu.control.long_mode()
+    {
+        cpu.outside.exit.kind = ExitKind::Failed("virtual-8086 mode");
+        return Err(Stop::Exit);
+    }
     let from_long = cpu.control.code_size == CodeSize::Bits64;
     let outward = rpl(selector) != cpu.control.cpl;
     let stack = if from_long || outward {
@@ -233,6 +250,8 @@ impl<T: Int> Jump for FarRet<T> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         if cpu.control.code_size == CodeSize::Bits64 {
             far_ret::<M, T, Long>(cpu, op)
+        } else if cpu.control.real_mode() {
+            real::far_ret::<M, T>(cpu, op)
         } else {
             far_ret::<M, T, Legacy>(cpu, op)
         }
@@ -284,6 +303,9 @@ impl<T: Int, const CALL: bool, const MEMORY: bool> Jump for Far<T, CALL, MEMORY>
         } else {
             (op.disp.get() as u16, u64::from(op.distance() as u32))
         };
+        if cpu.control.real_mode() {
+            return real::far::<M, T, CALL>(cpu, op, selector, rip);
+        }
         let cs = cpu.far_code_segment(selector)?;
         cpu.check_target(&cs, rip)?;
         if CALL {
@@ -301,7 +323,7 @@ impl<T: Int, const CALL: bool, const MEMORY: bool> Jump for Far<T, CALL, MEMORY>
 }
 
 /// Pushes two values; commits both or none.
-fn push_both<M: Access, T: Int, S: StackMode>(
+pub fn push_both<M: Access, T: Int, S: StackMode>(
     cpu: &mut Cpu,
     first: u64,
     second: u64,

@@ -4,6 +4,7 @@ pub mod alu;
 pub mod atomic;
 pub mod bits;
 pub mod flag;
+pub mod legacy;
 pub mod mov;
 pub mod muldiv;
 pub mod shift;

@@ -128,6 +128,50 @@ fn probe_enter<T: Int, S: StackMode>(cpu: &mut Cpu, size: u64, level: u64) -> Re
     writable(cpu, stack.wrapping_sub((level + 1) * T::SIZE + size))
 }
 
+/// `pusha`: all eight general registers, with the stack pointer as it was.
+struct PushAll<T>(PhantomData<T>);
+
+impl<T: Int> Instr for PushAll<T> {
+    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
+        let mut pointer: u64 = cpu.regs.gprs.read(Slot::RSP);
+        for number in 0..8 {
+            pointer = pointer.wrapping_sub(T::SIZE);
+            let at = Legacy::linear(cpu, pointer, T::SIZE, true)?;
+            let value = cpu.regs.get::<T>(Slot::gpr(number));
+            M::store(cpu, at, value)?;
+        }
+        let pointer = Legacy::pointer(cpu, pointer);
+        cpu.regs.gprs.write(Slot::RSP, pointer);
+        Ok(())
+    }
+}
+
+/// `popa`: the same without the stack pointer.
+struct PopAll<T>(PhantomData<T>);
+
+impl<T: Int> Instr for PopAll<T> {
+    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
+        let pointer: u64 = cpu.regs.gprs.read(Slot::RSP);
+        let mut values = [T::ZERO; 8];
+        for (n, value) in (0..).zip(values.iter_mut().rev()) {
+            let from = pointer.wrapping_add(n * T::SIZE);
+            let at = Legacy::linear(cpu, from, T::SIZE, false)?;
+            *value = M::load(cpu, at)?;
+        }
+        for (number, value) in values.into_iter().enumerate() {
+            if Slot::gpr(number) != Slot::RSP {
+                cpu.regs.set(Slot::gpr(number), value);
+            }
+        }
+        Legacy::drop(cpu, 8 * T::SIZE);
+        Ok(())
+    }
+}
+
+fn lower_all<I: Instr>(_: &Site, _: &Instruction, op: &mut Op) {
+    op.handler = slow::<I>;
+}
+
 fn lower_push<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.handler = if site.size == CodeSize::Bits64 {
         push_form::<T, Long>(site, insn, op)
@@ -201,4 +245,8 @@ pub const FORMS: &[Form] = forms! {
     next [lower_enter::<u16>]: Enterw_imm16_imm8;
     next [lower_enter::<u32>]: Enterd_imm16_imm8;
     next [lower_enter::<u64>]: Enterq_imm16_imm8;
+    next [lower_all::<PushAll<u16>>]: Pushaw;
+    next [lower_all::<PushAll<u32>>]: Pushad;
+    next [lower_all::<PopAll<u16>>]: Popaw;
+    next [lower_all::<PopAll<u32>>]: Popad;
 };
