@@ -12,7 +12,7 @@ use crate::emu::decode::options;
 use crate::emu::memory::ram::{Ram, to_page_end};
 use crate::emu::memory::walk::Want;
 use crate::emu::outside::meter::Clock;
-use crate::emu::state::control::{Privilege, bits, canonical};
+use crate::emu::state::control::{Privilege, canonical};
 use crate::memory::GuestRam;
 
 /// An instruction as it lies in guest memory.
@@ -27,7 +27,7 @@ pub struct CodeAt {
 /// The instruction at `state.regs.rip`, read through the guest's page tables. Whether the
 /// guest itself may fetch it does not matter; the accessed bits are set as by a read.
 ///
-/// `None` where no page is mapped, no RAM backs it, or the guest pages outside long mode.
+/// `None` where no page is mapped or no RAM backs it.
 pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     let mut cpu = Box::new(Cpu::new(
         Ram::new(ram.clone()),
@@ -35,9 +35,6 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
         Duration::ZERO,
     ));
     cpu.restore(state);
-    if cpu.control.cr0 & bits::CR0_PG != 0 && cpu.control.efer & bits::EFER_LMA == 0 {
-        return None;
-    }
     let rip = state.regs.rip;
     let la = cpu.control.code_address(rip);
     let mut bytes = [0; LONGEST];

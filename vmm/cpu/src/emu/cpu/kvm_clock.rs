@@ -93,7 +93,7 @@ impl Cpu {
     fn write_ram(&mut self, gpa: u64, bytes: &[u8]) {
         for (offset, &byte) in (0..).zip(bytes) {
             let at = gpa.wrapping_add(offset);
-            self.mmu.ram.write_u8(at, byte);
+            self.mmu.ram.write(at, byte);
             self.ram_written(at, 1);
         }
     }

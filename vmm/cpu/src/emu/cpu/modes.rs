@@ -4,9 +4,9 @@ use x86::segment::LONG;
 use x86::vector;
 
 use crate::emu::cpu::Cpu;
-use crate::emu::memory::walk::CR3_RESERVED;
+use crate::emu::memory::walk::{CR3_RESERVED, read_pdptes};
 use crate::emu::outside::exit::ExitKind;
-use crate::emu::state::control::{CodeSize, bits};
+use crate::emu::state::control::{CodeSize, Control, bits};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::{self, FpMode};
 use crate::emu::state::segment::{CS, has};
@@ -31,12 +31,16 @@ impl Cpu {
             return Err(Exception::GP.into());
         }
         let changed = self.control.cr0 ^ value;
-        self.control.cr0 = value & WRITABLE | CR0_ET;
-        if starts_long {
-            self.control.efer |= EFER_LMA;
-        } else if !paging {
-            self.control.efer &= !EFER_LMA;
+        let efer = match (starts_long, paging) {
+            (true, _) => self.control.efer | EFER_LMA,
+            (false, true) => self.control.efer,
+            (false, false) => self.control.efer & !EFER_LMA,
+        };
+        if changed & (CR0_PG | CR0_NW | CR0_CD) != 0 {
+            self.load_pdptes(value, self.control.cr3, self.control.cr4, efer)?;
         }
+        self.control.cr0 = value & WRITABLE | CR0_ET;
+        self.control.efer = efer;
         if changed & (CR0_PG | CR0_WP | CR0_PE) != 0 {
             self.flush_tlb(false);
         }
@@ -50,9 +54,23 @@ impl Cpu {
         if value & CR3_RESERVED != 0 {
             return Err(Exception::GP.into());
         }
+        let control = &self.control;
+        self.load_pdptes(control.cr0, value, control.cr4, control.efer)?;
         self.control.cr3 = value;
         self.flush_tlb(true);
         self.select_tlb();
+        Ok(())
+    }
+
+    /// Loads the page-directory pointers if the mode that these control registers make has
+    /// any (AMD APM vol. 2 5.2.3). Call it before they change.
+    ///
+    /// # Errors
+    /// #GP(0) if one of them has bits that must be zero.
+    fn load_pdptes(&mut self, cr0: u64, cr3: u64, cr4: u64, efer: u64) -> Result<(), Stop> {
+        if Control::uses_pdptes(cr0, cr4, efer) {
+            self.control.pdptes = read_pdptes(&self.mmu.ram, cr3)?;
+        }
         Ok(())
     }
 
@@ -76,6 +94,10 @@ impl Cpu {
             return Err(Exception::GP.into());
         }
         let changed = self.control.cr4 ^ value;
+        if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP) != 0 {
+            let control = &self.control;
+            self.load_pdptes(control.cr0, control.cr3, value, control.efer)?;
+        }
         self.control.cr4 = value;
         if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP) != 0 {
             self.flush_tlb(false);

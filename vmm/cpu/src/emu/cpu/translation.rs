@@ -71,7 +71,8 @@ impl Cpu {
         match walk::walk(&self.mmu.ram, &self.control, la, want, privilege) {
             Ok(found) => {
                 for gpa in found.marked.into_iter().flatten() {
-                    self.ram_written(gpa, size_of::<u64>() as u64);
+                    // Entries of either size are in one quadword.
+                    self.ram_written(gpa & !7, size_of::<u64>() as u64);
                 }
                 Ok(found)
             }

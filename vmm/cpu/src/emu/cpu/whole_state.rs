@@ -1,6 +1,7 @@
 //! The architectural state as the VMM reads and replaces it.
 
 use crate::emu::cpu::Cpu;
+use crate::emu::memory::walk::read_pdptes;
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::segment::{SS, dpl};
 use crate::{CpuState, DebugRegs, ExtendedState, Regs};
@@ -59,6 +60,8 @@ impl Cpu {
         self.control.cr8 = state.cr8;
         self.control.efer = state.efer;
         self.control.debug.0 = state.debug.0;
+        // They are not part of the state: what CR3 points to is as good.
+        self.control.pdptes = read_pdptes(&self.mmu.ram, state.cr3).unwrap_or_default();
         self.control.msrs = state.msrs;
         self.set_tsc(state.tsc, 0);
         self.regs.set_fx_image(&state.fx);

@@ -3,6 +3,7 @@
 //! Every access ends within one 4 KiB page, and RAM regions are whole pages, so a
 //! pointer to a byte of RAM is good for the rest of its page.
 
+use crate::emu::arithmetic::value::Int;
 use crate::memory::{GuestRam, RamRegion};
 
 /// Bytes in the smallest page.
@@ -55,28 +56,21 @@ impl Ram {
         None
     }
 
-    /// Writes a byte; dropped where there is no RAM.
-    pub fn write_u8(&self, gpa: u64, value: u8) {
-        if let Some(pointer) = self.host(gpa) {
-            // SAFETY: `host` returned a pointer to a byte of guest RAM, which is writable and
-            // never a Rust object.
-            unsafe { pointer.write(value) }
-        }
+    /// Reads a naturally aligned integer, as page walks do.
+    #[inline]
+    pub fn read<T: Int>(&self, gpa: u64) -> Option<T> {
+        let pointer = self.host(gpa & !(T::SIZE - 1))?;
+        // SAFETY: `host` returned a pointer good to the end of its page, which an aligned
+        // integer does not cross.
+        Some(unsafe { pointer.cast::<T>().read() })
     }
 
-    /// Reads a naturally aligned quadword, as page walks do.
-    pub fn read_u64(&self, gpa: u64) -> Option<u64> {
-        let pointer = self.host(gpa & !7)?;
-        // SAFETY: `host` returned a pointer good to the end of its page, and eight
-        // aligned bytes do not cross it.
-        Some(unsafe { pointer.cast::<u64>().read() })
-    }
-
-    /// Writes a naturally aligned quadword; dropped where there is no RAM.
-    pub fn write_u64(&self, gpa: u64, value: u64) {
-        if let Some(pointer) = self.host(gpa & !7) {
-            // SAFETY: as in `read_u64`; guest RAM is writable and never a Rust object.
-            unsafe { pointer.cast::<u64>().write(value) }
+    /// Writes a naturally aligned integer; dropped where there is no RAM.
+    #[inline]
+    pub fn write<T: Int>(&self, gpa: u64, value: T) {
+        if let Some(pointer) = self.host(gpa & !(T::SIZE - 1)) {
+            // SAFETY: as in `read`; guest RAM is writable and never a Rust object.
+            unsafe { pointer.cast::<T>().write(value) }
         }
     }
 }

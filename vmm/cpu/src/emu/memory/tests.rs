@@ -5,7 +5,7 @@ use x86::{PageFaultErrorCode as Fault, PageTableFlags as Flags, vector};
 
 use crate::emu::memory::mmu::Mmu;
 use crate::emu::memory::ram::{PAGE, Ram};
-use crate::emu::memory::walk::{Translation, Want, walk};
+use crate::emu::memory::walk::{Translation, Want, read_pdptes, walk};
 use crate::emu::state::control::{Control, Privilege, bits};
 use crate::memory::GuestRam;
 
@@ -233,4 +233,85 @@ fn a_tlb_has_pages_of_ram_alone() {
     let (mut mmu, _) = mmu(Privilege::User);
     mmu.insert(Privilege::User, LA, true, &found(RAM, false, false));
     assert_eq!(mmu.read(LA, 1), None);
+}
+
+/// Control state for legacy paging with tables at the first of [`TABLES`].
+fn legacy_paging(cr4: u64) -> Control {
+    let mut control = Control::new();
+    control.cr0 = bits::CR0_PE | bits::CR0_PG | bits::CR0_WP;
+    control.cr3 = TABLES[0];
+    control.cr4 = cr4;
+    control
+}
+
+fn write_u32(ram: &GuestRam, gpa: u64, value: u64) {
+    let at = GuestAddress(gpa);
+    ram.mmap()
+        .write_obj(value as u32, at)
+        .expect("RAM is there");
+}
+
+#[test]
+fn two_level_walks() {
+    const LA: u64 = 0xc123_4567;
+    let ram = GuestRam::new(RAM).expect("memory");
+    let emulated = Ram::new(ram.clone());
+    let directory = TABLES[0] + 4 * (LA >> 22);
+    let table = TABLES[1] + 4 * (LA >> 12 & 0x3ff);
+    let usable = (Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE).bits();
+    write_u32(&ram, directory, TABLES[1] | usable);
+    write_u32(&ram, table, GPA | usable);
+    let mut control = legacy_paging(0);
+    let walk_to =
+        |control: &Control, want| walk(&emulated, control, LA, want, Privilege::Supervisor);
+    let found = walk_to(&control, Want::Write).expect("mapped");
+    assert_eq!(found.gpa, GPA + 0x567);
+    assert!(found.writable && !found.large);
+    let dirty = (Flags::ACCESSED | Flags::DIRTY).bits();
+    assert_eq!(read(&ram, table) & 0xfff, usable | dirty);
+
+    // A large page above 4 GiB, but only where CR4 says so.
+    let large = usable | Flags::HUGE_PAGE.bits();
+    write_u32(&ram, directory, 0x0340_0000 | 0x12 << 13 | large);
+    assert!(!walk_to(&control, Want::Read).is_ok_and(|found| found.large));
+    control.cr4 = bits::CR4_PSE;
+    let found = walk_to(&control, Want::Read).expect("mapped");
+    assert_eq!(found.gpa, 0x12_0340_0000 | LA & 0x3f_ffff);
+    assert!(found.large);
+    write_u32(&ram, directory, 1 << 21 | large);
+    let fault = walk_to(&control, Want::Read).expect_err("a bit must be zero");
+    let code = Fault::PROTECTION_VIOLATION | Fault::MALFORMED_TABLE;
+    assert_eq!(fault.code, Some(code.bits() as u16));
+}
+
+#[test]
+fn walks_by_page_directory_pointers() {
+    const LA: u64 = 0xc123_4567;
+    let ram = GuestRam::new(RAM).expect("memory");
+    let emulated = Ram::new(ram.clone());
+    let usable = (Flags::PRESENT | Flags::WRITABLE).bits();
+    let pointer = TABLES[0] + 8 * (LA >> 30);
+    write(&ram, pointer, TABLES[1] | Flags::PRESENT.bits());
+    let directory = TABLES[1] + 8 * (LA >> 21 & 0x1ff);
+    write(&ram, directory, TABLES[2] | usable);
+    let table = TABLES[2] + 8 * (LA >> 12 & 0x1ff);
+    write(&ram, table, GPA | usable | Flags::NO_EXECUTE.bits());
+    let mut control = legacy_paging(bits::CR4_PAE);
+    control.efer = bits::EFER_NXE;
+    control.pdptes = read_pdptes(&emulated, control.cr3).expect("good pointers");
+    let walk_to = |la, want| walk(&emulated, &control, la, want, Privilege::Supervisor);
+    let found = walk_to(LA, Want::Write).expect("mapped");
+    assert_eq!(found.gpa, GPA + 0x567);
+    assert_eq!(found.marked.into_iter().flatten().count(), 2);
+    let fault = walk_to(LA, Want::Fetch).expect_err("no code");
+    let code = Fault::PROTECTION_VIOLATION | Fault::INSTRUCTION_FETCH;
+    assert_eq!(fault.code, Some(code.bits() as u16));
+    let fault = walk_to(0x4000_0000, Want::Read).expect_err("no directory");
+    assert_eq!(fault.code, Some(0));
+
+    write(&ram, pointer, TABLES[1] | usable);
+    assert!(
+        read_pdptes(&emulated, control.cr3).is_err(),
+        "a bit must be zero"
+    );
 }

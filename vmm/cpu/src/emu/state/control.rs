@@ -91,6 +91,8 @@ pub struct Control {
     pub cr0: u64,
     pub cr2: u64,
     pub cr3: u64,
+    /// The page-directory pointers of PAE paging outside long mode.
+    pub pdptes: [u64; 4],
     pub cr4: u64,
     pub cr8: u64,
     pub efer: u64,
@@ -117,6 +119,7 @@ impl Control {
             cr0: 0,
             cr2: 0,
             cr3: 0,
+            pdptes: [0; 4],
             cr4: 0,
             cr8: 0,
             efer: 0,
@@ -147,6 +150,11 @@ impl Control {
         } else {
             CodeSize::Bits16
         }
+    }
+
+    /// Whether pages are found by page-directory pointers, with these control registers.
+    pub fn uses_pdptes(cr0: u64, cr4: u64, efer: u64) -> bool {
+        cr0 & bits::CR0_PG != 0 && cr4 & bits::CR4_PAE != 0 && efer & bits::EFER_LMA == 0
     }
 
     /// The current mode, if the emulator does not support it.
