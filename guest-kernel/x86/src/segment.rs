@@ -48,6 +48,8 @@ pub const FLAT_DATA: u16 = attribute(DescriptorFlags::KERNEL_DATA);
 pub const TYPE: u16 = 0xf;
 /// Types of system segments.
 pub const TYPE_LDT: u16 = 2;
+/// An available task-state segment of 16 bits.
+pub const TYPE_TSS_16: u16 = 1;
 /// An available task-state segment.
 pub const TYPE_TSS: u16 = 9;
 /// A busy task-state segment.

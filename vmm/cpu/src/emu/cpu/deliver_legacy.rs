@@ -15,7 +15,6 @@ use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
 use crate::emu::cpu::deliver::{Source, external_code};
 use crate::emu::cpu::inner_stack::InnerStack;
-use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::{CS, SS};
@@ -112,8 +111,7 @@ impl Cpu {
             return Err(Exception::coded(vector::NP, code).into());
         }
         if kind == TASK_GATE {
-            self.outside.exit.kind = ExitKind::Failed("a task switch");
-            return Err(Stop::Exit);
+            return Err(self.task_switch());
         }
         let high = if kind & WIDE != 0 { raw >> 48 } else { 0 };
         Ok(Gate {

@@ -192,8 +192,13 @@ impl Cpu {
         if selector & !3 == 0 {
             return Err(Exception::GP.into());
         }
-        let mut segment = self.system_segment(selector, a::TYPE_TSS)?;
         let raw = self.descriptor(selector)?;
+        let narrow = parse(selector, raw).attributes & (a::ORDINARY | a::TYPE) == a::TYPE_TSS_16;
+        let kind = match narrow && !self.control.long_mode() {
+            true => a::TYPE_TSS_16,
+            false => a::TYPE_TSS,
+        };
+        let mut segment = self.system_segment(selector, kind)?;
         let at = self.control.gdt.base.wrapping_add(u64::from(selector & !7));
         let busy = u64::from(a::TYPE_TSS ^ a::TYPE_TSS_BUSY) << 40;
         self.system_write(at, raw | busy)?;

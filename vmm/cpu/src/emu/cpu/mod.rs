@@ -20,6 +20,7 @@
 
 pub mod access;
 pub mod boundary;
+mod call_gate_legacy;
 pub mod cpuid;
 mod debug;
 pub mod deliver;

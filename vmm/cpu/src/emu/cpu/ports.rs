@@ -1,5 +1,7 @@
 //! Permission checks of ports.
 
+use x86::segment as a;
+
 use crate::emu::cpu::Cpu;
 use crate::emu::state::exception::{Exception, Stop};
 
@@ -17,7 +19,8 @@ impl Cpu {
         /// Offset in the TSS of the bitmap's own offset.
         const MAP_BASE: u64 = 102;
         let limit = u64::from(self.control.tr.limit);
-        if MAP_BASE + 1 > limit {
+        let has_map = self.control.tr.attributes & a::TYPE & 8 != 0;
+        if !has_map || MAP_BASE + 1 > limit {
             return Err(Exception::GP.into());
         }
         let map: u16 = self.system_read(self.control.tr.base.wrapping_add(MAP_BASE))?;

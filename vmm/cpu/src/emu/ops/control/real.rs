@@ -17,6 +17,9 @@ pub fn iret<M: Access, T: Int>(cpu: &mut Cpu) -> Result<u64, Stop> {
     cpu.load_rflags(flags, T::BITS);
     Legacy::drop(cpu, 3 * T::SIZE);
     cpu.set_real_cs(selector);
+    if cpu.events.nmi_blocked {
+        cpu.unblock_nmi();
+    }
     Ok(ip)
 }
 

@@ -184,7 +184,7 @@ fn iret<M: Access, T: Int, S: StackMode>(cpu: &mut Cpu, op: &Op) -> Result<u64, 
         if cpu.control.long_mode() {
             return Err(Exception::GP.into());
         }
-        cpu.outside.exit.kind = ExitKind::Failed("a return to another task");
+        cpu.outside.exit.kind = ExitKind::Failed("a task switch");
         return Err(Stop::Exit);
     }
     let rip = word::<M, T, S>(cpu, 0)?;
@@ -306,6 +306,13 @@ impl<T: Int, const CALL: bool, const MEMORY: bool> Jump for Far<T, CALL, MEMORY>
         if cpu.control.real_mode() {
             return real::far::<M, T, CALL>(cpu, op, selector, rip);
         }
+        let retired = cpu.meter.retired() + u64::from(op.n) + 1;
+        if !cpu.control.long_mode() {
+            let back = CALL.then_some(op.imm.get());
+            if let Some(rip) = cpu.pass_legacy_gate(selector, back, retired)? {
+                return Ok(rip);
+            }
+        }
         let cs = cpu.far_code_segment(selector)?;
         cpu.check_target(&cs, rip)?;
         if CALL {
@@ -316,7 +323,6 @@ impl<T: Int, const CALL: bool, const MEMORY: bool> Jump for Far<T, CALL, MEMORY>
                 push_both::<M, T, Legacy>(cpu, back, op.imm.get())?;
             }
         }
-        let retired = cpu.meter.retired() + u64::from(op.n) + 1;
         cpu.set_cs(cs, retired);
         Ok(rip)
     }
