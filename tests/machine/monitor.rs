@@ -31,6 +31,8 @@ const WITH_CODE: u32 = {
     use vector as v;
     1 << v::DF | 1 << v::TS | 1 << v::NP | 1 << v::SS | 1 << v::GP | 1 << v::PF | 1 << v::AC
 };
+/// Where a kernel may have more of its own.
+pub const APART: u64 = FREE - 0x8_0000;
 /// How many exceptions there were.
 const COUNT: u64 = FREE - 8;
 const MOST: u32 = 16;

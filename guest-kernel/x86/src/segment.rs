@@ -52,5 +52,7 @@ pub const TYPE_LDT: u16 = 2;
 pub const TYPE_TSS_16: u16 = 1;
 /// An available task-state segment.
 pub const TYPE_TSS: u16 = 9;
+/// A call gate of 32 bits, or in long mode of 64.
+pub const TYPE_CALL_GATE: u16 = 12;
 /// A busy task-state segment.
 pub const TYPE_TSS_BUSY: u16 = 11;

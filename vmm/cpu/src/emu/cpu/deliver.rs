@@ -278,7 +278,7 @@ impl Cpu {
     }
 
     /// Reads a stack pointer at `offset` in the TSS.
-    fn tss_stack(&mut self, offset: u64, external: u16) -> Result<u64, Stop> {
+    pub(super) fn tss_stack(&mut self, offset: u64, external: u16) -> Result<u64, Stop> {
         if offset + 7 > u64::from(self.control.tr.limit) {
             let code = selector_code(self.control.tr.selector) | external;
             return Err(Exception::coded(vector::TS, code).into());

@@ -123,7 +123,9 @@ impl Cpu {
         self.code_segment(segment, raw, allowed, target)
     }
 
-    fn code_segment(
+    /// The checks on a code segment that are the same for all transfers: `allowed` has the
+    /// others. The selector gets `cpl`.
+    pub(super) fn code_segment(
         &mut self,
         segment: Segment,
         raw: u64,

@@ -14,12 +14,13 @@
 //! Each part does what needs its own data alone. Here is what needs several parts: memory
 //! access by an instruction (`access`, `translation`), fetches (`fetch`), switches of mode
 //! (`modes`, `msr`), delivery of exceptions (`deliver`, `deliver_legacy`) with their segments
-//! (`descriptor`) and stacks (`inner_stack`),
+//! (`descriptor`) and stacks (`inner_stack`), call gates (`call_gate`, `call_gate_legacy`),
 //! debug traps and ports, exits (`exits`), and the order of events between instructions
 //! (`boundary`); the clock of KVM's guests (`kvm_clock`).
 
 pub mod access;
 pub mod boundary;
+mod call_gate;
 mod call_gate_legacy;
 pub mod cpuid;
 mod debug;

@@ -307,11 +307,13 @@ impl<T: Int, const CALL: bool, const MEMORY: bool> Jump for Far<T, CALL, MEMORY>
             return real::far::<M, T, CALL>(cpu, op, selector, rip);
         }
         let retired = cpu.meter.retired() + u64::from(op.n) + 1;
+        let back = CALL.then_some(op.imm.get());
         if !cpu.control.long_mode() {
-            let back = CALL.then_some(op.imm.get());
             if let Some(rip) = cpu.pass_legacy_gate(selector, back, retired)? {
                 return Ok(rip);
             }
+        } else if let Some(gate) = cpu.call_gate(selector, CALL)? {
+            return cpu.pass_gate(&gate, back, retired);
         }
         let cs = cpu.far_code_segment(selector)?;
         cpu.check_target(&cs, rip)?;
