@@ -9,6 +9,8 @@
 mod support;
 
 mod debug;
+mod fetch;
+mod gates;
 mod interrupts;
 mod linux;
 mod monitor;
@@ -59,6 +61,8 @@ enum Wrong {
     Intel,
     /// KVM that emulates ring 0.
     SoftwareKvm,
+    /// Any KVM.
+    Kvm,
 }
 
 /// What runs a kernel.
@@ -108,6 +112,7 @@ impl Machine {
             Wrong::Qemu => self == Self::Qemu || kvm && on_qemu(),
             Wrong::Intel => kvm && is_intel(),
             Wrong::SoftwareKvm => kvm && software_kvm(),
+            Wrong::Kvm => kvm,
         }
     }
 
@@ -152,7 +157,7 @@ fn main() {
             Some(why) => eprintln!("{}: does not run here: {why}", machine.name()),
         }
     }
-    let cases = [debug::CASES, interrupts::CASES].concat();
+    let cases = [debug::CASES, interrupts::CASES, fetch::CASES, gates::CASES].concat();
     let machines = Machine::ALL.into_iter();
     let trials = machines.flat_map(|machine| cases.iter().map(move |&case| trial(machine, case)));
     suite::main(trials.chain(linux::trials()).collect());

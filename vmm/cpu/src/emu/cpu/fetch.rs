@@ -4,15 +4,17 @@ use crate::emu::code::op::Block;
 use crate::emu::cpu::Cpu;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
 use crate::emu::memory::walk::Want;
-use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::control::canonical;
 use crate::emu::state::exception::{Exception, Stop};
+
+/// A page that no RAM backs, as a fetch sees it: what a bus without a device answers.
+static NOTHING: [u8; PAGE as usize] = [0xff; PAGE as usize];
 
 impl Cpu {
     /// Guest-physical and host address of the code byte at `rip` (an offset in CS).
     ///
     /// # Errors
-    /// #PF or #GP for the fetch; an exit where no RAM backs it.
+    /// #PF or #GP for the fetch.
     pub fn fetch_page(&mut self, rip: u64) -> Result<(u64, *const u8), Stop> {
         if rip > self.control.code_limit() {
             return Err(Exception::GP.into());
@@ -33,13 +35,13 @@ impl Cpu {
             }
         };
         let gpa = gpa | la & (PAGE - 1);
-        match self.mmu.ram.host(gpa) {
-            Some(host) => Ok((gpa, host)),
-            None => {
-                self.outside.exit.kind = ExitKind::FetchOutside { gpa };
-                Err(Stop::Exit)
-            }
-        }
+        let nothing = || NOTHING.as_ptr().wrapping_add((gpa % PAGE) as usize);
+        let host = self
+            .mmu
+            .ram
+            .host(gpa)
+            .map_or_else(nothing, <*mut u8>::cast_const);
+        Ok((gpa, host))
     }
 
     /// The block at `rip`, if it is decoded and current.

@@ -40,10 +40,6 @@ pub enum ExitKind {
     Cr8Write,
     Hlt,
     TripleFault,
-    /// No RAM backs the next instruction.
-    FetchOutside {
-        gpa: u64,
-    },
     Failed(&'static str),
 }
 
@@ -254,10 +250,6 @@ impl Outside {
             },
             ExitKind::Hlt => VmExit::Hlt,
             ExitKind::TripleFault => VmExit::TripleFault,
-            ExitKind::FetchOutside { gpa } => failed(format!(
-                "the guest executes at physical address {gpa:#x}, where it has no memory: \
-                 code outside RAM cannot be run"
-            )),
             ExitKind::Failed(text) => failed(text.to_owned()),
             ExitKind::None => failed("the emulator stopped without a reason".to_owned()),
         }

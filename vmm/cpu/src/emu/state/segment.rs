@@ -166,7 +166,8 @@ impl Control {
         } else {
             !code || has(cached, a::READABLE)
         };
-        if !self.real_mode() && !(has(cached, a::PRESENT) && allowed) {
+        let usable = has(cached, a::PRESENT) && allowed;
+        if !self.real_mode() && !usable {
             return Err(fault());
         }
         let last = offset + (size - 1);
