@@ -108,3 +108,46 @@ fn noted_address(executable: &Executable<'_>, kind: u32) -> Option<u64> {
     let descriptor = executable.note(NOTE_NAME, kind)?;
     Some(u64::from_le_bytes(descriptor.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+
+    /// A 32-bit image: its header, a segment of 4 bytes to be loaded at 1 MiB, and a note
+    /// that it starts 2 bytes behind that.
+    fn elf32() -> Vec<u8> {
+        let word = |value: u32| value.to_le_bytes();
+        let ident = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0";
+        let header = [2 | 3 << 16, 1, 0, 52, 0, 0, 52 | 32 << 16, 2 | 40 << 16, 0].map(word);
+        let loaded = [1, 116, 0x10_0000, 0x10_0000, 4, 0x1000, 7, 4].map(word);
+        let note = [4, 120, 0, 0, 20, 20, 4, 4].map(word);
+        let owner = [4, 4, 18].map(word);
+        [
+            &ident[..],
+            header.as_flattened(),
+            loaded.as_flattened(),
+            note.as_flattened(),
+            b"code",
+            owner.as_flattened(),
+            b"Xen\0",
+            &word(0x10_0002),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_kernel_may_be_of_32_bits() {
+        let ram = GuestRam::new(2 << 20).expect("address space");
+        let kernel = load_kernel(&ram, &elf32()).expect("it is one");
+        assert!(matches!(kernel.entry, Entry::Pvh(0x10_0002)));
+        assert_eq!(kernel.end, 0x10_1000);
+        let code: [u8; 4] = ram
+            .mmap()
+            .read_obj(GuestAddress(0x10_0000))
+            .expect("inside RAM");
+        assert_eq!(&code, b"code");
+        assert!(Executable::parse(&elf32()).is_err(), "no program");
+    }
+}

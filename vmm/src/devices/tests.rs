@@ -4,7 +4,9 @@ use fastrand::Rng;
 use x86::msr;
 
 use super::console::tests::{ClosedPipe, Recorder};
-use super::{ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, Msi};
+use super::{
+    ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, MachineEnd, Msi,
+};
 
 const IER: u16 = SERIAL + 1;
 const VECTOR: u8 = 0x24;
@@ -71,11 +73,11 @@ fn the_first_item_written_to_debug_exit_counts() {
     let killed = GuestExit::Killed(11).encode().to_le_bytes();
     assert_eq!(
         devices.pio_write(DEBUG_EXIT, 4, &killed),
-        Some(GuestExit::Killed(11))
+        Some(MachineEnd::Guest(GuestExit::Killed(11)))
     );
     assert_eq!(
         devices.pio_write(DEBUG_EXIT + 3, 1, &[3, 4, 5]),
-        Some(GuestExit::Exited(3))
+        Some(MachineEnd::Guest(GuestExit::Exited(3)))
     );
     let mut data = [0xee; 4];
     devices.pio_read(DEBUG_EXIT, 4, &mut data);

@@ -16,7 +16,7 @@ fn kvm_report() -> Report {
         exits.record(ExitReason::PioOut, Some(0x3f8), 3000);
     }
     exits.record(ExitReason::PioOut, Some(0xf4), 2468);
-    exits.record(ExitReason::PioIn, Some(0x64), 2000);
+    exits.record(ExitReason::PioIn, Some(0x61), 2000);
     exits.record(ExitReason::MmioWrite, Some(0xfec0_0010), 4000);
     exits.record(ExitReason::MsrWrite, Some(0x838), 0);
     exits.record(ExitReason::MsrRead, Some(0xc000_0080), 1);
@@ -98,7 +98,7 @@ Time     41.2 ms, ring 3 after 12.3 ms
 
 VM exits
   reason       detail          device      count     time     mean
-  pio_in       port 0x64       unclaimed       1  1.00 us  1.00 us
+  pio_in       port 0x61       unclaimed       1  1.00 us  1.00 us
   pio_out      port 0xf4       debug exit      1  1.23 us  1.23 us
   pio_out      port 0x3f8      serial         12  18.0 us  1.50 us
   mmio_write   gpa 0xfec00010  I/O APIC        1  2.00 us  2.00 us
@@ -180,7 +180,7 @@ fn json_has_every_field_in_order() {
         r#""wall_ns":41234567,"boot_ns":12340000,"#,
         r#""time":{"setup_ns":1234567,"guest_ns":38000000,"vmm_ns":2000000,"idle_ns":0},"#,
         r#""exits":["#,
-        r#"{"reason":"pio_in","detail":"port 0x64","count":1,"ns":1000},"#,
+        r#"{"reason":"pio_in","detail":"port 0x61","count":1,"ns":1000},"#,
         r#"{"reason":"pio_out","detail":"port 0xf4","count":1,"ns":1234},"#,
         r#"{"reason":"pio_out","detail":"port 0x3f8","count":12,"ns":18000},"#,
         r#"{"reason":"mmio_write","detail":"gpa 0xfec00010","count":1,"ns":2000},"#,

@@ -79,8 +79,7 @@ fn write_head(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     write!(f, "Time     {}", duration(report.wall_ns as f64))?;
     match report.boot_ns {
         Some(ns) => writeln!(f, ", ring 3 after {}", duration(ns as f64)),
-        // Only a kernel that shares its counters says when that was.
-        None if report.guest.syscalls.is_none() => writeln!(f),
+        None if is_boot_unknown(report) => writeln!(f),
         None => writeln!(f, ", ring 3 not reached"),
     }?;
     let part = |ns: u64| duration(ns as f64);
@@ -92,6 +91,12 @@ fn write_head(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         part(report.time.idle_ns),
         part(report.time.setup_ns)
     )
+}
+
+/// Whether ring 3 may have been reached: only a kernel that shares its counters says when.
+fn is_boot_unknown(report: &Report) -> bool {
+    let shares = report.guest.syscalls.is_some();
+    !shares && report.emu.is_none_or(|emu| emu.ring3 != 0)
 }
 
 /// What ran a guest, in words.

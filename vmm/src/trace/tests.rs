@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::boot::KernelImage;
+use crate::boot::{Entry, KernelImage};
 use crate::memory::GuestRam;
 
 const GPA: u64 = 0x10_0000;
@@ -23,7 +23,7 @@ impl Kernel {
     fn new() -> (Self, Ring) {
         let ram = GuestRam::new(4 << 20).expect("memory");
         let image = KernelImage {
-            entry: 0,
+            entry: Entry::Pvh(0),
             end: 0,
             shared_page: None,
             trace_ring: Some(GPA),
