@@ -120,6 +120,8 @@ pub struct RunLoop {
     max_instructions: Option<u64>,
     /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
+    /// Whether the vCPU is asked for an interrupt window.
+    window: bool,
     /// Whether that timer will kick for output that waits.
     flush_due: bool,
 }
@@ -146,6 +148,7 @@ impl RunLoop {
             sampler: Sampler::new(),
             max_instructions,
             armed: None,
+            window: false,
             flush_due: false,
         }
     }
@@ -278,17 +281,24 @@ impl RunLoop {
         if apic.wants_tsc() {
             apic.tell_tsc(self.vcpu.tsc()?, self.clock.now_ns());
         }
-        if apic.take_nmi() {
-            self.vcpu.inject_nmi()?;
+        if apic.take_news() {
+            if apic.take_nmi() {
+                self.vcpu.inject_nmi()?;
+            }
+            self.vcpu.set_cr8(apic.cr8());
         }
-        if apic.pending().is_some()
+        let mut waits = apic.pending().is_some();
+        if waits
             && self.vcpu.ready()
             && let Some(vector) = apic.acknowledge()
         {
             self.vcpu.inject(vector)?;
+            waits = apic.pending().is_some();
         }
-        self.vcpu.set_cr8(apic.cr8());
-        self.vcpu.request_interrupt_window(apic.pending().is_some());
+        if waits != self.window {
+            self.window = waits;
+            self.vcpu.request_interrupt_window(waits);
+        }
         let deadline = apic.next_deadline();
         if deadline != self.armed {
             self.armed = deadline;

@@ -76,7 +76,9 @@ pub struct LocalApic {
     state: State,
     /// A level-triggered vector whose EOI the I/O APIC has not got yet.
     ended: Option<u8>,
-    /// Whether an NMI waits for the CPU to be told.
+    /// Whether the CPU has to be told of an NMI or of the task priority.
+    news: bool,
+    /// Whether an NMI waits.
     nmi: bool,
 }
 
@@ -126,6 +128,7 @@ impl LocalApic {
             timer: Timer::new(tsc_khz),
             state: State::reset(),
             ended: None,
+            news: false,
             nmi: false,
         }
     }
@@ -288,6 +291,7 @@ impl LocalApic {
             (_, Mode::Disabled) => {
                 self.state = State::reset();
                 self.timer.reset();
+                self.news = true;
             }
             _ => {}
         }
@@ -343,7 +347,10 @@ impl LocalApic {
     fn write(&mut self, register: Register, value: u32, now_ns: u64) {
         let state = &mut self.state;
         match register {
-            Register::TaskPriority => state.task_priority = value as u8,
+            Register::TaskPriority => {
+                state.task_priority = value as u8;
+                self.news = true;
+            }
             Register::Eoi => self.end_of_interrupt(),
             Register::SpuriousVector => self.write_spurious(value),
             Register::ErrorStatus => state.error_status = mem::take(&mut state.errors),

@@ -32,13 +32,19 @@ impl LocalApic {
             DeliveryMode::Fixed | DeliveryMode::LowestPriority if self.software_enabled() => {
                 self.request(msi.vector(), msi.is_level());
             }
-            DeliveryMode::Nmi => self.nmi = true,
+            DeliveryMode::Nmi => self.send_nmi(),
             _ => {}
         }
     }
 
-    /// Whether an NMI has come since the last call.
+    /// Whether something has changed since the last call that the CPU does not know: an NMI
+    /// has come, or the task priority is another, which is CR8.
     #[inline]
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Whether an NMI has come since the last call.
     pub fn take_nmi(&mut self) -> bool {
         std::mem::take(&mut self.nmi)
     }
@@ -105,9 +111,13 @@ impl LocalApic {
             {
                 self.report_error(SEND_ILLEGAL_VECTOR);
             }
-            DeliveryMode::Nmi if to_self => self.nmi = true,
+            DeliveryMode::Nmi if to_self => self.send_nmi(),
             _ => {}
         }
+    }
+
+    fn send_nmi(&mut self) {
+        (self.nmi, self.news) = (true, true);
     }
 
     pub(super) fn send_to_self(&mut self, vector: u8) {
