@@ -13,11 +13,13 @@ use support::Target;
 use support::suite::{self, Case};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
-use vmm::cpu::{DebugRegs, Dtable, ExtendedState, HostKind, Interruptibility, Msrs, Regs, Shadow};
+use vmm::cpu::{
+    DebugRegs, Dtable, ExtendedState, HostKind, Interruptibility, Msrs, Mtrrs, Regs, Shadow,
+};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
 use x86::vector::NMI;
-use x86::{DescriptorFlags, XCr0Flags};
+use x86::{DescriptorFlags, XCr0Flags, msr};
 
 const VECTOR: u8 = 0x40;
 /// The port that the interrupt handler writes to.
@@ -261,6 +263,11 @@ fn whole_state(target: Target) {
     assert_eq!(state.msrs.pat, Msrs::default().pat);
     state.debug = DebugRegs([1, 2, 3, 4, 0, 0, 0xffff_0ff1, 0x401]);
     state.msrs = Msrs {
+        mtrrs: Mtrrs {
+            default_type: msr::MTRR_ENABLE | msr::WRITE_BACK,
+            fixed: [0x0606_0606_0504_0100; 11],
+            variable: std::array::from_fn(|number| [6, 0xf800_0800][number % 2]),
+        },
         star: 0x0013_0008_0000_0000,
         lstar: 0x1000,
         cstar: 0x2000,

@@ -14,6 +14,7 @@ mod gates;
 mod interrupts;
 mod linux;
 mod monitor;
+mod registers;
 
 use std::arch::x86_64::__cpuid;
 
@@ -157,7 +158,14 @@ fn main() {
             Some(why) => eprintln!("{}: does not run here: {why}", machine.name()),
         }
     }
-    let cases = [debug::CASES, interrupts::CASES, fetch::CASES, gates::CASES].concat();
+    let cases = [
+        debug::CASES,
+        interrupts::CASES,
+        fetch::CASES,
+        gates::CASES,
+        registers::CASES,
+    ]
+    .concat();
     let machines = Machine::ALL.into_iter();
     let trials = machines.flat_map(|machine| cases.iter().map(move |&case| trial(machine, case)));
     suite::main(trials.chain(linux::trials()).collect());

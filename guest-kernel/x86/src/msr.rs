@@ -22,7 +22,13 @@ pub const MCG_CAP: u32 = 0x179;
 pub const MCG_STATUS: u32 = 0x17a;
 /// Memory types that pages choose from.
 pub const PAT: u32 = 0x277;
-/// Memory type outside of all ranges.
+/// Memory types of ranges of any size: base and mask of each.
+pub const MTRR_VARIABLE: RangeInclusive<u32> = 0x200..=0x20f;
+/// Memory types of the first MiB: of 64, 16 and 4 KiB ranges, eight to a register.
+pub const MTRR_FIXED: [u32; 11] = [
+    0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+];
+/// Memory type outside of all ranges, and [`MTRR_ENABLE`].
 pub const MTRR_DEF_TYPE: u32 = 0x2ff;
 /// When the local APIC's timer fires, in terms of the time-stamp counter.
 pub const TSC_DEADLINE: u32 = 0x6e0;
@@ -54,5 +60,28 @@ pub const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 /// Where they want to be told how time follows from the time-stamp counter.
 pub const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 
+/// Select what a performance counter counts.
+pub const PERF_EVENT_SELECT: RangeInclusive<u32> = 0xc001_0000..=0xc001_0003;
+/// Performance counters.
+pub const PERF_COUNTER: RangeInclusive<u32> = 0xc001_0004..=0xc001_0007;
+/// System configuration, of AMD's processors.
+pub const SYSCFG: u32 = 0xc001_0010;
+/// Hardware configuration.
+pub const HWCR: u32 = 0xc001_0015;
+/// Where RAM below 4 GiB ends.
+pub const TOP_MEM: u32 = 0xc001_001a;
+/// Where RAM above 4 GiB ends.
+pub const TOP_MEM2: u32 = 0xc001_001d;
+/// Configuration of the northbridge.
+pub const NB_CFG: u32 = 0xc001_001f;
+/// Says whether virtualization may be enabled.
+pub const VM_CR: u32 = 0xc001_0114;
+
+/// [`MTRR_DEF_TYPE`]: the ranges are in use; the lowest bits have the type.
+pub const MTRR_ENABLE: u64 = 1 << 11;
+/// The memory type write-back.
+pub const WRITE_BACK: u64 = 6;
+/// [`HWCR`]: the time-stamp counter runs at one frequency. Read-only.
+pub const HWCR_TSC_FIXED: u64 = 1 << 24;
 /// [`PAT`] after reset (APM vol. 2 7.8.1).
 pub const PAT_RESET: u64 = 0x0007_0406_0007_0406;

@@ -24,8 +24,8 @@ mod state;
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
 pub use state::{
-    CpuState, DebugRegs, Dtable, ExtendedState, FxState, Interruptibility, Location, Msrs, Regs,
-    Segment, Shadow,
+    AmdMsrs, CpuState, DebugRegs, Dtable, ExtendedState, FxState, Interruptibility, Location, Msrs,
+    Mtrrs, Regs, Segment, Shadow,
 };
 
 use std::sync::Arc;

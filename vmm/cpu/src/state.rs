@@ -97,6 +97,49 @@ pub struct Msrs {
     pub sysenter_eip: u64,
     pub pat: u64,
     pub tsc_aux: u64,
+    pub mtrrs: Mtrrs,
+    pub amd: AmdMsrs,
+}
+
+/// The memory-type range registers (AMD APM vol. 2 7.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mtrrs {
+    /// The type outside of all ranges, and whether they are in use.
+    pub default_type: u64,
+    /// As [`x86::msr::MTRR_FIXED`] has them.
+    pub fixed: [u64; 11],
+    /// Base and mask of each range, in turn.
+    pub variable: [u64; 16],
+}
+
+/// Registers of AMD's processors (AMD APM vol. 2 appendix A). KVM has some of them and
+/// gives others a value of its own, so under KVM they are not in the state: they read as
+/// after reset, and are not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct AmdMsrs {
+    pub system_config: u64,
+    pub hardware_config: u64,
+    pub northbridge_config: u64,
+    pub top_mem: u64,
+    pub top_mem2: u64,
+    pub event_select: [u64; 4],
+    pub event_count: [u64; 4],
+}
+
+impl Default for AmdMsrs {
+    /// After reset.
+    fn default() -> Self {
+        Self {
+            system_config: 0,
+            hardware_config: x86::msr::HWCR_TSC_FIXED,
+            northbridge_config: 0,
+            top_mem: 0,
+            top_mem2: 0,
+            event_select: [0; 4],
+            event_count: [0; 4],
+        }
+    }
 }
 
 impl Default for Msrs {
@@ -114,6 +157,8 @@ impl Default for Msrs {
             sysenter_eip: 0,
             pat: x86::msr::PAT_RESET,
             tsc_aux: 0,
+            mtrrs: Mtrrs::default(),
+            amd: AmdMsrs::default(),
         }
     }
 }

@@ -8,11 +8,11 @@ use linux_loader::loader::elf::start_info::{
     hvm_start_info,
 };
 use vm_memory::GuestAddress;
-use x86::{ApicBaseFlags, Cr0Flags, segment};
+use x86::{ApicBaseFlags, Cr0Flags, msr, segment};
 
 use super::BootError;
 use super::info::Placed;
-use crate::cpu::{CpuState, Msrs, Regs, Segment};
+use crate::cpu::{CpuState, Msrs, Mtrrs, Regs, Segment};
 use crate::layout::{COMMAND_LINE, MEMORY_MAP, MODULE_LIST, START_INFO};
 use crate::memory::GuestRam;
 
@@ -83,6 +83,11 @@ pub fn start_state(entry: u32) -> CpuState {
         cr0: (Cr0Flags::PROTECTED_MODE_ENABLE | Cr0Flags::EXTENSION_TYPE).bits(),
         msrs: Msrs {
             apic_base: abi::ports::LOCAL_APIC | apic.bits(),
+            // As firmware leaves them: without them Linux takes all memory for uncached.
+            mtrrs: Mtrrs {
+                default_type: msr::MTRR_ENABLE | msr::WRITE_BACK,
+                ..Mtrrs::default()
+            },
             ..Msrs::default()
         },
         ..CpuState::default()

@@ -197,13 +197,10 @@ pub fn update_events(events: &mut kvm_vcpu_events, state: Interruptibility) {
     events.nmi.masked = state.nmi_blocked.into();
 }
 
-/// How many MSRs [`msr_fields`] has.
-const MSRS: usize = 10;
-
 /// The registers of [`Msrs`] that KVM has no other interface for. KVM stops at the first
 /// MSR that it lacks, so TSC_AUX, which processors without `rdtscp` have not, is the last.
-fn msr_fields(msrs: &mut Msrs) -> [(u32, &mut u64); MSRS] {
-    [
+fn msr_fields(msrs: &mut Msrs) -> Vec<(u32, &mut u64)> {
+    let mut fields = vec![
         (msr::STAR, &mut msrs.star),
         (msr::LSTAR, &mut msrs.lstar),
         (msr::CSTAR, &mut msrs.cstar),
@@ -213,8 +210,12 @@ fn msr_fields(msrs: &mut Msrs) -> [(u32, &mut u64); MSRS] {
         (msr::SYSENTER_ESP, &mut msrs.sysenter_esp),
         (msr::SYSENTER_EIP, &mut msrs.sysenter_eip),
         (msr::PAT, &mut msrs.pat),
-        (msr::TSC_AUX, &mut msrs.tsc_aux),
-    ]
+        (msr::MTRR_DEF_TYPE, &mut msrs.mtrrs.default_type),
+    ];
+    fields.extend(msr::MTRR_FIXED.into_iter().zip(&mut msrs.mtrrs.fixed));
+    fields.extend(msr::MTRR_VARIABLE.zip(&mut msrs.mtrrs.variable));
+    fields.push((msr::TSC_AUX, &mut msrs.tsc_aux));
+    fields
 }
 
 fn entry(index: u32, data: u64) -> kvm_msr_entry {
@@ -227,19 +228,17 @@ fn entry(index: u32, data: u64) -> kvm_msr_entry {
 
 /// A list to write the MSRs from; the time-stamp counter is not among them.
 pub fn msrs_to_write(mut msrs: Msrs) -> Option<MsrList> {
-    let entries = msr_fields(&mut msrs).map(|(index, value)| entry(index, *value));
+    let fields = msr_fields(&mut msrs).into_iter();
+    let entries: Vec<_> = fields.map(|(index, value)| entry(index, *value)).collect();
     MsrList::from_entries(&entries).ok()
 }
 
 /// A list to read the MSRs into, the time-stamp counter first among them.
 pub fn msrs_to_read() -> Option<MsrList> {
-    let mut entries = [entry(msr::TSC, 0); 1 + MSRS];
-    for (entry, (index, _)) in entries[1..]
-        .iter_mut()
-        .zip(msr_fields(&mut Msrs::default()))
-    {
-        entry.index = index;
-    }
+    let mut entries = vec![entry(msr::TSC, 0)];
+    let mut msrs = Msrs::default();
+    let fields = msr_fields(&mut msrs).into_iter();
+    entries.extend(fields.map(|(index, _)| entry(index, 0)));
     MsrList::from_entries(&entries).ok()
 }
 

@@ -1,6 +1,7 @@
 //! The leaves of `cpuid`: an AMD processor with exactly the features that the emulator has.
 
 use iced_x86::CpuidFeature;
+use x86::ApicBaseFlags;
 use x86::xsave::{YMM_HIGH_AT, YMM_HIGH_LEN};
 
 use crate::emu::memory::walk::PHYSICAL_BITS;
@@ -12,7 +13,7 @@ use crate::kvm_clock;
 /// Highest leaves of the three ranges.
 const MAX_BASIC: u32 = 0xd;
 const MAX_HYPERVISOR: u32 = 0x4000_0010;
-const MAX_EXTENDED: u32 = 0x8000_0008;
+const MAX_EXTENDED: u32 = 0x8000_001e;
 
 /// Family 0x19, model 0x11, stepping 1.
 const SIGNATURE: u32 = 0x00a1_0f11;
@@ -31,6 +32,8 @@ mod leaf1_edx {
     pub const MCE: u32 = 1 << 7;
     pub const CX8: u32 = 1 << 8;
     pub const APIC: u32 = 1 << 9;
+    pub const SEP: u32 = 1 << 11;
+    pub const MTRR: u32 = 1 << 12;
     pub const PGE: u32 = 1 << 13;
     pub const MCA: u32 = 1 << 14;
     pub const CMOV: u32 = 1 << 15;
@@ -51,6 +54,7 @@ mod leaf1_edx {
         | MCE
         | CX8
         | APIC
+        | MTRR
         | PGE
         | MCA
         | CMOV
@@ -58,7 +62,7 @@ mod leaf1_edx {
         | PSE36
         | MMX
         | FXSR;
-    pub const ALL: u32 = COMMON | CLFSH | SSE | SSE2;
+    pub const ALL: u32 = COMMON | SEP | CLFSH | SSE | SSE2;
 }
 
 /// Leaf 1, ecx.
@@ -108,8 +112,10 @@ mod extended {
     pub const ABM: u32 = 1 << 5;
     pub const MISALIGNED_SSE: u32 = 1 << 7;
     pub const PREFETCHW: u32 = 1 << 8;
+    /// Leaves 0x8000_001d and 0x8000_001e.
+    pub const TOPOLOGY: u32 = 1 << 22;
     /// The features that do not depend on the host.
-    pub const ALWAYS: u32 = LAHF | PREFETCHW;
+    pub const ALWAYS: u32 = LAHF | PREFETCHW | TOPOLOGY;
     pub const SYSCALL: u32 = 1 << 11;
     pub const NX: u32 = 1 << 20;
     pub const MMX_EXTENSIONS: u32 = 1 << 22;
@@ -158,6 +164,43 @@ fn xsave_leaf(subleaf: u32, control: &Control) -> [u32; 4] {
     }
 }
 
+/// The feature of edx in leaves 1 and 0x8000_0001 that the guest has turned off.
+fn absent(control: &Control) -> u32 {
+    match control.msrs.apic_base & ApicBaseFlags::LAPIC_ENABLE.bits() {
+        0 => leaf1_edx::APIC,
+        _ => 0,
+    }
+}
+
+/// The caches and TLBs that a core of such a processor has (AMD APM vol. 3 appendix E.4.4,
+/// E.4.5, E.4.14, E.4.18), which guests choose their ways by; the emulator has none of them.
+mod caches {
+    /// TLBs of large and of small pages, data cache, instruction cache: 32 KiB, 8 ways.
+    pub const LEVEL_1: [u32; 4] = [0xff48_ff40, 0xff48_ff40, 0x2008_0140, 0x2008_0140];
+    /// TLBs of large and of small pages; 1 MiB, 8 ways; 32 MiB, 16 ways.
+    pub const LEVELS_2_AND_3: [u32; 4] = [0x5c00_2200, 0x6c00_4200, 0x0400_6140, 0x0100_9140];
+    pub const TLB_1_GIB: [u32; 4] = [0xf048_f040, 0, 0, 0];
+    /// Data, instructions, level 2, level 3.
+    pub const EACH: [[u32; 4]; 4] = [
+        cache(1, 1, 8, 64, 0),
+        cache(2, 1, 8, 64, 0),
+        cache(3, 2, 8, 2048, INCLUSIVE),
+        cache(3, 3, 16, 32768, WRITES_BACK_BELOW),
+    ];
+    /// It has what the caches below it have.
+    const INCLUSIVE: u32 = 1 << 1;
+    /// `wbinvd` may leave what is in the caches below it.
+    const WRITES_BACK_BELOW: u32 = 1;
+
+    /// One of 64-byte lines for this core alone, of kind `kind` (1: data, 2: instructions,
+    /// 3: both).
+    const fn cache(kind: u32, level: u32, ways: u32, sets: u32, edx: u32) -> [u32; 4] {
+        const SELF_INITIALIZING: u32 = 1 << 8;
+        let eax = kind | level << 5 | SELF_INITIALIZING;
+        [eax, (ways - 1) << 22 | 63, sets - 1, edx]
+    }
+}
+
 /// Four bytes of text as a register's value.
 fn text(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
@@ -179,7 +222,7 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
             SIGNATURE,
             1 << 16 | 8 << 8,
             features_ecx(control),
-            leaf1_edx::ALL,
+            leaf1_edx::ALL & !absent(control),
         ],
         7 if subleaf == 0 => [0, leaf7::EBX, leaf7::ECX, 0],
         // One thread in one core.
@@ -206,15 +249,22 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
             SIGNATURE,
             0,
             extended_ecx(),
-            extended::EDX | leaf1_edx::COMMON,
+            (extended::EDX | leaf1_edx::COMMON) & !absent(control),
         ],
         0x8000_0002..=0x8000_0004 => {
             let at = 16 * (leaf - 0x8000_0002) as usize;
             [0, 4, 8, 12].map(|part| text(BRAND, at + part))
         }
+        0x8000_0005 => caches::LEVEL_1,
+        0x8000_0006 => caches::LEVELS_2_AND_3,
         // Invariant time-stamp counter.
         0x8000_0007 => [0, 0, 0, 1 << 8],
         0x8000_0008 => [PHYSICAL_BITS | 48 << 8, 0, 0, 0],
+        0x8000_0019 => caches::TLB_1_GIB,
+        0x8000_001d => caches::EACH
+            .get(subleaf as usize)
+            .copied()
+            .unwrap_or_default(),
         _ => [0; 4],
     }
 }

@@ -31,6 +31,7 @@ mod exits;
 mod fetch;
 mod inner_stack;
 mod kvm_clock;
+mod model;
 mod modes;
 mod msr;
 mod ports;

@@ -2,7 +2,8 @@
 
 use x86::msr;
 
-use crate::emu::cpu::Cpu;
+use crate::emu::cpu::{Cpu, model};
+use crate::emu::memory::walk::PHYSICAL_BITS;
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::control::canonical;
 use crate::emu::state::exception::{Exception, Stop};
@@ -27,7 +28,7 @@ impl Cpu {
         }
         Ok(match index {
             msr::TSC => self.meter.tsc(before),
-            msr::BIOS_SIGN | msr::MTRR_CAP | msr::MTRR_DEF_TYPE => 0,
+            msr::BIOS_SIGN => 0,
             msr::MCG_CAP | msr::MCG_STATUS => 0,
             msr::SYSENTER_CS => self.control.msrs.sysenter_cs,
             msr::SYSENTER_ESP => self.control.msrs.sysenter_esp,
@@ -44,7 +45,7 @@ impl Cpu {
             msr::KERNEL_GS_BASE => self.control.msrs.kernel_gs_base,
             msr::TSC_AUX => self.control.msrs.tsc_aux,
             msr::KVM_WALL_CLOCK | msr::KVM_SYSTEM_TIME => self.kvm_clock_msr(index),
-            _ => return Err(Exception::GP.into()),
+            _ => model::read(&self.control.msrs, index)?,
         })
     }
 
@@ -53,6 +54,9 @@ impl Cpu {
     /// # Errors
     /// #GP(0) if it does not exist or the value is invalid; an exit if the VMM emulates it.
     pub fn write_msr(&mut self, index: u32, value: u64, before: u8) -> Result<(), Stop> {
+        if index == msr::APIC_BASE && value >> PHYSICAL_BITS != 0 {
+            return Err(Exception::GP.into());
+        }
         if outside(index) {
             self.outside.exit.value = value;
             self.outside.exit.error = 0;
@@ -92,7 +96,7 @@ impl Cpu {
             msr::KVM_WALL_CLOCK => self.write_wall_clock(value),
             msr::KVM_SYSTEM_TIME => self.write_system_time(value, before),
             msr::TSC_AUX if value >> 32 == 0 => self.control.msrs.tsc_aux = value,
-            _ => return Err(Exception::GP.into()),
+            _ => model::write(&mut self.control.msrs, index, value)?,
         }
         Ok(())
     }

@@ -32,6 +32,21 @@ fn is_no_op(code: Code) -> bool {
     )
 }
 
+/// Leaf 0x8000_001d tells each cache again, of 64-byte lines.
+#[test]
+fn caches_are_told_twice_alike() {
+    let control = Control::new();
+    let leaf = |leaf, subleaf| cpuid::leaf(leaf, subleaf, &control);
+    let kib = |subleaf| {
+        let [_, ebx, ecx, _] = leaf(0x8000_001d, subleaf);
+        ((ebx >> 22) + 1) * (ecx + 1) * 64 / 1024
+    };
+    let ([_, _, data, code], [_, _, level2, level3]) = (leaf(0x8000_0005, 0), leaf(0x8000_0006, 0));
+    assert_eq!([kib(0), kib(1)], [data >> 24, code >> 24]);
+    assert_eq!([kib(2), kib(3)], [level2 >> 16, (level3 >> 18) * 512]);
+    assert_eq!(leaf(0x8000_001d, 4), [0; 4]);
+}
+
 #[test]
 fn features_that_are_told_are_there() {
     let control = Control::new();

@@ -93,10 +93,17 @@ system! {
         cpu.regs.gprs.write(op.dst, aux);
         Ok(())
     }
-    /// `rdpmc`: there are no counters.
+    /// `rdpmc`.
     Rdpmc, lower_rdpmc, slow, |cpu, _op| {
-        let _ = cpu;
-        Err(Exception::GP.into())
+        if cpu.control.cpl != 0 && cpu.control.cr4 & bits::CR4_PCE == 0 {
+            return Err(Exception::GP.into());
+        }
+        let number: u32 = cpu.regs.gprs.read(Slot::RCX);
+        let counters = &cpu.control.msrs.amd.event_count;
+        let count = *counters.get(number as usize).ok_or(Exception::GP)?;
+        cpu.regs.gprs.write(Slot::RAX, count & 0xffff_ffff);
+        cpu.regs.gprs.write(Slot::RDX, count >> 32);
+        Ok(())
     }
     /// `rdmsr`.
     Rdmsr, lower_rdmsr, slow, |cpu, op| {
