@@ -1,5 +1,5 @@
-//! Call gates of 64-bit mode (APM vol. 2 4.11.2): to the same privilege and to more of it, by
-//! calls and jumps, and what refuses them.
+//! Far calls and jumps: call gates of 64-bit mode (APM vol. 2 4.11.2), to the same privilege
+//! and to more of it, and what refuses them.
 
 use assembly::code;
 use x86::{DescriptorFlags, RFLAGS_FIXED, RFlags, segment};
@@ -31,6 +31,14 @@ pub const CASES: &[Case] = &[
         (Wrong::SoftwareKvm, "it emulates no call gates"),
         (Wrong::Qemu, "it finds that out too late"),
     ]),
+    Case::new("far_call_with_rex_has_32_bits", far_call, "8\n").but(ANOTHER_PROCESSOR),
+];
+
+/// Whose far calls with REX.W are others.
+const ANOTHER_PROCESSOR: &[(Wrong, &str)] = &[
+    (Wrong::Intel, "its far pointers may have 64 bits"),
+    (Wrong::SoftwareKvm, "it takes 64 bits"),
+    (Wrong::Qemu, "it takes 64 bits"),
 ];
 
 const NO_GATES: &[(Wrong, &str)] = &[(Wrong::SoftwareKvm, "it emulates no call gates")];
@@ -102,6 +110,17 @@ fn to_ring_3() -> &'static [u8] {
         flags = const FLAGS,
         code = const USER_CODE_SELECTOR,
     )
+}
+
+/// On AMD's processors REX.W makes nothing of it: the operand is a pointer of 32 bits, the
+/// return address another.
+fn far_call() -> Kernel {
+    let target = code!("mov rax, rbp", "sub rax, rsp", "call r13", "jmp r15");
+    let call = code!(".byte 0x48, 0xff, 0x1c, 0x25; .long {pointer}", pointer = const POINTER);
+    let [after, offset] = [code!("lea r15, [r14 + 10]"), &(APART as u32).to_le_bytes()];
+    with_gate([0; 2], after, call, target)
+        .with(POINTER, offset)
+        .with(POINTER + 4, &CODE_SELECTOR.to_le_bytes())
 }
 
 fn same_ring() -> Kernel {

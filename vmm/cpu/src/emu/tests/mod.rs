@@ -11,6 +11,7 @@ mod limits;
 mod machine;
 mod modes;
 mod nmi;
+mod no_ops;
 mod paging;
 mod pairs;
 mod string_io;

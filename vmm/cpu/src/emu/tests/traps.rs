@@ -3,6 +3,8 @@
 use assembly::code;
 
 use super::machine::{DATA, Machine, STACK};
+use crate::Vcpu;
+use crate::exit::VmExit;
 
 /// RF makes a handler return past a breakpoint; it is gone after one instruction.
 #[test]
@@ -68,4 +70,31 @@ fn single_steps_are_counted() {
     machine.run_to_hlt();
     assert_eq!(machine.gpr(1), 6);
     assert_eq!(machine.state().regs.rflags & 0x100, 0);
+}
+
+/// A trap may follow `in`, and a refusal the access to a register of the VMM's: their
+/// handlers want no interrupts.
+#[test]
+fn no_interrupt_comes_before_such_a_handler() {
+    const HANDLER: u64 = 0x11000;
+    let step_in = code!(
+        "pushfq",
+        "or dword ptr [rsp], 0x300",
+        "popfq",
+        "in al, 0x80",
+    );
+    let refused = code!("sti", "nop", "mov ecx, 0x6e0", "wrmsr");
+    for (code, vector) in [(step_in, 1), (refused, 13)] {
+        let mut machine = Machine::new(code);
+        machine.write(HANDLER, &[0xf4]);
+        machine.set_gate(vector, HANDLER, 0, 0);
+        match machine.run() {
+            VmExit::PioIn { .. } => {}
+            VmExit::MsrWrite { error, .. } => *error = 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(!machine.emulator.ready());
+        machine.run_to_hlt();
+        assert_eq!(machine.state().regs.rip, HANDLER + 1);
+    }
 }
