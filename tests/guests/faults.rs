@@ -118,6 +118,7 @@ fn corners(target: Target) {
         ("syscall, nested task", SURVIVED),
         ("syscall, backwards", SURVIVED),
         ("syscall, alignment check", SURVIVED),
+        ("odd address, alignment check", &["killed by SIGBUS"]),
         ("int1", TRAP),
         // A software-backed KVM makes an invalid opcode of a protection fault at an
         // instruction that its own emulator lacks.

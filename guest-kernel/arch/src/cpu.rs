@@ -102,6 +102,7 @@ pub const fn initial_cr0() -> Cr0Flags {
         .union(Cr0Flags::EXTENSION_TYPE)
         .union(Cr0Flags::NUMERIC_ERROR)
         .union(Cr0Flags::WRITE_PROTECT)
+        .union(Cr0Flags::ALIGNMENT_MASK)
         .union(Cr0Flags::PAGING)
 }
 

@@ -84,6 +84,8 @@ fn details(exception: Exception, cause: Option<FaultCause>) -> Cause {
     };
     let address = match exception.vector {
         vector::PF => exception.address,
+        // Which it was, the processor does not say.
+        vector::AC => 0,
         _ => exception.rip,
     };
     Cause::fault(code, address)

@@ -39,7 +39,7 @@ const IO_PRIVILEGE: u64 = 3 << 12;
 const NESTED_TASK: u64 = 1 << 14;
 const ALIGNMENT_CHECK: u64 = 1 << 18;
 
-const ATTEMPTS: [(&str, fn()); 40] = [
+const ATTEMPTS: [(&str, fn()); 41] = [
     ("syscall, stack in the kernel", || syscall_on_stack(KERNEL)),
     ("syscall, no stack", || syscall_on_stack(0)),
     ("syscall, non-canonical stack", || {
@@ -108,6 +108,9 @@ const ATTEMPTS: [(&str, fn()); 40] = [
     ("syscall, backwards", || with_flags(DIRECTION, write_oddly)),
     ("syscall, alignment check", || {
         with_flags(ALIGNMENT_CHECK, write_oddly)
+    }),
+    ("odd address, alignment check", || {
+        with_flags(ALIGNMENT_CHECK, read_oddly)
     }),
     ("int1", int1),
     ("reserved bits in mxcsr", || load_mxcsr(1 << 31)),
@@ -295,6 +298,12 @@ extern "C" fn write_oddly() {
         "2: .ascii \"odd bytes\"",
         WRITE = const WRITE,
     )
+}
+
+/// Reads a word of the instruction itself.
+#[unsafe(naked)]
+extern "C" fn read_oddly() {
+    naked_asm!(".balign 2", "2: mov ax, [rip + 2b + 1]", "ret")
 }
 
 #[unsafe(naked)]
