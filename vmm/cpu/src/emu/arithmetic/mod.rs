@@ -2,5 +2,6 @@
 
 pub mod flags;
 pub mod host;
+pub mod native;
 pub mod operations;
 pub mod value;

@@ -24,6 +24,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use crate::emu::code::jump_table::{JumpTable, Jumps};
 use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
+use crate::emu::code::stubs::Stubs;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::mxcsr::FpMode;
@@ -106,6 +107,7 @@ pub struct CodeCache {
     /// Page number to the number of blocks that `starts` has there.
     pages: HashMap<u64, usize>,
     chunks: Vec<Vec<u64>>,
+    pub stubs: Stubs,
     fetched: [Fetched; FETCHES],
     /// The current contexts: of supervisor and user code in 64-bit mode, then in other
     /// modes. Each is the first of a range, one for each [`FpMode`].
@@ -133,6 +135,7 @@ impl CodeCache {
             starts: BTreeMap::new(),
             pages: HashMap::new(),
             chunks: Vec::new(),
+            stubs: Stubs::new(),
             fetched: [Fetched {
                 ctx: 0,
                 page: 0,
@@ -212,6 +215,7 @@ impl CodeCache {
             chunk.clear();
         }
         self.jump_memory.clear();
+        self.stubs.clear();
     }
 
     /// Room for a block of `ops` ops; empties the cache when it is full.

@@ -1,7 +1,10 @@
 //! Decoded code: its form, and where it is kept. Nothing here knows a CPU.
 
 pub mod cache;
+pub mod executable;
 pub mod jump_table;
 pub mod op;
+pub mod stub;
+pub mod stubs;
 #[cfg(test)]
 mod tests;

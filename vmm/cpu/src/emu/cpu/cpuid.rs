@@ -4,6 +4,7 @@ use iced_x86::CpuidFeature;
 use x86::ApicBaseFlags;
 use x86::xsave::{YMM_HIGH_AT, YMM_HIGH_LEN};
 
+use crate::emu::code::executable::Executable;
 use crate::emu::memory::walk::PHYSICAL_BITS;
 use crate::emu::outside::meter::TSC_KHZ;
 use crate::emu::state::control::{Control, bits};
@@ -68,7 +69,9 @@ mod leaf1_edx {
 /// Leaf 1, ecx.
 mod leaf1_ecx {
     pub const SSE3: u32 = 1;
+    pub const PCLMULQDQ: u32 = 1 << 1;
     pub const SSSE3: u32 = 1 << 9;
+    pub const FMA: u32 = 1 << 12;
     pub const CX16: u32 = 1 << 13;
     pub const SSE4_1: u32 = 1 << 19;
     pub const SSE4_2: u32 = 1 << 20;
@@ -76,9 +79,12 @@ mod leaf1_ecx {
     pub const MOVBE: u32 = 1 << 22;
     pub const POPCNT: u32 = 1 << 23;
     pub const TSC_DEADLINE: u32 = 1 << 24;
+    pub const AES: u32 = 1 << 25;
     pub const XSAVE: u32 = 1 << 26;
     /// CR4.OSXSAVE.
     pub const OSXSAVE: u32 = 1 << 27;
+    pub const AVX: u32 = 1 << 28;
+    pub const F16C: u32 = 1 << 29;
     pub const HYPERVISOR: u32 = 1 << 31;
     /// The features that do not depend on the host.
     pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | XSAVE | HYPERVISOR;
@@ -87,12 +93,22 @@ mod leaf1_ecx {
 /// Leaf 7, ebx and ecx.
 mod leaf7 {
     pub const FSGSBASE: u32 = 1;
+    pub const BMI1: u32 = 1 << 3;
+    pub const AVX2: u32 = 1 << 5;
     pub const SMEP: u32 = 1 << 7;
+    pub const BMI2: u32 = 1 << 8;
     pub const ERMS: u32 = 1 << 9;
+    pub const ADX: u32 = 1 << 19;
     pub const SMAP: u32 = 1 << 20;
+    pub const SHA: u32 = 1 << 29;
+    /// The features that do not depend on the host.
     pub const EBX: u32 = FSGSBASE | SMEP | ERMS | SMAP;
     pub const UMIP: u32 = 1 << 2;
+    pub const GFNI: u32 = 1 << 8;
+    pub const VAES: u32 = 1 << 9;
+    pub const VPCLMULQDQ: u32 = 1 << 10;
     pub const RDPID: u32 = 1 << 22;
+    /// The same.
     pub const ECX: u32 = UMIP | RDPID;
 }
 
@@ -131,8 +147,14 @@ fn with_host(bit: u32, host_has: bool) -> u32 {
     if host_has { bit } else { 0 }
 }
 
+/// `bit` if the host has the feature.
+fn with_feature(bit: u32, feature: CpuidFeature) -> u32 {
+    with_host(bit, host_has(feature))
+}
+
 /// Leaf 1, ecx: some features are executed by the host's own instructions.
 fn features_ecx(control: &Control) -> u32 {
+    use CpuidFeature as F;
     use leaf1_ecx::*;
     let enabled = control.cr4 & bits::CR4_OSXSAVE != 0;
     ALWAYS
@@ -142,6 +164,28 @@ fn features_ecx(control: &Control) -> u32 {
         | with_host(SSE4_1, is_x86_feature_detected!("sse4.1"))
         | with_host(SSE4_2, is_x86_feature_detected!("sse4.2"))
         | with_host(POPCNT, is_x86_feature_detected!("popcnt"))
+        | with_feature(PCLMULQDQ, F::PCLMULQDQ)
+        | with_feature(FMA, F::FMA)
+        | with_feature(AES, F::AES)
+        | with_feature(AVX, F::AVX)
+        | with_feature(F16C, F::F16C)
+}
+
+/// Leaf 7, ebx and ecx.
+fn structured() -> [u32; 2] {
+    use CpuidFeature as F;
+    use leaf7::*;
+    let ebx = EBX
+        | with_feature(BMI1, F::BMI1)
+        | with_feature(AVX2, F::AVX2)
+        | with_feature(BMI2, F::BMI2)
+        | with_feature(ADX, F::ADX)
+        | with_feature(SHA, F::SHA);
+    let ecx = ECX
+        | with_feature(GFNI, F::GFNI)
+        | with_feature(VAES, F::VAES)
+        | with_feature(VPCLMULQDQ, F::VPCLMULQDQ);
+    [ebx, ecx]
 }
 
 /// Leaf 0x8000_0001, ecx.
@@ -224,7 +268,10 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
             features_ecx(control),
             leaf1_edx::ALL & !absent(control),
         ],
-        7 if subleaf == 0 => [0, leaf7::EBX, leaf7::ECX, 0],
+        7 if subleaf == 0 => {
+            let [ebx, ecx] = structured();
+            [0, ebx, ecx, 0]
+        }
         // One thread in one core.
         0xb if subleaf == 0 => [0, 1, 1 << 8, 0],
         0xb if subleaf == 1 => [0, 1, 2 << 8 | 1, 0],
@@ -273,11 +320,25 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
 /// processor has. What the host lacks, the guest does not have.
 pub fn host_has(feature: CpuidFeature) -> bool {
     use CpuidFeature as F;
+    let native = |detected: bool| detected && Executable::is_allowed();
     match feature {
         F::SSE3 => std::is_x86_feature_detected!("sse3"),
         F::SSSE3 => std::is_x86_feature_detected!("ssse3"),
         F::SSE4_1 => std::is_x86_feature_detected!("sse4.1"),
         F::SSE4_2 => std::is_x86_feature_detected!("sse4.2"),
+        F::AVX => native(std::is_x86_feature_detected!("avx")),
+        F::AVX2 => native(std::is_x86_feature_detected!("avx2")),
+        F::FMA => native(std::is_x86_feature_detected!("fma")),
+        F::F16C => native(std::is_x86_feature_detected!("f16c")),
+        F::AES => native(std::is_x86_feature_detected!("aes")),
+        F::PCLMULQDQ => native(std::is_x86_feature_detected!("pclmulqdq")),
+        F::SHA => native(std::is_x86_feature_detected!("sha")),
+        F::VAES => native(std::is_x86_feature_detected!("vaes")),
+        F::VPCLMULQDQ => native(std::is_x86_feature_detected!("vpclmulqdq")),
+        F::GFNI => native(std::is_x86_feature_detected!("gfni")),
+        F::BMI1 => native(std::is_x86_feature_detected!("bmi1")),
+        F::BMI2 => native(std::is_x86_feature_detected!("bmi2")),
+        F::ADX => native(std::is_x86_feature_detected!("adx")),
         _ => true,
     }
 }

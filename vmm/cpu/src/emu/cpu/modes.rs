@@ -127,6 +127,7 @@ impl Cpu {
             return Err(Exception::GP.into());
         }
         self.control.xcr0 = value;
+        self.update_fp_mode();
         Ok(())
     }
 
@@ -178,10 +179,10 @@ impl Cpu {
     }
 
     /// Derives [`FpMode`] from the control registers and MXCSR. To be called after changes
-    /// of CR0.EM, CR0.TS, CR4.OSFXSR and MXCSR, at the end of a block.
+    /// of CR0.EM, CR0.TS, CR4.OSFXSR, CR4.OSXSAVE, XCR0 and MXCSR, at the end of a block.
     pub fn update_fp_mode(&mut self) {
         let control = &mut self.control;
-        let mode = FpMode::of(control.cr0, control.cr4, self.regs.mxcsr);
+        let mode = FpMode::of(control.cr0, control.cr4, control.xcr0, self.regs.mxcsr);
         if mode != control.fp_mode {
             control.fp_mode = mode;
             self.select_code();

@@ -84,6 +84,9 @@ impl Decoder {
 
     /// Decodes up to `limit` instructions into `instructions`.
     fn decode(&mut self, cpu: &mut Cpu, rip: u64, limit: usize) -> Result<Block, Stop> {
+        if cpu.code.stubs.is_full() {
+            cpu.code.clear();
+        }
         let (gpa, host) = cpu.fetch_page(rip)?;
         let in_page = (PAGE - gpa % PAGE) as usize;
         // Where the code segment ends, code does.
@@ -143,7 +146,7 @@ impl Decoder {
     ///
     /// # Safety
     /// There is room for one op more than there are instructions.
-    unsafe fn lower(&mut self, cpu: &Cpu, header: Block, block: *mut Block) {
+    unsafe fn lower(&mut self, cpu: &mut Cpu, header: Block, block: *mut Block) {
         let (size, fp) = (cpu.control.code_size, cpu.control.fp_mode);
         follow_flags(&self.instructions, &mut self.live, fp);
         let (rip, len, count) = (header.rip, header.len, header.count);
@@ -165,6 +168,12 @@ impl Decoder {
             {
                 *to = *from;
             }
+            let form = form(insn.code());
+            let refusal = refusal(fp, insn);
+            let stub = match refusal {
+                None if form.stub => cpu.code.stubs.get(insn),
+                _ => None,
+            };
             let site = Site {
                 bytes,
                 size,
@@ -172,13 +181,14 @@ impl Decoder {
                 next_rip: cpu.control.wrapped(insn.next_ip()),
                 limit: cpu.control.code_limit(),
                 flags_live: self.live[n],
+                stub,
                 following: self
                     .instructions
                     .get(n + 1)
                     .map_or(Code::INVALID, Instruction::code),
             };
             let mut op = Op::new(invalid::HANDLER);
-            let lower = refusal(site.fp, insn).unwrap_or(form(insn.code()).lower);
+            let lower = refusal.unwrap_or(form.lower);
             lower(&site, insn, &mut op);
             write(n, op, off);
         }

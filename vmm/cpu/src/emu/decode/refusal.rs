@@ -1,7 +1,7 @@
 //! Instructions that raise #UD or #NM in this mode or on this host (AMD APM vol. 2 table
 //! 11-1).
 
-use iced_x86::{Code, CpuidFeature, Instruction, OpKind, Register};
+use iced_x86::{Code, CpuidFeature, EncodingKind, Instruction, Mnemonic, OpKind, Register};
 
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::cpuid::host_has;
@@ -27,14 +27,20 @@ fn lower_not_available(_: &Site, _: &Instruction, op: &mut Op) {
 /// The lowering to #UD or #NM, if the instruction may not execute.
 pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
     let mut features = insn.cpuid_features().iter();
-    if !features.all(|&feature| host_has(feature)) {
+    // Without BMI1 it is `bsf`.
+    let is_tzcnt = insn.mnemonic() == Mnemonic::Tzcnt;
+    if !is_tzcnt && !features.all(|&feature| host_has(feature)) {
         return Some(invalid::lower);
     }
-    if mode.quiet() {
+    let is_vex = insn.op_code().encoding() == EncodingKind::VEX;
+    if mode.quiet() && !is_vex {
         return None;
     }
     let is = |bit: u8| mode.has(bit);
     let (ud, nm) = match unit(insn) {
+        // One on general registers.
+        Unit::Other if is_vex => (false, false),
+        _ if is_vex => (is(FpMode::NO_AVX), is(FpMode::SWITCHED)),
         Unit::Sse => (
             is(FpMode::EMULATE) || is(FpMode::NO_SSE),
             is(FpMode::SWITCHED),
@@ -69,7 +75,9 @@ fn unit(insn: &Instruction) -> Unit {
         (0..insn.op_count())
             .any(|i| insn.op_kind(i) == OpKind::Register && test(insn.op_register(i)))
     };
-    if has(Register::is_xmm) || matches!(code, Code::Ldmxcsr_m32 | Code::Stmxcsr_m32) {
+    let is_vector =
+        has(Register::is_vector_register) || code.cpuid_features().contains(&CpuidFeature::AVX);
+    if is_vector || matches!(insn.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Stmxcsr) {
         Unit::Sse
     } else if has(Register::is_mm) || code == Code::Emms {
         Unit::Mmx

@@ -4,12 +4,12 @@ use iced_x86::Code;
 
 use crate::emu::engine::form::{Form, Outcome};
 use crate::emu::engine::invalid;
-use crate::emu::ops;
+use crate::emu::ops::{self, native};
 
 /// Number of iced's codes; a test compares.
 const CODES: usize = 4936;
 
-/// From `Code` to its form; #UD where no family has it.
+/// From `Code` to its form, where a family lists it.
 static TABLE: [Form; CODES] = build(ops::FAMILIES);
 
 const fn build(families: &[&[Form]]) -> [Form; CODES] {
@@ -17,6 +17,7 @@ const fn build(families: &[&[Form]]) -> [Form; CODES] {
         code: Code::INVALID,
         lower: invalid::lower,
         outcome: Outcome::End,
+        stub: false,
     }; CODES];
     let mut f = 0;
     while f < families.len() {
@@ -35,9 +36,13 @@ const fn build(families: &[&[Form]]) -> [Form; CODES] {
     table
 }
 
-/// How `code` is executed.
-pub fn form(code: Code) -> &'static Form {
-    &TABLE[code as usize % CODES]
+/// How `code` is executed: #UD if neither a family nor the rule for stubs has it.
+pub fn form(code: Code) -> Form {
+    let listed = TABLE[code as usize % CODES];
+    match listed.code {
+        Code::INVALID => native::forms::form(code).unwrap_or(listed),
+        _ => listed,
+    }
 }
 
 #[cfg(test)]

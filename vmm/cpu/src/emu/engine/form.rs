@@ -21,6 +21,8 @@ pub struct Site {
     pub flags_live: bool,
     /// The instruction's bytes, and whatever follows.
     pub bytes: [u8; LONGEST],
+    /// The address of the stub, if the form wants one.
+    pub stub: Option<u64>,
     /// The instruction that follows in the block, if one does.
     pub following: Code,
 }
@@ -49,6 +51,8 @@ pub struct Form {
     pub code: Code,
     pub lower: Lower,
     pub outcome: Outcome,
+    /// Whether a [`stub`](crate::emu::code::stub) executes it.
+    pub stub: bool,
 }
 
 /// Lists the forms of a family: `next [lower]: Code1 Code2;` with the [`Outcome`] in place
@@ -59,6 +63,7 @@ macro_rules! forms {
             code: iced_x86::Code::$code,
             lower: forms!(@lower $lower),
             outcome: forms!(@outcome $outcome),
+            stub: false,
         },)*)*]
     };
     (@lower [$lower:expr]) => { $lower };

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod integer;
+pub mod native;
 pub mod simd;
 pub mod system;
 pub mod x87;
@@ -19,6 +20,8 @@ pub const FAMILIES: &[&[Form]] = &[
     integer::flag::FORMS,
     x87::fxsave::FORMS,
     system::io::FORMS,
+    native::gather::FORMS,
+    native::upper::FORMS,
     simd::mmx::FORMS,
     simd::mmx_convert::FORMS,
     simd::mmx_int::FORMS,

@@ -25,6 +25,7 @@ use x86::{MxCsr, fx};
 
 use crate::emu::state::control::bits;
 use crate::emu::state::registers::Registers;
+use crate::emu::state::xsave;
 
 /// The mode in which floating-point and vector instructions are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,19 +42,24 @@ impl FpMode {
     pub const SWITCHED: u8 = 8;
     /// CR0.TS and CR0.MP: with both, `wait` raises #NM.
     pub const WAIT_SWITCHED: u8 = 16;
+    /// CR4.OSXSAVE and XCR0 do not enable AVX.
+    pub const NO_AVX: u8 = 32;
     /// Number of modes.
-    pub const COUNT: u64 = 32;
+    pub const COUNT: u64 = 64;
 
-    /// The mode that the control registers and MXCSR select.
-    pub fn of(cr0: u64, cr4: u64, mxcsr: u32) -> Self {
+    /// The mode that the control registers, XCR0 and MXCSR select.
+    pub fn of(cr0: u64, cr4: u64, xcr0: u64, mxcsr: u32) -> Self {
+        const AVX: u64 = xsave::SSE | xsave::AVX;
         const WAIT_BITS: u64 = bits::CR0_TS | bits::CR0_MP;
+        let avx = cr4 & bits::CR4_OSXSAVE != 0 && xcr0 & AVX == AVX;
         let bit = |on: bool, bit: u8| if on { bit } else { 0 };
         Self(
             bit(mxcsr & !FLAGS != fx::MXCSR_INITIAL, Self::CAREFUL)
                 | bit(cr4 & bits::CR4_OSFXSR == 0, Self::NO_SSE)
                 | bit(cr0 & bits::CR0_EM != 0, Self::EMULATE)
                 | bit(cr0 & bits::CR0_TS != 0, Self::SWITCHED)
-                | bit(cr0 & WAIT_BITS == WAIT_BITS, Self::WAIT_SWITCHED),
+                | bit(cr0 & WAIT_BITS == WAIT_BITS, Self::WAIT_SWITCHED)
+                | bit(!avx, Self::NO_AVX),
         )
     }
 
@@ -70,7 +76,7 @@ impl FpMode {
     /// Whether no SSE instruction on registers can fault: all may execute, and the
     /// exceptions of arithmetic are masked.
     pub fn quiet(self) -> bool {
-        self.0 == 0
+        self.0 & !Self::NO_AVX == 0
     }
 
     pub fn number(self) -> u8 {

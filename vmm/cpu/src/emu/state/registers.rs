@@ -152,6 +152,24 @@ impl Registers {
         }
     }
 
+    /// All of a vector register.
+    pub fn vector(&self, number: usize) -> [u8; 32] {
+        let low: u128 = self.xmms.read(Slot::xmm(number));
+        let halves = [low, self.ymm_high[number & 15]].map(u128::to_le_bytes);
+        std::array::from_fn(|i| halves[i / 16][i % 16])
+    }
+
+    /// Sets all of a vector register.
+    pub fn set_vector(&mut self, number: usize, value: &[u8; 32]) {
+        let [low, high] = [0, 16].map(|start| {
+            let mut half = [0; 16];
+            half.copy_from_slice(&value[start..start + 16]);
+            u128::from_le_bytes(half)
+        });
+        self.xmms.write(Slot::xmm(number), low);
+        self.ymm_high[number & 15] = high;
+    }
+
     /// Reads a general register.
     #[inline(always)]
     pub fn get<T: Int>(&self, slot: Slot) -> T {

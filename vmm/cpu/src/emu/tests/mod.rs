@@ -1,6 +1,7 @@
 //! Programs in assembler, run on the emulator. Whether it does what the
 //! processor does is the business of `tests/equivalence`.
 
+mod avx;
 mod breakpoints;
 mod code_at;
 mod cpuid;

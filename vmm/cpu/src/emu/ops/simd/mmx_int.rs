@@ -96,7 +96,7 @@ macro_rules! mm_forms {
                 lower_stub::<$type>(site, insn, op, stubs);
             }
             lower
-        }, outcome: Outcome::Next },)*)*]
+        }, outcome: Outcome::Next, stub: false },)*)*]
     };
     (@plain $text:literal) => { std::arch::naked_asm!(concat!($text, " mm0, mm1"), "ret") };
     (@with_imm $text:literal) => { stub_for_each_imm!(concat!($text, " mm0, mm1,")) };

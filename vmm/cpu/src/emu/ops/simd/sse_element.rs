@@ -303,5 +303,5 @@ pub const FORMS: &[Form] = forms! {
     quiet_vector [lower_family::<BlendFamily<Pblendvb>>]: Pblendvb_xmm_xmmm128;
     quiet_vector [lower_family::<BlendFamily<Blendvps>>]: Blendvps_xmm_xmmm128;
     quiet_vector [lower_family::<BlendFamily<Blendvpd>>]: Blendvpd_xmm_xmmm128;
-    next [lower_mask_move]: Maskmovdqu_rDI_xmm_xmm;
+    next [lower_mask_move]: Maskmovdqu_rDI_xmm_xmm VEX_Vmaskmovdqu_rDI_xmm_xmm;
 };

@@ -29,6 +29,7 @@ macro_rules! xmm_forms {
                 code: iced_x86::Code::$code,
                 lower: $crate::emu::ops::simd::sse_forms::xmm_forms!(@$kind $source $math $text),
                 outcome: $crate::emu::engine::form::Outcome::QuietVector,
+                stub: false,
             },
         )*)*]
     };

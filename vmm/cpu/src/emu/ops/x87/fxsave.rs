@@ -160,6 +160,6 @@ pub const FORMS: &[Form] = forms! {
     next [lower_fxsave::<true>]: Fxsave64_m512byte;
     end [lower_fxrstor::<false>]: Fxrstor_m512byte;
     end [lower_fxrstor::<true>]: Fxrstor64_m512byte;
-    next [lower_stmxcsr]: Stmxcsr_m32;
-    end [lower_ldmxcsr]: Ldmxcsr_m32;
+    next [lower_stmxcsr]: Stmxcsr_m32 VEX_Vstmxcsr_m32;
+    end [lower_ldmxcsr]: Ldmxcsr_m32 VEX_Vldmxcsr_m32;
 };

@@ -1,0 +1,106 @@
+//! Calls of code that was made at run time, and what it raises.
+//!
+//! A stub gets the addresses of the guest's registers and of its operand in memory, and ends
+//! where it commits what it did. Under the guest's own MXCSR an unmasked exception stops it
+//! before that: the host sends SIGFPE, whose handler returns from the stub. So the flags are
+//! those of the processor, whatever the instruction. Rejected: all exceptions masked, and the
+//! flags corrected by arithmetic; fused multiplications alone would need more of it than
+//! everything here.
+
+use std::arch::asm;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Once;
+
+/// What is at a stub's address: `stub(registers, operand)`.
+type Stub = unsafe extern "sysv64" fn(*mut u8, *mut u8);
+
+/// Calls the stub at `address`.
+///
+/// # Safety
+/// A stub is there, of an instruction that the host has; `registers` and `operand` are what it
+/// wants.
+#[inline(always)]
+pub unsafe fn call(address: u64, registers: *mut u8, operand: *mut u8) {
+    // SAFETY: the caller vouches for the address and the arguments.
+    unsafe {
+        let stub: Stub = std::mem::transmute(address as usize);
+        stub(registers, operand);
+    }
+}
+
+/// The exception flags of MXCSR.
+const FLAGS: u32 = 0x3f;
+/// The masks of the exceptions.
+const MASKS: u32 = FLAGS << 7;
+
+/// As [`call`], under the MXCSR `control`, whose exception flags are clear. Returns those that
+/// are set then. If one of them is not masked, the stub has committed nothing.
+///
+/// # Safety
+/// As for [`call`].
+pub unsafe fn call_under(address: u64, registers: *mut u8, operand: *mut u8, control: u32) -> u32 {
+    if control & MASKS != MASKS {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(catch);
+    }
+    let mut mxcsr = [control, 0];
+    IN_STUB.set(true);
+    // SAFETY: the caller vouches for the stub, which obeys the ABI; the host's own MXCSR is
+    // saved and restored.
+    unsafe {
+        asm!(
+            "stmxcsr [r12 + 4]",
+            "ldmxcsr [r12]",
+            "call rax",
+            "stmxcsr [r12]",
+            "ldmxcsr [r12 + 4]",
+            // The stub keeps it.
+            in("r12") mxcsr.as_mut_ptr(),
+            in("rax") address,
+            in("rdi") registers,
+            in("rsi") operand,
+            clobber_abi("sysv64"),
+        );
+    }
+    IN_STUB.set(false);
+    mxcsr[0] & FLAGS
+}
+
+thread_local! {
+    /// Whether this thread is in [`call_under`].
+    static IN_STUB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has SIGFPE end the stub that raised it.
+fn catch() {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeros are an action; its handler has the signature that SA_SIGINFO asks for, and
+    // does nothing that a handler must not do.
+    unsafe {
+        let action = action.assume_init_mut();
+        action.sa_sigaction = on_exception as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGFPE, action, ptr::null_mut());
+    }
+}
+
+extern "C" fn on_exception(
+    signal: libc::c_int,
+    _: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel passes the context of the instruction that raised the exception.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    if !IN_STUB.get() {
+        // Not a stub's: to end the process, as without this handler.
+        // SAFETY: the default action is always possible.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        return;
+    }
+    let stack = registers[libc::REG_RSP as usize];
+    // SAFETY: a stub leaves the stack as it is called, so its return address is on top.
+    registers[libc::REG_RIP as usize] = unsafe { *ptr::with_exposed_provenance(stack as usize) };
+    registers[libc::REG_RSP as usize] = stack + size_of::<u64>() as i64;
+}

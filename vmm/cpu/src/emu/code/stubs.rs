@@ -1,0 +1,58 @@
+//! Where stubs are kept, each once. They go with the decoded blocks, whose ops call them.
+
+use foldhash::{HashMap, HashMapExt};
+use iced_x86::Instruction;
+
+use crate::emu::code::executable::Executable;
+use crate::emu::code::op::BLOCK_LIMIT;
+use crate::emu::code::stub;
+
+/// More bytes than any stub has.
+const LONGEST: usize = 256;
+
+/// All stubs.
+pub struct Stubs {
+    /// Made when the first stub is.
+    memory: Option<Executable>,
+    known: HashMap<Instruction, u64>,
+}
+
+impl Stubs {
+    /// None.
+    pub fn new() -> Self {
+        Self {
+            memory: None,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Whether those of a block may not fit any more.
+    pub fn is_full(&self) -> bool {
+        let memory = self.memory.as_ref();
+        memory.is_some_and(|memory| memory.left() < BLOCK_LIMIT * LONGEST)
+    }
+
+    /// Drops all.
+    pub fn clear(&mut self) {
+        self.known.clear();
+        if let Some(memory) = &mut self.memory {
+            memory.clear();
+        }
+    }
+
+    /// The address of the stub of `insn`; `None` if it cannot have one here.
+    pub fn get(&mut self, insn: &Instruction) -> Option<u64> {
+        let insn = stub::with_operand_at_hand(insn);
+        if let Some(&known) = self.known.get(&insn) {
+            return Some(known);
+        }
+        let code = stub::assemble(&insn).ok()?;
+        debug_assert!(code.len() <= LONGEST, "{insn}");
+        if self.memory.is_none() {
+            self.memory = Executable::new();
+        }
+        let address = self.memory.as_mut()?.add(&code)?;
+        self.known.insert(insn, address);
+        Some(address)
+    }
+}
