@@ -45,6 +45,7 @@ const EMULATOR: House = House {
         "ops/system",
         "ops/simd",
         "ops/x87",
+        "ops/native",
         "ops/mod",
         "decode",
         "code_at",

@@ -25,6 +25,8 @@ pub struct Registers {
     pub gs_base: u64,
     /// As `fxsave64` stores it.
     pub fx: [u8; 512],
+    /// Bits 255 to 128 of the YMM registers, where there are any.
+    pub ymm_high: [u128; 16],
 }
 
 impl Registers {
@@ -34,6 +36,7 @@ impl Registers {
         fs_base: 0,
         gs_base: 0,
         fx: [0; 512],
+        ymm_high: [0; 16],
     };
 }
 

@@ -78,6 +78,10 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<
     list.compare("rflags", &(flags & mask), &(other.flags & mask));
     list.compare("fs_base", &left.registers.fs_base, &other.fs_base);
     list.compare("gs_base", &left.registers.gs_base, &other.gs_base);
+    let halves = left.registers.ymm_high.iter().zip(&other.ymm_high);
+    for (number, (a, b)) in halves.enumerate() {
+        list.compare(&format!("ymm{number}_high"), a, b);
+    }
     let [mut fx, mut other_fx] = [fx, other.fx];
     if may_have_begun_mmx(case, &right.end) {
         fx = without_stack(fx);

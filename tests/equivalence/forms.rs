@@ -1,8 +1,12 @@
 //! Which instruction forms sequences are made of, and which are not, and why.
 
+use std::arch::x86_64::__cpuid_count;
+
 use iced_x86::{
     Code, CpuidFeature, EncodingKind, FlowControl, Instruction, Mnemonic, OpCodeOperandKind,
 };
+
+use super::layout;
 
 /// Why no sequence has a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +69,8 @@ pub struct Form {
     pub kind: Kind,
 }
 
-/// All forms of baseline x86-64 up to SSE4.2 that ring 3 can try.
+/// All forms that ring 3 can try: of baseline x86-64 up to SSE4.2, and of what else this
+/// processor has.
 pub fn all() -> Vec<Form> {
     Code::values()
         .filter(|&code| exclusion(code).is_none())
@@ -79,7 +84,8 @@ pub fn all() -> Vec<Form> {
 /// Why no sequence has `code`; `None` if some may.
 pub fn exclusion(code: Code) -> Option<Excluded> {
     let info = code.op_code();
-    if !info.is_instruction() || !info.mode64() || info.encoding() != EncodingKind::Legacy {
+    let encoded = matches!(info.encoding(), EncodingKind::Legacy | EncodingKind::VEX);
+    if !info.is_instruction() || !info.mode64() || !encoded {
         return Some(Excluded::OtherMode);
     }
     if !code.cpuid_features().iter().all(|&feature| has(feature)) {
@@ -93,6 +99,41 @@ pub fn exclusion(code: Code) -> Option<Excluded> {
 }
 
 fn has(feature: CpuidFeature) -> bool {
+    is_baseline(feature) || is_present(feature)
+}
+
+/// Whether this processor has the feature, one of those that not all have.
+fn is_present(feature: CpuidFeature) -> bool {
+    use CpuidFeature as F;
+    match feature {
+        F::AVX => layout::has_avx(),
+        F::AVX2 => std::is_x86_feature_detected!("avx2"),
+        F::FMA => std::is_x86_feature_detected!("fma"),
+        F::F16C => std::is_x86_feature_detected!("f16c"),
+        F::AES => std::is_x86_feature_detected!("aes"),
+        F::PCLMULQDQ => std::is_x86_feature_detected!("pclmulqdq"),
+        F::SHA => std::is_x86_feature_detected!("sha"),
+        F::VAES => std::is_x86_feature_detected!("vaes"),
+        F::VPCLMULQDQ => std::is_x86_feature_detected!("vpclmulqdq"),
+        F::GFNI => std::is_x86_feature_detected!("gfni"),
+        F::BMI1 => std::is_x86_feature_detected!("bmi1"),
+        F::BMI2 => std::is_x86_feature_detected!("bmi2"),
+        F::ADX => std::is_x86_feature_detected!("adx"),
+        F::RDRAND => std::is_x86_feature_detected!("rdrand"),
+        F::RDSEED => std::is_x86_feature_detected!("rdseed"),
+        F::INVPCID => structured(10),
+        F::CLFLUSHOPT => structured(23),
+        F::CLWB => structured(24),
+        _ => false,
+    }
+}
+
+/// A bit of ebx in leaf 7.
+fn structured(bit: u32) -> bool {
+    __cpuid_count(7, 0).ebx >> bit & 1 != 0
+}
+
+fn is_baseline(feature: CpuidFeature) -> bool {
     matches!(
         feature,
         CpuidFeature::INTEL8086
@@ -126,7 +167,6 @@ fn has(feature: CpuidFeature) -> bool {
             | CpuidFeature::SSE4_2
             | CpuidFeature::FSGSBASE
             | CpuidFeature::LZCNT
-            | CpuidFeature::BMI1
             | CpuidFeature::MOVBE
             | CpuidFeature::RDTSCP
             | CpuidFeature::RDPID
@@ -141,7 +181,9 @@ fn has(feature: CpuidFeature) -> bool {
 fn by_mnemonic(code: Code) -> Option<Excluded> {
     use Mnemonic as M;
     Some(match code.mnemonic() {
-        M::Rdtsc | M::Rdtscp | M::Rdpid | M::Cpuid => Excluded::Unpredictable,
+        M::Rdtsc | M::Rdtscp | M::Rdpid | M::Cpuid | M::Rdrand | M::Rdseed => {
+            Excluded::Unpredictable
+        }
         M::Bswap if code == Code::Bswap_r16 => Excluded::Undefined,
         M::Int
         | M::Int1
@@ -251,6 +293,11 @@ pub fn may_page_fault(code: Code) -> bool {
                 | K::r64_or_mem
                 | K::mm_or_mem
                 | K::xmm_or_mem
+                | K::ymm_or_mem
+                | K::mem_vsib32x
+                | K::mem_vsib64x
+                | K::mem_vsib32y
+                | K::mem_vsib64y
                 | K::seg_rSI
                 | K::es_rDI
                 | K::seg_rDI
@@ -288,6 +335,15 @@ fn kind(code: Code) -> Kind {
         CpuidFeature::SSSE3,
         CpuidFeature::SSE4_1,
         CpuidFeature::SSE4_2,
+        CpuidFeature::AVX,
+        CpuidFeature::AVX2,
+        CpuidFeature::FMA,
+        CpuidFeature::F16C,
+        CpuidFeature::AES,
+        CpuidFeature::PCLMULQDQ,
+        CpuidFeature::SHA,
+        CpuidFeature::VPCLMULQDQ,
+        CpuidFeature::GFNI,
     ]) {
         return Kind::Vector;
     }

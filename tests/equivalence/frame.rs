@@ -2,8 +2,10 @@
 //! and stores those that it ends with, all in ring 3, and goes on to the next sequence.
 //!
 //! ```text
-//! load(slot):   current = slot; wrfsbase; wrgsbase; fxrstor64; popfq; mov r, [..] x 15; mov rsp; jmp [start]
-//! store(slot):  mov [..], r x 16; rdfsbase; rdgsbase; pushfq; fxsave64; jmp [next]
+//! load(slot):   current = slot; wrfsbase; wrgsbase; fxrstor64; vinsertf128 y, y, [..], 1 x 16;
+//!               popfq; mov r, [..] x 15; mov rsp; jmp [start]
+//! store(slot):  mov [..], r x 16; rdfsbase; rdgsbase; pushfq; fxsave64;
+//!               vextractf128 [..], y, 1 x 16; jmp [next]
 //! stop:         int3
 //! ```
 //!
@@ -15,7 +17,7 @@ use super::layout::{FRAME_CODE, FRAME_CODE_LEN, FRAME_DATA, SLOTS, frame_gpa};
 use super::memory::Memory;
 
 /// Bytes of code for a slot: loading, then storing.
-const SLOT_CODE: u64 = 0x200;
+const SLOT_CODE: u64 = 0x400;
 const STORE_OFFSET: u64 = SLOT_CODE / 2;
 /// Bytes of data for a slot.
 const SLOT_DATA: u64 = 0x800;
@@ -34,6 +36,9 @@ const TARGET: u64 = 17 * 8;
 const FS_BASE: u64 = 18 * 8;
 const GS_BASE: u64 = 19 * 8;
 const FX: u64 = 20 * 8;
+const YMM_HIGH: u64 = FX + 512;
+
+const _: () = assert!(YMM_HIGH + 16 * 16 <= SLOT_DATA / 2);
 
 /// Where the code that loads the registers of `slot` begins.
 pub fn load_address(slot: usize) -> u64 {
@@ -95,6 +100,21 @@ impl Code {
         self.0
             .extend_from_slice(&[0xf3, 0x48, 0x0f, 0xae, 0xc0 | which << 3]);
     }
+    /// `vinsertf128` (opcode 18) or `vextractf128` (19) of all registers with the high halves
+    /// at `address`, where there is AVX.
+    fn high_halves(&mut self, opcode: u8, address: u64) {
+        const PREFIX: u8 = 0xc4;
+        const MAP_0F3A: u8 = 0x63;
+        /// 66, and 256 bits.
+        const WIDE: u8 = 0x05;
+        for reg in (0..16_u8).filter(|_| super::layout::has_avx()) {
+            let high = reg >> 3;
+            let vvvv = if opcode == 0x18 { !reg & 15 } else { 15 };
+            let vex = [PREFIX, MAP_0F3A | (1 - high) << 7, vvvv << 3 | WIDE, opcode];
+            self.absolute(&vex, reg.into(), address + 16 * u64::from(reg));
+            self.0.push(1);
+        }
+    }
     fn jump_through(&mut self, address: u64) {
         self.absolute(&[0xff], 4, address);
     }
@@ -112,6 +132,7 @@ fn load_code(slot: usize) -> Vec<u8> {
     }
     // fxrstor64
     code.absolute(&[0x48, 0x0f, 0xae], 1, block + FX);
+    code.high_halves(0x18, block + YMM_HIGH);
     code.rsp_immediate(block + FLAGS);
     code.0.push(0x9d); // popfq
     for reg in (0..16).filter(|&reg| reg != RSP).chain([RSP]) {
@@ -135,6 +156,7 @@ fn store_code(slot: usize) -> Vec<u8> {
     code.0.push(0x9c); // pushfq
     // fxsave64
     code.absolute(&[0x48, 0x0f, 0xae], 0, block + FX);
+    code.high_halves(0x19, block + YMM_HIGH);
     code.jump_through(block + TARGET);
     code.0
 }
@@ -165,6 +187,8 @@ pub fn set(memory: &mut Memory, slot: usize, start: u64, initial: &Registers, ne
         } = *registers;
         memory.write_words(block + FLAGS, &[flags, target, fs_base, gs_base]);
         memory.write(block + FX, &registers.fx);
+        let halves = registers.ymm_high.map(u128::to_le_bytes);
+        memory.write(block + YMM_HIGH, halves.as_flattened());
     };
     put(initial_block(slot), initial, start);
     put(
@@ -186,6 +210,10 @@ pub fn get(memory: &Memory, slot: usize) -> Registers {
         fs_base,
         gs_base,
         fx,
+        ymm_high: std::array::from_fn(|n| {
+            let [low, high] = memory.words(block + YMM_HIGH + 16 * n as u64);
+            u128::from(low) | u128::from(high) << 64
+        }),
     }
 }
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use iced_x86::{
-    Code, Decoder, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
-    Register,
+    Code, Decoder, Encoder, EncodingKind, FlowControl, Instruction, InstructionInfoFactory,
+    Mnemonic, OpAccess, Register,
 };
 use x86::RFlags;
 
@@ -38,6 +38,10 @@ pub struct Generator<'a> {
     initial: [Option<u64>; 16],
     /// Registers that no longer have their initial value.
     changed: [bool; 16],
+    /// Initial vector registers, where they are chosen.
+    vectors: [Option<[u128; 2]>; 16],
+    /// Those that no longer have their initial value.
+    vector_changed: [bool; 16],
     /// What pushes and pops have added to RSP.
     stack_offset: u64,
     items: Vec<Item>,
@@ -64,6 +68,8 @@ impl<'a> Generator<'a> {
             infos,
             initial: [None; 16],
             changed: [false; 16],
+            vectors: [None; 16],
+            vector_changed: [false; 16],
             stack_offset: 0,
             items: Vec::new(),
             labels: Vec::new(),
@@ -166,7 +172,8 @@ impl<'a> Generator<'a> {
             && instruction.len() == bytes.len()
             && instruction.flow_control() == FlowControl::Next
             && operands::defined(self, &instruction);
-        let reserved = matches!(prefix, 0x66 | 0xf2 | 0xf3);
+        let is_vex = item.instruction.op_code().encoding() == EncodingKind::VEX;
+        let reserved = matches!(prefix, 0x66 | 0xf2 | 0xf3) && !is_vex;
         if !known && (!instruction.is_invalid() || reserved) {
             return None;
         }
@@ -183,6 +190,9 @@ impl<'a> Generator<'a> {
                 OpAccess::None | OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess
             );
             let full = used.register().full_register();
+            if writes && full.is_vector_register() {
+                self.vector_changed[full.number() % 16] = true;
+            }
             if !writes || !full.is_gpr64() {
                 continue;
             }
@@ -224,6 +234,32 @@ impl<'a> Generator<'a> {
             holder: Holder::Register(number),
             item,
         });
+    }
+
+    /// Has vector register `number` hold indices of 8 bytes if `wide`, else of 4. `None` if
+    /// it cannot be given a value any more.
+    pub fn assign_indices(&mut self, number: usize, wide: bool) -> Option<()> {
+        if self.vector_changed[number] || self.vectors[number].is_some() {
+            return None;
+        }
+        let rng = &mut self.rng;
+        let mut index = || match rng.below(32) {
+            0 => rng.integer(),
+            1 => rng.below(0x800).wrapping_neg(),
+            _ => rng.below(64),
+        };
+        let mut half = || {
+            let count = if wide { 2 } else { 4 };
+            (0..count).fold(0, |half, _| {
+                let (bits, value) = match wide {
+                    true => (64, u128::from(index())),
+                    false => (32, u128::from(index() as u32)),
+                };
+                half << bits | value
+            })
+        };
+        self.vectors[number] = Some([half(), half()]);
+        Some(())
     }
 
     /// An item after the one at hand.
@@ -289,7 +325,18 @@ impl<'a> Generator<'a> {
             1..8 => PAGE - 1 - self.rng.below(40),
             _ => self.rng.below(CODE_LEN as u64 - 256),
         };
-        let fx = fx::random(&mut self.rng);
+        let mut fx = fx::random(&mut self.rng);
+        let mut ymm_high = [0; 16];
+        if layout::has_avx() {
+            ymm_high = std::array::from_fn(|_| u128::from_le_bytes(self.rng.vector()));
+        }
+        for (number, value) in self.vectors.iter().enumerate() {
+            if let Some([low, high]) = value {
+                let at = fx::offset::XMM + 16 * number;
+                fx[at..at + 16].copy_from_slice(&low.to_le_bytes());
+                ymm_high[number] = *high;
+            }
+        }
         Sketch {
             slot: self.slot,
             start: start as usize,
@@ -301,6 +348,7 @@ impl<'a> Generator<'a> {
                 fs_base: self.setting.fs_base,
                 gs_base: self.setting.gs_base,
                 fx,
+                ymm_high,
             },
             image: Arc::clone(&self.setting.image),
             patches: self.patches,

@@ -33,7 +33,7 @@ pub fn arrange(
     }
     match instruction.mnemonic() {
         M::Xlatb => point(generator, RBX, 256),
-        M::Maskmovq | M::Maskmovdqu => point(generator, RDI, 16),
+        M::Maskmovq | M::Maskmovdqu | M::Vmaskmovdqu => point(generator, RDI, 16),
         M::Enter => {
             point(generator, RBP, 8);
             if generator.rng.chance(80) {
@@ -52,7 +52,7 @@ pub fn arrange(
             }
         }
         M::Jmp | M::Call => branch_target(generator, instruction, address)?,
-        M::Ldmxcsr => {
+        M::Ldmxcsr | M::Vldmxcsr => {
             let mut value = fx::mxcsr(&mut generator.rng);
             if generator.rng.chance(5) {
                 value |= 1 << 16 << generator.rng.below(16);

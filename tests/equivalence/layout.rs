@@ -24,8 +24,8 @@
 //! is served by going to another CR3. Rejected: changing one set of tables from outside,
 //! which no processor with shadow or nested tables is bound to notice.
 
-use vmm::cpu::{CpuState, Dtable, Msrs, Regs, Segment};
-use x86::{Cr0Flags, Cr4Flags, EferFlags, vector};
+use vmm::cpu::{CpuState, Dtable, ExtendedState, Msrs, Regs, Segment};
+use x86::{Cr0Flags, Cr4Flags, EferFlags, XCr0Flags, vector};
 
 use super::memory::Memory;
 
@@ -70,7 +70,7 @@ pub const DATA_LEN: usize = PAGES.len() * PAGE as usize;
 
 /// The code of the frame, then its data.
 pub const FRAME_CODE: u64 = 0x60_0000;
-pub const FRAME_CODE_LEN: u64 = 8 * PAGE;
+pub const FRAME_CODE_LEN: u64 = 16 * PAGE;
 pub const FRAME_DATA: u64 = FRAME_CODE + FRAME_CODE_LEN;
 pub const FRAME_DATA_LEN: u64 = 32 * PAGE;
 /// A page of `int3`.
@@ -351,9 +351,26 @@ const EFER: EferFlags = EferFlags::SYSTEM_CALL_EXTENSIONS
     .union(EferFlags::NO_EXECUTE_ENABLE);
 const APIC_BASE: u64 = 0xfee0_0900;
 
+/// Whether sequences have AVX's registers.
+pub fn has_avx() -> bool {
+    std::is_x86_feature_detected!("avx")
+}
+
+/// What enables them: CR4.OSXSAVE and XCR0.
+fn avx() -> (Cr4Flags, XCr0Flags) {
+    match has_avx() {
+        true => (
+            Cr4Flags::OSXSAVE,
+            XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX,
+        ),
+        false => (Cr4Flags::empty(), XCr0Flags::X87),
+    }
+}
+
 /// The state in ring 3 at `rip`, with interrupts on: software-backed KVM cannot hide that
 /// the host has them on.
 pub fn ring3(rip: u64) -> CpuState {
+    let (osxsave, xcr0) = avx();
     let flat = |selector: u16, attributes: u16| Segment {
         selector,
         base: 0,
@@ -388,11 +405,15 @@ pub fn ring3(rip: u64) -> CpuState {
         },
         cr0: CR0.bits(),
         cr3: cr3(0),
-        cr4: CR4.bits(),
+        cr4: (CR4 | osxsave).bits(),
         efer: EFER.bits(),
         msrs: Msrs {
             apic_base: APIC_BASE,
             ..Msrs::default()
+        },
+        extended: ExtendedState {
+            xcr0: xcr0.bits(),
+            ..ExtendedState::default()
         },
         ..CpuState::default()
     }

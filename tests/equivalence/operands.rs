@@ -22,6 +22,9 @@ pub fn make(generator: &mut Generator, code: Code) -> Option<(Instruction, Optio
         use OpCodeOperandKind as K;
         let kind = info.op_kind(operand);
         match kind {
+            K::mem_vsib32x | K::mem_vsib64x | K::mem_vsib32y | K::mem_vsib64y => {
+                gathered(generator, &mut instruction, operand, kind)?;
+            }
             K::mem | K::mem_offs => {
                 address = Some(memory(generator, &mut instruction, operand, kind)?);
             }
@@ -31,6 +34,7 @@ pub fn make(generator: &mut Generator, code: Code) -> Option<(Instruction, Optio
             | K::r64_or_mem
             | K::mm_or_mem
             | K::xmm_or_mem
+            | K::ymm_or_mem
                 if generator.rng.chance(50) =>
             {
                 address = Some(memory(generator, &mut instruction, operand, kind)?);
@@ -106,14 +110,19 @@ fn register(generator: &mut Generator, kind: OpCodeOperandKind) -> Option<Regist
         K::r16_or_mem | K::r16_reg | K::r16_reg_mem | K::r16_rm | K::r16_opcode => {
             general(rng, Register::AX)
         }
-        K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode => {
+        K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode | K::r32_vvvv => {
             general(rng, Register::EAX)
         }
-        K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode => {
+        K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode | K::r64_vvvv => {
             general(rng, Register::RAX)
         }
         K::mm_or_mem | K::mm_reg | K::mm_rm => Register::MM0 + rng.below(8) as u32,
-        K::xmm_or_mem | K::xmm_reg | K::xmm_rm => Register::XMM0 + rng.below(16) as u32,
+        K::xmm_or_mem | K::xmm_reg | K::xmm_rm | K::xmm_vvvv | K::xmm_is4 => {
+            Register::XMM0 + rng.below(16) as u32
+        }
+        K::ymm_or_mem | K::ymm_reg | K::ymm_rm | K::ymm_vvvv | K::ymm_is4 => {
+            Register::YMM0 + rng.below(16) as u32
+        }
         K::sti_opcode => Register::ST0 + rng.below(8) as u32,
         K::st0 => Register::ST0,
         K::seg_reg => Register::ES + rng.below(6) as u32,
@@ -158,6 +167,35 @@ fn memory(
         generator.patch(address, &bytes);
     }
     Some(address)
+}
+
+/// A vector of addresses: a base and, as the index, a vector register of small numbers.
+fn gathered(
+    generator: &mut Generator,
+    instruction: &mut Instruction,
+    operand: u32,
+    kind: OpCodeOperandKind,
+) -> Option<()> {
+    use OpCodeOperandKind as K;
+    instruction.set_op_kind(operand, OpKind::Memory);
+    let access = Access {
+        size: instruction.memory_size().size().max(1) as u64,
+        absolute: false,
+    };
+    address::make(generator, instruction, access)?;
+    if instruction.memory_index() != Register::None || instruction.is_ip_rel_memory_operand() {
+        return None;
+    }
+    let first = match kind {
+        K::mem_vsib32x | K::mem_vsib64x => Register::XMM0,
+        _ => Register::YMM0,
+    };
+    let number = generator.rng.index(16);
+    let wide = matches!(kind, K::mem_vsib64x | K::mem_vsib64y);
+    generator.assign_indices(number, wide)?;
+    instruction.set_memory_index(first + number as u32);
+    instruction.set_memory_index_scale(1 << generator.rng.below(4));
+    Some(())
 }
 
 /// Whether every reference does with an operand at `address` what the processor does.

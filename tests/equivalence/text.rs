@@ -150,7 +150,18 @@ fn registers(prefix: &str, now: &Registers, before: &Registers) -> String {
             text += &format!("{prefix}{name} {}\n", hex(&now.fx[field]));
         }
     }
+    for (number, (value, usual)) in now.ymm_high.iter().zip(&before.ymm_high).enumerate() {
+        if value != usual {
+            text += &format!("{prefix}ymm{number}_high {value:#x}\n");
+        }
+    }
     text
+}
+
+/// The number of the register whose high half is named.
+fn high_half(name: &str) -> Option<usize> {
+    let number = name.strip_prefix("ymm")?.strip_suffix("_high")?;
+    number.parse().ok().filter(|&number| number < 16)
 }
 
 /// Names of the registers that are words.
@@ -270,6 +281,10 @@ fn read_register(registers: &mut Registers, name: &str, value: &str) -> Option<(
         "flags" => registers.flags = number(value)?,
         "fs_base" => registers.fs_base = number(value)?,
         "gs_base" => registers.gs_base = number(value)?,
+        _ if high_half(name).is_some() => {
+            let digits = value.strip_prefix("0x")?;
+            registers.ymm_high[high_half(name)?] = u128::from_str_radix(digits, 16).ok()?;
+        }
         _ => match GPR_NAMES.iter().position(|&other| other == name) {
             Some(register) => registers.gpr[register] = number(value)?,
             None => {

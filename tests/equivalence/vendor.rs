@@ -73,8 +73,8 @@ const EXCUSES: &[Excuse] = &[
         |ends| ends.both(GP) && ends.last(|insn| insn.mnemonic() == Mnemonic::Call),
     ),
     (
-        "alignment of 16 bytes is checked (APM vol. 2 8.2.18) or not (SDM vol. 2 MOVUPS)",
-        |ends| has(ends.amd, AC) && ends.last_of_amd(|insn| insn.memory_size().size() == 16),
+        "alignment of vectors is checked (APM vol. 2 8.2.18) or not (SDM vol. 2 2.6, MOVUPS)",
+        |ends| has(ends.amd, AC) && ends.last_of_amd(is_vector_access),
     ),
     (
         "which word of its frame a far return reads first (in no manual)",
@@ -83,8 +83,9 @@ const EXCUSES: &[Excuse] = &[
     (
         "which byte a masked store faults at (in no manual)",
         |ends| {
-            use Mnemonic::{Maskmovdqu, Maskmovq};
-            ends.both(PF) && ends.last(|insn| matches!(insn.mnemonic(), Maskmovdqu | Maskmovq))
+            use Mnemonic::{Maskmovdqu, Maskmovq, Vmaskmovdqu};
+            let is = |name: Mnemonic| matches!(name, Maskmovdqu | Maskmovq | Vmaskmovdqu);
+            ends.both(PF) && ends.last(|insn| is(insn.mnemonic()))
         },
     ),
     (
@@ -193,6 +194,12 @@ fn is_hint(code: &[u8], opcodes: RangeInclusive<u8>, of_register: bool) -> bool 
 fn returns_far(insn: &Instruction) -> bool {
     use Mnemonic::{Iret, Iretd, Iretq, Retf};
     matches!(insn.mnemonic(), Iret | Iretd | Iretq | Retf)
+}
+
+fn is_vector_access(insn: &Instruction) -> bool {
+    use Mnemonic::{Vcvtph2ps, Vcvtps2ph};
+    let converts = matches!(insn.mnemonic(), Vcvtph2ps | Vcvtps2ph);
+    insn.memory_size().size() >= 16 || insn.is_vsib() || converts
 }
 
 fn is_mmx(insn: &Instruction) -> bool {

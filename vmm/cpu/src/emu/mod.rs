@@ -7,7 +7,7 @@
 //! code_at               the instruction at hand, as text
 //! decode                iced-x86 decodes; liveness of flags; blocks of ops
 //! ops                   semantics and forms, one file for each family:
-//!   x87 simd system control integer
+//!   native x87 simd system control integer
 //! pairs                 two instructions by one handler
 //! engine                handlers threaded by tail calls; operands, forms
 //! cpu                   what joins the parts: memory access, exceptions, modes, exits

@@ -1,11 +1,12 @@
-//! Calls of code that was made at run time, and what it raises.
+//! Calls of stubs, and what they raise.
 //!
-//! A stub gets the addresses of the guest's registers and of its operand in memory, and ends
-//! where it commits what it did. Under the guest's own MXCSR an unmasked exception stops it
-//! before that: the host sends SIGFPE, whose handler returns from the stub. So the flags are
-//! those of the processor, whatever the instruction. Rejected: all exceptions masked, and the
-//! flags corrected by arithmetic; fused multiplications alone would need more of it than
-//! everything here.
+//! A stub is a function that executes one instruction, and uses no stack before that. One that
+//! is made at run time gets the addresses of the guest's registers and of its operand in
+//! memory, and ends by committing what it did. Under the guest's own MXCSR an unmasked
+//! exception stops it before that: the host sends SIGFPE, whose handler returns from the stub.
+//! So the flags are those of the processor, whatever the instruction. Rejected: all exceptions
+//! masked, and the flags corrected by arithmetic; SSE's sums and products needed 300 lines of
+//! that, and fused multiplications would need more.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -30,9 +31,8 @@ pub unsafe fn call(address: u64, registers: *mut u8, operand: *mut u8) {
     }
 }
 
-/// The exception flags of MXCSR.
+/// The exception flags of MXCSR, and their masks.
 const FLAGS: u32 = 0x3f;
-/// The masks of the exceptions.
 const MASKS: u32 = FLAGS << 7;
 
 /// As [`call`], under the MXCSR `control`, whose exception flags are clear. Returns those that
@@ -41,15 +41,10 @@ const MASKS: u32 = FLAGS << 7;
 /// # Safety
 /// As for [`call`].
 pub unsafe fn call_under(address: u64, registers: *mut u8, operand: *mut u8, control: u32) -> u32 {
-    if control & MASKS != MASKS {
-        static HANDLER: Once = Once::new();
-        HANDLER.call_once(catch);
-    }
     let mut mxcsr = [control, 0];
-    IN_STUB.set(true);
     // SAFETY: the caller vouches for the stub, which obeys the ABI; the host's own MXCSR is
     // saved and restored.
-    unsafe {
+    stopping_at_exceptions(control, || unsafe {
         asm!(
             "stmxcsr [r12 + 4]",
             "ldmxcsr [r12]",
@@ -63,14 +58,25 @@ pub unsafe fn call_under(address: u64, registers: *mut u8, operand: *mut u8, con
             in("rsi") operand,
             clobber_abi("sysv64"),
         );
-    }
-    IN_STUB.set(false);
+    });
     mxcsr[0] & FLAGS
 }
 
 thread_local! {
-    /// Whether this thread is in [`call_under`].
+    /// Whether this thread is in [`stopping_at_exceptions`].
     static IN_STUB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has `run` call a stub under the MXCSR `control`: an exception that is not masked returns
+/// from it.
+pub fn stopping_at_exceptions(control: u32, run: impl FnOnce()) {
+    if control & MASKS != MASKS {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(catch);
+    }
+    IN_STUB.set(true);
+    run();
+    IN_STUB.set(false);
 }
 
 /// Has SIGFPE end the stub that raised it.

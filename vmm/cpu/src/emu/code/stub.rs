@@ -69,16 +69,14 @@ pub fn assemble(insn: &Instruction) -> Result<Vec<u8>, IcedError> {
         is_wide,
     };
     let mut insn = *insn;
-    if !is_vex {
-        stub.take_out_of_memory(&mut insn)?;
-    }
+    let operand = stub.take_out_of_memory(&mut insn)?;
     let guests = rename(&mut insn);
     let mut info = InstructionInfoFactory::new();
     let used: Vec<_> = info
         .info(&insn)
         .used_registers()
         .iter()
-        .filter(|used| used.register() != OPERAND)
+        .filter(|used| ![OPERAND, operand].contains(&used.register()))
         .map(|used| (used.register(), used.access()))
         .collect();
     for &(register, _) in used.iter().filter(|(_, access)| *access != OpAccess::Write) {
@@ -152,11 +150,12 @@ impl Stub {
         self.encoder.encode(&insn, 0).map(drop)
     }
 
-    /// Moves an operand of 16 bytes from memory to a register that the instruction does not
-    /// name: it need not be aligned there.
-    fn take_out_of_memory(&mut self, insn: &mut Instruction) -> Result<(), IcedError> {
-        let Some(operand) = memory_operand(insn).filter(|_| insn.memory_size().size() == 16) else {
-            return Ok(());
+    /// Moves an operand that must be aligned from memory to a register that the instruction
+    /// does not name, and returns that.
+    fn take_out_of_memory(&mut self, insn: &mut Instruction) -> Result<Register, IcedError> {
+        let wants_alignment = !self.is_vex && insn.memory_size().size() == 16;
+        let Some(operand) = memory_operand(insn).filter(|_| wants_alignment) else {
+            return Ok(Register::None);
         };
         let named = |register| (0..insn.op_count()).any(|i| insn.op_register(i) == register);
         let free = [Register::XMM15, Register::XMM14, Register::XMM13];
@@ -169,7 +168,7 @@ impl Stub {
         )?)?;
         insn.set_op_kind(operand, OpKind::Register);
         insn.set_op_register(operand, free);
-        Ok(())
+        Ok(free)
     }
 
     fn load(&mut self, register: Register, guests: &[Register]) -> Result<(), IcedError> {

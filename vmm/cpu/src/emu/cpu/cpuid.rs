@@ -73,6 +73,7 @@ mod leaf1_ecx {
     pub const SSSE3: u32 = 1 << 9;
     pub const FMA: u32 = 1 << 12;
     pub const CX16: u32 = 1 << 13;
+    pub const PCID: u32 = 1 << 17;
     pub const SSE4_1: u32 = 1 << 19;
     pub const SSE4_2: u32 = 1 << 20;
     pub const X2APIC: u32 = 1 << 21;
@@ -85,9 +86,10 @@ mod leaf1_ecx {
     pub const OSXSAVE: u32 = 1 << 27;
     pub const AVX: u32 = 1 << 28;
     pub const F16C: u32 = 1 << 29;
+    pub const RDRAND: u32 = 1 << 30;
     pub const HYPERVISOR: u32 = 1 << 31;
     /// The features that do not depend on the host.
-    pub const ALWAYS: u32 = CX16 | X2APIC | MOVBE | TSC_DEADLINE | XSAVE | HYPERVISOR;
+    pub const ALWAYS: u32 = CX16 | PCID | X2APIC | MOVBE | TSC_DEADLINE | XSAVE | HYPERVISOR;
 }
 
 /// Leaf 7, ebx and ecx.
@@ -98,11 +100,15 @@ mod leaf7 {
     pub const SMEP: u32 = 1 << 7;
     pub const BMI2: u32 = 1 << 8;
     pub const ERMS: u32 = 1 << 9;
+    pub const INVPCID: u32 = 1 << 10;
+    pub const RDSEED: u32 = 1 << 18;
     pub const ADX: u32 = 1 << 19;
     pub const SMAP: u32 = 1 << 20;
+    pub const CLFLUSHOPT: u32 = 1 << 23;
+    pub const CLWB: u32 = 1 << 24;
     pub const SHA: u32 = 1 << 29;
     /// The features that do not depend on the host.
-    pub const EBX: u32 = FSGSBASE | SMEP | ERMS | SMAP;
+    pub const EBX: u32 = FSGSBASE | SMEP | ERMS | INVPCID | SMAP | CLFLUSHOPT | CLWB;
     pub const UMIP: u32 = 1 << 2;
     pub const GFNI: u32 = 1 << 8;
     pub const VAES: u32 = 1 << 9;
@@ -169,6 +175,7 @@ fn features_ecx(control: &Control) -> u32 {
         | with_feature(AES, F::AES)
         | with_feature(AVX, F::AVX)
         | with_feature(F16C, F::F16C)
+        | with_feature(RDRAND, F::RDRAND)
 }
 
 /// Leaf 7, ebx and ecx.
@@ -179,6 +186,7 @@ fn structured() -> [u32; 2] {
         | with_feature(BMI1, F::BMI1)
         | with_feature(AVX2, F::AVX2)
         | with_feature(BMI2, F::BMI2)
+        | with_feature(RDSEED, F::RDSEED)
         | with_feature(ADX, F::ADX)
         | with_feature(SHA, F::SHA);
     let ecx = ECX
@@ -338,6 +346,8 @@ pub fn host_has(feature: CpuidFeature) -> bool {
         F::GFNI => native(std::is_x86_feature_detected!("gfni")),
         F::BMI1 => native(std::is_x86_feature_detected!("bmi1")),
         F::BMI2 => native(std::is_x86_feature_detected!("bmi2")),
+        F::RDRAND => std::is_x86_feature_detected!("rdrand"),
+        F::RDSEED => std::is_x86_feature_detected!("rdseed"),
         F::ADX => native(std::is_x86_feature_detected!("adx")),
         _ => true,
     }

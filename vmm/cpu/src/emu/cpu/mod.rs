@@ -9,6 +9,7 @@
 //!   control   state::control     modes, privilege, segments
 //!   events    outside::events    events pending between instructions
 //!   outside   outside::exit      exits and replies
+//!   random    outside::random    random numbers
 //! ```
 //!
 //! Each part does what needs its own data alone. Here is what needs several parts: memory
@@ -49,6 +50,7 @@ use crate::emu::memory::ram::Ram;
 use crate::emu::outside::events::Events;
 use crate::emu::outside::exit::Outside;
 use crate::emu::outside::meter::{Clock, Meter};
+use crate::emu::outside::random::Random;
 use crate::emu::state::control::Control;
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Registers;
@@ -73,6 +75,7 @@ pub struct Cpu {
     pub stop: Stop,
     pub outside: Outside,
     kvm_clock: KvmClock,
+    pub random: Random,
 }
 
 impl Cpu {
@@ -88,6 +91,7 @@ impl Cpu {
             stop: Stop::Leave,
             outside: Outside::new(),
             kvm_clock: KvmClock::new(time_of_day),
+            random: Random::of(clock),
         }
     }
 

@@ -4,7 +4,7 @@ use x86::segment::LONG;
 use x86::vector;
 
 use crate::emu::cpu::Cpu;
-use crate::emu::memory::walk::{CR3_RESERVED, read_pdptes};
+use crate::emu::memory::walk::{CR3_RESERVED, PCID, read_pdptes};
 use crate::emu::outside::exit::ExitKind;
 use crate::emu::state::control::{CodeSize, Control, bits};
 use crate::emu::state::exception::{Exception, Stop};
@@ -21,6 +21,7 @@ impl Cpu {
         let paging = value & CR0_PG != 0;
         let bad = value >> 32 != 0
             || (paging && value & CR0_PE == 0)
+            || (!paging && self.control.cr4 & CR4_PCIDE != 0)
             || value & (CR0_NW | CR0_CD) == CR0_NW;
         let was_paging = self.control.cr0 & CR0_PG != 0;
         let starts_long = paging && !was_paging && self.control.efer & EFER_LME != 0;
@@ -50,7 +51,15 @@ impl Cpu {
         Ok(())
     }
 
+    /// Writes CR3. The TLB has no identifiers of processes, so it is flushed also where the
+    /// guest allows to keep its entries.
     pub fn write_cr3(&mut self, value: u64) -> Result<(), Stop> {
+        /// With CR4.PCIDE: keep the entries.
+        const NO_FLUSH: u64 = 1 << 63;
+        let value = match self.control.cr4 & bits::CR4_PCIDE {
+            0 => value,
+            _ => value & !NO_FLUSH,
+        };
         if value & CR3_RESERVED != 0 {
             return Err(Exception::GP.into());
         }
@@ -87,19 +96,23 @@ impl Cpu {
             | CR4_OSXMMEXCPT
             | CR4_UMIP
             | CR4_FSGSBASE
+            | CR4_PCIDE
             | CR4_OSXSAVE
             | CR4_SMEP
             | CR4_SMAP;
-        if value & !WRITABLE != 0 || (self.control.long_mode() && value & CR4_PAE == 0) {
+        let changed = self.control.cr4 ^ value;
+        let long = self.control.long_mode();
+        let bad_identifiers =
+            changed & value & CR4_PCIDE != 0 && (!long || self.control.cr3 & PCID != 0);
+        if value & !WRITABLE != 0 || (long && value & CR4_PAE == 0) || bad_identifiers {
             return Err(Exception::GP.into());
         }
-        let changed = self.control.cr4 ^ value;
         if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP) != 0 {
             let control = &self.control;
             self.load_pdptes(control.cr0, control.cr3, value, control.efer)?;
         }
         self.control.cr4 = value;
-        if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP) != 0 {
+        if changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP) != 0 {
             self.flush_tlb(false);
             self.select_tlb();
         }

@@ -21,6 +21,9 @@ pub const PHYSICAL_BITS: u32 = 48;
 /// Bits of CR3 that must be zero.
 pub const CR3_RESERVED: u64 = !((1 << PHYSICAL_BITS) - 1);
 
+/// Bits of CR3 that are the identifier of a process, with CR4.PCIDE (AMD APM vol. 2 5.5.1).
+pub const PCID: u64 = 0xfff;
+
 /// The rights that an access needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {

@@ -28,6 +28,7 @@ pub const FAMILIES: &[&[Form]] = &[
     integer::legacy::FORMS,
     integer::mov::FORMS,
     integer::muldiv::FORMS,
+    integer::random::FORMS,
     control::segments::FORMS,
     integer::shift::FORMS,
     simd::sse_element::FORMS,

@@ -3,3 +3,4 @@
 pub mod events;
 pub mod exit;
 pub mod meter;
+pub mod random;

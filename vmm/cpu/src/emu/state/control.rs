@@ -36,6 +36,7 @@ pub mod bits {
     pub const CR4_OSXMMEXCPT: u64 = Cr4Flags::OSXMMEXCPT_ENABLE.bits();
     pub const CR4_UMIP: u64 = Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION.bits();
     pub const CR4_FSGSBASE: u64 = Cr4Flags::FSGSBASE.bits();
+    pub const CR4_PCIDE: u64 = Cr4Flags::PCID.bits();
     pub const CR4_OSXSAVE: u64 = Cr4Flags::OSXSAVE.bits();
     pub const CR4_SMEP: u64 = Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION.bits();
     pub const CR4_SMAP: u64 = Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION.bits();

@@ -9,8 +9,10 @@
 //! simply execute, and what exceptions they raise gathers in the host's own MXCSR, from
 //! where [`Registers::collect_flags`] takes it at the end of a slice, or when the guest
 //! reads them. With any other control bits ([`FpMode::careful`]) each instruction is one
-//! piece of assembly that loads the guest's MXCSR, all exceptions masked, executes, takes
-//! the flags and restores the default. Unmasked exceptions are found in the flags.
+//! piece of assembly that loads the guest's MXCSR, executes, takes the flags and restores the
+//! default. Unmasked exceptions, found in the flags, end it on the host too (see
+//! [`native`](crate::emu::arithmetic::native)); but where a result cannot be out of range, the
+//! flags are the same with all of them masked.
 //! Rejected: keeping the guest's rounding mode loaded between instructions (undefined
 //! behaviour in Rust, and host code would round wrongly); a check in each handler.
 //!
@@ -42,7 +44,7 @@ impl FpMode {
     pub const SWITCHED: u8 = 8;
     /// CR0.TS and CR0.MP: with both, `wait` raises #NM.
     pub const WAIT_SWITCHED: u8 = 16;
-    /// CR4.OSXSAVE and XCR0 do not enable AVX.
+    /// CR4.OSXSAVE and XCR0 do not enable AVX, or this is real mode.
     pub const NO_AVX: u8 = 32;
     /// Number of modes.
     pub const COUNT: u64 = 64;
@@ -51,7 +53,8 @@ impl FpMode {
     pub fn of(cr0: u64, cr4: u64, xcr0: u64, mxcsr: u32) -> Self {
         const AVX: u64 = xsave::SSE | xsave::AVX;
         const WAIT_BITS: u64 = bits::CR0_TS | bits::CR0_MP;
-        let avx = cr4 & bits::CR4_OSXSAVE != 0 && xcr0 & AVX == AVX;
+        let enabled = cr4 & bits::CR4_OSXSAVE != 0 && xcr0 & AVX == AVX;
+        let avx = enabled && cr0 & bits::CR0_PE != 0;
         let bit = |on: bool, bit: u8| if on { bit } else { 0 };
         Self(
             bit(mxcsr & !FLAGS != fx::MXCSR_INITIAL, Self::CAREFUL)
@@ -92,11 +95,9 @@ pub const ZERO_DIVIDE: u32 = MxCsr::DIVIDE_BY_ZERO.bits();
 pub const OVERFLOW: u32 = MxCsr::OVERFLOW.bits();
 pub const UNDERFLOW: u32 = MxCsr::UNDERFLOW.bits();
 pub const INEXACT: u32 = MxCsr::PRECISION.bits();
-pub const DENORMALS_ARE_ZEROS: u32 = MxCsr::DENORMALS_ARE_ZEROS.bits();
 /// The mask of each exception is so far above its flag.
 pub const MASK_SHIFT: u32 = 7;
 pub const MASKS: u32 = FLAGS << MASK_SHIFT;
-pub const ROUNDING_SHIFT: u32 = 13;
 pub const FLUSH_TO_ZERO: u32 = MxCsr::FLUSH_TO_ZERO.bits();
 /// Accesses need no alignment (AMD APM vol. 1 4.2.2, not everywhere).
 pub const MISALIGNED: u32 = 1 << 17;

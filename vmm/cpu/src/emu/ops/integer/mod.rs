@@ -7,6 +7,7 @@ pub mod flag;
 pub mod legacy;
 pub mod mov;
 pub mod muldiv;
+pub mod random;
 pub mod shift;
 pub mod stack;
 pub mod string;

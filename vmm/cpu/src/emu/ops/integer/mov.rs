@@ -252,7 +252,7 @@ impl Instr for Nop {
     }
 }
 
-/// `clflush`: there are no caches, but the byte must be readable.
+/// `clflush clflushopt clwb`: there are no caches, but the byte must be readable.
 struct Clflush;
 
 impl Instr for Clflush {
@@ -312,7 +312,7 @@ pub const FORMS: &[Form] = forms! {
     quiet [lower_bswap::<u16>]: Bswap_r16;
     quiet [lower_bswap::<u32>]: Bswap_r32;
     quiet [lower_bswap::<u64>]: Bswap_r64;
-    next [lower_clflush]: Clflush_m8;
+    next [lower_clflush]: Clflush_m8 Clflushopt_m8 Clwb_m8;
     next [lower_nop]:
         Nopw Nopd Nopq Pause Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
         Lfence_ED Lfence_EE Lfence_EF Mfence_F1 Mfence_F2 Mfence_F3 Mfence_F4 Mfence_F5

@@ -128,10 +128,11 @@ impl<const CAREFUL: bool> Instr for Anywhere<CAREFUL> {
             }
             return run::<CAREFUL>(cpu, op, operand);
         }
+        // What it raises comes before what the store does, as on processors.
+        run::<CAREFUL>(cpu, op, operand)?;
         for (start, _) in pieces() {
             cpu.probe_write(place(start), size as u64)?;
         }
-        run::<CAREFUL>(cpu, op, operand)?;
         for (start, end) in pieces() {
             cpu.write_bytes(place(start), &buffer.0[start..end])?;
         }

@@ -1,6 +1,7 @@
 //! Gathers: elements from anywhere in memory, by a vector of indices.
 //!
-//! Each element that is done is written, and leaves the mask; so a fault at the next one keeps
+//! First the mask has ones or zeros for each element. One that is done is written, and leaves
+//! the mask; so a fault at the next one keeps
 //! what came before, and the instruction goes on there. An exit, which is for one read, keeps
 //! nothing: with its reply the instruction begins again.
 
@@ -15,27 +16,35 @@ use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 
 /// `op dst, [base + index * scale], mask`, with indices and elements of 4 or 8 bytes. The op
-/// has the numbers of the first and the last in `dst` and `src`, that of the index in the
-/// immediate, and above it the number of elements.
+/// has the numbers of the first and the last in `dst` and `src`; the immediate has that of the
+/// index, the number of elements, and the bytes of the longest operand.
 struct Gather<const INDEX: usize, const ELEMENT: usize>;
 
-/// Where the number of elements begins.
+/// Where these begin in the immediate.
 const COUNT_SHIFT: u32 = 8;
+const LONGEST_SHIFT: u32 = 16;
 
 impl<const INDEX: usize, const ELEMENT: usize> Instr for Gather<INDEX, ELEMENT> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
         let [target, mask_number] = [op.dst, op.src].map(|slot| usize::from(slot.0));
-        let count = (op.imm.get() >> COUNT_SHIFT) as usize;
-        let index = cpu.regs.vector((op.imm.get() & 15) as usize);
+        let field = |shift: u32| (op.imm.get() >> shift & 0xff) as usize;
+        let [count, longest] = [COUNT_SHIFT, LONGEST_SHIFT].map(field);
+        let index = cpu.regs.vector(field(0));
         let mut mask = cpu.regs.vector(mask_number);
         let mut result = cpu.regs.vector(target);
+        for element in mask[..longest].chunks_exact_mut(ELEMENT) {
+            let chosen = element[ELEMENT - 1] & 0x80 != 0;
+            element.fill(if chosen { 0xff } else { 0 });
+        }
+        mask[longest..].fill(0);
         for i in 0..count {
             let element = i * ELEMENT..(i + 1) * ELEMENT;
-            if mask[element.end - 1] & 0x80 != 0 {
+            if mask[element.start] != 0 {
                 let index = signed(&index[i * INDEX..(i + 1) * INDEX]);
                 match load(cpu, op, index, ELEMENT) {
                     Ok(value) => {
                         result[element.clone()].copy_from_slice(&value.to_le_bytes()[..ELEMENT]);
+                        result[longest..].fill(0);
                     }
                     Err(stop) => {
                         if matches!(stop, Stop::Exception(_)) {
@@ -95,9 +104,10 @@ fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
         M::Vpgatherqd | M::Vgatherqps => (slow::<Gather<8, 4>>, 8, 4),
         _ => (slow::<Gather<8, 8>>, 8, 8),
     };
+    let longest = index.size().max(dst.size());
     let count = (index.size() / index_size).min(dst.size() / element);
     op.imm
-        .set(index.number() as u64 | (count as u64) << COUNT_SHIFT);
+        .set((index.number() | count << COUNT_SHIFT | longest << LONGEST_SHIFT) as u64);
     op.handler = handler;
 }
 

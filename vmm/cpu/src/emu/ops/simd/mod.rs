@@ -9,6 +9,5 @@ pub mod sse_float;
 pub mod sse_forms;
 pub mod sse_int;
 pub mod sse_move;
-pub mod sse_range;
 pub mod sse_scalar;
 pub mod sse_string;

@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 
 use iced_x86::{Instruction, OpKind};
 
+use crate::emu::arithmetic::native;
 use crate::emu::arithmetic::value::Int;
 use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Handler, Op};
@@ -24,7 +25,6 @@ use crate::emu::engine::operand::{
     Aligned, Based, Ea, EaKind, General, Indexed, Mem, Src, SrcXmm, immediate, xmm_slot,
 };
 use crate::emu::engine::{Instr, OnMemory, fast, on_memory, slow, sure};
-use crate::emu::ops::simd::sse_range;
 use crate::emu::state::exception::Stop;
 use crate::emu::state::mxcsr;
 
@@ -120,10 +120,8 @@ fn memory_form<F: Family, P: Place>(general: bool) -> Handler {
 pub enum Math {
     /// It does not use it.
     None,
-    /// It may raise exceptions, but not for a result that is too large or too small.
-    Near,
-    /// It may raise any exception: see [`sse_range`].
-    Far,
+    /// It is rounded as that says, and may raise exceptions.
+    Used,
 }
 
 /// A vector as an integer.
@@ -138,9 +136,6 @@ impl From<__m128i> for Bits128 {
 }
 
 impl Bits128 {
-    pub fn singles(&self) -> [u32; 4] {
-        std::array::from_fn(|i| (self.0 >> (32 * i)) as u32)
-    }
     pub fn doubles(&self) -> [u64; 2] {
         [self.0 as u64, (self.0 >> 64) as u64]
     }
@@ -166,10 +161,11 @@ pub unsafe fn call_stub(address: u64, a: __m128i, b: __m128i) -> __m128i {
     result
 }
 
-/// As [`call_stub`], under the MXCSR `control`, whose exception flags come back.
+/// As [`call_stub`], under the MXCSR `control`, whose exception flags are clear. Returns also
+/// those that are set then; if one of them is not masked, there is no result.
 ///
 /// # Safety
-/// As for [`call_stub`]; `control` masks all exceptions.
+/// As for [`call_stub`].
 pub unsafe fn call_stub_under(
     address: u64,
     a: __m128i,
@@ -179,7 +175,7 @@ pub unsafe fn call_stub_under(
     let mut result = a;
     let mut registers = [control, 0];
     // SAFETY: as in `call_stub`; the host's own MXCSR is saved and restored.
-    unsafe {
+    native::stopping_at_exceptions(control, || unsafe {
         asm!(
             "stmxcsr [{m} + 4]",
             "ldmxcsr [{m}]",
@@ -191,16 +187,9 @@ pub unsafe fn call_stub_under(
             inout("xmm0") result,
             inout("xmm1") b => _,
         );
-    }
+    });
     (result, registers[0] & mxcsr::FLAGS)
 }
-
-/// Where the immediate operand of an op for a stub has the instruction's own immediate,
-/// and the index for [`sse_range`]. Below is the stub's address.
-const STUB_IMM: u32 = 48;
-const STUB_INDEX: u32 = 56;
-/// Stands for no index.
-const NO_INDEX: u8 = 0xff;
 
 /// `dst = stub(dst, src)`.
 struct Stub<S>(PhantomData<S>);
@@ -241,12 +230,10 @@ impl<S: Src<__m128i>> Instr for CarefulStub<S> {
         }
         let b = S::get::<M>(cpu, op)?;
         let a = cpu.regs.xmms.read(op.dst);
-        let stub = op.imm.get() & ((1 << STUB_IMM) - 1);
-        // SAFETY: as in `Stub`; a careful MXCSR masks all exceptions.
-        let (result, raised) = unsafe { call_stub_under(stub, a, b, cpu.regs.careful_mxcsr()) };
-        let imm = (op.imm.get() >> STUB_IMM) as u8;
-        let index = (op.imm.get() >> STUB_INDEX) as u8;
-        sse_range::note(cpu, index, imm, [a, b], raised)?;
+        let control = cpu.regs.mxcsr & !mxcsr::FLAGS;
+        // SAFETY: as in `Stub`.
+        let (result, raised) = unsafe { call_stub_under(op.imm.get(), a, b, control) };
+        cpu.note_float_exceptions(raised)?;
         cpu.regs.xmms.write(op.dst, result);
         Ok(())
     }
@@ -267,16 +254,8 @@ pub fn lower_stub(
     stub: Stubs,
 ) {
     op.dst = xmm_slot(insn.op0_register());
-    let address = stub.address(insn);
-    op.imm.set(address);
+    op.imm.set(stub.address(insn));
     op.handler = if math != Math::None && site.fp.careful() {
-        let index = match math {
-            Math::Far => sse_range::index(insn.code()),
-            _ => None,
-        };
-        let index = u64::from(index.unwrap_or(NO_INDEX));
-        op.imm
-            .set(address | stub.imm(insn) << STUB_IMM | index << STUB_INDEX);
         source_form::<CarefulFamily>(site, insn, op, source)
     } else {
         source_form::<StubFamily>(site, insn, op, source)
@@ -304,15 +283,10 @@ pub struct Stubs {
 pub const STUB_SIZE: u64 = 8;
 
 impl Stubs {
-    /// The immediate that `insn` has.
-    fn imm(self, insn: &Instruction) -> u64 {
-        self.imm
-            .map_or(0, |operand| immediate(insn, operand) & 0xff)
-    }
-
     /// Address of the stub for `insn`.
     pub fn address(self, insn: &Instruction) -> u64 {
-        self.first as *const () as u64 + STUB_SIZE * self.imm(insn)
+        let imm = self.imm.map_or(0, |operand| immediate(insn, operand));
+        self.first as *const () as u64 + STUB_SIZE * (imm & 0xff)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Dst, DstReg, Ea, General, Mem, Src, SrcReg, gpr_slot};
 use crate::emu::engine::{Instr, last, slow};
+use crate::emu::memory::walk::PCID;
 use crate::emu::ops::system::processor::{set_registers, system};
 use crate::emu::state::control::{CodeSize, bits, canonical};
 use crate::emu::state::exception::{Exception, Stop};
@@ -107,6 +108,45 @@ impl Instr for Invlpg {
 fn lower_invlpg(site: &Site, insn: &Instruction, op: &mut Op) {
     op.set_memory(site, insn);
     op.handler = last::<Invlpg>;
+}
+
+/// `invpcid` (AMD APM vol. 3).
+struct Invpcid;
+
+impl Instr for Invpcid {
+    fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        cpu.control.ring0()?;
+        let at = General::linear(cpu, op, 16, false)?;
+        let identifier: u64 = M::load(cpu, at)?;
+        let address: u64 = M::load(cpu, at.add(8))?;
+        let kind: u64 = cpu.regs.gprs.read(op.dst);
+        let kind = match cpu.control.code_size {
+            CodeSize::Bits64 => kind,
+            _ => kind & 0xffff_ffff,
+        };
+        let unused = cpu.control.cr4 & bits::CR4_PCIDE == 0 && identifier != 0;
+        let bad = identifier & !PCID != 0 || kind <= 1 && unused;
+        match kind {
+            _ if bad => Err(Exception::GP.into()),
+            0 if !canonical(address) => Err(Exception::GP.into()),
+            // One address, one identifier, all, all but global pages.
+            0 => {
+                cpu.flush_page(address);
+                Ok(())
+            }
+            1..=3 => {
+                cpu.flush_tlb(kind != 2);
+                Ok(())
+            }
+            _ => Err(Exception::GP.into()),
+        }
+    }
+}
+
+fn lower_invpcid(site: &Site, insn: &Instruction, op: &mut Op) {
+    op.dst = gpr_slot(insn.op0_register());
+    op.set_memory(site, insn);
+    op.handler = last::<Invpcid>;
 }
 
 /// `lgdt`, and `lidt` if `IDT`. The immediate is the mask of the base.
@@ -215,6 +255,7 @@ pub const FORMS: &[Form] = forms! {
     next [lower_read_debug]: Mov_r32_dr Mov_r64_dr;
     end [lower_clts]: Clts;
     end [lower_invlpg]: Invlpg_m;
+    end [lower_invpcid]: Invpcid_r32_m128 Invpcid_r64_m128;
     end [lower_table::<LoadTable<false>>]: Lgdt_m1632_16 Lgdt_m1632 Lgdt_m1664;
     end [lower_table::<LoadTable<true>>]: Lidt_m1632_16 Lidt_m1632 Lidt_m1664;
     end [lower_table::<StoreTable<false>>]: Sgdt_m1632_16 Sgdt_m1632 Sgdt_m1664;
