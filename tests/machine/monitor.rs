@@ -44,6 +44,10 @@ const TOO_MANY: u8 = 1;
 pub fn kernel(prepare: &[u8], code: &[u8]) -> Kernel {
     const LEA_R14_RIP: [u8; 3] = [0x4c, 0x8d, 0x35];
     let begin = code!(
+        // No interrupts of a PC's old timer, which QEMU has.
+        "mov al, 0xff",
+        "out 0x21, al",
+        "out 0xa1, al",
         "mov r13d, {monitor}",
         "xor r15d, r15d",
         monitor = const MONITOR,

@@ -3,6 +3,7 @@
 use x86::{segment as a, vector};
 
 use crate::Segment;
+use crate::Shadow;
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
 use crate::emu::outside::exit::ExitKind;
@@ -93,7 +94,8 @@ impl Cpu {
             let retired = self.meter.retired();
             match self.deliver(current, source, self.regs.rip, retired) {
                 Ok(()) => {
-                    // A trap that waited since `mov ss` is lost.
+                    // The shadow of `mov ss` ends, and a trap that waited there is lost.
+                    self.events.set_shadow(Shadow::None, retired);
                     self.events.hits = 0;
                     return;
                 }

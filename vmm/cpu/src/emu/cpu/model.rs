@@ -83,7 +83,7 @@ pub fn write(msrs: &mut Msrs, index: u32, value: u64) -> Result<(), Stop> {
                     .all(|byte| is_type(byte.into())),
             )?;
         }
-        _ if msr::MTRR_VARIABLE.contains(&index) && index % 2 == 0 => {
+        _ if msr::MTRR_VARIABLE.contains(&index) && index.is_multiple_of(2) => {
             only(PHYSICAL | RANGE_TYPE)?;
             good(is_type(value))?;
         }
