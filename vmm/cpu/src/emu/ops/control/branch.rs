@@ -139,9 +139,19 @@ impl<T: Int, S: StackMode> Branch for Call<T, S> {
     }
 }
 
+/// Direct `call` that leaves the code segment.
+struct CallBeyond<T>(PhantomData<T>);
+
+impl<T: Int> Jump for CallBeyond<T> {
+    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<u64, Stop> {
+        probe_push::<T, Legacy>(cpu)?;
+        Err(Exception::GP.into())
+    }
+}
+
 fn lower_call<T: Int>(site: &Site, insn: &Instruction, op: &mut Op) {
     if insn.near_branch_target() > site.limit {
-        lower_near::<Jcc<Always>>(site, insn, op);
+        op.handler = jump_slow::<CallBeyond<T>>;
     } else if set_target(site, insn, op) {
         op.imm.set(site.next_rip);
         op.handler = if site.size == CodeSize::Bits64 {
@@ -163,6 +173,13 @@ impl<T: Int, S: Src<T>, K: StackMode> Jump for JumpTo<T, S, K> {
     }
 }
 
+/// Checks that a push of type `T` can be done: a call's comes before its jump.
+fn probe_push<T: Int, K: StackMode>(cpu: &mut Cpu) -> Result<(), Stop> {
+    let pointer = cpu.regs.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
+    let at = K::linear(cpu, pointer, T::SIZE, true)?;
+    cpu.probe_write(at, T::SIZE)
+}
+
 /// Indirect `call`; the return address is the immediate.
 struct CallTo<T, S, K>(PhantomData<(T, S, K)>);
 
@@ -171,10 +188,7 @@ impl<T: Int, S: Src<T>, K: StackMode> Jump for CallTo<T, S, K> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<u64, Stop> {
         let target = S::get::<M>(cpu, op)?;
         if !K::admits(cpu, target) {
-            // The push would come first.
-            let pointer = cpu.regs.gprs.read::<u64>(Slot::RSP).wrapping_sub(T::SIZE);
-            let at = K::linear(cpu, pointer, T::SIZE, true)?;
-            cpu.probe_write(at, T::SIZE)?;
+            probe_push::<T, K>(cpu)?;
         }
         let target = K::checked(cpu, target)?;
         push::<M, T, K>(cpu, T::truncate(op.imm.get()))?;

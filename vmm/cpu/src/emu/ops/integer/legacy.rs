@@ -137,12 +137,12 @@ impl<D: Dst<u16>> Instr for RaiseRpl<D> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
         cpu.control.protected()?;
         let wanted: u16 = cpu.regs.get(op.src);
-        let raised = D::update::<M, _>(cpu, op, |old| {
-            let raises = rpl(old) < rpl(wanted);
-            let new = if raises { old & !3 | wanted & 3 } else { old };
-            (new, raises)
-        })?;
-        cpu.regs.flags = cpu.regs.flags.with(bit::ZF, raised);
+        let old = D::get::<M>(cpu, op)?;
+        let raises = rpl(old) < rpl(wanted);
+        if raises {
+            D::set::<M>(cpu, op, old & !3 | wanted & 3)?;
+        }
+        cpu.regs.flags = cpu.regs.flags.with(bit::ZF, raises);
         Ok(())
     }
 }

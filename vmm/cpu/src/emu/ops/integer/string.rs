@@ -257,10 +257,8 @@ impl<T: Int> Element for Cmps<T> {
     const DESTINATION: bool = true;
     #[inline(always)]
     fn one<M: Access>(cpu: &mut Cpu, op: &Op, flags: &mut Flags) -> Result<(), Stop> {
-        let (from, to) = (
-            source(cpu, op, T::SIZE)?,
-            destination(cpu, op, T::SIZE, false)?,
-        );
+        let to = destination(cpu, op, T::SIZE, false)?;
+        let from = source(cpu, op, T::SIZE)?;
         // In this order: it decides which of two faults is seen.
         let b: T = M::load(cpu, to)?;
         let a: T = M::load(cpu, from)?;
