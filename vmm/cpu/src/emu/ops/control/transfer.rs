@@ -1,4 +1,5 @@
-//! Transfers between segments and rings: `int iret syscall sysret`, far `jmp call ret`.
+//! Transfers between segments and rings: `int iret syscall sysret`, far `jmp call ret`. What
+//! they are in real mode is in [`real`], system calls of legacy modes are in [`fast_call`].
 
 use std::marker::PhantomData;
 
