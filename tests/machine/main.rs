@@ -13,6 +13,7 @@ mod fetch;
 mod gates;
 mod interrupts;
 mod linux;
+mod modes;
 mod monitor;
 mod registers;
 
@@ -164,6 +165,7 @@ fn main() {
         fetch::CASES,
         gates::CASES,
         registers::CASES,
+        modes::CASES,
     ]
     .concat();
     let machines = Machine::ALL.into_iter();

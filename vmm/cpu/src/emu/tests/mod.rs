@@ -7,6 +7,7 @@ mod code_at;
 mod cpuid;
 mod float;
 mod integer;
+mod kernel_32;
 mod kicks;
 mod limits;
 mod machine;
