@@ -37,7 +37,7 @@ pub const INPUT_END: u32 = u32::MAX;
 /// SDM vol. 1 13.4). Present only if the command line says so.
 ///
 /// A load leaves x87 and SSE unchanged, and changes nothing if the page is no valid state
-/// for the CPU; a read of 4 bytes gives 1 if the last load succeeded, else 0.
+/// for the CPU.
 pub const EXTENDED_STATE: u16 = 0x5e8;
 /// Says that the state is to be loaded.
 pub const EXTENDED_STATE_LOAD: u32 = 1;

@@ -61,12 +61,12 @@ pub struct CpuOptions {
 pub fn enable_cpu(options: CpuOptions) {
     let mut features = cpu::Features::detect();
     features.smap &= options.smap;
-    cpu::enable_protections(features);
+    cpu::enable_in_cr4(features);
     if features.smap {
         user_copy::use_smap();
     }
-    if options.extended_state {
-        extended_state::expose();
+    if features.xsave {
+        extended_state::enable(options.extended_state);
     }
     paging::forget_identity_map();
     trap::enable_syscall(options.sysret);

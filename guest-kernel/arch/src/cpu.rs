@@ -1,8 +1,14 @@
 //! Control registers, access to model-specific registers, and features of the CPU.
 
 use core::arch::{asm, x86_64::__cpuid};
+use core::cell::Cell;
 
 use x86::{Cr0Flags, Cr4Flags, EferFlags};
+
+use crate::SingleCpu;
+
+/// See [`hardware_capabilities`].
+static CAPABILITIES: SingleCpu<Cell<u32>> = SingleCpu::new(Cell::new(0));
 
 /// The features that the kernel can use, as CPUID reports them.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +19,14 @@ pub struct Features {
     pub smep: bool,
     pub smap: bool,
     pub umip: bool,
+    pub xsave: bool,
 }
 
 impl Features {
-    /// Reads them (CPUID leaves 1 and 7).
+    /// Reads them (CPUID leaves 1 and 7), and notes the [`hardware_capabilities`].
     pub fn detect() -> Self {
         let basic = __cpuid(1);
+        CAPABILITIES.set(basic.edx);
         let has_leaf_7 = __cpuid(0).eax >= 7;
         let extended = if has_leaf_7 { __cpuid(7) } else { __cpuid(0) };
         let in_leaf_7 = |register: u32, bit: u32| has_leaf_7 && register & 1 << bit != 0;
@@ -26,6 +34,7 @@ impl Features {
             x2apic: basic.ecx & 1 << 21 != 0,
             tsc_deadline: basic.ecx & 1 << 24 != 0,
             hypervisor: basic.ecx & 1 << 31 != 0,
+            xsave: basic.ecx & 1 << 26 != 0,
             smep: in_leaf_7(extended.ebx, 7),
             smap: in_leaf_7(extended.ebx, 20),
             umip: in_leaf_7(extended.ecx, 2),
@@ -36,6 +45,12 @@ impl Features {
     pub fn has_gib_pages() -> bool {
         __cpuid(0x8000_0001).edx & 1 << 26 != 0
     }
+}
+
+/// The features in edx of CPUID leaf 1, as programs are told them too. Kept, since each CPUID
+/// may be a VM exit.
+pub fn hardware_capabilities() -> u32 {
+    CAPABILITIES.get()
 }
 
 /// Reads a model-specific register.
@@ -74,8 +89,8 @@ pub unsafe fn write_msr(index: u32, value: u64) {
     }
 }
 
-/// The protections that need no more than a bit in CR4, for what `features` has.
-pub fn enable_protections(features: Features) {
+/// What needs no more than a bit in CR4, for what `features` has: protections, and XCR0.
+pub fn enable_in_cr4(features: Features) {
     let mut cr4 = initial_cr4() | Cr4Flags::PAGE_GLOBAL;
     cr4.set(
         Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
@@ -83,8 +98,10 @@ pub fn enable_protections(features: Features) {
     );
     cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, features.smap);
     cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, features.umip);
+    cr4.set(Cr4Flags::OSXSAVE, features.xsave);
     // SAFETY: keeps what the kernel runs on (PAE, FXSAVE); the rest only forbids things
-    // that it never does. SMAP: every access to user memory goes through user_copy.
+    // that it never does, but for OSXSAVE, which only allows more. SMAP: every access to user
+    // memory goes through user_copy.
     unsafe { asm!("mov cr4, {}", in(reg) cr4.bits(), options(nostack, preserves_flags)) };
 }
 

@@ -40,6 +40,7 @@ pub mod trace;
 pub mod trap;
 pub mod user_copy;
 
+pub use cpu::hardware_capabilities;
 pub use single_cpu::SingleCpu;
 
 #[cfg(feature = "image")]

@@ -17,7 +17,6 @@ use core::slice;
 
 use abi::virtual_map::PAGE_SIZE;
 use arch::SingleCpu;
-use arch::extended_state;
 use arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
 
 /// Bytes in a frame.
@@ -166,12 +165,6 @@ impl Frame {
     /// That is where the pointer came from, and nobody uses the frame any more.
     pub unsafe fn from_pointer(pointer: NonNull<u8>) -> Self {
         Self(pointer.as_ptr() as u64 - DIRECT_MAP)
-    }
-
-    /// Fills the frame with the CPU's [`extended_state`].
-    pub fn save_extended_state(&mut self) {
-        // SAFETY: the frame is this value's alone, which is borrowed exclusively.
-        unsafe { extended_state::save(self.0) }
     }
 
     /// The frame's contents.

@@ -10,6 +10,7 @@
 pub mod address_space;
 pub mod area;
 mod area_tree;
+pub mod extended_state;
 pub mod fault;
 pub mod file_pages;
 pub mod frames;

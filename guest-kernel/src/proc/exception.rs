@@ -28,7 +28,7 @@ pub fn handle(exception: Exception, context: &mut UserContext) {
     };
     let signal = signal(exception.vector, cause);
     let details = details(exception, cause);
-    if signal::handle_fault(context, signal, details, exception) {
+    if signal::handle_fault(context, signal, details, Some(exception)) {
         return;
     }
     let process = current();

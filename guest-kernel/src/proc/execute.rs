@@ -8,7 +8,7 @@ use arch::trap::UserContext;
 use mm::{AddressSpace, Shared, kernel_stacks};
 
 use crate::proc::exit;
-use crate::proc::extended_state;
+use crate::proc::extended_state::start_anew;
 use crate::proc::process::{Name, Process};
 use crate::proc::program::Start;
 use crate::proc::resources;
@@ -47,17 +47,16 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         thread.clear_at_end.set(0);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
-        thread.reset_extended_state();
+        start_anew();
+        thread.extended_state.take();
         *context = user;
         return Ok(());
     }
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
-    let extended_state = extended_state::new(true)?;
     let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, program.name);
     let first = table::slot_of_thread(process.pid());
-    first.extended_state.set(extended_state);
     first
         .context
         .prepare(stack, &user, Bases::ZERO, spawn::main());

@@ -41,24 +41,31 @@ pub fn end_thread(status: WaitStatus) -> ! {
 
 /// Ends the current process, all threads of it.
 pub fn end_process(status: WaitStatus) -> ! {
-    let thread = current_thread();
-    let process = thread.process();
+    doom(current_thread().process(), status);
+    end_thread(status)
+}
+
+/// Tells all threads of a process to end.
+pub fn doom(process: &Process, status: WaitStatus) {
     if process.end.get().is_none() {
         process.end.set(Some(status));
     }
-    doom_others(thread);
-    end_thread(status)
+    process.threads().for_each(doom_thread);
 }
 
 /// Tells the other threads of the current process to end.
 pub fn doom_others(thread: &'static Thread) {
     for other in thread.process().threads() {
         if !core::ptr::eq(other, thread) {
-            other.doomed.set(true);
-            other.attention.set(true);
-            scheduler::wake(other);
+            doom_thread(other);
         }
     }
+}
+
+fn doom_thread(thread: &'static Thread) {
+    thread.doomed.set(true);
+    thread.attention.set(true);
+    scheduler::wake(thread);
 }
 
 /// Ends a process without threads.

@@ -1,99 +1,75 @@
-//! A thread's extended state (`arch::extended_state`) while it does not run: a frame for
-//! each, on machines that have such state.
+//! Threads' extended states (`arch::extended_state`): the running thread's is in the CPU;
+//! another one has a copy, if it was in use when it last ran.
 
-use arch::extended_state;
-use arch::trap::machine_state::FX_SIZE;
-use mm::address_space::AddressSpace;
-use mm::user_memory::BadAddress;
-use mm::{Frame, OutOfMemory, UserSlice};
+use arch::extended_state::{in_use, reset};
+use mm::OutOfMemory;
+use mm::extended_state::ExtendedState;
 
-use crate::proc::scheduler::current_thread;
+use crate::proc::exit;
+use crate::proc::signal::Signal;
 use crate::proc::thread::Thread;
+use crate::proc::wait_status::WaitStatus;
 
-/// Bytes of it that a handler's frame has, with those of `fxsave64`: up to PKRU, which is
-/// where CPUID leaf 0xd puts it on all CPUs that have it and AVX-512, 64 bytes from 2688 on
-/// (Intel SDM vol. 1 13.1 and 13.4.3; the table of components and their offsets).
-const SIZE: usize = 2752;
-
-/// Bytes that a handler's frame has for x87, SSE and what else is to be saved.
-pub fn frame_size() -> usize {
-    match extended_state::is_exposed() {
-        true => SIZE,
-        false => FX_SIZE,
-    }
-}
-
-/// A frame for a new thread's state: as the current thread's is or, if `is_fresh`, as after
-/// reset.
+/// A copy of the CPU's for a new thread, which needs none if nothing is in use.
 ///
 /// # Errors
 /// There is no memory.
-pub(super) fn new(is_fresh: bool) -> Result<Option<Frame>, OutOfMemory> {
-    if !extended_state::is_exposed() {
-        return Ok(None);
+pub(super) fn for_new_thread() -> Result<Option<ExtendedState>, OutOfMemory> {
+    match in_use() {
+        0 => Ok(None),
+        _ => ExtendedState::of_cpu().map(Some),
     }
-    let mut frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
-    if !is_fresh {
-        frame.save_extended_state();
+}
+
+/// Starts anew, as a program does and a handler.
+pub(super) fn start_anew() {
+    if in_use() != 0 {
+        reset();
     }
-    Ok(Some(frame))
+}
+
+/// Takes the CPU's from `thread`, and gives it that of `next`.
+#[inline]
+pub(super) fn switch(thread: &Thread, next: &Thread) {
+    let in_use = in_use();
+    if in_use != 0 || thread.has_copy() || next.has_copy() {
+        thread.save(in_use);
+        next.load(in_use);
+    }
+}
+
+/// Gives the CPU that of `next`, where nobody wants the one that is there.
+pub(super) fn load(next: &Thread) {
+    next.load(in_use());
 }
 
 impl Thread {
-    fn with_frame<R>(&self, use_frame: impl FnOnce(&mut Frame) -> R) -> Option<R> {
-        let mut frame = self.extended_state.take()?;
-        let result = use_frame(&mut frame);
-        self.extended_state.set(Some(frame));
-        Some(result)
+    #[inline]
+    fn has_copy(&self) -> bool {
+        self.extended_state.borrow().is_some()
     }
 
-    /// Saves the CPU's, as this thread leaves it.
-    pub(super) fn save_extended_state(&self) {
-        self.with_frame(Frame::save_extended_state);
-    }
-
-    /// Loads it into the CPU.
-    pub(super) fn load_extended_state(&self) {
-        self.with_frame(|frame| extended_state::load(frame.address()));
-    }
-
-    /// Lets the current thread's start anew: as a program starts, and a handler.
-    pub(super) fn reset_extended_state(&self) {
-        self.with_frame(|frame| {
-            frame.bytes_mut().fill(0);
-            extended_state::load(frame.address());
-        });
-    }
-}
-
-/// Copies the current thread's to what is at `fx` in a handler's frame, behind x87 and SSE.
-///
-/// # Errors
-/// It is not the program's memory.
-pub fn copy_out(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
-    let copied = current_thread().with_frame(|frame| {
-        frame.save_extended_state();
-        behind_fx(fx).copy_out(space, &frame.bytes()[FX_SIZE..SIZE])
-    });
-    copied.unwrap_or(Ok(()))
-}
-
-/// Takes it back from there.
-///
-/// # Errors
-/// It is not the program's memory, or the CPU cannot have such a state; then the CPU's is as
-/// it was.
-pub fn copy_in(space: &AddressSpace, fx: u64) -> Result<(), BadAddress> {
-    let copied = current_thread().with_frame(|frame| {
-        behind_fx(fx).copy_in(space, &mut frame.bytes_mut()[FX_SIZE..SIZE])?;
-        match extended_state::try_load(frame.address()) {
-            true => Ok(()),
-            false => Err(BadAddress),
+    /// Copies the CPU's, of which these components are in use. The memory for it stays: a
+    /// thread that has used it once will do so again.
+    fn save(&self, in_use: u64) {
+        let mut copy = self.extended_state.borrow_mut();
+        if copy.is_none() && in_use != 0 {
+            *copy = ExtendedState::new().ok();
         }
-    });
-    copied.unwrap_or(Ok(()))
-}
+        match copy.as_mut() {
+            Some(copy) => copy.save(in_use),
+            None if in_use == 0 => {}
+            // As for a page that the program touches and cannot have.
+            None => exit::doom(self.process(), WaitStatus::killed(Signal::SIGKILL)),
+        }
+    }
 
-fn behind_fx(fx: u64) -> UserSlice {
-    UserSlice::new(fx.wrapping_add(FX_SIZE as u64), (SIZE - FX_SIZE) as u64)
+    /// Loads it into the CPU, in which these components are in use.
+    fn load(&self, in_use: u64) {
+        match self.extended_state.borrow().as_ref() {
+            Some(copy) => copy.load(),
+            None if in_use == 0 => {}
+            None => reset(),
+        }
+    }
 }

@@ -7,7 +7,7 @@
 
 use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
-use arch::random;
+use arch::{hardware_capabilities, random};
 use linux_raw_sys::auxvec as linux;
 use linux_raw_sys::elf_uapi::Elf64_Phdr;
 use mm::address_space::MemoryLimits;
@@ -17,6 +17,7 @@ use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::{Elf, ElfError, Segment};
+use crate::proc::signal;
 
 /// Where a static PIE goes: where other programs are linked to be.
 const BIAS: u64 = 0x40_0000;
@@ -131,10 +132,15 @@ struct Auxiliary {
 }
 
 impl Auxiliary {
-    const LEN: usize = 13;
+    const LEN: usize = 17;
 
-    fn pairs(&self, random: u64) -> [(u32, u64); Self::LEN] {
+    /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
+    fn pairs(&self, bytes: u64) -> [(u32, u64); Self::LEN] {
         [
+            (linux::AT_HWCAP, hardware_capabilities().into()),
+            (linux::AT_HWCAP2, 0),
+            (linux::AT_PLATFORM, bytes + RANDOM),
+            (linux::AT_MINSIGSTKSZ, signal::max_frame_size()),
             (linux::AT_PHDR, self.headers),
             (linux::AT_PHENT, size_of::<Elf64_Phdr>() as u64),
             (linux::AT_PHNUM, self.header_count),
@@ -146,11 +152,16 @@ impl Auxiliary {
             (linux::AT_EGID, 0),
             (linux::AT_SECURE, 0),
             (linux::AT_CLKTCK, TICKS_PER_SECOND),
-            (linux::AT_RANDOM, random),
+            (linux::AT_RANDOM, bytes),
             (linux::AT_NULL, 0),
         ]
     }
 }
+
+/// Bytes of AT_RANDOM.
+const RANDOM: u64 = 16;
+/// The kind of processor, and zeros.
+const PLATFORM: &[u8; 8] = b"x86_64\0\0";
 
 /// What times of processes are told in, as programs learn from AT_CLKTCK.
 pub const TICKS_PER_SECOND: u64 = 100;
@@ -158,7 +169,8 @@ pub const TICKS_PER_SECOND: u64 = 100;
 /// Builds the initial stack and says where it starts.
 ///
 /// ```text
-/// USER_END  16 bytes for AT_RANDOM
+/// USER_END  "x86_64", for AT_PLATFORM
+///           16 bytes for AT_RANDOM
 ///           strings of arguments and environment
 ///           pairs of words: the auxiliary vector, upwards
 ///           0, pointers to the environment's strings
@@ -172,15 +184,15 @@ fn build_stack(
 ) -> Result<u64, BadAddress> {
     const ALIGNMENT: u64 = 16;
     let strings = arguments.strings();
-    let random = USER_END - 16;
-    let strings_start = random - strings.len();
+    let bytes = USER_END - RANDOM - PLATFORM.len() as u64;
+    let strings_start = bytes - strings.len();
     let words = 3 + arguments.count() + 2 * Auxiliary::LEN as u64;
     let stack = (strings_start - 8 * words) & !(ALIGNMENT - 1);
 
     // C libraries tell their own data from an attacker's by it. Nobody attacks here: it only
     // has to differ from program to program.
-    let bytes = [random::number(), random::number()].map(u64::to_le_bytes);
-    space.put(random, bytes.as_flattened())?;
+    let random = [random::number(), random::number()].map(u64::to_le_bytes);
+    space.put(bytes, [random[0], random[1], *PLATFORM].as_flattened())?;
     let mut done = 0;
     while done < strings.len() {
         done += strings.with_bytes(done, |bytes| {
@@ -199,7 +211,7 @@ fn build_stack(
         writer.push(pointer)?;
     }
     writer.push(0)?;
-    for (kind, value) in auxiliary.pairs(random) {
+    for (kind, value) in auxiliary.pairs(bytes) {
         writer.push(u64::from(kind))?;
         writer.push(value)?;
     }
@@ -207,14 +219,14 @@ fn build_stack(
     Ok(stack)
 }
 
-/// Bytes that a [`WordWriter`] writes at a time.
-const BUFFER_SIZE: usize = 32 * size_of::<u64>();
+/// Words that a [`WordWriter`] writes at a time: those of a program with few arguments.
+const BUFFER_LEN: usize = 48;
 
 /// Writes words upwards, several at a time.
 struct WordWriter<'a> {
     space: &'a AddressSpace,
     next: u64,
-    buffer: [u8; BUFFER_SIZE],
+    buffer: [u64; BUFFER_LEN],
     used: usize,
 }
 
@@ -223,7 +235,7 @@ impl<'a> WordWriter<'a> {
         Self {
             space,
             next: start,
-            buffer: [0; BUFFER_SIZE],
+            buffer: [0; BUFFER_LEN],
             used: 0,
         }
     }
@@ -232,14 +244,16 @@ impl<'a> WordWriter<'a> {
         if self.used == self.buffer.len() {
             self.flush()?;
         }
-        self.buffer[self.used..][..8].copy_from_slice(&word.to_le_bytes());
-        self.used += 8;
+        self.buffer[self.used] = word;
+        self.used += 1;
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), BadAddress> {
-        self.space.put(self.next, &self.buffer[..self.used])?;
-        self.next += self.used as u64;
+        let bytes = self.buffer.map(u64::to_le_bytes);
+        let bytes = bytes[..self.used].as_flattened();
+        self.space.put(self.next, bytes)?;
+        self.next += bytes.len() as u64;
         self.used = 0;
         Ok(())
     }

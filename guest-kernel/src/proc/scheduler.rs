@@ -17,6 +17,7 @@ use arch::{SingleCpu, clock, io_apic, local_apic};
 use arch::{shared, trace};
 use mm::kernel_stacks;
 
+use crate::proc::extended_state;
 use crate::proc::process::Process;
 use crate::proc::run_queue::{self, RunQueue};
 use crate::proc::table::{self, boot_thread};
@@ -111,8 +112,8 @@ pub fn end_current() -> ! {
     thread.state.set(State::Unused);
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
-    thread.extended_state.set(None);
-    next.load_extended_state();
+    thread.extended_state.take();
+    extended_state::load(next);
     kernel_stacks::leave_to(next.context())
 }
 
@@ -126,8 +127,7 @@ fn switch_from(thread: &'static Thread) {
     }
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
-    thread.save_extended_state();
-    next.load_extended_state();
+    extended_state::switch(thread, next);
     Context::switch_to(next.context());
 }
 

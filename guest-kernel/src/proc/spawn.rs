@@ -122,9 +122,9 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     MAIN.set(Some(main));
     let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
     let space = Shared::new(first.space)?;
-    let extended_state = extended_state::new(true)?;
+    let extended_state = extended_state::for_new_thread()?;
     let stack = kernel_stacks::allocate()?;
-    slot.thread.extended_state.set(extended_state);
+    slot.thread.extended_state.replace(extended_state);
     let process = slot.process;
     process.group.set(slot.number);
     process.session.set(slot.number);
@@ -200,10 +200,10 @@ struct New {
 impl New {
     /// Gives its thread a stack, as the last thing that can fail.
     fn prepare(&self) -> Result<(), OutOfMemory> {
-        let extended_state = extended_state::new(false)?;
+        let extended_state = extended_state::for_new_thread()?;
         let stack = kernel_stacks::allocate()?;
         let thread = self.slot.thread;
-        thread.extended_state.set(extended_state);
+        thread.extended_state.replace(extended_state);
         thread
             .context
             .prepare(stack, &self.context, self.bases, main());

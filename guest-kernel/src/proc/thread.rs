@@ -5,10 +5,10 @@
 //! fields: they lie at the top of the kernel stack, where the CPU puts them, and belong
 //! to [`crate::ring3`].
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use arch::context::Context;
-use mm::Frame;
+use mm::extended_state::ExtendedState;
 
 use crate::proc::cpu_time;
 use crate::proc::futex::Waiting;
@@ -62,8 +62,8 @@ pub struct Thread {
     // The scheduler's.
     pub(super) state: Cell<State>,
     pub(super) context: Context,
-    /// Its extended state, where there is such a thing.
-    pub(super) extended_state: Cell<Option<Frame>>,
+    /// Its extended state while it does not run, if it has used any.
+    pub(super) extended_state: RefCell<Option<ExtendedState>>,
     pub(super) queue_link: Link<Thread>,
     pub(super) timer: Timer,
     pub(super) cpu_time: Cell<CpuTime>,
@@ -106,7 +106,7 @@ impl Thread {
             process: Cell::new(None),
             state: Cell::new(State::Unused),
             context: Context::unused(),
-            extended_state: Cell::new(None),
+            extended_state: RefCell::new(None),
             queue_link: Link::new(),
             timer: Timer::new(),
             cpu_time: Cell::new(CpuTime::ZERO),

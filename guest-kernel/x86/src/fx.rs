@@ -9,6 +9,10 @@ pub const CONTROL_AT: usize = 0;
 pub const MXCSR_AT: usize = 24;
 /// Offset of the bits of MXCSR that exist, of 4 bytes; 0 means [`MXCSR_MASK_DEFAULT`].
 pub const MXCSR_MASK_AT: usize = 28;
+/// Offset of the x87 registers, 16 bytes for each of 8.
+pub const ST_AT: usize = 32;
+/// Offset of the SSE registers.
+pub const XMM_AT: usize = 160;
 /// Offset of the bytes at its end that processors leave to software.
 pub const SOFTWARE_AT: usize = 464;
 

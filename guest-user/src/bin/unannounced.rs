@@ -108,7 +108,7 @@ const STATES: [(&str, usize, u8); 4] = [
     ("nothing", 0, 0),
     ("a component that there is not", 7, 0x80),
     ("compacted", 8, 1),
-    ("reserved bytes", 63, 1),
+    ("reserved bytes", 23, 1),
 ];
 
 static STATE: AtomicUsize = AtomicUsize::new(0);

@@ -6,18 +6,19 @@
 //!         ucontext: flags, link, alternate stack, registers, blocked signals
 //!         siginfo
 //!         ...
-//!         x87 and SSE, as fxsave64 has them
+//!         floating point: see float_state.rs
 //! ```
 
-use arch::trap::machine_state::{FX_SIZE, MachineState, WORDS, fx_address};
+use arch::trap::machine_state::{MachineState, WORDS, fx_address};
 use arch::trap::{Exception, UserContext};
 use linux_raw_sys::general as linux;
+use mm::UserPtr;
 use mm::user_memory::BadAddress;
-use mm::{UserPtr, UserSlice};
 
 use crate::proc::exit;
-use crate::proc::extended_state;
+use crate::proc::extended_state::start_anew;
 use crate::proc::scheduler::current_thread;
+use crate::proc::signal::float_state;
 use crate::proc::signal::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
@@ -37,6 +38,8 @@ const _: () = assert!(CONTEXT_WORDS * 8 == 304 && FRAME_WORDS * 8 == 440);
 const SAVES_SS: u64 = 0x2 | 0x4;
 /// Bytes below rsp that a program may use all the same (System V ABI for x86-64, 3.2.2).
 const RED_ZONE: u64 = 128;
+/// What rsp is a multiple of before a call (3.2.2 there).
+const STACK_ALIGNMENT: u64 = 16;
 
 /// A thread's stack for handlers, `stack_t`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +74,12 @@ impl AlternateStack {
     }
 }
 
+/// Bytes that a frame takes at most, on a stack of its own.
+pub fn max_frame_size() -> u64 {
+    let alignments = float_state::ALIGNMENT - 1 + STACK_ALIGNMENT - 1 + WORD;
+    (float_state::size() + FRAME_WORDS as u64 * WORD + alignments).next_multiple_of(STACK_ALIGNMENT)
+}
+
 /// Calls the handler of a signal: leaves a frame on the program's stack and `context` at
 /// the handler.
 ///
@@ -94,9 +103,10 @@ pub(super) fn push(
         true => alternate.end(),
         false => rsp.wrapping_sub(RED_ZONE),
     };
-    let fx = top.wrapping_sub(extended_state::frame_size() as u64) & !63;
-    // As after a call: aligned to 16 bytes but for the return address.
-    let frame = (fx.wrapping_sub(FRAME_WORDS as u64 * WORD) & !15).wrapping_sub(WORD);
+    let fx = top.wrapping_sub(float_state::size()) & !(float_state::ALIGNMENT - 1);
+    // As after a call: aligned but for the return address.
+    let frame = fx.wrapping_sub(FRAME_WORDS as u64 * WORD) & !(STACK_ALIGNMENT - 1);
+    let frame = frame.wrapping_sub(WORD);
     if (switches || is_inside) && !alternate.contains(frame) {
         return Err(BadAddress);
     }
@@ -104,7 +114,7 @@ pub(super) fn push(
     let before = thread.saved_blocked_signals.get().unwrap_or(blocked);
     let mut words = [0; FRAME_WORDS];
     words[0] = action.restorer;
-    words[CONTEXT] = SAVES_SS;
+    words[CONTEXT] = SAVES_SS | float_state::context_flag();
     words[CONTEXT_STACK..][..3].copy_from_slice(&alternate.words(rsp));
     words[CONTEXT_MACHINE..][..WORDS].copy_from_slice(&context.machine_state(exception, fx));
     words[CONTEXT_BLOCKED] = before.0;
@@ -112,15 +122,14 @@ pub(super) fn push(
     words[INFO + 1] = u64::from(cause.code as u32);
     words[INFO + 2..][..2].copy_from_slice(&cause.words);
     let space = process.space();
-    UserSlice::new(fx, FX_SIZE as u64).copy_out(&space, context.fx_state())?;
-    extended_state::copy_out(&space, fx)?;
+    float_state::push(&space, fx, context)?;
     UserPtr::new(frame).write(&space, &words)?;
     let place = |word: usize| frame.wrapping_add(word as u64 * WORD);
     let arguments = [signal.number().into(), place(INFO), place(CONTEXT)];
     context
         .call(action.handler, arguments, frame)
         .map_err(|_| BadAddress)?;
-    thread.reset_extended_state();
+    start_anew();
     thread.saved_blocked_signals.set(None);
     let mut blocked = Signals(blocked.0 | action.mask.0);
     if !action.flags.contains(ActionFlags::NO_DEFER) {
@@ -136,27 +145,29 @@ pub(super) fn push(
     Ok(())
 }
 
-/// Lets the current thread's program handle its own fault; whether it does. A fault whose
-/// signal is blocked cannot be pended.
+/// Lets the current thread's program handle its own fault, of an instruction or a system
+/// call; whether it does. A fault whose signal is blocked cannot be pended.
 pub fn handle_fault(
     context: &mut UserContext,
     signal: Signal,
     cause: Cause,
-    exception: Exception,
+    exception: Option<Exception>,
 ) -> bool {
     let thread = current_thread();
     match thread.process().reaction(signal) {
         Reaction::Call(action) if !thread.blocked_signals.get().contains(signal) => {
-            push(thread, context, signal, action, cause, Some(exception)).is_ok()
+            push(thread, context, signal, action, cause, exception).is_ok()
         }
         _ => false,
     }
 }
 
 /// Restores the frame that [`push`] left below the stack pointer, which the program may
-/// have changed; the process ends if the state is not valid in ring 3.
+/// have changed. A state that is not valid in ring 3 is the program's fault.
 pub fn return_from_handler(thread: &'static Thread, context: &mut UserContext) {
-    if restore(thread, context).is_err() {
+    if restore(thread, context).is_err()
+        && !handle_fault(context, Signal::SIGSEGV, Cause::KERNEL, None)
+    {
         exit::end_process(WaitStatus::killed(Signal::SIGSEGV));
     }
 }
@@ -168,13 +179,11 @@ fn restore(thread: &'static Thread, context: &mut UserContext) -> Result<(), Bad
     let mut machine: MachineState = [0; WORDS];
     machine.copy_from_slice(&words[CONTEXT_MACHINE - CONTEXT..][..WORDS]);
     let fx = match fx_address(&machine) {
-        0 => None,
-        fx => {
-            let mut image = [0; FX_SIZE];
-            UserSlice::new(fx, FX_SIZE as u64).copy_in(&space, &mut image)?;
-            extended_state::copy_in(&space, fx)?;
-            Some(image)
+        0 => {
+            start_anew();
+            None
         }
+        fx => Some(float_state::restore(&space, fx)?),
     };
     context
         .set_machine_state(&machine, fx)

@@ -4,6 +4,7 @@
 
 mod action;
 mod attention;
+mod float_state;
 mod frame;
 mod sending;
 
@@ -11,7 +12,7 @@ use linux_raw_sys::general as linux;
 
 pub use action::{Action, ActionFlags, Actions, Cause, Reaction};
 pub use attention::{InterruptedCall, attend, will_end};
-pub use frame::{AlternateStack, handle_fault, return_from_handler};
+pub use frame::{AlternateStack, handle_fault, max_frame_size, return_from_handler};
 pub use sending::{all_pending, send, send_for, send_to_group, send_to_thread, set_blocked};
 
 /// A signal by its number, 1 to 64.

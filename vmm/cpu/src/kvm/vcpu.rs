@@ -49,8 +49,6 @@ pub struct KvmVcpu {
     held: Option<RawExit>,
     /// Whether an NMI was sent that may wait still.
     nmi_sent: bool,
-    /// Whether the last load of extended state succeeded.
-    has_loaded: bool,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -74,7 +72,6 @@ impl KvmVcpu {
             cr8: 0,
             held: None,
             nmi_sent: false,
-            has_loaded: false,
             fd,
             kick: Arc::default(),
             attached: false,
@@ -114,10 +111,9 @@ impl KvmVcpu {
             let _ = ram.write_slice(&bytes, page);
         } else if ram.read_slice(&mut bytes, page).is_ok() {
             load_xsave(&mut xsave, &bytes, self.pkru_word);
-            // SAFETY: as in `write_state`. It fails for a state that the CPU cannot have.
-            self.has_loaded = unsafe { self.fd.set_xsave(&xsave) }.is_ok();
-        } else {
-            self.has_loaded = false;
+            // The guest's own mistake, if the CPU cannot have such a state.
+            // SAFETY: as in `write_state`.
+            let _ = unsafe { self.fd.set_xsave(&xsave) };
         }
         Ok(())
     }
@@ -229,15 +225,6 @@ impl Vcpu for KvmVcpu {
             raw = self.next_exit()?;
         }
         match raw {
-            RawExit::In(EXTENDED_STATE, data) if self.remedy.applies() => {
-                // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
-                let answer = unsafe { &mut *data };
-                answer.fill(0);
-                if let Some(first) = answer.first_mut() {
-                    *first = self.has_loaded.into();
-                }
-                return Ok(VmExit::Emulated);
-            }
             RawExit::Out(EXTENDED_STATE, data) if self.remedy.applies() => {
                 // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
                 let request = unsafe { &*data }.first_chunk().copied();
