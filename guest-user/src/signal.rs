@@ -57,7 +57,8 @@ impl Info {
 /// handler leaves it.
 #[repr(C)]
 pub struct Context {
-    flags: u64,
+    /// `UC_*`.
+    pub flags: u64,
     link: u64,
     stack: [u64; 3],
     /// Registers: see [`machine`].

@@ -79,6 +79,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("stack_overflow", &[]),
     Program::new("privileged", &["hlt"]),
     Program::new("privileged", &["wrmsr"]),
+    Program::new("registers", &[]),
     Program::new("segv", &["null"]),
     Program::new("segv", &["kernel_write"]),
     Program::new("segv", &["text_write"]),

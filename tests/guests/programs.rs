@@ -10,6 +10,7 @@ pub const CASES: &[Case] = &[
     ("fork_bomb", fork_bomb),
     ("interleave", interleave),
     ("registers", registers),
+    ("ymm", ymm),
     ("shell", shell),
     ("shell_jobs", shell_jobs),
     ("tools", tools),
@@ -83,9 +84,35 @@ fn registers(target: Target) {
         run
     };
     let run = keeps(&[]);
-    if run.report["host_kind"] == "software" && std::is_x86_feature_detected!("avx") {
+    // A processor with AVX-512 has the rest as well.
+    if run.report["host_kind"] == "software" && std::is_x86_feature_detected!("avx512f") {
         keeps(&["all"]);
     }
+}
+
+fn ymm(target: Target) {
+    let run = target.vmm("ymm").run();
+    run.status(0);
+    if !std::is_x86_feature_detected!("avx") {
+        run.prints("there is no AVX\n");
+        return;
+    }
+    run.prints(concat!(
+        "zeros at first: true\n",
+        "a child has a copy: exited with 0\n",
+        "a new program starts with zeros: exited with 0\n",
+        "a thread has a copy: true, keeps its own: true, as does this one: true\n",
+        "nothing: exited with 1\n",
+        "the halves: exited with 2\n",
+        "not in use: exited with 0\n",
+        "not to be restored: exited with 0\n",
+        "no mark: exited with 0\n",
+        "no mark at the end: exited with 0\n",
+        "no state: exited with 0\n",
+        "an unknown component: killed by SIGSEGV\n",
+        "reserved bytes: killed by SIGSEGV\n",
+        "after all: true\n",
+    ));
 }
 
 fn shell(target: Target) {
