@@ -1,5 +1,6 @@
 //! The guest's CPUID under KVM: the leaves that KVM supports, less features in which the
-//! accelerators would differ, plus the timing leaf.
+//! accelerators would differ, plus the timing leaf. CPUID.OSXSAVE is KVM's, which has it follow
+//! the guest's CR4.
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 
@@ -26,6 +27,11 @@ const X2APIC: u32 = 1 << 21;
 const TSC_DEADLINE: u32 = 1 << 24;
 const HYPERVISOR_PRESENT: u32 = 1 << 31;
 
+const EXTENDED_FEATURES: u32 = 0x8000_0001;
+/// Its ECX: `lzcnt`. Software-backed KVM leaves it out, since its ring 0 executes that as `bsr`.
+/// Ring 3 has it, and programs for x86-64-v3 do not run without; kernels are not built so.
+const LZCNT: u32 = 1 << 5;
+
 /// The guest's CPUID. With `local_apic` inside KVM it has x2APIC and the TSC-deadline
 /// timer, which the VMM cannot offer from outside; leaf 0x4000_0010 has the frequencies of
 /// TSC and local APIC in kHz.
@@ -48,6 +54,9 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
                 entry.edx &= !FAST_FEW_BYTES;
             }
             (STRUCTURED, 1) if is_software => entry.eax &= !FAST_NO_BYTES,
+            (EXTENDED_FEATURES, _) if is_software && is_x86_feature_detected!("lzcnt") => {
+                entry.ecx |= LZCNT;
+            }
             _ => {}
         }
     }
