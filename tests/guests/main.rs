@@ -10,6 +10,7 @@ mod support;
 
 mod boot;
 mod calls;
+mod compiled;
 mod costs;
 mod deterministic;
 mod ends;
@@ -49,6 +50,7 @@ fn main() {
         &Target::ALL,
         signals::BUSYBOX_CASES,
     ));
+    trials.extend(compiled::trials());
     trials.extend(foreign::trials());
     suite::main(trials);
 }

@@ -1,0 +1,166 @@
+//! Static programs that compilers of the host make for Linux, with what their libraries bring:
+//! unwinding, threads, instructions of x86-64-v3. In a guest they print and return what they do
+//! as processes of the host.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::support::{Target, required, shell_status};
+
+/// A program to be.
+#[derive(Clone, Copy)]
+struct Program {
+    name: &'static str,
+    /// File in the folder of the sources.
+    source: &'static str,
+    compiler: &'static str,
+    /// What says that it is there.
+    version: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    /// Whether only processors of x86-64-v3 run it.
+    is_v3: bool,
+}
+
+/// The file, and what it does on the host.
+struct Built {
+    path: String,
+    output: Output,
+}
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/compiled");
+/// Where compilers leave what they make.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+const STATIC_RUST: &str = "-Ctarget-feature=+crt-static";
+
+const PLAIN: Program = Program {
+    name: "",
+    source: "",
+    compiler: "",
+    version: "--version",
+    arguments: &[],
+    environment: &[],
+    is_v3: false,
+};
+
+const PROGRAMS: [Program; 5] = [
+    Program {
+        name: "cpp_exceptions",
+        source: "exceptions.cc",
+        compiler: "g++",
+        arguments: &["-O2", "-static"],
+        ..PLAIN
+    },
+    Program {
+        name: "rust_panics",
+        source: "panics.rs",
+        compiler: "rustc",
+        arguments: &["-O", STATIC_RUST],
+        ..PLAIN
+    },
+    Program {
+        name: "rust_v3",
+        source: "panics.rs",
+        compiler: "rustc",
+        arguments: &["-O", STATIC_RUST, "-Ctarget-cpu=x86-64-v3"],
+        is_v3: true,
+        ..PLAIN
+    },
+    Program {
+        name: "c_v3",
+        source: "vectors.c",
+        compiler: "gcc",
+        arguments: &["-O3", "-fno-math-errno", "-static", "-march=x86-64-v3"],
+        is_v3: true,
+        ..PLAIN
+    },
+    Program {
+        name: "go_v3",
+        source: "goroutines.go",
+        compiler: "go",
+        version: "version",
+        arguments: &["build"],
+        environment: &[
+            ("GOAMD64", "v3"),
+            ("CGO_ENABLED", "0"),
+            ("GOCACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/go")),
+        ],
+        is_v3: true,
+    },
+];
+
+/// Each is made once.
+static BUILT: [OnceLock<Built>; PROGRAMS.len()] = [const { OnceLock::new() }; PROGRAMS.len()];
+
+/// One test per program and target.
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (program, built) in PROGRAMS.into_iter().zip(&BUILT) {
+        let missing = program.missing();
+        if let Some(why) = &missing {
+            eprintln!("{}: does not run here: {why}", program.name);
+        }
+        for target in Target::ALL {
+            let no_target = target.missing();
+            let ignored = (missing.is_some() && !required("compilers"))
+                || (no_target.is_some() && !required(target.accel()));
+            let why = missing.clone().or(no_target.map(Into::into));
+            let trial = Trial::test(format!("{}::{target}", program.name), move || {
+                why.map_or_else(
+                    || compare(program, built, target),
+                    |why| Err(Failed::from(why)),
+                )
+            });
+            trials.push(trial.with_ignored_flag(ignored));
+        }
+    }
+    trials
+}
+
+fn compare(program: Program, built: &OnceLock<Built>, target: Target) -> Result<(), Failed> {
+    let built = built.get_or_init(|| program.build());
+    // Go's runtime reserves much.
+    let run = target.vmm(&built.path).options(&["--memory", "256M"]).run();
+    let output = String::from_utf8_lossy(&built.output.stdout);
+    run.status(shell_status(built.output.status))
+        .prints(&output);
+    Ok(())
+}
+
+impl Program {
+    /// Why it cannot be made or run here, if it cannot.
+    fn missing(self) -> Option<String> {
+        let mut compiler = Command::new(self.compiler);
+        let version = compiler.arg(self.version).stdout(Stdio::null()).status();
+        if !version.is_ok_and(|status| status.success()) {
+            return Some(format!("the host has no {}", self.compiler));
+        }
+        let has_v3 = std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("lzcnt")
+            && std::is_x86_feature_detected!("movbe")
+            && std::is_x86_feature_detected!("f16c");
+        (self.is_v3 && !has_v3).then(|| "the processor has no x86-64-v3".into())
+    }
+
+    fn build(self) -> Built {
+        let path = PathBuf::from(FOLDER).join(self.name);
+        let mut compiler = Command::new(self.compiler);
+        compiler
+            .args(self.arguments)
+            .arg("-o")
+            .arg(&path)
+            .arg(format!("{SOURCES}/{}", self.source))
+            .envs(self.environment.iter().copied());
+        let output = compiler.output().expect("the compiler starts");
+        assert!(output.status.success(), "{compiler:?}: {output:?}");
+        Built {
+            output: Command::new(&path).output().expect("it runs on the host"),
+            path: path.to_str().expect("the path is text").to_owned(),
+        }
+    }
+}
