@@ -6,7 +6,7 @@ use iced_x86::{Instruction, Register};
 use super::frame::RSP;
 use super::generate::Generator;
 use super::layout::{self, DATA_LEN, PAGE, PAGES, Rights, WRITABLE};
-use super::operands;
+use super::{operands, xsave};
 
 /// The requirements of an address.
 #[derive(Clone, Copy, Debug)]
@@ -70,17 +70,20 @@ pub fn place(generator: &mut Generator, size: u64) -> u64 {
     let room = PAGE.saturating_sub(size).max(1);
     match rng.below(16) {
         // Across the end of the page, in steps that keep images aligned.
-        0 if size > 256 => start + PAGE - 16 * (1 + rng.below(size / 16)),
+        0 if size > 256 => start + PAGE - unit(size) * (1 + rng.below(size / unit(size))),
         0 => start + PAGE - 1 - rng.below(size),
         1..6 => start + rng.below(room),
-        _ => {
-            let unit = match size {
-                0..=1 => 1,
-                2..=16 => size.next_power_of_two(),
-                _ => 16,
-            };
-            start + rng.below(room) / unit * unit
-        }
+        _ => start + rng.below(room) / unit(size) * unit(size),
+    }
+}
+
+/// The alignment that an access of `size` bytes may want.
+fn unit(size: u64) -> u64 {
+    match size {
+        0..=1 => 1,
+        2..=16 => size.next_power_of_two(),
+        xsave::AREA => x86::xsave::ALIGN as u64,
+        _ => 16,
     }
 }
 

@@ -120,6 +120,10 @@ fn is_present(feature: CpuidFeature) -> bool {
         F::BMI2 => std::is_x86_feature_detected!("bmi2"),
         F::ADX => std::is_x86_feature_detected!("adx"),
         F::RDRAND => std::is_x86_feature_detected!("rdrand"),
+        F::XSAVE => layout::has_avx(),
+        F::XSAVEOPT => saves(0),
+        F::XSAVEC => saves(1),
+        F::XSAVES => saves(3),
         F::RDSEED => std::is_x86_feature_detected!("rdseed"),
         F::INVPCID => structured(10),
         F::CLFLUSHOPT => structured(23),
@@ -131,6 +135,11 @@ fn is_present(feature: CpuidFeature) -> bool {
 /// A bit of ebx in leaf 7.
 fn structured(bit: u32) -> bool {
     __cpuid_count(7, 0).ebx >> bit & 1 != 0
+}
+
+/// A bit of eax in leaf 0xd, subleaf 1.
+fn saves(bit: u32) -> bool {
+    layout::has_avx() && __cpuid_count(0xd, 1).eax >> bit & 1 != 0
 }
 
 fn is_baseline(feature: CpuidFeature) -> bool {
@@ -181,9 +190,8 @@ fn is_baseline(feature: CpuidFeature) -> bool {
 fn by_mnemonic(code: Code) -> Option<Excluded> {
     use Mnemonic as M;
     Some(match code.mnemonic() {
-        M::Rdtsc | M::Rdtscp | M::Rdpid | M::Cpuid | M::Rdrand | M::Rdseed => {
-            Excluded::Unpredictable
-        }
+        M::Rdtsc | M::Rdtscp | M::Rdpid | M::Cpuid => Excluded::Unpredictable,
+        M::Rdrand | M::Rdseed | M::Xgetbv => Excluded::Unpredictable,
         M::Bswap if code == Code::Bswap_r16 => Excluded::Undefined,
         M::Int
         | M::Int1
@@ -248,6 +256,26 @@ pub fn shows_x87_pointers(code: Code) -> bool {
     matches!(
         code.mnemonic(),
         Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave
+    )
+}
+
+/// Whether its operand in memory is an area of `xsave`.
+pub fn has_area(code: Code) -> bool {
+    use Mnemonic as M;
+    matches!(
+        code.mnemonic(),
+        M::Xsave
+            | M::Xsave64
+            | M::Xsaveopt
+            | M::Xsaveopt64
+            | M::Xsavec
+            | M::Xsavec64
+            | M::Xsaves
+            | M::Xsaves64
+            | M::Xrstor
+            | M::Xrstor64
+            | M::Xrstors
+            | M::Xrstors64
     )
 }
 

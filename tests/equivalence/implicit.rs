@@ -6,9 +6,9 @@ use x86::RFlags;
 
 use super::generate::Generator;
 use super::layout;
-use super::{address, frame::RSP, fx, operands};
+use super::{address, forms, frame::RSP, fx, operands, xsave};
 
-const RAX: usize = 0;
+pub const RAX: usize = 0;
 const RCX: usize = 1;
 const RDX: usize = 2;
 const RBX: usize = 3;
@@ -67,6 +67,9 @@ pub fn arrange(
             let image = fx::image(&mut generator.rng);
             patch(generator, address, &image);
         }
+        _ if forms::has_area(instruction.code()) => {
+            xsave::arrange(generator, instruction, address)?
+        }
         M::Fbld => {
             let digits = decimal(generator);
             patch(generator, address, &digits);
@@ -76,7 +79,7 @@ pub fn arrange(
     Some(())
 }
 
-fn patch(generator: &mut Generator, address: Option<u64>, bytes: &[u8]) {
+pub fn patch(generator: &mut Generator, address: Option<u64>, bytes: &[u8]) {
     if let Some(address) = address {
         generator.patch(address, bytes);
     }

@@ -4,7 +4,7 @@
 //! ```text
 //! forms       which instruction forms there are to try
 //! generate    random sequences of them; operands, address, implicit: what they act on
-//! menu        what is chosen from; rng, fx: random values; undefined: what not to look at
+//! menu        what is chosen from; rng, fx, xsave: random values; undefined: what not to look at
 //! sketch      a sequence with labels, as it is generated and shrunk
 //! case        the same with addresses, as it is run; text: as a file
 //! layout      the machine it runs in; frame: the code before and after it
@@ -61,6 +61,7 @@ mod text;
 mod undefined;
 mod vendor;
 mod watchdog;
+mod xsave;
 
 use std::fmt::Write;
 

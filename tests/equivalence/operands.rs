@@ -6,7 +6,7 @@ use iced_x86::{
 
 use super::address::{self, Access};
 use super::generate::Generator;
-use super::{explain, implicit, layout};
+use super::{explain, forms, implicit, layout, xsave};
 
 /// An instruction of form `code` with random operands, and the item that it branches to
 /// if it does. `None` if they came out impossible; try again.
@@ -155,7 +155,10 @@ fn memory(
     instruction.set_op_kind(operand, OpKind::Memory);
     let size = instruction.memory_size();
     let access = Access {
-        size: size.size().max(1) as u64,
+        size: match forms::has_area(instruction.code()) {
+            true => xsave::AREA,
+            false => size.size().max(1) as u64,
+        },
         absolute: kind == OpCodeOperandKind::mem_offs,
     };
     let address = address::make(generator, instruction, access)?;

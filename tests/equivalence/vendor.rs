@@ -98,7 +98,7 @@ const EXCUSES: &[Excuse] = &[
     ),
     (
         "a store of more than 8 bytes may fault when it is half done (SDM vol. 3 9.1.1)",
-        |ends| ends.both(PF) && ends.last(|insn| insn.memory_size().size() > 8),
+        |ends| ends.both(PF) && ends.last(is_long_access),
     ),
     (
         "32-bit addresses of a repeated instruction with nothing to do (in no manual)",
@@ -194,6 +194,10 @@ fn is_hint(code: &[u8], opcodes: RangeInclusive<u8>, of_register: bool) -> bool 
 fn returns_far(insn: &Instruction) -> bool {
     use Mnemonic::{Iret, Iretd, Iretq, Retf};
     matches!(insn.mnemonic(), Iret | Iretd | Iretq | Retf)
+}
+
+fn is_long_access(insn: &Instruction) -> bool {
+    insn.memory_size().size() > 8 || forms::has_area(insn.code())
 }
 
 fn is_vector_access(insn: &Instruction) -> bool {
