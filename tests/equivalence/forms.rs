@@ -196,6 +196,8 @@ fn by_mnemonic(code: Code) -> Option<Excluded> {
         M::Int
         | M::Int1
         | M::Syscall
+        | M::Sysenter
+        | M::Sysexit
         | M::Lar
         | M::Lsl
         | M::Verr

@@ -121,7 +121,8 @@ impl<'a> Generator<'a> {
         // A branch may skip what defines flags again.
         let before = self.undefined;
         self.undefined = undefined::after(&instruction, before);
-        if self.items.iter().any(|item| item.target.is_some()) {
+        let branches = self.items.iter().any(|item| item.target.is_some());
+        if branches || !self.labels.is_empty() {
             self.undefined |= before;
         }
         self.note_writes(&instruction);

@@ -202,17 +202,25 @@ impl Cpu {
         }
     }
 
-    /// Records the exceptions that one instruction has `raised`.
+    /// Records the exceptions that one instruction has `raised` with all of them masked.
+    /// Those found before computing hide those found after, if one is not masked (Intel SDM
+    /// vol. 1 11.5.2).
     ///
     /// # Errors
-    /// #XM (or #UD without CR4.OSXMMEXCPT) if one of them is not masked. Those found
-    /// before computing hide those found after (Intel SDM vol. 1 11.5.2).
-    pub fn note_float_exceptions(&mut self, raised: u32) -> Result<(), Stop> {
-        let unmasked = !self.regs.mxcsr >> mxcsr::MASK_SHIFT & mxcsr::FLAGS;
+    /// As for [`note_float_exceptions`](Self::note_float_exceptions).
+    pub fn note_masked_exceptions(&mut self, raised: u32) -> Result<(), Stop> {
         let early = raised & (mxcsr::INVALID | mxcsr::DENORMAL | mxcsr::ZERO_DIVIDE);
-        let raised = if early & unmasked != 0 { early } else { raised };
+        let stops = early & self.regs.unmasked_exceptions() != 0;
+        self.note_float_exceptions(if stops { early } else { raised })
+    }
+
+    /// Records the exceptions that one instruction has `raised` under the guest's MXCSR.
+    ///
+    /// # Errors
+    /// #XM (or #UD without CR4.OSXMMEXCPT) if one of them is not masked.
+    pub fn note_float_exceptions(&mut self, raised: u32) -> Result<(), Stop> {
         self.regs.mxcsr |= raised;
-        if raised & unmasked == 0 {
+        if raised & self.regs.unmasked_exceptions() == 0 {
             Ok(())
         } else if self.control.cr4 & bits::CR4_OSXMMEXCPT != 0 {
             Err(Exception::plain(vector::XM).into())

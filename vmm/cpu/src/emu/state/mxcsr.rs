@@ -142,7 +142,12 @@ impl Registers {
         self.mxcsr |= take_host_flags();
     }
 
-    /// The MXCSR with which the host executes guest arithmetic in careful mode.
+    /// The exceptions that are not masked, as their flags.
+    pub fn unmasked_exceptions(&self) -> u32 {
+        !self.mxcsr >> MASK_SHIFT & FLAGS
+    }
+
+    /// The guest's MXCSR with all exceptions masked.
     pub fn careful_mxcsr(&self) -> u32 {
         let mut value = self.mxcsr & !FLAGS | MASKS;
         if self.mxcsr & UNDERFLOW << MASK_SHIFT == 0 {

@@ -31,7 +31,7 @@ fn convert<const CAREFUL: bool>(
         // exceptions.
         let (result, raised) =
             unsafe { call_stub_under(op.imm.get(), a, b, cpu.regs.careful_mxcsr()) };
-        cpu.note_float_exceptions(raised)?;
+        cpu.note_masked_exceptions(raised)?;
         Ok(result)
     } else {
         // SAFETY: lowering put the address of a stub there.

@@ -40,7 +40,7 @@ macro_rules! arithmetic {
                     options(nostack),
                 );
             }
-            $cpu.note_float_exceptions(registers[0] & mxcsr::FLAGS)?;
+            $cpu.note_masked_exceptions(registers[0] & mxcsr::FLAGS)?;
         } else {
             // SAFETY: computes on registers only, and may set exception flags in MXCSR.
             unsafe { asm!($($text,)* $($operands)* options(nomem, nostack)) };
