@@ -2,7 +2,7 @@
 
 use assembly::code;
 
-use super::machine::{DATA, Machine, STACK};
+use super::machine::{DATA, Machine, PAGE_TABLE, STACK};
 use crate::Vcpu;
 use crate::exit::VmExit;
 
@@ -96,5 +96,34 @@ fn no_interrupt_comes_before_such_a_handler() {
         assert!(!machine.emulator.ready());
         machine.run_to_hlt();
         assert_eq!(machine.state().regs.rip, HANDLER + 1);
+    }
+}
+
+/// Of a repeated comparison, a fault and a trap show the flags of the element before.
+#[test]
+fn flags_are_those_of_the_last_element() {
+    const HANDLER: u64 = 0x11000;
+    const ZF_AND_PF: u64 = 0x44;
+    const NEXT_PAGE: u64 = DATA + 0x1000;
+    let differ = code!("xor eax, eax", "sub eax, 1");
+    let fault = code!("mov ecx, 16", "repe scasb");
+    let step = code!(
+        "mov ecx, 16",
+        "pushfq",
+        "or dword ptr [rsp], 0x100",
+        "popfq",
+        "repe scasb",
+    );
+    for (code, vector, flags, left) in [(fault, 14, 24, 12), (step, 1, 16, 15)] {
+        let same = code!("mov al, 0", "mov edi, {last}", last = const NEXT_PAGE - 4);
+        let mut machine = Machine::new(&[differ, same, code].concat());
+        machine.write(HANDLER, &[0xf4]);
+        machine.set_gate(vector, HANDLER, 0, 0);
+        machine.write_u64(PAGE_TABLE + 8 * (NEXT_PAGE >> 12), 0);
+        machine.run_to_hlt();
+        let regs = machine.state().regs;
+        assert_eq!(regs.gpr[crate::Regs::RCX], left);
+        let pushed = machine.read_u64(regs.gpr[crate::Regs::RSP] + flags);
+        assert_eq!(pushed & 0x8d5, ZF_AND_PF, "vector {vector}");
     }
 }

@@ -1,8 +1,9 @@
 //! String instructions: `movs stos lods cmps scas`, with repeat prefixes; `ins` and `outs`
 //! are in [`crate::emu::ops::system::string_io`].
 //!
-//! A repeated instruction commits each element; it is retired as one instruction when it
-//! ends. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
+//! A repeated instruction commits each element, and its flags as AMD's processors do (on
+//! Intel's, a fault and a trap see those from before the instruction); it is retired as one
+//! instruction when it ends. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
 //! interrupts are served: it resumes by executing again, as after an interrupt on a
 //! processor. `rep movs` and `rep stos` go a page at a time where both sides are plain RAM.
 
@@ -65,7 +66,7 @@ trait Element: 'static {
     const SOURCE: bool;
     const DESTINATION: bool;
     /// Does it; commits all or nothing but the advance of registers. `flags` is what the
-    /// instruction leaves in the flags when it ends.
+    /// instruction leaves in the flags when it ends or stops.
     fn one<M: Access>(cpu: &mut Cpu, op: &Op, flags: &mut Flags) -> Result<(), Stop>;
     /// Does up to `count` elements upwards at once and says how many, if it can.
     #[inline(always)]
@@ -132,13 +133,17 @@ impl<X: Element, T: Int, R: Repeat> Instr for Str<X, T, R> {
                 return Ok(());
             }
             if !first && (stepping || cpu.meter.work <= 0) {
+                cpu.regs.flags = flags;
                 return Err(Stop::Again);
             }
             first = false;
             let many = if down { 0 } else { X::many(cpu, op, count) };
             let done = many.max(1);
             if many == 0 {
-                X::one::<M>(cpu, op, &mut flags)?;
+                if let Err(stop) = X::one::<M>(cpu, op, &mut flags) {
+                    cpu.regs.flags = flags;
+                    return Err(stop);
+                }
                 if M::SLOW {
                     cpu.outside.replies.clear();
                 }
