@@ -62,7 +62,8 @@ pub fn is_prefix(byte: &u8) -> bool {
 /// finds an encoding invalid, reads what it cannot load into CS, takes REX.R for a part of
 /// a segment register's number, takes the stack segment to come before the alignment of
 /// operands of 16 bytes, wants the first byte of an operand to be canonical but not the
-/// last, and reads rsi's operand of `cmps` first. It makes #UD of `int n`, which may be
+/// last, reads rsi's operand of `cmps` first, and has descriptor tables of its own, so that
+/// far returns are refused with other error codes. It makes #UD of `int n`, which may be
 /// found in the middle of other instructions, and has page tables of its own for the upper
 /// half, which ring 3 must not touch.
 ///
@@ -104,6 +105,7 @@ pub fn is_explained(case: &Case, reference: &End, tested: &End) -> bool {
             reference.error_code & FETCH != 0 || opcode(&code) == Some(LOAD_SEGMENT)
         }
         (GP, UD) => instruction.is_invalid(),
+        (GP, GP) => returns_far(&instruction),
         _ => false,
     }
 }
@@ -186,6 +188,11 @@ fn is_memory(kind: OpKind) -> bool {
             | OpKind::Immediate8to64
             | OpKind::Immediate32to64
     )
+}
+
+fn returns_far(instruction: &Instruction) -> bool {
+    use Mnemonic::{Iret, Iretd, Iretq, Retf};
+    matches!(instruction.mnemonic(), Iret | Iretd | Iretq | Retf)
 }
 
 fn compares_strings(instruction: &Instruction) -> bool {

@@ -10,6 +10,7 @@ use super::fx::offset;
 use super::layout::DATA_LEN;
 use super::pair::Pair;
 use super::sketch::{Holder, Sketch};
+use super::undefined;
 
 /// The smallest sequence found that still differs, and in what. `None` if `sketch` does
 /// not differ when it runs by itself.
@@ -34,11 +35,15 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Takes `candidate` as the best if it differs.
+    /// Takes `candidate` as the best if it differs, and not because what it left out had
+    /// defined flags that it uses.
     fn accept(&mut self, candidate: Sketch) -> bool {
         let Some(case) = candidate.assemble() else {
             return false;
         };
+        if undefined::is_used(&case.instructions()) {
+            return false;
+        }
         let differences = self.pair.run_one(&case);
         let differs = !differences.is_empty();
         if differs {

@@ -60,6 +60,16 @@ pub fn after(instruction: &Instruction, before: u32) -> u32 {
     before & !instruction.rflags_modified() | undefined
 }
 
+/// Whether one of `instructions`, in their order, uses flags that another left undefined.
+pub fn is_used(instructions: &[Instruction]) -> bool {
+    let mut undefined = 0;
+    instructions.iter().any(|instruction| {
+        let used = read_by(instruction) & undefined != 0;
+        undefined = after(instruction, undefined);
+        used
+    })
+}
+
 /// What iced says, and what it leaves out: it takes a rotation through carry by one more
 /// than the operand's width, or a multiple, for none at all, but it sets OF to something.
 fn undefined_by(instruction: &Instruction) -> u32 {
