@@ -60,12 +60,15 @@ pub fn after(instruction: &Instruction, before: u32) -> u32 {
     before & !instruction.rflags_modified() | undefined
 }
 
-/// Whether one of `instructions`, in their order, uses flags that another left undefined.
+/// Whether one of `instructions` may use flags that another left undefined: a branch may
+/// skip what defines them again.
 pub fn is_used(instructions: &[Instruction]) -> bool {
-    let mut undefined = 0;
+    let (mut undefined, mut branches) = (0, false);
     instructions.iter().any(|instruction| {
         let used = read_by(instruction) & undefined != 0;
-        undefined = after(instruction, undefined);
+        let skipped = if branches { undefined } else { 0 };
+        undefined = after(instruction, undefined) | skipped;
+        branches |= instruction.flow_control() != FlowControl::Next;
         used
     })
 }
