@@ -47,11 +47,14 @@ pub fn arrange(
 /// What comes before the YMM registers. Some headers are refused.
 fn area(generator: &mut Generator) -> Vec<u8> {
     let rng = &mut generator.rng;
-    let mut area = fx::image(rng).to_vec();
+    let mut area = fx::image(rng);
     let mut header = [0; HEADER_LEN / 8];
     header[0] = rng.bits() & ALL;
     if rng.chance(40) {
         header[1] = COMPACTED | ALL;
+        // Processors find a reserved bit here when they have loaded other registers.
+        let mxcsr = fx::mxcsr(rng).to_le_bytes();
+        area[fx::offset::MXCSR..][..4].copy_from_slice(&mxcsr);
         if rng.chance(20) {
             header[1] &= rng.bits() | COMPACTED;
         }
@@ -60,6 +63,5 @@ fn area(generator: &mut Generator) -> Vec<u8> {
         // No bit of a component that some processor has.
         header[rng.index(HEADER_LEN / 8)] |= 1 << (32 + rng.below(32));
     }
-    area.extend(header.map(u64::to_le_bytes).as_flattened());
-    area
+    [&area[..], header.map(u64::to_le_bytes).as_flattened()].concat()
 }

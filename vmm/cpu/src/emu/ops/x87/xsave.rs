@@ -4,8 +4,11 @@
 //! `xsaves` and `xrstors` are there for operating systems that prefer them; no component is
 //! the supervisor's alone.
 
+use std::ops::Range;
+
 use iced_x86::Instruction;
-use x86::{fx, vector, xsave::COMPACTED};
+use x86::xsave::{COMPACTED, FORMAT_AT, IN_USE_AT, YMM_HIGH_AT};
+use x86::{fx, vector};
 
 use crate::emu::cpu::access::{Access, check_canonical};
 use crate::emu::cpu::{Cpu, Op};
@@ -18,7 +21,7 @@ use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::Linear;
 use crate::emu::state::x87::Layout;
-use crate::emu::state::xsave::{self, AVX, Area, SSE};
+use crate::emu::state::xsave::{AVX, Area, SSE, X87};
 
 /// What an instruction does otherwise than `xsave` and `xrstor`, in its op's immediate.
 mod variant {
@@ -111,12 +114,19 @@ impl Instr for Xsave {
         cpu.regs.collect_flags();
         let at = operands.at;
         if M::SLOW {
-            let len = xsave::len(operands.requested);
-            cpu.probe_write(at, len as u64)?;
+            let parts = operands.plan(cpu).parts(operands.layout);
+            let parts = || parts.iter().filter(|part| !part.is_empty());
+            for part in parts() {
+                cpu.probe_write(at.add(part.start as u64), part.len() as u64)?;
+            }
             let mut area = Area::ZERO;
-            cpu.read_bytes(at, &mut area.bytes_mut()[..len])?;
+            let in_use = &mut area.bytes_mut()[IN_USE_AT..FORMAT_AT];
+            cpu.read_bytes(at.add(IN_USE_AT as u64), in_use)?;
             operands.save(cpu, &mut area);
-            cpu.write_bytes(at, &area.bytes()[..len])
+            for part in parts() {
+                cpu.write_bytes(at.add(part.start as u64), &area.bytes()[part.clone()])?;
+            }
+            Ok(())
         } else {
             let host = cpu.mmu.write(at.address, AREA).ok_or(Stop::Miss)?;
             // SAFETY: the TLB says that so many bytes of guest RAM are there, and writable;
@@ -127,30 +137,78 @@ impl Instr for Xsave {
     }
 }
 
+/// What is saved.
+struct Plan {
+    in_use: u64,
+    components: u64,
+    with_mxcsr: bool,
+    compacted: bool,
+}
+
+impl Plan {
+    /// The parts of the area that are written.
+    fn parts(&self, layout: Layout) -> [Range<usize>; 6] {
+        let has = |component: u64, part: Range<usize>| match self.components & component {
+            0 => 0..0,
+            _ => part,
+        };
+        let registers = 16 * layout.xmms;
+        [
+            has(X87, 0..fx::MXCSR_AT),
+            has(X87, STACK_AT..XMM_AT),
+            if self.with_mxcsr {
+                fx::MXCSR_AT..STACK_AT
+            } else {
+                0..0
+            },
+            has(SSE, XMM_AT..XMM_AT + registers),
+            IN_USE_AT..if self.compacted {
+                FORMAT_AT + 8
+            } else {
+                FORMAT_AT
+            },
+            has(AVX, YMM_HIGH_AT..YMM_HIGH_AT + registers),
+        ]
+    }
+}
+
+/// Where the image of `fxsave64` has the x87 registers, and the XMM registers.
+const STACK_AT: usize = 32;
+const XMM_AT: usize = 160;
+
 impl Operands {
-    fn save(&self, cpu: &Cpu, area: &mut Area) {
+    fn plan(&self, cpu: &Cpu) -> Plan {
         let is = |bit: u64| self.variant & bit != 0;
         let mut in_use = cpu.regs.components_in_use() & self.requested;
         if is(variant::COMPACTED) && cpu.regs.mxcsr != fx::MXCSR_INITIAL {
             in_use |= SSE & self.requested;
         }
-        let saved = if is(variant::IN_USE) {
+        let components = if is(variant::IN_USE) {
             in_use
         } else {
             self.requested
         };
-        let with_mxcsr = if is(variant::COMPACTED) {
-            saved & SSE != 0
-        } else {
-            self.requested & (SSE | AVX) != 0
-        };
+        Plan {
+            in_use,
+            components,
+            with_mxcsr: if is(variant::COMPACTED) {
+                components & SSE != 0
+            } else {
+                self.requested & (SSE | AVX) != 0
+            },
+            compacted: is(variant::COMPACTED),
+        }
+    }
+
+    fn save(&self, cpu: &Cpu, area: &mut Area) {
+        let plan = self.plan(cpu);
         cpu.regs
-            .save_components(area, saved, with_mxcsr, self.layout);
-        if is(variant::COMPACTED) {
-            area.header.in_use = in_use;
+            .save_components(area, plan.components, plan.with_mxcsr, self.layout);
+        if plan.compacted {
+            area.header.in_use = plan.in_use;
             area.header.format = COMPACTED | self.requested;
         } else {
-            area.header.in_use = area.header.in_use & !self.requested | in_use;
+            area.header.in_use = area.header.in_use & !self.requested | plan.in_use;
         }
     }
 }
@@ -164,7 +222,7 @@ impl Jump for Xrstor {
         let at = operands.at;
         if M::SLOW {
             let mut area = Area::ZERO;
-            let (first, second) = area.bytes_mut().split_at_mut(x86::xsave::YMM_HIGH_AT);
+            let (first, second) = area.bytes_mut().split_at_mut(YMM_HIGH_AT);
             cpu.read_bytes(at, first)?;
             if operands.requested & AVX != 0 {
                 cpu.read_bytes(at.add(first.len() as u64), second)?;
