@@ -263,6 +263,15 @@ impl<'a> Generator<'a> {
         Some(())
     }
 
+    /// Whether an instruction before may have reset a component of the extended state.
+    pub fn has_reset(&self) -> bool {
+        use Mnemonic as M;
+        let mut before = self.items.iter().map(|item| item.instruction);
+        before.any(|insn| {
+            forms::has_area(insn.code()) || matches!(insn.mnemonic(), M::Vzeroupper | M::Vzeroall)
+        })
+    }
+
     /// An item after the one at hand.
     pub fn forward(&mut self) -> usize {
         self.items.len() + 1 + self.rng.index(3)

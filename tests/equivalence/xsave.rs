@@ -16,7 +16,8 @@ pub const AREA: u64 = (YMM_HIGH_AT + YMM_HIGH_LEN) as u64;
 const X87: u64 = 1;
 const ALL: u64 = 7;
 
-/// Arranges the operands. `None` if eax cannot be what it must be.
+/// Arranges the operands. `None` if eax cannot be what it must be, or if it is the
+/// processor's choice whether a component that was reset counts as in use.
 pub fn arrange(
     generator: &mut Generator,
     instruction: &Instruction,
@@ -27,6 +28,9 @@ pub fn arrange(
         instruction.mnemonic(),
         M::Xrstor | M::Xrstor64 | M::Xrstors | M::Xrstors64
     );
+    if !loads && generator.has_reset() {
+        return None;
+    }
     let allowed = if loads { ALL } else { ALL & !X87 };
     if generator.is_free(implicit::RAX) {
         let high = generator.rng.bits() << 32;

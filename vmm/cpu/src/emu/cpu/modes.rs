@@ -182,13 +182,20 @@ impl Cpu {
     /// # Errors
     /// #GP(0) if undefined bits are set.
     pub fn set_mxcsr(&mut self, value: u32) -> Result<(), Stop> {
-        if value & !self.regs.mxcsr_mask != 0 {
-            return Err(Exception::GP.into());
-        }
+        self.check_mxcsr(value)?;
         self.regs.discard_host_flags();
         self.regs.mxcsr = value;
         self.update_fp_mode();
         Ok(())
+    }
+
+    /// # Errors
+    /// #GP(0) if undefined bits are set.
+    pub fn check_mxcsr(&self, value: u32) -> Result<(), Stop> {
+        match value & !self.regs.mxcsr_mask {
+            0 => Ok(()),
+            _ => Err(Exception::GP.into()),
+        }
     }
 
     /// Derives [`FpMode`] from the control registers and MXCSR. To be called after changes

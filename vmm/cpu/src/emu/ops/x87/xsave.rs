@@ -137,7 +137,7 @@ impl Instr for Xsave {
     }
 }
 
-/// What is saved.
+/// What is saved, or restored or reset.
 struct Plan {
     in_use: u64,
     components: u64,
@@ -146,7 +146,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// The parts of the area that are written.
+    /// The parts of the area that are reached.
     fn parts(&self, layout: Layout) -> [Range<usize>; 6] {
         let has = |component: u64, part: Range<usize>| match self.components & component {
             0 => 0..0,
@@ -222,16 +222,31 @@ impl Jump for Xrstor {
         let at = operands.at;
         if M::SLOW {
             let mut area = Area::ZERO;
-            let (first, second) = area.bytes_mut().split_at_mut(YMM_HIGH_AT);
-            cpu.read_bytes(at, first)?;
-            if operands.requested & AVX != 0 {
-                cpu.read_bytes(at.add(first.len() as u64), second)?;
+            let read = |cpu: &mut Cpu, area: &mut Area, part: Range<usize>| {
+                cpu.read_bytes(at.add(part.start as u64), &mut area.bytes_mut()[part])
+            };
+            // In this order, and what is requested though not in use, as processors do.
+            if operands.requested != 0 {
+                cpu.probe_read(at, 1)?;
             }
-            operands.restore(cpu, &area)?;
+            read(cpu, &mut area, IN_USE_AT..YMM_HIGH_AT)?;
+            let plan = operands.plan_restore(cpu, &area)?;
+            if plan.with_mxcsr {
+                read(cpu, &mut area, fx::MXCSR_AT..STACK_AT)?;
+                cpu.check_mxcsr(area.mxcsr())?;
+            }
+            for part in plan.parts(operands.layout) {
+                if !part.is_empty() {
+                    read(cpu, &mut area, part)?;
+                }
+            }
+            operands.restore(cpu, &area, &plan)?;
         } else {
             let host = cpu.mmu.read(at.address, AREA).ok_or(Stop::Miss)?;
             // SAFETY: as for `xsave`.
-            operands.restore(cpu, unsafe { &*host.cast() })?;
+            let area = unsafe { &*host.cast() };
+            let plan = operands.plan_restore(cpu, area)?;
+            operands.restore(cpu, area, &plan)?;
         }
         // SAFETY: `op` is in a live block, and an instruction.
         Ok(unsafe { Op::next_rip(op) })
@@ -240,8 +255,8 @@ impl Jump for Xrstor {
 
 impl Operands {
     /// # Errors
-    /// #GP(0) if the header or MXCSR is not valid (Intel SDM vol. 1 13.8.1, 13.8.2).
-    fn restore(&self, cpu: &mut Cpu, area: &Area) -> Result<(), Stop> {
+    /// #GP(0) if the header is not valid (Intel SDM vol. 1 13.8.1, 13.8.2).
+    fn plan_restore(&self, cpu: &Cpu, area: &Area) -> Result<Plan, Stop> {
         let header = &area.header;
         let compacted = header.format & COMPACTED != 0;
         let present = if compacted {
@@ -257,12 +272,25 @@ impl Operands {
         if bad {
             return Err(Exception::GP.into());
         }
-        if compacted && header.in_use & self.requested & SSE == 0 {
-            if self.requested & SSE != 0 {
-                cpu.set_mxcsr(fx::MXCSR_INITIAL)?;
-            }
-        } else if self.requested & (SSE | AVX) != 0 {
+        Ok(Plan {
+            in_use: header.in_use,
+            components: self.requested,
+            with_mxcsr: if compacted {
+                self.requested & header.in_use & SSE != 0
+            } else {
+                self.requested & (SSE | AVX) != 0
+            },
+            compacted,
+        })
+    }
+
+    /// # Errors
+    /// #GP(0) if MXCSR is not valid.
+    fn restore(&self, cpu: &mut Cpu, area: &Area, plan: &Plan) -> Result<(), Stop> {
+        if plan.with_mxcsr {
             cpu.set_mxcsr(area.mxcsr())?;
+        } else if plan.compacted && self.requested & SSE != 0 {
+            cpu.set_mxcsr(fx::MXCSR_INITIAL)?;
         }
         cpu.regs
             .restore_components(area, self.requested, self.layout);
