@@ -7,6 +7,8 @@
 //! The lazy part is static: the decoder knows which flags are overwritten before they are
 //! read and picks handlers that do not compute them at all.
 
+use iced_x86::RflagsBits;
+
 /// SF, ZF, AF, PF and CF at bits 15, 14, 12, 10 and 8 (the order of AH after `lahf`,
 /// shifted) and OF at bit 0. Bit 9 is always set; the others are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,14 @@ pub mod rflags {
 }
 
 impl Flags {
+    /// The flags that it has, as iced-x86 names them.
+    pub const BITS: u32 = RflagsBits::OF
+        | RflagsBits::SF
+        | RflagsBits::ZF
+        | RflagsBits::AF
+        | RflagsBits::CF
+        | RflagsBits::PF;
+
     /// The arithmetic flags among RFLAGS.
     pub fn from_rflags(value: u64) -> Self {
         Self(((value & 0xff) << 8) as u16 | u16::from(value & rflags::OF != 0))

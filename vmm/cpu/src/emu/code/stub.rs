@@ -16,7 +16,7 @@ use std::mem::offset_of;
 
 use iced_x86::{
     Code, Encoder, EncodingKind, IcedError, Instruction, InstructionInfoFactory, MemoryOperand,
-    OpAccess, OpKind, Register, RflagsBits,
+    OpAccess, OpKind, Register,
 };
 
 use crate::emu::arithmetic::flags::Flags;
@@ -28,13 +28,6 @@ const OPERAND: Register = Register::RSI;
 /// The host's register for the first general register among the operands; three follow. No
 /// instruction uses these by itself.
 const GENERAL: Register = Register::R8;
-/// The flags that [`Flags`] keeps.
-const ARITHMETIC: u32 = RflagsBits::OF
-    | RflagsBits::SF
-    | RflagsBits::ZF
-    | RflagsBits::AF
-    | RflagsBits::CF
-    | RflagsBits::PF;
 
 /// The instruction with its operand in memory where the stub has it: equal for all that have
 /// the same stub.
@@ -82,8 +75,8 @@ pub fn assemble(insn: &Instruction) -> Result<Vec<u8>, IcedError> {
     for &(register, _) in used.iter().filter(|(_, access)| *access != OpAccess::Write) {
         stub.load(register, &guests)?;
     }
-    let flags = insn.rflags_modified() & ARITHMETIC;
-    if insn.rflags_read() != 0 || flags != 0 && flags != ARITHMETIC {
+    let flags = insn.rflags_modified() & Flags::BITS;
+    if insn.rflags_read() != 0 || flags != 0 && flags != Flags::BITS {
         stub.load_flags()?;
     }
     stub.add(insn)?;

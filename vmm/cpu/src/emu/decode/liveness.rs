@@ -3,30 +3,23 @@
 //! An instruction whose flags are overwritten before a reader, a fault or the end of the
 //! block is lowered to a handler that does not compute them.
 
-use iced_x86::{Instruction, Mnemonic, OpKind, Register, RflagsBits};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
+use crate::emu::arithmetic::flags::Flags;
 use crate::emu::code::op::BLOCK_LIMIT;
 use crate::emu::decode::refusal::refusal;
 use crate::emu::decode::table::form;
 use crate::emu::engine::form::Outcome;
 use crate::emu::state::mxcsr::FpMode;
 
-/// The flags that the engine keeps in [`Flags`](crate::emu::arithmetic::flags::Flags).
-const ARITHMETIC: u32 = RflagsBits::OF
-    | RflagsBits::SF
-    | RflagsBits::ZF
-    | RflagsBits::AF
-    | RflagsBits::CF
-    | RflagsBits::PF;
-
 /// Marks the instructions whose flags are live.
 pub fn follow_flags(instructions: &[Instruction], live: &mut [bool; BLOCK_LIMIT], fp: FpMode) {
-    let mut wanted = ARITHMETIC;
+    let mut wanted = Flags::BITS;
     for (insn, live) in instructions.iter().zip(live.iter_mut()).rev() {
-        let written = insn.rflags_modified() & ARITHMETIC;
+        let written = insn.rflags_modified() & Flags::BITS;
         *live = written & wanted != 0;
         if !quiet(insn, fp) {
-            wanted = ARITHMETIC;
+            wanted = Flags::BITS;
         } else if by_variable_count(insn) {
             wanted |= insn.rflags_read();
         } else {
