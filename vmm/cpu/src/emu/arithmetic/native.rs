@@ -12,7 +12,7 @@ use std::arch::asm;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 /// What is at a stub's address: `stub(registers, operand)`.
 type Stub = unsafe extern "sysv64" fn(*mut u8, *mut u8);
@@ -79,13 +79,18 @@ pub fn stopping_at_exceptions(control: u32, run: impl FnOnce()) {
     IN_STUB.set(false);
 }
 
+/// What SIGFPE did before [`catch`].
+static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+
 /// Has SIGFPE end the stub that raised it.
 fn catch() {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    let [mut action, mut before] = [MaybeUninit::<libc::sigaction>::zeroed(); 2];
     // SAFETY: zeros are an action; its handler has the signature that SA_SIGINFO asks for, and
     // does nothing that a handler must not do.
     unsafe {
-        let action = action.assume_init_mut();
+        let (action, before) = (action.assume_init_mut(), before.assume_init_mut());
+        libc::sigaction(libc::SIGFPE, ptr::null(), before);
+        let _ = BEFORE.set(*before);
         action.sa_sigaction = on_exception as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGFPE, action, ptr::null_mut());
@@ -94,19 +99,38 @@ fn catch() {
 
 extern "C" fn on_exception(
     signal: libc::c_int,
-    _: *mut libc::siginfo_t,
+    info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: the kernel passes the context of the instruction that raised the exception.
-    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-    if !IN_STUB.get() {
-        // Not a stub's: to end the process, as without this handler.
-        // SAFETY: the default action is always possible.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: the kernel passes what it tells of the signal, and the context of what it
+    // interrupts: with a positive code, the instruction that raised the exception.
+    let (code, registers) = unsafe {
+        let context = &mut *context.cast::<libc::ucontext_t>();
+        ((*info).si_code, &mut context.uc_mcontext.gregs)
+    };
+    let is_sent = code <= 0;
+    if is_sent || !IN_STUB.get() {
+        pass_on(signal, is_sent);
         return;
     }
     let stack = registers[libc::REG_RSP as usize];
     // SAFETY: a stub leaves the stack as it is called, so its return address is on top.
     registers[libc::REG_RIP as usize] = unsafe { *ptr::with_exposed_provenance(stack as usize) };
     registers[libc::REG_RSP as usize] = stack + size_of::<u64>() as i64;
+}
+
+/// Has the signal do what it did before, when the handler returns: an instruction that raised
+/// it does so again, and one that was sent is sent again.
+fn pass_on(signal: libc::c_int, is_sent: bool) {
+    let Some(before) = BEFORE.get() else { return };
+    if is_sent && before.sa_sigaction == libc::SIG_IGN {
+        return;
+    }
+    // SAFETY: the action was in force before; both calls are allowed in handlers.
+    unsafe {
+        libc::sigaction(signal, before, ptr::null_mut());
+        if is_sent {
+            libc::raise(signal);
+        }
+    }
 }
