@@ -48,6 +48,10 @@ const RECEIVED_DATA_PENDING: u8 = 4;
 /// place of the two above.
 const LINE_CONTROL: u8 = 3;
 const DIVISOR_LATCH: u8 = 1 << 7;
+/// Register offset of the line status register.
+const LINE_STATUS: u8 = 5;
+/// So many reads of it in a row are a wait for data: the transmitter is always ready.
+const WAITING: u8 = 8;
 
 /// Bytes that the receiver holds.
 pub const FIFO_LEN: usize = 64;
@@ -56,6 +60,8 @@ pub const FIFO_LEN: usize = 64;
 pub struct Serial<W: SerialOutput> {
     uart: vm_superio::Serial<Raised, NoEvents, W>,
     receiving: Receiving,
+    /// Reads of the line status with nothing in between, at most [`WAITING`].
+    status_reads: u8,
     divisor_latch: bool,
     /// Whether its interrupt reaches a CPU.
     connected: bool,
@@ -69,7 +75,7 @@ pub struct Serial<W: SerialOutput> {
 enum Receiving {
     /// Not at all yet.
     Not,
-    /// It has read data without having ever enabled the interrupt.
+    /// It reads data, or the line status time and again, and no interrupt comes to it.
     Polling,
     /// By interrupts, while they are enabled and reach a CPU.
     Interrupts { enabled: bool },
@@ -81,6 +87,7 @@ impl<W: SerialOutput> Serial<W> {
         Self {
             uart: vm_superio::Serial::new(Raised::default(), output),
             receiving: Receiving::Not,
+            status_reads: 0,
             divisor_latch: false,
             connected: true,
         }
@@ -90,9 +97,7 @@ impl<W: SerialOutput> Serial<W> {
     /// than a byte covers registers in turn, as on an ISA bus. Bytes past the last
     /// register read as ones.
     pub fn read(&mut self, offset: u8, size: u8, items: &mut [u8]) {
-        if offset == DATA && self.receiving == Receiving::Not && !self.divisor_latch {
-            self.receiving = Receiving::Polling;
-        }
+        self.note_read(offset);
         for item in items.chunks_mut(usize::from(size.max(1))) {
             for (byte, register) in item.iter_mut().zip(offset..) {
                 *byte = match register {
@@ -106,6 +111,7 @@ impl<W: SerialOutput> Serial<W> {
 
     /// Writes `items` of `size` bytes each; the converse of [`read`](Self::read).
     pub fn write(&mut self, offset: u8, size: u8, items: &[u8]) {
+        self.status_reads = 0;
         for item in items.chunks(usize::from(size.max(1))) {
             for (&byte, register) in item.iter().zip(offset..) {
                 if u16::from(register) < abi::ports::SERIAL_LEN {
@@ -117,6 +123,23 @@ impl<W: SerialOutput> Serial<W> {
             }
         }
         self.uart.writer_mut().end_access();
+    }
+
+    /// Notes what a read says of how the guest receives.
+    fn note_read(&mut self, offset: u8) {
+        self.status_reads = match offset {
+            LINE_STATUS => WAITING.min(self.status_reads + 1),
+            _ => 0,
+        };
+        let polls = match self.receiving {
+            Receiving::Interrupts { enabled: true } if self.connected => false,
+            _ if self.status_reads == WAITING => true,
+            Receiving::Not => offset == DATA && !self.divisor_latch,
+            _ => false,
+        };
+        if polls {
+            self.receiving = Receiving::Polling;
+        }
     }
 
     /// Notes what a write says of how the guest receives.
@@ -198,12 +221,12 @@ impl<W: SerialOutput> Serial<W> {
 mod tests {
     use super::{
         DATA, IDENTIFICATION, INTERRUPT_ENABLE, NOTHING_PENDING, RECEIVED_DATA,
-        RECEIVED_DATA_PENDING, Serial, TRANSMITTER_EMPTY,
+        RECEIVED_DATA_PENDING, Serial, TRANSMITTER_EMPTY, WAITING,
     };
     use crate::devices::console::{Console, tests::Recorder};
 
     const IER: u8 = INTERRUPT_ENABLE;
-    const LSR: u8 = 5;
+    const LSR: u8 = super::LINE_STATUS;
     const SCRATCH: u8 = 7;
     const RECEIVED: u8 = RECEIVED_DATA;
 
@@ -297,6 +320,23 @@ mod tests {
         assert!(!serial.wants_input());
         read(&mut serial, DATA);
         serial.write(IER, 1, &[0]);
+        assert!(serial.wants_input());
+    }
+
+    #[test]
+    fn a_guest_that_waits_for_data_gets_input() {
+        let mut serial = port(std::io::sink());
+        serial.connect(false);
+        serial.write(IER, 1, &[RECEIVED]);
+        for _ in 1..WAITING {
+            read(&mut serial, LSR);
+            assert!(!serial.wants_input());
+        }
+        read(&mut serial, SCRATCH);
+        for _ in 0..WAITING {
+            assert!(!serial.wants_input());
+            read(&mut serial, LSR);
+        }
         assert!(serial.wants_input());
     }
 
