@@ -168,6 +168,7 @@ fn is_baseline(feature: CpuidFeature) -> bool {
             | CpuidFeature::TSC
             | CpuidFeature::CPUID
             | CpuidFeature::SYSCALL
+            | CpuidFeature::SEP
             | CpuidFeature::SSE
             | CpuidFeature::SSE2
             | CpuidFeature::SSE3

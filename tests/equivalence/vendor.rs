@@ -101,6 +101,14 @@ const EXCUSES: &[Excuse] = &[
         |ends| ends.both(PF) && ends.last(is_long_access),
     ),
     (
+        "whether an area's header or its pages are looked at first (in no manual)",
+        |ends| {
+            let refused = |end: &End| has(end, GP) || has(end, PF);
+            let both = refused(ends.amd) && refused(ends.intel);
+            both && ends.last(|insn| forms::has_area(insn.code()))
+        },
+    ),
+    (
         "32-bit addresses of a repeated instruction with nothing to do (in no manual)",
         |ends| ends.any(|insn, code| is_repeated(insn) && has_prefix(code, 0x67)),
     ),

@@ -274,7 +274,7 @@ impl Operands {
         }
         Ok(Plan {
             in_use: header.in_use,
-            components: self.requested,
+            components: self.requested & present,
             with_mxcsr: if compacted {
                 self.requested & header.in_use & SSE != 0
             } else {
