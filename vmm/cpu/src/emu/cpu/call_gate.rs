@@ -43,9 +43,7 @@ impl Cpu {
         if !has(&gate, a::PRESENT) {
             return Err(np(selector));
         }
-        let high = self
-            .descriptor((selector & !3).wrapping_add(8))
-            .map_err(|_| gp(selector))?;
+        let high = self.descriptor_high(selector)?;
         if high >> 40 & 0x1f != 0 {
             return Err(gp(selector));
         }

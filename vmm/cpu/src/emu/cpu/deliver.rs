@@ -215,18 +215,27 @@ impl Cpu {
         }
     }
 
+    /// The linear address of the entry for `number` in the IDT, which has entries of `size`
+    /// bytes.
+    ///
+    /// # Errors
+    /// #GP with `code` past the limit.
+    pub(super) fn gate_address(&self, number: u8, size: u64, code: u16) -> Result<u64, Stop> {
+        let offset = u64::from(number) * size;
+        if offset + size - 1 > u64::from(self.control.idt.limit) {
+            return Err(Exception::coded(vector::GP, code).into());
+        }
+        Ok(self.control.idt.base.wrapping_add(offset))
+    }
+
     /// Reads and checks the gate for `number`.
     fn gate(&mut self, number: u8, source: Source) -> Result<Gate, Stop> {
         let external = u16::from(source != Source::Software);
-        // Bit 1: the error is in the IDT.
-        let code = u16::from(number) << 3 | 2 | external;
+        let code = gate_code(number, source);
         let bad = || Stop::from(Exception::coded(vector::GP, code));
-        let offset = u64::from(number) * 16;
-        if offset + 15 > u64::from(self.control.idt.limit) {
-            return Err(bad());
-        }
-        let low: u64 = self.system_read(self.control.idt.base.wrapping_add(offset))?;
-        let high: u64 = self.system_read(self.control.idt.base.wrapping_add(offset + 8))?;
+        let at = self.gate_address(number, 16, code)?;
+        let low: u64 = self.system_read(at)?;
+        let high: u64 = self.system_read(at.wrapping_add(8))?;
         let kind = (low >> 40 & 0x1f) as u16;
         if !matches!(kind, 0xe | 0xf) {
             return Err(bad());
@@ -291,6 +300,11 @@ impl Cpu {
         }
         Ok(pointer)
     }
+}
+
+/// The error code that names the gate of `number`: bit 1 says that it is in the IDT.
+pub(super) fn gate_code(number: u8, source: Source) -> u16 {
+    u16::from(number) << 3 | 2 | u16::from(source != Source::Software)
 }
 
 /// Adds the EXT bit to the error code of a fault in delivery.

@@ -13,7 +13,7 @@ use x86::{segment as a, vector};
 use crate::Segment;
 use crate::emu::arithmetic::flags::rflags;
 use crate::emu::cpu::Cpu;
-use crate::emu::cpu::deliver::{Source, external_code};
+use crate::emu::cpu::deliver::{Source, external_code, gate_code};
 use crate::emu::cpu::inner_stack::InnerStack;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::registers::Slot;
@@ -89,15 +89,10 @@ impl Cpu {
 
     /// Reads and checks the gate for `number`.
     fn legacy_gate(&mut self, number: u8, source: Source) -> Result<Gate, Stop> {
-        let external = u16::from(source != Source::Software);
-        // Bit 1: the error is in the IDT.
-        let code = u16::from(number) << 3 | 2 | external;
+        let code = gate_code(number, source);
         let bad = || Stop::from(Exception::coded(vector::GP, code));
-        let offset = u64::from(number) * 8;
-        if offset + 7 > u64::from(self.control.idt.limit) {
-            return Err(bad());
-        }
-        let raw: u64 = self.system_read(self.control.idt.base.wrapping_add(offset))?;
+        let at = self.gate_address(number, 8, code)?;
+        let raw: u64 = self.system_read(at)?;
         let attributes = (raw >> 40) as u16;
         let kind = attributes & (a::ORDINARY | a::TYPE);
         let narrow = kind & !WIDE;
@@ -124,11 +119,8 @@ impl Cpu {
 
     /// Delivers the event of a vector in real mode.
     fn deliver_real(&mut self, number: u8, rip: u64) -> Result<(), Stop> {
-        let offset = u64::from(number) * 4;
-        if offset + 3 > u64::from(self.control.idt.limit) {
-            return Err(Exception::GP.into());
-        }
-        let target: u32 = self.system_read(self.control.idt.base.wrapping_add(offset))?;
+        let at = self.gate_address(number, 4, 0)?;
+        let target: u32 = self.system_read(at)?;
         let mut stack = InnerStack::current(self);
         let flags = self.rflags() & !rflags::RF;
         let frame = [flags, self.control.segments[CS].selector.into(), rip];

@@ -14,6 +14,18 @@ impl Cpu {
     /// # Errors
     /// #GP with the selector if it lies outside its table; an exception of the read.
     pub fn descriptor(&mut self, selector: u16) -> Result<u64, Stop> {
+        self.descriptor_part(selector, 0)
+    }
+
+    /// Reads the high eight bytes of a descriptor of 16.
+    ///
+    /// # Errors
+    /// As for [`descriptor`](Self::descriptor).
+    pub(super) fn descriptor_high(&mut self, selector: u16) -> Result<u64, Stop> {
+        self.descriptor_part(selector, 8)
+    }
+
+    fn descriptor_part(&mut self, selector: u16, part: u32) -> Result<u64, Stop> {
         let (base, limit) = if selector & 4 == 0 {
             (self.control.gdt.base, u32::from(self.control.gdt.limit))
         } else if has(&self.control.ldt, a::PRESENT) {
@@ -21,7 +33,7 @@ impl Cpu {
         } else {
             return Err(gp(selector));
         };
-        let offset = u32::from(selector & !7);
+        let offset = u32::from(selector & !7) + part;
         if offset + 7 > limit {
             return Err(gp(selector));
         }
@@ -223,7 +235,7 @@ impl Cpu {
             return Err(np(selector));
         }
         if self.control.long_mode() {
-            let high = self.descriptor(selector.wrapping_add(8) & !7)?;
+            let high = self.descriptor_high(selector)?;
             segment.base |= high << 32;
             if !canonical(segment.base) || high >> 40 & 0x1f != 0 {
                 return Err(gp(selector));

@@ -136,24 +136,27 @@ fn a_32_bit_kernel_with_pae() {
     run_program(&tables, 0x20);
 }
 
-#[test]
-fn pointers_with_bad_bits_are_refused() {
+/// A machine about to execute `code` in ring 0, its first 4 MiB one page.
+fn with_large_page(code: &[u8]) -> Machine {
     let mut machine = kernel_of_32_bits();
     machine.write_u64(0x1000, USER | LARGE);
-    machine.write(
-        CODE,
-        code!(
-            ".code32",
-            "mov eax, cr4",
-            "or al, 0x20",
-            "mov cr4, eax",
-            "hlt"
-        ),
-    );
+    machine.write(CODE, code);
+    machine.alter(|state| state.cr4 = 0x10);
+    machine
+}
+
+#[test]
+fn pointers_with_bad_bits_are_refused() {
+    let mut machine = with_large_page(code!(
+        ".code32",
+        "mov eax, cr4",
+        "or al, 0x20",
+        "mov cr4, eax",
+        "hlt"
+    ));
     let handler = code!(".code32", "mov ebx, 13", "hlt");
     machine.write(kernel::ENTERED, handler);
     machine.write_u64(IDT + 8 * 13, gate(kernel::ENTERED, 0x8e00));
-    machine.alter(|state| state.cr4 = 0x10);
     machine.run_to_hlt();
     assert_eq!((machine.gpr(Regs::RBX), machine.state().cr4), (13, 0x10));
 }
@@ -217,31 +220,25 @@ fn accesses_wrap_at_4_gib() {
 
 #[test]
 fn decimal_digits() {
-    let mut machine = kernel_of_32_bits();
-    machine.write_u64(0x1000, USER | LARGE);
-    machine.write(
-        CODE,
-        code!(
-            ".code32",
-            "mov eax, 0x79",
-            "add al, 0x35",
-            "daa",
-            "mov ebx, eax",
-            "sbb al, 0x28",
-            "das",
-            "mov ecx, eax",
-            "mov eax, 0x0605",
-            "aad",
-            "mov edx, eax",
-            "aam",
-            "mov esi, eax",
-            "add al, 9",
-            "aaa",
-            "mov edi, eax",
-            "hlt",
-        ),
-    );
-    machine.alter(|state| state.cr4 = 0x10);
+    let mut machine = with_large_page(code!(
+        ".code32",
+        "mov eax, 0x79",
+        "add al, 0x35",
+        "daa",
+        "mov ebx, eax",
+        "sbb al, 0x28",
+        "das",
+        "mov ecx, eax",
+        "mov eax, 0x0605",
+        "aad",
+        "mov edx, eax",
+        "aam",
+        "mov esi, eax",
+        "add al, 9",
+        "aaa",
+        "mov edi, eax",
+        "hlt",
+    ));
     machine.run_to_hlt();
     let gpr = machine.state().regs.gpr;
     assert_eq!((gpr[Regs::RBX], gpr[Regs::RCX]), (0x14, 0x85));

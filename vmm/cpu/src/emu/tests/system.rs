@@ -1,9 +1,10 @@
 //! Exits, faults, interrupts and changes of privilege.
 
 use assembly::code;
+use x86::DescriptorFlags;
 
 use super::machine::{
-    CODE, DATA, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, initial_state,
+    CODE, DATA, GDT, KERNEL_STACK, Machine, PAGE_TABLE, USER_CS, USER_DS, initial_state,
 };
 use super::modes::enter_real_mode;
 use crate::exit::VmExit;
@@ -345,4 +346,56 @@ fn modes_that_are_missing_end_the_run() {
         panic!("virtual-8086 mode ran");
     };
     assert!(message.contains("virtual-8086 mode"), "{message}");
+}
+
+/// The low halves of descriptors of 16 bytes, an available TSS and a call gate of ring 0, and
+/// code that uses the one of selector ax.
+fn halves() -> [(u64, &'static [u8]); 2] {
+    [
+        (0x0000_8900_a000_0067, code!("ltr ax")),
+        (
+            0x0000_8c00_0008_0000,
+            code!("mov [rbx + 4], ax", "call fword ptr [rbx]"),
+        ),
+    ]
+}
+
+#[test]
+fn a_descriptor_of_16_bytes_ends_with_its_table() {
+    const LAST: u16 = 0xfff8;
+    for (half, code) in halves() {
+        let mut machine = Machine::new(code);
+        machine.write(HANDLER, code!("pop rcx", "hlt"));
+        machine.set_gate(13, HANDLER, 0, 0);
+        machine.write_u64(GDT + u64::from(LAST), half);
+        machine.alter(|state| {
+            state.gdt.limit = u16::MAX;
+            state.regs.gpr[Regs::RAX] = LAST.into();
+            state.regs.gpr[Regs::RBX] = DATA;
+        });
+        machine.run_to_hlt();
+        assert_eq!(machine.gpr(Regs::RCX), u64::from(LAST));
+    }
+}
+
+#[test]
+fn a_page_fault_of_half_a_descriptor_is_one() {
+    const HOLE: u64 = 0x2_1000;
+    const SELECTOR: u64 = 0x10;
+    for (half, code) in halves() {
+        let mut machine = Machine::new(code);
+        machine.write(HANDLER, code!("mov rcx, cr2", "hlt"));
+        machine.set_gate(14, HANDLER, 0, 0);
+        let table = HOLE - 8 - SELECTOR;
+        machine.write_u64(table + 8, DescriptorFlags::KERNEL_CODE64.bits());
+        machine.write_u64(table + SELECTOR, half);
+        machine.write_u64(PAGE_TABLE + 8 * (HOLE >> 12), 0);
+        machine.alter(|state| {
+            state.gdt.base = table;
+            state.regs.gpr[Regs::RAX] = SELECTOR;
+            state.regs.gpr[Regs::RBX] = DATA;
+        });
+        machine.run_to_hlt();
+        assert_eq!(machine.gpr(Regs::RCX), HOLE);
+    }
 }
