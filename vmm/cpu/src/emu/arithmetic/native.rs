@@ -67,11 +67,13 @@ thread_local! {
     static IN_STUB: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether [`catch`] has been called.
+static HANDLER: Once = Once::new();
+
 /// Has `run` call a stub under the MXCSR `control`: an exception that is not masked returns
 /// from it.
 pub fn stopping_at_exceptions(control: u32, run: impl FnOnce()) {
     if control & MASKS != MASKS {
-        static HANDLER: Once = Once::new();
         HANDLER.call_once(catch);
     }
     IN_STUB.set(true);
@@ -82,7 +84,8 @@ pub fn stopping_at_exceptions(control: u32, run: impl FnOnce()) {
 /// What SIGFPE did before [`catch`].
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Has SIGFPE end the stub that raised it.
+/// Has SIGFPE end the stub that raised it. A handler of the program's own goes on to get the
+/// others; one that is installed later must pass them on.
 fn catch() {
     let [mut action, mut before] = [MaybeUninit::<libc::sigaction>::zeroed(); 2];
     // SAFETY: zeros are an action; its handler has the signature that SA_SIGINFO asks for, and
@@ -92,7 +95,7 @@ fn catch() {
         libc::sigaction(libc::SIGFPE, ptr::null(), before);
         let _ = BEFORE.set(*before);
         action.sa_sigaction = on_exception as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
         libc::sigaction(libc::SIGFPE, action, ptr::null_mut());
     }
 }
@@ -102,35 +105,94 @@ extern "C" fn on_exception(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: the kernel passes what it tells of the signal, and the context of what it
-    // interrupts: with a positive code, the instruction that raised the exception.
-    let (code, registers) = unsafe {
-        let context = &mut *context.cast::<libc::ucontext_t>();
-        ((*info).si_code, &mut context.uc_mcontext.gregs)
-    };
-    let is_sent = code <= 0;
+    // SAFETY: the kernel passes what it tells of the signal.
+    let is_sent = unsafe { (*info).si_code } <= 0;
     if is_sent || !IN_STUB.get() {
-        pass_on(signal, is_sent);
+        if let Some(before) = BEFORE.get() {
+            pass_on(before, is_sent, signal, info, context);
+        }
         return;
     }
+    // SAFETY: it passes also the context of what it interrupts, here the instruction that
+    // raised the exception.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let stack = registers[libc::REG_RSP as usize];
     // SAFETY: a stub leaves the stack as it is called, so its return address is on top.
     registers[libc::REG_RIP as usize] = unsafe { *ptr::with_exposed_provenance(stack as usize) };
     registers[libc::REG_RSP as usize] = stack + size_of::<u64>() as i64;
 }
 
-/// Has the signal do what it did before, when the handler returns: an instruction that raised
-/// it does so again, and one that was sent is sent again.
-fn pass_on(signal: libc::c_int, is_sent: bool) {
-    let Some(before) = BEFORE.get() else { return };
-    if is_sent && before.sa_sigaction == libc::SIG_IGN {
-        return;
-    }
-    // SAFETY: the action was in force before; both calls are allowed in handlers.
+/// Has the signal do what it did `before`. A handler is called, and this one stays; the default
+/// action, which ends the process, follows on return: an instruction that raised the signal
+/// raises it again, and one that was sent is sent again.
+fn pass_on(
+    before: &libc::sigaction,
+    is_sent: bool,
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    type Plain = extern "C" fn(libc::c_int);
+    type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+    // SAFETY: the action was in force before, so its handler is one of the two, as its flags
+    // say; the calls are allowed in handlers.
     unsafe {
-        libc::sigaction(signal, before, ptr::null_mut());
-        if is_sent {
-            libc::raise(signal);
+        match before.sa_sigaction {
+            libc::SIG_IGN if is_sent => {}
+            libc::SIG_DFL | libc::SIG_IGN => {
+                libc::sigaction(signal, before, ptr::null_mut());
+                if is_sent {
+                    libc::raise(signal);
+                }
+            }
+            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
+                std::mem::transmute::<usize, WithInfo>(handler)(signal, info, context);
+            }
+            handler => std::mem::transmute::<usize, Plain>(handler)(signal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+    use std::ptr;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    use super::{catch, pass_on};
+
+    static CALLED: AtomicI32 = AtomicI32::new(0);
+
+    extern "C" fn plain(signal: libc::c_int) {
+        CALLED.fetch_add(signal, Ordering::Relaxed);
+    }
+
+    extern "C" fn with_info(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        CALLED.fetch_add(signal << 8, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_handler_from_before_is_called_and_ours_stays() {
+        super::HANDLER.call_once(catch);
+        for is_sent in [true, false] {
+            for (handler, flags, called) in [
+                (plain as *const () as usize, 0, 1),
+                (with_info as *const () as usize, libc::SA_SIGINFO, 1 << 8),
+            ] {
+                // SAFETY: zeros are an action.
+                let mut before: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+                (before.sa_sigaction, before.sa_flags) = (handler, flags);
+                CALLED.store(0, Ordering::Relaxed);
+                pass_on(&before, is_sent, 1, ptr::null_mut(), ptr::null_mut());
+                assert_eq!(CALLED.load(Ordering::Relaxed), called);
+            }
+        }
+        let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks for the action only, and zeros are one.
+        let now = unsafe {
+            libc::sigaction(libc::SIGFPE, ptr::null(), now.as_mut_ptr());
+            now.assume_init()
+        };
+        assert_eq!(now.sa_sigaction, super::on_exception as *const () as usize);
     }
 }
