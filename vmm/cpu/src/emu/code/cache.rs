@@ -1,11 +1,12 @@
 //! Decoded blocks: where they are kept, how they are found, when they are dropped.
 //!
 //! A block is the decoded code at a guest-physical address, for one instruction pointer (so
-//! targets and rip-relative addresses are constants), one code size and one limit of CS. It is valid while
-//! its `ctx` equals the CPU's. A context is a number that stands for one view of the code:
-//! privilege, code size, and everything since the last TLB flush. So a flush only takes a
-//! new number; a block that is found again is revalidated, not decoded. Taken links and
-//! entries of the [`JumpTable`] compare the same number and need never be cleared.
+//! targets and rip-relative addresses are constants), one code size, one [`FpMode`] and one
+//! limit of CS. It is valid while its `ctx` equals the CPU's. A context is a number that
+//! stands for one view of the code: privilege, code size, [`FpMode`], and everything since
+//! the last TLB flush. So a flush only takes a new number; a block that is found again is
+//! revalidated, not decoded. Taken links and entries of the [`JumpTable`] compare the same
+//! number and need never be cleared.
 //!
 //! The cache keeps the numbers of pages that hold decoded code. The TLB admits no fast
 //! write to them, and slow writes drop the blocks that they overlap, which are found by
@@ -60,7 +61,7 @@ const WRITE_WORK: i64 = 8;
 const BLOCK_WORK: i64 = 4;
 
 /// The key of a block: guest-physical address, instruction pointer, mode, limit of CS.
-type Key = (u64, u64, u8, u32);
+type Key = (u64, u64, u16, u32);
 
 /// The key of the block with this header.
 fn key(header: &Block) -> Key {
@@ -163,8 +164,8 @@ impl CodeCache {
     }
 
     /// What a block's decoded form depends on beside its bytes.
-    pub fn mode(&self) -> u8 {
-        self.selection.size as u8 | self.selection.fp.number() << 2
+    pub fn mode(&self) -> u16 {
+        self.selection.size as u16 | u16::from(self.selection.fp.number()) << 2
     }
 
     /// The limit of CS that a block's decoded form depends on: 0 in 64-bit mode.

@@ -102,7 +102,7 @@ pub struct Block {
     /// Instructions.
     pub count: u8,
     /// Code size and floating-point mode that it was decoded for.
-    pub mode: u8,
+    pub mode: u16,
     /// Limit of CS that it was decoded for, outside 64-bit mode.
     pub limit: u32,
 }

@@ -165,11 +165,11 @@ fn features_ecx(control: &Control) -> u32 {
     let enabled = control.cr4 & bits::CR4_OSXSAVE != 0;
     ALWAYS
         | if enabled { OSXSAVE } else { 0 }
-        | with_host(SSE3, is_x86_feature_detected!("sse3"))
-        | with_host(SSSE3, is_x86_feature_detected!("ssse3"))
-        | with_host(SSE4_1, is_x86_feature_detected!("sse4.1"))
-        | with_host(SSE4_2, is_x86_feature_detected!("sse4.2"))
-        | with_host(POPCNT, is_x86_feature_detected!("popcnt"))
+        | with_feature(SSE3, F::SSE3)
+        | with_feature(SSSE3, F::SSSE3)
+        | with_feature(SSE4_1, F::SSE4_1)
+        | with_feature(SSE4_2, F::SSE4_2)
+        | with_feature(POPCNT, F::POPCNT)
         | with_feature(PCLMULQDQ, F::PCLMULQDQ)
         | with_feature(FMA, F::FMA)
         | with_feature(AES, F::AES)
@@ -262,8 +262,8 @@ fn text(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-/// eax, ebx, ecx and edx for a leaf and subleaf in this control state. Leaves out of range read as AMD's do:
-/// as zeros.
+/// eax, ebx, ecx and edx for a leaf and subleaf in this control state. Leaves out of range
+/// read as AMD's do: as zeros.
 pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
     let vendor = b"AuthenticAMD";
     let hypervisor = b"RingfenceEmu";
@@ -334,6 +334,7 @@ pub fn host_has(feature: CpuidFeature) -> bool {
         F::SSSE3 => std::is_x86_feature_detected!("ssse3"),
         F::SSE4_1 => std::is_x86_feature_detected!("sse4.1"),
         F::SSE4_2 => std::is_x86_feature_detected!("sse4.2"),
+        F::POPCNT => std::is_x86_feature_detected!("popcnt"),
         F::AVX => native(std::is_x86_feature_detected!("avx")),
         F::AVX2 => native(std::is_x86_feature_detected!("avx2")),
         F::FMA => native(std::is_x86_feature_detected!("fma")),

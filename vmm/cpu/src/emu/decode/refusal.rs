@@ -37,6 +37,9 @@ pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
         return None;
     }
     let is = |bit: u8| mode.has(bit);
+    if is_vex && is(FpMode::NO_VEX) {
+        return Some(invalid::lower);
+    }
     let (ud, nm) = match unit(insn) {
         // One on general registers.
         Unit::Other if is_vex => (false, false),

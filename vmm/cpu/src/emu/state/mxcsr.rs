@@ -44,17 +44,18 @@ impl FpMode {
     pub const SWITCHED: u8 = 8;
     /// CR0.TS and CR0.MP: with both, `wait` raises #NM.
     pub const WAIT_SWITCHED: u8 = 16;
-    /// CR4.OSXSAVE and XCR0 do not enable AVX, or this is real mode.
+    /// CR4.OSXSAVE and XCR0 do not enable AVX.
     pub const NO_AVX: u8 = 32;
+    /// Real mode, which has no VEX prefix.
+    pub const NO_VEX: u8 = 64;
     /// Number of modes.
-    pub const COUNT: u64 = 64;
+    pub const COUNT: u64 = 128;
 
     /// The mode that the control registers, XCR0 and MXCSR select.
     pub fn of(cr0: u64, cr4: u64, xcr0: u64, mxcsr: u32) -> Self {
         const AVX: u64 = xsave::SSE | xsave::AVX;
         const WAIT_BITS: u64 = bits::CR0_TS | bits::CR0_MP;
         let enabled = cr4 & bits::CR4_OSXSAVE != 0 && xcr0 & AVX == AVX;
-        let avx = enabled && cr0 & bits::CR0_PE != 0;
         let bit = |on: bool, bit: u8| if on { bit } else { 0 };
         Self(
             bit(mxcsr & !FLAGS != fx::MXCSR_INITIAL, Self::CAREFUL)
@@ -62,7 +63,8 @@ impl FpMode {
                 | bit(cr0 & bits::CR0_EM != 0, Self::EMULATE)
                 | bit(cr0 & bits::CR0_TS != 0, Self::SWITCHED)
                 | bit(cr0 & WAIT_BITS == WAIT_BITS, Self::WAIT_SWITCHED)
-                | bit(!avx, Self::NO_AVX),
+                | bit(!enabled, Self::NO_AVX)
+                | bit(cr0 & bits::CR0_PE == 0, Self::NO_VEX),
         )
     }
 
@@ -79,7 +81,7 @@ impl FpMode {
     /// Whether no SSE instruction on registers can fault: all may execute, and the
     /// exceptions of arithmetic are masked.
     pub fn quiet(self) -> bool {
-        self.0 & !Self::NO_AVX == 0
+        self.0 & !(Self::NO_AVX | Self::NO_VEX) == 0
     }
 
     pub fn number(self) -> u8 {

@@ -2,9 +2,13 @@
 //! and when they fault.
 
 use assembly::code;
+use iced_x86::{CpuidFeature, Decoder};
 
-use super::machine::{DATA, Machine};
-use crate::emu::state::control::bits::{CR0_TS, CR4_OSXSAVE};
+use super::machine::{CODE, DATA, Machine};
+use super::modes::enter_real_mode;
+use crate::emu::cpu::cpuid::host_has;
+use crate::emu::decode;
+use crate::emu::state::control::bits::{CR0_PE, CR0_TS, CR4_OSXSAVE};
 use crate::exit::VmExit;
 use crate::{CpuState, Regs};
 
@@ -16,12 +20,9 @@ const XM: u64 = 19;
 const HANDLERS: u64 = 0x11000;
 const ONES: u128 = u128::MAX;
 
-/// `None`, with a line, where the host has no AVX2.
+/// A machine about to execute `code`; `None` where the host lacks an instruction of it, and
+/// the guest has just met #UD there.
 fn machine(code: &[u8], change: impl FnOnce(&mut CpuState)) -> Option<Machine> {
-    if !std::is_x86_feature_detected!("avx2") {
-        eprintln!("skipped: no AVX2 here");
-        return None;
-    }
     let mut machine = Machine::new(code);
     for vector in [UD, NM, GP, PF, XM] {
         let handler = HANDLERS + 16 * vector;
@@ -35,7 +36,15 @@ fn machine(code: &[u8], change: impl FnOnce(&mut CpuState)) -> Option<Machine> {
         state.regs.gpr[Regs::RBX] = DATA;
         change(state);
     });
-    Some(machine)
+    let mut instructions = Decoder::with_ip(64, code, CODE, decode::options()).into_iter();
+    let lacking = instructions.find(|insn| !insn.cpuid_features().iter().all(|&f| host_has(f)));
+    let Some(lacking) = lacking else {
+        return Some(machine);
+    };
+    machine.run_to_hlt();
+    let state = machine.state();
+    assert_eq!(state.regs.rip, HANDLERS + 16 * UD + 1, "{lacking}");
+    None
 }
 
 fn xmm(state: &CpuState, number: usize) -> u128 {
@@ -111,6 +120,88 @@ fn what_is_not_enabled_is_undefined() {
     }) {
         machine.run_to_hlt();
         assert_eq!(machine.gpr(Regs::RCX), DATA);
+    }
+}
+
+#[test]
+fn real_mode_has_no_vex() {
+    const HANDLER: u64 = 0x100;
+    for code in [
+        code!(".code16", "andn ebx, eax, ecx", "hlt"),
+        code!(".code16", "vpxor xmm1, xmm1, xmm1", "hlt"),
+    ] {
+        let mut machine = Machine::new(code);
+        machine.alter(|state| {
+            enter_real_mode(state);
+            state.cr4 = CR4_OSXSAVE;
+            state.extended.xcr0 = 7;
+        });
+        let vector = (CODE >> 4) << 16 | HANDLER;
+        machine.write(4 * UD, &(vector as u32).to_le_bytes());
+        machine.write(CODE + HANDLER, code!("hlt"));
+        machine.run_to_hlt();
+        assert_eq!(machine.state().regs.rip, HANDLER + 1);
+        // The same code, decoded before, in protected mode.
+        machine.alter(|state| {
+            state.cr0 |= CR0_PE;
+            state.regs.rip = 0;
+        });
+        let all_there = host_has(CpuidFeature::BMI1) && host_has(CpuidFeature::AVX);
+        let end = if all_there {
+            VmExit::Hlt
+        } else {
+            VmExit::TripleFault
+        };
+        assert_eq!(machine.run(), end);
+    }
+}
+
+/// Outside 64-bit code the prefix's bits that would name registers 8 to 15, or operands of 64
+/// bits, are ignored.
+#[test]
+fn compatibility_mode_has_eight_registers() {
+    let end = |code: &[u8]| {
+        machine(code, |state| {
+            state.cs.attributes = 0xc09b;
+            for (n, byte) in state.fx.0[160..416].iter_mut().enumerate() {
+                *byte = n as u8;
+            }
+            state.regs.gpr = std::array::from_fn(|n| 0x8765_4321 ^ (n as u64) << 8);
+        })
+        .map(|mut machine| {
+            machine.run_to_hlt();
+            let state = machine.state();
+            let low = state.regs.gpr.map(|value| value as u32);
+            (low, state.regs.rflags, state.fx, state.extended.ymm_high)
+        })
+    };
+    for (as_64_bit_code, as_meant) in [
+        (
+            code!("vpaddd xmm0, xmm9, xmm10", "hlt"),
+            code!("vpaddd xmm0, xmm1, xmm2", "hlt"),
+        ),
+        (
+            code!("vblendvps ymm0, ymm9, ymm10, ymm15", "hlt"),
+            code!("vblendvps ymm0, ymm1, ymm2, ymm7", "hlt"),
+        ),
+        (
+            code!("vmovq xmm0, r9", "hlt"),
+            code!("vmovd xmm0, ecx", "hlt"),
+        ),
+        (
+            code!("andn rax, r10, r9", "hlt"),
+            code!("andn eax, edx, ecx", "hlt"),
+        ),
+        (
+            code!("mulx rax, r11, r9", "hlt"),
+            code!("mulx eax, ebx, ecx", "hlt"),
+        ),
+        (
+            code!("rorx rax, r9, 33", "hlt"),
+            code!("rorx eax, ecx, 33", "hlt"),
+        ),
+    ] {
+        assert_eq!(end(as_64_bit_code), end(as_meant), "{as_64_bit_code:x?}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! Gathers: elements from anywhere in memory, by a vector of indices.
 //!
 //! First the mask has ones or zeros for each element. One that is done is written, and leaves
-//! the mask; so a fault at the next one keeps
-//! what came before, and the instruction goes on there. An exit, which is for one read, keeps
-//! nothing: with its reply the instruction begins again.
+//! the mask; so a fault at the next one keeps what came before, and the instruction goes on
+//! there. An exit, which is for one read, keeps nothing: with its reply the instruction begins
+//! again.
 
 use iced_x86::{Instruction, Mnemonic, Register};
 
