@@ -6,6 +6,7 @@
 //! from its start with the [`Replies`] that it has so far.
 
 use crate::emu::state::exception::Stop;
+use crate::emu::state::xsave::Area;
 use crate::exit::VmExit;
 
 /// The reason of an exit that an instruction causes: see [`Vcpu::run`](crate::Vcpu::run).
@@ -124,8 +125,9 @@ impl Reply {
     }
 }
 
-/// `fxsave` makes the most accesses: 512 bytes by 8, some split by a page boundary.
-const MOST_REPLIES: usize = 68;
+/// Most accesses of an instruction. `xrstor` makes the most, as it reads nearly all of its
+/// area by 8 bytes; `enter` and call gates copy 31 words at most.
+const MOST_REPLIES: usize = size_of::<Area>() / 8;
 
 /// The accesses outside RAM that the current instruction has made so far.
 pub struct Replies {

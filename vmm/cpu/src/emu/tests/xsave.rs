@@ -57,34 +57,10 @@ fn fill(state: &mut CpuState) {
 #[test]
 fn a_state_comes_back() {
     for code in [
-        code!(
-            "xsave64 [rbx]",
-            "fninit",
-            "xorps xmm1, xmm1",
-            "xrstor64 [rbx]",
-            "hlt"
-        ),
-        code!(
-            "xsaveopt64 [rbx]",
-            "fninit",
-            "xorps xmm1, xmm1",
-            "xrstor64 [rbx]",
-            "hlt"
-        ),
-        code!(
-            "xsavec64 [rbx]",
-            "fninit",
-            "xorps xmm1, xmm1",
-            "xrstor64 [rbx]",
-            "hlt"
-        ),
-        code!(
-            "xsaves64 [rbx]",
-            "fninit",
-            "xorps xmm1, xmm1",
-            "xrstors64 [rbx]",
-            "hlt"
-        ),
+        code!("xsave64 [rbx]", "hlt", "xrstor64 [rbx]", "hlt"),
+        code!("xsaveopt64 [rbx]", "hlt", "xrstor64 [rbx]", "hlt"),
+        code!("xsavec64 [rbx]", "hlt", "xrstor64 [rbx]", "hlt"),
+        code!("xsaves64 [rbx]", "hlt", "xrstors64 [rbx]", "hlt"),
     ] {
         for base in [DATA, DATA + 0xdc0] {
             let mut machine = machine(code, |state| {
@@ -93,10 +69,69 @@ fn a_state_comes_back() {
             });
             let before = machine.state();
             machine.run_to_hlt();
-            let after = machine.state();
-            assert_eq!(after.fx, before.fx);
-            assert_eq!(after.extended, before.extended);
+            machine.alter(|state| {
+                state.fx = CpuState::default().fx;
+                state.extended.ymm_high = [0; 16];
+            });
+            machine.run_to_hlt();
+            assert_came_back(&machine.state(), &before);
         }
+    }
+}
+
+/// The components that XCR0 enables are as they were `before`.
+fn assert_came_back(after: &CpuState, before: &CpuState) {
+    assert_eq!(after.fx, before.fx);
+    if before.extended.xcr0 & AVX != 0 {
+        assert_eq!(after.extended, before.extended);
+    }
+}
+
+/// Executes `code` with its operand in device memory, which holds `area`. No byte of that is
+/// read twice, or written twice.
+fn on_device(code: &[u8], area: &mut [u8; 1024], change: impl FnOnce(&mut CpuState)) -> CpuState {
+    const DEVICE: u64 = 0x1000_0000;
+    let mut machine = machine(code, |state| {
+        state.regs.gpr[Regs::RBX] = DEVICE;
+        change(state);
+    });
+    let [mut read, mut written] = [[false; 1024]; 2];
+    let place = |gpa: u64, len: usize, done: &mut [bool; 1024]| {
+        let place = (gpa - DEVICE) as usize..(gpa - DEVICE) as usize + len;
+        assert_eq!(done[place.clone()], vec![false; len], "{gpa:x}");
+        done[place.clone()].fill(true);
+        place
+    };
+    loop {
+        match machine.run() {
+            VmExit::MmioRead { gpa, data } => {
+                data.copy_from_slice(&area[place(gpa, data.len(), &mut read)]);
+            }
+            VmExit::MmioWrite { gpa, data } => {
+                area[place(gpa, data.len(), &mut written)].copy_from_slice(data);
+            }
+            VmExit::Hlt => return machine.state(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn device_memory_may_hold_the_area() {
+    for (save, restore) in [
+        (
+            code!("xsave64 [rbx]", "hlt"),
+            code!("xrstor64 [rbx]", "hlt"),
+        ),
+        (
+            code!("xsavec64 [rbx]", "hlt"),
+            code!("xrstors64 [rbx]", "hlt"),
+        ),
+    ] {
+        let mut area = [0; 1024];
+        let before = on_device(save, &mut area, fill);
+        let after = on_device(restore, &mut area, |_| {});
+        assert_came_back(&after, &before);
     }
 }
 

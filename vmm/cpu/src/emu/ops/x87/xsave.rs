@@ -114,7 +114,7 @@ impl Instr for Xsave {
         cpu.regs.collect_flags();
         let at = operands.at;
         if M::SLOW {
-            let parts = operands.plan(cpu).parts(operands.layout);
+            let parts = operands.plan(cpu).written(operands.layout);
             let parts = || parts.iter().filter(|part| !part.is_empty());
             for part in parts() {
                 cpu.probe_write(at.add(part.start as u64), part.len() as u64)?;
@@ -146,8 +146,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// The parts of the area that are reached.
-    fn parts(&self, layout: Layout) -> [Range<usize>; 6] {
+    /// The parts of the area with registers.
+    fn registers(&self, layout: Layout) -> [Range<usize>; 4] {
         let has = |component: u64, part: Range<usize>| match self.components & component {
             0 => 0..0,
             _ => part,
@@ -156,19 +156,25 @@ impl Plan {
         [
             has(X87, 0..fx::MXCSR_AT),
             has(X87, STACK_AT..XMM_AT),
-            if self.with_mxcsr {
-                fx::MXCSR_AT..STACK_AT
-            } else {
-                0..0
-            },
             has(SSE, XMM_AT..XMM_AT + registers),
-            IN_USE_AT..if self.compacted {
-                FORMAT_AT + 8
-            } else {
-                FORMAT_AT
-            },
             has(AVX, YMM_HIGH_AT..YMM_HIGH_AT + registers),
         ]
+    }
+
+    /// The parts that are written.
+    fn written(&self, layout: Layout) -> [Range<usize>; 6] {
+        let [x87, stack, sse, avx] = self.registers(layout);
+        let mxcsr = if self.with_mxcsr {
+            fx::MXCSR_AT..STACK_AT
+        } else {
+            0..0
+        };
+        let header_end = if self.compacted {
+            FORMAT_AT + 8
+        } else {
+            FORMAT_AT
+        };
+        [x87, stack, mxcsr, sse, IN_USE_AT..header_end, avx]
     }
 }
 
@@ -235,7 +241,7 @@ impl Jump for Xrstor {
                 read(cpu, &mut area, fx::MXCSR_AT..STACK_AT)?;
                 cpu.check_mxcsr(area.mxcsr())?;
             }
-            for part in plan.parts(operands.layout) {
+            for part in plan.registers(operands.layout) {
                 if !part.is_empty() {
                     read(cpu, &mut area, part)?;
                 }
