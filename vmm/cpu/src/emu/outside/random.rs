@@ -2,14 +2,16 @@
 
 use std::arch::x86_64::{_rdrand64_step, _rdseed64_step};
 
+use fastrand::Rng;
+
 use crate::emu::outside::meter::Clock;
 
 /// A source of random numbers.
 pub enum Random {
     /// The host's own instructions.
     Host,
-    /// SplitMix64: with counted time, two runs of one guest see the same numbers.
-    Counted(u64),
+    /// A generator: with counted time, two runs of one guest see the same numbers.
+    Generator(Rng),
 }
 
 impl Random {
@@ -17,7 +19,7 @@ impl Random {
     pub fn of(clock: Clock) -> Self {
         match clock {
             Clock::Host => Self::Host,
-            Clock::Instructions => Self::Counted(0),
+            Clock::Instructions => Self::Generator(Rng::with_seed(0)),
         }
     }
 
@@ -26,13 +28,7 @@ impl Random {
     pub fn next(&mut self, seed: bool) -> Option<u64> {
         match self {
             Self::Host => from_host(seed),
-            Self::Counted(state) => {
-                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut value = *state;
-                value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-                Some(value ^ value >> 31)
-            }
+            Self::Generator(rng) => Some(rng.u64(..)),
         }
     }
 }
