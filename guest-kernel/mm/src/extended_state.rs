@@ -3,6 +3,9 @@
 
 #![allow(unsafe_code)]
 
+use core::cell::Cell;
+
+use arch::SingleCpu;
 use arch::extended_state::{self, LEGACY};
 use x86::{fx, xsave};
 
@@ -15,17 +18,35 @@ const WORD: usize = size_of::<u64>();
 /// and then others that nobody looks at (Intel SDM vol. 1 13.4.2 and 13.8.1).
 const CHECKED_WORDS: usize = 3;
 
+/// How many there are.
+static COUNT: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(0));
+
 /// An extended state that is not in the CPU.
 #[derive(Debug)]
 pub struct ExtendedState(Frame);
 
+impl Drop for ExtendedState {
+    fn drop(&mut self) {
+        COUNT.set(COUNT.get() - 1);
+    }
+}
+
 impl ExtendedState {
+    /// Whether there is any: a switch between threads asks this one word in place of two
+    /// threads.
+    #[inline]
+    pub fn exists() -> bool {
+        COUNT.get() != 0
+    }
+
     /// The state after reset.
     ///
     /// # Errors
     /// There is no memory.
     pub fn new() -> Result<Self, OutOfMemory> {
-        Frame::allocate_zeroed().map(Self).ok_or(OutOfMemory)
+        let frame = Frame::allocate_zeroed().ok_or(OutOfMemory)?;
+        COUNT.set(COUNT.get() + 1);
+        Ok(Self(frame))
     }
 
     /// The CPU's, as it is.

@@ -32,10 +32,15 @@ pub(super) fn start_anew() {
 #[inline]
 pub(super) fn switch(thread: &Thread, next: &Thread) {
     let in_use = in_use();
-    if in_use != 0 || thread.has_copy() || next.has_copy() {
-        thread.save(in_use);
-        next.load(in_use);
+    if in_use != 0 || ExtendedState::exists() {
+        exchange(thread, next, in_use);
     }
+}
+
+#[inline(never)]
+fn exchange(thread: &Thread, next: &Thread, in_use: u64) {
+    thread.save(in_use);
+    next.load(in_use);
 }
 
 /// Gives the CPU that of `next`, where nobody wants the one that is there.
@@ -44,11 +49,6 @@ pub(super) fn load(next: &Thread) {
 }
 
 impl Thread {
-    #[inline]
-    fn has_copy(&self) -> bool {
-        self.extended_state.borrow().is_some()
-    }
-
     /// Copies the CPU's, of which these components are in use. The memory for it stays: a
     /// thread that has used it once will do so again.
     fn save(&self, in_use: u64) {
