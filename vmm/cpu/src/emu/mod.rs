@@ -155,9 +155,10 @@ impl Emulator {
     }
 
     /// Executes one instruction, or some elements of a repeated one, with the trap that may
-    /// follow, or delivers the exception that stops it, or an NMI. Returns the exit that ends it
-    /// otherwise; such an instruction is not finished. The caller neither kicks the vCPU, nor
-    /// injects, nor sets a limit: in place of the instruction each would end the step.
+    /// follow, or delivers the exception that stops it, or an NMI. Returns the exit that
+    /// ends it otherwise; such an instruction is not finished. The caller neither kicks the
+    /// vCPU, nor injects, nor sets a limit: in place of the instruction each would end the
+    /// step.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
         match self.cpu.boundary() {
             Ok(_) => self.run_slice(1),

@@ -3,9 +3,10 @@
 //!
 //! A repeated instruction commits each element, and its flags as AMD's processors do (on
 //! Intel's, a fault and a trap see those from before the instruction); it is retired as one
-//! instruction when it ends. It stops when the slice's work is spent ([`Stop::Again`]) so that kicks and
-//! interrupts are served: it resumes by executing again, as after an interrupt on a
-//! processor. `rep movs` and `rep stos` go a page at a time where both sides are plain RAM.
+//! instruction when it ends. It stops when the slice's work is spent ([`Stop::Again`]) so
+//! that kicks and interrupts are served: it resumes by executing again, as after an
+//! interrupt on a processor. `rep movs` and `rep stos` go a page at a time where both sides
+//! are plain RAM.
 
 use std::marker::PhantomData;
 use std::ptr;
