@@ -185,12 +185,11 @@ fn render(
     let mut source = String::new();
     let mut line = |text: String| writeln!(source, "{text}").expect("strings grow");
     line("/// The guest kernel, an ELF image that starts by the PVH protocol.".into());
-    line(format!(
-        "pub static KERNEL: &[u8] = include_bytes!({kernel:?});"
-    ));
+    line(format!("pub static KERNEL: &[u8] = {};", aligned(kernel)));
     line("/// An archive with all programs in `/bin`.".into());
     line(format!(
-        "pub static INITRAMFS: &[u8] = include_bytes!({archive:?});"
+        "pub static INITRAMFS: &[u8] = {};",
+        aligned(archive)
     ));
     line("/// The guest's programs, sorted by name.".into());
     line("pub static PROGRAMS: &[Program] = &[".into());
@@ -201,4 +200,9 @@ fn render(
     }
     line("];".into());
     source
+}
+
+/// The contents of a file, as an expression of `src/bundled.rs`.
+fn aligned(file: &Path) -> String {
+    format!("&Aligned(*include_bytes!({file:?})).0")
 }

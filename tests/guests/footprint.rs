@@ -145,8 +145,8 @@ fn settled(pid: u32) -> (u64, u64) {
     panic!("the guest went on touching memory");
 }
 
-/// Resident KiB of the process without its guest's memory, and of that: the mapping as
-/// large as the guest's memory.
+/// Resident KiB of the process without its guest's memory, and of that: the largest mapping.
+/// What of the guest's memory is mapped from the binary counts as the process's.
 fn resident(pid: u32) -> (u64, u64) {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("a running process");
     let (mut size, mut own, mut guest) = (0, 0, 0);
@@ -154,7 +154,7 @@ fn resident(pid: u32) -> (u64, u64) {
         if let Some(value) = kib(line, "Size:") {
             size = value;
         } else if let Some(value) = kib(line, "Rss:") {
-            if size >= GUEST_MIB * KIB_PER_MIB {
+            if size >= GUEST_MIB * KIB_PER_MIB / 2 {
                 guest += value;
             } else {
                 own += value;

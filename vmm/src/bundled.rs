@@ -20,8 +20,9 @@ pub struct Program {
 /// Where the guest has its programs.
 pub(crate) const FOLDER: &str = "bin";
 
-/// Bytes that the host maps as one, on x86-64.
-const HOST_PAGE: usize = 4096;
+/// A file that starts with a page in the binary, so that its pages can be mapped.
+#[repr(C, align(4096))]
+struct Aligned<const LEN: usize>([u8; LEN]);
 
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
@@ -47,29 +48,11 @@ pub fn around_first(path: &str, len: usize) -> (Vec<u8>, Vec<u8>) {
     (before, archive.finish_before_another(FOLDER))
 }
 
-/// Releases the host's memory of [`INITRAMFS`] until that is read again.
-pub fn release_initramfs() {
-    let range = INITRAMFS.as_ptr_range();
-    let start = (range.start as usize).next_multiple_of(HOST_PAGE);
-    let len = (range.end as usize).saturating_sub(start) / HOST_PAGE * HOST_PAGE;
-    // SAFETY: whole pages of a constant, which the host maps from the binary's file and
-    // nobody has written to: what is dropped is read from there again, the same. If the
-    // host refuses, nothing changes.
-    unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{INITRAMFS, KERNEL, PROGRAMS, program};
+    use super::{KERNEL, PROGRAMS, program};
 
     const ELF_MAGIC: &[u8] = b"\x7fELF";
-
-    #[test]
-    fn released_files_are_what_they_were() {
-        let before = INITRAMFS.to_vec();
-        super::release_initramfs();
-        assert_eq!(before, INITRAMFS);
-    }
 
     #[test]
     fn every_image_is_an_elf_and_every_program_is_found() {

@@ -41,6 +41,7 @@
 pub mod accel;
 pub mod bare;
 pub mod bench;
+mod binary;
 pub mod boot;
 pub mod bundled;
 pub mod compare;

@@ -3,6 +3,9 @@
 //! One piece from address 0 up to a hole for devices, the rest above 4 GiB. Pages are the
 //! host's anonymous memory, so untouched ones cost nothing.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use vm_memory::{
@@ -83,6 +86,33 @@ impl GuestRam {
     /// Not all of the range is RAM; nothing is promised about what was written then.
     pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
         self.mmap.write_slice(bytes, GuestAddress(gpa))
+    }
+
+    /// Maps `len` bytes of `file` from `offset` on in place of RAM at `gpa`, all multiples of
+    /// a page: the guest's writes are its own, and the file stays as it is.
+    ///
+    /// # Errors
+    /// Not all of the range is RAM, or the host refuses; nothing has changed.
+    pub fn map(&self, gpa: u64, file: &File, offset: u64, len: usize) -> io::Result<()> {
+        let place = self.mmap.get_slice(GuestAddress(gpa), len);
+        let place = place.map_err(io::Error::other)?;
+        // SAFETY: the range is RAM, as `get_slice` has checked, to which nobody has
+        // references, and stays mapped until the memory goes as a whole. If addresses are not
+        // multiples of a page the host refuses.
+        let mapped = unsafe {
+            libc::mmap(
+                place.ptr_guard_mut().as_ptr().cast(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                file.as_raw_fd(),
+                offset as libc::off_t,
+            )
+        };
+        match mapped {
+            libc::MAP_FAILED => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 
     /// The one or two regions, in order of address; the first starts at GPA 0.

@@ -7,6 +7,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::kernel::Entry;
 use super::{BootError, KernelImage, acpi, bzimage, pvh};
+use crate::binary;
 use crate::devices::power;
 use crate::layout::{
     ACPI_TABLES, COMMAND_LINE, COMMAND_LINE_MAX, DEVICE_HOLE, FIRMWARE_HOLE, PAGE,
@@ -59,7 +60,7 @@ pub fn write_boot_info(
     let start = place_initramfs(ram, kernel, size)?;
     let mut address = start;
     for piece in info.initramfs {
-        ram.write(address, piece)?;
+        binary::place(ram, address, piece)?;
         address += piece.len() as u64;
     }
     write_command_line(ram, info.command_line)?;

@@ -6,6 +6,7 @@ use linux_loader::loader::bootparam::setup_header;
 
 use super::elf::{Addresses, Executable};
 use super::{BootError, bzimage, pvh};
+use crate::binary;
 use crate::cpu::CpuState;
 use crate::layout::DEVICE_HOLE;
 use crate::memory::GuestRam;
@@ -87,7 +88,7 @@ fn load_elf(ram: &GuestRam, image: &[u8], available: u64) -> Result<KernelImage,
         });
     }
     for (address, bytes) in executable.loaded() {
-        ram.write(address, bytes)?;
+        binary::place(ram, address, bytes)?;
     }
     let shared = |kind, len: usize| {
         let address = noted_address(&executable, kind)?;

@@ -16,6 +16,15 @@ const MESSAGE: &[u8] =
 /// The system's heap.
 pub struct Heap;
 
+impl Heap {
+    /// Has all threads use the first one's heap: others grow by a page at a time, each by a
+    /// call of the host. Only before there are any.
+    pub fn share() {
+        // SAFETY: sets a number that the heap reads when a thread first allocates.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
+}
+
 // SAFETY: each call is the system allocator's, with the same arguments; what differs is
 // that the process ends where some would have returned null.
 unsafe impl GlobalAlloc for Heap {

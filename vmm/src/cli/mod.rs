@@ -96,6 +96,7 @@ fn write_error(name: &str, error: io::Error) -> CliError {
 
 /// Parses the command line and does what it says.
 pub fn main(started: Instant) -> ExitCode {
+    allocator::Heap::share();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error),

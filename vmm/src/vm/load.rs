@@ -49,7 +49,6 @@ pub fn load(
         acpi: kernel.shared_page.is_none(),
     };
     boot::write_boot_info(ram, &kernel, &info)?;
-    bundled::release_initramfs();
     Ok(kernel)
 }
 
