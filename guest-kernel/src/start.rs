@@ -11,14 +11,17 @@ use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared};
 
 use crate::command_line::CommandLine;
-use crate::fs::{self, FileTable, initramfs, ramfs, terminal};
+use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
+use crate::proc::elf::Elf;
 use crate::proc::limits::Limits;
 use crate::proc::process::{INIT, Name, last_component};
+use crate::proc::program::{self, Image};
+use crate::proc::scheduler;
+use crate::proc::script::Interpreters;
 use crate::proc::spawn::{self, First};
-use crate::proc::{program, scheduler};
 use crate::ring3;
-use crate::syscall;
+use crate::syscall::{self, execute};
 
 /// Longest path of init.
 const PATH_MAX: usize = linux_raw_sys::general::PATH_MAX as usize;
@@ -48,13 +51,15 @@ pub fn start(info: &BootInfo) -> ! {
 }
 
 /// Makes init, ready to run.
-fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
+fn first_process(info: &BootInfo, options: &CommandLine<'static>, path: &[u8]) {
     let fail = |what: &dyn fmt::Debug| -> ! { panic!("{}: {what:?}", path.escape_ascii()) };
-    let file = initramfs::find(info.initramfs, path);
-    let file = file.unwrap_or_else(|| fail(&"not in the initramfs"));
-    let file = Shared::new(FilePages::new(file)).unwrap_or_else(|error| fail(&error));
-    let arguments = arguments(options, path).unwrap_or_else(|error| fail(&error));
-    let loaded = program::load(&file, &arguments, MemoryLimits::NONE);
+    let found = find(info.initramfs, path).unwrap_or_else(|error| match error {
+        Errno::ENOENT => fail(&"not in the initramfs"),
+        _ => fail(&error),
+    });
+    let (image, interpreters) = found;
+    let arguments = arguments(options, path, &interpreters).unwrap_or_else(|error| fail(&error));
+    let loaded = program::load(&image, &arguments, MemoryLimits::NONE);
     let (space, start) = loaded.unwrap_or_else(|error| fail(&error));
     let files = FileTable::standard(options.streams).unwrap_or_else(|error| fail(&error));
     let first = First {
@@ -63,6 +68,7 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
         limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
     };
     fs::start(files);
+    running::start(options.init);
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
     process.unwrap_or_else(|error| fail(&error));
@@ -74,15 +80,42 @@ fn first_process(info: &BootInfo, options: &CommandLine, path: &[u8]) {
     }
 }
 
+/// The files of init, and what it is run by if it is a script. That of a static program is taken
+/// from the initramfs: booting should take few instructions, and the tree takes many.
+fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), Errno> {
+    if let Some(file) = initramfs::find(initramfs, path) {
+        let program = Shared::new(FilePages::new(file))?;
+        if Elf::parse(&program).and_then(Elf::interpreter) == Ok(None) {
+            let interpreter = None;
+            let image = Image {
+                program,
+                interpreter,
+            };
+            return Ok((image, Interpreters::default()));
+        }
+    }
+    let root = ramfs::root()?;
+    let found = execute::find(&root, calls::find(&root, path)?)?;
+    Ok((found.image, found.interpreters))
+}
+
 /// Init's arguments: its name as a shell would have it, then what the command line says.
-fn arguments(options: &CommandLine, path: &[u8]) -> Result<ProgramArguments, Errno> {
-    let mut arguments = ProgramArguments::new();
-    arguments.push_argument(last_component(path).iter().copied())?;
+fn arguments(
+    options: &CommandLine,
+    path: &[u8],
+    interpreters: &Interpreters,
+) -> Result<ProgramArguments, Errno> {
+    let mut arguments = ProgramArguments::new(STACK_LIMIT);
+    match interpreters.is_empty() {
+        true => arguments.push_argument(last_component(path).iter().copied())?,
+        false => arguments.push_interpreters(interpreters, path)?,
+    }
     for word in options.arguments() {
         arguments.push_argument(word.bytes())?;
     }
     for string in ENVIRONMENT {
         arguments.push_environment(string)?;
     }
+    arguments.finish(path)?;
     Ok(arguments)
 }

@@ -115,7 +115,15 @@ impl Program {
             };
             // Links and scripts are left to the guest.
             if entry.contents.starts_with(&elf::abi::ELFMAGIC) {
-                check(entry.contents, Path::new(&path))?;
+                match check(entry.contents, Path::new(&path)) {
+                    // What loads it is in the archive too.
+                    Ok(())
+                    | Err(ProgramError::Unfit {
+                        source: ElfError::NotStatic,
+                        ..
+                    }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             let name = path.rsplit('/').next().unwrap_or_default().to_owned();
             let (path, file) = (format!("/{path}"), None);

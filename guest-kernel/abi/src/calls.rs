@@ -126,7 +126,7 @@ macro_rules! system_calls {
             clone = process::clone(Clone, Hex, Hex, Hex, Hex) with context;
             fork = process::fork() with context;
             vfork = process::vfork() with context;
-            execve = process::execve(Text, Texts, Hex) with context;
+            execve = execute::execve(Text, Texts, Hex) with context;
             exit = process::exit(Int);
             wait4 = process::wait4(Int, StatusOut, Bits(WAITING), Hex);
             kill = kill::kill(Int, Choice(SIGNALS));
@@ -217,6 +217,7 @@ macro_rules! system_calls {
             renameat2 = path::renameat2(Folder, Text, Folder, Text, Bits(RENAMING));
             getrandom = system::getrandom(BytesOut, Size, Bits(RANDOM));
             memfd_create = (Hex, Bits(MEMORY_FILE));
+            execveat = execute::execveat(Folder, Text, Texts, Hex, Bits(AT_FLAGS)) with context;
             statx = (Folder, Hex, Hex, Hex, Hex);
             rseq = (Hex, Size, Hex, Hex);
             clone3 = (Hex, Size);

@@ -69,6 +69,9 @@ errnos! {
     ENOTEMPTY "Directory not empty.",
     EOVERFLOW "Value too large.",
     EOPNOTSUPP "Not supported.",
+    ELOOP "Too many links, or scripts that run scripts.",
+    ELIBBAD "What should load the program is no such thing.",
+    ETXTBSY "A program that runs, or a file that is being written.",
     ETIMEDOUT "Time is up.",
 }
 

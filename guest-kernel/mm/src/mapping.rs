@@ -107,6 +107,11 @@ impl AddressSpace {
         })
     }
 
+    /// Where there is room for `len` bytes.
+    pub fn find_gap(&self, len: u64) -> Option<u64> {
+        self.inner().find_gap(round_up(len).ok()?)
+    }
+
     /// Removes whatever is in the range.
     ///
     /// # Errors

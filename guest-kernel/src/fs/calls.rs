@@ -222,12 +222,11 @@ pub fn truncate(start: &Shared<Node>, path: &[u8], len: u64) -> Result<(), Errno
     }
 }
 
-/// The file at `path`, to be run.
+/// The bytes of a file, to be run.
 ///
 /// # Errors
-/// As for [`find`]; EACCES: not a file, or not to be run.
-pub fn executable(start: &Shared<Node>, path: &[u8]) -> Result<Shared<FilePages>, Errno> {
-    let node = find(start, path)?;
+/// EACCES: not a file, or not to be run.
+pub fn executable(node: &Node) -> Result<Shared<FilePages>, Errno> {
     match node.kind() {
         Kind::File(pages) if node.mode() & EXECUTABLE != 0 => Ok(pages.clone()),
         _ => Err(Errno::EACCES),

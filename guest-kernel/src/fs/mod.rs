@@ -25,6 +25,7 @@ mod proc_files;
 mod process_files;
 pub mod ramfs;
 mod regular;
+pub mod running;
 mod standard;
 pub mod terminal;
 pub mod transfer;

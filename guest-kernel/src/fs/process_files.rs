@@ -8,7 +8,7 @@ use mm::{OutOfMemory, Shared};
 
 use crate::fs::file_table::FileTable;
 use crate::fs::open_file::OpenFile;
-use crate::fs::terminal;
+use crate::fs::{running, terminal};
 use crate::proc::process::{INIT, Process};
 use crate::proc::resources::{self, Resources};
 use crate::proc::{current, table};
@@ -58,17 +58,20 @@ impl Resources for ProcessFiles {
         let files = of(parent);
         let files = if share { files } else { files.duplicate()? };
         slot(child.pid()).replace(Some(files));
+        running::inherit(parent, child);
         Ok(())
     }
 
     fn change_program(&self, process: &Process) {
         of(process).close_on_exec();
+        running::change_program(process);
     }
 
     fn release(&self, process: &Process) {
         // Closing may wake others and must find nothing borrowed.
         let files = slot(process.pid()).take();
         drop(files);
+        running::release(process);
     }
 
     fn leader_ended(&self, session: u32) {

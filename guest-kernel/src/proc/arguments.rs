@@ -4,44 +4,103 @@ use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
 use mm::{AddressSpace, FilePages, UserSlice};
 
-/// Bytes that strings and the pointers to them may take together.
-const MAX_SIZE: u64 = 128 << 10;
+use crate::proc::script::Interpreters;
+
+/// Bytes of a string, with its zero (Linux, MAX_ARG_STRLEN).
+const MAX_STRING: u64 = 128 << 10;
+
+/// Bytes that strings and the pointers to them may always take together (Linux, ARG_MAX),
+/// and at most.
+const SIZES: core::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
+/// The part of the stack that they may take.
+const STACK_PART: u64 = 4;
 
 /// Bytes that are searched for the end of a string, or of an array, at a time.
 const CHUNK: u64 = 256;
 
 const POINTER: u64 = size_of::<u64>() as u64;
 
-/// Argument strings, then environment strings, each ending with a zero. They are kept as
-/// the bytes of a file that has no name, for such a file can grow.
+/// Argument strings, then environment strings, then the name of the program's file, each
+/// ending with a zero. They are kept as the bytes of a file that has no name, for such a file
+/// can grow.
 pub struct ProgramArguments {
     strings: FilePages,
-    /// Where each starts in `strings`, 8 bytes each.
+    /// Where each starts in `strings`, 8 bytes each, but for the file's name.
     offsets: FilePages,
     argument_count: u64,
+    /// Where the arguments end in `strings`.
+    argument_end: u64,
+    /// Where the file's name starts there, and the environment ends.
+    file_name: u64,
+    limit: u64,
 }
 
 impl ProgramArguments {
-    /// Nothing yet.
-    pub const fn new() -> Self {
+    /// Nothing yet, for a stack of at most this size.
+    pub fn new(stack: u64) -> Self {
         Self {
             strings: FilePages::new(&[]),
             offsets: FilePages::new(&[]),
             argument_count: 0,
+            argument_end: 0,
+            file_name: 0,
+            limit: (stack / STACK_PART).clamp(*SIZES.start(), *SIZES.end()),
         }
     }
 
     /// What a program gives to `execve`: two arrays of addresses of strings, each of which
-    /// ends with a null. An array at address 0 is empty. `space` must be active.
+    /// ends with a null. An array at address 0 is empty. `space` must be active. If
+    /// `interpreters` run the file, they and its name come instead of the first argument.
     ///
     /// # Errors
     /// EFAULT if not all can be read, E2BIG if it is too much, ENOMEM if memory is short.
-    pub fn from_user(space: &AddressSpace, argv: u64, envp: u64) -> Result<Self, Errno> {
-        let mut arguments = Self::new();
-        arguments.push_array(space, argv)?;
-        arguments.argument_count = arguments.count();
-        arguments.push_array(space, envp)?;
-        Ok(arguments)
+    pub fn push_from_user(
+        &mut self,
+        space: &AddressSpace,
+        [argv, envp]: [u64; 2],
+        interpreters: &Interpreters,
+        file_name: &[u8],
+    ) -> Result<(), Errno> {
+        self.push_interpreters(interpreters, file_name)?;
+        self.push_array(space, argv, !interpreters.is_empty())?;
+        if self.count() == 0 {
+            self.push([].into_iter())?;
+        }
+        self.argument_count = self.count();
+        self.argument_end = self.strings.len();
+        self.push_array(space, envp, false)?;
+        self.finish(file_name)
+    }
+
+    /// What comes instead of the first argument of a script: nothing if the file is none.
+    ///
+    /// # Errors
+    /// E2BIG, ENOMEM.
+    pub fn push_interpreters(
+        &mut self,
+        interpreters: &Interpreters,
+        file_name: &[u8],
+    ) -> Result<(), Errno> {
+        let file_name = (!interpreters.is_empty()).then_some(file_name);
+        for string in interpreters.strings().chain(file_name) {
+            self.push_argument(string.iter().copied())?;
+        }
+        Ok(())
+    }
+
+    /// Appends the name of the program's file, as the last of all.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn finish(&mut self, file_name: &[u8]) -> Result<(), Errno> {
+        self.file_name = self.strings.len();
+        self.push_string(file_name.iter().copied())
+    }
+
+    /// Where the arguments end in the strings, and where the environment does and the name of
+    /// the file begins.
+    pub fn ends(&self) -> [u64; 2] {
+        [self.argument_end, self.file_name]
     }
 
     /// How many strings there are.
@@ -61,6 +120,7 @@ impl ProgramArguments {
     pub fn push_argument(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
         self.push(string)?;
         self.argument_count += 1;
+        self.argument_end = self.strings.len();
         Ok(())
     }
 
@@ -88,6 +148,10 @@ impl ProgramArguments {
 
     fn push(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
         self.start_string()?;
+        self.push_string(string)
+    }
+
+    fn push_string(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
         let mut bytes = string.chain([0]).peekable();
         while bytes.peek().is_some() {
             self.append(|place| {
@@ -114,14 +178,19 @@ impl ProgramArguments {
     /// Lets `fill` continue the last string.
     fn append(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<(), Errno> {
         self.strings.write_with(self.strings.len(), fill)?;
-        if self.strings.len() + self.offsets.len() > MAX_SIZE {
+        if self.strings.len() + self.offsets.len() > self.limit {
             return Err(Errno::E2BIG);
         }
         Ok(())
     }
 
-    /// Appends the strings of an array in user memory.
-    fn push_array(&mut self, space: &AddressSpace, array: u64) -> Result<(), Errno> {
+    /// Appends the strings of an array in user memory, perhaps without the first.
+    fn push_array(
+        &mut self,
+        space: &AddressSpace,
+        array: u64,
+        mut skip: bool,
+    ) -> Result<(), Errno> {
         let mut buffer = [0; CHUNK as usize];
         let mut next = array;
         while next != 0 {
@@ -131,6 +200,7 @@ impl ProgramArguments {
                 let pointer = pointer.first_chunk().copied().unwrap_or_default();
                 match u64::from_le_bytes(pointer) {
                     0 => return Ok(()),
+                    _ if skip => skip = false,
                     string => self.push_user_string(space, string)?,
                 }
             }
@@ -142,6 +212,7 @@ impl ProgramArguments {
     /// Appends the string at `address` in user memory.
     fn push_user_string(&mut self, space: &AddressSpace, address: u64) -> Result<(), Errno> {
         self.start_string()?;
+        let start = self.strings.len();
         let mut next = address;
         loop {
             let mut result = Ok(());
@@ -159,6 +230,9 @@ impl ProgramArguments {
                 end.map_or(string.len(), |end| end + 1)
             })?;
             result?;
+            if self.strings.len() - start > MAX_STRING {
+                return Err(Errno::E2BIG);
+            }
             if ended {
                 return Ok(());
             }
@@ -174,7 +248,7 @@ fn in_page(address: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_SIZE, ProgramArguments, in_page};
+    use super::{MAX_STRING, ProgramArguments, in_page};
     use abi::Errno;
     use mm::frames;
 
@@ -187,13 +261,15 @@ mod tests {
     #[test]
     fn strings_follow_each_other() {
         let before = frames::free();
-        let mut arguments = ProgramArguments::new();
+        let mut arguments = ProgramArguments::new(0);
         arguments
             .push_argument(b"ls".iter().copied())
             .expect("room");
         arguments.push_argument(b"".iter().copied()).expect("room");
         arguments.push_environment(b"-la").expect("room");
-        assert_eq!(bytes(&arguments), b"ls\0\0-la\0");
+        arguments.finish(b"/ls").expect("room");
+        assert_eq!(bytes(&arguments), b"ls\0\0-la\0/ls\0");
+        assert_eq!(arguments.ends(), [4, 8]);
         assert_eq!(arguments.offsets().collect::<Vec<_>>(), [0, 3, 4]);
         assert_eq!((arguments.argument_count(), arguments.count()), (2, 3));
         drop(arguments);
@@ -202,12 +278,12 @@ mod tests {
 
     #[test]
     fn strings_may_be_longer_than_a_page_but_not_than_the_limit() {
-        let mut arguments = ProgramArguments::new();
+        let mut arguments = ProgramArguments::new(0);
         let long = std::iter::repeat_n(b'x', 5000);
         arguments.push_argument(long).expect("room");
         assert_eq!(bytes(&arguments).len(), 5001);
         assert_eq!(bytes(&arguments)[4999..], [b'x', 0]);
-        let endless = std::iter::repeat_n(b'x', MAX_SIZE as usize);
+        let endless = std::iter::repeat_n(b'x', MAX_STRING as usize);
         assert_eq!(arguments.push_argument(endless), Err(Errno::E2BIG));
     }
 

@@ -1,5 +1,6 @@
 //! Reading executables: ELF, 64-bit, x86-64, either linked at fixed addresses or able to
-//! run anywhere by itself (static PIE) (System V ABI, chapter 4 and 5).
+//! run anywhere (System V ABI, chapter 4 and 5). What loads a dynamic program is such a file
+//! too.
 //!
 //! The file is untrusted: every field is checked before use.
 //!
@@ -8,12 +9,15 @@
 //! `linux_raw_sys` has.
 
 use core::mem::{offset_of, size_of};
+use core::ops::Range;
 
 use abi::Errno;
+use abi::virtual_map::PAGE_SIZE;
 use linux_raw_sys::elf_uapi::{
     ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Elf64_Ehdr, Elf64_Phdr, PF_R,
     PF_W, PF_X, PT_INTERP, PT_LOAD, SELFMAG,
 };
+use linux_raw_sys::general::PATH_MAX;
 use mm::FilePages;
 use mm::page_tables::Access;
 
@@ -22,8 +26,6 @@ use mm::page_tables::Access;
 pub enum ElfError {
     /// Not a 64-bit little-endian ELF file for x86-64 that could be run.
     NotForThisMachine,
-    /// It wants a dynamic linker.
-    Dynamic,
     /// A part lies outside of the file, or a field is invalid.
     Malformed,
 }
@@ -109,14 +111,68 @@ impl<'a> Elf<'a> {
         Ok(elf)
     }
 
-    /// The parts to be mapped, in the file's order.
-    pub fn segments(self) -> impl Iterator<Item = Result<Segment, ElfError>> + use<'a> {
-        (0..u64::from(self.header_count)).filter_map(move |number| {
+    fn headers(self) -> impl Iterator<Item = [u8; PROGRAM_HEADER_SIZE]> + use<'a> {
+        (0..u64::from(self.header_count)).map(move |number| {
             let mut header = [0; PROGRAM_HEADER_SIZE];
             let offset = self.table_offset + number * PROGRAM_HEADER_SIZE as u64;
             self.file.copy_at(offset, &mut header);
-            self.segment(&header).transpose()
+            header
         })
+    }
+
+    /// The parts to be mapped, in the file's order.
+    pub fn segments(self) -> impl Iterator<Item = Result<Segment, ElfError>> + use<'a> {
+        self.headers()
+            .filter_map(move |header| self.segment(&header).transpose())
+    }
+
+    /// Where in the file the path of its interpreter is, without its zero, if another program is
+    /// to load it.
+    ///
+    /// # Errors
+    /// There is no path of a possible length.
+    pub fn interpreter(self) -> Result<Option<Range<u64>>, ElfError> {
+        /// A byte and a zero.
+        const SHORTEST: u64 = 2;
+        let kind = |header: &[u8; PROGRAM_HEADER_SIZE]| field!(header, Elf64_Phdr, p_type, u32);
+        let Some(header) = self.headers().find(|header| kind(header) == PT_INTERP) else {
+            return Ok(None);
+        };
+        let offset = field!(header, Elf64_Phdr, p_offset, u64);
+        let len = field!(header, Elf64_Phdr, p_filesz, u64);
+        self.check_part(offset, len)?;
+        if !(SHORTEST..=PATH_MAX.into()).contains(&len) {
+            return Err(ElfError::Malformed);
+        }
+        let end = offset + len - 1;
+        let mut last = [0];
+        self.file.copy_at(end, &mut last);
+        match last {
+            [0] => Ok(Some(offset..end)),
+            _ => Err(ElfError::Malformed),
+        }
+    }
+
+    /// The addresses of all segments together, in whole pages, and what their start must be a
+    /// multiple of. Empty if there are no segments.
+    ///
+    /// # Errors
+    /// A segment is malformed.
+    pub fn span(self) -> Result<(Range<u64>, u64), ElfError> {
+        let (mut span, mut alignment) = (u64::MAX..0, PAGE_SIZE);
+        for header in self.headers() {
+            if let Some(segment) = self.segment(&header)? {
+                span.start = span.start.min(segment.start & !(PAGE_SIZE - 1));
+                span.end = span.end.max(segment.end);
+                let wanted = field!(header, Elf64_Phdr, p_align, u64);
+                if wanted.is_power_of_two() {
+                    alignment = alignment.max(wanted);
+                }
+            }
+        }
+        let end = span.end.checked_next_multiple_of(PAGE_SIZE);
+        span.end = end.ok_or(ElfError::Malformed)?;
+        Ok((span, alignment))
     }
 
     /// Where the program itself finds its program headers, if `segment` has them.
@@ -131,10 +187,8 @@ impl<'a> Elf<'a> {
     }
 
     fn segment(self, header: &[u8; PROGRAM_HEADER_SIZE]) -> Result<Option<Segment>, ElfError> {
-        match field!(header, Elf64_Phdr, p_type, u32) {
-            PT_LOAD => {}
-            PT_INTERP => return Err(ElfError::Dynamic),
-            _ => return Ok(None),
+        if field!(header, Elf64_Phdr, p_type, u32) != PT_LOAD {
+            return Ok(None);
         }
         let size = field!(header, Elf64_Phdr, p_memsz, u64);
         if size == 0 {
@@ -266,7 +320,35 @@ mod tests {
         ] {
             assert_eq!(segments(file), Err(ElfError::NotForThisMachine));
         }
-        assert_eq!(segments(with(PHDR, &[3])), Err(ElfError::Dynamic));
+    }
+
+    #[test]
+    fn an_interpreter_has_a_path() {
+        let find = |path: &[u8], size: usize| {
+            let mut file = with(PHDR, &[3]);
+            file[P_FILESZ] = size as u8;
+            file[0x78..][..path.len()].copy_from_slice(path);
+            let file = FilePages::new(file.leak());
+            Elf::parse(&file).and_then(Elf::interpreter)
+        };
+        assert_eq!(find(b"/ld.so\0", 7), Ok(Some(0x78..0x7e)));
+        for (path, size) in [(&b"\0"[..], 1), (b"/ld.so", 6), (b"/ld\0", 0x11)] {
+            assert_eq!(find(path, size), Err(ElfError::Malformed));
+        }
+        let file = FilePages::new(file().leak());
+        assert_eq!(Elf::parse(&file).and_then(Elf::interpreter), Ok(None));
+    }
+
+    #[test]
+    fn a_span_is_in_pages() {
+        let of = |file: Vec<u8>| {
+            let file = FilePages::new(file.leak());
+            Elf::parse(&file).and_then(Elf::span)
+        };
+        assert_eq!(of(file()), Ok((0x40_0000..0x40_1000, 0x1000)));
+        let aligned = of(with(PHDR + 48, &[0, 0, 0x20]));
+        assert_eq!(aligned, Ok((0x40_0000..0x40_1000, 0x20_0000)));
+        assert_eq!(of(with(PHDR, &[4])), Ok((u64::MAX..0, 0x1000)));
     }
 
     #[test]

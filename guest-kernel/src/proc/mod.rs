@@ -16,6 +16,7 @@ pub mod program;
 pub mod resources;
 mod run_queue;
 pub mod scheduler;
+pub mod script;
 pub mod signal;
 pub mod spawn;
 pub mod stop;

@@ -19,14 +19,18 @@ use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::{Elf, ElfError, Segment};
 use crate::proc::signal;
 
-/// Where a static PIE goes: where other programs are linked to be.
-const BIAS: u64 = 0x40_0000;
+/// Where a program goes that may be anywhere and that another one loads; and the heap of one
+/// that loads itself, a static one or a loader called by its name, which goes where mappings
+/// go (Linux, ELF_ET_DYN_BASE).
+const RELATIVE_BASE: u64 = 0x5555_5555_4000;
 
 /// Why a program cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadError {
     /// The file is not one that the kernel can run.
     File(ElfError),
+    /// What should load it is not.
+    Interpreter(ElfError),
     /// A segment is where none may be, or memory is short.
     Memory(Errno),
 }
@@ -54,6 +58,7 @@ impl From<LoadError> for Errno {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::File(error) => error.into(),
+            LoadError::Interpreter(_) => Self::ELIBBAD,
             // What the file says about addresses is the file's fault.
             LoadError::Memory(Errno::ENOMEM) => Self::ENOMEM,
             LoadError::Memory(_) => Self::ENOEXEC,
@@ -61,58 +66,152 @@ impl From<LoadError> for Errno {
     }
 }
 
+/// The files of a program.
+pub struct Image {
+    /// The program itself.
+    pub program: Shared<FilePages>,
+    /// What loads it and is started in its place, if it is dynamic.
+    pub interpreter: Option<Shared<FilePages>>,
+}
+
 /// Where a program starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Its first instruction.
+    /// The first instruction.
     pub entry: u64,
-    /// Its stack pointer there.
+    /// The stack pointer there.
+    pub stack: u64,
+    /// What is on the stack.
+    pub places: Places,
+}
+
+/// Where a program has what it was started with, unless it has changed that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The strings of its arguments start here.
+    pub arguments: u64,
+    /// Those of its environment start here, where the others end.
+    pub environment: u64,
+    /// They end here.
+    pub environment_end: u64,
+    /// Its auxiliary vector.
+    pub auxiliary: u64,
+    /// Bytes of that.
+    pub auxiliary_len: u64,
+    /// The stack pointer at its start.
     pub stack: u64,
 }
 
-/// An address space with the program in `file`, about to start with `arguments`.
+/// An address space with the program in `image`, about to start with `arguments`.
 ///
 /// # Errors
-/// The file makes no sense, or there is no memory.
+/// A file makes no sense, or there is no memory.
 pub fn load(
-    file: &Shared<FilePages>,
+    image: &Image,
     arguments: &ProgramArguments,
     limits: MemoryLimits,
 ) -> Result<(AddressSpace, Start), LoadError> {
-    let elf = Elf::parse(file)?;
+    let elf = Elf::parse(&image.program)?;
     let space = AddressSpace::new(limits)?;
-    let bias = if elf.is_relative { BIAS } else { 0 };
-    let (mut headers, mut heap) = (None, 0);
+    let loads_itself = image.interpreter.is_none();
+    let base = (!loads_itself).then_some(RELATIVE_BASE);
+    let program = map(&space, &image.program, elf, base)?;
+    let heap = match loads_itself && elf.is_relative {
+        true => RELATIVE_BASE,
+        false => program.end,
+    };
+    space.start_heap(heap);
+    let interpreter = image.interpreter.as_ref().map(|file| {
+        let of_interpreter = |error| match error {
+            LoadError::File(error) => LoadError::Interpreter(error),
+            other => other,
+        };
+        let elf = Elf::parse(file).map_err(LoadError::Interpreter)?;
+        map(&space, file, elf, None).map_err(of_interpreter)
+    });
+    let interpreter = interpreter.transpose()?;
+    let auxiliary = Auxiliary {
+        entry: program.entry,
+        headers: program.headers,
+        header_count: u64::from(elf.header_count),
+        interpreter_base: interpreter.as_ref().map_or(0, |mapped| mapped.bias),
+    };
+    let places = build_stack(&space, &auxiliary, arguments)?;
+    let start = Start {
+        entry: interpreter.map_or(program.entry, |mapped| mapped.entry),
+        stack: places.stack,
+        places,
+    };
+    Ok((space, start))
+}
+
+/// An executable in memory.
+struct Mapped {
+    /// What its addresses have been shifted by.
+    bias: u64,
+    /// Its first instruction.
+    entry: u64,
+    /// Its program headers; 0 if it does not contain them.
+    headers: u64,
+    /// Where it ends.
+    end: u64,
+}
+
+/// Maps all of an executable. If it may be anywhere, it goes to `base` or, without that, where
+/// mappings go.
+fn map(
+    space: &AddressSpace,
+    file: &Shared<FilePages>,
+    elf: Elf<'_>,
+    base: Option<u64>,
+) -> Result<Mapped, LoadError> {
+    let bias = match elf.is_relative {
+        true => bias(space, elf, base)?,
+        false => 0,
+    };
+    let (mut headers, mut end) = (None, 0);
     for segment in elf.segments() {
         let segment = segment?;
-        let end = map(&space, file, segment, bias).map_err(LoadError::Memory)?;
+        let segment_end = map_segment(space, file, segment, bias).map_err(LoadError::Memory)?;
         headers = headers.or(elf.headers_in(&segment));
-        heap = heap.max(end);
+        end = end.max(segment_end);
     }
-    space.start_heap(heap);
-    let entry = elf.entry.wrapping_add(bias);
-    let headers = headers.map_or(0, |address| address.wrapping_add(bias));
-    let auxiliary = Auxiliary {
-        entry,
-        headers,
-        header_count: u64::from(elf.header_count),
+    Ok(Mapped {
+        bias,
+        entry: elf.entry.wrapping_add(bias),
+        headers: headers.map_or(0, |address| address.wrapping_add(bias)),
+        end,
+    })
+}
+
+/// What the addresses of an executable that may be anywhere are to be shifted by.
+fn bias(space: &AddressSpace, elf: Elf<'_>, base: Option<u64>) -> Result<u64, LoadError> {
+    let (span, alignment) = elf.span()?;
+    let base = match base {
+        Some(base) => base,
+        None => {
+            let len = span.end.saturating_sub(span.start);
+            let gap = space.find_gap(len.saturating_add(alignment - PAGE_SIZE));
+            let gap = gap.ok_or(LoadError::Memory(Errno::ENOMEM))?;
+            gap.saturating_add(alignment - PAGE_SIZE)
+        }
     };
-    let stack = build_stack(&space, &auxiliary, arguments)?;
-    Ok((space, Start { entry, stack }))
+    Ok((base & !(alignment - 1)).wrapping_sub(span.start & !(alignment - 1)))
 }
 
 /// Maps a segment and returns where it ends.
-fn map(
+fn map_segment(
     space: &AddressSpace,
     file: &Shared<FilePages>,
     segment: Segment,
     bias: u64,
 ) -> Result<u64, Errno> {
-    let start = segment.start.checked_add(bias).ok_or(Errno::ENOEXEC)?;
-    let end = segment.end.checked_add(bias).ok_or(Errno::ENOEXEC)?;
-    let end = end
-        .checked_next_multiple_of(PAGE_SIZE)
-        .ok_or(Errno::ENOEXEC)?;
+    // A bias may be negative. No segment wraps around, moved or not.
+    let start = segment.start.wrapping_add(bias);
+    let len = segment.end - segment.start;
+    let end = start.checked_add(len).ok_or(Errno::ENOEXEC)?;
+    let end = end.checked_next_multiple_of(PAGE_SIZE);
+    let end = end.ok_or(Errno::ENOEXEC)?;
     let part = FilePart {
         file: file.clone(),
         offset: segment.offset,
@@ -129,13 +228,15 @@ struct Auxiliary {
     /// 0 if the program does not contain its headers.
     headers: u64,
     header_count: u64,
+    /// 0 if there is no interpreter.
+    interpreter_base: u64,
 }
 
 impl Auxiliary {
-    const LEN: usize = 17;
+    const LEN: usize = 20;
 
     /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
-    fn pairs(&self, bytes: u64) -> [(u32, u64); Self::LEN] {
+    fn pairs(&self, bytes: u64, file_name: u64) -> [(u32, u64); Self::LEN] {
         [
             (linux::AT_HWCAP, hardware_capabilities().into()),
             (linux::AT_HWCAP2, 0),
@@ -145,6 +246,8 @@ impl Auxiliary {
             (linux::AT_PHENT, size_of::<Elf64_Phdr>() as u64),
             (linux::AT_PHNUM, self.header_count),
             (linux::AT_PAGESZ, PAGE_SIZE),
+            (linux::AT_BASE, self.interpreter_base),
+            (linux::AT_FLAGS, 0),
             (linux::AT_ENTRY, self.entry),
             (linux::AT_UID, 0),
             (linux::AT_EUID, 0),
@@ -153,6 +256,7 @@ impl Auxiliary {
             (linux::AT_SECURE, 0),
             (linux::AT_CLKTCK, TICKS_PER_SECOND),
             (linux::AT_RANDOM, bytes),
+            (linux::AT_EXECFN, file_name),
             (linux::AT_NULL, 0),
         ]
     }
@@ -171,7 +275,7 @@ pub const TICKS_PER_SECOND: u64 = 100;
 /// ```text
 /// USER_END  "x86_64", for AT_PLATFORM
 ///           16 bytes for AT_RANDOM
-///           strings of arguments and environment
+///           strings of arguments and environment, name of the file
 ///           pairs of words: the auxiliary vector, upwards
 ///           0, pointers to the environment's strings
 ///           0, pointers to the arguments
@@ -181,7 +285,7 @@ fn build_stack(
     space: &AddressSpace,
     auxiliary: &Auxiliary,
     arguments: &ProgramArguments,
-) -> Result<u64, BadAddress> {
+) -> Result<Places, BadAddress> {
     const ALIGNMENT: u64 = 16;
     let strings = arguments.strings();
     let bytes = USER_END - RANDOM - PLATFORM.len() as u64;
@@ -211,16 +315,25 @@ fn build_stack(
         writer.push(pointer)?;
     }
     writer.push(0)?;
-    for (kind, value) in auxiliary.pairs(bytes) {
+    let [argument_end, file_name] = arguments.ends().map(|offset| strings_start + offset);
+    for (kind, value) in auxiliary.pairs(bytes, file_name) {
         writer.push(u64::from(kind))?;
         writer.push(value)?;
     }
     writer.flush()?;
-    Ok(stack)
+    let auxiliary_len = (Auxiliary::LEN * 2 * size_of::<u64>()) as u64;
+    Ok(Places {
+        arguments: strings_start,
+        environment: argument_end,
+        environment_end: file_name,
+        auxiliary: writer.next - auxiliary_len,
+        auxiliary_len,
+        stack,
+    })
 }
 
 /// Words that a [`WordWriter`] writes at a time: those of a program with few arguments.
-const BUFFER_LEN: usize = 48;
+const BUFFER_LEN: usize = 56;
 
 /// Writes words upwards, several at a time.
 struct WordWriter<'a> {

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod descriptor;
+pub mod execute;
 mod file;
 mod kill;
 mod memory;

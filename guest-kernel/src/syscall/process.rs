@@ -4,16 +4,12 @@ use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
-use crate::fs::calls;
-use crate::proc::arguments::ProgramArguments;
-use crate::proc::execute::{self, Loaded};
-use crate::proc::process::{Name, Process};
+use crate::proc::process::Process;
 use crate::proc::signal::Signal;
 use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::wait::{self, Ended, Options, Which};
 use crate::proc::wait_status::WaitStatus;
-use crate::proc::{current, current_thread, exit as end, program, scheduler, table};
-use crate::syscall::path::{self, HERE, Path};
+use crate::proc::{current, current_thread, exit as end, scheduler, table};
 use crate::syscall::{Errno, SyscallResult, usage};
 
 /// `exit(status)`: ends the thread.
@@ -50,25 +46,6 @@ pub fn clone(context: &mut UserContext) -> SyscallResult {
         storage,
     };
     Ok(spawn::clone(context, &request)?.into())
-}
-
-/// `execve(path, arguments, environment)`
-pub fn execve(context: &mut UserContext) -> SyscallResult {
-    let [path, arguments, environment, ..] = context.registers.arguments;
-    let process = current();
-    let old_space = process.space();
-    let path = Path::read(path)?;
-    let start = path::start(HERE, path.bytes())?;
-    let file = calls::executable(&start, path.bytes())?;
-    drop(start);
-    let arguments = ProgramArguments::from_user(&old_space, arguments, environment)?;
-    let limits = process.limits().of_memory();
-    let (space, start) = program::load(&file, &arguments, limits)?;
-    let name = Name::of(path.bytes());
-    // The call may not return, so nothing is left to be dropped after it.
-    drop((file, arguments, path, old_space));
-    execute::replace_program(Loaded { name, space, start }, context)?;
-    Ok(0)
 }
 
 /// `sched_yield()`

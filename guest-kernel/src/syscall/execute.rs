@@ -1,0 +1,181 @@
+//! `execve` and `execveat`: from a path to a program that is ready to run.
+//!
+//! ```text
+//! path --> file   script? --> file of its interpreter   script? --> ...   (proc::script)
+//!                 dynamic? --> what loads it                              (proc::elf)
+//! ```
+
+use arch::trap::UserContext;
+use core::fmt::Write;
+use linux_raw_sys::general as linux;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory, Shared};
+
+use crate::fs::node::Node;
+use crate::fs::open_file::Object;
+use crate::fs::{self, calls, running};
+use crate::proc::arguments::ProgramArguments;
+use crate::proc::elf::Elf;
+use crate::proc::execute::{self, Loaded};
+use crate::proc::process::Name;
+use crate::proc::program::{self, Image};
+use crate::proc::script::{Interpreters, Line};
+use crate::proc::{current, elf::ElfError};
+use crate::syscall::path::{self, HERE, Path};
+use crate::syscall::{Errno, SyscallResult};
+
+/// What is to run.
+pub struct Found {
+    /// The file of the program, which is no script.
+    pub node: Shared<Node>,
+    /// It, and what loads it.
+    pub image: Image,
+    /// What comes before the script's path, if a script has led here.
+    pub interpreters: Interpreters,
+}
+
+/// What is to run if `node` is: itself, or what scripts say. Relative paths in them start at
+/// `here`.
+///
+/// # Errors
+/// EACCES: it must not be run. ENOEXEC: it cannot be. ELOOP: too many scripts. ENOENT and
+/// others: there is not what it names.
+pub fn find(here: &Shared<Node>, mut node: Shared<Node>) -> Result<Found, Errno> {
+    let mut interpreters = Interpreters::default();
+    let program = loop {
+        let pages = calls::executable(&node)?;
+        let Some(line) = Line::of(&pages)? else {
+            break pages;
+        };
+        interpreters.add(&line)?;
+        node = calls::find(here, line.path())?;
+    };
+    let interpreter = match Elf::parse(&program).and_then(Elf::interpreter)? {
+        None => None,
+        Some(place) => {
+            let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+            let path = frame
+                .bytes_mut()
+                .get_mut(..(place.end - place.start) as usize);
+            let path = path.ok_or(ElfError::Malformed)?;
+            program.copy_at(place.start, path);
+            let end = path.iter().position(|&byte| byte == 0);
+            let path = &path[..end.unwrap_or(path.len())];
+            Some(calls::executable(&*calls::find(here, path)?)?)
+        }
+    };
+    Ok(Found {
+        node,
+        image: Image {
+            program,
+            interpreter,
+        },
+        interpreters,
+    })
+}
+
+/// `execve(path, arguments, environment)`
+pub fn execve(context: &mut UserContext) -> SyscallResult {
+    let [path, arguments, environment, ..] = context.registers.arguments;
+    execute_at(context, [HERE, path], [arguments, environment], 0)
+}
+
+/// `execveat(directory, path, arguments, environment, flags)`
+pub fn execveat(context: &mut UserContext) -> SyscallResult {
+    let [directory, path, arguments, environment, flags, _] = context.registers.arguments;
+    let arguments = [arguments, environment];
+    execute_at(context, [directory, path], arguments, flags as u32)
+}
+
+fn execute_at(
+    context: &mut UserContext,
+    [directory, path]: [u64; 2],
+    arguments: [u64; 2],
+    flags: u32,
+) -> SyscallResult {
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let loaded = load([directory, path], arguments, flags)?;
+    // The call may not return, so nothing is left to be dropped after it.
+    execute::replace_program(loaded, context).inspect_err(|_| running::keep_program())?;
+    Ok(0)
+}
+
+/// Loads the program at a path, and notes its file for when it runs.
+fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<Loaded, Errno> {
+    let path = Path::read(path)?;
+    let is_itself = path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0;
+    let node = match is_itself {
+        true => of_descriptor(directory)?,
+        false => calls::find(&path::start(directory, path.bytes())?, path.bytes())?,
+    };
+    let mut name = FileName::default();
+    let is_relative = !path.bytes().starts_with(b"/") && directory as i32 != linux::AT_FDCWD;
+    let file_name = match is_relative || is_itself {
+        false => path.bytes(),
+        true => name.below_descriptor(directory as u32, path.bytes())?,
+    };
+    let found = find(&fs::files().directory()?, node)?;
+    let is_script = !found.interpreters.is_empty();
+    if is_relative && is_script && fs::files().closes_on_exec(directory)? {
+        // The interpreter could not open the script.
+        return Err(Errno::ENOENT);
+    }
+    let process = current();
+    let limits = process.limits().of_memory();
+    let mut strings = ProgramArguments::new(limits.stack);
+    strings.push_from_user(&process.space(), arguments, &found.interpreters, file_name)?;
+    let (space, start) = program::load(&found.image, &strings, limits)?;
+    running::prepare_program(found.node);
+    Ok(Loaded {
+        name: Name::of(file_name),
+        space,
+        start,
+    })
+}
+
+/// The file that a descriptor stands for, whatever it has been opened for.
+fn of_descriptor(fd: u64) -> Result<Shared<Node>, Errno> {
+    if fd as i32 == linux::AT_FDCWD {
+        return Ok(fs::files().directory()?);
+    }
+    match fs::file(fd)?.object() {
+        Object::Node(node) => Ok(node.clone()),
+        _ => Err(Errno::EACCES),
+    }
+}
+
+/// A path that leads through a descriptor.
+#[derive(Default)]
+struct FileName {
+    frame: Option<Frame>,
+    len: usize,
+}
+
+impl FileName {
+    fn below_descriptor(&mut self, fd: u32, path: &[u8]) -> Result<&[u8], Errno> {
+        self.frame = Some(Frame::allocate().ok_or(OutOfMemory)?);
+        write!(self, "/dev/fd/{fd}").map_err(|_| Errno::ENAMETOOLONG)?;
+        if !path.is_empty() {
+            self.push(b"/").and_then(|()| self.push(path))?;
+        }
+        let bytes = self.frame.as_ref().map_or(&[][..], Frame::bytes);
+        Ok(&bytes[..self.len])
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let end = self.len + bytes.len();
+        let frame = self.frame.as_mut().filter(|_| end <= FRAME_SIZE);
+        let frame = frame.ok_or(Errno::ENAMETOOLONG)?;
+        frame.bytes_mut()[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+}
+
+impl Write for FileName {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.push(text.as_bytes()).map_err(|_| core::fmt::Error)
+    }
+}
