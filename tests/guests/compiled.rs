@@ -46,7 +46,19 @@ const PLAIN: Program = Program {
     is_v3: false,
 };
 
-const PROGRAMS: [Program; 5] = [
+/// A program in C.
+const fn c(name: &'static str, source: &'static str) -> Program {
+    Program {
+        name,
+        source,
+        compiler: "gcc",
+        arguments: &["-O2", "-static", "-pthread"],
+        ..PLAIN
+    }
+}
+
+const PROGRAMS: [Program; 6] = [
+    c("signals_queue", "signals_queue.c"),
     Program {
         name: "cpp_exceptions",
         source: "exceptions.cc",

@@ -170,8 +170,8 @@ macro_rules! system_calls {
             getpgid = process::getpgid(Int);
             getsid = process::getsid(Int);
             rt_sigpending = signal::rt_sigpending(Hex, Size);
-            rt_sigtimedwait = (Hex, Hex, Hex, Size);
-            rt_sigqueueinfo = (Int, Choice(SIGNALS), Hex);
+            rt_sigtimedwait = signal::rt_sigtimedwait(Hex, Hex, Time, Size);
+            rt_sigqueueinfo = kill::rt_sigqueueinfo(Int, Choice(SIGNALS), Hex);
             rt_sigsuspend = signal::rt_sigsuspend(Hex, Size);
             sigaltstack = signal::sigaltstack(Hex, Hex) with context;
             statfs = (Hex, Hex);
@@ -212,6 +212,7 @@ macro_rules! system_calls {
             pipe2 = descriptor::pipe2(PairOut, Bits(PIPE_FLAGS));
             eventfd2 = (Int, Bits(EVENT_FLAGS));
             epoll_create1 = (Bits(EVENT_FLAGS));
+            rt_tgsigqueueinfo = kill::rt_tgsigqueueinfo(Int, Int, Choice(SIGNALS), Hex);
             prlimit64 = usage::prlimit64(Int, Choice(LIMITS), Hex, Hex);
             getcpu = thread::getcpu(Hex, Hex, Hex);
             renameat2 = path::renameat2(Folder, Text, Folder, Text, Bits(RENAMING));

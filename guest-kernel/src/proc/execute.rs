@@ -13,7 +13,7 @@ use crate::proc::process::{Name, Process};
 use crate::proc::program::Start;
 use crate::proc::resources;
 use crate::proc::scheduler::current_thread;
-use crate::proc::signal::AlternateStack;
+use crate::proc::signal::{Actions, AlternateStack, Signal};
 use crate::proc::spawn;
 use crate::proc::table;
 use crate::proc::wait_status::WaitStatus;
@@ -37,13 +37,14 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     let thread = current_thread();
     let process = thread.process();
     let space = Shared::new(program.space)?;
+    let actions = process.actions_of_program()?;
     while process.has_other_threads(thread) {
         exit::doom_others(thread);
         process.thread_ended.sleep()?;
     }
     let user = UserContext::new(program.start.entry, program.start.stack);
     if thread.tid() == process.pid() {
-        replace_memory(process, space, program.name);
+        replace_memory(process, space, actions, program.name);
         thread.clear_at_end.set(0);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
@@ -55,7 +56,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
     let stack = kernel_stacks::allocate()?;
-    replace_memory(process, space, program.name);
+    replace_memory(process, space, actions, program.name);
     let first = table::slot_of_thread(process.pid());
     first
         .context
@@ -68,12 +69,18 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     exit::end_thread(WaitStatus::exited(0))
 }
 
-fn replace_memory(process: &'static Process, space: Shared<AddressSpace>, name: Name) {
+fn replace_memory(
+    process: &'static Process,
+    space: Shared<AddressSpace>,
+    actions: Option<Shared<Actions>>,
+    name: Name,
+) {
     space.activate();
     let old = process.space.replace(Some(space));
     drop(old);
     exit::return_memory(process);
-    process.drop_actions();
+    drop(process.actions.replace(actions));
+    process.end_signal.set(Some(Signal::SIGCHLD));
     resources::keeper().change_program(process);
     process.set_name(name);
     if trace::wants(wanted::PROCS) {

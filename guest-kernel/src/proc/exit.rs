@@ -11,7 +11,7 @@ use arch::trace;
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::process::{INIT, Process, Stage};
 use crate::proc::scheduler::{self, current_thread};
-use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::signal::Signal;
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{futex, resources, stop, table, wait};
@@ -22,6 +22,7 @@ pub fn end_thread(status: WaitStatus) -> ! {
     let thread = current_thread();
     let process = thread.process();
     futex::thread_ends(thread);
+    thread.pending_signals.clear();
     let used = process.ended_time.get().plus(thread.cpu_time());
     process.ended_time.set(used);
     process.members.remove(thread);
@@ -74,7 +75,8 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
         exit::exit(status.guest_exit());
     }
     alarm::set(process, Alarm::default());
-    process.drop_actions();
+    process.pending_signals.clear();
+    drop(process.actions.take());
     resources::keeper().release(process);
     drop(process.space.take());
     return_memory(process);
@@ -85,21 +87,19 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     give_children_to_init(process);
     if let Some(parent) = process.parent.get() {
         stop::part(parent, process);
-        let cause = cause_of_end(process.pid(), status);
-        if parent.wants_zombies() {
+        let used = process.ended_time.get();
+        let signal = process.end_signal.get();
+        if signal != Some(Signal::SIGCHLD) || parent.wants_zombies() {
             show_to(process, parent);
         } else {
             wait::release(process);
             // It may have waited for just this one: now there may be none.
             parent.child_ended.wake_all();
         }
-        signal::send_for(parent, Signal::SIGCHLD, cause);
+        if let Some(signal) = signal {
+            stop::tell(parent, signal, process.pid(), status, used);
+        }
     }
-}
-
-fn cause_of_end(pid: u32, status: WaitStatus) -> Cause {
-    let (code, status) = status.code_and_status();
-    Cause::child(pid, code, status)
 }
 
 /// Puts an ended child where the parent finds it first, and wakes the parent.
@@ -115,6 +115,7 @@ fn give_children_to_init(process: &Process) {
     };
     while let Some(child) = process.children.pop_front() {
         child.parent.set(Some(init));
+        child.end_signal.set(Some(Signal::SIGCHLD));
         init.children.push_back(child);
         match child.is_alive() {
             true => stop::part(process, child),

@@ -7,11 +7,11 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
-use mm::{AddressSpace, Owned, Shared};
+use mm::{AddressSpace, Shared};
 
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
-use crate::proc::signal::{Actions, Signals};
+use crate::proc::signal::{Actions, Pending, Signal};
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
 use crate::proc::wait_queue::WaitQueue;
@@ -68,11 +68,10 @@ pub struct Process {
     pub(super) thread_ended: WaitQueue,
 
     // Signals: sent by all, heeded by the process.
-    pub(super) pending_signals: Cell<Signals>,
-    pub(super) ignored_signals: Cell<Signals>,
-    /// Those with a handler.
-    pub(super) caught_signals: Cell<Signals>,
-    pub(super) actions: RefCell<Option<Owned<Actions>>>,
+    pub(super) pending_signals: Pending,
+    pub(super) actions: RefCell<Option<Shared<Actions>>>,
+    /// What the parent is sent when it ends.
+    pub(super) end_signal: Cell<Option<Signal>>,
     pub(super) is_stopped: Cell<bool>,
     /// Its threads while it is stopped.
     pub(super) goes_on: WaitQueue,
@@ -120,10 +119,9 @@ impl Process {
             ended_time: Cell::new(CpuTime::ZERO),
             end: Cell::new(None),
             thread_ended: WaitQueue::new(),
-            pending_signals: Cell::new(Signals::EMPTY),
-            ignored_signals: Cell::new(Signals::EMPTY),
-            caught_signals: Cell::new(Signals::EMPTY),
+            pending_signals: Pending::new(),
             actions: RefCell::new(None),
+            end_signal: Cell::new(None),
             is_stopped: Cell::new(false),
             goes_on: WaitQueue::new(),
             alarm: Timer::new(),

@@ -17,7 +17,7 @@ use crate::proc::limits::Limits;
 use crate::proc::process::{Name, Process, Stage};
 use crate::proc::resources;
 use crate::proc::scheduler::{self, current_thread};
-use crate::proc::signal::{self, AlternateStack, Signals};
+use crate::proc::signal::{self, AlternateStack, Signal, Signals};
 use crate::proc::table::{self, Slot};
 use crate::proc::thread::{CpuTime, Thread};
 
@@ -227,7 +227,7 @@ fn fork(
     } else {
         Shared::new(parent.space().fork()?)?
     };
-    let actions = parent.copy_actions()?;
+    let actions = parent.actions_of_child(flags.contains(CloneFlags::SIGNALS))?;
     let child = new.slot.process;
     child.pid.set(new.slot.number);
     let resources = resources::keeper();
@@ -237,8 +237,6 @@ fn fork(
     child.session.set(parent.session());
     child.name.set(parent.name());
     child.limits.set(parent.limits());
-    child.ignored_signals.set(parent.ignored_signals.get());
-    child.caught_signals.set(parent.caught_signals.get());
     child.actions.replace(actions);
     begin_process(child, space);
     let parent = match parent.parent.get() {
@@ -256,7 +254,7 @@ fn begin_process(process: &Process, space: Shared<AddressSpace>) {
     process.children_time.set(CpuTime::ZERO);
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);
-    process.pending_signals.set(Signals::EMPTY);
+    process.end_signal.set(Some(Signal::SIGCHLD));
     process.is_stopped.set(false);
     process.news.set(None);
     *process.space.borrow_mut() = Some(space);
@@ -271,7 +269,7 @@ pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static 
     thread.credit.set(0);
     thread.attention.set(false);
     thread.doomed.set(false);
-    thread.pending_signals.set(Signals::EMPTY);
+    thread.awaited_signals.set(Signals::EMPTY);
     thread.saved_blocked_signals.set(None);
     thread.interrupted_call.set(None);
     thread.wait_deadline.set(None);

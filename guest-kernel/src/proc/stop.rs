@@ -3,13 +3,11 @@
 //! The first thread that attends to a stop signal stops the process: it interrupts the
 //! others, and each waits where it would return to ring 3.
 
-use linux_raw_sys::general as linux;
-
 use crate::proc::process::{INIT, Process};
 use crate::proc::scheduler;
-use crate::proc::signal::{self, Action, ActionFlags, Cause, DefaultAction, Reaction, Signal};
+use crate::proc::signal::{self, ActionFlags, Cause, DefaultAction, Signal};
 use crate::proc::table;
-use crate::proc::thread::Thread;
+use crate::proc::thread::{CpuTime, Thread};
 use crate::proc::wait_status::WaitStatus;
 
 const STOPS: [Signal; 4] = [
@@ -79,32 +77,41 @@ pub fn stop(process: &'static Process, signal: Signal) {
         thread.attention.set(true);
         scheduler::wake(thread);
     }
-    let status = WaitStatus::stopped(signal);
-    tell_parent(process, status, linux::CLD_STOPPED, signal);
+    tell_parent(process, WaitStatus::stopped(signal));
 }
 
 fn go_on(process: &Process) {
     if process.is_stopped.take() {
         process.goes_on.wake_all();
-        let status = WaitStatus::continued();
-        tell_parent(process, status, linux::CLD_CONTINUED, Signal::SIGCONT);
+        tell_parent(process, WaitStatus::continued());
     }
 }
 
-fn tell_parent(process: &Process, status: WaitStatus, code: u32, signal: Signal) {
+fn tell_parent(process: &Process, status: WaitStatus) {
     process.news.set(Some(status));
     let Some(parent) = process.parent.get() else {
         return;
     };
     parent.child_ended.wake_all();
-    let is_unwanted = |action: Action| action.flags.contains(ActionFlags::NO_CHILD_STOP);
-    match parent.reaction(Signal::SIGCHLD) {
-        Reaction::Call(action) if is_unwanted(action) => {}
-        _ => {
-            let cause = Cause::child(process.pid(), code, signal.number());
-            signal::send_for(parent, Signal::SIGCHLD, cause);
-        }
+    let flags = parent.action(Signal::SIGCHLD).flags;
+    if !flags.contains(ActionFlags::NO_CHILD_STOP) {
+        tell(
+            parent,
+            Signal::SIGCHLD,
+            process.pid(),
+            status,
+            process.cpu_time(),
+        );
     }
+}
+
+/// Sends `signal` to the parent of a child that has ended, stopped or gone on, and has used so
+/// much.
+pub fn tell(parent: &Process, signal: Signal, child: u32, status: WaitStatus, used: CpuTime) {
+    let (code, status) = status.code_and_status();
+    let cause = Cause::child(child, code, status, used);
+    // The sender has no use for an error.
+    let _ = signal::send_for(parent, signal, cause);
 }
 
 /// Waits, as the current thread, until its process goes on or a signal comes; the thread

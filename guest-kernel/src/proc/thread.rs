@@ -15,7 +15,7 @@ use crate::proc::futex::Waiting;
 use crate::proc::list::{Link, Linked};
 use crate::proc::process::Process;
 use crate::proc::scheduler::current_thread;
-use crate::proc::signal::{AlternateStack, InterruptedCall, Signals};
+use crate::proc::signal::{AlternateStack, InterruptedCall, Pending, Signals};
 use crate::proc::timer_queue::{Timed, Timer};
 
 /// What a thread is doing.
@@ -83,7 +83,9 @@ pub struct Thread {
 
     // The thread's own: touched by its system calls only.
     pub(super) blocked_signals: Cell<Signals>,
-    pub(super) pending_signals: Cell<Signals>,
+    pub(super) pending_signals: Pending,
+    /// Signals that it waits for although it blocks them.
+    pub(super) awaited_signals: Cell<Signals>,
     /// The blocked signals to restore when a wait with other ones is over
     /// (`rt_sigsuspend`).
     pub(super) saved_blocked_signals: Cell<Option<Signals>>,
@@ -117,7 +119,8 @@ impl Thread {
             attention: Cell::new(false),
             doomed: Cell::new(false),
             blocked_signals: Cell::new(Signals::EMPTY),
-            pending_signals: Cell::new(Signals::EMPTY),
+            pending_signals: Pending::new(),
+            awaited_signals: Cell::new(Signals::EMPTY),
             saved_blocked_signals: Cell::new(None),
             alternate_stack: Cell::new(AlternateStack::NONE),
             interrupted_call: Cell::new(None),
@@ -187,9 +190,9 @@ impl Thread {
         self.alternate_stack.get()
     }
 
-    /// Gives it another one.
-    pub fn set_alternate_stack(&self, stack: AlternateStack) {
-        self.alternate_stack.set(stack);
+    /// Lets signals that it blocks end its waits: those that it waits for.
+    pub fn await_signals(&self, signals: Signals) {
+        self.awaited_signals.set(signals);
     }
 
     /// When the wait is to end of a call that is made again, once.

@@ -1,9 +1,11 @@
 //! Calls that send signals.
 
 use arch::trap::Arguments;
+use linux_raw_sys::general as linux;
+use mm::UserPtr;
 
 use crate::proc::process::{INIT, Process};
-use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::signal::{self, Cause, Info, Signal};
 use crate::proc::{current, table};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -28,25 +30,67 @@ pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
 
 /// `tkill(tid, signal)`
 pub fn tkill(&[tid, number, ..]: &Arguments) -> SyscallResult {
-    send_to_thread(None, tid, number)
+    send_to_thread(None, tid, number, by_call(linux::SI_TKILL))
 }
 
 /// `tgkill(pid, tid, signal)`
 pub fn tgkill(&[pid, tid, number, ..]: &Arguments) -> SyscallResult {
-    send_to_thread(Some(pid), tid, number)
+    let pid = id(pid)?;
+    send_to_thread(Some(pid), tid, number, by_call(linux::SI_TKILL))
 }
 
-fn send_to_thread(pid: Option<u64>, tid: u64, number: u64) -> SyscallResult {
+/// `rt_sigqueueinfo(pid, signal, info)`
+pub fn rt_sigqueueinfo(&[pid, number, info, ..]: &Arguments) -> SyscallResult {
+    let cause = read_cause(info, pid as u32)?;
     let signal = signal(number)?;
-    let tid = u32::try_from(tid).ok().filter(|&tid| tid != 0);
-    let thread = table::thread(tid.ok_or(Errno::EINVAL)?).ok_or(Errno::ESRCH)?;
+    let process = table::process(pid as u32).ok_or(Errno::ESRCH)?;
+    if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
+        signal::send_for(process, signal, cause)?;
+    }
+    Ok(0)
+}
+
+/// `rt_tgsigqueueinfo(pid, tid, signal, info)`
+pub fn rt_tgsigqueueinfo(&[pid, tid, number, info, ..]: &Arguments) -> SyscallResult {
+    let pid = id(pid)?;
+    let cause = read_cause(info, pid)?;
+    send_to_thread(Some(pid), tid, number, cause)
+}
+
+fn by_call(code: i32) -> Cause {
+    Cause::sender(current().pid(), code)
+}
+
+/// The `siginfo_t` at `address`: to others, a process may only say that it sends the signal
+/// itself.
+fn read_cause(address: u64, target: u32) -> Result<Cause, Errno> {
+    let info = UserPtr::<Info>::new(address).read(&current().space())?;
+    let cause = Cause::from_info(&info);
+    let is_by_others = cause.code >= 0 || cause.code == linux::SI_TKILL;
+    if is_by_others && target != current().pid() {
+        return Err(Errno::EPERM);
+    }
+    Ok(cause)
+}
+
+/// A number of a process or thread.
+fn id(number: u64) -> Result<u32, Errno> {
+    match number as i32 {
+        1.. => Ok(number as u32),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn send_to_thread(pid: Option<u32>, tid: u64, number: u64, cause: Cause) -> SyscallResult {
+    let tid = id(tid)?;
+    let thread = table::thread(tid).ok_or(Errno::ESRCH)?;
     let process = thread.process();
-    if pid.is_some_and(|pid| pid != u64::from(process.pid())) {
+    if pid.is_some_and(|pid| pid != process.pid()) {
         return Err(Errno::ESRCH);
     }
+    let signal = signal(number)?;
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
-        let cause = Cause::sender(current().pid(), true);
-        signal::send_to_thread(thread, signal, cause);
+        signal::send_to_thread(thread, signal, cause)?;
     }
     Ok(0)
 }
@@ -64,7 +108,8 @@ fn signal(number: u64) -> Result<Option<Signal>, Errno> {
 
 fn send(process: &Process, signal: Option<Signal>) {
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
-        signal::send_for(process, signal, Cause::sender(current().pid(), false));
+        // By `kill`, a signal comes even if there is no room for its cause.
+        let _ = signal::send_for(process, signal, by_call(linux::SI_USER as i32));
     }
 }
 

@@ -5,44 +5,33 @@ use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
-use crate::proc::signal::{self, Action, ActionFlags, AlternateStack, Reaction, Signal, Signals};
-use crate::proc::wait_queue::{Interrupted, WaitQueue};
+use crate::proc::signal::{self, Action, ActionFlags, Cause, Signal, Signals};
+use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread};
+use crate::syscall::time::{now_ns, read_ns};
 use crate::syscall::{Errno, SyscallResult};
 
 /// Size of `sigset_t`.
 const SET_SIZE: u64 = 8;
 
-/// Values of a handler that is none.
-const DEFAULT: u64 = 0;
-const IGNORE: u64 = 1;
-
 /// `struct sigaction` of the kernel: handler, flags, restorer, mask.
 type Words = [u64; 4];
 
-fn words(reaction: Reaction) -> Words {
-    match reaction {
-        Reaction::Default(_) => [DEFAULT, 0, 0, 0],
-        Reaction::Ignore => [IGNORE, 0, 0, 0],
-        Reaction::Call(action) => [
-            action.handler,
-            action.flags.bits(),
-            action.restorer,
-            action.mask.0,
-        ],
-    }
+fn words(action: Action) -> Words {
+    [
+        action.handler,
+        action.flags.bits(),
+        action.restorer,
+        action.mask.0,
+    ]
 }
 
-fn reaction(signal: Signal, [handler, flags, restorer, mask]: Words) -> Reaction {
-    match handler {
-        DEFAULT => Reaction::Default(signal.default_action()),
-        IGNORE => Reaction::Ignore,
-        handler => Reaction::Call(Action {
-            handler,
-            flags: ActionFlags::from_bits_retain(flags),
-            restorer,
-            mask: Signals(mask).blockable(),
-        }),
+fn action([handler, flags, restorer, mask]: Words) -> Action {
+    Action {
+        handler,
+        flags: ActionFlags::from_bits_retain(flags),
+        restorer,
+        mask: Signals(mask).blockable(),
     }
 }
 
@@ -54,7 +43,7 @@ pub fn rt_sigaction(&[signal, new, old, size, ..]: &Arguments) -> SyscallResult 
     }
     let process = current();
     let space = process.space();
-    let before = words(process.reaction(signal));
+    let before = words(process.action(signal));
     let new = match new {
         0 => None,
         address => Some(UserPtr::<Words>::new(address).read(&space)?),
@@ -66,7 +55,7 @@ pub fn rt_sigaction(&[signal, new, old, size, ..]: &Arguments) -> SyscallResult 
         UserPtr::new(old).write(&space, &before)?;
     }
     if let Some(new) = new {
-        process.react(signal, reaction(signal, new))?;
+        process.set_action(signal, action(new))?;
     }
     Ok(0)
 }
@@ -163,31 +152,67 @@ fn wait_for_handler() -> SyscallResult {
     }
 }
 
+/// `rt_sigtimedwait(set, info, timeout, size)`: takes a signal of the set, which the thread
+/// blocks.
+pub fn rt_sigtimedwait(&[set, info, timeout, size, ..]: &Arguments) -> SyscallResult {
+    if size != SET_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let space = current().space();
+    let set = Signals(UserPtr::<u64>::new(set).read(&space)?).blockable();
+    let deadline = match timeout {
+        0 => None,
+        address => Some(now_ns().saturating_add(read_ns(address)?)),
+    };
+    let thread = current_thread();
+    thread.await_signals(set);
+    let taken = wait_for(set, deadline);
+    thread.await_signals(Signals::EMPTY);
+    let (signal, cause) = taken?;
+    if info != 0 {
+        UserPtr::new(info).write(&space, &cause.info(signal))?;
+    }
+    Ok(signal.number().into())
+}
+
+/// Takes a signal of a set as soon as one is pending.
+///
+/// # Errors
+/// EAGAIN: that was not before the deadline. EINTR: another one has to be attended to.
+fn wait_for(set: Signals, deadline: Option<u64>) -> Result<(Signal, Cause), Errno> {
+    let thread = current_thread();
+    let nobody = WaitQueue::new();
+    loop {
+        if let Some(taken) = signal::take_any(thread, set) {
+            return Ok(taken);
+        }
+        let woken = match deadline {
+            None => nobody.sleep().map(|()| Woken::Up),
+            Some(deadline) => nobody.sleep_until(deadline),
+        };
+        match woken {
+            Ok(Woken::Up) => {}
+            Ok(Woken::TimedOut) => {
+                return signal::take_any(thread, set).ok_or(Errno::EAGAIN);
+            }
+            Err(Interrupted) => return signal::take_any(thread, set).ok_or(Errno::EINTR),
+        }
+    }
+}
+
 /// `sigaltstack(new, old)`
 pub fn sigaltstack(context: &mut UserContext) -> SyscallResult {
-    const MIN_SIZE: u64 = linux::MINSIGSTKSZ as u64;
     let [new, old, ..] = context.registers.arguments;
     let thread = current_thread();
     let space = current().space();
-    let stack = thread.alternate_stack();
     let rsp = context.stack_pointer();
-    let new = match new {
-        0 => None,
-        address => Some(UserPtr::<[u64; 3]>::new(address).read(&space)?),
-    };
-    if let Some([start, flags, size]) = new {
-        if stack.contains(rsp) {
-            return Err(Errno::EPERM);
-        }
-        thread.set_alternate_stack(match flags as u32 {
-            linux::SS_DISABLE => AlternateStack::NONE,
-            0 | linux::SS_ONSTACK if size < MIN_SIZE => return Err(Errno::ENOMEM),
-            0 | linux::SS_ONSTACK => AlternateStack { start, size },
-            _ => return Err(Errno::EINVAL),
-        });
+    let before = thread.alternate_stack().words_at(rsp);
+    if new != 0 {
+        let words = UserPtr::<[u64; 3]>::new(new).read(&space)?;
+        thread.change_alternate_stack(words, rsp)?;
     }
     if old != 0 {
-        UserPtr::new(old).write(&space, &stack.words(rsp))?;
+        UserPtr::new(old).write(&space, &before)?;
     }
     Ok(0)
 }

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
-use mm::{OutOfMemory, Owned};
+use mm::{OutOfMemory, Shared};
 
 use crate::proc::process::Process;
 use crate::proc::signal::{DefaultAction, Signal, Signals};
@@ -32,10 +32,10 @@ bitflags! {
     }
 }
 
-/// A handler: `struct sigaction` of the kernel.
+/// `struct sigaction` of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// Its address.
+    /// The handler's address, or [`Self::DEFAULT_HANDLER`] or [`Self::IGNORE`].
     pub handler: u64,
     /// How it is called.
     pub flags: ActionFlags,
@@ -45,48 +45,19 @@ pub struct Action {
     pub mask: Signals,
 }
 
-/// Why a signal was sent: `siginfo_t` after its number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cause {
-    /// `si_code`.
-    pub code: i32,
-    /// What depends on the code: sender's number or address, then the status of a child.
-    pub words: [u64; 2],
-}
+impl Action {
+    /// `SIG_DFL`: the default action.
+    pub const DEFAULT_HANDLER: u64 = 0;
+    /// `SIG_IGN`: nothing.
+    pub const IGNORE: u64 = 1;
 
-impl Cause {
-    /// The kernel's own doing.
-    pub const KERNEL: Self = Self {
-        code: linux::SI_KERNEL as i32,
-        words: [0; 2],
+    /// What holds if nothing was said.
+    pub const DEFAULT: Self = Self {
+        handler: Self::DEFAULT_HANDLER,
+        flags: ActionFlags::empty(),
+        restorer: 0,
+        mask: Signals::EMPTY,
     };
-
-    /// A process, by `kill`, or by `tkill` if it was to one thread.
-    pub fn sender(pid: u32, to_thread: bool) -> Self {
-        Self {
-            code: match to_thread {
-                true => linux::SI_TKILL,
-                false => linux::SI_USER as i32,
-            },
-            words: [pid.into(), 0],
-        }
-    }
-
-    /// A child that has ended, stopped or gone on.
-    pub fn child(pid: u32, code: u32, status: u8) -> Self {
-        Self {
-            code: code as i32,
-            words: [pid.into(), status.into()],
-        }
-    }
-
-    /// An instruction, at `address` or about it.
-    pub fn fault(code: u32, address: u64) -> Self {
-        Self {
-            code: code as i32,
-            words: [address, 0],
-        }
-    }
 }
 
 /// The disposition of a signal.
@@ -100,74 +71,81 @@ pub enum Reaction {
     Call(Action),
 }
 
-const NO_ACTION: Action = Action {
-    handler: 0,
-    flags: ActionFlags::empty(),
-    restorer: 0,
-    mask: Signals::EMPTY,
-};
-
-/// The handlers of a process, and why the signals that are pending were sent. A process
-/// that handles no signal has no such object; of several senders the last is reported.
+/// What processes that share it do about each signal. A process that has never said anything
+/// about a signal has no such object.
 pub struct Actions {
+    ignored: Cell<Signals>,
+    /// Those with a handler.
+    caught: Cell<Signals>,
     actions: [Cell<Action>; Signal::MAX as usize],
-    causes: [Cell<Cause>; Signal::MAX as usize],
 }
 
 impl Actions {
     fn new() -> Self {
         Self {
-            actions: [const { Cell::new(NO_ACTION) }; Signal::MAX as usize],
-            causes: [const { Cell::new(Cause::KERNEL) }; Signal::MAX as usize],
+            ignored: Cell::new(Signals::EMPTY),
+            caught: Cell::new(Signals::EMPTY),
+            actions: [const { Cell::new(Action::DEFAULT) }; Signal::MAX as usize],
         }
     }
 
-    fn place(signal: Signal) -> usize {
-        usize::from(signal.number() - 1)
+    fn of(&self, signal: Signal) -> &Cell<Action> {
+        &self.actions[usize::from(signal.number() - 1)]
+    }
+
+    fn set(&self, signal: Signal, action: Action) {
+        let (ignored, caught) = (self.ignored.get(), self.caught.get());
+        let (mut ignored, mut caught) = (ignored.without(signal), caught.without(signal));
+        match action.handler {
+            Action::DEFAULT_HANDLER => {}
+            Action::IGNORE => ignored = ignored.with(signal),
+            _ => caught = caught.with(signal),
+        }
+        self.ignored.set(ignored);
+        self.caught.set(caught);
+        self.of(signal).set(action);
     }
 }
 
 impl Process {
     /// What it does about `signal`.
     pub fn reaction(&self, signal: Signal) -> Reaction {
-        if self.caught_signals.get().contains(signal) {
-            let actions = self.actions.borrow();
-            let actions = actions.as_ref().expect("handlers have a place");
-            return Reaction::Call(actions.actions[Actions::place(signal)].get());
+        match &*self.actions.borrow() {
+            Some(own) if own.caught.get().contains(signal) => Reaction::Call(own.of(signal).get()),
+            Some(own) if own.ignored.get().contains(signal) => Reaction::Ignore,
+            _ => Reaction::Default(signal.default_action()),
         }
-        match self.ignored_signals.get().contains(signal) {
-            true => Reaction::Ignore,
-            false => Reaction::Default(signal.default_action()),
-        }
+    }
+
+    /// The same in the words of `sigaction`.
+    pub fn action(&self, signal: Signal) -> Action {
+        let actions = self.actions.borrow();
+        actions
+            .as_ref()
+            .map_or(Action::DEFAULT, |own| own.of(signal).get())
     }
 
     /// Changes what it does. A pending signal that is to be ignored is discarded.
     ///
     /// # Errors
-    /// There is no memory for a handler.
-    pub fn react(&self, signal: Signal, reaction: Reaction) -> Result<(), OutOfMemory> {
-        let mut caught = self.caught_signals.get().without(signal);
-        let mut ignored = self.ignored_signals.get().without(signal);
-        match reaction {
-            Reaction::Default(_) => {}
-            Reaction::Ignore => ignored = ignored.with(signal),
-            Reaction::Call(action) => {
-                let mut actions = self.actions.borrow_mut();
-                if actions.is_none() {
-                    *actions = Some(Owned::new(Actions::new())?);
-                }
-                if let Some(actions) = &*actions {
-                    actions.actions[Actions::place(signal)].set(action);
-                }
-                caught = caught.with(signal);
-            }
+    /// There is no memory.
+    pub fn set_action(&self, signal: Signal, action: Action) -> Result<(), OutOfMemory> {
+        if action != Action::DEFAULT || self.actions.borrow().is_some() {
+            self.own_actions()?.set(signal, action);
         }
-        self.caught_signals.set(caught);
-        self.ignored_signals.set(ignored);
         if self.ignores(signal) {
             self.forget(signal);
         }
         Ok(())
+    }
+
+    fn own_actions(&self) -> Result<Shared<Actions>, OutOfMemory> {
+        let mut actions = self.actions.borrow_mut();
+        let own = match actions.take() {
+            Some(own) => own,
+            None => Shared::new(Actions::new())?,
+        };
+        Ok(actions.insert(own).clone())
     }
 
     /// Whether a signal does nothing to it.
@@ -180,114 +158,148 @@ impl Process {
 
     /// Whether it has a handler for a signal.
     pub fn catches(&self, signal: Signal) -> bool {
-        self.caught_signals.get().contains(signal)
+        matches!(self.reaction(signal), Reaction::Call(_))
     }
 
     /// Whether its children that end are to be left to be waited for.
     pub fn wants_zombies(&self) -> bool {
-        match self.reaction(Signal::SIGCHLD) {
-            Reaction::Ignore => false,
-            Reaction::Default(_) => true,
-            Reaction::Call(action) => !action.flags.contains(ActionFlags::NO_CHILD_WAIT),
-        }
+        let action = self.action(Signal::SIGCHLD);
+        action.handler != Action::IGNORE && !action.flags.contains(ActionFlags::NO_CHILD_WAIT)
     }
 
     /// Takes a pending signal back.
     pub fn forget(&self, signal: Signal) {
-        self.pending_signals
-            .set(self.pending_signals.get().without(signal));
+        self.pending_signals.forget(signal);
         for thread in self.threads() {
-            let pending = thread.pending_signals.get();
-            thread.pending_signals.set(pending.without(signal));
+            thread.pending_signals.forget(signal);
         }
     }
 
-    /// What a child by `fork` does about signals is the same.
+    /// What a child does about signals: the same, for ever if they `share` it.
     ///
     /// # Errors
-    /// There is no memory for its handlers.
-    pub(in crate::proc) fn copy_actions(&self) -> Result<Option<Owned<Actions>>, OutOfMemory> {
-        if self.caught_signals.get() == Signals::EMPTY {
-            return Ok(None);
+    /// There is no memory.
+    pub(in crate::proc) fn actions_of_child(
+        &self,
+        share: bool,
+    ) -> Result<Option<Shared<Actions>>, OutOfMemory> {
+        if share {
+            return self.own_actions().map(Some);
         }
-        let copy = Owned::new(Actions::new())?;
-        if let Some(own) = &*self.actions.borrow() {
-            for (new, old) in copy.actions.iter().zip(&own.actions) {
-                new.set(old.get());
-            }
+        let own = self.actions.borrow();
+        let Some(own) = &*own else {
+            return Ok(None);
+        };
+        let copy = Shared::new(Actions::new())?;
+        copy.ignored.set(own.ignored.get());
+        copy.caught.set(own.caught.get());
+        for (new, old) in copy.actions.iter().zip(&own.actions) {
+            new.set(old.get());
         }
         Ok(Some(copy))
     }
 
-    /// Another program has no handlers; what is ignored stays so.
-    pub(in crate::proc) fn drop_actions(&self) {
-        self.caught_signals.set(Signals::EMPTY);
-        drop(self.actions.take());
-    }
-
-    pub(super) fn note_cause(&self, signal: Signal, cause: Cause) {
-        if let Some(actions) = &*self.actions.borrow() {
-            actions.causes[Actions::place(signal)].set(cause);
+    /// What another program in the process does: there are no handlers; what is ignored stays
+    /// so.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(in crate::proc) fn actions_of_program(
+        &self,
+    ) -> Result<Option<Shared<Actions>>, OutOfMemory> {
+        let own = self.actions.borrow();
+        let ignored = own.as_ref().map_or(Signals::EMPTY, |own| own.ignored.get());
+        if ignored == Signals::EMPTY {
+            return Ok(None);
         }
-    }
-
-    pub(super) fn cause(&self, signal: Signal) -> Cause {
-        match &*self.actions.borrow() {
-            Some(actions) => actions.causes[Actions::place(signal)].get(),
-            None => Cause::KERNEL,
+        let new = Shared::new(Actions::new())?;
+        let ignore = Action {
+            handler: Action::IGNORE,
+            ..Action::DEFAULT
+        };
+        for signal in ignored.iter() {
+            new.set(signal, ignore);
         }
+        Ok(Some(new))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::signal::Cause;
 
-    fn handler(handler: u64) -> Reaction {
-        Reaction::Call(Action {
+    fn handler(handler: u64) -> Action {
+        Action {
             handler,
-            ..NO_ACTION
-        })
+            ..Action::DEFAULT
+        }
     }
 
     #[test]
     fn reactions_are_what_was_set_last() {
         let process = Process::unused();
         let signal = Signal::SIGTERM;
-        assert_eq!(
-            process.reaction(signal),
-            Reaction::Default(DefaultAction::End)
-        );
-        assert_eq!(process.react(signal, handler(5)), Ok(()));
-        assert_eq!(process.reaction(signal), handler(5));
-        assert!(process.catches(signal) && !process.ignores(signal));
-        assert_eq!(process.react(signal, Reaction::Ignore), Ok(()));
-        assert!(process.ignores(signal));
         let default = Reaction::Default(DefaultAction::End);
-        assert_eq!(process.react(signal, default), Ok(()));
         assert_eq!(process.reaction(signal), default);
-        process.drop_actions();
+        assert_eq!(process.set_action(signal, handler(5)), Ok(()));
+        assert_eq!(process.reaction(signal), Reaction::Call(handler(5)));
+        assert!(process.catches(signal) && !process.ignores(signal));
+        assert_eq!(process.set_action(signal, handler(Action::IGNORE)), Ok(()));
+        assert!(process.ignores(signal));
+        let reset = Action {
+            flags: ActionFlags::RESTART,
+            ..Action::DEFAULT
+        };
+        assert_eq!(process.set_action(signal, reset), Ok(()));
+        assert_eq!(process.reaction(signal), default);
+        assert_eq!(process.action(signal), reset);
     }
 
     #[test]
     fn ignoring_forgets_what_is_pending() {
         let process = Process::unused();
-        let both = Signals::EMPTY.with(Signal::SIGTERM).with(Signal::SIGINT);
-        process.pending_signals.set(both);
-        assert_eq!(process.react(Signal::SIGTERM, Reaction::Ignore), Ok(()));
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            assert_eq!(
+                process.pending_signals.add(signal, Cause::KERNEL, 9),
+                Ok(())
+            );
+        }
+        let ignore = handler(Action::IGNORE);
+        assert_eq!(process.set_action(Signal::SIGTERM, ignore), Ok(()));
         let left = Signals::EMPTY.with(Signal::SIGINT);
-        assert_eq!(process.pending_signals.get(), left);
+        assert_eq!(process.pending_signals.set(), left);
     }
 
     #[test]
     fn children_have_the_same_handlers_and_other_programs_none() {
         let process = Process::unused();
-        assert!(process.copy_actions().is_ok_and(|copy| copy.is_none()));
-        assert_eq!(process.react(Signal::SIGUSR1, handler(7)), Ok(()));
-        let copy = process.copy_actions().ok().flatten().expect("memory");
-        let place = Actions::place(Signal::SIGUSR1);
-        assert_eq!(copy.actions[place].get().handler, 7);
-        process.drop_actions();
-        assert!(!process.catches(Signal::SIGUSR1));
+        assert!(
+            process
+                .actions_of_child(false)
+                .is_ok_and(|copy| copy.is_none())
+        );
+        let (caught, ignored) = (Signal::SIGUSR1, Signal::SIGUSR2);
+        assert_eq!(process.set_action(caught, handler(7)), Ok(()));
+        assert_eq!(process.set_action(ignored, handler(Action::IGNORE)), Ok(()));
+        let copy = process
+            .actions_of_child(false)
+            .ok()
+            .flatten()
+            .expect("memory");
+        assert_eq!(copy.of(caught).get().handler, 7);
+        let new = process.actions_of_program().ok().flatten().expect("memory");
+        process.actions.replace(Some(new));
+        assert!(!process.catches(caught) && process.ignores(ignored));
+    }
+
+    #[test]
+    fn who_shares_actions_has_the_changes_of_the_other() {
+        let (parent, child) = (Process::unused(), Process::unused());
+        child
+            .actions
+            .replace(parent.actions_of_child(true).expect("memory"));
+        assert_eq!(child.set_action(Signal::SIGUSR1, handler(7)), Ok(()));
+        assert!(parent.catches(Signal::SIGUSR1));
     }
 }

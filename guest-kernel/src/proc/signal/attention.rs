@@ -9,10 +9,10 @@ use abi::Errno;
 use arch::trap::UserContext;
 
 use crate::proc::signal::sending::{is_deadly, is_killed, take};
-use crate::proc::signal::{ActionFlags, DefaultAction, Reaction, Signal, frame};
+use crate::proc::signal::{ActionFlags, Cause, DefaultAction, Reaction, Signal, frame};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
-use crate::proc::{alarm, exit, stop};
+use crate::proc::{exit, stop};
 
 /// A system call that a signal has interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +51,9 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
             stop::wait(thread);
             continue;
         }
-        let Some(signal) = take(thread) else {
+        let Some((signal, cause)) = take(thread) else {
             break;
         };
-        if signal == Signal::SIGALRM {
-            alarm::taken(process);
-        }
         let action = match process.reaction(signal) {
             Reaction::Ignore | Reaction::Default(DefaultAction::Ignore) => continue,
             Reaction::Default(DefaultAction::End) => exit::end_process(WaitStatus::killed(signal)),
@@ -71,9 +68,9 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
             context.repeat_call(call.number);
         }
         thread.wait_deadline.set(None);
-        let cause = process.cause(signal);
+        frame::reset_if_wanted(process, signal, action);
         if frame::push(thread, context, signal, action, cause, None).is_err() {
-            exit::end_process(WaitStatus::killed(Signal::SIGSEGV));
+            handle_lost_frame(signal, context);
         }
     }
     if let Some(call) = call {
@@ -85,5 +82,14 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
         if thread.needs_attention() {
             attend(thread, context);
         }
+    }
+}
+
+/// A signal's frame could not be written: this is a fault of its own, unless there was no room
+/// for the frame of one.
+fn handle_lost_frame(signal: Signal, context: &mut UserContext) {
+    let fault = Signal::SIGSEGV;
+    if signal == fault || !frame::handle_fault(context, fault, Cause::KERNEL, None) {
+        exit::end_process(WaitStatus::killed(fault));
     }
 }

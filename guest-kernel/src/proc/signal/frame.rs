@@ -17,9 +17,12 @@ use mm::user_memory::BadAddress;
 
 use crate::proc::exit;
 use crate::proc::extended_state::start_anew;
+use crate::proc::process::Process;
 use crate::proc::scheduler::current_thread;
 use crate::proc::signal::float_state;
-use crate::proc::signal::{Action, ActionFlags, Cause, Reaction, Signal, Signals, set_blocked};
+use crate::proc::signal::{
+    Action, ActionFlags, AlternateStack, Cause, Reaction, Signal, Signals, set_blocked,
+};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
 
@@ -40,39 +43,6 @@ const SAVES_SS: u64 = 0x2 | 0x4;
 const RED_ZONE: u64 = 128;
 /// What rsp is a multiple of before a call (3.2.2 there).
 const STACK_ALIGNMENT: u64 = 16;
-
-/// A thread's stack for handlers, `stack_t`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AlternateStack {
-    /// Its lowest address.
-    pub start: u64,
-    /// Bytes; 0 if there is none.
-    pub size: u64,
-}
-
-impl AlternateStack {
-    /// None.
-    pub const NONE: Self = Self { start: 0, size: 0 };
-
-    /// Whether a stack pointer is in it.
-    pub fn contains(self, rsp: u64) -> bool {
-        rsp.wrapping_sub(self.start).wrapping_sub(1) < self.size
-    }
-
-    fn end(self) -> u64 {
-        self.start.wrapping_add(self.size)
-    }
-
-    /// `stack_t` of a thread with this stack pointer.
-    pub fn words(self, rsp: u64) -> [u64; 3] {
-        let flags = match self.size {
-            0 => linux::SS_DISABLE,
-            _ if self.contains(rsp) => linux::SS_ONSTACK,
-            _ => 0,
-        };
-        [self.start, flags.into(), self.size]
-    }
-}
 
 /// Bytes that a frame takes at most, on a stack of its own.
 pub fn max_frame_size() -> u64 {
@@ -97,8 +67,8 @@ pub(super) fn push(
     let process = thread.process();
     let alternate = thread.alternate_stack.get();
     let rsp = context.stack_pointer();
-    let is_inside = alternate.contains(rsp);
-    let switches = action.flags.contains(ActionFlags::ON_STACK) && alternate.size > 0 && !is_inside;
+    let is_inside = alternate.is_used_at(rsp);
+    let switches = action.flags.contains(ActionFlags::ON_STACK) && alternate.is_free_at(rsp);
     let top = match switches {
         true => alternate.end(),
         false => rsp.wrapping_sub(RED_ZONE),
@@ -115,12 +85,10 @@ pub(super) fn push(
     let mut words = [0; FRAME_WORDS];
     words[0] = action.restorer;
     words[CONTEXT] = SAVES_SS | float_state::context_flag();
-    words[CONTEXT_STACK..][..3].copy_from_slice(&alternate.words(rsp));
+    words[CONTEXT_STACK..][..3].copy_from_slice(&alternate.words());
     words[CONTEXT_MACHINE..][..WORDS].copy_from_slice(&context.machine_state(exception, fx));
     words[CONTEXT_BLOCKED] = before.0;
-    words[INFO] = signal.number().into();
-    words[INFO + 1] = u64::from(cause.code as u32);
-    words[INFO + 2..][..2].copy_from_slice(&cause.words);
+    words[INFO..].copy_from_slice(&cause.info(signal));
     let space = process.space();
     float_state::push(&space, fx, context)?;
     UserPtr::new(frame).write(&space, &words)?;
@@ -136,13 +104,19 @@ pub(super) fn push(
         blocked = blocked.with(signal);
     }
     set_blocked(thread, blocked);
-    if action.flags.contains(ActionFlags::RESET_HANDLER) {
-        let default = Reaction::Default(signal.default_action());
-        process
-            .react(signal, default)
-            .expect("only handlers take memory");
+    if alternate.flags & linux::SS_AUTODISARM != 0 {
+        thread.alternate_stack.set(AlternateStack::NONE);
     }
     Ok(())
+}
+
+/// Resets the handler of a signal that is called only once; what else was said about it stays.
+pub(super) fn reset_if_wanted(process: &Process, signal: Signal, action: Action) {
+    if action.flags.contains(ActionFlags::RESET_HANDLER) {
+        let handler = Action::DEFAULT_HANDLER;
+        let reset = process.set_action(signal, Action { handler, ..action });
+        reset.expect("a handler has its place");
+    }
 }
 
 /// Lets the current thread's program handle its own fault, of an instruction or a system
@@ -154,8 +128,10 @@ pub fn handle_fault(
     exception: Option<Exception>,
 ) -> bool {
     let thread = current_thread();
-    match thread.process().reaction(signal) {
+    let process = thread.process();
+    match process.reaction(signal) {
         Reaction::Call(action) if !thread.blocked_signals.get().contains(signal) => {
+            reset_if_wanted(process, signal, action);
             push(thread, context, signal, action, cause, exception).is_ok()
         }
         _ => false,
@@ -189,26 +165,9 @@ fn restore(thread: &'static Thread, context: &mut UserContext) -> Result<(), Bad
         .set_machine_state(&machine, fx)
         .map_err(|_| BadAddress)?;
     set_blocked(thread, Signals(words[CONTEXT_BLOCKED - CONTEXT]));
+    let mut stack = [0; 3];
+    stack.copy_from_slice(&words[CONTEXT_STACK - CONTEXT..][..3]);
+    // One that makes no sense changes nothing.
+    let _ = thread.change_alternate_stack(stack, context.stack_pointer());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::AlternateStack;
-
-    #[test]
-    fn stack_pointers_are_inside_or_not() {
-        let stack = AlternateStack {
-            start: 0x1000,
-            size: 0x800,
-        };
-        let inside = [0x1001, 0x1800];
-        let outside = [0, 0x1000, 0x1801, u64::MAX];
-        assert!(inside.into_iter().all(|rsp| stack.contains(rsp)));
-        assert!(!outside.into_iter().any(|rsp| stack.contains(rsp)));
-        assert!(!AlternateStack::NONE.contains(0));
-        assert_eq!(stack.words(0x1400), [0x1000, 1, 0x800]);
-        assert_eq!(stack.words(0), [0x1000, 0, 0x800]);
-        assert_eq!(AlternateStack::NONE.words(0), [0, 2, 0]);
-    }
 }

@@ -3,17 +3,25 @@
 //! and comes back in `frame`.
 
 mod action;
+mod alternate_stack;
 mod attention;
+mod cause;
 mod float_state;
 mod frame;
+mod queue;
 mod sending;
 
 use linux_raw_sys::general as linux;
 
-pub use action::{Action, ActionFlags, Actions, Cause, Reaction};
+pub use action::{Action, ActionFlags, Actions, Reaction};
+pub use alternate_stack::AlternateStack;
 pub use attention::{InterruptedCall, attend, will_end};
-pub use frame::{AlternateStack, handle_fault, max_frame_size, return_from_handler};
-pub use sending::{all_pending, send, send_for, send_to_group, send_to_thread, set_blocked};
+pub use cause::{Cause, Info};
+pub use frame::{handle_fault, max_frame_size, return_from_handler};
+pub use queue::Pending;
+pub use sending::{
+    all_pending, send, send_for, send_to_group, send_to_thread, set_blocked, take_any,
+};
 
 /// A signal by its number, 1 to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +77,11 @@ impl Signal {
         self.0
     }
 
+    /// Whether each one that is sent comes.
+    pub fn is_real_time(self) -> bool {
+        u32::from(self.0) >= linux::SIGRTMIN
+    }
+
     /// As signal(7) has it.
     pub fn default_action(self) -> DefaultAction {
         match self {
@@ -88,6 +101,16 @@ impl Signals {
     pub const EMPTY: Self = Self(0);
     /// Those that programs can neither block nor ignore.
     const MIGHTY: Self = Self(1 << (linux::SIGKILL - 1) | 1 << (linux::SIGSTOP - 1));
+
+    /// What an instruction causes.
+    const OF_INSTRUCTIONS: Self = Self(
+        1 << (linux::SIGSEGV - 1)
+            | 1 << (linux::SIGBUS - 1)
+            | 1 << (linux::SIGILL - 1)
+            | 1 << (linux::SIGTRAP - 1)
+            | 1 << (linux::SIGFPE - 1)
+            | 1 << (linux::SIGSYS - 1),
+    );
 
     fn bit(signal: Signal) -> u64 {
         1 << (signal.0 - 1)
@@ -113,9 +136,21 @@ impl Signals {
         Self(self.0 & !Self::MIGHTY.0)
     }
 
-    /// The signal with the lowest number that is in this set and not in `blocked`.
+    /// The first signal to attend to that is in this set and not in `blocked`: those of
+    /// instructions come first, then the others, by their numbers.
     pub fn first_but(self, blocked: Self) -> Option<Signal> {
-        Signal::new(u64::from((self.0 & !blocked.0).trailing_zeros()) + 1)
+        let open = self.0 & !blocked.0;
+        let first = match open & Self::OF_INSTRUCTIONS.0 {
+            0 => open,
+            of_instructions => of_instructions,
+        };
+        Signal::new(u64::from(first.trailing_zeros()) + 1)
+    }
+
+    /// The signals, by their numbers.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        let all = (1..=u64::from(Signal::MAX)).filter_map(Signal::new);
+        all.filter(move |signal| self.contains(*signal))
     }
 }
 
