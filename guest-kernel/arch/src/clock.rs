@@ -70,8 +70,14 @@ pub fn counter() -> u64 {
 /// Nanoseconds since boot.
 #[inline]
 pub fn now_ns() -> u64 {
+    at_ns(counter())
+}
+
+/// Nanoseconds from boot to when the counter had this value.
+#[inline]
+pub fn at_ns(counter: u64) -> u64 {
     let clock = CLOCK.get();
-    scale(counter().wrapping_sub(clock.boot), clock.ns_per_count)
+    scale(counter.wrapping_sub(clock.boot), clock.ns_per_count)
 }
 
 /// Nanoseconds from when the counter was zero to boot.

@@ -65,6 +65,13 @@ impl FilePages {
         }
     }
 
+    /// Makes these bytes the file's, instead of what it has.
+    pub fn replace(&self, base: &'static [u8]) {
+        self.set_len(0);
+        self.base.set(base);
+        self.len.set(base.len() as u64);
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len.get()
@@ -238,15 +245,17 @@ mod tests {
         let base = pages(&[1, 2]);
         let address = base.as_ptr() as u64;
         let file = FilePages::new(base);
-        let page = file.page_in_place(0).map(PageInPlace::address);
-        assert_eq!(page, Some(address));
+        let first_page = || file.page_in_place(0).map(PageInPlace::address);
+        assert_eq!(first_page(), Some(address));
         assert!(file.page_in_place(PAGE).is_some());
         assert_eq!(file.page_in_place(2 * PAGE), None);
         assert_eq!(FilePages::new(&base[..4095]).page_in_place(0), None);
         assert_eq!(FilePages::new(&base[1..]).page_in_place(0), None);
         write(&file, 5, b"x");
-        assert_eq!(file.page_in_place(0), None);
+        assert_eq!(first_page(), None);
         assert!(file.page_in_place(PAGE).is_some());
+        file.replace(base);
+        assert_eq!(first_page(), Some(address));
     }
 
     #[test]

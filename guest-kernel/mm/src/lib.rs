@@ -18,7 +18,7 @@ pub mod kernel_stacks;
 pub mod mapping;
 pub mod page_tables;
 pub mod pool;
-mod quota;
+pub mod quota;
 #[cfg(test)]
 mod test_support;
 pub mod user_memory;
