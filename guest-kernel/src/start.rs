@@ -11,6 +11,7 @@ use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared};
 
 use crate::command_line::CommandLine;
+use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::Elf;
@@ -94,8 +95,8 @@ fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), 
             return Ok((image, Interpreters::default()));
         }
     }
-    let root = ramfs::root()?;
-    let found = execute::find(&root, calls::find(&root, path)?)?;
+    let root = Start::of_tree()?;
+    let found = execute::find(&root, calls::find(&root, path, Links::Followed)?)?;
     Ok((found.image, found.interpreters))
 }
 

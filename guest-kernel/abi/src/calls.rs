@@ -90,7 +90,7 @@ macro_rules! system_calls {
             close = descriptor::close(Int);
             stat = stat::stat(Text, Hex);
             fstat = stat::fstat(Int, Hex);
-            lstat = stat::stat(Text, Hex);
+            lstat = stat::lstat(Text, Hex);
             poll = poll::poll(Hex, Size, Int);
             lseek = file::lseek(Int, Long, Choice(WHENCE));
             mmap = memory::mmap(Hex, Size, Bits(PROTECTION), Bits(MAPPING), Int, Size) -> Address;
@@ -144,10 +144,10 @@ macro_rules! system_calls {
             mkdir = path::mkdir(Text, Octal);
             rmdir = path::rmdir(Text);
             creat = path::creat(Text, Octal);
-            link = (Hex, Hex);
+            link = link::link(Text, Text);
             unlink = path::unlink(Text);
-            symlink = (Hex, Hex);
-            readlink = path::readlink(Text, BytesOut, Size);
+            symlink = link::symlink(Text, Text);
+            readlink = link::readlink(Text, BytesOut, Size);
             chmod = path::chmod(Text, Octal);
             fchmod = (Int, Octal);
             chown = (Hex, Int, Int);
@@ -185,7 +185,7 @@ macro_rules! system_calls {
             futex = thread::futex(Hex, Futex, Int, Hex, Hex, Hex);
             sched_setaffinity = (Int, Size, Hex);
             sched_getaffinity = thread::sched_getaffinity(Int, Size, Hex);
-            getdents64 = stat::getdents64(Int, Hex, Size);
+            getdents64 = listing::getdents64(Int, Hex, Size);
             set_tid_address = thread::set_tid_address(Hex);
             timer_create = (Choice(CLOCKS), Hex, Hex);
             timer_settime = (Int, Int, Hex, Hex);
@@ -203,7 +203,9 @@ macro_rules! system_calls {
             newfstatat = stat::newfstatat(Folder, Text, Hex, Bits(AT_FLAGS));
             unlinkat = path::unlinkat(Folder, Text, Bits(AT_FLAGS));
             renameat = path::renameat(Folder, Text, Folder, Text);
-            readlinkat = path::readlinkat(Folder, Text, BytesOut, Size);
+            linkat = link::linkat(Folder, Text, Folder, Text, Bits(AT_FLAGS));
+            symlinkat = link::symlinkat(Text, Folder, Text);
+            readlinkat = link::readlinkat(Folder, Text, BytesOut, Size);
             faccessat = path::faccessat(Folder, Text, Bits(ACCESS));
             ppoll = poll::ppoll(Hex, Size, Hex, Hex, Size);
             pselect6 = select::pselect6(Int, Hex, Hex, Hex, Hex, Hex);
@@ -219,7 +221,7 @@ macro_rules! system_calls {
             getrandom = system::getrandom(BytesOut, Size, Bits(RANDOM));
             memfd_create = (Hex, Bits(MEMORY_FILE));
             execveat = execute::execveat(Folder, Text, Texts, Hex, Bits(AT_FLAGS)) with context;
-            statx = (Folder, Hex, Hex, Hex, Hex);
+            statx = stat::statx(Folder, Text, Bits(AT_FLAGS), Hex, Hex);
             rseq = (Hex, Size, Hex, Hex);
             clone3 = (Hex, Size);
             close_range = (Size, Size, Bits(CLOSING));

@@ -21,7 +21,24 @@ pub enum Device {
     Zero,
 }
 
+/// Major and minor number of a device, as nodes have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceNumber {
+    /// The driver's.
+    pub major: u32,
+    /// The device's own among those of its driver.
+    pub minor: u32,
+}
+
 impl Device {
+    /// The one with this number, if there is one and the machine has it.
+    pub fn of(number: DeviceNumber) -> Option<Self> {
+        let device = Self::ALL
+            .into_iter()
+            .find(|device| device.number() == number)?;
+        device.is_present().then_some(device)
+    }
+
     /// Those that have names.
     pub const ALL: [Self; 5] = [Self::Console, Self::Tty, Self::Link, Self::Null, Self::Zero];
 
@@ -37,14 +54,15 @@ impl Device {
     }
 
     /// Its major and minor number (Linux, Documentation/admin-guide/devices.txt).
-    pub fn number(self) -> (u8, u8) {
-        match self {
+    pub fn number(self) -> DeviceNumber {
+        let (major, minor) = match self {
             Self::Console | Self::Errors => (5, 1),
             Self::Tty => (5, 0),
             Self::Link => (4, 65),
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
-        }
+        };
+        DeviceNumber { major, minor }
     }
 
     /// Its permission bits.
@@ -57,7 +75,7 @@ impl Device {
     }
 
     /// Whether the machine has it.
-    pub fn is_present(self) -> bool {
+    fn is_present(self) -> bool {
         match self {
             Self::Tty => terminal::CONSOLE.is_used(),
             Self::Link => SerialPort::LINK.is_present(),

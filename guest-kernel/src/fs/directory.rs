@@ -1,214 +1,317 @@
-//! A directory's nodes.
+//! Directories: from a name to a node, whatever knows the names.
 //!
-//! They are in chunks, each beside a hash of its name, so that a look-up compares one
-//! name and reads memory in order. A node keeps its place until it is removed, and the
-//! place is its offset for `getdents64`: a program may remove what it has read and go on.
-//! Rejected: a list through the nodes, which has no such place; a tree, which takes more
-//! code than these directories have names.
+//! All that others do with a directory is [`find`], [`next`], [`insert`], [`remove`],
+//! [`rename`] and [`exchange`]: they need not know whether its entries are kept here or
+//! generated, and each may fail.
+
+mod entries;
 
 use core::cell::RefCell;
 
 use abi::Errno;
-use mm::{OutOfMemory, Owned, Shared};
+use mm::Shared;
 
-use crate::fs::node::{Name, Node};
+use crate::fs::bytes::Bytes;
+use crate::fs::node::Node;
+use crate::fs::proc_files::{self, ProcFile};
 
-/// Nodes in a chunk.
-const CHUNK: usize = 16;
+pub use entries::{Entries, Entry};
 
-struct Chunk {
-    /// Hashes of the names; 0 where there is none.
-    hashes: [u32; CHUNK],
-    nodes: [Option<Shared<Node>>; CHUNK],
-    next: Option<Owned<Chunk>>,
-}
-
-impl Chunk {
-    const EMPTY: Self = Self {
-        hashes: [0; CHUNK],
-        nodes: [const { None }; CHUNK],
-        next: None,
-    };
-
-    fn is_empty(&self) -> bool {
-        self.hashes == [0; CHUNK]
-    }
-}
-
-/// The nodes of one directory.
-#[derive(Default)]
+/// A directory.
 pub struct Directory {
-    first: RefCell<Option<Owned<Chunk>>>,
+    /// `None` for the root and for what has been removed.
+    place: RefCell<Option<Place>>,
+    contents: Contents,
 }
 
-/// FNV-1a, and never 0.
-fn hash(name: &[u8]) -> u32 {
-    let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    name.iter().fold(0x811c_9dc5, step) | 1
+/// Where a directory is.
+struct Place {
+    parent: Shared<Node>,
+    name: Bytes,
+}
+
+/// Where entries come from.
+enum Contents {
+    /// They are kept in memory.
+    Kept(RefCell<Entries>),
+    /// They are those of `/proc`, and nobody can change them.
+    Proc(ProcFile),
+}
+
+/// An entry, as a program is told.
+pub struct Listed<'n> {
+    /// The name.
+    pub name: &'n [u8],
+    /// Number of the node.
+    pub number: u64,
+    /// Type and permissions.
+    pub mode: u32,
 }
 
 impl Directory {
-    /// The node with this name.
-    pub fn find(&self, name: &[u8]) -> Option<Shared<Node>> {
-        let hash = hash(name);
-        let first = self.first.borrow();
-        let mut next = first.as_ref();
-        while let Some(chunk) = next {
-            for (node, _) in chunk
-                .nodes
-                .iter()
-                .zip(&chunk.hashes)
-                .filter(|(_, h)| **h == hash)
-            {
-                if let Some(node) = node
-                    && node.with_name(|own| own == name)
-                {
-                    return Some(node.clone());
-                }
-            }
-            next = chunk.next.as_ref();
+    /// An empty one.
+    pub const fn empty() -> Self {
+        Self {
+            place: RefCell::new(None),
+            contents: Contents::Kept(RefCell::new(Entries::EMPTY)),
         }
-        None
     }
 
-    /// The first node at place `from` or after it, and its place.
-    pub fn next(&self, from: usize) -> Option<(usize, Shared<Node>)> {
-        let first = self.first.borrow();
-        let mut next = first.as_ref();
-        let mut start = 0;
-        while let Some(chunk) = next {
-            let skipped = from.saturating_sub(start).min(CHUNK);
-            for (place, node) in (start + skipped..).zip(&chunk.nodes[skipped..]) {
-                if let Some(node) = node {
-                    return Some((place, node.clone()));
-                }
-            }
-            start += CHUNK;
-            next = chunk.next.as_ref();
-        }
-        None
-    }
-
-    /// Whether there are no nodes in it.
-    pub fn is_empty(&self) -> bool {
-        self.next(0).is_none()
-    }
-
-    /// Puts `node` in; `this` is the node of this directory. No other has its name.
+    /// One of `/proc`, in this place or none.
     ///
     /// # Errors
-    /// There is no memory; nothing has changed.
-    pub fn insert(&self, this: &Shared<Node>, node: Shared<Node>) -> Result<(), OutOfMemory> {
-        self.with_free_place(|chunk, place| {
-            node.set_parent(Some(this.clone()));
-            chunk.hashes[place] = node.with_name(hash);
-            chunk.nodes[place] = Some(node);
+    /// There is no memory.
+    pub fn of_proc(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Self, Errno> {
+        let place = match place {
+            Some((parent, name)) => Some(Place {
+                parent: parent.clone(),
+                name: Bytes::name(name)?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            place: RefCell::new(place),
+            contents: Contents::Proc(file),
         })
     }
 
-    /// Reserves memory so that the next [`insert`](Self::insert) cannot fail.
-    fn reserve(&self) -> Result<(), OutOfMemory> {
-        self.with_free_place(|_, _| ())
+    /// The directory that it is in: `None` for the root and for what has been removed.
+    pub fn parent(&self) -> Option<Shared<Node>> {
+        let place = self.place.borrow();
+        place.as_ref().map(|place| place.parent.clone())
     }
 
-    fn with_free_place(&self, fill: impl FnOnce(&mut Chunk, usize)) -> Result<(), OutOfMemory> {
-        let mut first = self.first.borrow_mut();
-        let mut next = &mut *first;
-        loop {
-            if next.is_none() {
-                *next = Some(Owned::new(Chunk::EMPTY)?);
-            }
-            let Some(chunk) = next else {
-                unreachable!("there is a chunk now");
-            };
-            if let Some(place) = chunk.hashes.iter().position(|&hash| hash == 0) {
-                fill(chunk, place);
-                return Ok(());
-            }
-            next = &mut chunk.next;
-        }
+    /// Calls `use_place` with the directory that it is in and its name there, if it is in
+    /// one.
+    pub fn with_place<R>(&self, use_place: impl FnOnce(&Shared<Node>, &[u8]) -> R) -> Option<R> {
+        let place = self.place.borrow();
+        place
+            .as_ref()
+            .map(|place| use_place(&place.parent, &place.name))
     }
 
-    /// Takes `node` out, if it is there. It keeps its name.
-    pub fn remove(&self, node: &Shared<Node>) {
-        let hash = node.with_name(hash);
-        let mut first = self.first.borrow_mut();
-        let mut next = first.as_mut();
-        while let Some(chunk) = next {
-            for place in 0..CHUNK {
-                let is_it = |other: &Shared<Node>| Shared::is_same(other, node);
-                if chunk.hashes[place] == hash && chunk.nodes[place].as_ref().is_some_and(is_it) {
-                    chunk.hashes[place] = 0;
-                    chunk.nodes[place] = None;
-                    node.set_parent(None);
-                    if chunk.is_empty() {
-                        trim(&mut first);
-                    }
-                    return;
-                }
-            }
-            next = chunk.next.as_mut();
+    /// Whether its entries are generated, so that nobody can change them.
+    pub fn is_generated(&self) -> bool {
+        matches!(self.contents, Contents::Proc(_))
+    }
+
+    fn set_place(&self, place: Option<Place>) {
+        // What is dropped must find nothing borrowed.
+        drop(self.place.replace(place));
+    }
+
+    /// The entries, if they can be changed.
+    fn kept(&self) -> Result<&RefCell<Entries>, Errno> {
+        match &self.contents {
+            Contents::Kept(entries) => Ok(entries),
+            Contents::Proc(_) => Err(Errno::EROFS),
         }
     }
 }
 
-/// Frees the empty chunks at the end.
-fn trim(first: &mut Option<Owned<Chunk>>) {
-    let mut kept = 0;
-    let mut next = first.as_ref();
-    for count in 1.. {
-        let Some(chunk) = next else {
-            break;
-        };
-        if !chunk.is_empty() {
-            kept = count;
-        }
-        next = chunk.next.as_ref();
-    }
-    let mut rest = first;
-    for _ in 0..kept {
-        let Some(chunk) = rest else {
-            return;
-        };
-        rest = &mut chunk.next;
-    }
-    drop_all(rest.take());
-}
-
-/// One chunk after the other: the kernel's stack is too small to recurse.
-fn drop_all(mut next: Option<Owned<Chunk>>) {
-    while let Some(mut chunk) = next {
-        next = chunk.next.take();
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        drop_all(self.first.get_mut().take());
-    }
-}
-
-/// Moves `node` to the directory `to`, as `name`, in place of `replaced` if that is there.
+/// Fails unless names can be added to `directory` and taken out of it.
 ///
 /// # Errors
-/// EBUSY for the root, ENOMEM, or as [`Node::directory`]; nothing has changed.
+/// ENOTDIR; EROFS: nobody can change it; ENOENT: it has been removed.
+pub fn check_changeable(directory: &Node) -> Result<(), Errno> {
+    directory.directory()?.kept()?;
+    match directory.is_removed() {
+        true => Err(Errno::ENOENT),
+        false => Ok(()),
+    }
+}
+
+/// The node that `name` stands for in `directory`.
+///
+/// # Errors
+/// ENOENT, ENOTDIR, ENOMEM.
+pub fn find(directory: &Shared<Node>, name: &[u8]) -> Result<Shared<Node>, Errno> {
+    match &directory.directory()?.contents {
+        Contents::Kept(entries) => {
+            let entries = entries.borrow();
+            let entry = entries.find(name).ok_or(Errno::ENOENT)?;
+            Ok(entry.node.clone())
+        }
+        Contents::Proc(file) => proc_files::find(directory, *file, name),
+    }
+}
+
+/// Calls `tell` with the first entry at place `from` of `directory` or after it; its place,
+/// and what `tell` returned.
+///
+/// # Errors
+/// ENOTDIR, ENOMEM.
+pub fn next<R>(
+    directory: &Node,
+    from: usize,
+    tell: impl FnOnce(usize, &Listed<'_>) -> R,
+) -> Result<Option<R>, Errno> {
+    match &directory.directory()?.contents {
+        Contents::Kept(entries) => Ok(entries.borrow().next(from).map(|(place, entry)| {
+            let listed = Listed {
+                name: &entry.name,
+                number: entry.node.number(),
+                mode: entry.node.mode(),
+            };
+            tell(place, &listed)
+        })),
+        Contents::Proc(file) => Ok(file.next(from).map(|(place, file, name)| {
+            let listed = Listed {
+                name: name.bytes(),
+                number: file.number(),
+                mode: file.mode(),
+            };
+            tell(place, &listed)
+        })),
+    }
+}
+
+/// Whether nothing is in `directory`.
+///
+/// # Errors
+/// ENOTDIR, ENOMEM.
+pub fn is_empty(directory: &Node) -> Result<bool, Errno> {
+    Ok(next(directory, 0, |_, _| ())?.is_none())
+}
+
+/// Makes `name`, which stands for nothing, stand for `node` in `directory`.
+///
+/// # Errors
+/// As [`check_changeable`]; ENOMEM, ENOSPC; nothing has changed.
+pub fn insert(directory: &Shared<Node>, name: Bytes, node: &Shared<Node>) -> Result<(), Errno> {
+    put(directory, name, node)?;
+    directory.times().note_modification();
+    Ok(())
+}
+
+/// The same, but the directory's times stay.
+///
+/// # Errors
+/// As [`insert`].
+pub fn put(directory: &Shared<Node>, name: Bytes, node: &Shared<Node>) -> Result<(), Errno> {
+    check_changeable(directory)?;
+    let place = Place::of(node, directory, &name)?;
+    let entry = Entry {
+        name,
+        node: node.clone(),
+    };
+    directory.directory()?.kept()?.borrow_mut().insert(entry)?;
+    match node.directory() {
+        Ok(inner) => {
+            inner.set_place(place);
+            directory.count_directory(1);
+        }
+        Err(_) => node.add_link(),
+    }
+    Ok(())
+}
+
+/// Takes `name`, which stands for something, out of `directory`.
+///
+/// # Errors
+/// As [`check_changeable`]; ENOENT, ENOMEM; nothing has changed.
+pub fn remove(directory: &Shared<Node>, name: &[u8]) -> Result<(), Errno> {
+    check_changeable(directory)?;
+    let removed = directory.directory()?.kept()?.borrow_mut().remove(name);
+    let removed = removed.ok_or(Errno::ENOENT)?;
+    has_lost(directory, &removed.node);
+    directory.times().note_modification();
+    Ok(())
+}
+
+/// `directory` has one name less for `node`.
+fn has_lost(directory: &Node, node: &Node) {
+    node.remove_link();
+    if let Ok(inner) = node.directory() {
+        inner.set_place(None);
+        directory.count_directory(-1);
+    }
+}
+
+/// Makes the name `to` stand for `node`, for which `from` has stood; something may be called
+/// so already, and loses its name. Both are directories and names in them.
+///
+/// # Errors
+/// As [`check_changeable`]; ENOMEM, ENOSPC; nothing has changed.
 pub fn rename(
     node: &Shared<Node>,
-    to: &Shared<Node>,
-    name: &[u8],
-    replaced: Option<&Shared<Node>>,
+    (from, from_name): (&Shared<Node>, &[u8]),
+    (to, to_name): (&Shared<Node>, &[u8]),
 ) -> Result<(), Errno> {
-    let parent = node.parent().ok_or(Errno::EBUSY)?;
-    let (from, target) = (parent.directory()?, to.directory()?);
-    let name = Name::new(name)?;
-    target.reserve()?;
-    if let Some(replaced) = replaced {
-        target.remove(replaced);
+    check_changeable(from)?;
+    check_changeable(to)?;
+    let (source, target) = (from.directory()?.kept()?, to.directory()?.kept()?);
+    let name = Bytes::name(to_name)?;
+    let place = Place::of(node, to, &name)?;
+    let replaced = target.borrow_mut().replace(to_name, node.clone());
+    match replaced {
+        Some(replaced) => has_lost(to, &replaced),
+        None => {
+            let entry = Entry {
+                name,
+                node: node.clone(),
+            };
+            target.borrow_mut().insert(entry)?;
+        }
     }
-    from.remove(node);
-    node.set_name(name);
-    target.insert(to, node.clone())?;
+    // It is there once more, so nothing goes with this entry.
+    drop(source.borrow_mut().remove(from_name));
+    if let Ok(inner) = node.directory() {
+        inner.set_place(place);
+        from.count_directory(-1);
+        to.count_directory(1);
+    }
+    node.times().note_change();
+    from.times().note_modification();
+    to.times().note_modification();
     Ok(())
+}
+
+/// Makes each of two names stand for the other's node. Each has the directory that it is in
+/// and the node.
+///
+/// # Errors
+/// As [`check_changeable`]; ENOMEM; nothing has changed.
+pub fn exchange(
+    (one, one_name, one_node): (&Shared<Node>, &[u8], &Shared<Node>),
+    (other, other_name, other_node): (&Shared<Node>, &[u8], &Shared<Node>),
+) -> Result<(), Errno> {
+    check_changeable(one)?;
+    check_changeable(other)?;
+    let places = (
+        Place::of(other_node, one, &Bytes::name(one_name)?)?,
+        Place::of(one_node, other, &Bytes::name(other_name)?)?,
+    );
+    for (directory, name, lost, gained, place) in [
+        (one, one_name, one_node, other_node, places.0),
+        (other, other_name, other_node, one_node, places.1),
+    ] {
+        let entries = directory.directory()?.kept()?;
+        drop(entries.borrow_mut().replace(name, gained.clone()));
+        if lost.is_directory() {
+            directory.count_directory(-1);
+        }
+        if let Ok(inner) = gained.directory() {
+            inner.set_place(place);
+            directory.count_directory(1);
+        }
+        gained.times().note_change();
+        directory.times().note_modification();
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Where `node` will be; `None` if it is no directory.
+    fn of(node: &Node, parent: &Shared<Node>, name: &Bytes) -> Result<Option<Self>, Errno> {
+        if !node.is_directory() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            parent: parent.clone(),
+            name: name.duplicate()?,
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -217,111 +320,74 @@ mod tests {
     use crate::fs::node::Kind;
     use mm::frames;
 
-    fn directory(name: &'static str) -> Shared<Node> {
-        let kind = Kind::Directory(Directory::default());
-        Node::new(kind, 0o755, Name::InPlace(name.as_bytes())).expect("there is memory")
+    fn new_directory() -> Shared<Node> {
+        Node::new(Kind::Directory(Directory::empty()), 0o755).expect("there is memory")
     }
 
     fn add(parent: &Shared<Node>, name: &str) -> Shared<Node> {
-        let node = directory(String::from(name).leak());
-        let inserted = entries(parent).insert(parent, node.clone());
-        inserted.expect("there is memory");
+        let node = new_directory();
+        put(parent, name, &node);
         node
     }
 
-    fn entries(node: &Node) -> &Directory {
-        node.directory().expect("it is one")
+    fn put(parent: &Shared<Node>, name: &str, node: &Shared<Node>) {
+        let name = Bytes::name(name.as_bytes()).expect("there is memory");
+        assert_eq!(insert(parent, name, node), Ok(()));
     }
 
     fn names(node: &Node) -> Vec<String> {
         let mut names = Vec::new();
-        let mut place = 0;
-        while let Some((at, node)) = entries(node).next(place) {
-            names.push(node.with_name(|name| String::from_utf8_lossy(name).into_owned()));
-            place = at + 1;
+        let mut from = 0;
+        while let Ok(Some(place)) = next(node, from, |place, listed| {
+            names.push(String::from_utf8_lossy(listed.name).into_owned());
+            place
+        }) {
+            from = place + 1;
         }
         names
     }
 
-    #[test]
-    fn nodes_are_found_by_name_and_in_order() {
-        let root = directory("");
-        let expected: Vec<_> = (0..50).map(|n| format!("name{n}")).collect();
-        for name in &expected {
-            let node = add(&root, name);
-            assert!(
-                node.parent()
-                    .is_some_and(|parent| Shared::is_same(&parent, &root))
-            );
-        }
-        assert_eq!(names(&root), expected);
-        for name in &expected {
-            assert!(entries(&root).find(name.as_bytes()).is_some());
-        }
-        assert!(entries(&root).find(b"name50").is_none());
-        assert!(entries(&root).find(b"").is_none());
-    }
-
-    #[test]
-    fn all_that_is_read_can_be_removed_on_the_way() {
-        let before = frames::free();
-        let root = directory("");
-        for n in 0..50 {
-            add(&root, &format!("{n}"));
-        }
-        let mut place = 0;
-        let mut removed = 0;
-        while let Some((at, node)) = entries(&root).next(place) {
-            entries(&root).remove(&node);
-            assert!(node.is_removed() && node.directory().is_err());
-            (place, removed) = (at + 1, removed + 1);
-        }
-        assert_eq!(removed, 50);
-        assert!(entries(&root).is_empty());
-        assert!(entries(&root).first.borrow().is_none());
-        drop(root);
-        assert_eq!(frames::free(), before);
-    }
-
-    #[test]
-    fn empty_chunks_go_from_the_end() {
-        let root = directory("");
-        let nodes: Vec<_> = (0..3 * CHUNK)
-            .map(|n| add(&root, &format!("{n}")))
-            .collect();
-        let chunks = || {
-            let first = entries(&root).first.borrow();
-            core::iter::successors(first.as_ref(), |chunk| chunk.next.as_ref()).count()
-        };
-        for node in &nodes[CHUNK..2 * CHUNK] {
-            entries(&root).remove(node);
-        }
-        assert_eq!(chunks(), 3);
-        for node in &nodes[2 * CHUNK..] {
-            entries(&root).remove(node);
-        }
-        assert_eq!((chunks(), names(&root).len()), (1, CHUNK));
+    fn is_in(node: &Node, parent: &Shared<Node>) -> bool {
+        let inner = node.directory().expect("it is a directory");
+        inner
+            .parent()
+            .is_some_and(|found| Shared::is_same(&found, parent))
     }
 
     #[test]
     fn a_renamed_node_is_in_one_place() {
-        let root = directory("");
+        let before = frames::free();
+        let root = new_directory();
         let (from, to) = (add(&root, "from"), add(&root, "to"));
         let node = add(&from, "a");
         let other = add(&to, "b");
-        assert_eq!(rename(&node, &to, b"b", Some(&other)), Ok(()));
-        assert!(other.is_removed());
+        assert_eq!([root.links(), from.links(), to.links()], [4, 3, 3]);
+        assert_eq!(rename(&node, (&from, b"a"), (&to, b"b")), Ok(()));
+        assert!(other.is_removed() && check_changeable(&other) == Err(Errno::ENOENT));
         assert_eq!((names(&from).len(), names(&to)), (0, vec!["b".into()]));
-        assert!(
-            node.parent()
-                .is_some_and(|parent| Shared::is_same(&parent, &to))
-        );
-        assert_eq!(rename(&node, &to, b"c", None), Ok(()));
+        assert_eq!([root.links(), from.links(), to.links()], [4, 2, 3]);
+        assert!(is_in(&node, &to));
+        assert_eq!(rename(&node, (&to, b"b"), (&to, b"c")), Ok(()));
         assert_eq!(names(&to), ["c"]);
-        assert_eq!(rename(&root, &to, b"r", None), Err(Errno::EBUSY));
-        assert_eq!(
-            rename(&node, &to, &[b'x'; 256], None),
-            Err(Errno::ENAMETOOLONG)
-        );
+        let long = rename(&node, (&to, b"c"), (&to, &[b'x'; 256]));
+        assert_eq!(long, Err(Errno::ENAMETOOLONG));
+        for (directory, name) in [(&to, "c"), (&root, "to"), (&root, "from")] {
+            assert_eq!(remove(directory, name.as_bytes()), Ok(()));
+        }
+        drop((root, from, to, node, other));
+        assert_eq!(frames::free(), before);
+    }
+
+    #[test]
+    fn a_node_has_as_many_links_as_names() {
+        let root = new_directory();
+        let node = Node::new(Kind::Link(Bytes::InPlace(b"x")), 0o777).expect("there is memory");
+        assert!(node.is_removed());
+        put(&root, "a", &node);
+        put(&root, "b", &node);
+        assert_eq!(node.links(), 2);
+        assert_eq!(remove(&root, b"a"), Ok(()));
+        assert_eq!((node.links(), names(&root)), (1, vec!["b".into()]));
+        assert_eq!(remove(&root, b"a"), Err(Errno::ENOENT));
     }
 }

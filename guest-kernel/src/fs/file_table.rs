@@ -11,6 +11,7 @@ use mm::{OutOfMemory, Owned, Shared};
 
 use crate::fs::node::Node;
 use crate::fs::open_file::OpenFile;
+use crate::fs::path::Start;
 use crate::fs::ramfs;
 use crate::fs::standard::StandardStreams;
 
@@ -266,15 +267,14 @@ impl FileTable {
         Ok(())
     }
 
-    /// Where relative paths start.
+    /// Where paths start.
     ///
     /// # Errors
     /// There is no memory to make the file tree.
-    pub fn directory(&self) -> Result<Shared<Node>, OutOfMemory> {
-        match &*self.directory.borrow() {
-            Some(directory) => Ok(directory.clone()),
-            None => ramfs::root(),
-        }
+    pub fn start(&self) -> Result<Start, Errno> {
+        let root = ramfs::root()?;
+        let directory = self.directory.borrow().as_ref().unwrap_or(&root).clone();
+        Ok(Start { root, directory })
     }
 
     /// Makes relative paths start there.

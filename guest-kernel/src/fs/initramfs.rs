@@ -4,8 +4,15 @@
 const MAGIC: &[u8] = b"070701";
 /// Six bytes of magic and thirteen fields of eight hexadecimal digits.
 const HEADER_SIZE: usize = 110;
+const FIELD_NODE: usize = 0;
 const FIELD_MODE: usize = 1;
+const FIELD_USER: usize = 2;
+const FIELD_GROUP: usize = 3;
+const FIELD_LINKS: usize = 4;
+const FIELD_TIME: usize = 5;
 const FIELD_FILE_SIZE: usize = 6;
+const FIELD_DISK: usize = 7;
+const FIELD_DEVICE: usize = 9;
 const FIELD_NAME_SIZE: usize = 11;
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// Names and contents start at multiples of this.
@@ -20,13 +27,22 @@ pub fn find<'a>(archive: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
         .map(|(_, contents)| contents)
 }
 
-/// A file or directory of an archive.
+/// A file, directory, link or device of an archive.
 pub struct Entry {
     /// Its path, relative to the root; empty for the root itself.
     pub path: &'static [u8],
     /// Type and permissions, as `stat` has them.
     pub mode: u32,
-    /// Its bytes.
+    /// Owner and group.
+    pub owner: [u32; 2],
+    /// Last change, in seconds after 1970.
+    pub time: u32,
+    /// What entries have in common that are one node: its number, and major and minor number
+    /// of the disk. `None` if this is the only name.
+    pub identity: Option<[u32; 3]>,
+    /// Major and minor number, if it is a device.
+    pub device: [u32; 2],
+    /// Its bytes; of a symbolic link, where it leads.
     pub contents: &'static [u8],
 }
 
@@ -48,9 +64,22 @@ impl Position {
     pub fn entry(self) -> Option<(Entry, Self)> {
         let (path, contents, next) = entry(self.archive, self.offset)?;
         let header = self.archive.get(self.offset..)?.first_chunk()?;
+        let number = |index| Some(field(header, index)? as u32);
+        let has_other_names = number(FIELD_LINKS)? > 1;
+        let identity = || {
+            Some([
+                number(FIELD_NODE)?,
+                number(FIELD_DISK)?,
+                number(FIELD_DISK + 1)?,
+            ])
+        };
         let entry = Entry {
             path: relative(path),
-            mode: field(header, FIELD_MODE)? as u32,
+            mode: number(FIELD_MODE)?,
+            owner: [number(FIELD_USER)?, number(FIELD_GROUP)?],
+            time: number(FIELD_TIME)?,
+            identity: has_other_names.then(identity).flatten(),
+            device: [number(FIELD_DEVICE)?, number(FIELD_DEVICE + 1)?],
             contents,
         };
         let after = Self {
@@ -141,6 +170,33 @@ pub mod tests {
             archive.resize(archive.len().next_multiple_of(4), 0);
         }
         archive
+    }
+
+    /// An entry of an archive, with owner 100:200, changed 1,000,000,000 s after 1970, and with
+    /// this link count, number and disk.
+    pub fn with_fields(
+        (name, mode, contents): (&str, u32, &[u8]),
+        links: u32,
+        [node, major, minor]: [u32; 3],
+    ) -> Vec<u8> {
+        let mut entry = archive(&[(name, mode, contents)]);
+        entry.truncate(entry.len() - archive(&[]).len());
+        for (field, value) in [
+            (0, node),
+            (2, 100),
+            (3, 200),
+            (4, links),
+            (5, 1_000_000_000),
+        ] {
+            put(&mut entry, field, value);
+        }
+        put(&mut entry, 7, major);
+        put(&mut entry, 8, minor);
+        entry
+    }
+
+    fn put(entry: &mut [u8], field: usize, value: u32) {
+        entry[6 + 8 * field..][..8].copy_from_slice(format!("{value:08x}").as_bytes());
     }
 
     #[test]

@@ -3,22 +3,23 @@
 //! ```text
 //! FileTable    descriptors of a process; threads share it, a child has a copy
 //!   OpenFile   offset and flags; descriptors share it
-//!     Node     in the tree: a file, directory, device, or text of /proc
+//!     Node     in the tree: a file, directory, link, device, or text of /proc
 //!     pipes, terminals and standard streams
 //! ```
 //!
 //! Code that blocks holds no borrow, and neither does code that touches user memory
 //! (`transfer`).
 
+pub mod bytes;
 pub mod calls;
-mod device;
-mod directory;
+pub mod device;
+pub mod directory;
 mod file_table;
 pub mod initramfs;
 pub mod input_stream;
 pub mod node;
 pub mod open_file;
-mod path;
+pub mod path;
 mod pipe;
 pub mod poll;
 mod proc_files;
@@ -26,11 +27,12 @@ mod process_files;
 pub mod ramfs;
 mod regular;
 pub mod running;
+pub mod stamp;
 mod standard;
 pub mod terminal;
 pub mod transfer;
 
 pub use file_table::{FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::OpenFile;
-pub use process_files::{file, files, start};
+pub use process_files::{any_file, file, files, start};
 pub use standard::{StandardErrors, StandardStreams};

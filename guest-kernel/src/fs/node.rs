@@ -1,23 +1,23 @@
-//! Nodes of the file tree: files, directories and devices, independent of names and open
-//! files.
+//! Nodes of the file tree: files, directories, links and devices, independent of names and
+//! open files.
 //!
-//! A directory owns its nodes, and each node its parent, for `..`: removing a node from
-//! its directory cuts both ways. So a node lives as long as it has a name or anybody uses
-//! it, and a directory that was removed leads nowhere.
+//! A directory has names that stand for nodes, so a node may have several names, and lives
+//! as long as it has one or anybody uses it. Only a directory has one place, which it knows
+//! for `..`: removing it from there cuts both ways, so a directory that was removed leads
+//! nowhere.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 
 use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
-use mm::{OutOfMemory, Owned, Shared};
+use mm::{OutOfMemory, Shared};
 
-use crate::fs::device::Device;
+use crate::fs::bytes::Bytes;
+use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
 use crate::fs::proc_files::ProcFile;
-
-/// Longest name of a node, in bytes.
-pub const NAME_MAX: usize = linux::NAME_MAX as usize;
+use crate::fs::stamp::{Stamp, Times};
 
 /// Permission bits of a mode, and those that change what a program runs as.
 pub const MODE_MASK: u32 = 0o7777;
@@ -26,10 +26,14 @@ pub const MODE_MASK: u32 = 0o7777;
 pub enum Kind {
     /// A file.
     File(Shared<FilePages>),
-    /// A directory whose nodes are kept in memory.
+    /// A directory.
     Directory(Directory),
-    /// A device.
-    Device(Device),
+    /// A symbolic link: the path that it leads to.
+    Link(Bytes),
+    /// A character device.
+    Characters(DeviceNumber),
+    /// A block device.
+    Blocks(DeviceNumber),
     /// A file of `/proc`, generated when it is read.
     Proc(ProcFile),
 }
@@ -39,9 +43,10 @@ pub struct Node {
     kind: Kind,
     number: u64,
     mode: Cell<u32>,
-    name: RefCell<Name>,
-    /// `None` for the root and for what has been removed.
-    parent: RefCell<Option<Shared<Node>>>,
+    user: Cell<u32>,
+    group: Cell<u32>,
+    links: Cell<u32>,
+    times: Times,
 }
 
 /// Number of the node made last.
@@ -55,33 +60,35 @@ std::thread_local! {
 }
 
 impl Node {
-    /// A node outside the tree, with a number of its own and the permission bits of
-    /// `mode`.
+    /// A node without a name, with a number of its own and the permission bits of `mode`.
+    /// The superuser owns it.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn new(kind: Kind, mode: u32, name: Name) -> Result<Shared<Self>, OutOfMemory> {
+    pub fn new(kind: Kind, mode: u32) -> Result<Shared<Self>, OutOfMemory> {
         let number = LAST_NUMBER.get() + 1;
         LAST_NUMBER.set(number);
-        Self::with_number(kind, mode, name, number)
+        Self::with_number(kind, mode, number)
     }
 
-    /// A node outside the tree with this number.
+    /// A node with this number, which others may have too.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn with_number(
-        kind: Kind,
-        mode: u32,
-        name: Name,
-        number: u64,
-    ) -> Result<Shared<Self>, OutOfMemory> {
+    pub fn with_number(kind: Kind, mode: u32, number: u64) -> Result<Shared<Self>, OutOfMemory> {
+        let links = match kind {
+            // Its name and its own `.`.
+            Kind::Directory(_) => 2,
+            _ => 0,
+        };
         Shared::new(Self {
             kind,
             number,
             mode: Cell::new(mode & MODE_MASK),
-            name: RefCell::new(name),
-            parent: RefCell::new(None),
+            user: Cell::new(0),
+            group: Cell::new(0),
+            links: Cell::new(links),
+            times: Times::all(Stamp::now()),
         })
     }
 
@@ -92,10 +99,25 @@ impl Node {
 
     /// Whether it is a directory of any kind.
     pub fn is_directory(&self) -> bool {
+        matches!(self.kind, Kind::Directory(_))
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// ENOTDIR.
+    pub fn directory(&self) -> Result<&Directory, Errno> {
         match &self.kind {
-            Kind::Directory(_) => true,
-            Kind::Proc(file) => file.is_directory(),
-            _ => false,
+            Kind::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// Its bytes, if it is a file.
+    pub fn pages(&self) -> Option<&Shared<FilePages>> {
+        match &self.kind {
+            Kind::File(pages) => Some(pages),
+            _ => None,
         }
     }
 
@@ -107,9 +129,11 @@ impl Node {
     /// Type and permission bits, as `stat` has them.
     pub fn mode(&self) -> u32 {
         let kind = match &self.kind {
-            Kind::Device(_) => linux::S_IFCHR,
-            _ if self.is_directory() => linux::S_IFDIR,
-            _ => linux::S_IFREG,
+            Kind::Directory(_) => linux::S_IFDIR,
+            Kind::Link(_) => linux::S_IFLNK,
+            Kind::Characters(_) => linux::S_IFCHR,
+            Kind::Blocks(_) => linux::S_IFBLK,
+            Kind::File(_) | Kind::Proc(_) => linux::S_IFREG,
         };
         kind | self.mode.get()
     }
@@ -117,81 +141,60 @@ impl Node {
     /// Sets the permission bits.
     pub fn set_mode(&self, mode: u32) {
         self.mode.set(mode & MODE_MASK);
+        self.times.note_change();
     }
 
-    /// Calls `use_name` with its name: empty for the root.
-    pub fn with_name<R>(&self, use_name: impl FnOnce(&[u8]) -> R) -> R {
-        use_name(self.name.borrow().bytes())
+    /// Its owner.
+    pub fn user(&self) -> u32 {
+        self.user.get()
     }
 
-    /// The directory that it is in: `None` for the root and for what has been removed.
-    pub fn parent(&self) -> Option<Shared<Node>> {
-        self.parent.borrow().clone()
+    /// Its group.
+    pub fn group(&self) -> u32 {
+        self.group.get()
     }
 
-    /// Whether it has been removed from the tree.
+    /// Gives it to this user and group.
+    pub fn set_owner(&self, user: u32, group: u32) {
+        self.user.set(user);
+        self.group.set(group);
+        self.times.note_change();
+    }
+
+    /// How many names it has; for a directory, with those in itself and in directories that
+    /// are in it.
+    pub fn links(&self) -> u32 {
+        self.links.get()
+    }
+
+    /// Whether it has no name any more, or none yet.
     pub fn is_removed(&self) -> bool {
-        self.parent.borrow().is_none() && !self.name.borrow().bytes().is_empty()
+        self.links() == 0
     }
 
-    /// Sets its parent, for [`Directory`] and `/proc`.
-    pub fn set_parent(&self, parent: Option<Shared<Node>>) {
-        *self.parent.borrow_mut() = parent;
+    /// For [`Directory`]: another name stands for it.
+    pub fn add_link(&self) {
+        self.links.set(self.links() + 1);
+        self.times.note_change();
     }
 
-    /// For [`Directory`]: gives it another name.
-    pub fn set_name(&self, name: Name) {
-        *self.name.borrow_mut() = name;
-    }
-
-    /// Its nodes, if it is a directory whose nodes can be changed.
-    ///
-    /// # Errors
-    /// ENOTDIR if it is no directory, EROFS if nobody can change it, ENOENT if it has been
-    /// removed and so cannot have any.
-    pub fn directory(&self) -> Result<&Directory, Errno> {
-        match &self.kind {
-            Kind::Directory(_) if self.is_removed() => Err(Errno::ENOENT),
-            Kind::Directory(directory) => Ok(directory),
-            Kind::Proc(file) if file.is_directory() => Err(Errno::EROFS),
-            _ => Err(Errno::ENOTDIR),
-        }
-    }
-}
-
-/// A node's name: at most [`NAME_MAX`] bytes, none a slash or zero.
-pub enum Name {
-    /// Where the initramfs has it, or the kernel.
-    InPlace(&'static [u8]),
-    /// From a program.
-    Own(Owned<OwnName>),
-}
-
-/// A name that a program gave.
-pub struct OwnName {
-    len: u8,
-    bytes: [u8; NAME_MAX],
-}
-
-impl Name {
-    /// A copy of `bytes`.
-    ///
-    /// # Errors
-    /// ENAMETOOLONG, or ENOMEM.
-    pub fn new(bytes: &[u8]) -> Result<Self, Errno> {
-        let mut name = OwnName {
-            len: u8::try_from(bytes.len()).map_err(|_| Errno::ENAMETOOLONG)?,
-            bytes: [0; NAME_MAX],
+    /// For [`Directory`]: one less does, or none if it is a directory itself.
+    pub fn remove_link(&self) {
+        let left = match self.kind {
+            Kind::Directory(_) => 0,
+            _ => self.links() - 1,
         };
-        name.bytes[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self::Own(Owned::new(name)?))
+        self.links.set(left);
+        self.times.note_change();
     }
 
-    /// The name.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::InPlace(bytes) => bytes,
-            Self::Own(name) => &name.bytes[..usize::from(name.len)],
-        }
+    /// For [`Directory`]: it has this many directories more, or less.
+    pub fn count_directory(&self, change: i32) {
+        self.links.set(self.links().saturating_add_signed(change));
+    }
+
+    /// When what happened to it.
+    pub fn times(&self) -> &Times {
+        &self.times
     }
 }

@@ -11,6 +11,7 @@ use linux_raw_sys::general as linux;
 use mm::Shared;
 use mm::file_pages::{self, FilePages};
 
+use crate::fs::bytes::Bytes;
 use crate::fs::device::Device;
 use crate::fs::input_stream::INPUT;
 use crate::fs::node::{Kind, Node};
@@ -38,7 +39,7 @@ pub fn count() -> usize {
 }
 
 /// Flags that can be changed by `fcntl`.
-const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK;
+const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NOATIME | linux::O_NONBLOCK;
 
 /// What is open.
 pub enum Object {
@@ -56,9 +57,20 @@ pub enum Object {
     Output(SerialPort),
 }
 
+/// What a path led to when it was opened.
+pub struct Opened {
+    /// The node.
+    pub node: Shared<Node>,
+    /// The directory that it was found in, or that it is.
+    pub directory: Shared<Node>,
+    /// Its name there; empty for the directory itself, and if it had none.
+    pub name: Bytes,
+}
+
 /// An open file.
 pub struct OpenFile {
     object: Object,
+    opened: Option<Opened>,
     /// As `open` has them: access mode, [`CHANGEABLE`] flags.
     flags: Cell<u32>,
     offset: Cell<u64>,
@@ -70,15 +82,32 @@ impl OpenFile {
     /// # Errors
     /// ENFILE, ENOMEM.
     pub fn new(object: Object, flags: u32) -> Result<Shared<Self>, Errno> {
+        Self::make(object, flags, None)
+    }
+
+    /// Opens `object`, to which a path led.
+    ///
+    /// # Errors
+    /// ENFILE, ENOMEM.
+    pub fn at(object: Object, flags: u32, opened: Opened) -> Result<Shared<Self>, Errno> {
+        Self::make(object, flags, Some(opened))
+    }
+
+    fn make(object: Object, flags: u32, opened: Option<Opened>) -> Result<Shared<Self>, Errno> {
         if count() >= LIMIT {
             return Err(Errno::ENFILE);
         }
         COUNT.set(count() + 1);
-        let kept =
-            linux::O_ACCMODE | CHANGEABLE | linux::O_DIRECTORY | linux::O_LARGEFILE | linux::O_PATH;
+        let kept = linux::O_ACCMODE
+            | CHANGEABLE
+            | linux::O_DIRECTORY
+            | linux::O_LARGEFILE
+            | linux::O_NOFOLLOW
+            | linux::O_PATH;
         // If there is no memory the value is dropped, which decrements the count.
         Ok(Shared::new(Self {
             object,
+            opened,
             flags: Cell::new(flags & kept),
             offset: Cell::new(0),
         })?)
@@ -87,6 +116,11 @@ impl OpenFile {
     /// What is open.
     pub fn object(&self) -> &Object {
         &self.object
+    }
+
+    /// The node that it was opened by, if there was one.
+    pub fn node(&self) -> Option<&Shared<Node>> {
+        self.opened.as_ref().map(|opened| &opened.node)
     }
 
     /// The flags, as `open` has them.
@@ -98,6 +132,11 @@ impl OpenFile {
     pub fn set_flags(&self, flags: u32) {
         self.flags
             .set(self.flags.get() & !CHANGEABLE | flags & CHANGEABLE);
+    }
+
+    /// Whether it only stands for a node and cannot be read, written or otherwise used.
+    pub fn is_path(&self) -> bool {
+        self.has(linux::O_PATH)
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -117,11 +156,11 @@ impl OpenFile {
     }
 
     fn is_readable(&self) -> bool {
-        !self.has(linux::O_PATH) && self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
+        !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
     }
 
     fn is_writable(&self) -> bool {
-        !self.has(linux::O_PATH) && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
+        !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
     }
 
     /// The bytes of a file, to be mapped or executed.
@@ -137,10 +176,7 @@ impl OpenFile {
 
     fn regular(&self) -> Option<&Shared<FilePages>> {
         match &self.object {
-            Object::Node(node) => match node.kind() {
-                Kind::File(pages) => Some(pages),
-                _ => None,
-            },
+            Object::Node(node) => node.pages(),
             _ => None,
         }
     }
@@ -181,10 +217,15 @@ impl OpenFile {
         }
         match &self.object {
             Object::Node(node) => match node.kind() {
-                Kind::File(pages) => regular::read(pages, offset, target),
+                Kind::File(pages) => {
+                    if !self.has(linux::O_NOATIME) {
+                        node.times().note_access();
+                    }
+                    regular::read(pages, offset, target)
+                }
                 Kind::Proc(file) => proc_files::read(*file, offset, target),
                 Kind::Directory(_) => Err(Errno::EISDIR),
-                Kind::Device(device) => self.read_device(*device, target),
+                Kind::Link(_) | Kind::Characters(_) | Kind::Blocks(_) => Err(Errno::EBADF),
             },
             Object::Device(device) => self.read_device(*device, target),
             Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
@@ -239,9 +280,12 @@ impl OpenFile {
         }
         match &self.object {
             Object::Node(node) => match node.kind() {
-                Kind::File(pages) => regular::write(pages, offset, source),
-                Kind::Device(device) => write_device(*device, source),
-                Kind::Directory(_) | Kind::Proc(_) => Err(Errno::EBADF),
+                Kind::File(pages) => {
+                    let count = regular::write(pages, offset, source)?;
+                    node.times().note_modification();
+                    Ok(count)
+                }
+                _ => Err(Errno::EBADF),
             },
             Object::Device(device) => write_device(*device, source),
             Object::WriteEnd(end) => end.write(source, self.is_nonblocking()),
@@ -290,8 +334,8 @@ impl OpenFile {
     /// # Errors
     /// EINVAL: not a file, or not open for writing. EFBIG.
     pub fn truncate(&self, len: u64) -> Result<(), Errno> {
-        match self.regular() {
-            Some(pages) if self.is_writable() => set_len(pages, len),
+        match (self.node(), self.regular()) {
+            (Some(node), Some(pages)) if self.is_writable() => set_len(node, pages, len),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -327,14 +371,15 @@ fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
     }
 }
 
-/// Truncates a file, or extends it with zeros.
+/// Truncates the file `node`, which has these pages, or extends it with zeros.
 ///
 /// # Errors
 /// EFBIG.
-pub fn set_len(pages: &FilePages, len: u64) -> Result<(), Errno> {
+pub fn set_len(node: &Node, pages: &FilePages, len: u64) -> Result<(), Errno> {
     if len > file_pages::MAX_LEN {
         return Err(Errno::EFBIG);
     }
     pages.set_len(len);
+    node.times().note_modification();
     Ok(())
 }

@@ -1,128 +1,247 @@
 //! Paths: from a directory and a string to a node.
+//!
+//! A symbolic link on the way is replaced by where it leads, with the rest of the path
+//! after it, and the walk goes on with that. Rejected: recursion, for which the kernel's
+//! stack is too small; a list of what is left of each path, which is as long as the links
+//! are many.
+
+use core::ops::Range;
 
 use abi::Errno;
-use mm::Shared;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory, Shared};
 
-use crate::fs::directory::Directory;
-use crate::fs::node::{Kind, NAME_MAX, Node};
-use crate::fs::proc_files;
+use crate::fs::bytes::NAME_MAX;
+use crate::fs::directory;
+use crate::fs::node::{Kind, Node};
+use crate::fs::open_file::Opened;
+use crate::fs::ramfs;
+
+/// Symbolic links that are followed in one walk, as on Linux.
+const LINKS_MAX: usize = 40;
+
+/// Where a path starts.
+#[derive(Clone)]
+pub struct Start {
+    /// What `/` is.
+    pub root: Shared<Node>,
+    /// The directory at which a relative path starts.
+    pub directory: Shared<Node>,
+}
+
+impl Start {
+    /// The root of the file tree, for both.
+    ///
+    /// # Errors
+    /// There is no memory to make the tree.
+    pub fn of_tree() -> Result<Self, Errno> {
+        let root = ramfs::root()?;
+        Ok(Self {
+            directory: root.clone(),
+            root,
+        })
+    }
+}
+
+/// Whether a symbolic link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// What it leads to is what the path names.
+    Followed,
+    /// The link is, unless a slash comes after it.
+    Kept,
+    /// The link is in any case: for calls that make, remove or rename it.
+    Named,
+}
+
+impl Links {
+    fn are_followed(self, has_slash: bool) -> bool {
+        match self {
+            Self::Followed => true,
+            Self::Kept => has_slash,
+            Self::Named => false,
+        }
+    }
+}
+
+/// How a path ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// With a name.
+    Name,
+    /// With `.`, so that it names the directory itself.
+    Dot,
+    /// With `..`.
+    DotDot,
+    /// It is all slashes.
+    Root,
+}
 
 /// What a path's last component names, found or to be made.
 pub struct Place<'p> {
-    /// The directory that it is in.
+    /// The directory that it is in, or that it is itself.
     pub directory: Shared<Node>,
-    /// Its name there. `None` for a path that ends with `.` or `..` or is all slashes:
-    /// then it names the directory itself.
-    pub name: Option<&'p [u8]>,
+    /// What is there.
+    pub found: Option<Shared<Node>>,
+    /// How the path ends.
+    pub last: Last,
     /// Whether a slash follows, so that it can only be a directory.
     pub must_be_directory: bool,
+    text: Text<'p>,
+    name: Range<usize>,
 }
 
-/// The node that `path` leads to from `start`, or from `root` if it starts with a slash.
-///
-/// # Errors
-/// ENOENT, ENOTDIR or ENAMETOOLONG, or ENOMEM for generated nodes.
-pub fn walk(root: &Shared<Node>, start: &Shared<Node>, path: &[u8]) -> Result<Shared<Node>, Errno> {
-    walk_to(root, start, path)?.node()
+/// A path, or what it has become by a link.
+enum Text<'p> {
+    Given(&'p [u8]),
+    Replaced(Frame, usize),
 }
 
-/// The place that `path` leads to, as for [`walk`]; its last component need not exist.
+impl Text<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Given(path) => path,
+            Self::Replaced(frame, len) => &frame.bytes()[..*len],
+        }
+    }
+
+    /// `target`, and what comes after `end` in this path.
+    fn replaced(&self, target: &[u8], end: usize) -> Result<Self, Errno> {
+        let rest = &self.bytes()[end..];
+        let len = target.len() + rest.len();
+        if len > FRAME_SIZE {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+        frame.bytes_mut()[..target.len()].copy_from_slice(target);
+        frame.bytes_mut()[target.len()..len].copy_from_slice(rest);
+        Ok(Self::Replaced(frame, len))
+    }
+
+    /// The component at `from` or after slashes there; empty at the end.
+    fn component(&self, from: usize) -> Range<usize> {
+        let bytes = self.bytes();
+        let slashes = bytes[from..].iter().take_while(|&&byte| byte == b'/');
+        let start = from + slashes.count();
+        let others = bytes[start..].iter().take_while(|&&byte| byte != b'/');
+        start..start + others.count()
+    }
+}
+
+/// The place that `path` leads to from `start`. Its last component need not exist.
 ///
 /// # Errors
-/// As for [`walk`], for all components but the last.
-pub fn walk_to<'p>(
-    root: &Shared<Node>,
-    start: &Shared<Node>,
-    path: &'p [u8],
-) -> Result<Place<'p>, Errno> {
+/// ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP; ENOMEM.
+pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
+    let mut text = Text::Given(path);
     let mut directory = match path {
-        [b'/', ..] => root.clone(),
-        _ => start.clone(),
+        [b'/', ..] => start.root.clone(),
+        _ => start.directory.clone(),
     };
-    let mut components = path
-        .split(|&byte| byte == b'/')
-        .filter(|component| !component.is_empty())
-        .peekable();
-    let mut name = None;
-    while let Some(component) = components.next() {
-        match component {
-            b"." | b".." => {
-                if !directory.is_directory() {
-                    return Err(Errno::ENOTDIR);
-                }
-                if component.len() == 2 {
-                    directory = parent_of(&directory)?;
-                }
-            }
-            _ if component.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
-            _ if components.peek().is_none() => name = Some(component),
-            _ => directory = child(&directory, component)?,
+    let mut followed = 0;
+    let mut last = Last::Root;
+    let mut next = text.component(0);
+    while !next.is_empty() {
+        let here = next;
+        next = text.component(here.end);
+        let is_last = next.is_empty();
+        let has_slash = text.bytes().len() > here.end;
+        if !directory.is_directory() {
+            return Err(Errno::ENOTDIR);
         }
-    }
-    if !directory.is_directory() {
-        return Err(Errno::ENOTDIR);
+        last = match &text.bytes()[here.clone()] {
+            b"." => Last::Dot,
+            b".." => {
+                directory = parent_of(&start.root, directory)?;
+                Last::DotDot
+            }
+            name if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
+            name => {
+                let found = match directory::find(&directory, name) {
+                    Ok(node) => node,
+                    Err(Errno::ENOENT) if is_last => {
+                        return Ok(Place {
+                            directory,
+                            found: None,
+                            last: Last::Name,
+                            must_be_directory: has_slash,
+                            text,
+                            name: here,
+                        });
+                    }
+                    Err(errno) => return Err(errno),
+                };
+                match found.kind() {
+                    Kind::Link(target) if !is_last || links.are_followed(has_slash) => {
+                        followed += 1;
+                        if followed > LINKS_MAX {
+                            return Err(Errno::ELOOP);
+                        }
+                        if target.starts_with(b"/") {
+                            directory = start.root.clone();
+                        }
+                        text = text.replaced(target, here.end)?;
+                        next = text.component(0);
+                        last = Last::Root;
+                        continue;
+                    }
+                    _ if is_last => {
+                        return Ok(Place {
+                            directory,
+                            found: Some(found),
+                            last: Last::Name,
+                            must_be_directory: has_slash,
+                            text,
+                            name: here,
+                        });
+                    }
+                    _ => directory = found,
+                }
+                Last::Name
+            }
+        };
     }
     Ok(Place {
+        found: Some(directory.clone()),
         directory,
-        name,
-        must_be_directory: path.ends_with(b"/"),
+        last,
+        must_be_directory: true,
+        text,
+        name: 0..0,
     })
 }
 
 impl Place<'_> {
+    /// Its name in the directory; empty if the path does not end with a name.
+    pub fn name(&self) -> &[u8] {
+        &self.text.bytes()[self.name.clone()]
+    }
+
     /// The node that is there.
     ///
     /// # Errors
     /// ENOENT, ENOTDIR.
-    pub fn node(&self) -> Result<Shared<Node>, Errno> {
-        let Some(name) = self.name else {
-            return Ok(self.directory.clone());
-        };
-        let node = child(&self.directory, name)?;
+    pub fn node(&self) -> Result<&Shared<Node>, Errno> {
+        let node = self.found.as_ref().ok_or(Errno::ENOENT)?;
         if self.must_be_directory && !node.is_directory() {
             return Err(Errno::ENOTDIR);
         }
         Ok(node)
     }
-
-    /// The node that is there, if there is one.
-    ///
-    /// # Errors
-    /// As for [`node`](Self::node), except ENOENT.
-    pub fn existing(&self) -> Result<Option<Shared<Node>>, Errno> {
-        match self.node() {
-            Ok(node) => Ok(Some(node)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// The directory that a node with this name can be put into or taken out of.
-    ///
-    /// # Errors
-    /// As [`Node::directory`].
-    pub fn entries(&self) -> Result<&Directory, Errno> {
-        self.directory.directory()
-    }
-}
-
-fn child(directory: &Shared<Node>, name: &[u8]) -> Result<Shared<Node>, Errno> {
-    match directory.kind() {
-        Kind::Directory(entries) => entries.find(name).ok_or(Errno::ENOENT),
-        Kind::Proc(file) => proc_files::find(directory, *file, name),
-        _ => Err(Errno::ENOTDIR),
-    }
 }
 
 /// The root is its own parent.
-fn parent_of(directory: &Shared<Node>) -> Result<Shared<Node>, Errno> {
-    match directory.parent() {
+fn parent_of(root: &Shared<Node>, directory: Shared<Node>) -> Result<Shared<Node>, Errno> {
+    if Shared::is_same(root, &directory) {
+        return Ok(directory);
+    }
+    match directory.directory()?.parent() {
         Some(parent) => Ok(parent),
         None if directory.is_removed() => Err(Errno::ENOENT),
-        None => Ok(directory.clone()),
+        None => Ok(directory),
     }
 }
 
@@ -130,7 +249,11 @@ fn parent_of(directory: &Shared<Node>) -> Result<Shared<Node>, Errno> {
 ///
 /// # Errors
 /// ENOENT if it has been removed, ERANGE if the buffer is too small.
-pub fn write_path<'b>(directory: &Shared<Node>, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+pub fn write_path<'b>(
+    root: &Shared<Node>,
+    directory: &Shared<Node>,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], Errno> {
     let mut start = buffer.len();
     let mut push = |bytes: &[u8]| {
         start = start.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
@@ -138,18 +261,59 @@ pub fn write_path<'b>(directory: &Shared<Node>, buffer: &'b mut [u8]) -> Result<
         Ok::<(), Errno>(())
     };
     let mut node = directory.clone();
-    while let Some(parent) = node.parent() {
-        node.with_name(&mut push)?;
-        push(b"/")?;
-        node = parent;
-    }
-    if node.is_removed() {
-        return Err(Errno::ENOENT);
+    while !Shared::is_same(&node, root) {
+        let parent = node.directory()?.with_place(|parent, name| {
+            push(name)?;
+            push(b"/")?;
+            Ok::<_, Errno>(parent.clone())
+        });
+        match parent {
+            Some(parent) => node = parent?,
+            None if node.is_removed() => return Err(Errno::ENOENT),
+            None => break,
+        }
     }
     if Shared::is_same(&node, directory) {
         push(b"/")?;
     }
     Ok(&buffer[start..])
+}
+
+/// The path by which a file was opened, as its directory is called now, written from the end
+/// of `buffer` backwards; followed by ` (deleted)` if that name stands for it no more.
+///
+/// # Errors
+/// ERANGE if the buffer is too small, ENOENT if the directory has been removed; ENOMEM.
+#[expect(dead_code, reason = "for links of /proc")]
+pub fn write_opened<'b>(
+    root: &Shared<Node>,
+    opened: &Opened,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], Errno> {
+    const DELETED: &[u8] = b" (deleted)";
+    if opened.node.is_directory() {
+        return write_path(root, &opened.node, buffer);
+    }
+    let is_there = match directory::find(&opened.directory, &opened.name) {
+        Ok(node) => Shared::is_same(&node, &opened.node),
+        Err(Errno::ENOENT) => false,
+        Err(errno) => return Err(errno),
+    };
+    let mut end = buffer.len();
+    let mut push = |bytes: &[u8]| {
+        end = end.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
+        buffer[end..][..bytes.len()].copy_from_slice(bytes);
+        Ok::<(), Errno>(())
+    };
+    if !is_there {
+        push(DELETED)?;
+    }
+    push(&opened.name)?;
+    if !Shared::is_same(&opened.directory, root) {
+        push(b"/")?;
+    }
+    let start = write_path(root, &opened.directory, &mut buffer[..end])?.len();
+    Ok(&buffer[end - start..])
 }
 
 /// Whether `directory` is `ancestor` or somewhere in it.
@@ -159,7 +323,7 @@ pub fn is_inside(directory: &Shared<Node>, ancestor: &Shared<Node>) -> bool {
         if Shared::is_same(&here, ancestor) {
             return true;
         }
-        node = here.parent();
+        node = here.directory().ok().and_then(|here| here.parent());
     }
     false
 }

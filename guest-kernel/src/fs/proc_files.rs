@@ -10,7 +10,8 @@ use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 
-use crate::fs::node::{Kind, Name, Node};
+use crate::fs::directory::Directory;
+use crate::fs::node::{Kind, Node};
 use crate::fs::proc_files::text::{ProcessText, SystemText};
 use crate::fs::transfer::Target;
 use crate::proc::process::Process;
@@ -86,9 +87,6 @@ impl ProcName {
 }
 
 impl ProcFile {
-    /// `/proc`.
-    pub const TOP: Self = Self::Root(ROOT);
-
     /// Whether it is a directory.
     pub fn is_directory(self) -> bool {
         matches!(self, Self::Directory(_) | Self::Root(_) | Self::Process(_))
@@ -162,23 +160,33 @@ fn number(name: &[u8]) -> Option<u32> {
     (ProcName::number(value).bytes() == name).then_some(value)
 }
 
+/// `/proc` itself.
+///
+/// # Errors
+/// There is no memory.
+pub fn top() -> Result<Shared<Node>, Errno> {
+    node(ProcFile::Root(ROOT), None)
+}
+
 /// The node called `name` in `directory`, which shows `file`.
 ///
 /// # Errors
-/// ENOENT, ENOTDIR, ENOMEM.
+/// ENOENT, ENOMEM.
 pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Shared<Node>, Errno> {
-    if !file.is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
     let file = file.named(name).ok_or(Errno::ENOENT)?;
-    let node = Node::with_number(
-        Kind::Proc(file),
-        file.mode(),
-        Name::new(name)?,
-        file.number(),
-    )?;
-    node.set_parent(Some(directory.clone()));
+    let node = node(file, Some((directory, name)))?;
+    if !node.is_directory() {
+        node.add_link();
+    }
     Ok(node)
+}
+
+fn node(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Shared<Node>, Errno> {
+    let kind = match file.is_directory() {
+        true => Kind::Directory(Directory::of_proc(file, place)?),
+        false => Kind::Proc(file),
+    };
+    Ok(Node::with_number(kind, file.mode(), file.number())?)
 }
 
 /// Reads a text from `offset` on.

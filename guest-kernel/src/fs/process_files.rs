@@ -36,12 +36,24 @@ pub fn files() -> Shared<FileTable> {
     of(current())
 }
 
+/// What the descriptor `fd` of the current process stands for, to be used.
+///
+/// # Errors
+/// EBADF; also if it only stands for a node (`O_PATH`).
+pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
+    let file = any_file(fd)?;
+    match file.is_path() {
+        true => Err(Errno::EBADF),
+        false => Ok(file),
+    }
+}
+
 /// What the descriptor `fd` of the current process stands for: as [`FileTable::get`], but
 /// without a share of the table.
 ///
 /// # Errors
 /// EBADF.
-pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
+pub fn any_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
     let files = slot(current().pid()).borrow();
     files.as_ref().expect("a process has files").get(fd)
 }

@@ -6,16 +6,20 @@
 
 use core::cell::{Cell, RefCell};
 
+use abi::Errno;
 use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{OutOfMemory, Shared};
 
-use crate::fs::device::Device;
-use crate::fs::directory::Directory;
+use crate::fs::bytes::{Bytes, NAME_MAX};
+use crate::fs::device::{Device, DeviceNumber};
+use crate::fs::directory::{self, Directory, Entries, Entry as Linked};
 use crate::fs::initramfs::{Entry, Position};
-use crate::fs::node::{Kind, Name, Node};
-use crate::fs::proc_files::ProcFile;
+use crate::fs::node::{Kind, Node};
+use crate::fs::path::{self, Links, Start};
+use crate::fs::proc_files;
+use crate::fs::stamp::{Stamp, Time};
 
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -39,6 +43,8 @@ struct Tree {
     root: RefCell<Option<Shared<Node>>>,
     /// The rest of the archive; `None` when all is done.
     rest: Cell<Option<Position>>,
+    /// Nodes of the archive that may have more names to come, by their identities.
+    linked: RefCell<Entries>,
 }
 
 /// Sets the archive of the initial files.
@@ -50,7 +56,7 @@ pub fn start(archive: &'static [u8]) {
 ///
 /// # Errors
 /// There is no memory to make the tree.
-pub fn root() -> Result<Shared<Node>, OutOfMemory> {
+pub fn root() -> Result<Shared<Node>, Errno> {
     tree().root()
 }
 
@@ -59,15 +65,16 @@ impl Tree {
         Self {
             root: RefCell::new(None),
             rest: Cell::new(None),
+            linked: RefCell::new(Entries::EMPTY),
         }
     }
 
-    fn root(&self) -> Result<Shared<Node>, OutOfMemory> {
+    fn root(&self) -> Result<Shared<Node>, Errno> {
         let root = self.root.borrow().clone();
         let root = match root {
             Some(root) => root,
             None => {
-                let root = new_directory(b"")?;
+                let root = new_directory()?;
                 self.root.borrow_mut().insert(root).clone()
             }
         };
@@ -77,100 +84,193 @@ impl Tree {
         Ok(root)
     }
 
-    fn make(&self, root: &Shared<Node>) -> Result<(), OutOfMemory> {
+    fn make(&self, root: &Shared<Node>) -> Result<(), Errno> {
         // First of all: an archive has directories of these names too, and they are empty.
-        let dev = subdirectory(root, b"dev")?;
+        let dev = subdirectory(root, root, b"dev")?;
         for device in Device::ALL {
-            let node = Node::new(
-                Kind::Device(device),
-                device.mode(),
-                Name::InPlace(device.name()),
-            )?;
-            insert_new(&dev, node)?;
+            let node = Node::new(Kind::Characters(device.number()), device.mode())?;
+            insert_new(&dev, device.name(), &node)?;
         }
-        let proc = ProcFile::TOP;
-        let proc = Node::new(Kind::Proc(proc), proc.mode(), Name::InPlace(b"proc"))?;
-        insert_new(root, proc)?;
-        let mut last_directory: (&[u8], Shared<Node>) = (b"", root.clone());
+        if directory::find(root, b"proc").is_err() {
+            insert_new(root, b"proc", &proc_files::top()?)?;
+        }
+        let mut archive = Unpacking {
+            root,
+            last_directory: (b"", root.clone()),
+            linked: &self.linked,
+        };
         while let Some((entry, next)) = self.rest.get().and_then(Position::entry) {
-            add(root, &mut last_directory, &entry)?;
-            self.rest.set(Some(next));
+            match archive.add(&entry) {
+                // It is tried again.
+                Err(Errno::ENOMEM) => return Err(Errno::ENOMEM),
+                // An entry that cannot be anywhere is skipped.
+                Ok(()) | Err(_) => self.rest.set(Some(next)),
+            }
         }
         self.rest.set(None);
+        self.linked.replace(Entries::EMPTY);
         Ok(())
     }
 }
 
-/// Adds an entry of the archive, and the directories that lead to it. Existing nodes stay;
-/// entries that are neither file nor directory are skipped.
-fn add(
-    root: &Shared<Node>,
-    last_directory: &mut (&'static [u8], Shared<Node>),
-    entry: &Entry,
-) -> Result<(), OutOfMemory> {
-    let slash = entry.path.iter().rposition(|&byte| byte == b'/');
-    let (parent_path, name) = match slash {
-        Some(slash) => (&entry.path[..slash], &entry.path[slash + 1..]),
-        None => (&b""[..], entry.path),
-    };
-    if parent_path != last_directory.0 {
-        let mut parent = root.clone();
-        for component in parent_path.split(|&byte| byte == b'/') {
-            if !component.is_empty() {
-                parent = subdirectory(&parent, component)?;
+/// An archive on its way into the tree.
+struct Unpacking<'t> {
+    root: &'t Shared<Node>,
+    /// The directory of the last entry, and its path.
+    last_directory: (&'static [u8], Shared<Node>),
+    linked: &'t RefCell<Entries>,
+}
+
+impl Unpacking<'_> {
+    /// Adds an entry of the archive, and the directories that lead to it. Existing nodes
+    /// stay.
+    fn add(&mut self, entry: &Entry) -> Result<(), Errno> {
+        let slash = entry.path.iter().rposition(|&byte| byte == b'/');
+        let (parent_path, name) = match slash {
+            Some(slash) => (&entry.path[..slash], &entry.path[slash + 1..]),
+            None => (&b""[..], entry.path),
+        };
+        let parent = self.parent(parent_path)?;
+        let is_directory = entry.mode & linux::S_IFMT == linux::S_IFDIR;
+        let node = match name {
+            b"" | b"." if is_directory => parent,
+            b"" | b"." | b".." => return Err(Errno::EINVAL),
+            _ => match directory::find(&parent, name) {
+                Ok(found) if is_directory && directory::check_changeable(&found).is_ok() => found,
+                Ok(_) => return Ok(()),
+                Err(_) => {
+                    let node = self.node(entry)?;
+                    insert_new(&parent, name, &node)?;
+                    node
+                }
+            },
+        };
+        let [user, group] = entry.owner;
+        node.set_owner(user, group);
+        node.set_mode(entry.mode);
+        let time = Stamp::Told(Time {
+            seconds: entry.time.into(),
+            nanoseconds: 0,
+        });
+        node.times().tell(time, time);
+        Ok(())
+    }
+
+    /// The directory with this path, made as far as it is not there.
+    fn parent(&mut self, path: &'static [u8]) -> Result<Shared<Node>, Errno> {
+        if path != self.last_directory.0 {
+            let mut parent = self.root.clone();
+            for component in path.split(|&byte| byte == b'/') {
+                match component {
+                    b"" | b"." => {}
+                    b".." => return Err(Errno::EINVAL),
+                    _ => parent = subdirectory(self.root, &parent, component)?,
+                }
             }
+            self.last_directory = (path, parent);
         }
-        *last_directory = (parent_path, parent);
+        Ok(self.last_directory.1.clone())
     }
-    let parent = &last_directory.1;
-    if name.is_empty() || name == b"." || name == b".." {
-        return Ok(());
+
+    /// The node of an entry: a new one, unless another name of it came before.
+    fn node(&self, entry: &Entry) -> Result<Shared<Node>, Errno> {
+        let identity = entry.identity.filter(|_| can_be_linked(entry.mode));
+        let Some(identity) = identity else {
+            return Ok(Node::new(kind(entry)?, entry.mode)?);
+        };
+        let [node, major, minor] = identity.map(u32::to_le_bytes);
+        let key = [
+            node,
+            major,
+            minor,
+            (entry.mode & linux::S_IFMT).to_le_bytes(),
+        ];
+        let key = key.as_flattened();
+        let mut linked = self.linked.borrow_mut();
+        if let Some(Linked { node, .. }) = linked.find(key) {
+            if let (Some(pages), false) = (node.pages(), entry.contents.is_empty()) {
+                pages.replace(entry.contents);
+            }
+            return Ok(node.clone());
+        }
+        let node = Node::new(kind(entry)?, entry.mode)?;
+        linked.insert(Linked {
+            name: Bytes::name(key)?,
+            node: node.clone(),
+        })?;
+        Ok(node)
     }
-    let kind = match entry.mode & linux::S_IFMT {
-        linux::S_IFDIR => Kind::Directory(Directory::default()),
+}
+
+/// Whether nodes of this mode can have several names in an archive.
+fn can_be_linked(mode: u32) -> bool {
+    !matches!(mode & linux::S_IFMT, linux::S_IFDIR | linux::S_IFLNK)
+}
+
+fn kind(entry: &Entry) -> Result<Kind, Errno> {
+    let [major, minor] = entry.device;
+    let number = DeviceNumber { major, minor };
+    Ok(match entry.mode & linux::S_IFMT {
+        linux::S_IFDIR => Kind::Directory(Directory::empty()),
         linux::S_IFREG => Kind::File(Shared::new(FilePages::new(entry.contents))?),
-        _ => return Ok(()),
-    };
-    let node = Node::new(kind, entry.mode, Name::InPlace(name))?;
-    insert_new(parent, node)
+        linux::S_IFLNK if !entry.contents.is_empty() => Kind::Link(Bytes::InPlace(entry.contents)),
+        linux::S_IFCHR => Kind::Characters(number),
+        linux::S_IFBLK => Kind::Blocks(number),
+        _ => return Err(Errno::EINVAL),
+    })
 }
 
-/// Puts `node` into `parent` unless something there has its name, or `parent` is no
-/// directory.
-fn insert_new(parent: &Shared<Node>, node: Shared<Node>) -> Result<(), OutOfMemory> {
-    let Kind::Directory(entries) = parent.kind() else {
-        return Ok(());
-    };
-    if node.with_name(|name| entries.find(name)).is_some() {
-        return Ok(());
+/// Puts `node` into `parent` unless something there has its name.
+fn insert_new(
+    parent: &Shared<Node>,
+    name: &'static [u8],
+    node: &Shared<Node>,
+) -> Result<(), Errno> {
+    match directory::find(parent, name) {
+        Ok(_) => Ok(()),
+        Err(Errno::ENOENT) if name.len() <= NAME_MAX => {
+            directory::put(parent, Bytes::InPlace(name), node)
+        }
+        Err(Errno::ENOENT) => Err(Errno::ENAMETOOLONG),
+        Err(errno) => Err(errno),
     }
-    entries.insert(parent, node)
 }
 
-/// The directory of this name in `parent`, made if there is nothing.
-fn subdirectory(parent: &Shared<Node>, name: &'static [u8]) -> Result<Shared<Node>, OutOfMemory> {
-    let Kind::Directory(entries) = parent.kind() else {
-        return Ok(parent.clone());
-    };
-    if let Some(node) = entries.find(name) {
-        return Ok(node);
+/// The directory of this name in `parent`, made if there is nothing; a link is followed.
+fn subdirectory(
+    root: &Shared<Node>,
+    parent: &Shared<Node>,
+    name: &'static [u8],
+) -> Result<Shared<Node>, Errno> {
+    match directory::find(parent, name) {
+        Err(Errno::ENOENT) => {
+            let node = new_directory()?;
+            insert_new(parent, name, &node)?;
+            Ok(node)
+        }
+        Ok(node) if node.is_directory() => Ok(node),
+        Ok(_) => {
+            let start = Start {
+                root: root.clone(),
+                directory: parent.clone(),
+            };
+            let place = path::walk(&start, name, Links::Followed)?;
+            let node = place.node()?.clone();
+            node.directory()?;
+            Ok(node)
+        }
+        Err(errno) => Err(errno),
     }
-    let node = new_directory(name)?;
-    entries.insert(parent, node.clone())?;
-    Ok(node)
 }
 
-fn new_directory(name: &'static [u8]) -> Result<Shared<Node>, OutOfMemory> {
-    let kind = Kind::Directory(Directory::default());
-    Node::new(kind, DIRECTORY_MODE, Name::InPlace(name))
+fn new_directory() -> Result<Shared<Node>, OutOfMemory> {
+    Node::new(Kind::Directory(Directory::empty()), DIRECTORY_MODE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::initramfs::tests::archive;
-    use crate::fs::path;
-    use abi::Errno;
+    use crate::fs::initramfs::tests::{archive, with_fields};
     use mm::frames;
 
     fn make(files: &[(&str, u32, &[u8])]) -> Shared<Node> {
@@ -179,7 +279,13 @@ mod tests {
     }
 
     fn find(root: &Shared<Node>, path: &str) -> Result<Shared<Node>, Errno> {
-        path::walk(root, root, path.as_bytes())
+        let start = Start {
+            root: root.clone(),
+            directory: root.clone(),
+        };
+        path::walk(&start, path.as_bytes(), Links::Kept)?
+            .node()
+            .cloned()
     }
 
     #[test]
@@ -197,9 +303,13 @@ mod tests {
         assert_eq!(a.mode(), 0o100_711);
         assert_eq!(find(&root, "bin").map(|node| node.mode()), Ok(0o040_700));
         assert!(find(&root, "/deep/er/b").is_ok());
-        assert_eq!(find(&root, "/link").err(), Some(Errno::ENOENT));
+        let link = find(&root, "/link").expect("it is there");
+        assert!(matches!(link.kind(), Kind::Link(target) if **target == *b"bin/a"));
+        assert!(find(&root, "/link/").is_err_and(|errno| errno == Errno::ENOTDIR));
         let null = find(&root, "/dev/null").expect("devices are there");
-        assert!(matches!(null.kind(), Kind::Device(Device::Null)));
+        assert!(
+            matches!(null.kind(), Kind::Characters(number) if *number == Device::Null.number())
+        );
         assert!(find(&root, "/proc/sys/fs/file-nr").is_ok());
     }
 
@@ -213,14 +323,50 @@ mod tests {
             ("proc/1/x", 0o100_644, b"file"),
         ]);
         let kind = |path: &str| find(&root, path).expect("it is there");
-        assert!(matches!(
-            kind("/dev/null").kind(),
-            Kind::Device(Device::Null)
-        ));
+        assert!(matches!(kind("/dev/null").kind(), Kind::Characters(_)));
         assert!(matches!(kind("/dev/own").kind(), Kind::File(_)));
-        assert!(matches!(kind("/proc").kind(), Kind::Proc(_)));
+        assert_eq!(kind("/proc").mode(), linux::S_IFDIR | 0o555);
         assert!(find(&root, "/proc/sys/fs/file-nr").is_ok());
         assert_eq!(find(&root, "/proc/1/x").err(), Some(Errno::ENOENT));
+    }
+
+    #[test]
+    fn entries_of_one_node_are_its_names() {
+        let identity = [7, 0, 3];
+        let archive = [
+            with_fields(("a", 0o100_644, b""), 2, identity),
+            with_fields(("dir/b", 0o100_644, b"contents"), 2, identity),
+            with_fields(("c", 0o100_644, b"other"), 2, [8, 0, 3]),
+        ];
+        start(archive.concat().leak());
+        let root = root().expect("there is memory");
+        let [a, b] = ["/a", "/dir/b"].map(|path| find(&root, path).expect("it is there"));
+        assert!(Shared::is_same(&a, &b) && a.links() == 2);
+        assert!(a.pages().is_some_and(|pages| pages.len() == 8));
+        assert_eq!((a.user(), a.group()), (100, 200));
+        let time = Time {
+            seconds: 1_000_000_000,
+            nanoseconds: 0,
+        };
+        assert_eq!(a.times().modified.get(), Stamp::Told(time));
+        assert_eq!(find(&root, "/c").map(|node| node.links()), Ok(1));
+    }
+
+    #[test]
+    fn links_lead_to_where_entries_are() {
+        let root = make(&[
+            ("usr/lib", 0o040_700, b""),
+            ("lib", 0o120_777, b"usr/lib"),
+            ("lib/a", 0o100_644, b"a"),
+            ("usr/lib", 0o040_755, b""),
+            ("dir/../x", 0o100_644, b""),
+        ]);
+        assert!(find(&root, "/usr/lib/a").is_ok());
+        assert_eq!(
+            find(&root, "usr/lib").map(|node| node.mode()),
+            Ok(0o040_755)
+        );
+        assert_eq!(find(&root, "x").err(), Some(Errno::ENOENT));
     }
 
     #[test]
@@ -244,7 +390,7 @@ mod tests {
         let root = loop {
             match root() {
                 Ok(root) => break root,
-                Err(OutOfMemory) => failures += 1,
+                Err(errno) => failures += i32::from(errno == Errno::ENOMEM),
             }
             frames.pop();
         };

@@ -10,8 +10,9 @@ use abi::words::Word;
 use arch::SingleCpu;
 use mm::{Frame, OutOfMemory, Shared};
 
+use crate::fs::calls;
 use crate::fs::node::Node;
-use crate::fs::{calls, ramfs};
+use crate::fs::path::{Links, Start};
 use crate::proc::process::Process;
 use crate::proc::{current, table};
 
@@ -88,5 +89,5 @@ pub fn program(process: &Process) -> Result<Shared<Node>, Errno> {
         *place = byte;
         len += 1;
     }
-    calls::find(&ramfs::root()?, &frame.bytes()[..len])
+    calls::find(&Start::of_tree()?, &frame.bytes()[..len], Links::Followed)
 }

@@ -13,6 +13,7 @@ use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::node::Node;
 use crate::fs::open_file::Object;
+use crate::fs::path::{Links, Start};
 use crate::fs::{self, calls, running};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::Elf;
@@ -40,7 +41,7 @@ pub struct Found {
 /// # Errors
 /// EACCES: it must not be run. ENOEXEC: it cannot be. ELOOP: too many scripts. ENOENT and
 /// others: there is not what it names.
-pub fn find(here: &Shared<Node>, mut node: Shared<Node>) -> Result<Found, Errno> {
+pub fn find(here: &Start, mut node: Shared<Node>) -> Result<Found, Errno> {
     let mut interpreters = Interpreters::default();
     let program = loop {
         let pages = calls::executable(&node)?;
@@ -48,7 +49,7 @@ pub fn find(here: &Shared<Node>, mut node: Shared<Node>) -> Result<Found, Errno>
             break pages;
         };
         interpreters.add(&line)?;
-        node = calls::find(here, line.path())?;
+        node = calls::find(here, line.path(), Links::Followed)?;
     };
     let interpreter = match Elf::parse(&program).and_then(Elf::interpreter)? {
         None => None,
@@ -61,7 +62,11 @@ pub fn find(here: &Shared<Node>, mut node: Shared<Node>) -> Result<Found, Errno>
             program.copy_at(place.start, path);
             let end = path.iter().position(|&byte| byte == 0);
             let path = &path[..end.unwrap_or(path.len())];
-            Some(calls::executable(&*calls::find(here, path)?)?)
+            Some(calls::executable(&*calls::find(
+                here,
+                path,
+                Links::Followed,
+            )?)?)
         }
     };
     Ok(Found {
@@ -108,7 +113,13 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
     let is_itself = path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0;
     let node = match is_itself {
         true => of_descriptor(directory)?,
-        false => calls::find(&path::start(directory, path.bytes())?, path.bytes())?,
+        false => {
+            let links = match flags & linux::AT_SYMLINK_NOFOLLOW {
+                0 => Links::Followed,
+                _ => Links::Kept,
+            };
+            calls::find(&path::start(directory, path.bytes())?, path.bytes(), links)?
+        }
     };
     let mut name = FileName::default();
     let is_relative = !path.bytes().starts_with(b"/") && directory as i32 != linux::AT_FDCWD;
@@ -116,7 +127,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
         false => path.bytes(),
         true => name.below_descriptor(directory as u32, path.bytes())?,
     };
-    let found = find(&fs::files().directory()?, node)?;
+    let found = find(&fs::files().start()?, node)?;
     let is_script = !found.interpreters.is_empty();
     if is_relative && is_script && fs::files().closes_on_exec(directory)? {
         // The interpreter could not open the script.
@@ -138,9 +149,9 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
 /// The file that a descriptor stands for, whatever it has been opened for.
 fn of_descriptor(fd: u64) -> Result<Shared<Node>, Errno> {
     if fd as i32 == linux::AT_FDCWD {
-        return Ok(fs::files().directory()?);
+        return Ok(fs::files().start()?.directory);
     }
-    match fs::file(fd)?.object() {
+    match fs::any_file(fd)?.object() {
         Object::Node(node) => Ok(node.clone()),
         _ => Err(Errno::EACCES),
     }

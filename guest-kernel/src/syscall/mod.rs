@@ -5,6 +5,8 @@ mod descriptor;
 pub mod execute;
 mod file;
 mod kill;
+mod link;
+mod listing;
 mod memory;
 mod path;
 mod poll;

@@ -3,10 +3,10 @@
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory, Shared, UserSlice};
+use mm::{Frame, OutOfMemory, UserSlice};
 
-use crate::fs::node::Node;
 use crate::fs::open_file::Object;
+use crate::fs::path::{Links, Start};
 use crate::fs::{self, calls};
 use crate::proc::current;
 use crate::syscall::file::offset;
@@ -56,20 +56,24 @@ impl Path {
     }
 }
 
-/// The directory that descriptor `fd` stands for, or the working directory for AT_FDCWD;
-/// an absolute path needs none.
+/// Where `path` starts for a call with the directory `fd`: the working directory for
+/// AT_FDCWD, and no matter which for an absolute path.
 ///
 /// # Errors
 /// EBADF, ENOTDIR; ENOENT: there is no path at all.
-pub fn start(fd: u64, path: &[u8]) -> Result<Shared<Node>, Errno> {
+pub fn start(fd: u64, path: &[u8]) -> Result<Start, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
+    let start = fs::files().start()?;
     if fd as i32 == linux::AT_FDCWD || path.starts_with(b"/") {
-        return Ok(fs::files().directory()?);
+        return Ok(start);
     }
-    match fs::file(fd)?.object() {
-        Object::Node(node) => calls::directory(node.clone()),
+    match fs::any_file(fd)?.object() {
+        Object::Node(node) => Ok(Start {
+            directory: calls::directory(node.clone())?,
+            ..start
+        }),
         _ => Err(Errno::ENOTDIR),
     }
 }
@@ -163,18 +167,11 @@ pub fn renameat2(
 }
 
 fn rename_at(from: [u64; 2], to: [u64; 2], flags: u32) -> SyscallResult {
-    if flags & !linux::RENAME_NOREPLACE != 0 {
-        return Err(Errno::EINVAL);
-    }
     let ([from_fd, from], [to_fd, to]) = (from, to);
     let (from, to) = (Path::read(from)?, Path::read(to)?);
     let from_start = start(from_fd, from.bytes())?;
     let to_start = start(to_fd, to.bytes())?;
-    calls::rename(
-        (&from_start, from.bytes()),
-        (&to_start, to.bytes()),
-        flags != 0,
-    )?;
+    calls::rename((&from_start, from.bytes()), (&to_start, to.bytes()), flags)?;
     Ok(0)
 }
 
@@ -204,36 +201,18 @@ fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
     Ok(0)
 }
 
-/// `readlink(path, buffer, size)` and `readlinkat(directory, path, buffer, size)`: nothing
-/// is a symbolic link.
-pub fn readlink(&[path, ..]: &Arguments) -> SyscallResult {
-    not_a_link(HERE, path)
-}
-
-/// See [`readlink`].
-pub fn readlinkat(&[directory, path, ..]: &Arguments) -> SyscallResult {
-    not_a_link(directory, path)
-}
-
-fn not_a_link(directory: u64, path: u64) -> SyscallResult {
-    let path = Path::read(path)?;
-    let start = start(directory, path.bytes())?;
-    calls::find(&start, path.bytes())?;
-    Err(Errno::EINVAL)
-}
-
 /// `chdir(path)`
 pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    let directory = calls::directory(calls::find(&start, path.bytes())?)?;
+    let directory = calls::directory(calls::find(&start, path.bytes(), Links::Followed)?)?;
     fs::files().set_directory(directory);
     Ok(0)
 }
 
 /// `fchdir(fd)`
 pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
-    let file = fs::file(fd)?;
+    let file = fs::any_file(fd)?;
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };
@@ -243,14 +222,14 @@ pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
 
 /// `getcwd(buffer, size)`: the length with its zero.
 pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
-    let directory = fs::files().directory()?;
+    let start = fs::files().start()?;
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let (zero, room) = frame
         .bytes_mut()
         .split_last_mut()
         .ok_or(Errno::ENAMETOOLONG)?;
     *zero = 0;
-    let len = calls::path_of(&directory, room)?.len() + 1;
+    let len = calls::path_of(&start, room)?.len() + 1;
     if (len as u64) > size {
         return Err(Errno::ERANGE);
     }
@@ -268,6 +247,6 @@ pub fn umask(&[mask, ..]: &Arguments) -> SyscallResult {
 pub fn chmod(&[path, mode, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    calls::find(&start, path.bytes())?.set_mode(mode as u32);
+    calls::find(&start, path.bytes(), Links::Followed)?.set_mode(mode as u32);
     Ok(0)
 }

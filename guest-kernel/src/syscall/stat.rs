@@ -3,43 +3,61 @@
 use core::mem::{offset_of, size_of};
 
 use arch::trap::Arguments;
-use linux_raw_sys::general::{self as linux, linux_dirent64, stat};
+use linux_raw_sys::general::{self as linux, stat, statx as statx_facts};
 use mm::UserSlice;
 use mm::frames::FRAME_SIZE;
 
-use crate::fs::calls::{self, Listed};
-use crate::fs::node::{Kind, NAME_MAX, Node};
+use crate::fs::calls;
+use crate::fs::device::DeviceNumber;
+use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::Object;
+use crate::fs::path::Links;
+use crate::fs::stamp::Time;
 use crate::fs::{self, OpenFile};
 use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
+use crate::syscall::time::of_stamp;
 use crate::syscall::{Errno, SyscallResult};
 
 /// What `st_blocks` counts in.
 const BLOCK: u64 = 512;
 
+/// Minor numbers of what nodes are on; the major one is 0, as of all that is no disk.
+const TREE: u32 = 1;
+const PROC: u32 = 2;
+const PIPES: u32 = 3;
+
 /// What `stat` tells.
 #[derive(Default)]
 struct Facts {
+    /// What the node is on: [`TREE`] and others.
+    disk: u32,
     number: u64,
     mode: u32,
-    links: u64,
-    /// Major and minor number of a device.
-    device: (u8, u8),
+    links: u32,
+    user: u32,
+    group: u32,
+    device: DeviceNumber,
     size: u64,
     frames: u64,
+    accessed: Time,
+    modified: Time,
+    changed: Time,
 }
 
 impl Facts {
     fn of_node(node: &Node) -> Self {
+        let times = node.times();
         let facts = Self {
+            disk: TREE,
             number: node.number(),
             mode: node.mode(),
-            links: match (node.is_removed(), node.is_directory()) {
-                (true, _) => 0,
-                (false, true) => 2,
-                (false, false) => 1,
-            },
+            links: node.links(),
+            user: node.user(),
+            group: node.group(),
+            accessed: of_stamp(times.accessed.get()),
+            modified: of_stamp(times.modified.get()),
+            changed: of_stamp(times.changed.get()),
             ..Self::default()
         };
         match node.kind() {
@@ -48,165 +66,203 @@ impl Facts {
                 frames: pages.frame_count(),
                 ..facts
             },
-            Kind::Device(device) => Self {
-                device: device.number(),
+            Kind::Link(target) => Self {
+                size: target.len() as u64,
                 ..facts
             },
-            Kind::Directory(_) | Kind::Proc(_) => facts,
+            Kind::Characters(device) | Kind::Blocks(device) => Self {
+                device: *device,
+                ..facts
+            },
+            Kind::Proc(_) => Self {
+                disk: PROC,
+                ..facts
+            },
+            Kind::Directory(directory) if directory.is_generated() => Self {
+                disk: PROC,
+                ..facts
+            },
+            Kind::Directory(_) => facts,
         }
     }
 
     fn of_file(file: &OpenFile) -> Self {
         /// Pipes and devices without a name have this number.
         const NUMBER: u64 = 0;
+        if let Some(node) = file.node() {
+            return Self::of_node(node);
+        }
+        let facts = Self {
+            disk: PIPES,
+            number: NUMBER,
+            mode: linux::S_IFIFO | 0o600,
+            links: 1,
+            ..Self::default()
+        };
         match file.object() {
             Object::Node(node) => Self::of_node(node),
             Object::Device(device) => Self {
-                number: NUMBER,
                 mode: linux::S_IFCHR | device.mode(),
-                links: 1,
                 device: device.number(),
-                ..Self::default()
+                ..facts
             },
-            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => Self {
-                number: NUMBER,
-                mode: linux::S_IFIFO | 0o600,
-                links: 1,
-                ..Self::default()
-            },
+            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => facts,
         }
     }
 
+    fn blocks(&self) -> u64 {
+        self.frames * (FRAME_SIZE as u64 / BLOCK)
+    }
+
     /// As a program has it in memory.
-    fn to_bytes(&self) -> [u8; size_of::<stat>()] {
+    fn to_stat(&self) -> [u8; size_of::<stat>()] {
         let mut bytes = [0; size_of::<stat>()];
         let mut put = |offset: usize, value: &[u8]| {
             bytes[offset..][..value.len()].copy_from_slice(value);
         };
-        let (major, minor) = self.device;
-        let device = u64::from(major) << 8 | u64::from(minor);
+        let disk = DeviceNumber {
+            major: 0,
+            minor: self.disk,
+        };
         for (offset, value) in [
+            (offset_of!(stat, st_dev), encode(disk)),
             (offset_of!(stat, st_ino), self.number),
-            (offset_of!(stat, st_nlink), self.links),
-            (offset_of!(stat, st_rdev), device),
+            (offset_of!(stat, st_nlink), self.links.into()),
+            (offset_of!(stat, st_rdev), encode(self.device)),
             (offset_of!(stat, st_size), self.size),
             (offset_of!(stat, st_blksize), FRAME_SIZE as u64),
-            (
-                offset_of!(stat, st_blocks),
-                self.frames * (FRAME_SIZE as u64 / BLOCK),
-            ),
+            (offset_of!(stat, st_blocks), self.blocks()),
         ] {
             put(offset, &value.to_le_bytes());
         }
-        put(offset_of!(stat, st_mode), &self.mode.to_le_bytes());
+        for (offset, value) in [
+            (offset_of!(stat, st_mode), self.mode),
+            (offset_of!(stat, st_uid), self.user),
+            (offset_of!(stat, st_gid), self.group),
+        ] {
+            put(offset, &value.to_le_bytes());
+        }
+        for (offset, time) in [
+            (offset_of!(stat, st_atime), self.accessed),
+            (offset_of!(stat, st_mtime), self.modified),
+            (offset_of!(stat, st_ctime), self.changed),
+        ] {
+            put(offset, &time.seconds.to_le_bytes());
+            put(offset + 8, &u64::from(time.nanoseconds).to_le_bytes());
+        }
         bytes
     }
 
-    fn tell(&self, address: u64) -> SyscallResult {
-        let bytes = self.to_bytes();
-        UserSlice::new(address, bytes.len() as u64).copy_out(&current().space(), &bytes)?;
-        Ok(0)
+    /// As `statx` tells it.
+    fn to_statx(&self) -> [u8; size_of::<statx_facts>()] {
+        let mut bytes = [0; size_of::<statx_facts>()];
+        let mut put = |offset: usize, value: &[u8]| {
+            bytes[offset..][..value.len()].copy_from_slice(value);
+        };
+        for (offset, value) in [
+            (offset_of!(statx_facts, stx_mask), linux::STATX_BASIC_STATS),
+            (offset_of!(statx_facts, stx_blksize), FRAME_SIZE as u32),
+            (offset_of!(statx_facts, stx_nlink), self.links),
+            (offset_of!(statx_facts, stx_uid), self.user),
+            (offset_of!(statx_facts, stx_gid), self.group),
+            (offset_of!(statx_facts, stx_rdev_major), self.device.major),
+            (offset_of!(statx_facts, stx_rdev_minor), self.device.minor),
+            (offset_of!(statx_facts, stx_dev_minor), self.disk),
+        ] {
+            put(offset, &value.to_le_bytes());
+        }
+        put(
+            offset_of!(statx_facts, stx_mode),
+            &(self.mode as u16).to_le_bytes(),
+        );
+        for (offset, value) in [
+            (offset_of!(statx_facts, stx_ino), self.number),
+            (offset_of!(statx_facts, stx_size), self.size),
+            (offset_of!(statx_facts, stx_blocks), self.blocks()),
+        ] {
+            put(offset, &value.to_le_bytes());
+        }
+        for (offset, time) in [
+            (offset_of!(statx_facts, stx_atime), self.accessed),
+            (offset_of!(statx_facts, stx_mtime), self.modified),
+            (offset_of!(statx_facts, stx_ctime), self.changed),
+        ] {
+            put(offset, &time.seconds.to_le_bytes());
+            put(offset + 8, &time.nanoseconds.to_le_bytes());
+        }
+        bytes
     }
 }
 
-/// `stat(path, facts)` and, without symbolic links, `lstat`.
+/// A device's number in one word (Linux, `new_encode_dev`).
+pub fn encode(DeviceNumber { major, minor }: DeviceNumber) -> u64 {
+    u64::from(minor & 0xff | major << 8 | (minor & !0xff) << 12)
+}
+
+fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
+    UserSlice::new(address, bytes.len() as u64).copy_out(&current().space(), bytes)?;
+    Ok(0)
+}
+
+/// `stat(path, facts)`
 pub fn stat(&[path, facts, ..]: &Arguments) -> SyscallResult {
-    stat_at(HERE, path, facts, 0)
+    tell(facts, &facts_at(HERE, path, 0)?.to_stat())
+}
+
+/// `lstat(path, facts)`
+pub fn lstat(&[path, facts, ..]: &Arguments) -> SyscallResult {
+    let told = facts_at(HERE, path, linux::AT_SYMLINK_NOFOLLOW)?;
+    tell(facts, &told.to_stat())
 }
 
 /// `fstat(fd, facts)`
 pub fn fstat(&[fd, facts, ..]: &Arguments) -> SyscallResult {
-    Facts::of_file(&*fs::file(fd)?).tell(facts)
+    tell(facts, &Facts::of_file(&*fs::any_file(fd)?).to_stat())
 }
 
 /// `newfstatat(directory, path, facts, flags)`
 pub fn newfstatat(&[directory, path, facts, flags, ..]: &Arguments) -> SyscallResult {
-    stat_at(directory, path, facts, flags as u32)
+    tell(facts, &facts_at(directory, path, flags as u32)?.to_stat())
 }
 
-fn stat_at(directory: u64, path: u64, facts: u64, flags: u32) -> SyscallResult {
+/// `statx(directory, path, flags, mask, facts)`: all that is known, whatever the mask.
+pub fn statx(&[directory, path, flags, mask, facts, ..]: &Arguments) -> SyscallResult {
+    const SYNC: u32 = linux::AT_STATX_SYNC_TYPE;
+    let (flags, mask) = (flags as u32, mask as u32);
+    if mask & linux::STATX__RESERVED != 0 || flags & SYNC == SYNC {
+        return Err(Errno::EINVAL);
+    }
+    let told = facts_at(directory, path, flags & !SYNC)?;
+    tell(facts, &told.to_statx())
+}
+
+fn facts_at(directory: u64, path: u64, flags: u32) -> Result<Facts, Errno> {
     const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH;
     if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
+    // Linux takes a null pointer for an empty path here.
+    if path == 0 && flags & linux::AT_EMPTY_PATH != 0 {
+        return facts_of(directory);
+    }
     let path = Path::read(path)?;
-    let is_itself = path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0;
-    match is_itself {
-        true if directory as i32 == linux::AT_FDCWD => Facts::of_node(&*fs::files().directory()?),
-        true => Facts::of_file(&*fs::file(directory)?),
-        false => {
-            let start = start(directory, path.bytes())?;
-            Facts::of_node(&*calls::find(&start, path.bytes())?)
-        }
+    if path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+        return facts_of(directory);
     }
-    .tell(facts)
+    let links = match flags & linux::AT_SYMLINK_NOFOLLOW {
+        0 => Links::Followed,
+        _ => Links::Kept,
+    };
+    let start = start(directory, path.bytes())?;
+    let node = calls::find(&start, path.bytes(), links)?;
+    Ok(Facts::of_node(&node))
 }
 
-/// `getdents64(fd, buffer, size)`
-pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
-    let file = fs::file(fd)?;
-    let Object::Node(node) = file.object() else {
-        return Err(Errno::ENOTDIR);
-    };
-    let directory = calls::directory(node.clone())?;
-    let buffer = UserSlice::new(buffer, size);
-    let mut done = 0;
-    let mut result = Ok(());
-    let next = calls::list(&directory, file.offset(), |listed| {
-        let mut bytes = [0; ENTRY_MAX];
-        let entry = entry(listed, &mut bytes);
-        let place = buffer.part(done, entry.len() as u64);
-        if place.len() < entry.len() as u64 {
-            result = result.and(if done == 0 {
-                Err(Errno::EINVAL)
-            } else {
-                Ok(())
-            });
-            return false;
-        }
-        if place.copy_out(&current().space(), entry).is_err() {
-            result = Err(Errno::EFAULT);
-            return false;
-        }
-        done += entry.len() as u64;
-        true
-    })?;
-    file.set_offset(next);
-    if done == 0 {
-        result?;
-    }
-    Ok(done)
-}
-
-const NAME_OFFSET: usize = offset_of!(linux_dirent64, d_name);
-/// Longest entry of a directory: name, its zero, and what aligns the next.
-const ENTRY_MAX: usize = (NAME_OFFSET + NAME_MAX + 1).next_multiple_of(8);
-
-/// Makes a `linux_dirent64` at the front of `bytes`, which are all zeros.
-fn entry<'b>(listed: &Listed<'_>, bytes: &'b mut [u8; ENTRY_MAX]) -> &'b [u8] {
-    const TYPE_SHIFT: u32 = 12;
-    let name = &listed.name[..listed.name.len().min(NAME_MAX)];
-    let len = (NAME_OFFSET + name.len() + 1).next_multiple_of(8);
-    let mut put = |offset: usize, value: &[u8]| {
-        bytes[offset..][..value.len()].copy_from_slice(value);
-    };
-    put(
-        offset_of!(linux_dirent64, d_ino),
-        &listed.number.to_le_bytes(),
-    );
-    put(
-        offset_of!(linux_dirent64, d_off),
-        &listed.next.to_le_bytes(),
-    );
-    put(
-        offset_of!(linux_dirent64, d_reclen),
-        &(len as u16).to_le_bytes(),
-    );
-    // The types of entries are those of modes.
-    let kind = (listed.mode & linux::S_IFMT) >> TYPE_SHIFT;
-    put(offset_of!(linux_dirent64, d_type), &[kind as u8]);
-    put(NAME_OFFSET, name);
-    &bytes[..len]
+fn facts_of(fd: u64) -> Result<Facts, Errno> {
+    Ok(match fd as i32 {
+        linux::AT_FDCWD => Facts::of_node(&fs::files().start()?.directory),
+        _ => Facts::of_file(&*fs::any_file(fd)?),
+    })
 }
 
 #[cfg(test)]
@@ -215,34 +271,45 @@ mod tests {
 
     #[test]
     fn facts_are_where_linux_has_them() {
+        let time = |seconds| Time {
+            seconds,
+            nanoseconds: 5,
+        };
         let facts = Facts {
+            disk: TREE,
             number: 7,
             mode: 0o100_644,
             links: 1,
-            device: (5, 1),
+            user: 1000,
+            group: 1001,
+            device: DeviceNumber {
+                major: 5,
+                minor: 0x101,
+            },
             size: 5000,
             frames: 2,
+            accessed: time(-1),
+            modified: time(1),
+            changed: time(2),
         };
-        let bytes = facts.to_bytes();
+        let bytes = facts.to_stat();
         assert_eq!(bytes.len(), 144);
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        assert_eq!([word(8), word(16), word(40)], [7, 1, 0x501]);
+        assert_eq!([word(0), word(8), word(16), word(40)], [1, 7, 1, 0x10_0501]);
         assert_eq!([word(48), word(56), word(64)], [5000, 4096, 16]);
-        assert_eq!(word(24) as u32, 0o100_644);
-    }
-
-    #[test]
-    fn entries_are_aligned_and_end_with_zero() {
-        let mut bytes = [0; ENTRY_MAX];
-        let listed = Listed {
-            name: b"abcde",
-            number: 3,
-            mode: linux::S_IFDIR | 0o755,
-            next: 9,
-        };
-        let entry = entry(&listed, &mut bytes);
-        assert_eq!(entry.len(), 32);
-        assert_eq!((entry[0], entry[8], entry[16], entry[18]), (3, 9, 32, 4));
-        assert_eq!(&entry[19..25], b"abcde\0");
+        assert_eq!([word(72), word(80), word(88)], [u64::MAX, 5, 1]);
+        assert_eq!(word(24), 1000 << 32 | 0o100_644);
+        let bytes = facts.to_statx();
+        assert_eq!(bytes.len(), 256);
+        let half = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        assert_eq!(
+            [half(16), half(20), half(24), half(28)],
+            [1, 1000, 1001, 0o100_644]
+        );
+        assert_eq!([half(32), half(40), half(48)], [7, 5000, 16]);
+        assert_eq!(
+            [half(112), half(120), half(128), half(132)],
+            [1, 5, 5, 0x101]
+        );
     }
 }

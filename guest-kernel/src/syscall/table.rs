@@ -5,8 +5,8 @@ use arch::trap::UserContext;
 use syscalls::Sysno;
 
 use crate::syscall::{
-    Errno, Handler, SyscallResult, alarm, descriptor, execute, file, kill, memory, path, poll,
-    process, select, signal, stat, system, terminal, thread, time, usage,
+    Errno, Handler, SyscallResult, alarm, descriptor, execute, file, kill, link, listing, memory,
+    path, poll, process, select, signal, stat, system, terminal, thread, time, usage,
 };
 
 /// What an argument is, without the names that only the VMM has.

@@ -6,6 +6,7 @@ use arch::{clock, trap::Arguments};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
+use crate::fs::stamp::{Stamp, Time};
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread};
 use crate::syscall::{Errno, SyscallResult};
@@ -67,6 +68,21 @@ pub(super) fn note_deadline(deadline_ns: u64, errno: Errno) -> Errno {
 /// Nanoseconds after boot, from nanoseconds after 1970.
 pub(super) fn since_boot(realtime: u64) -> u64 {
     realtime.saturating_sub(REALTIME.load(Relaxed))
+}
+
+/// A moment, as the time of day.
+pub(super) fn of_stamp(stamp: Stamp) -> Time {
+    match stamp {
+        Stamp::Told(time) => time,
+        Stamp::Counted(count) => {
+            let [seconds, nanoseconds] =
+                timespec(clock::at_ns(count).wrapping_add(REALTIME.load(Relaxed)));
+            Time {
+                seconds: seconds as i64,
+                nanoseconds: nanoseconds as u32,
+            }
+        }
+    }
 }
 
 /// What a clock shows, if there is such a clock.

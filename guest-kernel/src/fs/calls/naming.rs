@@ -1,0 +1,211 @@
+//! Giving nodes names and taking them away: making, linking, removing, renaming.
+
+use abi::Errno;
+use linux_raw_sys::general as linux;
+use mm::{Shared, quota};
+
+use crate::fs::bytes::Bytes;
+use crate::fs::directory::{self, Directory};
+use crate::fs::node::{Kind, Node};
+use crate::fs::path::{self, Last, Links, Place, Start};
+
+/// Permissions of every symbolic link: nobody asks for them.
+const LINK_MODE: u32 = 0o777;
+/// What a directory can be made with.
+const DIRECTORY_MODES: u32 = 0o1777;
+
+/// Puts a node of this kind at a place where there is none.
+pub(super) fn create(place: &Place<'_>, kind: Kind, mode: u32) -> Result<Shared<Node>, Errno> {
+    let node = create_without_name(&place.directory, kind, mode)?;
+    directory::insert(&place.directory, Bytes::name(place.name())?, &node)?;
+    Ok(node)
+}
+
+/// A node that can have a name in `directory`.
+pub(super) fn create_without_name(
+    directory: &Node,
+    kind: Kind,
+    mode: u32,
+) -> Result<Shared<Node>, Errno> {
+    directory::check_changeable(directory)?;
+    quota::check_file().map_err(|_| Errno::ENOSPC)?;
+    Ok(Node::new(kind, mode)?)
+}
+
+/// The place at `path`, where there is nothing.
+fn find_free<'p>(start: &Start, path: &'p [u8]) -> Result<Place<'p>, Errno> {
+    let place = path::walk(start, path, Links::Named)?;
+    match place.found {
+        Some(_) => Err(Errno::EEXIST),
+        None => Ok(place),
+    }
+}
+
+/// The same, where no directory is to be.
+fn find_free_for_other<'p>(start: &Start, path: &'p [u8]) -> Result<Place<'p>, Errno> {
+    let place = find_free(start, path)?;
+    match place.must_be_directory {
+        true => Err(Errno::ENOENT),
+        false => Ok(place),
+    }
+}
+
+/// Makes a directory.
+///
+/// # Errors
+/// As for [`find`](super::find); EEXIST, EROFS, ENOSPC.
+pub fn make_directory(start: &Start, path: &[u8], mode: u32) -> Result<(), Errno> {
+    let place = find_free(start, path)?;
+    let kind = Kind::Directory(Directory::empty());
+    create(&place, kind, mode & DIRECTORY_MODES).map(drop)
+}
+
+/// Makes a symbolic link to `target` at `path`.
+///
+/// # Errors
+/// As for [`find`](super::find); ENOENT (an empty target), EEXIST, EROFS, ENOSPC.
+pub fn make_link(start: &Start, path: &[u8], target: &[u8]) -> Result<(), Errno> {
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    let place = find_free_for_other(start, path)?;
+    let kind = Kind::Link(Bytes::new(target)?);
+    create(&place, kind, LINK_MODE).map(drop)
+}
+
+/// Gives what is at the path `from` another name.
+///
+/// # Errors
+/// As for [`link_node`] and [`find`](super::find).
+pub fn link(from: (&Start, &[u8]), to: (&Start, &[u8]), links: Links) -> Result<(), Errno> {
+    let node = super::find(from.0, from.1, links)?;
+    match node.is_removed() {
+        true => Err(Errno::ENOENT),
+        false => link_node(&node, to),
+    }
+}
+
+/// Gives `node` the name `path` too.
+///
+/// # Errors
+/// As for [`find`](super::find); EEXIST, EPERM (a directory), EXDEV (of `/proc`), EROFS,
+/// ENOSPC.
+pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<(), Errno> {
+    let place = find_free_for_other(start, path)?;
+    directory::check_changeable(&place.directory)?;
+    match node.kind() {
+        Kind::Directory(_) => return Err(Errno::EPERM),
+        Kind::Proc(_) => return Err(Errno::EXDEV),
+        _ => {}
+    }
+    quota::check_file().map_err(|_| Errno::ENOSPC)?;
+    directory::insert(&place.directory, Bytes::name(place.name())?, node)
+}
+
+/// Removes a name that is not a directory's; what it stands for goes when it has no other
+/// and nobody has it open.
+///
+/// # Errors
+/// As for [`find`](super::find); EISDIR, EROFS.
+pub fn remove_file(start: &Start, path: &[u8]) -> Result<(), Errno> {
+    let place = path::walk(start, path, Links::Named)?;
+    let found = place.found.as_ref().ok_or(Errno::ENOENT)?;
+    if place.last != Last::Name || found.is_directory() {
+        return Err(Errno::EISDIR);
+    }
+    place.node()?;
+    directory::remove(&place.directory, place.name())
+}
+
+/// Removes a directory.
+///
+/// # Errors
+/// As for [`find`](super::find); ENOTDIR, ENOTEMPTY, EINVAL (`.`), EBUSY (the root), EROFS.
+pub fn remove_directory(start: &Start, path: &[u8]) -> Result<(), Errno> {
+    let place = path::walk(start, path, Links::Named)?;
+    match place.last {
+        Last::Name => {}
+        Last::Dot => return Err(Errno::EINVAL),
+        Last::DotDot => return Err(Errno::ENOTEMPTY),
+        Last::Root => return Err(Errno::EBUSY),
+    }
+    let node = place.node()?;
+    directory::check_changeable(&place.directory)?;
+    if !directory::is_empty(node)? {
+        return Err(Errno::ENOTEMPTY);
+    }
+    directory::remove(&place.directory, place.name())
+}
+
+/// Renames what is at one path to another, as the flags of `renameat2` say: without any, it
+/// replaces what is there.
+///
+/// # Errors
+/// As for [`find`](super::find); EEXIST, EISDIR, ENOTEMPTY, EINVAL (into itself, or flags),
+/// EBUSY, EROFS.
+pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<(), Errno> {
+    const KNOWN: u32 = linux::RENAME_NOREPLACE | linux::RENAME_EXCHANGE;
+    if flags & !KNOWN != 0 || flags == KNOWN {
+        return Err(Errno::EINVAL);
+    }
+    let source = path::walk(from.0, from.1, Links::Named)?;
+    let target = path::walk(to.0, to.1, Links::Named)?;
+    if source.last != Last::Name || target.last != Last::Name {
+        let keeps = source.last == Last::Name && flags == linux::RENAME_NOREPLACE;
+        return Err(if keeps { Errno::EEXIST } else { Errno::EBUSY });
+    }
+    let node = source.found.as_ref().ok_or(Errno::ENOENT)?;
+    match &target.found {
+        Some(_) if flags == linux::RENAME_NOREPLACE => return Err(Errno::EEXIST),
+        None if flags == linux::RENAME_EXCHANGE => return Err(Errno::ENOENT),
+        _ => {}
+    }
+    source.node()?;
+    if flags == linux::RENAME_EXCHANGE {
+        return exchange(&source, &target);
+    }
+    if target.must_be_directory && !node.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    check_not_inside(&target.directory, node)?;
+    if let Some(replaced) = &target.found {
+        if path::is_inside(&source.directory, replaced) {
+            return Err(Errno::ENOTEMPTY);
+        }
+        if Shared::is_same(replaced, node) {
+            return Ok(());
+        }
+        match (node.is_directory(), replaced.is_directory()) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            (true, true) if !directory::is_empty(replaced)? => return Err(Errno::ENOTEMPTY),
+            _ => {}
+        }
+    }
+    directory::rename(
+        node,
+        (&source.directory, source.name()),
+        (&target.directory, target.name()),
+    )
+}
+
+fn exchange(one: &Place<'_>, other: &Place<'_>) -> Result<(), Errno> {
+    let nodes = (one.node()?, other.node()?);
+    check_not_inside(&other.directory, nodes.0)?;
+    check_not_inside(&one.directory, nodes.1)?;
+    if Shared::is_same(nodes.0, nodes.1) {
+        return Ok(());
+    }
+    directory::exchange(
+        (&one.directory, one.name(), nodes.0),
+        (&other.directory, other.name(), nodes.1),
+    )
+}
+
+/// Fails if `node` is a directory and `directory` somewhere in it.
+fn check_not_inside(directory: &Shared<Node>, node: &Shared<Node>) -> Result<(), Errno> {
+    match node.is_directory() && path::is_inside(directory, node) {
+        true => Err(Errno::EINVAL),
+        false => Ok(()),
+    }
+}

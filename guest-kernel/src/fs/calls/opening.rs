@@ -1,0 +1,117 @@
+//! Opening what a path names, and making it.
+
+use abi::Errno;
+use linux_raw_sys::general as linux;
+use mm::Shared;
+use mm::file_pages::FilePages;
+
+use crate::fs::bytes::Bytes;
+use crate::fs::calls::naming;
+use crate::fs::device::Device;
+use crate::fs::node::{Kind, Node};
+use crate::fs::open_file::{self, Object, OpenFile, Opened};
+use crate::fs::path::{self, Last, Links, Place, Start};
+
+/// What counts beside `O_PATH`.
+const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
+
+/// Opens what is at `path`, or makes a file there with the permissions `mode`, as `flags`
+/// say.
+///
+/// # Errors
+/// As for [`find`](super::find); EEXIST, EISDIR, ENXIO (no such device), EACCES, ENFILE,
+/// EROFS, EINVAL (flags), ELOOP (a link that shall not be followed).
+pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<OpenFile>, Errno> {
+    if open_file::count() >= open_file::LIMIT {
+        return Err(Errno::ENFILE);
+    }
+    let flags = match flags & linux::O_PATH {
+        0 => flags,
+        _ => flags & PATH_FLAGS,
+    };
+    if flags & linux::O_TMPFILE == linux::O_TMPFILE {
+        return open_without_name(start, path, flags, mode);
+    }
+    const NEITHER: u32 = linux::O_CREAT | linux::O_DIRECTORY;
+    if flags & NEITHER == NEITHER {
+        return Err(Errno::EINVAL);
+    }
+    const MAKE_ANEW: u32 = linux::O_CREAT | linux::O_EXCL;
+    let links = match flags & linux::O_NOFOLLOW != 0 || flags & MAKE_ANEW == MAKE_ANEW {
+        true => Links::Kept,
+        false => Links::Followed,
+    };
+    let place = path::walk(start, path, links)?;
+    let node = match flags & linux::O_CREAT {
+        0 => place.node()?.clone(),
+        _ => find_or_create(&place, flags, mode)?,
+    };
+    let opened = Opened {
+        node,
+        directory: place.directory.clone(),
+        name: Bytes::name(place.name())?,
+    };
+    // O_LARGEFILE is always reported.
+    open_node(opened, flags | linux::O_LARGEFILE)
+}
+
+fn find_or_create(place: &Place<'_>, flags: u32, mode: u32) -> Result<Shared<Node>, Errno> {
+    if place.last != Last::Name || place.must_be_directory {
+        return Err(Errno::EISDIR);
+    }
+    match &place.found {
+        None => {
+            let file = Kind::File(Shared::new(FilePages::new(&[]))?);
+            naming::create(place, file, mode)
+        }
+        Some(_) if flags & linux::O_EXCL != 0 => Err(Errno::EEXIST),
+        Some(node) if node.is_directory() => Err(Errno::EISDIR),
+        Some(node) => Ok(node.clone()),
+    }
+}
+
+/// Opens a new file that has no name yet, in the directory at `path`.
+fn open_without_name(
+    start: &Start,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+) -> Result<Shared<OpenFile>, Errno> {
+    if flags & linux::O_ACCMODE == linux::O_RDONLY {
+        return Err(Errno::EINVAL);
+    }
+    let directory = super::find(start, path, Links::Followed)?;
+    let file = Kind::File(Shared::new(FilePages::new(&[]))?);
+    let opened = Opened {
+        node: naming::create_without_name(&directory, file, mode)?,
+        directory,
+        name: Bytes::InPlace(b""),
+    };
+    open_node(opened, flags & !linux::O_DIRECTORY | linux::O_LARGEFILE)
+}
+
+fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
+    let node = &opened.node;
+    if flags & linux::O_DIRECTORY != 0 && !node.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    if flags & linux::O_PATH != 0 {
+        return OpenFile::at(Object::Node(node.clone()), flags, opened);
+    }
+    let writes = flags & linux::O_ACCMODE != linux::O_RDONLY;
+    let object = match node.kind() {
+        Kind::Link(_) => return Err(Errno::ELOOP),
+        Kind::Directory(_) if writes => return Err(Errno::EISDIR),
+        Kind::Proc(_) if writes => return Err(Errno::EACCES),
+        Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
+        Kind::Blocks(_) => return Err(Errno::ENXIO),
+        Kind::File(pages) => {
+            if writes && flags & linux::O_TRUNC != 0 {
+                open_file::set_len(node, pages, 0)?;
+            }
+            Object::Node(node.clone())
+        }
+        Kind::Directory(_) | Kind::Proc(_) => Object::Node(node.clone()),
+    };
+    OpenFile::at(object, flags, opened)
+}
