@@ -13,6 +13,10 @@
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
 //! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
+//! | `files=host` | files of the host are added to those of the initramfs |
+//! | `root=host` | the files are the host's, and the initramfs has none |
+//! | `env=NAME=VALUE` | one more string of init's environment, or another value |
+//! | `cwd=PATH` | init's working directory (default `/`) |
 //! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
 //!
 //! Unknown words and invalid values are ignored, so that the kernel boots under VMMs that
@@ -45,6 +49,14 @@ pub const SYSRET: &[u8] = b"sysret";
 pub const SMAP: &[u8] = b"smap";
 /// How AVX state is saved: by [`PORT`], [`crate::ports::EXTENDED_STATE`].
 pub const EXTENDED_STATE: &[u8] = b"xstate";
+/// Where files come from beside the initramfs: [`HOST`], by [`crate::host_files`].
+pub const FILES: &[u8] = b"files";
+/// Where all files come from: likewise.
+pub const ROOT: &[u8] = b"root";
+/// A string of init's environment, a [`Word`](crate::words::Word).
+pub const ENVIRONMENT: &[u8] = b"env";
+/// Init's working directory, likewise.
+pub const DIRECTORY: &[u8] = b"cwd";
 /// What is in fresh RAM: [`ZERO`].
 pub const RAM: &[u8] = b"ram";
 
@@ -58,6 +70,8 @@ pub const SERIAL: &[u8] = b"serial";
 pub const OFF: &[u8] = b"off";
 /// By an I/O port.
 pub const PORT: &[u8] = b"port";
+/// From the host.
+pub const HOST: &[u8] = b"host";
 /// Zeros.
 pub const ZERO: &[u8] = b"zero";
 

@@ -12,6 +12,7 @@ pub mod calls;
 pub mod command_line;
 pub mod debug_exit;
 pub mod errno;
+pub mod host_files;
 pub mod ports;
 pub mod shared;
 pub mod trace;

@@ -41,6 +41,10 @@ pub const INPUT_END: u32 = u32::MAX;
 pub const EXTENDED_STATE: u16 = 0x5e8;
 /// Says that the state is to be loaded.
 pub const EXTENDED_STATE_LOAD: u32 = 1;
+/// Port by which the kernel asks for files of the host: a write of 4 bytes, the number of the
+/// first page of the buffer of [`crate::host_files`]. Present only if the command line says
+/// so.
+pub const HOST_FILES: u16 = 0x5ec;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.
