@@ -100,6 +100,17 @@ impl Accelerator {
         }
     }
 
+    /// Bits of a guest-physical address.
+    ///
+    /// # Errors
+    /// An ioctl that the host refuses.
+    pub fn address_bits(&self) -> Result<u32, CpuError> {
+        match self {
+            Self::Kvm(host) => host.address_bits(),
+            Self::Emu => Ok(Emulator::ADDRESS_BITS),
+        }
+    }
+
     /// Where the local APIC is when the user asks for `wanted`: the emulator's is always
     /// the VMM's.
     pub fn apic_mode(&self, wanted: ApicMode) -> ApicMode {

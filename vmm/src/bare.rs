@@ -87,6 +87,7 @@ impl BareMachine {
             tsc_khz: self.vcpu.tsc_khz(),
             streams: HostStreams::none(),
             link: None,
+            files: None,
         });
         let control = Control::new(self.vcpu.kicker(), EventFd::new(EFD_NONBLOCK)?)?;
         Ok(RunLoop::new(self.vcpu, devices, control, None))

@@ -49,6 +49,7 @@ mod control;
 pub mod devices;
 pub mod events;
 mod guest_counters;
+pub mod host_files;
 mod host_instructions;
 pub mod image;
 pub mod layout;

@@ -27,10 +27,11 @@ use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
+use crate::host_files::{FilesConfig, FilesError};
 use crate::host_instructions::InstructionCounter;
 use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
-use crate::memory::{GuestRam, RamError};
+use crate::memory::RamError;
 use crate::output::{Output, Outputs};
 use crate::program::{Program, ProgramError};
 use crate::report::Report;
@@ -75,6 +76,8 @@ pub struct VmConfig {
     pub initramfs: Option<Archive>,
     /// What a kernel without a program gets as its initramfs: in the format that it takes.
     pub initrd: Option<Image>,
+    /// Files of the host that the guest can read.
+    pub files: FilesConfig,
     /// Words to add to the kernel's command line.
     pub append: String,
     /// Where input comes from.
@@ -127,6 +130,7 @@ impl VmConfig {
             kernel: None,
             initramfs: None,
             initrd: None,
+            files: FilesConfig::default(),
             append: String::new(),
             input: InputSource::None,
             link: None,
@@ -163,6 +167,8 @@ pub enum VmError {
     Ram(#[from] RamError),
     #[error(transparent)]
     Boot(#[from] BootError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
     #[error(transparent)]
     Cpu(#[from] CpuError),
     #[error(
@@ -209,7 +215,7 @@ impl Vm {
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
         accelerator.check_memory(config.memory)?;
         let apic = accelerator.apic_mode(config.apic);
-        let ram = GuestRam::new(config.memory)?;
+        let (ram, files) = load::memory(&config, &accelerator)?;
         let emu = EmuConfig {
             clock: if config.deterministic {
                 Clock::Instructions
@@ -233,6 +239,7 @@ impl Vm {
             tsc_khz: vcpu.tsc_khz(),
             streams: outputs.into_streams(input, &stop)?,
             link: config.link,
+            files,
         });
         let sources = EventSources {
             input: waiting_input,

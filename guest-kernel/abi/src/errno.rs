@@ -50,6 +50,7 @@ errnos! {
     EFAULT "Bad address.",
     EBUSY "In use.",
     EEXIST "It exists.",
+    ELOOP "Too many symbolic links.",
     EXDEV "On another file system.",
     ENODEV "No such device, or not for this.",
     ENOTDIR "Not a directory.",

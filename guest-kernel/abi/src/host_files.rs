@@ -24,11 +24,12 @@ pub const ROOT: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Operation {
-    /// The [`Attributes`] of the name that follows, in the folder [`Request::node`].
+    /// The [`Attributes`] of the name that follows, in the folder [`Request::node`]; without a
+    /// name those of the node itself, as they are now.
     LookUp = 1,
-    /// The entries of a folder from the place [`Request::position`] on, 0 first: as many
-    /// [`Entry`]s as there is room for; [`Reply::position`] is where the next are, 0 if there
-    /// are none.
+    /// The entries of a folder but `.` and `..`, from the place [`Request::position`] on, 0
+    /// first: as many [`Entry`]s as there is room for; [`Reply::position`] is where the next
+    /// are, 0 if there are none.
     List = 2,
     /// Where a symbolic link leads: bytes.
     ReadLink = 3,
@@ -36,6 +37,19 @@ pub enum Operation {
     /// the [`Attributes`] follow, with the length that is mapped. Whole pages start with a
     /// page, and the last one has zeros after the end.
     Map = 4,
+}
+
+impl Operation {
+    /// The operation with this number.
+    pub const fn new(number: u64) -> Option<Self> {
+        Some(match number {
+            1 => Self::LookUp,
+            2 => Self::List,
+            3 => Self::ReadLink,
+            4 => Self::Map,
+            _ => return None,
+        })
+    }
 }
 
 /// The start of the buffer when the kernel asks.

@@ -14,10 +14,12 @@
 mod clock;
 pub mod emu;
 pub mod exit;
+mod file_window;
 mod kind;
 pub mod kvm;
 mod kvm_clock;
 pub mod memory;
+mod signals;
 pub mod size;
 mod state;
 

@@ -1,7 +1,8 @@
 //! Guest RAM, on vm-memory.
 //!
 //! One piece from address 0 up to a hole for devices, the rest above 4 GiB. Pages are the
-//! host's anonymous memory, so untouched ones cost nothing.
+//! host's anonymous memory, so untouched ones cost nothing. Beside it there may be a
+//! [`FileWindow`], which the guest can only read.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +14,7 @@ use vm_memory::{
     MemoryRegionAddress,
 };
 
+pub use crate::file_window::FileWindow;
 use crate::size::Size;
 
 /// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
@@ -25,6 +27,7 @@ pub const HIGH_RAM: u64 = 0x1_0000_0000;
 pub struct GuestRam {
     mmap: Arc<GuestMemoryMmap>,
     size: u64,
+    files: Option<FileWindow>,
 }
 
 /// A contiguous piece of guest RAM in the VMM's own address space.
@@ -67,7 +70,21 @@ impl GuestRam {
         Ok(Self {
             mmap: Arc::new(mmap),
             size,
+            files: None,
         })
+    }
+
+    /// The same with contents of files beside it.
+    pub fn with_files(self, files: FileWindow) -> Self {
+        Self {
+            files: Some(files),
+            ..self
+        }
+    }
+
+    /// Contents of files beside it, if there are any.
+    pub fn files(&self) -> Option<&FileWindow> {
+        self.files.as_ref()
     }
 
     /// Bytes of RAM.

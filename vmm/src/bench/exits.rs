@@ -120,6 +120,7 @@ impl Serving {
                 tsc_khz: machine.vcpu().tsc_khz(),
                 streams: HostStreams::none(),
                 link: None,
+                files: None,
             }),
             clock: machine.vcpu().clock(),
             machine,

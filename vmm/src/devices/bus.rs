@@ -32,6 +32,8 @@ pub enum PortDevice {
     Input(u8),
     /// The link to another machine, in machines that have one; offset 0 to 7.
     Link(u8),
+    /// The device for files of the host, in machines that have one.
+    HostFiles,
     /// The debug-exit device, whose ports are all alike.
     DebugExit,
     /// The doorbell of the trace, which does nothing by itself: the exit is what counts.
@@ -61,6 +63,7 @@ pub const fn port_device(port: u16) -> Option<PortDevice> {
         ports::LOG..=LOG_LAST => serial(Line::Log, port - ports::LOG),
         ports::INPUT..=INPUT_LAST => Some(PortDevice::Input((port - ports::INPUT) as u8)),
         ports::LINK..=LINK_LAST => Some(PortDevice::Link((port - ports::LINK) as u8)),
+        ports::HOST_FILES => Some(PortDevice::HostFiles),
         ports::DEBUG_EXIT..=DEBUG_EXIT_LAST => Some(PortDevice::DebugExit),
         ports::TRACE_DOORBELL => Some(PortDevice::TraceDoorbell),
         ports::SLEEP_CONTROL..=SLEEP_LAST => {
@@ -100,6 +103,7 @@ pub const fn port_name(port: u16) -> Option<&'static str> {
         Some(PortDevice::Serial(Line::Log, _)) => Some("log"),
         Some(PortDevice::Input(_)) => Some("input"),
         Some(PortDevice::Link(_)) => Some("link"),
+        Some(PortDevice::HostFiles) => Some("host files"),
         Some(PortDevice::DebugExit) => Some("debug exit"),
         Some(PortDevice::TraceDoorbell) => Some("trace doorbell"),
         Some(PortDevice::Sleep(_)) => Some("sleep"),
@@ -165,6 +169,8 @@ mod tests {
         assert_eq!(port_device(0x5e0), Some(PortDevice::Input(0)));
         assert_eq!(port_device(0x5e7), Some(PortDevice::Input(7)));
         assert_eq!(port_device(0x5e8), None);
+        assert_eq!(port_device(0x5ec), Some(PortDevice::HostFiles));
+        assert_eq!((port_device(0x5eb), port_device(0x5ed)), (None, None));
         assert_eq!(port_device(0x2f7), None);
         assert_eq!(port_device(0x2f8), Some(PortDevice::Link(0)));
         assert_eq!(port_device(0x2ff), Some(PortDevice::Link(7)));

@@ -6,6 +6,7 @@
 //!   port 0x2e8 --> log                   |  |
 //!   port 0x5e0 --> input --edge GSI 5----+  |
 //!   port 0x2f8 --> link ---------GSI 3------+    (in machines that have one)
+//!   port 0x5ec --> host files                (in machines that have some)
 //!   port 0xf4 ---> debug exit
 //!   port 0xf8 ---> doorbell of the trace
 //!   ports 0x600, 0xcf9, 0x64 --> power: sleep, reset
@@ -19,6 +20,7 @@
 pub mod bus;
 mod console;
 mod debug_exit;
+mod host_files;
 mod input_stream;
 mod io_apic;
 mod link;
@@ -34,6 +36,7 @@ use abi::debug_exit::GuestExit;
 use serde::Serialize;
 
 use bus::{MmioDevice, PortDevice};
+pub use host_files::HostFiles;
 use io_apic::IoApic;
 pub use link::LinkEnd;
 use link::LinkOutput;
@@ -63,6 +66,8 @@ pub struct DevicesConfig {
     pub streams: HostStreams,
     /// The line to another machine, if there is one.
     pub link: Option<LinkEnd>,
+    /// Files of the host, if the guest gets any.
+    pub files: Option<HostFiles>,
 }
 
 /// How a write to a device ended the machine.
@@ -91,6 +96,7 @@ struct Link {
 pub struct Devices {
     streams: Streams,
     link: Option<Link>,
+    files: Option<HostFiles>,
     io_apic: IoApic,
     local_apic: Option<LocalApic>,
 }
@@ -104,6 +110,7 @@ impl Devices {
                 serial: Serial::new(LinkOutput::new(end.clone())),
                 end,
             }),
+            files: config.files,
             io_apic: IoApic::default(),
             local_apic: match config.apic {
                 ApicMode::Kernel => None,
@@ -138,7 +145,7 @@ impl Devices {
             Some(PortDevice::Sleep(_) | PortDevice::Reset | PortDevice::KeyboardCommand) => {
                 data.fill(0);
             }
-            Some(PortDevice::TraceDoorbell) | None => data.fill(0xff),
+            Some(PortDevice::HostFiles | PortDevice::TraceDoorbell) | None => data.fill(0xff),
         }
     }
 
@@ -157,6 +164,12 @@ impl Devices {
                     link.serial.write(offset, size, data);
                 }
                 self.serve_link();
+                None
+            }
+            PortDevice::HostFiles => {
+                if let (Some(files), Some(&frame)) = (&mut self.files, data.first_chunk()) {
+                    files.answer(u32::from_le_bytes(frame));
+                }
                 None
             }
             PortDevice::DebugExit => {

@@ -26,6 +26,7 @@ fn board_with_link(apic: ApicMode, link: Option<LinkEnd>) -> (Devices, Recorder)
             ..HostStreams::none()
         },
         link,
+        files: None,
     });
     (devices, recorder)
 }
@@ -60,6 +61,7 @@ fn a_closed_host_is_told_once() {
             ..HostStreams::none()
         },
         link: None,
+        files: None,
     });
     devices.pio_write(SERIAL, 1, b"a\nb\n");
     devices.pio_write(SERIAL, 1, b"c\n");

@@ -31,6 +31,7 @@ fn devices() -> Devices {
         tsc_khz: 1_000_000,
         streams: HostStreams::none(),
         link: None,
+        files: None,
     })
 }
 

@@ -5,11 +5,15 @@ use std::time::{Duration, SystemTime};
 use abi::command_line as word;
 
 use super::{VmConfig, VmError};
-use crate::boot::{self, Archive, BootInfo, CommandLine, KernelImage};
+use crate::accel::Accelerator;
+use crate::boot::{self, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
 use crate::cpu::{CpuError, HostKind, Vcpu};
+use crate::devices::HostFiles;
 use crate::events::InputSource;
-use crate::memory::GuestRam;
+use crate::host_files::FilesError;
+use crate::layout;
+use crate::memory::{FileWindow, GuestRam};
 use crate::output::{Output, Outputs};
 use crate::program::Program;
 
@@ -42,14 +46,36 @@ pub fn load(
         Some(file) => bundled::around_first(program.path(), file.len()),
         None => (Vec::new(), Vec::new()),
     };
-    let archive = config.initramfs.as_ref().map(Archive::bytes);
+    let archive = match (&config.initramfs, &config.files.root) {
+        (Some(archive), _) => archive.bytes(),
+        (None, Some(_)) => &[],
+        (None, None) => bundled::INITRAMFS,
+    };
     let info = BootInfo {
         command_line: &command_line(config, program, outputs, vcpu, host)?,
-        initramfs: &[&before, file, &after, archive.unwrap_or(bundled::INITRAMFS)],
+        initramfs: &[&before, file, &after, archive],
         acpi: kernel.shared_page.is_none(),
     };
     boot::write_boot_info(ram, &kernel, &info)?;
     Ok(kernel)
+}
+
+/// The memory of a machine, and the device for files of the host, if it gets any.
+pub fn memory(
+    config: &VmConfig,
+    accelerator: &Accelerator,
+) -> Result<(GuestRam, Option<HostFiles>), VmError> {
+    let ram = GuestRam::new(config.memory)?;
+    if config.files.is_empty() {
+        return Ok((ram, None));
+    }
+    let tree = config.files.open()?;
+    let bits = accelerator.address_bits()?;
+    let addresses = layout::file_window(config.memory, bits);
+    let addresses = addresses.ok_or(FilesError::TooMuchMemory(layout::max_ram_with_files(bits)))?;
+    let window = FileWindow::new(addresses)?;
+    let ram = ram.with_files(window.clone());
+    Ok((ram.clone(), Some(HostFiles::new(tree, ram, window))))
 }
 
 /// Time of day now, since 1970; zero if that is before then.
@@ -76,6 +102,11 @@ fn command_line(
     let tsc_ns = u128::from(vcpu.tsc()?) * 1_000_000 / u128::from(vcpu.tsc_khz().max(1));
     let now = time_of_day(config.deterministic);
     line.number(word::REALTIME_NS, now.as_nanos().saturating_sub(tsc_ns));
+    if config.files.root.is_some() {
+        line.option(word::ROOT, word::HOST);
+    } else if !config.files.is_empty() {
+        line.option(word::FILES, word::HOST);
+    }
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)

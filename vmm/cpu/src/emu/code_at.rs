@@ -13,7 +13,7 @@ use crate::emu::memory::ram::{Ram, to_page_end};
 use crate::emu::memory::walk::Want;
 use crate::emu::outside::meter::Clock;
 use crate::emu::state::control::{Privilege, canonical};
-use crate::memory::GuestRam;
+use crate::memory::{FileWindow, GuestRam};
 
 /// An instruction as it lies in guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
         Clock::default(),
         Duration::ZERO,
     ));
+    let _reading = ram.files().map(FileWindow::read_here);
     cpu.restore(state);
     let rip = state.regs.rip;
     let la = cpu.control.code_address(rip);

@@ -47,12 +47,14 @@ use cpu::boundary::Event;
 use decode::Decoder;
 use engine::{SLICE, WORK};
 use memory::ram::Ram;
+use memory::walk::PHYSICAL_BITS;
 use outside::exit::{ExitKind, failed};
 use outside::meter::TSC_KHZ;
 use state::exception::Stop;
 
 use crate::exit::VmExit;
-use crate::memory::GuestRam;
+use crate::file_window::Reading;
+use crate::memory::{FileWindow, GuestRam};
 use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
 };
@@ -79,11 +81,30 @@ unsafe impl Send for Emulator {}
 impl Emulator {
     /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
     pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
+        let files = ram.files().cloned();
+        let cpu = Box::new(Cpu::new(Ram::new(ram), config.clock, config.time_of_day));
+        if let Some(files) = files {
+            files.set_reader(cpu.events.kicker());
+        }
         Self {
-            cpu: Box::new(Cpu::new(Ram::new(ram), config.clock, config.time_of_day)),
+            cpu,
             decoder: Decoder::new(),
         }
     }
+
+    /// Lets the guest read files of the host from this thread until the result is dropped.
+    fn read_files(&self) -> Option<Reading> {
+        self.cpu.mmu.ram.files().map(FileWindow::read_here)
+    }
+
+    /// The exit for a file that was cut while the guest read it.
+    fn cut_file(&self) -> Option<VmExit<'static>> {
+        let files = self.cpu.mmu.ram.files()?;
+        files.is_cut().then(|| files.cut_file().map(failed))?
+    }
+
+    /// Bits of a guest-physical address.
+    pub const ADDRESS_BITS: u32 = PHYSICAL_BITS;
 
     /// Whether the emulator executes instructions of the form `code`; the others are #UD.
     pub fn implements(code: iced_x86::Code) -> bool {
@@ -160,6 +181,7 @@ impl Emulator {
     /// vCPU, nor injects, nor sets a limit: in place of the instruction each would end the
     /// step.
     pub(crate) fn step(&mut self) -> Option<VmExit<'_>> {
+        let _reading = self.read_files();
         match self.cpu.boundary() {
             Ok(_) => self.run_slice(1),
             Err(Event::Breakpoint(hits)) => self.cpu.take_breakpoint(hits),
@@ -169,6 +191,9 @@ impl Emulator {
         }
         if let Some(reasons) = self.cpu.trap() {
             self.cpu.take_trap(reasons);
+        }
+        if let Some(exit) = self.cut_file() {
+            return Some(exit);
         }
         (self.cpu.outside.exit.kind != ExitKind::None).then(|| self.cpu.outside.describe())
     }
@@ -183,8 +208,11 @@ fn missing(mode: &str) -> VmExit<'static> {
 
 impl Vcpu for Emulator {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
+        let reading = self.read_files();
         self.cpu.complete();
         let exit = self.advance();
+        drop(reading);
+        let exit = self.cut_file().or(exit);
         if let Some(time) = self.cpu.meter.counted() {
             time.publish(self.cpu.meter.now_ns(self.cpu.meter.retired()));
         }

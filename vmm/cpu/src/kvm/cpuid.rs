@@ -97,6 +97,18 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
         .map_err(|_| CpuError::Unsupported("KVM reports more CPUID leaves than it takes"))
 }
 
+/// Bits of a guest-physical address, as the guest's CPUID says.
+pub fn address_bits(host: &KvmHost) -> Result<u32, CpuError> {
+    const ADDRESS_SIZES: u32 = 0x8000_0008;
+    /// Where there is no such leaf (Intel SDM vol. 3A 4.1.4).
+    const WITHOUT: u32 = 36;
+    let supported = host.kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES);
+    let supported = supported.map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
+    let mut leaves = supported.as_slice().iter();
+    let leaf = leaves.find(|entry| entry.function == ADDRESS_SIZES);
+    Ok(leaf.map_or(WITHOUT, |entry| entry.eax & 0xff))
+}
+
 /// Which word of an XSAVE area is PKRU, if there is one (Intel SDM vol. 1 13.2).
 pub fn pkru_word(cpuid: &CpuId) -> Option<usize> {
     const XSAVE: u32 = 0xd;

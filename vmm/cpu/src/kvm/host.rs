@@ -5,9 +5,9 @@ use std::path::Path;
 
 use kvm_ioctls::{Cap, Kvm};
 
-use super::probe;
-use crate::HostKind;
+use super::{cpuid, probe};
 use crate::size::Size;
+use crate::{CpuError, HostKind};
 
 /// The device that KVM is reached by.
 const DEVICE: &str = "/dev/kvm";
@@ -120,6 +120,14 @@ impl KvmHost {
     /// [`HostKind::Hardware`] or [`HostKind::Software`].
     pub fn kind(&self) -> HostKind {
         self.kind
+    }
+
+    /// Bits of a guest-physical address.
+    ///
+    /// # Errors
+    /// An ioctl that the host refuses.
+    pub fn address_bits(&self) -> Result<u32, CpuError> {
+        cpuid::address_bits(self)
     }
 
     /// Bytes that one machine can have at most: as many as the host has, up to 256 GiB.

@@ -28,14 +28,14 @@ pub use vcpu::KvmVcpu;
 use std::sync::Arc;
 
 use kvm_bindings::{
-    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KvmIrqRouting, kvm_enable_cap,
+    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MEM_READONLY, KvmIrqRouting, kvm_enable_cap,
     kvm_irq_routing_entry, kvm_irq_routing_entry__bindgen_ty_1, kvm_irq_routing_msi, kvm_msi,
     kvm_userspace_memory_region,
 };
 use kvm_ioctls::VmFd;
 
 use super::CpuError;
-use crate::memory::{GuestRam, RamRegion};
+use crate::memory::{FileWindow, GuestRam, RamRegion};
 
 /// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
 /// run a guest without paging on processors that lack "unrestricted guest"; the page below
@@ -50,6 +50,9 @@ const NO_LOCAL_APIC: CpuError = CpuError::Unsupported("the local APIC is not ins
 
 /// Most bytes of a memory slot: the host is not to be in one ioctl for long.
 const SLOT: u64 = 4 << 30;
+/// Bytes of a memory slot for files. They are made as they are needed: KVM takes memory for
+/// each page of a slot.
+const FILE_SLOT: u64 = 512 << 20;
 
 /// Turns a failed ioctl into an error that names it.
 fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> CpuError {
@@ -77,6 +80,8 @@ pub struct KvmVm {
     fd: VmFd,
     /// Backs the memory slots; must outlive `fd`'s use of them.
     ram: GuestRam,
+    /// How many are of RAM; those of files follow.
+    ram_slots: u32,
     has_local_apic: bool,
 }
 
@@ -99,24 +104,47 @@ impl KvmVm {
             fd.enable_cap(&cap)
                 .map_err(failed("KVM_ENABLE_CAP(SPLIT_IRQCHIP)"))?;
         }
-        for (slot, region) in (0..).zip(slots(&ram)) {
-            let slot = kvm_userspace_memory_region {
-                slot,
-                flags: 0,
-                guest_phys_addr: region.gpa,
-                memory_size: region.len,
-                userspace_addr: region.hva as u64,
-            };
-            // SAFETY: the region is a part of a live mapping, used as nothing but guest
-            // RAM; `self.ram` keeps it mapped as long as the VM's descriptor.
-            unsafe { fd.set_user_memory_region(slot) }
-                .map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
-        }
-        Ok(Arc::new(Self {
+        let vm = Self {
             fd,
-            ram,
             has_local_apic: local_apic,
-        }))
+            ram_slots: slots(&ram).count() as u32,
+            ram,
+        };
+        for (slot, region) in (0..).zip(slots(&vm.ram)) {
+            vm.set_slot(slot, region, 0)?;
+        }
+        Ok(Arc::new(vm))
+    }
+
+    /// Makes `region`, which is a part of `self.ram`, a memory slot.
+    fn set_slot(&self, slot: u32, region: RamRegion, flags: u32) -> Result<(), CpuError> {
+        let slot = kvm_userspace_memory_region {
+            slot,
+            flags,
+            guest_phys_addr: region.gpa,
+            memory_size: region.len,
+            userspace_addr: region.hva as u64,
+        };
+        // SAFETY: the region is a part of a live mapping, used as nothing but guest memory;
+        // `self.ram` keeps it mapped as long as the VM's descriptor.
+        let set = unsafe { self.fd.set_user_memory_region(slot) };
+        set.map_err(failed("KVM_SET_USER_MEMORY_REGION"))
+    }
+
+    /// Adds memory slots for contents of files, read-only, if there are more than for the
+    /// first `backed` bytes. Returns for how many there are slots now.
+    fn back_files(&self, files: &FileWindow, mut backed: u64) -> Result<u64, CpuError> {
+        while backed < files.used() {
+            let region = RamRegion {
+                gpa: files.gpa() + backed,
+                len: FILE_SLOT.min(files.size() - backed),
+                hva: files.host_base().wrapping_add(backed as usize),
+            };
+            let slot = self.ram_slots + (backed / FILE_SLOT) as u32;
+            self.set_slot(slot, region, KVM_MEM_READONLY)?;
+            backed += region.len;
+        }
+        Ok(backed)
     }
 
     /// Fills the routing table with `messages`. KVM takes its first entries, as many as

@@ -38,6 +38,8 @@ pub enum RawExit {
     FailEntry(u64),
     /// The host cannot back guest memory at this address.
     MemoryFault(u64),
+    /// The same, at an address that it does not say.
+    BadAddress,
     Unknown,
 }
 
@@ -75,6 +77,7 @@ impl RawExit {
             Ok(VcpuExit::MemoryFault { gpa, .. }) => Self::MemoryFault(gpa),
             Ok(_) => Self::Unknown,
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Self::Kicked,
+            Err(error) if error.errno() == libc::EFAULT => Self::BadAddress,
             Err(error) => return Err(failed("KVM_RUN")(error)),
         })
     }
@@ -139,6 +142,9 @@ impl RawExit {
                 },
                 Self::MemoryFault(gpa) => VmExit::Failed {
                     message: format!("the host cannot back guest memory at {gpa:#x}"),
+                },
+                Self::BadAddress => VmExit::Failed {
+                    message: "the host cannot back guest memory".to_owned(),
                 },
                 Self::Unknown => VmExit::Failed {
                     message: format!(

@@ -21,6 +21,7 @@ use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave, update_ymm_high};
 use super::{KvmHost, KvmVm, failed, retried};
 use crate::exit::VmExit;
+use crate::memory::FileWindow;
 use crate::state::ring;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts,
@@ -49,6 +50,8 @@ pub struct KvmVcpu {
     held: Option<RawExit>,
     /// Whether an NMI was sent that may wait still.
     nmi_sent: bool,
+    /// Bytes of files that have memory slots.
+    files_backed: u64,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -72,6 +75,7 @@ impl KvmVcpu {
             cr8: 0,
             held: None,
             nmi_sent: false,
+            files_backed: 0,
             fd,
             kick: Arc::default(),
             attached: false,
@@ -125,6 +129,11 @@ impl KvmVcpu {
         if let Some(held) = self.held {
             self.held = None;
             return Ok(held);
+        }
+        if let Some(files) = self.vm.ram.files()
+            && files.used() > self.files_backed
+        {
+            self.files_backed = self.vm.back_files(files, self.files_backed)?;
         }
         let raw = RawExit::classify(self.fd.run())?;
         let cr8 = self.fd.get_kvm_run().cr8 as u8;
@@ -234,6 +243,12 @@ impl Vcpu for KvmVcpu {
                 return Ok(VmExit::Emulated);
             }
             RawExit::CannotEmulate => return self.complete_instruction(),
+            RawExit::BadAddress | RawExit::MemoryFault(_) => {
+                let cut = self.vm.ram.files().and_then(FileWindow::cut_file);
+                if let Some(message) = cut {
+                    return Ok(VmExit::Failed { message });
+                }
+            }
             RawExit::Kicked => self.kick.acknowledge(),
             _ => {}
         }

@@ -10,9 +10,10 @@
 
 use std::arch::asm;
 use std::cell::Cell;
-use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
+
+use crate::signals::{self, Before};
 
 /// What is at a stub's address: `stub(registers, operand)`.
 type Stub = unsafe extern "sysv64" fn(*mut u8, *mut u8);
@@ -82,22 +83,11 @@ pub fn stopping_at_exceptions(control: u32, run: impl FnOnce()) {
 }
 
 /// What SIGFPE did before [`catch`].
-static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+static BEFORE: Before = Before::new();
 
-/// Has SIGFPE end the stub that raised it. A handler of the program's own goes on to get the
-/// others; one that is installed later must pass them on.
+/// Has SIGFPE end the stub that raised it.
 fn catch() {
-    let [mut action, mut before] = [MaybeUninit::<libc::sigaction>::zeroed(); 2];
-    // SAFETY: zeros are an action; its handler has the signature that SA_SIGINFO asks for, and
-    // does nothing that a handler must not do.
-    unsafe {
-        let (action, before) = (action.assume_init_mut(), before.assume_init_mut());
-        libc::sigaction(libc::SIGFPE, ptr::null(), before);
-        let _ = BEFORE.set(*before);
-        action.sa_sigaction = on_exception as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-        libc::sigaction(libc::SIGFPE, action, ptr::null_mut());
-    }
+    signals::install(libc::SIGFPE, on_exception, &BEFORE);
 }
 
 extern "C" fn on_exception(
@@ -106,10 +96,10 @@ extern "C" fn on_exception(
     context: *mut libc::c_void,
 ) {
     // SAFETY: the kernel passes what it tells of the signal.
-    let is_sent = unsafe { (*info).si_code } <= 0;
+    let is_sent = unsafe { signals::is_sent(info) };
     if is_sent || !IN_STUB.get() {
         if let Some(before) = BEFORE.get() {
-            pass_on(before, is_sent, signal, info, context);
+            signals::pass_on(before, is_sent, signal, info, context);
         }
         return;
     }
@@ -122,77 +112,22 @@ extern "C" fn on_exception(
     registers[libc::REG_RSP as usize] = stack + size_of::<u64>() as i64;
 }
 
-/// Has the signal do what it did `before`. A handler is called, and this one stays; the default
-/// action, which ends the process, follows on return: an instruction that raised the signal
-/// raises it again, and one that was sent is sent again.
-fn pass_on(
-    before: &libc::sigaction,
-    is_sent: bool,
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
-    type Plain = extern "C" fn(libc::c_int);
-    type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
-    // SAFETY: the action was in force before, so its handler is one of the two, as its flags
-    // say; the calls are allowed in handlers.
-    unsafe {
-        match before.sa_sigaction {
-            libc::SIG_IGN if is_sent => {}
-            libc::SIG_DFL | libc::SIG_IGN => {
-                libc::sigaction(signal, before, ptr::null_mut());
-                if is_sent {
-                    libc::raise(signal);
-                }
-            }
-            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
-                std::mem::transmute::<usize, WithInfo>(handler)(signal, info, context);
-            }
-            handler => std::mem::transmute::<usize, Plain>(handler)(signal),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::mem::MaybeUninit;
     use std::ptr;
-    use std::sync::atomic::{AtomicI32, Ordering};
 
-    use super::{catch, pass_on};
-
-    static CALLED: AtomicI32 = AtomicI32::new(0);
-
-    extern "C" fn plain(signal: libc::c_int) {
-        CALLED.fetch_add(signal, Ordering::Relaxed);
-    }
-
-    extern "C" fn with_info(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        CALLED.fetch_add(signal << 8, Ordering::Relaxed);
-    }
+    use super::{HANDLER, catch, on_exception};
 
     #[test]
-    fn a_handler_from_before_is_called_and_ours_stays() {
-        super::HANDLER.call_once(catch);
-        for is_sent in [true, false] {
-            for (handler, flags, called) in [
-                (plain as *const () as usize, 0, 1),
-                (with_info as *const () as usize, libc::SA_SIGINFO, 1 << 8),
-            ] {
-                // SAFETY: zeros are an action.
-                let mut before: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-                (before.sa_sigaction, before.sa_flags) = (handler, flags);
-                CALLED.store(0, Ordering::Relaxed);
-                pass_on(&before, is_sent, 1, ptr::null_mut(), ptr::null_mut());
-                assert_eq!(CALLED.load(Ordering::Relaxed), called);
-            }
-        }
+    fn the_handler_is_installed() {
+        HANDLER.call_once(catch);
         let mut now = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: asks for the action only, and zeros are one.
         let now = unsafe {
             libc::sigaction(libc::SIGFPE, ptr::null(), now.as_mut_ptr());
             now.assume_init()
         };
-        assert_eq!(now.sa_sigaction, super::on_exception as *const () as usize);
+        assert_eq!(now.sa_sigaction, on_exception as *const () as usize);
     }
 }

@@ -178,7 +178,7 @@ impl Cpu {
         self.control.cr2 = cr2;
         pieces.is_ok_and(|pieces| {
             let mut pieces = pieces.into_iter().flatten();
-            pieces.all(|piece| self.mmu.ram.host(piece.gpa).is_some())
+            pieces.all(|piece| self.mmu.ram.writable(piece.gpa).is_some())
         })
     }
 
@@ -233,7 +233,7 @@ impl Cpu {
         let pieces = self.pieces(at, bytes.len(), Want::Write, privilege)?;
         // MMIO pieces come first: RAM is written once only.
         for piece in pieces.into_iter().flatten() {
-            if self.mmu.ram.host(piece.gpa).is_none() {
+            if self.mmu.ram.writable(piece.gpa).is_none() {
                 for (i, chunk) in bytes[piece.start..piece.end].chunks(8).enumerate() {
                     let mut data = [0; 8];
                     data[..chunk.len()].copy_from_slice(chunk);
@@ -248,7 +248,7 @@ impl Cpu {
         }
         for piece in pieces.into_iter().flatten() {
             let part = &bytes[piece.start..piece.end];
-            if let Some(host) = self.mmu.ram.host(piece.gpa) {
+            if let Some(host) = self.mmu.ram.writable(piece.gpa) {
                 // SAFETY: `host` is good to the end of the page, and pieces end there;
                 // `part` is not guest memory.
                 unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), host, part.len()) };

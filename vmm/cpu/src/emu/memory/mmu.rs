@@ -59,10 +59,12 @@ impl Mmu {
         self.view(privilege).write(la, size)
     }
 
-    /// Adds the page of `la`, which a walk for `privilege` has `found`, if RAM backs it;
-    /// `writable` if writes may take the fast path.
+    /// Adds the page of `la`, which a walk for `privilege` has `found`, if RAM or a
+    /// file backs it; `writable` if writes to RAM may take the fast path.
     pub fn insert(&mut self, privilege: Privilege, la: u64, writable: bool, found: &Translation) {
-        if let Some(host) = self.ram.host(found.gpa & PAGE_MASK) {
+        let page = found.gpa & PAGE_MASK;
+        if let Some(host) = self.ram.host(page) {
+            let writable = writable && self.ram.writable(page).is_some();
             self.tables[privilege as usize].insert(la, host, writable, found);
             self.select(self.selected);
         }

@@ -1,10 +1,11 @@
-//! Guest RAM as the emulator sees it: two host mappings, looked up by address.
+//! Guest RAM as the emulator sees it: two host mappings, looked up by address, and beside
+//! them perhaps contents of files, which can only be read.
 //!
 //! Every access ends within one 4 KiB page, and RAM regions are whole pages, so a
 //! pointer to a byte of RAM is good for the rest of its page.
 
 use crate::emu::arithmetic::value::Int;
-use crate::memory::{GuestRam, RamRegion};
+use crate::memory::{FileWindow, GuestRam, RamRegion};
 
 /// Bytes in the smallest page.
 pub const PAGE: u64 = 4096;
@@ -21,7 +22,7 @@ pub struct Ram {
     low: RamRegion,
     high: RamRegion,
     /// Owner of what the regions point to.
-    _keep: GuestRam,
+    keep: GuestRam,
 }
 
 impl Ram {
@@ -39,14 +40,26 @@ impl Ram {
         Self {
             low: regions.first().map_or(none, whole_pages),
             high: regions.get(1).map_or(none, whole_pages),
-            _keep: ram,
+            keep: ram,
         }
     }
 
-    /// Host address of the byte at `gpa`, valid to the end of its page; `None` where there
-    /// is no RAM.
+    /// Contents of files beside it, if there are any.
+    pub fn files(&self) -> Option<&FileWindow> {
+        self.keep.files()
+    }
+
+    /// Host address of the byte at `gpa`, which can be read to the end of its page; `None`
+    /// where there is neither RAM nor a file.
     #[inline]
     pub fn host(&self, gpa: u64) -> Option<*mut u8> {
+        let in_file = || self.files()?.host(gpa);
+        self.writable(gpa).or_else(in_file)
+    }
+
+    /// The same of what can be written too; `None` where there is no RAM.
+    #[inline]
+    pub fn writable(&self, gpa: u64) -> Option<*mut u8> {
         for region in [&self.low, &self.high] {
             let offset = gpa.wrapping_sub(region.gpa);
             if offset < region.len {
@@ -68,7 +81,7 @@ impl Ram {
     /// Writes a naturally aligned integer; dropped where there is no RAM.
     #[inline]
     pub fn write<T: Int>(&self, gpa: u64, value: T) {
-        if let Some(pointer) = self.host(gpa & !(T::SIZE - 1)) {
+        if let Some(pointer) = self.writable(gpa & !(T::SIZE - 1)) {
             // SAFETY: as in `read`; guest RAM is writable and never a Rust object.
             unsafe { pointer.cast::<T>().write(value) }
         }

@@ -1,0 +1,284 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, symlink};
+
+use abi::Errno;
+use abi::host_files::{Attributes, BUFFER_LEN, Entry, Operation, ROOT, Record, Reply, Request};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::HostFiles;
+use crate::host_files::tests::Scratch;
+use crate::host_files::{FilesConfig, Root};
+use crate::layout::PAGE;
+use crate::memory::{FileWindow, GuestRam};
+
+const RAM: u64 = 1 << 20;
+const FRAME: u32 = 16;
+const WINDOW: u64 = 4 << 30;
+
+/// A machine without a CPU, and a folder of the host as its root.
+struct Asker {
+    scratch: Scratch,
+    device: HostFiles,
+    ram: GuestRam,
+    window: FileWindow,
+}
+
+impl Asker {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let root = Root::read(&scratch.folder("root")).expect("a folder");
+        let files = FilesConfig {
+            root: Some(root),
+            added: Vec::new(),
+        };
+        let window = FileWindow::new(WINDOW..WINDOW + (64 << 20)).expect("addresses");
+        let ram = GuestRam::new(RAM).expect("memory");
+        let tree = files.open().expect("a tree");
+        Self {
+            scratch,
+            device: HostFiles::new(tree, ram.clone(), window.clone()),
+            ram,
+            window,
+        }
+    }
+
+    fn ask(
+        &mut self,
+        operation: u64,
+        node: u64,
+        position: u64,
+        name: &[u8],
+    ) -> Result<(u64, Vec<u8>), Errno> {
+        let mut buffer = vec![0; BUFFER_LEN];
+        let request = Request {
+            operation,
+            node,
+            position,
+            len: name.len() as u64,
+        };
+        request.write(&mut buffer);
+        buffer[Request::LEN..][..name.len()].copy_from_slice(name);
+        self.ask_raw(buffer)
+    }
+
+    fn ask_raw(&mut self, mut buffer: Vec<u8>) -> Result<(u64, Vec<u8>), Errno> {
+        let at = GuestAddress(u64::from(FRAME) * PAGE);
+        let memory = self.ram.mmap();
+        memory.write_slice(&buffer, at).expect("it is RAM");
+        self.device.answer(FRAME);
+        memory.read_slice(&mut buffer, at).expect("it is RAM");
+        let reply = Reply::read(&buffer).expect("it is large enough");
+        match reply.error {
+            0 => Ok((
+                reply.position,
+                buffer[Reply::LEN..][..reply.len as usize].to_vec(),
+            )),
+            error => Err(Errno::new(error)),
+        }
+    }
+
+    fn look_up(&mut self, node: u64, name: &[u8]) -> Result<Attributes, Errno> {
+        let (_, bytes) = self.ask(Operation::LookUp as u64, node, 0, name)?;
+        Ok(Attributes::read(&bytes).expect("attributes"))
+    }
+
+    fn map(&mut self, node: u64) -> Result<(u64, Attributes), Errno> {
+        let (address, bytes) = self.ask(Operation::Map as u64, node, 0, b"")?;
+        Ok((address, Attributes::read(&bytes).expect("attributes")))
+    }
+
+    /// The names in a folder, and in how many answers they came.
+    fn list(&mut self, node: u64) -> Result<(Vec<String>, usize), Errno> {
+        let (mut names, mut answers, mut position) = (Vec::new(), 0, 0);
+        loop {
+            let (next, bytes) = self.ask(Operation::List as u64, node, position, b"")?;
+            answers += 1;
+            let mut rest = &bytes[..];
+            while let Some(entry) = Entry::read(rest) {
+                let name = &rest[Entry::LEN..][..entry.name_len as usize];
+                names.push(String::from_utf8_lossy(name).into_owned());
+                rest = &rest[Entry::LEN + name.len().next_multiple_of(8)..];
+            }
+            if next == 0 {
+                names.sort();
+                return Ok((names, answers));
+            }
+            position = next;
+        }
+    }
+
+    /// Bytes of the window.
+    fn read(&self, address: u64, len: usize) -> Vec<u8> {
+        let read = |offset| {
+            let host = self.window.host(address + offset as u64);
+            // SAFETY: the byte is mapped.
+            unsafe { host.expect("it is mapped").read_volatile() }
+        };
+        (0..len).map(read).collect()
+    }
+}
+
+#[test]
+fn a_folder_is_looked_up_listed_and_mapped() {
+    let mut asker = Asker::new();
+    let large: Vec<_> = (0..10_000).map(|n| n as u8).collect();
+    asker.scratch.file("root/large", &large);
+    asker.scratch.file("root/small", b"a few bytes");
+    asker.scratch.file("root/empty", b"");
+    asker.scratch.folder("root/folder");
+    let large_at = asker.scratch.path("root/large");
+    fs::hard_link(large_at, asker.scratch.path("root/folder/again")).expect("a link");
+    symlink("/etc/passwd", asker.scratch.path("root/link")).expect("a link");
+
+    let top = asker.look_up(ROOT, b"").expect("the root");
+    assert_eq!((top.node, top.mode & libc::S_IFMT), (ROOT, libc::S_IFDIR));
+    let found = asker.look_up(ROOT, b"large").expect("it is there");
+    assert_eq!((found.size, found.links), (10_000, 2));
+    let folder = asker.look_up(ROOT, b"folder").expect("it is there");
+    let again = asker.look_up(folder.node, b"again").expect("it is there");
+    assert_eq!(again, found);
+    let link = asker.look_up(ROOT, b"link").expect("it is there");
+    assert_eq!(link.mode & libc::S_IFMT, libc::S_IFLNK);
+    let target = asker.ask(Operation::ReadLink as u64, link.node, 0, b"");
+    assert_eq!(target, Ok((0, b"/etc/passwd".to_vec())));
+    assert_eq!(asker.map(link.node), Err(Errno::EINVAL));
+    assert_eq!(asker.map(folder.node), Err(Errno::EISDIR));
+    assert_eq!(asker.look_up(link.node, b"x"), Err(Errno::ENOTDIR));
+    assert_eq!(asker.look_up(ROOT, b"missing"), Err(Errno::ENOENT));
+
+    let (names, _) = asker.list(ROOT).expect("a folder");
+    assert_eq!(names, ["empty", "folder", "large", "link", "small"]);
+    let (address, mapped) = asker.map(found.node).expect("a file");
+    assert_eq!((address, mapped.size), (WINDOW, 10_000));
+    assert_eq!(asker.read(address, 10_000), large);
+    assert_eq!(asker.read(address + 10_000, 2288), [0; 2288]);
+    assert_eq!(asker.map(again.node), Ok((address, mapped)));
+    let small = asker.look_up(ROOT, b"small").expect("it is there");
+    let (address, mapped) = asker.map(small.node).expect("a file");
+    assert_eq!(asker.read(address, mapped.size as usize), b"a few bytes");
+    let empty = asker.look_up(ROOT, b"empty").expect("it is there");
+    assert_eq!(asker.map(empty.node).map(|it| it.0), Ok(0));
+}
+
+#[test]
+fn a_long_list_comes_in_parts() {
+    let mut asker = Asker::new();
+    let mut expected: Vec<_> = (0..1000).map(|n| format!("{n:0>200}")).collect();
+    expected.sort();
+    for name in &expected {
+        asker.scratch.file(&format!("root/{name}"), b"");
+    }
+    let (names, answers) = asker.list(ROOT).expect("a folder");
+    assert_eq!(names, expected);
+    assert!(answers > 10, "{answers}");
+}
+
+#[test]
+fn nothing_leads_out() {
+    let mut asker = Asker::new();
+    asker.scratch.file("secret", b"secret");
+    asker.scratch.folder("root/inner/deep");
+    asker.scratch.file("root/inner/deep/file", b"mine");
+    for name in [&b".."[..], b".", b"a/b", b"/", b"inner/deep", b"a\0b"] {
+        assert_eq!(asker.look_up(ROOT, name), Err(Errno::EINVAL));
+    }
+    assert_eq!(asker.look_up(ROOT, &[b'n'; 256]), Err(Errno::ENAMETOOLONG));
+    assert_eq!(asker.look_up(ROOT, &[b'n'; 255]), Err(Errno::ENOENT));
+    let inner = asker.look_up(ROOT, b"inner").expect("it is there").node;
+    let deep = asker.look_up(inner, b"deep").expect("it is there").node;
+    let file = asker.look_up(deep, b"file").expect("it is there").node;
+    // The host puts a link out where a folder was.
+    let inner_path = asker.scratch.path("root/inner");
+    fs::rename(&inner_path, asker.scratch.path("moved")).expect("a rename");
+    symlink(asker.scratch.path("moved"), &inner_path).expect("a link");
+    assert_eq!(asker.look_up(deep, b"file"), Err(Errno::ELOOP));
+    assert_eq!(asker.map(file), Err(Errno::ELOOP));
+    assert_eq!(asker.list(deep), Err(Errno::ELOOP));
+    fs::remove_file(&inner_path).expect("the link");
+    assert_eq!(asker.map(file), Err(Errno::ENOENT));
+    assert_eq!(asker.look_up(deep, b""), Err(Errno::ENOENT));
+}
+
+#[test]
+fn files_change_while_the_guest_runs() {
+    let mut asker = Asker::new();
+    let path = asker.scratch.file("root/log", &[1; 5000]);
+    let log = asker.look_up(ROOT, b"log").expect("it is there").node;
+    let (address, mapped) = asker.map(log).expect("a file");
+    fs::write(&path, [2; 9000]).expect("it grows");
+    assert_eq!(asker.look_up(ROOT, b"log").map(|it| it.size), Ok(9000));
+    // What is mapped stays as long as it was.
+    assert_eq!(asker.map(log), Ok((address, mapped)));
+    fs::remove_file(&path).expect("it goes");
+    assert_eq!(asker.look_up(ROOT, b"log"), Err(Errno::ENOENT));
+    assert_eq!(asker.read(address, 1).len(), 1);
+    asker.scratch.folder("root/log");
+    let folder = asker.look_up(ROOT, b"log").expect("another one");
+    assert_ne!(folder.node, log);
+    let shrinking = asker.scratch.file("root/shrinking", b"0123456789");
+    let shrinking_node = asker.look_up(ROOT, b"shrinking").expect("it is there").node;
+    File::options()
+        .write(true)
+        .open(shrinking)
+        .and_then(|file| file.set_len(4).and(file.write_all_at(b"abcd", 0)))
+        .expect("it shrinks");
+    let (address, mapped) = asker.map(shrinking_node).expect("a file");
+    assert_eq!(asker.read(address, mapped.size as usize), b"abcd");
+}
+
+#[test]
+fn pseudo_file_systems_are_empty_and_devices_closed() {
+    let files = FilesConfig {
+        root: Some(Root::read("/".as_ref()).expect("it is there")),
+        added: Vec::new(),
+    };
+    let mut tree = files.open().expect("a tree");
+    let proc = tree.look_up(ROOT, b"proc").expect("it is mounted").node;
+    assert_eq!(tree.look_up(proc, b"version"), Err(Errno::ENOENT));
+    let mut entries = Vec::new();
+    assert_eq!(tree.list(proc, 0, 1 << 14, &mut entries), Ok(0));
+    assert!(entries.is_empty());
+    let null = tree.resolve(b"/dev/null").expect("it is there").attributes;
+    assert_eq!(null.mode & libc::S_IFMT, libc::S_IFCHR);
+    assert_eq!(tree.open(null.node).err(), Some(Errno::ENXIO));
+}
+
+#[test]
+fn made_up_requests_get_errors() {
+    let mut asker = Asker::new();
+    let mut seeds = fastrand::Rng::with_seed(1);
+    for operation in [0, 5, u64::MAX] {
+        assert_eq!(asker.ask(operation, ROOT, 0, b""), Err(Errno::ENOSYS));
+    }
+    for node in [0, 2, ROOT + 256, u64::MAX, 1 << 63] {
+        for operation in 1..=4 {
+            assert_eq!(asker.ask(operation, node, 0, b""), Err(Errno::EINVAL));
+        }
+    }
+    let list = Operation::List as u64;
+    assert_eq!(
+        asker.ask(list, ROOT, 1 << 62, b"").map(|it| it.1),
+        Ok(vec![])
+    );
+    let mut buffer = vec![0; BUFFER_LEN];
+    for len in [BUFFER_LEN as u64, u64::MAX] {
+        let request = Request {
+            operation: 1,
+            node: ROOT,
+            position: 0,
+            len,
+        };
+        request.write(&mut buffer);
+        assert_eq!(asker.ask_raw(buffer.clone()), Err(Errno::EINVAL));
+    }
+    for _ in 0..10_000 {
+        seeds.fill(&mut buffer[..64]);
+        buffer[1..8].fill(0);
+        buffer[0] &= 7;
+        let _ = asker.ask_raw(buffer.clone());
+    }
+    // Neither the end of RAM, nor what is past it.
+    for frame in [(RAM / PAGE) as u32 - 1, 0x4_0000, u32::MAX] {
+        asker.device.answer(frame);
+    }
+}
