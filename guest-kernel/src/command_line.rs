@@ -19,6 +19,8 @@ pub struct CommandLine<'a> {
     pub tick_ns: u64,
     /// Nanoseconds since 1970 when the time-stamp counter was zero.
     pub realtime_ns: u64,
+    /// How far ring 3's time-stamp counter is behind, if that is known.
+    pub user_tsc: Option<u64>,
     /// How the CPU is to be set up.
     pub cpu: CpuOptions,
     /// What is in RAM that the boot loader did not use.
@@ -39,6 +41,7 @@ impl<'a> CommandLine<'a> {
             init: DEFAULT_INIT,
             tick_ns: DEFAULT_TICK_NS,
             realtime_ns: 0,
+            user_tsc: Some(0),
             cpu: CpuOptions {
                 sysret: true,
                 smap: true,
@@ -79,6 +82,7 @@ impl<'a> CommandLine<'a> {
                 }
             }
             word::REALTIME_NS => self.realtime_ns = number(value).unwrap_or(self.realtime_ns),
+            word::USER_TSC => self.user_tsc = number(value),
             word::SYSRET => self.cpu.sysret = value != word::OFF,
             word::EXTENDED_STATE => self.cpu.extended_state = value == word::PORT,
             word::SMAP => self.cpu.smap = value != word::OFF,

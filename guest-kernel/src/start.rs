@@ -39,7 +39,7 @@ pub fn start(info: &BootInfo) -> ! {
     }
     mm::start(info, options.ram_contents);
     boot::enable_cpu(options.cpu);
-    syscall::time::start(options.realtime_ns);
+    syscall::time::start(options.realtime_ns, options.user_tsc);
     ramfs::start(info.initramfs);
     let init = options
         .init
@@ -67,6 +67,7 @@ fn first_process(info: &BootInfo, options: &CommandLine<'static>, path: &[u8]) {
         name: Name::of(path),
         space,
         limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
+        places: start.places,
     };
     fs::start(files);
     running::start(options.init);

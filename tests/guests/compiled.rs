@@ -57,8 +57,9 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     c("signals_queue", "signals_queue.c"),
+    c("vdso", "vdso.c"),
     Program {
         name: "cpp_exceptions",
         source: "exceptions.cc",

@@ -5,6 +5,8 @@
 //! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
+//! | `user_tsc=N` | ring 3 reads a time-stamp counter that is N behind ring 0's (default 0) |
+//! | `user_tsc=off` | what ring 3 reads has nothing to do with what ring 0 does |
 //! | `stdin=stream` | standard input is the input stream, not a terminal |
 //! | `stdin=terminal` | the console's keys send signals even if no program reads them |
 //! | `stdout=stream` | standard output, which is the console, is not a terminal |
@@ -35,6 +37,8 @@ pub const INIT: &[u8] = b"init";
 pub const TICK_US: &[u8] = b"tick_us";
 /// Nanoseconds from 1970 to when the time-stamp counter was zero.
 pub const REALTIME_NS: &[u8] = b"realtime_ns";
+/// How far the time-stamp counter of ring 3 is behind that of ring 0, modulo 2^64; or [`OFF`].
+pub const USER_TSC: &[u8] = b"user_tsc";
 /// What standard input is: [`STREAM`] or [`TERMINAL`].
 pub const STDIN: &[u8] = b"stdin";
 /// What standard output is; likewise.

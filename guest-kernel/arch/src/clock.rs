@@ -80,6 +80,12 @@ pub fn at_ns(counter: u64) -> u64 {
     scale(counter.wrapping_sub(clock.boot), clock.ns_per_count)
 }
 
+/// The counter at boot, and nanoseconds per count with 32 bits of fraction.
+pub(crate) fn parameters() -> (u64, u64) {
+    let clock = CLOCK.get();
+    (clock.boot, clock.ns_per_count)
+}
+
 /// Nanoseconds from when the counter was zero to boot.
 pub fn boot_ns() -> u64 {
     ns(CLOCK.get().boot)

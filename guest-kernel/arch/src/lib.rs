@@ -21,6 +21,7 @@ mod descriptors;
 mod doorbell;
 pub mod exit;
 pub mod extended_state;
+pub mod identity;
 mod idt;
 pub mod input;
 pub mod io_apic;
@@ -39,6 +40,7 @@ mod single_cpu;
 pub mod trace;
 pub mod trap;
 pub mod user_copy;
+pub mod vdso;
 
 pub use cpu::hardware_capabilities;
 pub use single_cpu::SingleCpu;

@@ -17,8 +17,7 @@ use core::ops::Range;
 use abi::trace::{Resolution, wanted};
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::paging::{self, Flags};
-use arch::shared;
-use arch::trace;
+use arch::{shared, trace, vdso};
 
 use crate::area::{Area, FilePart, Kind};
 use crate::area_tree::{AreaTree, Node};
@@ -207,7 +206,10 @@ impl AddressSpace {
 
 /// The pages of `len` bytes from `address` on: each with the offset in it, and with which
 /// of the bytes are there. Ends where the address would wrap around.
-fn page_parts(address: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+pub(crate) fn page_parts(
+    address: u64,
+    len: usize,
+) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
     let mut done = 0;
     core::iter::from_fn(move || {
         let address = address.checked_add(done as u64).filter(|_| done < len)?;
@@ -253,7 +255,7 @@ impl Inner {
                 }
                 tables.map(page, first_contents(area, page)?, area.access)?;
                 Ok(match area.kind {
-                    Kind::File(_) => Resolution::FilePage,
+                    Kind::File(_) | Kind::Vdso => Resolution::FilePage,
                     _ => of_zeros,
                 })
             }
@@ -318,6 +320,11 @@ fn map_in_place(tables: &mut PageTables, area: &Area, page: u64) -> Result<bool,
 fn first_contents(area: &Area, page: u64) -> Result<Frame, FaultCause> {
     match &area.kind {
         Kind::File(part) => contents_of_file(part, page),
+        Kind::Vdso => {
+            let mut frame = Frame::allocate().ok_or(FaultCause::OutOfMemory)?;
+            vdso::write(frame.bytes_mut());
+            Ok(frame)
+        }
         _ => Frame::allocate_zeroed().ok_or(FaultCause::OutOfMemory),
     }
 }

@@ -34,6 +34,8 @@ pub enum Kind {
     Shared,
     /// The program's own copy of part of a file.
     File(FilePart),
+    /// The vDSO, a page that is made when it is touched.
+    Vdso,
 }
 
 /// Part of a file, at an address.

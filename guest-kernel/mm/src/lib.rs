@@ -14,6 +14,7 @@ pub mod extended_state;
 pub mod fault;
 pub mod file_pages;
 pub mod frames;
+pub mod inspect;
 pub mod kernel_stacks;
 pub mod mapping;
 pub mod page_tables;

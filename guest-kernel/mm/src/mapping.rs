@@ -29,6 +29,9 @@ const LOWEST: u64 = 0x1_0000;
 /// its guard, and that much again.
 pub(crate) const SEARCH_END: u64 = USER_END - 2 * STACK_LIMIT;
 
+/// Where the vDSO is: right above them.
+pub const VDSO: u64 = SEARCH_END;
+
 /// Most areas of a program. Each is a kernel object.
 const MAX_AREAS: usize = 16 << 10;
 
@@ -104,6 +107,22 @@ impl AddressSpace {
             end: range.end,
             access,
             kind: Kind::File(part),
+        })
+    }
+
+    /// Maps the vDSO at [`VDSO`].
+    ///
+    /// # Errors
+    /// EEXIST: something is there. ENOMEM.
+    pub fn map_vdso(&self) -> Result<(), Errno> {
+        let mut inner = self.inner();
+        let range = VDSO..VDSO + PAGE_SIZE;
+        inner.check_free(&range)?;
+        inner.insert(Area {
+            start: range.start,
+            end: range.end,
+            access: Access::READ | Access::EXECUTE,
+            kind: Kind::Vdso,
         })
     }
 

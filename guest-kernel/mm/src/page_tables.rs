@@ -155,6 +155,25 @@ impl PageTables {
         unsafe { start.add(offset).copy_from(bytes.as_ptr(), len) };
     }
 
+    /// Copies what is in the frame at `page`, from `offset` on, to the front of `bytes`; no
+    /// further than its end, and nothing if there is no frame.
+    pub fn read(&self, page: u64, offset: usize, bytes: &mut [u8]) {
+        let (Some(entry), offset) = (self.get(page), offset.min(FRAME_SIZE)) else {
+            return;
+        };
+        let len = bytes.len().min(FRAME_SIZE - offset);
+        let start = (paging::DIRECT_MAP + entry.address()) as *const u8;
+        // SAFETY: the range is in a frame that the entry has a share of, and no program runs
+        // that could write to it.
+        unsafe { start.add(offset).copy_to(bytes.as_mut_ptr(), len) };
+    }
+
+    /// How many pages in `range` are there.
+    pub fn count(&self, range: Range<u64>) -> u64 {
+        let leaves = leaves(self.root, range);
+        leaves.map(|leaf| leaf.entries().count() as u64).sum()
+    }
+
     /// The first byte of a page that is mapped.
     #[cfg(test)]
     pub fn first_byte(&self, page: u64) -> u8 {

@@ -44,7 +44,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     }
     let user = UserContext::new(program.start.entry, program.start.stack);
     if thread.tid() == process.pid() {
-        replace_memory(process, space, actions, program.name);
+        replace_memory(process, space, actions, &program.start, program.name);
         thread.clear_at_end.set(0);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
@@ -56,7 +56,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
     let stack = kernel_stacks::allocate()?;
-    replace_memory(process, space, actions, program.name);
+    replace_memory(process, space, actions, &program.start, program.name);
     let first = table::slot_of_thread(process.pid());
     first
         .context
@@ -73,6 +73,7 @@ fn replace_memory(
     process: &'static Process,
     space: Shared<AddressSpace>,
     actions: Option<Shared<Actions>>,
+    start: &Start,
     name: Name,
 ) {
     space.activate();
@@ -83,6 +84,7 @@ fn replace_memory(
     process.end_signal.set(Some(Signal::SIGCHLD));
     resources::keeper().change_program(process);
     process.set_name(name);
+    process.places.set(start.places);
     if trace::wants(wanted::PROCS) {
         super::trace::exec(name);
     }

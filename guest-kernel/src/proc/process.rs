@@ -11,6 +11,7 @@ use mm::{AddressSpace, Shared};
 
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
+use crate::proc::program::Places;
 use crate::proc::signal::{Actions, Pending, Signal};
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
@@ -37,9 +38,12 @@ pub enum Stage {
 pub struct Process {
     // Set as the slot is filled, constant until it is emptied.
     pub(super) pid: Cell<u32>,
+    /// The time-stamp counter then.
+    pub(super) started: Cell<u64>,
 
     // Set by the process, read by all.
     pub(super) name: Cell<Name>,
+    pub(super) places: Cell<Places>,
     pub(super) group: Cell<u32>,
     pub(super) session: Cell<u32>,
     pub(super) limits: Cell<Limits>,
@@ -103,7 +107,9 @@ impl Process {
     pub const fn unused() -> Self {
         Self {
             pid: Cell::new(0),
+            started: Cell::new(0),
             name: Cell::new(Name::EMPTY),
+            places: Cell::new(Places::NONE),
             group: Cell::new(0),
             session: Cell::new(0),
             limits: Cell::new(Limits::NONE),
@@ -178,6 +184,16 @@ impl Process {
     /// Changes the name.
     pub fn set_name(&self, name: Name) {
         self.name.set(name);
+    }
+
+    /// Where its program has arguments and the like.
+    pub fn places(&self) -> Places {
+        self.places.get()
+    }
+
+    /// The time-stamp counter at its start.
+    pub fn started(&self) -> u64 {
+        self.started.get()
     }
 
     /// Where it is in its life.

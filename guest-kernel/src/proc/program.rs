@@ -12,6 +12,7 @@ use linux_raw_sys::auxvec as linux;
 use linux_raw_sys::elf_uapi::Elf64_Phdr;
 use mm::address_space::MemoryLimits;
 use mm::area::FilePart;
+use mm::mapping::VDSO;
 use mm::user_memory::BadAddress;
 use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 
@@ -86,7 +87,7 @@ pub struct Start {
 }
 
 /// Where a program has what it was started with, unless it has changed that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     /// The strings of its arguments start here.
     pub arguments: u64,
@@ -100,6 +101,18 @@ pub struct Places {
     pub auxiliary_len: u64,
     /// The stack pointer at its start.
     pub stack: u64,
+}
+
+impl Places {
+    /// A program that has nothing.
+    pub const NONE: Self = Self {
+        arguments: 0,
+        environment: 0,
+        environment_end: 0,
+        auxiliary: 0,
+        auxiliary_len: 0,
+        stack: 0,
+    };
 }
 
 /// An address space with the program in `image`, about to start with `arguments`.
@@ -130,6 +143,7 @@ pub fn load(
         map(&space, file, elf, None).map_err(of_interpreter)
     });
     let interpreter = interpreter.transpose()?;
+    space.map_vdso().map_err(LoadError::Memory)?;
     let auxiliary = Auxiliary {
         entry: program.entry,
         headers: program.headers,
@@ -233,11 +247,12 @@ struct Auxiliary {
 }
 
 impl Auxiliary {
-    const LEN: usize = 20;
+    const LEN: usize = 21;
 
     /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
     fn pairs(&self, bytes: u64, file_name: u64) -> [(u32, u64); Self::LEN] {
         [
+            (linux::AT_SYSINFO_EHDR, VDSO),
             (linux::AT_HWCAP, hardware_capabilities().into()),
             (linux::AT_HWCAP2, 0),
             (linux::AT_PLATFORM, bytes + RANDOM),

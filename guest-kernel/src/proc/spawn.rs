@@ -7,7 +7,7 @@ use abi::trace::wanted;
 use arch::SingleCpu;
 use arch::context::{Bases, Main};
 use arch::trap::UserContext;
-use arch::{shared, trace};
+use arch::{clock, shared, trace};
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
@@ -15,6 +15,7 @@ use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
 use crate::proc::extended_state;
 use crate::proc::limits::Limits;
 use crate::proc::process::{Name, Process, Stage};
+use crate::proc::program::Places;
 use crate::proc::resources;
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::signal::{self, AlternateStack, Signal, Signals};
@@ -111,6 +112,8 @@ pub struct First {
     pub space: AddressSpace,
     /// Its limits.
     pub limits: Limits,
+    /// Where its arguments are.
+    pub places: Places,
 }
 
 /// Makes the first process. It runs when the scheduler starts: `main`, as in all threads
@@ -129,6 +132,7 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     process.group.set(slot.number);
     process.session.set(slot.number);
     process.name.set(first.name);
+    process.places.set(first.places);
     process.limits.set(first.limits);
     process.pid.set(slot.number);
     begin_process(process, space);
@@ -236,6 +240,7 @@ fn fork(
     child.group.set(parent.group());
     child.session.set(parent.session());
     child.name.set(parent.name());
+    child.places.set(parent.places());
     child.limits.set(parent.limits());
     child.actions.replace(actions);
     begin_process(child, space);
@@ -251,6 +256,7 @@ fn fork(
 
 /// Fills in what is the same for every new process; it has its number.
 fn begin_process(process: &Process, space: Shared<AddressSpace>) {
+    process.started.set(clock::counter());
     process.children_time.set(CpuTime::ZERO);
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use arch::{clock, trap::Arguments};
+use arch::{clock, trap::Arguments, vdso};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
@@ -22,9 +22,11 @@ pub const NS_PER_US: u64 = 1000;
 static REALTIME: AtomicU64 = AtomicU64::new(0);
 
 /// Sets the time of day: so many nanoseconds after 1970 when the time-stamp counter was
-/// zero. The clock runs.
-pub fn start(ns_at_zero: u64) {
-    REALTIME.store(ns_at_zero.wrapping_add(clock::boot_ns()), Relaxed);
+/// zero. The clock runs. Ring 3's counter is so far behind, if it can be used there.
+pub fn start(ns_at_zero: u64, user_offset: Option<u64>) {
+    let at_boot = ns_at_zero.wrapping_add(clock::boot_ns());
+    REALTIME.store(at_boot, Relaxed);
+    vdso::start(at_boot, user_offset);
 }
 
 /// `struct timespec`: seconds and nanoseconds, both signed.

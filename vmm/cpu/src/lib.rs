@@ -193,6 +193,10 @@ pub trait Vcpu: Send {
     /// A failed ioctl.
     fn tsc(&mut self) -> Result<u64, CpuError>;
 
+    /// How far the guest's time-stamp counter is ahead of the host's, modulo 2^64, where both
+    /// go as fast and the accelerator says so.
+    fn tsc_offset(&self) -> Option<u64>;
+
     /// Frequency of the time-stamp counter in kHz.
     fn tsc_khz(&self) -> u32;
 

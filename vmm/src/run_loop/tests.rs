@@ -257,6 +257,10 @@ impl Vcpu for Scripted {
         Ok(TSC_START + self.clock.now_ns())
     }
 
+    fn tsc_offset(&self) -> Option<u64> {
+        None
+    }
+
     fn tsc_khz(&self) -> u32 {
         1_000_000
     }

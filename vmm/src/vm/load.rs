@@ -112,6 +112,11 @@ fn command_line(
         line.option(word::SYSRET, word::OFF)
             .option(word::SMAP, word::OFF)
             .option(word::EXTENDED_STATE, word::PORT);
+        // Ring 3 reads the host's counter.
+        match vcpu.tsc_offset() {
+            Some(offset) => line.number(word::USER_TSC, offset.into()),
+            None => line.option(word::USER_TSC, word::OFF),
+        };
     }
     if !config.append.trim().is_empty() {
         line.raw(&config.append);

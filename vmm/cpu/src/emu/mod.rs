@@ -297,6 +297,10 @@ impl Vcpu for Emulator {
         Ok(self.cpu.meter.tsc(0))
     }
 
+    fn tsc_offset(&self) -> Option<u64> {
+        None
+    }
+
     fn tsc_khz(&self) -> u32 {
         TSC_KHZ
     }

@@ -8,6 +8,7 @@
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── stats.rs     KVM's own counters
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
+//!                            ── tsc_offset.rs  how far the guest's counter is ahead
 //!                            ── probe.rs     whether this is such a KVM
 //! ```
 
@@ -19,6 +20,7 @@ mod raw_exit;
 mod registers;
 mod remedy;
 mod stats;
+mod tsc_offset;
 mod vcpu;
 mod xsave;
 

@@ -19,7 +19,7 @@ use super::registers::{
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave, update_ymm_high};
-use super::{KvmHost, KvmVm, failed, retried};
+use super::{KvmHost, KvmVm, failed, retried, tsc_offset};
 use crate::exit::VmExit;
 use crate::memory::FileWindow;
 use crate::state::ring;
@@ -381,6 +381,10 @@ impl Vcpu for KvmVcpu {
 
     fn tsc(&mut self) -> Result<u64, CpuError> {
         Ok(self.state()?.tsc)
+    }
+
+    fn tsc_offset(&self) -> Option<u64> {
+        tsc_offset::read(&self.fd)
     }
 
     fn tsc_khz(&self) -> u32 {
