@@ -111,8 +111,12 @@ pd_direct:                              # the first 4 GiB, where boot loaders pu
 
     .global pd_image
 pd_image:
-    .quad LARGE                         # all access, until protect_image
-    .fill 511, 8, 0
+    .set frame, 0                       # all access, until protect_image
+    .rept {IMAGE_TABLES}
+    .quad frame + LARGE
+    .set frame, frame + 0x200000
+    .endr
+    .fill 512 - {IMAGE_TABLES}, 8, 0
 
 pd_stacks:
     .set table, pt_stacks - KERNEL_BASE + TABLE
@@ -133,7 +137,7 @@ pd_devices:
     .balign 4096
     .global pt_image
 pt_image:
-    .skip 4096
+    .skip 4096 * {IMAGE_TABLES}
     .global pt_stacks
 pt_stacks:                              # kernel_stack.rs
     .skip 8 * {STACK_REGION_PAGES}

@@ -79,6 +79,7 @@ core::arch::global_asm!(
     include_str!("boot.S"),
     KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
     BOOT_MAPPED = const paging::BOOT_MAPPED,
+    IMAGE_TABLES = const paging::IMAGE_TABLES,
     STACK_REGION_PAGES = const paging::STACK_REGION_PAGES,
     TABLE = const paging::KERNEL_TABLE.bits(),
     LARGE = const paging::KERNEL_LARGE.bits(),

@@ -93,8 +93,11 @@ fn stack_table(page: usize) -> (Table, usize) {
     (boot_table(pt_stacks() + offset), page % ENTRIES)
 }
 
+/// Tables of 2 MiB each that map the kernel's image and what is below it; see `kernel.ld`.
+pub const IMAGE_TABLES: usize = 2;
+
 /// Maps each part of the kernel's image with its own permissions: boot.S maps all of it
-/// with one large page. Takes effect with the next load of CR3.
+/// with large pages. Takes effect with the next load of CR3.
 pub fn protect_image() {
     let text = Flags::PRESENT | Flags::GLOBAL | USED;
     let rodata = text | Flags::NO_EXECUTE;
@@ -106,15 +109,24 @@ pub fn protect_image() {
         (image::data_start(), guard, data),
         (guard + PAGE_SIZE, image::end(), data),
     ];
-    let (table, directory) = (boot_table(pt_image()), boot_table(pd_image()));
+    let table_of = |number: usize| {
+        let offset = (number * size_of::<[Entry; ENTRIES]>()) as u64;
+        boot_table(pt_image() + offset)
+    };
     for (start, end, flags) in parts {
         for page in (start..end).step_by(PAGE_SIZE as usize) {
             // SAFETY: the table is not in use yet.
-            unsafe { table.set(index(page, 0), Entry::new(physical(page), flags)) };
+            unsafe {
+                table_of(index(page, 1)).set(index(page, 0), Entry::new(physical(page), flags))
+            };
         }
     }
-    // SAFETY: every page of the image stays where it was.
-    unsafe { directory.set(0, Entry::new(table.address(), KERNEL_TABLE)) };
+    let directory = boot_table(pd_image());
+    for number in 0..IMAGE_TABLES {
+        let entry = Entry::new(table_of(number).address(), KERNEL_TABLE);
+        // SAFETY: every page of the image stays where it was.
+        unsafe { directory.set(number, entry) };
+    }
 }
 
 /// Extends the direct map to `end`; boot.S maps the first [`BOOT_MAPPED`] bytes. `None` if
