@@ -68,7 +68,6 @@ errnos! {
     ENAMETOOLONG "Name too long.",
     ENOSYS "No such system call.",
     ENOTEMPTY "Directory not empty.",
-    ELOOP "Too many links, or scripts that run scripts.",
     EOVERFLOW "Value too large.",
     EOPNOTSUPP "Not supported.",
     ELIBBAD "What should load the program is no such thing.",
