@@ -312,7 +312,6 @@ impl<T> Shared<T> {
     }
 
     /// How many owners there are.
-    #[cfg(not(feature = "image"))]
     pub fn owners(this: &Self) -> usize {
         this.counted().owners.get()
     }

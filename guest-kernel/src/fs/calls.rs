@@ -19,7 +19,7 @@ use crate::fs::pipe;
 
 pub use listing::{ListedAt, list};
 pub use naming::{
-    link, link_node, make_directory, make_link, remove_directory, remove_file, rename,
+    link, link_node, make_directory, make_link, make_socket, remove_directory, remove_file, rename,
 };
 pub use opening::open;
 

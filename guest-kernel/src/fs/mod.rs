@@ -27,6 +27,7 @@ mod process_files;
 pub mod ramfs;
 mod regular;
 pub mod running;
+pub mod socket;
 pub mod stamp;
 mod standard;
 pub mod terminal;

@@ -34,6 +34,8 @@ pub enum Kind {
     Characters(DeviceNumber),
     /// A block device.
     Blocks(DeviceNumber),
+    /// A socket, which is found by it.
+    Socket,
     /// A file of `/proc`, generated when it is read.
     Proc(ProcFile),
 }
@@ -133,6 +135,7 @@ impl Node {
             Kind::Link(_) => linux::S_IFLNK,
             Kind::Characters(_) => linux::S_IFCHR,
             Kind::Blocks(_) => linux::S_IFBLK,
+            Kind::Socket => linux::S_IFSOCK,
             Kind::File(_) | Kind::Proc(_) => linux::S_IFREG,
         };
         kind | self.mode.get()

@@ -17,6 +17,7 @@ use crate::fs::input_stream::INPUT;
 use crate::fs::node::{Kind, Node};
 use crate::fs::pipe::{ReadEnd, WriteEnd};
 use crate::fs::poll::Readiness;
+use crate::fs::socket::{self, Socket};
 use crate::fs::terminal;
 use crate::fs::transfer::{self, Source, Step, Target};
 use crate::fs::{proc_files, regular};
@@ -55,6 +56,8 @@ pub enum Object {
     Input,
     /// A serial port that takes what programs write and is no terminal.
     Output(SerialPort),
+    /// A socket.
+    Socket(Socket),
 }
 
 /// What a path led to when it was opened.
@@ -94,6 +97,9 @@ impl OpenFile {
     }
 
     fn make(object: Object, flags: u32, opened: Option<Opened>) -> Result<Shared<Self>, Errno> {
+        if count() >= LIMIT {
+            socket::collect();
+        }
         if count() >= LIMIT {
             return Err(Errno::ENFILE);
         }
@@ -225,11 +231,14 @@ impl OpenFile {
                 }
                 Kind::Proc(file) => proc_files::read(*file, offset, target),
                 Kind::Directory(_) => Err(Errno::EISDIR),
-                Kind::Link(_) | Kind::Characters(_) | Kind::Blocks(_) => Err(Errno::EBADF),
+                Kind::Link(_) | Kind::Characters(_) | Kind::Blocks(_) | Kind::Socket => {
+                    Err(Errno::EBADF)
+                }
             },
             Object::Device(device) => self.read_device(*device, target),
             Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
+            Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
             Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
         }
     }
@@ -290,6 +299,7 @@ impl OpenFile {
             Object::Device(device) => write_device(*device, source),
             Object::WriteEnd(end) => end.write(source, self.is_nonblocking()),
             Object::Output(port) => terminal::send(*port, source),
+            Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
         }
     }
@@ -353,6 +363,7 @@ impl OpenFile {
             Object::WriteEnd(end) => end.readiness(),
             Object::Input => INPUT.readiness(),
             Object::Output(_) => Readiness::WRITE,
+            Object::Socket(socket) => socket.readiness(),
         }
     }
 }

@@ -23,6 +23,8 @@ bitflags! {
         const ERROR = linux::POLLERR as u16;
         /// The other end has gone; reported whether requested or not.
         const HANG_UP = linux::POLLHUP as u16;
+        /// The other end has ended its direction.
+        const READ_HANG_UP = linux::POLLRDHUP as u16;
         /// There is no such descriptor; reported whether requested or not.
         const INVALID = linux::POLLNVAL as u16;
     }

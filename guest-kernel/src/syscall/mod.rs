@@ -1,18 +1,23 @@
 //! System calls: Linux's numbers, arguments, structures and errors, by either entry.
 
 mod alarm;
+mod ancillary;
 mod descriptor;
 pub mod execute;
 mod file;
+mod interface;
 mod kill;
 mod link;
 mod listing;
 mod memory;
+mod message;
 mod path;
 mod poll;
 mod process;
 mod select;
 mod signal;
+mod socket;
+mod socket_option;
 mod stat;
 mod system;
 mod table;

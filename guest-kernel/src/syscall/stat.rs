@@ -82,7 +82,7 @@ impl Facts {
                 disk: PROC,
                 ..facts
             },
-            Kind::Directory(_) => facts,
+            Kind::Directory(_) | Kind::Socket => facts,
         }
     }
 
@@ -104,6 +104,10 @@ impl Facts {
             Object::Device(device) => Self {
                 mode: linux::S_IFCHR | device.mode(),
                 device: device.number(),
+                ..facts
+            },
+            Object::Socket(_) => Self {
+                mode: linux::S_IFSOCK | 0o777,
                 ..facts
             },
             Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => facts,

@@ -6,7 +6,8 @@ use syscalls::Sysno;
 
 use crate::syscall::{
     Errno, Handler, SyscallResult, alarm, descriptor, execute, file, kill, link, listing, memory,
-    path, poll, process, select, signal, stat, system, terminal, thread, time, usage,
+    message, path, poll, process, select, signal, socket, socket_option, stat, system, terminal,
+    thread, time, usage,
 };
 
 /// What an argument is, without the names that only the VMM has.

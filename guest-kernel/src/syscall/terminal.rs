@@ -13,7 +13,7 @@ use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
 use crate::fs::{self, OpenFile};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, interface};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
@@ -34,6 +34,9 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             Ok(0)
         }
         request => {
+            if let Object::Socket(socket) = file.object() {
+                return interface::request(socket, request, argument);
+            }
             let Object::Device(device) = file.object() else {
                 return Err(Errno::ENOTTY);
             };
@@ -55,6 +58,7 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
             Available::Bytes(count) => count as u64,
             Available::End => 0,
         }),
+        Object::Socket(socket) => socket.available(),
         Object::WriteEnd(_) | Object::Output(_) => Err(Errno::ENOTTY),
     }
 }

@@ -60,6 +60,14 @@ pub fn make_directory(start: &Start, path: &[u8], mode: u32) -> Result<(), Errno
     create(&place, kind, mode & DIRECTORY_MODES).map(drop)
 }
 
+/// Makes a node for a socket.
+///
+/// # Errors
+/// As for [`find`](super::find); EEXIST, EROFS, ENOSPC.
+pub fn make_socket(start: &Start, path: &[u8], mode: u32) -> Result<Shared<Node>, Errno> {
+    create(&find_free_for_other(start, path)?, Kind::Socket, mode)
+}
+
 /// Makes a symbolic link to `target` at `path`.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
         Kind::Directory(_) if writes => return Err(Errno::EISDIR),
         Kind::Proc(_) if writes => return Err(Errno::EACCES),
         Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
-        Kind::Blocks(_) => return Err(Errno::ENXIO),
+        Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),
         Kind::File(pages) => {
             if writes && flags & linux::O_TRUNC != 0 {
                 open_file::set_len(node, pages, 0)?;

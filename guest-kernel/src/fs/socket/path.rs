@@ -1,0 +1,38 @@
+//! Names of Unix sockets that are paths.
+
+use abi::Errno;
+use mm::Shared;
+
+use crate::fs::FileTable;
+use crate::fs::calls;
+use crate::fs::node::Kind;
+use crate::fs::path::Links;
+use crate::fs::socket::address::UnixName;
+
+/// Permissions of a socket's node before the umask.
+const MODE: u32 = 0o777;
+
+/// Makes a node for a socket.
+///
+/// # Errors
+/// EADDRINUSE: there is something. Those of paths.
+pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
+    let mode = MODE & !files.mask();
+    let node = calls::make_socket(&files.start()?, path, mode).map_err(|errno| match errno {
+        Errno::EEXIST => Errno::EADDRINUSE,
+        errno => errno,
+    })?;
+    UnixName::new(path, Some(node))
+}
+
+/// The name of the socket at `path`, as far as it is needed to find that.
+///
+/// # Errors
+/// ECONNREFUSED: no socket. Those of paths.
+pub fn find(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
+    let node = calls::find(&files.start()?, path, Links::Followed)?;
+    match node.kind() {
+        Kind::Socket => UnixName::new(path, Some(node)),
+        _ => Err(Errno::ECONNREFUSED),
+    }
+}
