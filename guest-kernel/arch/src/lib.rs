@@ -21,6 +21,7 @@ mod descriptors;
 mod doorbell;
 pub mod exit;
 pub mod extended_state;
+pub mod host_files;
 pub mod identity;
 mod idt;
 pub mod input;

@@ -6,6 +6,7 @@
 mod table;
 
 use core::arch::asm;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::virtual_map::{self, KERNEL_BASE, PAGE_SIZE};
@@ -129,23 +130,34 @@ pub fn protect_image() {
     }
 }
 
-/// Extends the direct map to `end`; boot.S maps the first [`BOOT_MAPPED`] bytes. `None` if
-/// `allocate` has no more frames.
+/// Adds a range of physical addresses, and what is around it up to whole GiB, to the direct
+/// map; boot.S maps the first [`BOOT_MAPPED`] bytes. `None` if `allocate` has no more frames,
+/// or the range goes past [`DIRECT_MAP_LIMIT`].
 ///
 /// # Safety
 /// `allocate` gives frames of zeros, for good.
-pub unsafe fn extend_direct_map(end: u64, allocate: &mut dyn FnMut() -> Option<u64>) -> Option<()> {
-    if end <= BOOT_MAPPED {
+pub unsafe fn extend_direct_map(
+    range: Range<u64>,
+    allocate: &mut dyn FnMut() -> Option<u64>,
+) -> Option<()> {
+    let range = range.start.max(BOOT_MAPPED)..range.end;
+    if range.end > DIRECT_MAP_LIMIT {
+        return None;
+    }
+    if range.is_empty() {
         return Some(());
     }
     let gib_pages = cpu::Features::has_gib_pages();
     let top = index(virtual_map::DIRECT_MAP, TOP_LEVEL);
     let directories = kernel_child(boot_table(boot_pml4()), top, allocate)?;
-    // SAFETY: nothing has been mapped past BOOT_MAPPED, and the direct map is the kernel's.
+    // SAFETY: nothing is mapped there yet, and the direct map is the kernel's.
     let map =
         |table: Table, slot, address| unsafe { table.set(slot, Entry::new(address, KERNEL_LARGE)) };
-    for gib in (BOOT_MAPPED..end).step_by(GIB as usize) {
+    for gib in (range.start & !(GIB - 1)..range.end).step_by(GIB as usize) {
         let slot = index(virtual_map::DIRECT_MAP + gib, 2);
+        if !directories.get(slot).is_empty() {
+            continue;
+        }
         if gib_pages {
             map(directories, slot, gib);
             continue;

@@ -1,6 +1,7 @@
 //! The bytes of a file, shared by files and the areas mapped from them.
 //!
-//! A file from the initramfs is read where it lies. What has been written is in frames of
+//! A file from the initramfs is read where it lies, and so is one of the host, once it has
+//! been [brought in](FilePages::bring_in). What has been written is in frames of
 //! the file's own, page by page, and hides what lies below it; what is neither is zero:
 //!
 //! ```text
@@ -16,12 +17,14 @@
 mod tree;
 
 use core::cell::{Cell, RefCell};
+use core::num::NonZero;
 
+use abi::Errno;
 use arch::paging::DIRECT_MAP;
 
 use crate::file_pages::tree::PageTree;
 use crate::frames::{self, FRAME_SIZE};
-use crate::{Frame, OutOfMemory, quota};
+use crate::{Frame, OutOfMemory, host_files, quota};
 
 /// Longest file, in bytes.
 pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
@@ -39,12 +42,14 @@ pub fn zeros() -> &'static [u8] {
 /// A file's bytes.
 pub struct FilePages {
     base: Cell<&'static [u8]>,
+    /// The host's file that is to be the base.
+    outside: Cell<Option<NonZero<u64>>>,
     written: RefCell<PageTree>,
     len: Cell<u64>,
 }
 
-/// A page of the initramfs with nothing on it but a page of a file. It never changes and
-/// is never free.
+/// A page of the initramfs, or of the host, with nothing on it but a page of a file. It is
+/// never written here and never free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageInPlace(u64);
 
@@ -60,6 +65,7 @@ impl FilePages {
     pub const fn new(base: &'static [u8]) -> Self {
         Self {
             base: Cell::new(base),
+            outside: Cell::new(None),
             written: RefCell::new(PageTree::new()),
             len: Cell::new(base.len() as u64),
         }
@@ -70,6 +76,31 @@ impl FilePages {
         self.set_len(0);
         self.base.set(base);
         self.len.set(base.len() as u64);
+    }
+
+    /// The host's file `node`, which has `len` bytes. It must be
+    /// [brought in](Self::bring_in) before its bytes are used.
+    pub fn of_host(node: NonZero<u64>, len: u64) -> Self {
+        Self {
+            outside: Cell::new(Some(node)),
+            len: Cell::new(len),
+            ..Self::new(&[])
+        }
+    }
+
+    /// Has the host map the file, if it is one of the host's. Its length is what it is now.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn bring_in(&self) -> Result<(), Errno> {
+        let Some(node) = self.outside.get() else {
+            return Ok(());
+        };
+        let bytes = host_files::map(node.get())?;
+        self.base.set(bytes);
+        self.len.set(bytes.len() as u64);
+        self.outside.set(None);
+        Ok(())
     }
 
     /// Length in bytes.
@@ -101,7 +132,8 @@ impl FilePages {
         let address = (base.as_ptr() as u64).wrapping_sub(DIRECT_MAP);
         let is_page = (address | offset).is_multiple_of(PAGE) && base.len() >= FRAME_SIZE;
         let is_read_there = || self.written.borrow().get(offset / PAGE).is_none();
-        (is_page && frames::is_ram(address) && is_read_there()).then_some(PageInPlace(address))
+        (is_page && frames::can_be_mapped(address) && is_read_there())
+            .then_some(PageInPlace(address))
     }
 
     /// Copies bytes from `offset` on, with zeros for what is past the file's end.
@@ -144,12 +176,14 @@ impl FilePages {
         Ok(count)
     }
 
-    /// Truncates the file, or extends it with zeros.
+    /// Truncates the file, or extends it with zeros. One of the host that is not brought in
+    /// loses all of its bytes.
     ///
     /// # Panics
     /// `len` is above [`MAX_LEN`].
     pub fn set_len(&self, len: u64) {
         assert!(len <= MAX_LEN, "no file has {len} bytes");
+        self.outside.set(None);
         if len < self.len() {
             let kept = usize::try_from(len).unwrap_or(usize::MAX);
             let base = self.base.get();

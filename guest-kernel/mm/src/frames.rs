@@ -83,18 +83,26 @@ std::thread_local! {
     static COUNTS: Cell<Counts> = const { Cell::new(Counts::NONE) };
 }
 
+/// That of all pages which are not RAM. It never gets to zero, so that they stay shared:
+/// nobody writes to them, and nobody frees them.
+static OUTSIDE: SingleCpu<Cell<u32>> = SingleCpu::new(Cell::new(1));
+
 /// The count beside the frame at `address`, which must be zero when the frame returns.
-///
-/// # Panics
-/// There is no RAM, see [`is_ram`].
 #[inline]
 pub(crate) fn use_count(address: u64) -> &'static Cell<u32> {
     let counts = COUNTS.get();
-    &counts.all[(address / PAGE_SIZE - counts.first) as usize]
+    let index = (address / PAGE_SIZE - counts.first) as usize;
+    counts.all.get(index).unwrap_or(SingleCpu::value(&OUTSIDE))
+}
+
+/// Whether a page can be mapped for programs: a frame with a count, or one of what is
+/// outside RAM in the direct map.
+pub(crate) fn can_be_mapped(address: u64) -> bool {
+    is_ram(address) || address < DIRECT_MAP_LIMIT
 }
 
 /// Whether the frame at `address` has a count: whether it is RAM, the allocator's or not.
-pub(crate) fn is_ram(address: u64) -> bool {
+fn is_ram(address: u64) -> bool {
     let counts = COUNTS.get();
     let index = (address / PAGE_SIZE).checked_sub(counts.first);
     index.is_some_and(|index| index < counts.all.len() as u64)

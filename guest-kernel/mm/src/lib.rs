@@ -14,6 +14,7 @@ pub mod extended_state;
 pub mod fault;
 pub mod file_pages;
 pub mod frames;
+pub mod host_files;
 pub mod inspect;
 pub mod kernel_stacks;
 pub mod mapping;
@@ -74,6 +75,6 @@ pub fn start(info: &pvh::BootInfo, ram_contents: frames::Contents) {
     paging::protect_image();
     let end = end.min(paging::DIRECT_MAP_LIMIT);
     // SAFETY: `for_tables` allocates frames of zeros, which nobody frees.
-    unsafe { paging::extend_direct_map(end, &mut frames::for_tables) }
+    unsafe { paging::extend_direct_map(0..end, &mut frames::for_tables) }
         .expect("enough memory to map all memory");
 }
