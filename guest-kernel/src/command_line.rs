@@ -10,6 +10,17 @@ use crate::fs::{StandardErrors, StandardStreams};
 const DEFAULT_TICK_NS: u64 = 10_000_000;
 const DEFAULT_INIT: Word<'_> = Word::new(b"/bin/hello");
 
+/// Where files come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// The initramfs.
+    Initramfs,
+    /// The host, and where that has none the initramfs.
+    Both,
+    /// The host.
+    Host,
+}
+
 /// A parsed command line.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandLine<'a> {
@@ -31,6 +42,11 @@ pub struct CommandLine<'a> {
     pub has_keyboard: bool,
     /// Whether the kernel's own lines have a port of their own.
     pub log_apart: bool,
+    /// Where files come from.
+    pub files: Files,
+    /// Init's working directory, if it is not the root.
+    pub directory: Option<Word<'a>>,
+    text: &'a [u8],
     arguments: Words<'a>,
 }
 
@@ -51,6 +67,9 @@ impl<'a> CommandLine<'a> {
             streams: StandardStreams::CONSOLE,
             has_keyboard: false,
             log_apart: false,
+            files: Files::Initramfs,
+            directory: None,
+            text,
             arguments: Words::new(&[]),
         };
         let mut words = Words::new(text);
@@ -62,6 +81,15 @@ impl<'a> CommandLine<'a> {
             line.apply(next.written());
         }
         line
+    }
+
+    /// What is to be in init's environment.
+    pub fn environment(&self) -> impl Iterator<Item = Word<'a>> {
+        Words::new(self.text)
+            .map(Word::written)
+            .take_while(|&written| written != word::SEPARATOR)
+            .filter_map(|written| written.strip_prefix(word::ENVIRONMENT)?.strip_prefix(b"="))
+            .map(Word::new)
     }
 
     /// Init's arguments after its name.
@@ -98,6 +126,9 @@ impl<'a> CommandLine<'a> {
                     _ => self.streams.errors,
                 }
             }
+            word::FILES if value == word::HOST => self.files = Files::Both,
+            word::ROOT if value == word::HOST => self.files = Files::Host,
+            word::DIRECTORY => self.directory = Some(Word::new(value)),
             word::LOG => self.log_apart = value == word::SERIAL,
             word::RAM if value == word::ZERO => self.ram_contents = Contents::Zero,
             _ => {}
@@ -117,7 +148,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, Contents, StandardErrors, StandardStreams};
+    use super::{CommandLine, Contents, Files, StandardErrors, StandardStreams, Word};
 
     fn arguments(line: &str) -> Vec<String> {
         CommandLine::parse(line.as_bytes())
@@ -177,6 +208,19 @@ mod tests {
             ..StandardStreams::CONSOLE
         };
         assert_eq!((line.streams, line.log_apart), (streams, false));
+    }
+
+    #[test]
+    fn files_and_environment_are_what_the_words_say() {
+        let line = CommandLine::parse(br#"files=host env=A=1 env="B=x y" cwd=/tmp -- env=C=2"#);
+        let strings = line.environment().map(|word| word.bytes().collect());
+        let strings: Vec<Vec<u8>> = strings.collect();
+        assert_eq!(strings, [&b"A=1"[..], b"B=x y"]);
+        assert_eq!(line.files, Files::Both);
+        assert_eq!(line.directory.map(Word::written), Some(&b"/tmp"[..]));
+        let line = CommandLine::parse(b"files=host root=host cwd");
+        assert_eq!((line.files, line.directory), (Files::Host, None));
+        assert_eq!(CommandLine::parse(b"root=x").files, Files::Initramfs);
     }
 
     #[test]

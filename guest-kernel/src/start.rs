@@ -3,6 +3,7 @@
 use core::fmt;
 
 use abi::Errno;
+use abi::words::Word;
 use arch::pvh::BootInfo;
 use arch::serial::{Log, SerialPort};
 use arch::trap::UserContext;
@@ -10,7 +11,8 @@ use arch::{boot, clock, shared};
 use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared};
 
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, Files};
+use crate::fs::node::Node;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
@@ -34,16 +36,20 @@ const ENVIRONMENT: [&[u8]; 2] = [b"PATH=/bin", b"HOME=/"];
 pub fn start(info: &BootInfo) -> ! {
     shared::publish();
     let options = CommandLine::parse(info.command_line);
+    let initramfs = match options.files {
+        Files::Initramfs | Files::Both => info.initramfs,
+        Files::Host => &[],
+    };
     if options.log_apart {
         Log::use_port(SerialPort::LOG);
     }
     mm::start(info, options.ram_contents);
     boot::enable_cpu(options.cpu);
     syscall::time::start(options.realtime_ns, options.user_tsc);
-    ramfs::start(info.initramfs);
+    ramfs::start(initramfs, options.files != Files::Initramfs);
     let init = options
         .init
-        .with_bytes::<PATH_MAX, _>(|path| first_process(info, &options, path));
+        .with_bytes::<PATH_MAX, _>(|path| first_process(initramfs, &options, path));
     if init.is_none() {
         panic!("the path in init= is too long: it may have {PATH_MAX} bytes");
     }
@@ -52,10 +58,10 @@ pub fn start(info: &BootInfo) -> ! {
 }
 
 /// Makes init, ready to run.
-fn first_process(info: &BootInfo, options: &CommandLine<'static>, path: &[u8]) {
+fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path: &[u8]) {
     let fail = |what: &dyn fmt::Debug| -> ! { panic!("{}: {what:?}", path.escape_ascii()) };
-    let found = find(info.initramfs, path).unwrap_or_else(|error| match error {
-        Errno::ENOENT => fail(&"not in the initramfs"),
+    let found = find(initramfs, path).unwrap_or_else(|error| match error {
+        Errno::ENOENT => fail(&"not among the guest's files"),
         _ => fail(&error),
     });
     let (image, interpreters) = found;
@@ -69,6 +75,11 @@ fn first_process(info: &BootInfo, options: &CommandLine<'static>, path: &[u8]) {
         limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
         places: start.places,
     };
+    if let Some(word) = options.directory {
+        let directory = word.with_bytes::<PATH_MAX, _>(directory);
+        let directory = directory.unwrap_or(Err(Errno::ENAMETOOLONG));
+        files.set_directory(directory.unwrap_or_else(|error| fail(&(word, error))));
+    }
     fs::start(files);
     running::start(options.init);
     let context = UserContext::new(start.entry, start.stack);
@@ -101,6 +112,19 @@ fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), 
     Ok((found.image, found.interpreters))
 }
 
+/// The directory with this path.
+fn directory(path: &[u8]) -> Result<Shared<Node>, Errno> {
+    let node = calls::find(&Start::of_tree()?, path, Links::Followed)?;
+    calls::directory(node)
+}
+
+/// Whether an environment string of the command line has the name that `string` has.
+fn names_same(word: Word<'_>, string: &[u8]) -> bool {
+    let name = string.split_inclusive(|&byte| byte == b'=').next();
+    let name = name.unwrap_or_default().iter().copied();
+    word.bytes().take(name.len()).eq(name)
+}
+
 /// Init's arguments: its name as a shell would have it, then what the command line says.
 fn arguments(
     options: &CommandLine,
@@ -116,7 +140,12 @@ fn arguments(
         arguments.push_argument(word.bytes())?;
     }
     for string in ENVIRONMENT {
-        arguments.push_environment(string)?;
+        if !options.environment().any(|word| names_same(word, string)) {
+            arguments.push_environment(string.iter().copied())?;
+        }
+    }
+    for word in options.environment() {
+        arguments.push_environment(word.bytes())?;
     }
     arguments.finish(path)?;
     Ok(arguments)

@@ -78,7 +78,7 @@ fn bad_init_is_a_kernel_panic(target: Target) {
         .vmm("hello")
         .options(&["--append", "init=/bin/nothing"])
         .run();
-    panicked(&run, "/bin/nothing: \"not in the initramfs\"");
+    panicked(&run, "/bin/nothing: \"not among the guest's files\"");
 }
 
 fn long_init_is_a_kernel_panic(target: Target) {

@@ -41,7 +41,10 @@ pub fn find(start: &Start, path: &[u8], links: Links) -> Result<Shared<Node>, Er
 pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
     let node = find(start, path, Links::Followed)?;
     match node.kind() {
-        Kind::File(pages) => open_file::set_len(&node, pages, len),
+        Kind::File(pages) => {
+            pages.bring_in()?;
+            open_file::set_len(&node, pages, len)
+        }
         Kind::Directory(_) => Err(Errno::EISDIR),
         _ => Err(Errno::EINVAL),
     }
@@ -53,7 +56,10 @@ pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
 /// EACCES: not a file, or not to be run.
 pub fn executable(node: &Node) -> Result<Shared<FilePages>, Errno> {
     match node.kind() {
-        Kind::File(pages) if node.mode() & EXECUTABLE != 0 => Ok(pages.clone()),
+        Kind::File(pages) if node.mode() & EXECUTABLE != 0 => {
+            pages.bring_in()?;
+            Ok(pages.clone())
+        }
         _ => Err(Errno::EACCES),
     }
 }

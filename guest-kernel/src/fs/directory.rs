@@ -6,13 +6,14 @@
 
 mod entries;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use abi::Errno;
 use mm::Shared;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::node::Node;
+use crate::fs::outside::{self, Number};
 use crate::fs::proc_files::{self, ProcFile};
 
 pub use entries::{Entries, Entry};
@@ -32,8 +33,14 @@ struct Place {
 
 /// Where entries come from.
 enum Contents {
-    /// They are kept in memory.
-    Kept(RefCell<Entries>),
+    /// They are kept in memory, some of those of a directory of the host as they are looked
+    /// up, and all of them before it is listed or one is taken out: what is gone must not come
+    /// back.
+    Kept {
+        entries: RefCell<Entries>,
+        /// That directory, as long as it may have more.
+        outside: Cell<Option<Number>>,
+    },
     /// They are those of `/proc`, and nobody can change them.
     Proc(ProcFile),
 }
@@ -53,8 +60,20 @@ impl Directory {
     pub const fn empty() -> Self {
         Self {
             place: RefCell::new(None),
-            contents: Contents::Kept(RefCell::new(Entries::EMPTY)),
+            contents: Contents::Kept {
+                entries: RefCell::new(Entries::EMPTY),
+                outside: Cell::new(None),
+            },
         }
+    }
+
+    /// One of the host.
+    pub fn of_host(number: Number) -> Self {
+        let directory = Self::empty();
+        if let Contents::Kept { outside, .. } = &directory.contents {
+            outside.set(Some(number));
+        }
+        directory
     }
 
     /// One of `/proc`, in this place or none.
@@ -103,7 +122,7 @@ impl Directory {
     /// The entries, if they can be changed.
     fn kept(&self) -> Result<&RefCell<Entries>, Errno> {
         match &self.contents {
-            Contents::Kept(entries) => Ok(entries),
+            Contents::Kept { entries, .. } => Ok(entries),
             Contents::Proc(_) => Err(Errno::EROFS),
         }
     }
@@ -127,13 +146,61 @@ pub fn check_changeable(directory: &Node) -> Result<(), Errno> {
 /// ENOENT, ENOTDIR, ENOMEM.
 pub fn find(directory: &Shared<Node>, name: &[u8]) -> Result<Shared<Node>, Errno> {
     match &directory.directory()?.contents {
-        Contents::Kept(entries) => {
-            let entries = entries.borrow();
-            let entry = entries.find(name).ok_or(Errno::ENOENT)?;
-            Ok(entry.node.clone())
+        Contents::Kept { outside, .. } => {
+            if let Some(node) = find_in_memory(directory, name) {
+                return Ok(node);
+            }
+            let node = outside::look_up(outside.get().ok_or(Errno::ENOENT)?, name)?;
+            take_over(directory, Bytes::name(name)?, &node)?;
+            Ok(node)
         }
         Contents::Proc(file) => proc_files::find(directory, *file, name),
     }
+}
+
+/// The same without a question to the host.
+pub fn find_in_memory(directory: &Node, name: &[u8]) -> Option<Shared<Node>> {
+    let entries = directory.directory().ok()?.kept().ok()?.borrow();
+    entries.find(name).map(|entry| entry.node.clone())
+}
+
+/// Puts in a node of the host, which nobody else has.
+fn take_over(directory: &Shared<Node>, name: Bytes, node: &Shared<Node>) -> Result<(), Errno> {
+    let place = Place::of(node, directory, &name)?;
+    let node = node.clone();
+    if let Ok(inner) = node.directory() {
+        inner.set_place(place);
+    }
+    let entries = directory.directory()?.kept()?;
+    entries.borrow_mut().insert(Entry { name, node })
+}
+
+/// Has in memory all that there is in `directory`.
+///
+/// # Errors
+/// ENOTDIR, ENOMEM, and others of the host.
+pub fn complete(directory: &Shared<Node>) -> Result<(), Errno> {
+    let Contents::Kept { outside, .. } = &directory.directory()?.contents else {
+        return Ok(());
+    };
+    let Some(number) = outside.get() else {
+        return Ok(());
+    };
+    let mut position = Some(0);
+    while let Some(from) = position {
+        position = outside::list(number, from, |name, attributes| {
+            if find_in_memory(directory, name).is_some() {
+                return Ok(());
+            }
+            match outside::node(attributes) {
+                Ok(node) => take_over(directory, Bytes::name(name)?, &node),
+                Err(Errno::ENOENT) => Ok(()),
+                Err(errno) => Err(errno),
+            }
+        })?;
+    }
+    outside.set(None);
+    Ok(())
 }
 
 /// Calls `tell` with the first entry at place `from` of `directory` or after it; its place,
@@ -142,19 +209,22 @@ pub fn find(directory: &Shared<Node>, name: &[u8]) -> Result<Shared<Node>, Errno
 /// # Errors
 /// ENOTDIR, ENOMEM.
 pub fn next<R>(
-    directory: &Node,
+    directory: &Shared<Node>,
     from: usize,
     tell: impl FnOnce(usize, &Listed<'_>) -> R,
 ) -> Result<Option<R>, Errno> {
     match &directory.directory()?.contents {
-        Contents::Kept(entries) => Ok(entries.borrow().next(from).map(|(place, entry)| {
-            let listed = Listed {
-                name: &entry.name,
-                number: entry.node.number(),
-                mode: entry.node.mode(),
-            };
-            tell(place, &listed)
-        })),
+        Contents::Kept { entries, .. } => {
+            complete(directory)?;
+            Ok(entries.borrow().next(from).map(|(place, entry)| {
+                let listed = Listed {
+                    name: &entry.name,
+                    number: entry.node.number(),
+                    mode: entry.node.mode(),
+                };
+                tell(place, &listed)
+            }))
+        }
         Contents::Proc(file) => Ok(file.next(from).map(|(place, file, name)| {
             let listed = Listed {
                 name: name.bytes(),
@@ -170,7 +240,7 @@ pub fn next<R>(
 ///
 /// # Errors
 /// ENOTDIR, ENOMEM.
-pub fn is_empty(directory: &Node) -> Result<bool, Errno> {
+pub fn is_empty(directory: &Shared<Node>) -> Result<bool, Errno> {
     Ok(next(directory, 0, |_, _| ())?.is_none())
 }
 
@@ -212,6 +282,7 @@ pub fn put(directory: &Shared<Node>, name: Bytes, node: &Shared<Node>) -> Result
 /// As [`check_changeable`]; ENOENT, ENOMEM; nothing has changed.
 pub fn remove(directory: &Shared<Node>, name: &[u8]) -> Result<(), Errno> {
     check_changeable(directory)?;
+    complete(directory)?;
     let removed = directory.directory()?.kept()?.borrow_mut().remove(name);
     let removed = removed.ok_or(Errno::ENOENT)?;
     has_lost(directory, &removed.node);
@@ -240,6 +311,7 @@ pub fn rename(
 ) -> Result<(), Errno> {
     check_changeable(from)?;
     check_changeable(to)?;
+    complete(from)?;
     let (source, target) = (from.directory()?.kept()?, to.directory()?.kept()?);
     let name = Bytes::name(to_name)?;
     let place = Place::of(node, to, &name)?;
@@ -317,6 +389,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::link_target::LinkTarget;
     use crate::fs::node::Kind;
     use mm::frames;
 
@@ -335,7 +408,7 @@ mod tests {
         assert_eq!(insert(parent, name, node), Ok(()));
     }
 
-    fn names(node: &Node) -> Vec<String> {
+    fn names(node: &Shared<Node>) -> Vec<String> {
         let mut names = Vec::new();
         let mut from = 0;
         while let Ok(Some(place)) = next(node, from, |place, listed| {
@@ -381,7 +454,8 @@ mod tests {
     #[test]
     fn a_node_has_as_many_links_as_names() {
         let root = new_directory();
-        let node = Node::new(Kind::Link(Bytes::InPlace(b"x")), 0o777).expect("there is memory");
+        let node = Node::new(Kind::Link(LinkTarget::known(Bytes::InPlace(b"x"))), 0o777)
+            .expect("there is memory");
         assert!(node.is_removed());
         put(&root, "a", &node);
         put(&root, "b", &node);

@@ -13,9 +13,9 @@ use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{OutOfMemory, Shared};
 
-use crate::fs::bytes::Bytes;
 use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
+use crate::fs::link_target::LinkTarget;
 use crate::fs::proc_files::ProcFile;
 use crate::fs::stamp::{Stamp, Times};
 
@@ -28,8 +28,8 @@ pub enum Kind {
     File(Shared<FilePages>),
     /// A directory.
     Directory(Directory),
-    /// A symbolic link: the path that it leads to.
-    Link(Bytes),
+    /// A symbolic link.
+    Link(LinkTarget),
     /// A character device.
     Characters(DeviceNumber),
     /// A block device.
@@ -168,6 +168,11 @@ impl Node {
     /// are in it.
     pub fn links(&self) -> u32 {
         self.links.get()
+    }
+
+    /// Sets that.
+    pub fn set_links(&self, links: u32) {
+        self.links.set(links);
     }
 
     /// Whether it has no name any more, or none yet.

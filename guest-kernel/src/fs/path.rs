@@ -180,6 +180,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                         if followed > LINKS_MAX {
                             return Err(Errno::ELOOP);
                         }
+                        let target = target.text()?;
                         if target.starts_with(b"/") {
                             directory = start.root.clone();
                         }

@@ -1,5 +1,5 @@
-//! The root of the file tree: the files of the initramfs, `/dev` and `/proc`, and what
-//! programs make of them.
+//! The root of the file tree: `/dev` and `/proc`, the files of the host or of the initramfs or
+//! both, and what programs make of them.
 //!
 //! The tree is made at its first use, since the first program is found without it. If
 //! memory runs out, the next use continues.
@@ -16,7 +16,9 @@ use crate::fs::bytes::{Bytes, NAME_MAX};
 use crate::fs::device::{Device, DeviceNumber};
 use crate::fs::directory::{self, Directory, Entries, Entry as Linked};
 use crate::fs::initramfs::{Entry, Position};
+use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
+use crate::fs::outside::ROOT_NUMBER;
 use crate::fs::path::{self, Links, Start};
 use crate::fs::proc_files;
 use crate::fs::stamp::{Stamp, Time};
@@ -43,13 +45,17 @@ struct Tree {
     root: RefCell<Option<Shared<Node>>>,
     /// The rest of the archive; `None` when all is done.
     rest: Cell<Option<Position>>,
+    /// Whether the host has files.
+    has_host: Cell<bool>,
     /// Nodes of the archive that may have more names to come, by their identities.
     linked: RefCell<Entries>,
 }
 
-/// Sets the archive of the initial files.
-pub fn start(archive: &'static [u8]) {
+/// Sets where the initial files come from: those of an archive, and of the host if it
+/// `has_host`, which come before.
+pub fn start(archive: &'static [u8], has_host: bool) {
     tree().rest.set(Some(Position::start(archive)));
+    tree().has_host.set(has_host);
 }
 
 /// The root directory.
@@ -65,6 +71,7 @@ impl Tree {
         Self {
             root: RefCell::new(None),
             rest: Cell::new(None),
+            has_host: Cell::new(false),
             linked: RefCell::new(Entries::EMPTY),
         }
     }
@@ -74,7 +81,11 @@ impl Tree {
         let root = match root {
             Some(root) => root,
             None => {
-                let root = new_directory()?;
+                let directory = match self.has_host.get() {
+                    true => Directory::of_host(ROOT_NUMBER),
+                    false => Directory::empty(),
+                };
+                let root = Node::new(Kind::Directory(directory), DIRECTORY_MODE)?;
                 self.root.borrow_mut().insert(root).clone()
             }
         };
@@ -85,14 +96,21 @@ impl Tree {
     }
 
     fn make(&self, root: &Shared<Node>) -> Result<(), Errno> {
-        // First of all: an archive has directories of these names too, and they are empty.
-        let dev = subdirectory(root, root, b"dev")?;
+        // First of all: others have directories of these names too.
+        let dev = match directory::find_in_memory(root, b"dev") {
+            Some(dev) => dev,
+            None => {
+                let dev = new_directory()?;
+                directory::put(root, Bytes::InPlace(b"dev"), &dev)?;
+                dev
+            }
+        };
         for device in Device::ALL {
             let node = Node::new(Kind::Characters(device.number()), device.mode())?;
             insert_new(&dev, device.name(), &node)?;
         }
-        if directory::find(root, b"proc").is_err() {
-            insert_new(root, b"proc", &proc_files::top()?)?;
+        if directory::find_in_memory(root, b"proc").is_none() {
+            directory::put(root, Bytes::InPlace(b"proc"), &proc_files::top()?)?;
         }
         let mut archive = Unpacking {
             root,
@@ -167,6 +185,8 @@ impl Unpacking<'_> {
                     _ => parent = subdirectory(self.root, &parent, component)?,
                 }
             }
+            // One question to the host in place of one for each name.
+            directory::complete(&parent)?;
             self.last_directory = (path, parent);
         }
         Ok(self.last_directory.1.clone())
@@ -213,7 +233,9 @@ fn kind(entry: &Entry) -> Result<Kind, Errno> {
     Ok(match entry.mode & linux::S_IFMT {
         linux::S_IFDIR => Kind::Directory(Directory::empty()),
         linux::S_IFREG => Kind::File(Shared::new(FilePages::new(entry.contents))?),
-        linux::S_IFLNK if !entry.contents.is_empty() => Kind::Link(Bytes::InPlace(entry.contents)),
+        linux::S_IFLNK if !entry.contents.is_empty() => {
+            Kind::Link(LinkTarget::known(Bytes::InPlace(entry.contents)))
+        }
         linux::S_IFCHR => Kind::Characters(number),
         linux::S_IFBLK => Kind::Blocks(number),
         _ => return Err(Errno::EINVAL),
@@ -274,7 +296,7 @@ mod tests {
     use mm::frames;
 
     fn make(files: &[(&str, u32, &[u8])]) -> Shared<Node> {
-        start(archive(files).leak());
+        start(archive(files).leak(), false);
         root().expect("there is memory")
     }
 
@@ -304,7 +326,7 @@ mod tests {
         assert_eq!(find(&root, "bin").map(|node| node.mode()), Ok(0o040_700));
         assert!(find(&root, "/deep/er/b").is_ok());
         let link = find(&root, "/link").expect("it is there");
-        assert!(matches!(link.kind(), Kind::Link(target) if **target == *b"bin/a"));
+        assert!(matches!(link.kind(), Kind::Link(target) if target.text() == Ok(b"bin/a")));
         assert!(find(&root, "/link/").is_err_and(|errno| errno == Errno::ENOTDIR));
         let null = find(&root, "/dev/null").expect("devices are there");
         assert!(
@@ -338,7 +360,7 @@ mod tests {
             with_fields(("dir/b", 0o100_644, b"contents"), 2, identity),
             with_fields(("c", 0o100_644, b"other"), 2, [8, 0, 3]),
         ];
-        start(archive.concat().leak());
+        start(archive.concat().leak(), false);
         let root = root().expect("there is memory");
         let [a, b] = ["/a", "/dir/b"].map(|path| find(&root, path).expect("it is there"));
         assert!(Shared::is_same(&a, &b) && a.links() == 2);
@@ -384,7 +406,7 @@ mod tests {
             .iter()
             .map(|name| (&**name, 0o100_644, &b"x"[..]))
             .collect();
-        start(archive(&files).leak());
+        start(archive(&files).leak(), false);
         let mut frames: Vec<_> = std::iter::from_fn(mm::Frame::allocate).collect();
         let mut failures = 0;
         let root = loop {

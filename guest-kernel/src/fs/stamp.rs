@@ -63,6 +63,13 @@ impl Times {
         self.note_change();
     }
 
+    /// All that happened to it was then.
+    pub fn set_all(&self, stamp: Stamp) {
+        self.accessed.set(stamp);
+        self.modified.set(stamp);
+        self.changed.set(stamp);
+    }
+
     /// It is read now.
     pub fn note_access(&self) {
         if !self.is_read.replace(true) {

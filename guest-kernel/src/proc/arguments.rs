@@ -128,8 +128,8 @@ impl ProgramArguments {
     ///
     /// # Errors
     /// E2BIG, ENOMEM.
-    pub fn push_environment(&mut self, string: &[u8]) -> Result<(), Errno> {
-        self.push(string.iter().copied())
+    pub fn push_environment(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
+        self.push(string)
     }
 
     /// All strings, each with its zero.
@@ -266,7 +266,9 @@ mod tests {
             .push_argument(b"ls".iter().copied())
             .expect("room");
         arguments.push_argument(b"".iter().copied()).expect("room");
-        arguments.push_environment(b"-la").expect("room");
+        arguments
+            .push_environment(b"-la".iter().copied())
+            .expect("room");
         arguments.finish(b"/ls").expect("room");
         assert_eq!(bytes(&arguments), b"ls\0\0-la\0/ls\0");
         assert_eq!(arguments.ends(), [4, 8]);

@@ -92,6 +92,7 @@ fn readlink_at(directory: u64, path: u64, buffer: u64, size: u64) -> SyscallResu
     match node.kind() {
         Kind::Link(target) => {
             node.times().note_access();
+            let target = target.text()?;
             let part = &target[..target.len().min(size)];
             UserSlice::new(buffer, part.len() as u64).copy_out(&current().space(), part)?;
             Ok(part.len() as u64)

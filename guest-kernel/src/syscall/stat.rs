@@ -67,7 +67,7 @@ impl Facts {
                 ..facts
             },
             Kind::Link(target) => Self {
-                size: target.len() as u64,
+                size: target.len(),
                 ..facts
             },
             Kind::Characters(device) | Kind::Blocks(device) => Self {

@@ -6,6 +6,7 @@ use mm::{Shared, quota};
 
 use crate::fs::bytes::Bytes;
 use crate::fs::directory::{self, Directory};
+use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
 use crate::fs::path::{self, Last, Links, Place, Start};
 
@@ -77,7 +78,7 @@ pub fn make_link(start: &Start, path: &[u8], target: &[u8]) -> Result<(), Errno>
         return Err(Errno::ENOENT);
     }
     let place = find_free_for_other(start, path)?;
-    let kind = Kind::Link(Bytes::new(target)?);
+    let kind = Kind::Link(LinkTarget::known(Bytes::new(target)?));
     create(&place, kind, LINK_MODE).map(drop)
 }
 

@@ -109,6 +109,7 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
             if writes && flags & linux::O_TRUNC != 0 {
                 open_file::set_len(node, pages, 0)?;
             }
+            pages.bring_in()?;
             Object::Node(node.clone())
         }
         Kind::Directory(_) | Kind::Proc(_) => Object::Node(node.clone()),

@@ -14,7 +14,7 @@ fn root() -> Start {
         ("dir/file", 0o100_755, &b"contents"[..]),
         ("dir/plain", 0o100_644, &b""[..]),
     ];
-    ramfs::start(archive(&files).leak());
+    ramfs::start(archive(&files).leak(), false);
     at(&ramfs::root().expect("there is memory"))
 }
 

@@ -302,13 +302,14 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::link_target::LinkTarget;
     use crate::fs::node::Kind;
     use fastrand::Rng;
     use mm::frames;
     use std::collections::BTreeMap;
 
     fn add(entries: &mut Entries, name: &str) -> u64 {
-        let target = Bytes::InPlace(b"");
+        let target = LinkTarget::known(Bytes::InPlace(b""));
         let node = Node::new(Kind::Link(target), 0).expect("there is memory");
         let number = node.number();
         let name = Bytes::name(name.as_bytes()).expect("there is memory");
