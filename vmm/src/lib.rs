@@ -57,6 +57,7 @@ mod near;
 pub mod output;
 mod poll;
 pub mod printable;
+pub mod process_config;
 pub mod program;
 pub mod report;
 pub mod run_loop;

@@ -1,14 +1,17 @@
 //! The program that a guest runs first: a bundled one, or a file of the host.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::boot::Archive;
 use crate::boot::elf::{Addresses, ElfError, Executable};
 use crate::bundled::{self, PROGRAMS};
+use crate::host_files::Tree;
 use crate::image::{Image, ImageError};
 use crate::layout::DEVICE_HOLE;
 use crate::near::{did_you_mean, near};
+use crate::process_config::ProcessConfig;
 
 /// Where an archive has programs that are named without a folder, the first to look at
 /// first.
@@ -35,6 +38,24 @@ pub enum ProgramError {
         name: String,
         /// Bundled programs with similar names, the nearest first.
         near: Vec<&'static str>,
+    },
+    /// The guest's root has none of that name or path.
+    #[error(
+        "the guest's root has no program {name:?}{where_}: PROGRAM is a path there, or a name along its PATH"
+    )]
+    NotInRoot {
+        /// What was asked for.
+        name: String,
+        /// Where it was looked for, if it was a name.
+        where_: String,
+    },
+    /// The guest's root has it, but not for running.
+    #[error("{path} in the guest's root {why}")]
+    NotExecutable {
+        /// Its path there.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The file cannot be read.
     #[error(transparent)]
@@ -91,6 +112,59 @@ impl Program {
         check(&file, path)?;
         let name = path.file_name().unwrap_or(name).to_string_lossy();
         Ok(Self::in_bin(&name, file))
+    }
+
+    /// The program at the path `name` in `tree`, or of that name in the folders of PATH there,
+    /// as it starts by `process`. What kind of file it is, and what it needs, is left to the
+    /// guest.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub fn find_in_root(
+        name: impl AsRef<OsStr>,
+        tree: &mut Tree,
+        process: &ProcessConfig,
+    ) -> Result<Self, ProgramError> {
+        let name = name.as_ref().to_string_lossy();
+        let search_path = process.variable("PATH").unwrap_or_default();
+        let search_path = String::from_utf8_lossy(search_path);
+        let directory = process.directory.as_deref().unwrap_or(Path::new("/"));
+        let is_path = name.contains('/');
+        let paths: Vec<_> = match is_path {
+            true => vec![directory.join(&*name)],
+            false => {
+                let folders = search_path.split(':').filter(|folder| !folder.is_empty());
+                folders
+                    .map(|folder| directory.join(folder).join(&*name))
+                    .collect()
+            }
+        };
+        let mut refused = None;
+        for path in paths.iter().filter(|_| !name.is_empty()) {
+            let Ok(found) = tree.resolve(path.as_os_str().as_bytes()) else {
+                continue;
+            };
+            let path = path.to_string_lossy().into_owned();
+            let why = match found.attributes.mode {
+                mode if mode & libc::S_IFMT == libc::S_IFDIR => "is a folder",
+                mode if mode & libc::S_IFMT != libc::S_IFREG => "is no file",
+                mode if mode & 0o111 == 0 => "may not be executed: chmod +x it",
+                _ => {
+                    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                    let file = None;
+                    return Ok(Self { name, path, file });
+                }
+            };
+            refused.get_or_insert(ProgramError::NotExecutable { path, why });
+        }
+        let where_ = match is_path {
+            true => String::new(),
+            false => format!(" in {search_path}"),
+        };
+        Err(refused.unwrap_or(ProgramError::NotInRoot {
+            name: name.into_owned(),
+            where_,
+        }))
     }
 
     /// A program that is to be in the guest's `/bin`.

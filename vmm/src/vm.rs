@@ -33,6 +33,7 @@ use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::RamError;
 use crate::output::{Output, Outputs};
+use crate::process_config::ProcessConfig;
 use crate::program::{Program, ProgramError};
 use crate::report::Report;
 use crate::run_loop::{RunLoop, host_ticks};
@@ -78,6 +79,8 @@ pub struct VmConfig {
     pub initrd: Option<Image>,
     /// Files of the host that the guest can read.
     pub files: FilesConfig,
+    /// How the program starts.
+    pub process: ProcessConfig,
     /// Words to add to the kernel's command line.
     pub append: String,
     /// Where input comes from.
@@ -131,6 +134,7 @@ impl VmConfig {
             initramfs: None,
             initrd: None,
             files: FilesConfig::default(),
+            process: ProcessConfig::default(),
             append: String::new(),
             input: InputSource::None,
             link: None,

@@ -19,6 +19,8 @@
 //! | `root=host` | the files are the host's, and the initramfs has none |
 //! | `env=NAME=VALUE` | one more string of init's environment, or another value |
 //! | `cwd=PATH` | init's working directory (default `/`) |
+//! | `user=UID:GID` | init's user and group (default `0:0`) |
+//! | `hostname=NAME` | the machine's name |
 //! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
 //!
 //! Unknown words and invalid values are ignored, so that the kernel boots under VMMs that
@@ -61,6 +63,10 @@ pub const ROOT: &[u8] = b"root";
 pub const ENVIRONMENT: &[u8] = b"env";
 /// Init's working directory, likewise.
 pub const DIRECTORY: &[u8] = b"cwd";
+/// Init's user and group: two numbers with a colon between them.
+pub const USER: &[u8] = b"user";
+/// The machine's name, a [`Word`](crate::words::Word).
+pub const HOSTNAME: &[u8] = b"hostname";
 /// What is in fresh RAM: [`ZERO`].
 pub const RAM: &[u8] = b"ram";
 

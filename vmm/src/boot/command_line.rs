@@ -1,6 +1,6 @@
 //! The kernel's command line: `key=value` words, then `--`, then init's arguments.
 
-use abi::command_line::{INIT, SEPARATOR};
+use abi::command_line::SEPARATOR;
 use abi::words::quoted;
 
 /// Builds a command line word by word.
@@ -22,10 +22,10 @@ impl CommandLine {
         self.option(key, value.to_string().as_bytes())
     }
 
-    /// Adds `init=path`, whatever bytes but zeros the path has.
-    pub fn init(&mut self, path: &[u8]) -> &mut Self {
-        let value: Vec<_> = quoted(path).collect();
-        self.option(INIT, &value)
+    /// Adds `key=value`, whatever bytes but zeros the value has.
+    pub fn text(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
+        let value: Vec<_> = quoted(value).collect();
+        self.option(key, &value)
     }
 
     /// Adds words as they are, before init's arguments.
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn arguments_follow_the_options_and_are_quoted_where_needed() {
         let mut line = CommandLine::default();
-        line.init(b"/bin/my args")
+        line.text(b"init", b"/bin/my args")
             .argument(b"a")
             .argument(b"")
             .argument(b"b c");

@@ -24,7 +24,10 @@ pub enum ElfError {
     #[error("not an executable")]
     NotExecutable,
     /// Needs a dynamic loader.
-    #[error("not static: build it with -static or -static-pie")]
+    #[error(
+        "not static: build it with -static or -static-pie, or give it the files of this \
+         machine with --root /"
+    )]
     NotStatic,
     /// Segments reach past the end of the file.
     #[error("truncated: a segment ends at byte {needed} of a file of {length}")]

@@ -15,6 +15,7 @@ use vmm::layout::DEVICE_HOLE;
 use vmm::program::Program;
 use vmm::vm::VmConfig;
 
+use super::files::FilesArgs;
 use super::usage::Misuse;
 use super::{CliError, units};
 
@@ -82,8 +83,9 @@ impl CpuArgs {
     }
 }
 
-/// Guest memory for a program, and for a kernel that decides itself what to run.
+/// Guest memory for a bundled program, for one with files of the host, and for a kernel that decides itself what to run.
 const PROGRAM_MEMORY: u64 = 64 << 20;
+const ROOT_MEMORY: u64 = 1 << 30;
 const KERNEL_MEMORY: u64 = 512 << 20;
 /// Command line of the latter: the console is the serial port.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0";
@@ -92,8 +94,8 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G [default: 64M, or
-    /// 512M without PROGRAM]
+    /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G [default: 64M, 1G
+    /// with --root, 512M without PROGRAM]
     #[arg(long, value_name = "SIZE", value_parser = units::memory)]
     memory: Option<u64>,
     /// Period of the guest's timer tick, 1ms to 1s
@@ -119,6 +121,8 @@ pub struct MachineArgs {
         allow_hyphen_values = true
     )]
     append: Option<String>,
+    #[command(flatten)]
+    files: FilesArgs,
 }
 
 /// What to run on it.
@@ -126,7 +130,7 @@ pub struct MachineArgs {
 #[command(next_help_heading = "Program")]
 pub struct ProgramArgs {
     /// A bundled program (see `vmm list`), the path of a static x86-64 ELF file, or a
-    /// program in the archive of --initrd; and its arguments, options too
+    /// program in the guest's files by --root or --initrd; and its arguments, options too
     #[arg(required_unless_present = "kernel", num_args = 1.., trailing_var_arg = true)]
     program: Vec<OsString>,
 }
@@ -148,6 +152,7 @@ impl MachineArgs {
         let mut words = program.program.into_iter();
         let mut config = match (words.next(), &self.kernel) {
             (None, Some(kernel)) => self.with_kernel(kernel)?,
+            (Some(name), _) if self.files.has_root() => self.with_root(&name)?,
             (name, _) => self.with_program(&name.unwrap_or_default())?,
         };
         config.args = words.map(text).collect::<Result<_, _>>()?;
@@ -170,6 +175,21 @@ impl MachineArgs {
         config.kernel = kernel.map(|path| Image::read(path, room)).transpose()?;
         config.initramfs = initramfs;
         config.append = self.append.clone().unwrap_or_default();
+        config.files = self.files.files()?;
+        config.process = self.files.process(None)?;
+        Ok(config)
+    }
+
+    /// The machine for the program `name` of a root.
+    fn with_root(&self, name: &OsStr) -> Result<VmConfig, CliError> {
+        let files = self.files.files()?;
+        let mut tree = files.open()?;
+        let process = self.files.process(Some(&mut tree))?;
+        let program = Program::find_in_root(name, &mut tree, &process)?;
+        let mut config = VmConfig::new(program);
+        config.memory = self.memory.unwrap_or(ROOT_MEMORY);
+        config.append = self.append.clone().unwrap_or_default();
+        (config.files, config.process) = (files, process);
         Ok(config)
     }
 

@@ -3,6 +3,7 @@
 mod allocator;
 mod bench;
 mod compare;
+mod files;
 mod images;
 mod info;
 mod list;
@@ -36,6 +37,7 @@ Examples:
   vmm run hello                      a bundled program, and every VM exit that it caused
   vmm run --accel emu hello          the same in the emulator: needs no KVM and no rights
   vmm run ./program one two          a static x86-64 ELF file of the host
+  vmm run --root / /bin/ls -l /      any program of this machine, with its files
   vmm run --report json --report-file hello.json hello
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
   vmm bench --quick lat_syscall_null exit_pio_out

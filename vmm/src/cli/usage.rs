@@ -35,7 +35,11 @@ pub fn status(error: &CliError) -> u8 {
         )
     );
     let by_program = match error.downcast_ref() {
-        Some(ProgramError::Unknown { .. }) => true,
+        Some(
+            ProgramError::Unknown { .. }
+            | ProgramError::NotInRoot { .. }
+            | ProgramError::NotExecutable { .. },
+        ) => true,
         Some(ProgramError::Unreadable(ImageError::Unreadable { source, .. })) => {
             source.kind() == io::ErrorKind::NotFound
         }

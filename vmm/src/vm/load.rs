@@ -95,7 +95,7 @@ fn command_line(
     host: HostKind,
 ) -> Result<Vec<u8>, CpuError> {
     let mut line = CommandLine::default();
-    line.init(program.path().as_bytes());
+    line.text(word::INIT, program.path().as_bytes());
     line.number(word::TICK_US, config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option(word::RAM, word::ZERO);
@@ -107,6 +107,7 @@ fn command_line(
     } else if !config.files.is_empty() {
         line.option(word::FILES, word::HOST);
     }
+    config.process.write(&mut line);
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)
