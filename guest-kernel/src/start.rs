@@ -17,7 +17,7 @@ use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::Elf;
-use crate::proc::limits::Limits;
+use crate::proc::limits::{Limit, Limits};
 use crate::proc::process::{INIT, Name, last_component};
 use crate::proc::program::{self, Image};
 use crate::proc::scheduler;
@@ -69,10 +69,14 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     let loaded = program::load(&image, &arguments, MemoryLimits::NONE);
     let (space, start) = loaded.unwrap_or_else(|error| fail(&error));
     let files = FileTable::standard(options.streams).unwrap_or_else(|error| fail(&error));
+    let files_limit = Limit {
+        soft: fs::DEFAULT_LIMIT,
+        hard: fs::FILE_LIMIT as u64,
+    };
     let first = First {
         name: Name::of(path),
         space,
-        limits: Limits::of_init(STACK_LIMIT, fs::FILE_LIMIT as u64),
+        limits: Limits::of_init(STACK_LIMIT, files_limit),
         places: start.places,
     };
     if let Some(word) = options.directory {

@@ -36,6 +36,12 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/compile
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 const STATIC_RUST: &str = "-Ctarget-feature=+crt-static";
 
+const GO: &[(&str, &str)] = &[
+    ("CGO_ENABLED", "0"),
+    ("GOCACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/go")),
+];
+const GO_V3: &[(&str, &str)] = &[GO[0], GO[1], ("GOAMD64", "v3")];
+
 const PLAIN: Program = Program {
     name: "",
     source: "",
@@ -52,14 +58,18 @@ const fn c(name: &'static str, source: &'static str) -> Program {
         name,
         source,
         compiler: "gcc",
-        arguments: &["-O2", "-static", "-pthread"],
+        arguments: &["-O2", "-static", "-w", "-pthread"],
         ..PLAIN
     }
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 12] = [
     c("signals_queue", "signals_queue.c"),
     c("vdso", "vdso.c"),
+    c("epoll", "epoll.c"),
+    c("locks", "locks.c"),
+    c("pipes", "pipes.c"),
+    c("file_calls", "file_calls.c"),
     Program {
         name: "cpp_exceptions",
         source: "exceptions.cc",
@@ -91,16 +101,21 @@ const PROGRAMS: [Program; 7] = [
         ..PLAIN
     },
     Program {
+        name: "go_timers",
+        source: "timers.go",
+        compiler: "go",
+        version: "version",
+        arguments: &["build"],
+        environment: GO,
+        ..PLAIN
+    },
+    Program {
         name: "go_v3",
         source: "goroutines.go",
         compiler: "go",
         version: "version",
         arguments: &["build"],
-        environment: &[
-            ("GOAMD64", "v3"),
-            ("CGO_ENABLED", "0"),
-            ("GOCACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/go")),
-        ],
+        environment: GO_V3,
         is_v3: true,
     },
 ];

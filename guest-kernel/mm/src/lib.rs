@@ -29,7 +29,7 @@ pub use address_space::AddressSpace;
 pub use fault::FaultCause;
 pub use file_pages::FilePages;
 pub use frames::Frame;
-pub use pool::{Owned, Shared};
+pub use pool::{Owned, Shared, Weak};
 pub use user_memory::{UserPtr, UserSlice};
 
 use abi::Errno;
@@ -49,6 +49,15 @@ impl From<OutOfMemory> for Errno {
     fn from(OutOfMemory: OutOfMemory) -> Self {
         Self::ENOMEM
     }
+}
+
+/// Whether the kernel may make an object more that a program asks for and that no other limit
+/// bounds.
+///
+/// # Errors
+/// Memory is short.
+pub fn check_object() -> Result<(), OutOfMemory> {
+    quota::check_file()
 }
 
 /// Takes over all memory that the image and the boot loader's data do not occupy.

@@ -19,6 +19,8 @@
 
 #![allow(unsafe_code)]
 
+mod weak;
+
 use core::cell::Cell;
 use core::cell::RefCell;
 use core::fmt;
@@ -31,6 +33,8 @@ use arch::SingleCpu;
 
 use crate::OutOfMemory;
 use crate::frames::{FRAME_SIZE, Frame};
+use crate::pool::weak::Count;
+pub use crate::pool::weak::Weak;
 
 /// Sizes of slots are multiples of this, and so are their addresses.
 const GRAIN: usize = 16;
@@ -294,7 +298,7 @@ pub struct Shared<T> {
 }
 
 struct Counted<T> {
-    owners: Cell<usize>,
+    count: Cell<Count>,
     value: T,
 }
 
@@ -304,16 +308,16 @@ impl<T> Shared<T> {
     /// # Errors
     /// There are no frames left; `value` is dropped.
     pub fn new(value: T) -> Result<Self, OutOfMemory> {
-        let owners = Cell::new(1);
+        let count = Cell::new(Count::ONE_OWNER);
         Ok(Self {
-            slot: place(Counted { owners, value })?,
+            slot: place(Counted { count, value })?,
             owns: PhantomData,
         })
     }
 
     /// How many owners there are.
     pub fn owners(this: &Self) -> usize {
-        this.counted().owners.get()
+        this.counted().count.get().owners() as usize
     }
 
     /// Whether both are the same object.
@@ -329,10 +333,13 @@ impl<T> Shared<T> {
     #[inline(never)]
     unsafe fn end(slot: NonNull<Counted<T>>) {
         // SAFETY: the caller's promise. No pool is borrowed while the value is dropped, so it
-        // may own objects.
+        // may own objects. The slot is there meanwhile, whoever of its watchers goes: this is
+        // one.
         unsafe {
-            slot.drop_in_place();
-            vacate(slot);
+            let count = &(*slot.as_ptr()).count;
+            count.set(count.get().with_watcher());
+            (&raw mut (*slot.as_ptr()).value).drop_in_place();
+            weak::leave(slot);
         }
     }
 
@@ -344,10 +351,10 @@ impl<T> Shared<T> {
 }
 
 impl<T> Clone for Shared<T> {
-    /// One more owner. The count cannot overflow: there is no memory for 2^64 of them.
+    /// One more owner. The count cannot overflow: there is no memory for so many of them.
     fn clone(&self) -> Self {
-        let owners = &self.counted().owners;
-        owners.set(owners.get() + 1);
+        let count = &self.counted().count;
+        count.set(count.get().with_owner());
         Self {
             slot: self.slot,
             owns: PhantomData,
@@ -365,9 +372,9 @@ impl<T> Deref for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        let owners = &self.counted().owners;
-        owners.set(owners.get() - 1);
-        if owners.get() == 0 {
+        let count = &self.counted().count;
+        count.set(count.get().without_owner());
+        if count.get().owners() == 0 {
             // SAFETY: this was the last owner.
             unsafe { Self::end(self.slot) }
         }

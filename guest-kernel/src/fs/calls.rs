@@ -110,7 +110,7 @@ pub fn path_of<'b>(start: &Start, buffer: &'b mut [u8]) -> Result<&'b [u8], Errn
 /// ENFILE, ENOMEM.
 pub fn pipe(flags: u32) -> Result<[Shared<OpenFile>; 2], Errno> {
     let (read_end, write_end) = pipe::pipe()?;
-    let flags = flags & linux::O_NONBLOCK;
+    let flags = flags & (linux::O_NONBLOCK | linux::O_DIRECT);
     let read_end = OpenFile::new(Object::ReadEnd(read_end), flags | linux::O_RDONLY)?;
     let write_end = OpenFile::new(Object::WriteEnd(write_end), flags | linux::O_WRONLY)?;
     Ok([read_end, write_end])

@@ -1,117 +1,31 @@
 //! A process's descriptors: small numbers that stand for open files. With them, the rest of
 //! a process's file state: its working directory and umask.
 //!
-//! The table is in chunks that are made as numbers are used. Threads share a table; a
-//! child gets one of its own with the same open files.
+//! Threads share a table; a child gets one of its own with the same open files.
 
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use mm::{OutOfMemory, Owned, Shared};
+use mm::{OutOfMemory, Shared};
 
+use crate::fs::locks::Owner;
 use crate::fs::node::Node;
+use crate::fs::number_map::{self, NumberMap};
 use crate::fs::open_file::OpenFile;
 use crate::fs::path::Start;
 use crate::fs::ramfs;
 use crate::fs::standard::StandardStreams;
 
-/// Descriptors that a process can have.
-pub const LIMIT: usize = 256;
-
-/// Descriptors in a chunk.
-const CHUNK: usize = 32;
-const CHUNKS: usize = LIMIT / CHUNK;
-const WORD_BITS: usize = u64::BITS as usize;
+/// Descriptors that a process can have: as many as `setrlimit` allows.
+pub const LIMIT: usize = number_map::LIMIT;
+/// Descriptors that it can have before it calls that, as on Linux.
+pub const DEFAULT_LIMIT: u64 = 1024;
 
 /// The initial umask: no write permission for others.
 const DEFAULT_MASK: u32 = 0o022;
 
-type Chunk = [Option<Shared<OpenFile>>; CHUNK];
-
-/// A set of descriptors.
-#[derive(Clone, Copy)]
-struct FdSet([u64; LIMIT / WORD_BITS]);
-
-impl FdSet {
-    const EMPTY: Self = Self([0; LIMIT / WORD_BITS]);
-
-    fn set(&mut self, fd: usize, member: bool) {
-        let bit = 1 << (fd % WORD_BITS);
-        if member {
-            self.0[fd / WORD_BITS] |= bit;
-        } else {
-            self.0[fd / WORD_BITS] &= !bit;
-        }
-    }
-
-    fn contains(&self, fd: usize) -> bool {
-        self.0[fd / WORD_BITS] & 1 << (fd % WORD_BITS) != 0
-    }
-
-    /// The lowest number from `from` on that is not in the set.
-    fn first_missing(&self, from: usize) -> usize {
-        let mut fd = from;
-        while fd < LIMIT {
-            let missing = !self.0[fd / WORD_BITS] >> (fd % WORD_BITS);
-            if missing != 0 {
-                return fd + missing.trailing_zeros() as usize;
-            }
-            fd = (fd / WORD_BITS + 1) * WORD_BITS;
-        }
-        LIMIT
-    }
-
-    /// All numbers in the set.
-    fn iter(self) -> impl Iterator<Item = usize> {
-        (0..).zip(self.0).flat_map(|(number, word)| {
-            let rest = move |word: &u64| Some(word & (word - 1)).filter(|&word| word != 0);
-            core::iter::successors(Some(word).filter(|&word| word != 0), rest)
-                .map(move |word| number * WORD_BITS + word.trailing_zeros() as usize)
-        })
-    }
-}
-
-struct Descriptors {
-    open: FdSet,
-    close_on_exec: FdSet,
-    chunks: [Option<Owned<Chunk>>; CHUNKS],
-}
-
-impl Descriptors {
-    const EMPTY: Self = Self {
-        open: FdSet::EMPTY,
-        close_on_exec: FdSet::EMPTY,
-        chunks: [const { None }; CHUNKS],
-    };
-
-    fn get(&self, fd: usize) -> Option<&Shared<OpenFile>> {
-        self.chunks.get(fd / CHUNK)?.as_ref()?[fd % CHUNK].as_ref()
-    }
-
-    /// Makes `fd`, which is below [`LIMIT`], stand for `file`, and returns what it stood
-    /// for before.
-    fn put(
-        &mut self,
-        fd: usize,
-        file: Shared<OpenFile>,
-        close_on_exec: bool,
-    ) -> Result<Option<Shared<OpenFile>>, OutOfMemory> {
-        let chunk = &mut self.chunks[fd / CHUNK];
-        let chunk = match chunk {
-            Some(chunk) => chunk,
-            None => chunk.insert(Owned::new([const { None }; CHUNK])?),
-        };
-        self.open.set(fd, true);
-        self.close_on_exec.set(fd, close_on_exec);
-        Ok(chunk[fd % CHUNK].replace(file))
-    }
-
-    fn take(&mut self, fd: usize) -> Option<Shared<OpenFile>> {
-        let file = self.chunks.get_mut(fd / CHUNK)?.as_mut()?[fd % CHUNK].take()?;
-        self.open.set(fd, false);
-        Some(file)
-    }
-}
+/// Open files by descriptor; a mark is for close-on-exec.
+type Descriptors = NumberMap<Shared<OpenFile>>;
 
 /// What a process has open.
 pub struct FileTable {
@@ -119,6 +33,8 @@ pub struct FileTable {
     /// Where relative paths start; `None` is the root.
     directory: RefCell<Option<Shared<Node>>>,
     mask: Cell<u32>,
+    /// Whether its process may have locks, of the files that it stands for.
+    has_locks: Cell<bool>,
 }
 
 impl FileTable {
@@ -135,6 +51,7 @@ impl FileTable {
             descriptors: RefCell::new(descriptors),
             directory: RefCell::new(None),
             mask: Cell::new(DEFAULT_MASK),
+            has_locks: Cell::new(false),
         })?)
     }
 
@@ -143,18 +60,12 @@ impl FileTable {
     /// # Errors
     /// There is no memory.
     pub fn duplicate(&self) -> Result<Shared<Self>, OutOfMemory> {
-        let from = self.descriptors.borrow();
-        let mut descriptors = Descriptors::EMPTY;
-        for (copy, chunk) in descriptors.chunks.iter_mut().zip(&from.chunks) {
-            if let Some(chunk) = chunk {
-                *copy = Some(Owned::new(Chunk::clone(chunk))?);
-            }
-        }
-        (descriptors.open, descriptors.close_on_exec) = (from.open, from.close_on_exec);
+        let descriptors = self.descriptors.borrow().duplicate()?;
         Shared::new(Self {
             descriptors: RefCell::new(descriptors),
             directory: RefCell::new(self.directory.borrow().clone()),
             mask: Cell::new(self.mask.get()),
+            has_locks: Cell::new(false),
         })
     }
 
@@ -180,7 +91,7 @@ impl FileTable {
         close_on_exec: bool,
     ) -> Result<u64, Errno> {
         let mut descriptors = self.descriptors.borrow_mut();
-        let fd = descriptors.open.first_missing(from);
+        let fd = descriptors.first_missing(from);
         if fd >= limit.min(LIMIT) {
             return Err(Errno::EMFILE);
         }
@@ -193,7 +104,7 @@ impl FileTable {
     /// # Errors
     /// EMFILE.
     pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
-        match self.descriptors.borrow().open.first_missing(0) {
+        match self.descriptors.borrow_mut().first_missing(0) {
             fd if fd < limit.min(LIMIT) => Ok(()),
             _ => Err(Errno::EMFILE),
         }
@@ -213,9 +124,10 @@ impl FileTable {
         let index = index(fd).filter(|&fd| fd < limit).ok_or(Errno::EBADF)?;
         let mut descriptors = self.descriptors.borrow_mut();
         let closed = descriptors.put(index, file, close_on_exec)?;
-        // Closing may wake other threads, so nothing may be borrowed.
         drop(descriptors);
-        drop(closed);
+        if let Some(closed) = closed {
+            self.end(closed);
+        }
         Ok(())
     }
 
@@ -226,20 +138,57 @@ impl FileTable {
     pub fn close(&self, fd: u64) -> Result<(), Errno> {
         let index = index(fd).ok_or(Errno::EBADF)?;
         let closed = self.descriptors.borrow_mut().take(index);
-        closed.map(drop).ok_or(Errno::EBADF)
+        closed.map(|closed| self.end(closed)).ok_or(Errno::EBADF)
     }
 
     /// Closes the descriptors marked close-on-exec.
     pub fn close_on_exec(&self) {
-        let doomed = {
-            let mut descriptors = self.descriptors.borrow_mut();
-            let set = descriptors.close_on_exec;
-            descriptors.close_on_exec = FdSet::EMPTY;
-            set
-        };
-        for fd in doomed.iter() {
-            let closed = self.descriptors.borrow_mut().take(fd);
-            drop(closed);
+        let mut from = 0;
+        loop {
+            let marked = self.descriptors.borrow().next_marked(from);
+            let Some(fd) = marked else { return };
+            self.take_out(fd);
+            from = fd + 1;
+        }
+    }
+
+    /// Notes that its process may have locks, which go with the descriptors.
+    pub fn note_locks(&self) {
+        self.has_locks.set(true);
+    }
+
+    /// Closes a descriptor that stands for something.
+    fn take_out(&self, fd: usize) {
+        let closed = self.descriptors.borrow_mut().take(fd);
+        if let Some(closed) = closed {
+            self.end(closed);
+        }
+    }
+
+    /// Drops what a descriptor stood for, with the process's locks of that file, whichever
+    /// descriptor they were set by. Other threads may wake, so nothing may be borrowed.
+    fn end(&self, file: Shared<OpenFile>) {
+        if self.has_locks.get()
+            && let Some(node) = file.node()
+        {
+            node.locks().release_all(Owner::process(self));
+        }
+    }
+
+    /// Closes all descriptors from `first` to `last`, or marks them close-on-exec.
+    pub fn close_range(&self, first: usize, last: usize, only_mark: bool) {
+        let mut from = first;
+        loop {
+            let used = self.descriptors.borrow().next(from);
+            let Some(fd) = used.filter(|&fd| fd <= last) else {
+                return;
+            };
+            if only_mark {
+                self.descriptors.borrow_mut().set_mark(fd, true);
+            } else {
+                self.take_out(fd);
+            }
+            from = fd + 1;
         }
     }
 
@@ -249,9 +198,8 @@ impl FileTable {
     /// EBADF: it stands for nothing.
     pub fn closes_on_exec(&self, fd: u64) -> Result<bool, Errno> {
         let descriptors = self.descriptors.borrow();
-        let fd = index(fd).filter(|&fd| descriptors.open.contains(fd));
-        fd.map(|fd| descriptors.close_on_exec.contains(fd))
-            .ok_or(Errno::EBADF)
+        let mark = index(fd).and_then(|fd| descriptors.mark(fd));
+        mark.ok_or(Errno::EBADF)
     }
 
     /// Marks `fd` as close-on-exec or not.
@@ -260,11 +208,8 @@ impl FileTable {
     /// EBADF: it stands for nothing.
     pub fn set_close_on_exec(&self, fd: u64, close: bool) -> Result<(), Errno> {
         let mut descriptors = self.descriptors.borrow_mut();
-        let fd = index(fd).filter(|&fd| descriptors.open.contains(fd));
-        descriptors
-            .close_on_exec
-            .set(fd.ok_or(Errno::EBADF)?, close);
-        Ok(())
+        let marked = index(fd).and_then(|fd| descriptors.set_mark(fd, close));
+        marked.ok_or(Errno::EBADF)
     }
 
     /// Where paths start.
@@ -291,6 +236,14 @@ impl FileTable {
     /// Sets them, and returns those before.
     pub fn set_mask(&self, mask: u32) -> u32 {
         self.mask.replace(mask & 0o777)
+    }
+}
+
+impl Drop for FileTable {
+    fn drop(&mut self) {
+        if self.has_locks.get() {
+            self.close_range(0, LIMIT, false);
+        }
     }
 }
 

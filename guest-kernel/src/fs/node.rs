@@ -16,6 +16,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
 use crate::fs::link_target::LinkTarget;
+use crate::fs::locks::FileLocks;
 use crate::fs::proc_files::ProcFile;
 use crate::fs::stamp::{Stamp, Times};
 
@@ -49,6 +50,7 @@ pub struct Node {
     group: Cell<u32>,
     links: Cell<u32>,
     times: Times,
+    locks: FileLocks,
 }
 
 /// Number of the node made last.
@@ -91,6 +93,7 @@ impl Node {
             group: Cell::new(0),
             links: Cell::new(links),
             times: Times::all(Stamp::now()),
+            locks: FileLocks::new(),
         })
     }
 
@@ -121,6 +124,11 @@ impl Node {
             Kind::File(pages) => Some(pages),
             _ => None,
         }
+    }
+
+    /// The locks that programs have set on it.
+    pub fn locks(&self) -> &FileLocks {
+        &self.locks
     }
 
     /// Its number, as `stat` has it.

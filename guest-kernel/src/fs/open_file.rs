@@ -10,20 +10,27 @@ use arch::serial::SerialPort;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 use mm::file_pages::{self, FilePages};
+use mm::frames;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::device::Device;
+use crate::fs::events::Event;
+use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
+use crate::fs::locks::Owner;
 use crate::fs::node::{Kind, Node};
-use crate::fs::pipe::{ReadEnd, WriteEnd};
-use crate::fs::poll::Readiness;
+use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
+use crate::fs::poll::{self, Readiness};
 use crate::fs::socket::{self, Socket};
 use crate::fs::terminal;
-use crate::fs::transfer::{self, Source, Step, Target};
-use crate::fs::{proc_files, regular};
+use crate::fs::transfer::{self, First, Source, Step, Target};
+use crate::fs::{proc_files, regular, size_limit};
 
-/// Open files that there can be at once, in all processes together.
-pub const LIMIT: usize = 1024;
+/// Open files that there can be at once, in all processes together: one for two frames of
+/// memory.
+pub fn limit() -> usize {
+    usize::try_from(frames::total() / 2).unwrap_or(usize::MAX)
+}
 
 #[cfg(not(test))]
 static COUNT: arch::SingleCpu<Cell<usize>> = arch::SingleCpu::new(Cell::new(0));
@@ -40,7 +47,8 @@ pub fn count() -> usize {
 }
 
 /// Flags that can be changed by `fcntl`.
-const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NOATIME | linux::O_NONBLOCK;
+const CHANGEABLE: u32 =
+    linux::O_APPEND | linux::O_NONBLOCK | linux::FASYNC | linux::O_DIRECT | linux::O_NOATIME;
 
 /// What is open.
 pub enum Object {
@@ -52,6 +60,8 @@ pub enum Object {
     ReadEnd(ReadEnd),
     /// The other one.
     WriteEnd(WriteEnd),
+    /// A counter, timer or the like.
+    Event(Event),
     /// Standard input that is no terminal.
     Input,
     /// A serial port that takes what programs write and is no terminal.
@@ -77,6 +87,8 @@ pub struct OpenFile {
     /// As `open` has them: access mode, [`CHANGEABLE`] flags.
     flags: Cell<u32>,
     offset: Cell<u64>,
+    /// Whether it may have locks.
+    has_locks: Cell<bool>,
 }
 
 impl OpenFile {
@@ -97,18 +109,19 @@ impl OpenFile {
     }
 
     fn make(object: Object, flags: u32, opened: Option<Opened>) -> Result<Shared<Self>, Errno> {
-        if count() >= LIMIT {
+        if count() >= limit() {
             socket::collect();
         }
-        if count() >= LIMIT {
+        if count() >= limit() {
             return Err(Errno::ENFILE);
         }
         COUNT.set(count() + 1);
         let kept = linux::O_ACCMODE
             | CHANGEABLE
             | linux::O_DIRECTORY
-            | linux::O_LARGEFILE
             | linux::O_NOFOLLOW
+            | linux::O_SYNC
+            | linux::O_LARGEFILE
             | linux::O_PATH;
         // If there is no memory the value is dropped, which decrements the count.
         Ok(Shared::new(Self {
@@ -116,6 +129,7 @@ impl OpenFile {
             opened,
             flags: Cell::new(flags & kept),
             offset: Cell::new(0),
+            has_locks: Cell::new(false),
         })?)
     }
 
@@ -161,11 +175,13 @@ impl OpenFile {
         self.flags.set(others | flag);
     }
 
-    fn is_readable(&self) -> bool {
+    /// Whether it can be read.
+    pub fn is_readable(&self) -> bool {
         !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
     }
 
-    fn is_writable(&self) -> bool {
+    /// Whether it can be written.
+    pub fn is_writable(&self) -> bool {
         !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
     }
 
@@ -188,7 +204,7 @@ impl OpenFile {
     }
 
     /// Whether it has an offset.
-    fn is_seekable(&self) -> bool {
+    pub fn is_seekable(&self) -> bool {
         matches!(
             self.object,
             Object::Node(_) | Object::Device(Device::Null | Device::Zero)
@@ -237,6 +253,7 @@ impl OpenFile {
             },
             Object::Device(device) => self.read_device(*device, target),
             Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
+            Object::Event(event) => event.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
             Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
@@ -260,8 +277,16 @@ impl OpenFile {
     /// # Errors
     /// EBADF: not open for writing. EPIPE, EFBIG, ENOSPC, EAGAIN, EINTR, EFAULT.
     pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
+        self.write_appending(source, self.appends())
+    }
+
+    /// Writes to where the offset is or, with `appends`, to the end, and moves the offset.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_appending(&self, source: &mut dyn Source, appends: bool) -> Result<u64, Errno> {
         let offset = match self.regular() {
-            Some(pages) if self.has(linux::O_APPEND) => pages.len(),
+            Some(pages) if appends => pages.len(),
             _ => self.offset.get(),
         };
         let count = self.write_to(offset, source)?;
@@ -274,13 +299,31 @@ impl OpenFile {
     /// # Errors
     /// As for [`write`](Self::write), and ESPIPE: has no offset.
     pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
+        self.write_at_appending(offset, source, self.appends())
+    }
+
+    /// Writes to `offset` or, with `appends`, to the end, and leaves the offset alone.
+    ///
+    /// # Errors
+    /// As for [`write_at`](Self::write_at).
+    pub fn write_at_appending(
+        &self,
+        offset: u64,
+        source: &mut dyn Source,
+        appends: bool,
+    ) -> Result<u64, Errno> {
         if !self.is_seekable() {
             return Err(Errno::ESPIPE);
         }
         match self.regular() {
-            Some(pages) if self.has(linux::O_APPEND) => self.write_to(pages.len(), source),
+            Some(pages) if appends => self.write_to(pages.len(), source),
             _ => self.write_to(offset, source),
         }
+    }
+
+    /// Whether it is open for writing at the end.
+    pub fn appends(&self) -> bool {
+        self.has(linux::O_APPEND)
     }
 
     fn write_to(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
@@ -290,14 +333,18 @@ impl OpenFile {
         match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
-                    let count = regular::write(pages, offset, source)?;
+                    let room = size_limit::room(offset, source.left())?;
+                    let count = regular::write(pages, offset, &mut First::new(source, room))?;
                     node.times().note_modification();
                     Ok(count)
                 }
                 _ => Err(Errno::EBADF),
             },
             Object::Device(device) => write_device(*device, source),
-            Object::WriteEnd(end) => end.write(source, self.is_nonblocking()),
+            Object::WriteEnd(end) => {
+                end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
+            }
+            Object::Event(event) => event.write(source, self.is_nonblocking()),
             Object::Output(port) => terminal::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
@@ -309,22 +356,38 @@ impl OpenFile {
     /// # Errors
     /// ESPIPE: has none. EINVAL: to before the start, or an invalid `whence`.
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
-        if !self.is_seekable() {
+        let ignores_seeks = matches!(&self.object, Object::Event(event) if event.ignores_seeks());
+        if !self.is_seekable() && !ignores_seeks {
             return Err(Errno::ESPIPE);
         }
-        if let Object::Device(_) = self.object {
+        if let Object::Device(_) | Object::Event(_) = self.object {
             return Ok(0);
         }
         let from = match whence {
             linux::SEEK_SET => 0,
             linux::SEEK_CUR => self.offset.get(),
-            linux::SEEK_END => self.regular().map_or(0, |pages| pages.len()),
+            linux::SEEK_END => self.len(),
+            linux::SEEK_DATA | linux::SEEK_HOLE => return self.seek_data(offset, whence),
             _ => return Err(Errno::EINVAL),
         };
         let to = from.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
         if i64::try_from(to).is_err() {
             return Err(Errno::EINVAL);
         }
+        self.offset.set(to);
+        Ok(to)
+    }
+
+    /// All of a file is data as far as anybody is told, and its end is a hole.
+    fn seek_data(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let len = self.regular().ok_or(Errno::EINVAL)?.len();
+        let offset = u64::try_from(offset).ok().filter(|&offset| offset < len);
+        let offset = offset.ok_or(Errno::ENXIO)?;
+        let to = if whence == linux::SEEK_DATA {
+            offset
+        } else {
+            len
+        };
         self.offset.set(to);
         Ok(to)
     }
@@ -350,6 +413,23 @@ impl OpenFile {
         }
     }
 
+    /// Whether it is an end of a pipe.
+    pub fn is_pipe(&self) -> bool {
+        self.pipe().is_ok()
+    }
+
+    /// The pipe that it is an end of.
+    ///
+    /// # Errors
+    /// EBADF: none.
+    pub fn pipe(&self) -> Result<&Pipe, Errno> {
+        match &self.object {
+            Object::ReadEnd(end) => Ok(end.pipe()),
+            Object::WriteEnd(end) => Ok(end.pipe()),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
         match &self.object {
@@ -361,6 +441,7 @@ impl OpenFile {
             Object::Node(_) => Readiness::READ | Readiness::WRITE,
             Object::ReadEnd(end) => end.readiness(),
             Object::WriteEnd(end) => end.readiness(),
+            Object::Event(event) => event.readiness(),
             Object::Input => INPUT.readiness(),
             Object::Output(_) => Readiness::WRITE,
             Object::Socket(socket) => socket.readiness(),
@@ -368,8 +449,40 @@ impl OpenFile {
     }
 }
 
+impl OpenFile {
+    /// Notes that it may have locks, which go with it.
+    pub fn note_locks(&self) {
+        self.has_locks.set(true);
+    }
+
+    /// Bytes in a file; 0 in what is none.
+    pub fn len(&self) -> u64 {
+        self.regular().map_or(0, |pages| pages.len())
+    }
+
+    /// Whoever wants to hear that it becomes ready; `None` if it always is.
+    pub fn watches(&self) -> Option<&Watches> {
+        match &self.object {
+            Object::Node(_) => None,
+            Object::Device(device) => device.terminal().map(|_| &*poll::ANY),
+            Object::ReadEnd(end) => Some(end.watches()),
+            Object::WriteEnd(end) => Some(end.watches()),
+            Object::Event(event) => Some(event.watches()),
+            Object::Input | Object::Output(_) | Object::Socket(_) => Some(&poll::ANY),
+        }
+    }
+}
+
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if let Some(watches) = self.watches() {
+            watches.file_ends(self);
+        }
+        if self.has_locks.get()
+            && let Some(node) = self.node()
+        {
+            node.locks().release_all(Owner::file(self));
+        }
         COUNT.set(count() - 1);
     }
 }
@@ -389,6 +502,9 @@ fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
 pub fn set_len(node: &Node, pages: &FilePages, len: u64) -> Result<(), Errno> {
     if len > file_pages::MAX_LEN {
         return Err(Errno::EFBIG);
+    }
+    if len > pages.len() {
+        size_limit::check(len)?;
     }
     pages.set_len(len);
     node.times().note_modification();

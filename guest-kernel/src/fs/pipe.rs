@@ -1,38 +1,51 @@
 //! Pipes: bounded buffers between processes.
 //!
-//! The buffer is a frame, which is also the most that is written in one piece
-//! (`PIPE_BUF`): such a write waits until all of it fits. Each end is one open file,
-//! however many descriptors stand for it, so an end is closed when that goes.
+//! A write of up to `PIPE_BUF` bytes is in one piece, and waits until all of it fits. Each end
+//! is one open file, however many descriptors stand for it, so an end is closed when that
+//! goes.
 
-use core::cell::RefCell;
+mod buffer;
+
+use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory, Shared};
+use mm::{OutOfMemory, Shared};
 
+use crate::fs::events::epoll::Watches;
+use crate::fs::pipe::buffer::{Buffer, ResizeError};
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::wait_queue::WaitQueue;
 
-/// Bytes that a pipe holds.
-const CAPACITY: usize = FRAME_SIZE;
-const _: () = assert!(CAPACITY >= linux_raw_sys::general::PIPE_BUF as usize);
-
 /// A pipe, which both ends share.
-struct Pipe {
+pub struct Pipe {
     buffer: RefCell<Buffer>,
-    /// Those who wait for bytes, or for the last writer to go.
-    readers: WaitQueue,
-    /// Those who wait for room, or for the last reader to go.
-    writers: WaitQueue,
+    read: End,
+    write: End,
 }
 
-struct Buffer {
-    frame: Frame,
-    start: usize,
-    len: usize,
-    has_reader: bool,
-    has_writer: bool,
+/// What there is of an end.
+struct End {
+    is_open: Cell<bool>,
+    /// Those who wait for bytes or room, or for the other end to go.
+    waiters: WaitQueue,
+    watches: Watches,
+}
+
+impl End {
+    const fn new() -> Self {
+        Self {
+            is_open: Cell::new(true),
+            waiters: WaitQueue::new(),
+            watches: Watches::new(),
+        }
+    }
+
+    /// Tells who is at this end.
+    fn tell(&self, what: Readiness) {
+        self.waiters.wake_all();
+        poll::changed_at(&self.watches, what);
+    }
 }
 
 /// The end that bytes come out of.
@@ -46,49 +59,38 @@ pub struct WriteEnd(Shared<Pipe>);
 /// # Errors
 /// There is no memory.
 pub fn pipe() -> Result<(ReadEnd, WriteEnd), OutOfMemory> {
-    let buffer = Buffer {
-        frame: Frame::allocate().ok_or(OutOfMemory)?,
-        start: 0,
-        len: 0,
-        has_reader: true,
-        has_writer: true,
-    };
     let pipe = Shared::new(Pipe {
-        buffer: RefCell::new(buffer),
-        readers: WaitQueue::new(),
-        writers: WaitQueue::new(),
+        buffer: RefCell::new(Buffer::new()?),
+        read: End::new(),
+        write: End::new(),
     })?;
     Ok((ReadEnd(pipe.clone()), WriteEnd(pipe)))
 }
 
-impl Buffer {
-    /// Moves what there is to `target`.
-    fn read(&mut self, target: &mut dyn Target) -> Step {
-        let end = (self.start + self.len).min(CAPACITY);
-        let wanted = (end - self.start).min(target.left());
-        let bytes = &self.frame.bytes()[self.start..][..wanted];
-        let moved = target.put(bytes);
-        self.len -= moved;
-        self.start = match self.len {
-            // The next write and read are one piece each.
-            0 => 0,
-            _ => (self.start + moved) % CAPACITY,
-        };
-        Step::copied(moved, wanted)
+impl Pipe {
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.buffer.borrow().len()
     }
 
-    /// Moves what there is room for from `source`.
-    fn write(&mut self, source: &mut dyn Source) -> Step {
-        let place = (self.start + self.len) % CAPACITY;
-        let room = (CAPACITY - self.len).min(CAPACITY - place);
-        let wanted = room.min(source.left());
-        let moved = source.take(&mut self.frame.bytes_mut()[place..][..wanted]);
-        self.len += moved;
-        Step::copied(moved, wanted)
+    /// Bytes that it can hold.
+    pub fn size(&self) -> usize {
+        self.buffer.borrow().size()
     }
 
-    fn room(&self) -> usize {
-        CAPACITY - self.len
+    /// Makes it hold at least so many, and says how many.
+    ///
+    /// # Errors
+    /// EBUSY: there is more in it. EPERM: too large. ENOMEM.
+    pub fn resize(&self, size: usize) -> Result<usize, Errno> {
+        let resized = self.buffer.borrow_mut().resize(size);
+        let size = resized.map_err(|error| match error {
+            ResizeError::Full => Errno::EBUSY,
+            ResizeError::TooLarge => Errno::EPERM,
+            ResizeError::OutOfMemory => Errno::ENOMEM,
+        })?;
+        self.write.tell(Readiness::WRITE);
+        Ok(size)
     }
 }
 
@@ -98,220 +100,190 @@ impl ReadEnd {
     /// # Errors
     /// EAGAIN instead of waiting, EINTR, EFAULT.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
-        let Pipe {
-            buffer,
-            readers,
-            writers,
-        } = &*self.0;
-        while target.left() > 0 && buffer.borrow().len == 0 {
-            if !buffer.borrow().has_writer {
-                return Ok(0);
-            }
-            if nonblocking {
-                return Err(Errno::EAGAIN);
-            }
-            readers.sleep()?;
+        let Pipe { buffer, write, .. } = &*self.0;
+        if target.left() > 0 && !self.wait(nonblocking)? {
+            return Ok(0);
         }
+        let was_full = !buffer.borrow().has_room();
         let result = transfer::run(target, |target, _| {
             let mut buffer = buffer.borrow_mut();
-            Ok(match buffer.len {
-                0 => Step::stop(),
-                _ => buffer.read(target),
+            Ok(match buffer.is_empty() {
+                true => Step::stop(),
+                false => buffer.read(target),
             })
         });
-        if result.is_ok() {
-            writers.wake_all();
-            poll::changed();
+        if was_full && result.is_ok() {
+            write.tell(Readiness::WRITE);
         }
         result
     }
 
-    /// Bytes that can be read at once.
-    pub fn available(&self) -> usize {
-        self.0.buffer.borrow().len
+    /// Waits for bytes, unless `nonblocking`; says whether there are any: there will be none
+    /// without a writer.
+    ///
+    /// # Errors
+    /// EAGAIN instead of waiting, EINTR.
+    pub fn wait(&self, nonblocking: bool) -> Result<bool, Errno> {
+        let Pipe {
+            buffer,
+            read,
+            write,
+        } = &*self.0;
+        while buffer.borrow().is_empty() {
+            if !write.is_open.get() {
+                return Ok(false);
+            }
+            if nonblocking {
+                return Err(Errno::EAGAIN);
+            }
+            read.waiters.sleep()?;
+        }
+        Ok(true)
+    }
+
+    /// Fills the front of `room` with what comes after the next `skip` bytes, and says how
+    /// much that is. All of it stays.
+    pub fn peek(&self, skip: usize, room: &mut [u8]) -> usize {
+        self.0.buffer.borrow_mut().peek(skip, room)
+    }
+
+    /// Takes out the next bytes, at most as many as there are.
+    pub fn skip(&self, count: usize) {
+        let mut buffer = self.0.buffer.borrow_mut();
+        let was_full = !buffer.has_room();
+        buffer.skip(count);
+        drop(buffer);
+        if was_full {
+            self.0.write.tell(Readiness::WRITE);
+        }
+    }
+
+    /// What it is an end of.
+    pub fn pipe(&self) -> &Pipe {
+        &self.0
     }
 
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
-        let buffer = self.0.buffer.borrow();
         let mut ready = Readiness::empty();
-        ready.set(Readiness::READ, buffer.len > 0);
-        ready.set(Readiness::HANG_UP, !buffer.has_writer);
+        ready.set(Readiness::READ, !self.0.buffer.borrow().is_empty());
+        ready.set(Readiness::HANG_UP, !self.0.write.is_open.get());
         ready
+    }
+
+    /// Whoever wants to hear of it.
+    pub fn watches(&self) -> &Watches {
+        &self.0.read.watches
     }
 }
 
 impl Drop for ReadEnd {
     fn drop(&mut self) {
-        self.0.buffer.borrow_mut().has_reader = false;
-        self.0.writers.wake_all();
-        poll::changed();
+        self.0.read.is_open.set(false);
+        self.0.write.tell(Readiness::WRITE | Readiness::ERROR);
     }
 }
 
 impl WriteEnd {
     /// Writes everything, and waits for room unless `nonblocking`; then it writes what it
-    /// can, but up to `PIPE_BUF` all or nothing.
+    /// can, but up to `PIPE_BUF` all or nothing. With `packets`, each read gets what one write
+    /// of up to that has written.
     ///
     /// # Errors
     /// EPIPE if nobody can read it, EAGAIN instead of waiting, EINTR, EFAULT; all before
     /// anything is written.
-    pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
+    pub fn write(
+        &self,
+        source: &mut dyn Source,
+        nonblocking: bool,
+        packets: bool,
+    ) -> Result<u64, Errno> {
         let Pipe {
             buffer,
-            readers,
-            writers,
+            read,
+            write,
         } = &*self.0;
-        let mut atomic = source.left() <= CAPACITY;
-        let mut written = false;
+        let mut untold = false;
+        let mut stopped = false;
         let result = transfer::run(source, |source, _| {
-            let mut pipe = buffer.borrow_mut();
-            if !pipe.has_reader {
+            if !read.is_open.get() {
                 return Err(Errno::EPIPE);
             }
-            let needed = if atomic { source.left() } else { 1 };
-            if pipe.room() >= needed {
-                // Nobody else runs until all of it is written.
-                atomic = false;
-                let step = pipe.write(source);
-                written |= step.moved > 0;
+            let step = buffer.borrow_mut().write(source, packets, stopped);
+            if let Some(step) = step {
+                // Nobody else writes before the rest of what has stopped at a fault.
+                stopped = step.next == Next::Resolve && (step.moved > 0 || stopped);
+                untold |= step.moved > 0;
                 return Ok(step);
             }
-            drop(pipe);
-            if written {
-                readers.wake_all();
-                poll::changed();
-                written = false;
+            if untold {
+                read.tell(Readiness::READ);
+                untold = false;
             }
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            writers.sleep()?;
+            write.waiters.sleep()?;
             Ok(Step {
                 moved: 0,
                 next: Next::More,
             })
         });
-        if written {
-            readers.wake_all();
-            poll::changed();
+        if untold {
+            read.tell(Readiness::READ);
         }
         result
     }
 
+    /// Waits until there is room, unless `nonblocking`.
+    ///
+    /// # Errors
+    /// EPIPE if nobody can read it, EAGAIN instead of waiting, EINTR.
+    pub fn wait(&self, nonblocking: bool) -> Result<(), Errno> {
+        loop {
+            if !self.0.read.is_open.get() {
+                return Err(Errno::EPIPE);
+            }
+            if self.0.buffer.borrow().has_room() {
+                return Ok(());
+            }
+            if nonblocking {
+                return Err(Errno::EAGAIN);
+            }
+            self.0.write.waiters.sleep()?;
+        }
+    }
+
+    /// Bytes that can be written at once, in pieces of a page.
+    pub fn room(&self) -> usize {
+        self.0.buffer.borrow().room()
+    }
+
+    /// What it is an end of.
+    pub fn pipe(&self) -> &Pipe {
+        &self.0
+    }
+
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
-        let buffer = self.0.buffer.borrow();
         let mut ready = Readiness::empty();
-        ready.set(Readiness::WRITE, buffer.room() > 0);
-        ready.set(Readiness::ERROR, !buffer.has_reader);
+        ready.set(Readiness::WRITE, self.0.buffer.borrow().has_room());
+        ready.set(Readiness::ERROR, !self.0.read.is_open.get());
         ready
+    }
+
+    /// Whoever wants to hear of it.
+    pub fn watches(&self) -> &Watches {
+        &self.0.write.watches
     }
 }
 
 impl Drop for WriteEnd {
     fn drop(&mut self) {
-        self.0.buffer.borrow_mut().has_writer = false;
-        self.0.readers.wake_all();
-        poll::changed();
+        self.0.write.is_open.set(false);
+        self.0.read.tell(Readiness::READ | Readiness::HANG_UP);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fs::transfer::tests::Buffer as User;
-    use mm::frames;
-
-    fn new() -> (ReadEnd, WriteEnd) {
-        pipe().expect("there is memory")
-    }
-
-    fn write(end: &WriteEnd, bytes: &[u8]) -> Result<u64, Errno> {
-        end.write(&mut User::new(bytes), true)
-    }
-
-    fn read(end: &ReadEnd, len: usize) -> Result<Vec<u8>, Errno> {
-        let mut target = User::room(len);
-        end.read(&mut target, true)?;
-        Ok(target.bytes)
-    }
-
-    #[test]
-    fn bytes_come_out_in_order_however_they_wrap() {
-        let (reader, writer) = new();
-        let mut sent = 0_u8;
-        let mut got = 0_u8;
-        for round in 0..200 {
-            let bytes: Vec<_> = (0..37 * round % 3000)
-                .map(|_| {
-                    sent = sent.wrapping_add(1);
-                    sent
-                })
-                .collect();
-            assert_eq!(write(&writer, &bytes), Ok(bytes.len() as u64));
-            while reader.available() > 0 {
-                for byte in read(&reader, 1000).expect("there is something") {
-                    got = got.wrapping_add(1);
-                    assert_eq!(byte, got);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn small_writes_are_all_or_nothing() {
-        let (reader, writer) = new();
-        assert_eq!(write(&writer, &[1; 4000]), Ok(4000));
-        assert_eq!(write(&writer, &[2; 97]), Err(Errno::EAGAIN));
-        assert_eq!(write(&writer, &[2; 96]), Ok(96));
-        assert_eq!(write(&writer, &[2; 1]), Err(Errno::EAGAIN));
-        assert!(!writer.readiness().contains(Readiness::WRITE));
-        assert_eq!(read(&reader, 5000).map(|bytes| bytes.len()), Ok(4096));
-    }
-
-    #[test]
-    fn large_writes_fill_what_there_is() {
-        let (reader, writer) = new();
-        assert_eq!(write(&writer, &[1; 10]), Ok(10));
-        assert_eq!(write(&writer, &[2; 5000]), Ok(4086));
-        assert_eq!(read(&reader, 11).map(|bytes| bytes[10]), Ok(2));
-    }
-
-    #[test]
-    fn faults_are_resolved_on_both_sides() {
-        let (reader, writer) = new();
-        let mut source = User::new(b"abcdefgh").with_faults(&[0, 3]);
-        assert_eq!(writer.write(&mut source, true), Ok(8));
-        let mut target = User::room(100).with_faults(&[0, 5]);
-        assert_eq!(reader.read(&mut target, true), Ok(8));
-        assert_eq!(target.bytes, b"abcdefgh");
-        let mut source = User::new(b"abcd").with_end(0);
-        assert_eq!(writer.write(&mut source, true), Err(Errno::EFAULT));
-        assert_eq!(reader.available(), 0);
-    }
-
-    #[test]
-    fn each_end_sees_the_other_go() {
-        let (reader, writer) = new();
-        assert_eq!(read(&reader, 1), Err(Errno::EAGAIN));
-        assert_eq!(write(&writer, b"x"), Ok(1));
-        drop(writer);
-        assert_eq!(reader.readiness(), Readiness::READ | Readiness::HANG_UP);
-        assert_eq!(read(&reader, 9), Ok(b"x".to_vec()));
-        assert_eq!(read(&reader, 9), Ok(vec![]));
-        let (reader, writer) = new();
-        drop(reader);
-        assert_eq!(write(&writer, b"x"), Err(Errno::EPIPE));
-        assert!(writer.readiness().contains(Readiness::ERROR));
-    }
-
-    #[test]
-    fn a_pipe_without_ends_takes_no_memory() {
-        let before = frames::free();
-        let (reader, writer) = new();
-        assert!(frames::free() < before);
-        drop((reader, writer));
-        assert_eq!(frames::free(), before);
-    }
-}
+mod tests;

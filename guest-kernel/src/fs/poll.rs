@@ -1,14 +1,20 @@
 //! Waiting for any of several files.
 //!
-//! There is one queue for all that wait: a file that becomes ready wakes them all, and each
-//! checks its files again. Rejected: an entry in the queue of every file waited for, which
-//! needs memory for each, to be freed on every path.
+//! There is one queue for all calls that wait: a file that becomes ready wakes them all, and
+//! each checks its files again. Rejected: an entry in the queue of every file waited for,
+//! which needs memory for each, to be freed on every path.
+//!
+//! An epoll has that memory, and may have thousands of files. So an object has a list of the
+//! [`Watches`] of its open files, and says [`changed_at`] of it: then only epolls that have
+//! this object look at it, and at nothing else. What has no list of its own says [`changed`],
+//! and is looked at whenever anything says so ([`ANY`]).
 
 use abi::Errno;
 use arch::SingleCpu;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
+use crate::fs::events::epoll::Watches;
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 
 bitflags! {
@@ -37,8 +43,24 @@ impl Readiness {
 
 static WAITING: SingleCpu<WaitQueue> = SingleCpu::new(WaitQueue::new());
 
-/// A file may have become ready.
+/// The watches of objects that have no list of their own.
+pub static ANY: SingleCpu<Watches> = SingleCpu::new(Watches::new());
+
+/// A file may have become ready, or anything else that [`ANY`] is for.
 pub fn changed() {
+    changed_at(&ANY, Readiness::all());
+}
+
+/// Any of `what` may have come true of the object whose watches these are. Nothing of `fs` may
+/// be borrowed.
+#[inline]
+pub fn changed_at(watches: &Watches, what: Readiness) {
+    wake();
+    watches.ring(what);
+}
+
+/// Lets those look again that wait in calls.
+pub fn wake() {
     WAITING.wake_all();
 }
 
@@ -47,7 +69,16 @@ pub fn changed() {
 ///
 /// # Errors
 /// RESTART_UNHANDLED: a signal came. Those of `look`.
-pub fn wait(
+pub fn wait(deadline: Option<u64>, look: impl FnMut() -> Result<u64, Errno>) -> Result<u64, Errno> {
+    wait_at(&WAITING, deadline, look)
+}
+
+/// As [`wait`], each time that `queue` is woken.
+///
+/// # Errors
+/// RESTART_UNHANDLED: a signal came. Those of `look`.
+pub fn wait_at(
+    queue: &WaitQueue,
     deadline: Option<u64>,
     mut look: impl FnMut() -> Result<u64, Errno>,
 ) -> Result<u64, Errno> {
@@ -57,9 +88,9 @@ pub fn wait(
             return Ok(found);
         }
         match deadline {
-            None => WAITING.sleep().map_err(interrupted)?,
+            None => queue.sleep().map_err(interrupted)?,
             Some(deadline) => {
-                let woken = WAITING.sleep_until(deadline).map_err(interrupted)?;
+                let woken = queue.sleep_until(deadline).map_err(interrupted)?;
                 if woken == Woken::TimedOut {
                     return look();
                 }

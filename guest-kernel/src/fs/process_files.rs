@@ -6,6 +6,7 @@ use abi::Errno;
 use arch::SingleCpu;
 use mm::{OutOfMemory, Shared};
 
+use crate::fs::events;
 use crate::fs::file_table::FileTable;
 use crate::fs::open_file::OpenFile;
 use crate::fs::{running, terminal};
@@ -58,6 +59,22 @@ pub fn any_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
     files.as_ref().expect("a process has files").get(fd)
 }
 
+/// Gives the current process a table of its own, if it shares one with another.
+///
+/// # Errors
+/// There is no memory.
+pub fn stop_sharing() -> Result<(), OutOfMemory> {
+    let files = files().duplicate()?;
+    let shared = slot(current().pid()).replace(Some(files));
+    drop(shared);
+    Ok(())
+}
+
+/// The files of a process that has not ended.
+pub fn of_process(process: &Process) -> Option<Shared<FileTable>> {
+    slot(process.pid()).borrow().clone()
+}
+
 fn of(process: &Process) -> Shared<FileTable> {
     let files = slot(process.pid()).borrow().clone();
     files.expect("a process has files")
@@ -88,5 +105,17 @@ impl Resources for ProcessFiles {
 
     fn leader_ended(&self, session: u32) {
         terminal::leader_ended(session);
+    }
+
+    fn process_ended(&self) {
+        events::process::ended();
+    }
+
+    fn signal_came(&self) {
+        events::signals::came();
+    }
+
+    fn timers_are_due(&self) {
+        events::timer::ring();
     }
 }

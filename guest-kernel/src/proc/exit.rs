@@ -100,6 +100,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
             stop::tell(parent, signal, process.pid(), status, used);
         }
     }
+    resources::keeper().process_ended();
 }
 
 /// Puts an ended child where the parent finds it first, and wakes the parent.

@@ -29,7 +29,7 @@ impl Limits {
     pub const NONE: Self = Self([Limit { soft: 0, hard: 0 }; COUNT]);
 
     /// What init has: everything is allowed, but for what the kernel has only so much of.
-    pub fn of_init(stack: u64, files: u64) -> Self {
+    pub fn of_init(stack: u64, files: Limit) -> Self {
         let mut limits = Self(
             [Limit {
                 soft: INFINITY,
@@ -39,7 +39,6 @@ impl Limits {
         for (resource, most) in [
             (linux::RLIMIT_NPROC, table::LEN as u64 - 1),
             (linux::RLIMIT_STACK, stack),
-            (linux::RLIMIT_NOFILE, files),
             (linux::RLIMIT_CORE, 0),
         ] {
             limits.0[resource as usize] = Limit {
@@ -47,6 +46,7 @@ impl Limits {
                 hard: most,
             };
         }
+        limits.0[linux::RLIMIT_NOFILE as usize] = files;
         limits
     }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn limits_go_down_but_not_up() {
-        let limits = Limits::of_init(1 << 20, 64);
+        let limits = Limits::of_init(1 << 20, Limit { soft: 64, hard: 64 });
         let with = |soft, hard| limits.with(linux::RLIMIT_NOFILE, Limit { soft, hard });
         let lower = with(8, 16).expect("lower is allowed");
         assert_eq!(lower.soft(linux::RLIMIT_NOFILE), 8);

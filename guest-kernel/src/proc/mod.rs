@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod arguments;
 mod cpu_time;
 pub mod elf;
+pub mod event_timer;
 pub mod exception;
 pub mod execute;
 pub mod exit;

@@ -26,6 +26,15 @@ pub trait Resources: Sync {
 
     /// The leader of this session has ended.
     fn leader_ended(&self, session: u32);
+
+    /// A process has ended, or has been reaped.
+    fn process_ended(&self);
+
+    /// A signal is pending that somebody may want to read.
+    fn signal_came(&self);
+
+    /// The deadline that the layer has set has come.
+    fn timers_are_due(&self);
 }
 
 static KEEPER: SingleCpu<Cell<Option<&'static dyn Resources>>> = SingleCpu::new(Cell::new(None));

@@ -24,7 +24,7 @@ use crate::proc::table::{self, boot_thread};
 use crate::proc::thread::{State, Thread};
 use crate::proc::tick;
 use crate::proc::timer_queue::TimerQueue;
-use crate::proc::{alarm, cpu_time};
+use crate::proc::{alarm, cpu_time, event_timer};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
 static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
@@ -208,6 +208,7 @@ fn serve(number: u8) {
             let now = clock::counter();
             wake_sleepers(now);
             alarm::ring(now);
+            event_timer::ring(now);
         }
         number => io_apic::serve(number),
     }
@@ -215,11 +216,18 @@ fn serve(number: u8) {
     local_apic::end_of_interrupt();
 }
 
-/// When the first thread wants to wake, or the first alarm is due.
+/// When the first thread wants to wake, or the first alarm or timer is due.
 fn next_deadline() -> Option<u64> {
-    match (TIMERS.deadline(), alarm::deadline()) {
-        (Some(sleeper), Some(alarm)) => Some(sleeper.min(alarm)),
-        (sleeper, alarm) => sleeper.or(alarm),
+    earlier(
+        earlier(TIMERS.deadline(), alarm::deadline()),
+        event_timer::deadline(),
+    )
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -3,6 +3,7 @@
 use abi::Errno;
 
 use crate::proc::process::{Process, Stage};
+use crate::proc::resources;
 use crate::proc::scheduler::current;
 use crate::proc::table;
 use crate::proc::thread::CpuTime;
@@ -89,6 +90,7 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
                     .children_time
                     .set(parent.children_time.get().plus(ended.cpu_time));
                 release(child);
+                resources::keeper().process_ended();
             }
             return Ok(Some(ended));
         }

@@ -6,7 +6,7 @@ use mm::{Shared, UserPtr};
 
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls};
 use crate::proc::current;
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, locks};
 
 /// One past the highest descriptor that the current process may have.
 pub fn limit() -> usize {
@@ -25,6 +25,24 @@ pub fn add(file: Shared<OpenFile>, from: usize, close_on_exec: bool) -> SyscallR
 /// `close(fd)`
 pub fn close(&[fd, ..]: &Arguments) -> SyscallResult {
     fs::files().close(fd)?;
+    Ok(0)
+}
+
+/// Flags of `close_range` (Linux, include/uapi/linux/close_range.h).
+const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
+const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+
+/// `close_range(first, last, flags)`
+pub fn close_range(&[first, last, flags, ..]: &Arguments) -> SyscallResult {
+    let [first, last, flags] = [first, last, flags].map(|argument| argument as u32);
+    if flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 || first > last {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        fs::stop_sharing()?;
+    }
+    let only_mark = flags & CLOSE_RANGE_CLOEXEC != 0;
+    fs::files().close_range(first as usize, last as usize, only_mark);
     Ok(0)
 }
 
@@ -81,6 +99,17 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             file.set_flags(argument as u32);
             Ok(0)
         }
+        linux::F_GETLK
+        | linux::F_SETLK
+        | linux::F_SETLKW
+        | linux::F_OFD_GETLK
+        | linux::F_OFD_SETLK
+        | linux::F_OFD_SETLKW => locks::control(&file, command, argument),
+        linux::F_GETPIPE_SZ => Ok(file.pipe()?.size() as u64),
+        linux::F_SETPIPE_SZ => {
+            let size = file.pipe()?.resize(argument as u32 as usize)?;
+            Ok(size as u64)
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -96,7 +125,7 @@ pub fn pipe2(&[address, flags, ..]: &Arguments) -> SyscallResult {
 }
 
 fn new_pipe(address: u64, flags: u32) -> SyscallResult {
-    if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK) != 0 {
+    if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
     let close_on_exec = flags & linux::O_CLOEXEC != 0;

@@ -1,11 +1,9 @@
 //! Calls that read and write open files.
 
 use arch::trap::Arguments;
-use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory, UserPtr};
 
 use crate::fs;
-use crate::fs::transfer::{KernelBytes, UserBytes};
+use crate::fs::transfer::UserBytes;
 use crate::proc::current;
 use crate::proc::signal::{self, Signal};
 use crate::syscall::{Errno, SyscallResult};
@@ -51,8 +49,11 @@ pub fn pwrite64(&[fd, buffer, count, at, ..]: &Arguments) -> SyscallResult {
     written(file.write_at(offset, &mut source))
 }
 
+/// Most bytes that one call moves (Linux, MAX_RW_COUNT).
+pub(super) const MAX_COUNT: u64 = 0x7fff_f000;
+
 /// A write to a pipe without readers also raises SIGPIPE.
-fn written(result: SyscallResult) -> SyscallResult {
+pub(super) fn written(result: SyscallResult) -> SyscallResult {
     if result == Err(Errno::EPIPE) {
         signal::send(current(), Signal::SIGPIPE);
     }
@@ -78,43 +79,6 @@ pub fn ftruncate(&[fd, len, ..]: &Arguments) -> SyscallResult {
     let file = fs::file(fd)?;
     file.truncate(offset(len)?)?;
     Ok(0)
-}
-
-/// `sendfile(output, input, start, count)`: through a frame, so that nothing is borrowed
-/// while the writer waits.
-pub fn sendfile(&[output, input, start, count, ..]: &Arguments) -> SyscallResult {
-    let (output, input) = (fs::file(output)?, fs::file(input)?);
-    let pages = input.pages().map_err(|errno| match errno {
-        Errno::EACCES => Errno::EBADF,
-        _ => Errno::EINVAL,
-    })?;
-    let pointer = (start != 0).then(|| UserPtr::<u64>::new(start));
-    let start = match &pointer {
-        Some(pointer) => offset(pointer.read(&current().space())?)?,
-        None => input.offset(),
-    };
-    let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-    let mut done = 0;
-    while done < count {
-        let at = start.saturating_add(done);
-        let left = pages.len().saturating_sub(at).min(count - done);
-        let len = left.min(FRAME_SIZE as u64) as usize;
-        let buffer = &mut frame.bytes_mut()[..len];
-        pages.copy_at(at, buffer);
-        let sent = match written(output.write(&mut KernelBytes(buffer))) {
-            Err(errno) if done == 0 => return Err(errno),
-            result => result.unwrap_or(0),
-        };
-        done += sent;
-        if sent < FRAME_SIZE as u64 {
-            break;
-        }
-    }
-    match pointer {
-        Some(pointer) => pointer.write(&current().space(), &(start + done))?,
-        None => input.set_offset(start + done),
-    }
-    Ok(done)
 }
 
 /// `sync()`: there is nothing behind memory.

@@ -2,22 +2,28 @@
 
 mod alarm;
 mod ancillary;
+mod copying;
 mod descriptor;
+mod epoll;
+mod event;
 pub mod execute;
 mod file;
 mod interface;
 mod kill;
 mod link;
 mod listing;
+mod locks;
 mod memory;
 mod message;
 mod path;
+mod pidfd;
 mod poll;
 mod process;
 mod select;
 mod signal;
 mod socket;
 mod socket_option;
+mod space;
 mod stat;
 mod system;
 mod table;
@@ -26,6 +32,7 @@ mod thread;
 pub mod time;
 mod trace;
 mod usage;
+mod vector;
 
 pub use abi::Errno;
 

@@ -3,13 +3,13 @@
 use arch::trap::Arguments;
 use mm::UserSlice;
 
+use crate::fs;
 use crate::fs::poll::{self, Readiness};
-use crate::fs::{self, FILE_LIMIT};
 use crate::proc::current;
 use crate::syscall::time::{deadline_after, note_deadline, read_ns};
-use crate::syscall::{Errno, SyscallResult, signal};
+use crate::syscall::{Errno, SyscallResult, descriptor, signal};
 
-const NS_PER_MS: u64 = 1_000_000;
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 
 /// Bytes of a `pollfd`: descriptor, events, and where what was found goes.
 const POLLFD_SIZE: u64 = 8;
@@ -34,7 +34,7 @@ pub fn ppoll(&[files, count, timeout, signals, size, ..]: &Arguments) -> Syscall
 }
 
 fn wait(files: u64, count: u64, timeout: Option<u64>) -> SyscallResult {
-    if count > FILE_LIMIT as u64 {
+    if count > descriptor::limit() as u64 {
         return Err(Errno::EINVAL);
     }
     wait_for(timeout, || look(files, count))

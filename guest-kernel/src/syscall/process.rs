@@ -10,7 +10,7 @@ use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::wait::{self, Ended, Options, Which};
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{current, current_thread, exit as end, scheduler, table};
-use crate::syscall::{Errno, SyscallResult, usage};
+use crate::syscall::{Errno, SyscallResult, pidfd, usage};
 
 /// `exit(status)`: ends the thread.
 pub fn exit(&[status, ..]: &Arguments) -> SyscallResult {
@@ -103,6 +103,7 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
     let id = id as u32;
     let which = match kind as u32 {
         linux::P_ALL => Which::Any,
+        linux::P_PIDFD => Which::Pid(pidfd::pid_of(id.into())?),
         linux::P_PID if id != 0 => Which::Pid(id),
         linux::P_PGID if id != 0 => Which::Group(id),
         linux::P_PGID => Which::Group(process.group()),

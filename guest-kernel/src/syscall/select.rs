@@ -3,15 +3,17 @@
 use arch::trap::Arguments;
 use mm::{UserPtr, UserSlice};
 
+use crate::fs;
 use crate::fs::poll::Readiness;
-use crate::fs::{self, FILE_LIMIT};
 use crate::proc::current;
 use crate::syscall::poll::wait_for;
 use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
 use crate::syscall::{Errno, SyscallResult, signal};
 
 const WORD_BITS: usize = u64::BITS as usize;
-const WORDS: usize = FILE_LIMIT / WORD_BITS;
+/// Descriptors in a set at most: as many as C libraries know of (FD_SETSIZE).
+const MOST: usize = 1024;
+const WORDS: usize = MOST / WORD_BITS;
 const WORD_SIZE: usize = size_of::<u64>();
 
 /// A set of descriptors: bit `n % 64` of word `n / 64`.
@@ -82,7 +84,7 @@ fn wait(
     tell_left: impl FnOnce(u64),
 ) -> SyscallResult {
     let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?;
-    let count = count.min(FILE_LIMIT);
+    let count = count.min(MOST);
     let mut wanted = [[0; WORDS]; 3];
     for (set, address) in wanted.iter_mut().zip(addresses) {
         *set = read_set(address, count)?;
@@ -107,15 +109,17 @@ fn wait(
 /// Which of the wanted files are ready.
 fn look(wanted: &[Set; 3]) -> Result<[Set; 3], Errno> {
     let mut ready = [[0; WORDS]; 3];
-    for fd in 0..FILE_LIMIT {
-        let (word, bit) = (fd / WORD_BITS, 1 << (fd % WORD_BITS));
-        if wanted.iter().all(|set| set[word] & bit == 0) {
-            continue;
-        }
-        let readiness = fs::file(fd as u64)?.readiness();
-        for ((ready, wanted), meaning) in ready.iter_mut().zip(wanted).zip(MEANING) {
-            if wanted[word] & bit != 0 && readiness.intersects(meaning) {
-                ready[word] |= bit;
+    for word in 0..WORDS {
+        let mut left = wanted[0][word] | wanted[1][word] | wanted[2][word];
+        while left != 0 {
+            let bit = left & left.wrapping_neg();
+            left -= bit;
+            let fd = word * WORD_BITS + bit.trailing_zeros() as usize;
+            let readiness = fs::file(fd as u64)?.readiness();
+            for ((ready, wanted), meaning) in ready.iter_mut().zip(wanted).zip(MEANING) {
+                if wanted[word] & bit != 0 && readiness.intersects(meaning) {
+                    ready[word] |= bit;
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::syscall::time::{now_ns, read_ns};
 use crate::syscall::{Errno, SyscallResult};
 
 /// Size of `sigset_t`.
-const SET_SIZE: u64 = 8;
+pub(super) const SET_SIZE: u64 = 8;
 
 /// `struct sigaction` of the kernel: handler, flags, restorer, mask.
 type Words = [u64; 4];

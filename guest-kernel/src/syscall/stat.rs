@@ -110,6 +110,10 @@ impl Facts {
                 mode: linux::S_IFSOCK | 0o777,
                 ..facts
             },
+            Object::Event(_) => Self {
+                mode: 0o600,
+                ..facts
+            },
             Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => facts,
         }
     }

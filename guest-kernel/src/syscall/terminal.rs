@@ -27,6 +27,11 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             let available = u32::try_from(available(&file)?).unwrap_or(u32::MAX);
             tell(argument, &available.to_le_bytes())
         }
+        ioctl::FIOCLEX | ioctl::FIONCLEX => {
+            let closes = request as u32 == ioctl::FIOCLEX;
+            fs::files().set_close_on_exec(fd, closes)?;
+            Ok(0)
+        }
         ioctl::FIONBIO => {
             let mut value = [0; 4];
             UserSlice::new(argument, 4).copy_in(&current().space(), &mut value)?;
@@ -48,7 +53,7 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
 
 fn available(file: &OpenFile) -> Result<u64, Errno> {
     match file.object() {
-        Object::ReadEnd(end) => Ok(end.available() as u64),
+        Object::ReadEnd(_) | Object::WriteEnd(_) => Ok(file.pipe()?.len() as u64),
         Object::Device(device) => {
             let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
             Ok(terminal.available() as u64)
@@ -59,7 +64,7 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
             Available::End => 0,
         }),
         Object::Socket(socket) => socket.available(),
-        Object::WriteEnd(_) | Object::Output(_) => Err(Errno::ENOTTY),
+        Object::Event(_) | Object::Output(_) => Err(Errno::ENOTTY),
     }
 }
 

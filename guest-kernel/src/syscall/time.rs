@@ -37,7 +37,7 @@ fn timespec(ns: u64) -> Timespec {
 }
 
 /// A valid duration, in nanoseconds; at most 584 years, which is what fits.
-fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
+pub(super) fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
     let is_valid = i64::try_from(seconds).is_ok() && nanoseconds < NS_PER_S;
     is_valid.then(|| seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
 }
@@ -70,6 +70,11 @@ pub(super) fn note_deadline(deadline_ns: u64, errno: Errno) -> Errno {
 /// Nanoseconds after boot, from nanoseconds after 1970.
 pub(super) fn since_boot(realtime: u64) -> u64 {
     realtime.saturating_sub(REALTIME.load(Relaxed))
+}
+
+/// As [`since_boot`], negative for times before boot.
+pub(super) fn since_boot_signed(realtime: i64) -> i64 {
+    realtime.saturating_sub_unsigned(REALTIME.load(Relaxed))
 }
 
 /// A moment, as the time of day.

@@ -101,7 +101,7 @@ pub(super) const OPEN_FLAGS: Names = names![
     O_PATH,
 ];
 /// Flags of `pipe2` and `dup3`.
-pub(super) const PIPE_FLAGS: Names = names![O_CLOEXEC, O_NONBLOCK];
+pub(super) const PIPE_FLAGS: Names = names![O_CLOEXEC, O_NONBLOCK, O_DIRECT];
 /// Where `lseek` counts from.
 pub(super) const WHENCE: Names = names![SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE];
 /// Access to memory.
@@ -287,6 +287,8 @@ pub(super) const SYNCING: Names = names![MS_ASYNC, MS_INVALIDATE, MS_SYNC];
 pub(super) const FAMILIES: Names = names![AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK];
 /// Flags of `eventfd2` and `epoll_create1`.
 pub(super) const EVENT_FLAGS: Names = names![EFD_SEMAPHORE, EFD_NONBLOCK, EFD_CLOEXEC];
+/// What `epoll_ctl` does.
+pub(super) const EPOLL: Names = names![EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD];
 /// Timers of `setitimer`.
 pub(super) const INTERVALS: Names = names![ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF];
 /// Whose use `getrusage` tells.

@@ -147,3 +147,37 @@ fn values_without_size_are_objects_too() {
     let (first, second) = (first.expect("memory"), second.expect("memory"));
     assert!(!Shared::is_same(&first, &second));
 }
+
+/// An object ends with its last owner, its slot with the last that watches it.
+#[test]
+fn watchers_do_not_keep_an_object() {
+    let before = frames::free();
+    let alive = Rc::new(Cell::new(0));
+    let object = Shared::new(Alive::new(&alive)).expect("there is memory");
+    let watcher = Shared::downgrade(&object).expect("it has few");
+    assert!(watcher.is_to(&object));
+    let again = watcher.upgrade().expect("it is alive");
+    assert!(Shared::is_same(&object, &again));
+    drop(object);
+    assert_eq!(alive.get(), 1);
+    drop(again);
+    assert_eq!(alive.get(), 0);
+    assert!(watcher.upgrade().is_none());
+    assert_ne!(frames::free(), before);
+    drop(watcher);
+    assert_eq!(frames::free(), before);
+}
+
+/// A value that drops the last reference to itself as it ends.
+#[test]
+fn an_object_may_own_its_watchers() {
+    struct Selfish(std::cell::RefCell<Vec<crate::pool::Weak<Selfish>>>);
+    let before = frames::free();
+    let object = Shared::new(Selfish(Default::default())).expect("there is memory");
+    for _ in 0..3 {
+        let watcher = Shared::downgrade(&object).expect("it has few");
+        object.0.borrow_mut().push(watcher);
+    }
+    drop(object);
+    assert_eq!(frames::free(), before);
+}

@@ -22,7 +22,7 @@ const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW |
 /// As for [`find`](super::find); EEXIST, EISDIR, ENXIO (no such device), EACCES, ENFILE,
 /// EROFS, EINVAL (flags), ELOOP (a link that shall not be followed).
 pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<OpenFile>, Errno> {
-    if open_file::count() >= open_file::LIMIT {
+    if open_file::count() >= open_file::limit() {
         return Err(Errno::ENFILE);
     }
     let flags = match flags & linux::O_PATH {

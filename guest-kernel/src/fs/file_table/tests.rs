@@ -25,7 +25,7 @@ fn the_lowest_free_number_is_taken() {
         [add(0), add(0), add(100), add(100)],
         [Ok(4), Ok(6), Ok(100), Ok(101)]
     );
-    for fd in [7, 255, 256, u64::MAX] {
+    for fd in [7, 255, 256, LIMIT as u64, u64::MAX] {
         assert_eq!(table.get(fd).err(), Some(Errno::EBADF));
     }
 }
@@ -34,11 +34,16 @@ fn the_lowest_free_number_is_taken() {
 fn a_table_can_be_full() {
     let table = table();
     assert_eq!(table.add(null(), 0, 3, false), Err(Errno::EMFILE));
+    let file = null();
     for fd in 3..LIMIT as u64 {
-        assert_eq!(table.add(null(), 0, usize::MAX, false), Ok(fd));
+        assert_eq!(table.add(file.clone(), 0, usize::MAX, false), Ok(fd));
     }
-    assert_eq!(table.add(null(), 0, usize::MAX, false), Err(Errno::EMFILE));
-    assert_eq!(table.replace(256, null(), 1000, false), Err(Errno::EBADF));
+    assert_eq!(table.add(file, 0, usize::MAX, false), Err(Errno::EMFILE));
+    let past = LIMIT as u64;
+    assert_eq!(
+        table.replace(past, null(), usize::MAX, false),
+        Err(Errno::EBADF)
+    );
     assert_eq!(table.replace(9, null(), 9, false), Err(Errno::EBADF));
     assert_eq!(table.close(200), Ok(()));
     assert_eq!(table.add(null(), 10, LIMIT, false), Ok(200));

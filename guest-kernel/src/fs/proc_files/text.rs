@@ -45,7 +45,7 @@ impl SystemText {
                 writeln!(to, "MemTotal: {total:>15} kB")?;
                 writeln!(to, "MemFree: {free:>16} kB")
             }
-            Self::OpenFiles => writeln!(to, "{}\t0\t{}", open_file::count(), open_file::LIMIT),
+            Self::OpenFiles => writeln!(to, "{}\t0\t{}", open_file::count(), open_file::limit()),
         }
     }
 }

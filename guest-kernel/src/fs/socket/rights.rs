@@ -25,7 +25,9 @@ use crate::fs::socket::endpoint::{Carriers, Endpoint};
 pub const MAX: usize = 253;
 
 /// Files that can be on their way at once.
-const LIMIT: usize = 2 * open_file::LIMIT;
+fn limit() -> usize {
+    2 * open_file::limit()
+}
 
 /// Sockets on their way from which on there may be some that nobody can receive.
 const SUSPECT: usize = 16;
@@ -108,10 +110,10 @@ impl Rights {
     /// ETOOMANYREFS: too many are on their way. ENOMEM.
     pub fn push(&mut self, file: Shared<OpenFile>) -> Result<(), Errno> {
         let [count, sockets] = with(|state| [state.count.get(), state.sockets.get()]);
-        if count >= LIMIT || (sockets >= SUSPECT && endpoint(&file).is_some()) {
+        if count >= limit() || (sockets >= SUSPECT && endpoint(&file).is_some()) {
             collect();
         }
-        if with(|state| state.count.get()) >= LIMIT {
+        if with(|state| state.count.get()) >= limit() {
             return Err(Errno::ETOOMANYREFS);
         }
         let right = Owned::new(Right { file, next: None })?;

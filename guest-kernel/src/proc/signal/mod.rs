@@ -10,6 +10,7 @@ mod float_state;
 mod frame;
 mod queue;
 mod sending;
+pub mod watchers;
 
 use linux_raw_sys::general as linux;
 

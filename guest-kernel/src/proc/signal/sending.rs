@@ -5,7 +5,7 @@ use abi::Errno;
 use linux_raw_sys::general as linux;
 
 use crate::proc::process::Process;
-use crate::proc::signal::{Cause, DefaultAction, Signal, Signals};
+use crate::proc::signal::{Cause, DefaultAction, Signal, Signals, watchers};
 use crate::proc::thread::Thread;
 use crate::proc::{alarm, scheduler, stop, table};
 
@@ -30,6 +30,7 @@ pub fn send_for(process: &Process, signal: Signal, cause: Cause) -> Result<(), E
     process
         .pending_signals
         .add(signal, cause, most_pending(process))?;
+    watchers::tell();
     let free = |thread: &&'static Thread| {
         !thread.blocked_signals.get().contains(signal)
             || thread.awaited_signals.get().contains(signal)
@@ -58,6 +59,7 @@ pub fn send_to_thread(thread: &'static Thread, signal: Signal, cause: Cause) -> 
         thread
             .pending_signals
             .add(signal, cause, most_pending(process))?;
+        watchers::tell();
         notice(thread);
     }
     Ok(())

@@ -1,0 +1,159 @@
+//! Sets of files to wait for (`epoll`).
+//!
+//! A [`Watch`] is one file of a set, under one descriptor. It hangs in up to three places:
+//!
+//! ```text
+//! Epoll   items: by descriptor ------+---> Watch ---> the open file, which it does not keep
+//!         ready: those to look at ---+       ^
+//! Object  watches: of its open files --------+
+//! ```
+//!
+//! An object that changes puts its watches among the ready ones of their sets and wakes who
+//! waits there. Whoever waits looks at the ready ones only: a watch that finds its file not
+//! ready leaves the list, and one that has been told stays in it if it is level-triggered, so
+//! that it is looked at again. So a wait takes as many steps as files have changed, however
+//! many are in the set.
+//!
+//! A watch ends when its file does, or its set. Rejected: watches that keep their files, which
+//! would then never end.
+
+mod set;
+
+use core::cell::Cell;
+use core::cell::RefCell;
+
+use arch::SingleCpu;
+use linux_raw_sys::general as linux;
+use mm::{Shared, Weak};
+
+pub use set::{Control, Epoll, Found};
+
+use crate::fs::open_file::OpenFile;
+use crate::fs::poll::Readiness;
+use crate::fs::shared_list::{Link, Linked, SharedList};
+
+/// Bits of a watch's events that say how it is told, and not of what.
+const WAYS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLEXCLUSIVE | linux::EPOLLWAKEUP;
+
+/// A file in a set.
+pub struct Watch {
+    epoll: Weak<Epoll>,
+    file: Weak<OpenFile>,
+    fd: usize,
+    /// What is to be told and how, with the bits of `epoll_event`.
+    events: Cell<u32>,
+    /// What the program is told with it.
+    data: Cell<u64>,
+    /// Another file that had the same descriptor.
+    next_of_fd: RefCell<Option<Shared<Watch>>>,
+    in_object: Link<Watch>,
+    in_ready: Link<Watch>,
+}
+
+impl Watch {
+    fn has(&self, way: u32) -> bool {
+        self.events.get() & way != 0
+    }
+
+    /// Whether it has been told once and is to be told no more.
+    fn is_disabled(&self) -> bool {
+        self.events.get() & !WAYS == 0
+    }
+
+    /// Whether any of `what` is to be told.
+    fn wants(&self, what: Readiness) -> bool {
+        let wanted = Readiness::from_bits_retain(self.events.get() as u16);
+        !self.is_disabled() && what.intersects(wanted | Readiness::ALWAYS)
+    }
+
+    /// What of it is to be told, if anything.
+    fn found(&self) -> Readiness {
+        let wanted = Readiness::from_bits_retain(self.events.get() as u16);
+        match self.file.upgrade() {
+            Some(file) if !self.is_disabled() => file.readiness() & (wanted | Readiness::ALWAYS),
+            _ => Readiness::empty(),
+        }
+    }
+}
+
+/// The watches of an object.
+pub enum OfObject {}
+
+impl Linked<OfObject> for Watch {
+    fn link(&self) -> &Link<Self> {
+        &self.in_object
+    }
+}
+
+/// The watches of a set that are to be looked at.
+pub enum Ready {}
+
+impl Linked<Ready> for Watch {
+    fn link(&self) -> &Link<Self> {
+        &self.in_ready
+    }
+}
+
+/// Number of the event that is being told, so that no set is told twice of one.
+static EVENT: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
+
+fn next_event() -> u64 {
+    let event = EVENT.get() + 1;
+    EVENT.set(event);
+    event
+}
+
+/// Who wants to hear that an object changes.
+pub struct Watches(SharedList<Watch, OfObject>);
+
+impl Watches {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self(SharedList::new())
+    }
+
+    /// Tells those that want any of `what`.
+    #[inline]
+    pub fn ring(&self, what: Readiness) {
+        if !self.0.is_empty() {
+            self.ring_all(what, next_event());
+        }
+    }
+
+    #[inline(never)]
+    fn ring_all(&self, what: Readiness, event: u64) {
+        for watch in self.iter().filter(|watch| watch.wants(what)) {
+            if let Some(epoll) = watch.epoll.upgrade() {
+                epoll.note(watch, event);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Shared<Watch>> + use<> {
+        core::iter::successors(self.0.first(), |watch| {
+            SharedList::<Watch, OfObject>::after(watch)
+        })
+    }
+
+    /// Ends the watches of an open file that ends.
+    #[inline]
+    pub fn file_ends(&self, file: &OpenFile) {
+        if !self.0.is_empty() {
+            self.remove_file(file);
+        }
+    }
+
+    #[inline(never)]
+    fn remove_file(&self, file: &OpenFile) {
+        let mut next = self.0.first();
+        while let Some(watch) = next {
+            next = SharedList::<Watch, OfObject>::after(&watch);
+            if watch.file.is_to(file) {
+                self.0.remove(&watch);
+                if let Some(epoll) = watch.epoll.upgrade() {
+                    epoll.forget(&watch);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Calls about processes as descriptors.
+
+use arch::trap::Arguments;
+use linux_raw_sys::general as linux;
+use mm::UserPtr;
+
+use crate::fs::events::{Event, ProcessFile};
+use crate::fs::open_file::Object;
+use crate::fs::{self, OpenFile};
+use crate::proc::process::Process;
+use crate::proc::signal::{self, Cause, Info, Signal};
+use crate::proc::{current, table};
+use crate::syscall::descriptor;
+use crate::syscall::{Errno, SyscallResult};
+
+/// `pidfd_open(pid, flags)`
+pub fn pidfd_open(&[pid, flags, ..]: &Arguments) -> SyscallResult {
+    let flags = flags as u32;
+    let pid = u32::try_from(pid as i32).map_err(|_| Errno::EINVAL)?;
+    if flags & !linux::O_NONBLOCK != 0 || pid == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if table::process(pid).is_none() {
+        return Err(match table::thread(pid) {
+            Some(_) => Errno::ENOENT,
+            None => Errno::ESRCH,
+        });
+    }
+    let event = Object::Event(Event::Process(ProcessFile::new(pid)));
+    descriptor::add(OpenFile::new(event, linux::O_RDWR | flags)?, 0, true)
+}
+
+/// The number of the process that a descriptor is.
+pub(super) fn pid_of(fd: u64) -> Result<u32, Errno> {
+    match fs::file(fd)?.object() {
+        Object::Event(Event::Process(process)) => Ok(process.pid()),
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// The process that a descriptor is, as long as it has not been reaped.
+fn process_of(fd: u64) -> Result<&'static Process, Errno> {
+    table::process(pid_of(fd)?).ok_or(Errno::ESRCH)
+}
+
+/// `pidfd_send_signal(fd, signal, info, flags)`; 0 is none and only checks.
+pub fn pidfd_send_signal(&[fd, number, info, flags, ..]: &Arguments) -> SyscallResult {
+    if flags as u32 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_of(fd)?;
+    let own = current();
+    let cause = match info {
+        0 => Cause::sender(own.pid(), linux::SI_USER as i32),
+        address => {
+            let info = UserPtr::<Info>::new(address).read(&own.space())?;
+            if info[0] as u32 != number as u32 {
+                return Err(Errno::EINVAL);
+            }
+            let cause = Cause::from_info(&info);
+            let is_forged = cause.code >= 0 || cause.code == linux::SI_TKILL;
+            if is_forged && process.pid() != own.pid() {
+                return Err(Errno::EPERM);
+            }
+            cause
+        }
+    };
+    if number as u32 != 0 {
+        let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
+        signal::send_for(process, signal, cause)?;
+    }
+    Ok(0)
+}
+
+/// `pidfd_getfd(fd, other, flags)`: a descriptor for what another process has as `other`.
+pub fn pidfd_getfd(&[fd, other, flags, ..]: &Arguments) -> SyscallResult {
+    if flags as u32 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let files = fs::of_process(process_of(fd)?).ok_or(Errno::ESRCH)?;
+    descriptor::add(files.get(other)?, 0, true)
+}
