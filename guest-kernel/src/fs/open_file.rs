@@ -3,6 +3,8 @@
 //! An open file has one offset and one set of flags, whoever shares it: descriptors made
 //! by `dup`, and those that a child has from its parent.
 
+mod reading;
+
 use core::cell::Cell;
 
 use abi::Errno;
@@ -18,13 +20,11 @@ use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
 use crate::fs::locks::Owner;
-use crate::fs::node::{Kind, Node};
+use crate::fs::node::Node;
 use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::fs::poll::{self, Readiness};
+use crate::fs::size_limit;
 use crate::fs::socket::{self, Socket};
-use crate::fs::terminal;
-use crate::fs::transfer::{self, First, Source, Step, Target};
-use crate::fs::{proc_files, regular, size_limit};
 
 /// Open files that there can be at once, in all processes together: one for two frames of
 /// memory.
@@ -211,146 +211,6 @@ impl OpenFile {
         )
     }
 
-    /// Reads from where the offset is, and moves it.
-    ///
-    /// # Errors
-    /// EBADF: not open for reading. EISDIR, EAGAIN, EINTR, EFAULT.
-    pub fn read(&self, target: &mut dyn Target) -> Result<u64, Errno> {
-        let offset = self.offset.get();
-        let count = self.read_from(offset, target)?;
-        self.offset.set(offset.saturating_add(count));
-        Ok(count)
-    }
-
-    /// Reads from `offset` on and leaves the offset alone.
-    ///
-    /// # Errors
-    /// As for [`read`](Self::read), and ESPIPE: has no offset.
-    pub fn read_at(&self, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
-        if !self.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
-        self.read_from(offset, target)
-    }
-
-    fn read_from(&self, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
-        if !self.is_readable() {
-            return Err(Errno::EBADF);
-        }
-        match &self.object {
-            Object::Node(node) => match node.kind() {
-                Kind::File(pages) => {
-                    if !self.has(linux::O_NOATIME) {
-                        node.times().note_access();
-                    }
-                    regular::read(pages, offset, target)
-                }
-                Kind::Proc(file) => proc_files::read(*file, offset, target),
-                Kind::Directory(_) => Err(Errno::EISDIR),
-                Kind::Link(_) | Kind::Characters(_) | Kind::Blocks(_) | Kind::Socket => {
-                    Err(Errno::EBADF)
-                }
-            },
-            Object::Device(device) => self.read_device(*device, target),
-            Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
-            Object::Event(event) => event.read(target, self.is_nonblocking()),
-            Object::Input => INPUT.read(target, self.is_nonblocking()),
-            Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
-            Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
-        }
-    }
-
-    fn read_device(&self, device: Device, target: &mut dyn Target) -> Result<u64, Errno> {
-        match device.terminal() {
-            Some(terminal) => terminal.read(target, self.is_nonblocking()),
-            None if device == Device::Null => Ok(0),
-            None => transfer::run(target, |target, _| {
-                let zeros = file_pages::zeros();
-                let wanted = zeros.len().min(target.left());
-                Ok(Step::copied(target.put(&zeros[..wanted]), wanted))
-            }),
-        }
-    }
-
-    /// Writes to where the offset is, or to the end if so opened, and moves the offset.
-    ///
-    /// # Errors
-    /// EBADF: not open for writing. EPIPE, EFBIG, ENOSPC, EAGAIN, EINTR, EFAULT.
-    pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
-        self.write_appending(source, self.appends())
-    }
-
-    /// Writes to where the offset is or, with `appends`, to the end, and moves the offset.
-    ///
-    /// # Errors
-    /// As for [`write`](Self::write).
-    pub fn write_appending(&self, source: &mut dyn Source, appends: bool) -> Result<u64, Errno> {
-        let offset = match self.regular() {
-            Some(pages) if appends => pages.len(),
-            _ => self.offset.get(),
-        };
-        let count = self.write_to(offset, source)?;
-        self.offset.set(offset.saturating_add(count));
-        Ok(count)
-    }
-
-    /// Writes to `offset`, or to the end if so opened, and leaves the offset alone.
-    ///
-    /// # Errors
-    /// As for [`write`](Self::write), and ESPIPE: has no offset.
-    pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
-        self.write_at_appending(offset, source, self.appends())
-    }
-
-    /// Writes to `offset` or, with `appends`, to the end, and leaves the offset alone.
-    ///
-    /// # Errors
-    /// As for [`write_at`](Self::write_at).
-    pub fn write_at_appending(
-        &self,
-        offset: u64,
-        source: &mut dyn Source,
-        appends: bool,
-    ) -> Result<u64, Errno> {
-        if !self.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
-        match self.regular() {
-            Some(pages) if appends => self.write_to(pages.len(), source),
-            _ => self.write_to(offset, source),
-        }
-    }
-
-    /// Whether it is open for writing at the end.
-    pub fn appends(&self) -> bool {
-        self.has(linux::O_APPEND)
-    }
-
-    fn write_to(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
-        if !self.is_writable() {
-            return Err(Errno::EBADF);
-        }
-        match &self.object {
-            Object::Node(node) => match node.kind() {
-                Kind::File(pages) => {
-                    let room = size_limit::room(offset, source.left())?;
-                    let count = regular::write(pages, offset, &mut First::new(source, room))?;
-                    node.times().note_modification();
-                    Ok(count)
-                }
-                _ => Err(Errno::EBADF),
-            },
-            Object::Device(device) => write_device(*device, source),
-            Object::WriteEnd(end) => {
-                end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
-            }
-            Object::Event(event) => event.write(source, self.is_nonblocking()),
-            Object::Output(port) => terminal::send(*port, source),
-            Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
-            Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
-        }
-    }
-
     /// Moves the offset, as `lseek` does, and returns it: devices stay at 0.
     ///
     /// # Errors
@@ -484,14 +344,6 @@ impl Drop for OpenFile {
             node.locks().release_all(Owner::file(self));
         }
         COUNT.set(count() - 1);
-    }
-}
-
-fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
-    match device.terminal() {
-        Some(terminal) if device == Device::Errors => terminal.write_by(SerialPort::ERRORS, source),
-        Some(terminal) => terminal.write(source),
-        None => Ok(source.left() as u64),
     }
 }
 
