@@ -25,10 +25,7 @@ const MOST: u64 = 131_072;
 /// EINVAL: malformed, or not for sockets of this family. EBADF, EPERM, ETOOMANYREFS, ENOBUFS,
 /// EFAULT, ENOMEM.
 pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
-    let mut attached = Attached {
-        credentials: Credentials::own(),
-        rights: None,
-    };
+    let mut attached = Attached::default();
     if len > MOST {
         return Err(Errno::ENOBUFS);
     }
@@ -45,7 +42,7 @@ pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
                 attached.rights = read_rights(data)?.or(attached.rights);
             }
             (net::SOL_SOCKET, net::SCM_CREDENTIALS) if family == Family::Unix => {
-                attached.credentials = read_credentials(data)?;
+                attached.credentials = Some(read_credentials(data)?);
             }
             (net::SOL_SOCKET, _) => return Err(Errno::EINVAL),
             // Others are for a network.

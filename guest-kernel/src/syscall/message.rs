@@ -9,7 +9,7 @@ use mm::{UserPtr, UserSlice};
 
 use crate::fs::OpenFile;
 use crate::fs::socket::address::Address;
-use crate::fs::socket::{Attached, Credentials, Incoming, Outgoing, Socket, Style};
+use crate::fs::socket::{Attached, Incoming, Outgoing, Socket};
 use crate::fs::transfer::{Transfer, UserBytes};
 use crate::proc::current;
 use crate::syscall::ancillary::{self, Received};
@@ -100,11 +100,7 @@ pub fn sendto(&[fd, buffer, len, flags, address, address_len]: &Arguments) -> Sy
         0 => None,
         _ => Some(Sockaddr::read(address, address_len)?),
     };
-    let attached = Attached {
-        credentials: Credentials::own(),
-        rights: None,
-    };
-    send(&file, bytes, flags as u32, name, attached)
+    send(&file, bytes, flags as u32, name, Attached::default())
 }
 
 /// `sendmsg(fd, message, flags)`
@@ -222,9 +218,6 @@ fn receive_one(file: &OpenFile, message: u64, flags: u32) -> SyscallResult {
     let mut returned = flags & net::MSG_CMSG_CLOEXEC;
     if incoming.len > room {
         returned |= truncated;
-    }
-    if socket.endpoint().style == Style::Sequence && count > 0 {
-        returned |= net::MSG_EOR;
     }
     let place = |offset: usize| header.address.wrapping_add(offset as u64);
     if header.name != 0 {

@@ -222,8 +222,8 @@ static void datagrams(void)
     say("send", send(one, "x", 1, 0));
     say("sendto", sendto(one, "x", 1, 0, (struct sockaddr *)&other_name, other_len));
     say("bind", bind(other, (struct sockaddr *)&other_name, other_len));
-    say("sendto", sendto(one, "first", 5, 0, (struct sockaddr *)&other_name, other_len));
     say("bind", bind(one, (struct sockaddr *)&one_name, one_len));
+    say("sendto", sendto(one, "first", 5, 0, (struct sockaddr *)&other_name, other_len));
     say("connect", connect(one, (struct sockaddr *)&other_name, other_len));
     say("send", send(one, "second", 6, 0));
     say("send nothing", send(one, "", 0, 0));
@@ -327,10 +327,11 @@ static void processes(void)
 
 int main(void)
 {
-    int fd[2];
+    int fd[2], *volatile nowhere = (int *)8;
     struct sigaction action = {.sa_handler = count_signal};
     sigaction(SIGPIPE, &action, NULL);
     umask(022);
+    mkdir("/tmp", 01777);
     pairs(SOCK_STREAM, "stream");
     pairs(SOCK_DGRAM, "datagram");
     pairs(SOCK_SEQPACKET, "sequence");
@@ -351,7 +352,7 @@ int main(void)
     say("protocol", socket(AF_UNIX, SOCK_STREAM, 5));
     say("flags", socket(AF_UNIX, SOCK_STREAM | 0x100, 0));
     say("pair", socketpair(AF_INET, SOCK_STREAM, 0, fd));
-    say("pair address", socketpair(AF_UNIX, SOCK_STREAM, 0, (int *)8));
+    say("pair address", socketpair(AF_UNIX, SOCK_STREAM, 0, nowhere));
     say("not a socket", send(1, "x", 1, 0));
     say("no file", send(99, "x", 1, 0));
     int one = socket(AF_UNIX, SOCK_STREAM, 0);

@@ -22,7 +22,7 @@ const RECORD_COST: usize = 768;
 pub struct Credentials {
     /// The process; 0 is none.
     pub pid: u32,
-    /// Its user; [`NOBODY`](Self::NOBODY)'s is none.
+    /// Its user.
     pub user: u32,
     /// Its group.
     pub group: u32,
@@ -36,6 +36,14 @@ impl Credentials {
         group: u32::MAX,
     };
 
+    /// Those of a message whose receiver was not to be told when it was sent: the user and
+    /// group that stand for those who have no number.
+    pub const UNTOLD: Self = Self {
+        pid: 0,
+        user: 65_534,
+        group: 65_534,
+    };
+
     /// Those of the current process: the superuser's.
     pub fn own() -> Self {
         Self {
@@ -47,9 +55,10 @@ impl Credentials {
 }
 
 /// What comes with bytes.
+#[derive(Default)]
 pub struct Attached {
-    /// Who sent them.
-    pub credentials: Credentials,
+    /// Who says that they sent them.
+    pub credentials: Option<Credentials>,
     /// Open files.
     pub rights: Option<Rights>,
 }
@@ -72,13 +81,14 @@ impl Record {
     pub fn new(
         len: usize,
         source: Address,
-        attached: Attached,
+        credentials: Credentials,
+        rights: Option<Rights>,
     ) -> Result<Shared<Self>, OutOfMemory> {
         Shared::new(Self {
             len: Cell::new(len),
             source,
-            credentials: attached.credentials,
-            rights: RefCell::new(attached.rights),
+            credentials,
+            rights: RefCell::new(rights),
             next: RefCell::new(None),
         })
     }
@@ -187,8 +197,8 @@ impl Inbox {
         self.is_empty() || (fits && self.cost() + len <= capacity)
     }
 
-    /// Appends some bytes of a stream from `source`, up to `most`, and what is attached to
-    /// them.
+    /// Appends some bytes of a stream from `source`, up to `most`, and the files that come with
+    /// them, which then are there no more.
     ///
     /// # Errors
     /// There is no memory.
@@ -196,27 +206,20 @@ impl Inbox {
         &mut self,
         source: &mut dyn Source,
         most: usize,
-        attached: &mut Attached,
+        credentials: Credentials,
+        rights: &mut Option<Rights>,
     ) -> Result<Step, OutOfMemory> {
-        let credentials = attached.credentials;
         let joined = self.records.last().cloned().filter(|last| {
-            attached.rights.is_none() && !last.has_rights() && last.credentials == credentials
+            rights.is_none() && !last.has_rights() && last.credentials == credentials
         });
         let record = match &joined {
             Some(last) => last.clone(),
-            None => Record::new(
-                0,
-                Address::None,
-                Attached {
-                    credentials,
-                    rights: None,
-                },
-            )?,
+            None => Record::new(0, Address::None, credentials, None)?,
         };
         let step = self.bytes.take(source, most)?;
         record.len.set(record.len() + step.moved);
         if joined.is_none() && step.moved > 0 {
-            *record.rights.borrow_mut() = attached.rights.take();
+            *record.rights.borrow_mut() = rights.take();
             record.enter();
             self.records.push(record);
         }

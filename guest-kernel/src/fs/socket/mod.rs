@@ -320,16 +320,13 @@ impl Socket {
     pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
         let outgoing = Outgoing {
             source,
-            attached: Attached {
-                credentials: Credentials::own(),
-                rights: None,
-            },
+            attached: Attached::default(),
             patience: self.patience_to_send(nonblocking),
         };
         self.send(None, outgoing, true)
     }
 
-    /// Bytes that can be received: of the first message, or of all of a stream.
+    /// Bytes that can be received: of the first message, or of all of a connection.
     ///
     /// # Errors
     /// EINVAL: it listens.
@@ -338,9 +335,8 @@ impl Socket {
             return Err(Errno::EINVAL);
         }
         let inbox = self.0.inbox.borrow();
-        let is_stream = self.0.style == Style::Stream;
         Ok(match inbox.first() {
-            Some(first) if !is_stream => first.len() as u64,
+            Some(first) if !self.0.style.has_connections() => first.len() as u64,
             _ => inbox.len() as u64,
         })
     }

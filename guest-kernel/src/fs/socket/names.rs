@@ -8,7 +8,7 @@ use mm::Shared;
 
 use crate::fs::socket::address::{Address, UnixName};
 use crate::fs::socket::chain::Chain;
-use crate::fs::socket::endpoint::{Bound, Endpoint, Family, Stage};
+use crate::fs::socket::endpoint::{Bound, Endpoint, Family, Stage, Style};
 
 const CHAINS: usize = 64;
 
@@ -99,16 +99,16 @@ fn prune(chain: usize) {
     }
 }
 
-/// The Unix socket with this name.
-pub fn unix(name: &UnixName) -> Option<Shared<Endpoint>> {
-    let is_it = |other: &UnixName| match (&name.node, &other.node) {
+/// The Unix socket with this name: of this style, if the name is not a path.
+pub fn unix(name: &UnixName, style: Style) -> Option<Shared<Endpoint>> {
+    let is_it = |other: &UnixName, other_style| match (&name.node, &other.node) {
         (Some(node), Some(other)) => Shared::is_same(node, other),
-        (None, None) => name.bytes() == other.bytes(),
+        (None, None) => name.bytes() == other.bytes() && style == other_style,
         _ => false,
     };
     let mut chain = with(|names| names[unix_hash(name)].borrow().iter());
     chain.find(|endpoint| match &*endpoint.name.borrow() {
-        Address::Unix(other) => is_it(other),
+        Address::Unix(other) => is_it(other, endpoint.style),
         _ => false,
     })
 }

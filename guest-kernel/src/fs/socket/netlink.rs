@@ -10,7 +10,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::socket::address::Address;
 use crate::fs::socket::bytes::Bytes;
 use crate::fs::socket::endpoint::{Endpoint, Patience};
-use crate::fs::socket::message::{self, Attached, Credentials};
+use crate::fs::socket::message::{self, Attached};
 use crate::fs::socket::transport::{self, Outgoing, Parcel};
 use crate::proc::current;
 
@@ -215,10 +215,7 @@ fn push(endpoint: &Shared<Endpoint>, bytes: &Bytes) -> Result<(), Errno> {
     let parcel = Parcel {
         from: Address::Netlink(0),
         bytes,
-        attached: Attached {
-            credentials: Credentials::NOBODY,
-            rights: None,
-        },
+        attached: Attached::default(),
     };
     transport::deliver(
         endpoint,

@@ -25,6 +25,18 @@ pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
     UnixName::new(path, Some(node))
 }
 
+/// Whether there is something at `path`.
+///
+/// # Errors
+/// Those of paths.
+pub fn exists(files: &FileTable, path: &[u8]) -> Result<bool, Errno> {
+    match calls::find(&files.start()?, path, Links::Kept) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// The name of the socket at `path`, as far as it is needed to find that.
 ///
 /// # Errors

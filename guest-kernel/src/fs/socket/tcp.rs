@@ -158,7 +158,7 @@ pub fn shutdown(endpoint: &Endpoint, what: Shut) -> Result<(), Errno> {
             endpoint.changed();
             return Ok(());
         }
-        _ if endpoint.is_connected() => {}
+        _ if endpoint.is_connected() && !endpoint.has_shut(Shut::all()) => {}
         _ => return Err(Errno::ENOTCONN),
     }
     if what.contains(Shut::SEND) {

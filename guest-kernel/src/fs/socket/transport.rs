@@ -88,6 +88,16 @@ fn receiver(endpoint: &Endpoint) -> Result<Shared<Endpoint>, Errno> {
     }
 }
 
+/// Who is said to have sent something: who it says, or if either wants to know who it is.
+fn credentials(sender: &Endpoint, receiver: &Endpoint, attached: &Attached) -> Credentials {
+    let wants = |endpoint: &Endpoint| endpoint.options.has(Kept::PassCredentials);
+    match attached.credentials {
+        Some(credentials) => credentials,
+        None if wants(sender) || wants(receiver) => Credentials::own(),
+        None => Credentials::UNTOLD,
+    }
+}
+
 /// Sends bytes of a stream.
 ///
 /// # Errors
@@ -99,6 +109,7 @@ pub fn send_stream(endpoint: &Endpoint, outgoing: &mut Outgoing<'_>) -> Result<u
         patience,
     } = outgoing;
     let peer = receiver(endpoint)?;
+    let credentials = credentials(endpoint, &peer, attached);
     if peer.is_closed() {
         // It answers by resetting the connection, which the next call finds out.
         endpoint.error.set(Some(Errno::EPIPE));
@@ -109,14 +120,15 @@ pub fn send_stream(endpoint: &Endpoint, outgoing: &mut Outgoing<'_>) -> Result<u
     let mut is_sent = false;
     let result = transfer::run(&mut **source, |source, _| {
         receiver(endpoint)?;
-        let has_rights = attached.rights.is_some();
+        let rights = &mut attached.rights;
+        let has_rights = rights.is_some();
         let mut inbox = peer.inbox.borrow_mut();
         let room = inbox.room(capacity(endpoint, &peer));
         if room > 0 {
-            let step = inbox.write(source, room, attached);
+            let step = inbox.write(source, room, credentials, rights);
             drop(inbox);
             let step = step.map_err(|OutOfMemory| Errno::ENOBUFS)?;
-            if has_rights && attached.rights.is_none() {
+            if has_rights && rights.is_none() {
                 rights::note(&peer);
             }
             is_sent |= step.moved > 0;
@@ -254,7 +266,8 @@ pub fn deliver(
         attached,
     } = parcel;
     let has_rights = attached.rights.is_some();
-    let record = Record::new(bytes.len(), from, attached);
+    let credentials = credentials(sender, receiver, &attached);
+    let record = Record::new(bytes.len(), from, credentials, attached.rights);
     let record = record.map_err(|OutOfMemory| Errno::ENOBUFS)?;
     loop {
         check()?;

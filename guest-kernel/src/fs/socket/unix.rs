@@ -6,9 +6,9 @@ use mm::Shared;
 use crate::fs::process_files;
 use crate::fs::socket::address::{Address, UnixName};
 use crate::fs::socket::endpoint::{Endpoint, Family, Patience, Shut, Stage, Style};
-use crate::fs::socket::message::{self, Credentials};
+use crate::fs::socket::message::{self, Credentials, Inbox};
 use crate::fs::socket::transport::{self, Outgoing, Parcel};
-use crate::fs::socket::{names, path};
+use crate::fs::socket::{names, path, rights};
 
 /// Messages that may wait for a socket, but for one (`net.unix.max_dgram_qlen`).
 pub const MOST_MESSAGES: usize = 10;
@@ -49,11 +49,17 @@ pub fn bind(endpoint: &Shared<Endpoint>, name: &[u8]) -> Result<(), Errno> {
     let has_name = !matches!(*endpoint.name.borrow(), Address::None);
     let name = match trim(name) {
         [] if has_name => return Ok(()),
-        _ if has_name => return Err(Errno::EINVAL),
-        [] => choose()?,
+        [0, ..] if has_name => return Err(Errno::EINVAL),
+        path if has_name => {
+            return Err(match path::exists(&process_files::files(), path)? {
+                true => Errno::EADDRINUSE,
+                false => Errno::EINVAL,
+            });
+        }
+        [] => choose(endpoint.style)?,
         name @ [0, ..] => {
             let name = UnixName::new(name, None)?;
-            if names::unix(&name).is_some() {
+            if names::unix(&name, endpoint.style).is_some() {
                 return Err(Errno::EADDRINUSE);
             }
             name
@@ -66,7 +72,7 @@ pub fn bind(endpoint: &Shared<Endpoint>, name: &[u8]) -> Result<(), Errno> {
 }
 
 /// An abstract name that nobody has: five digits.
-fn choose() -> Result<Shared<UnixName>, Errno> {
+fn choose(style: Style) -> Result<Shared<UnixName>, Errno> {
     /// Names that are tried.
     const NAMES: u64 = 0x10_0000;
     let first = arch::random::number();
@@ -78,7 +84,7 @@ fn choose() -> Result<Shared<UnixName>, Errno> {
             *byte = b"0123456789abcdef"[digit as usize];
         }
         let name = UnixName::new(&bytes, None)?;
-        if names::unix(&name).is_none() {
+        if names::unix(&name, style).is_none() {
             return Ok(name);
         }
     }
@@ -92,7 +98,7 @@ fn find(name: &[u8], style: Style) -> Result<Shared<Endpoint>, Errno> {
         name @ [0, ..] => UnixName::new(name, None)?,
         path => path::find(&process_files::files(), path)?,
     };
-    let found = names::unix(&name).ok_or(Errno::ECONNREFUSED)?;
+    let found = names::unix(&name, style).ok_or(Errno::ECONNREFUSED)?;
     match found.style == style {
         true => Ok(found),
         false => Err(Errno::EPROTOTYPE),
@@ -199,12 +205,17 @@ pub fn send(
     Ok(len as u64)
 }
 
-/// Undoes the connection of a socket for messages.
+/// Undoes the connection of a socket for messages, with what has arrived over it.
 pub fn disconnect(endpoint: &Endpoint) {
     endpoint.stage.set(Stage::Idle);
     endpoint.peer_name.replace(Address::None);
-    let before = endpoint.peer.take();
-    drop(before);
+    let peer = endpoint.peer.take();
+    if peer.is_some() {
+        rights::forget(endpoint);
+        let inbox = endpoint.inbox.replace(Inbox::new());
+        endpoint.room.wake_all();
+        drop(inbox);
+    }
 }
 
 /// Ends directions of a connection, for both sides.
