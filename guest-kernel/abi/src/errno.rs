@@ -71,7 +71,6 @@ errnos! {
     ENOLCK "No room for a lock.",
     ENOSYS "No such system call.",
     ENOTEMPTY "Directory not empty.",
-    ELOOP "Too many links, or in each other.",
     EOVERFLOW "Value too large.",
     EOPNOTSUPP "Not supported.",
     ELIBBAD "What should load the program is no such thing.",
