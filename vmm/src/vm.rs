@@ -27,7 +27,7 @@ use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
 use crate::events::{self, EventSources, InputSource, StopSource};
-use crate::host_files::{FilesConfig, FilesError};
+use crate::host_files::{FilesConfig, FilesError, Save, SaveError};
 use crate::host_instructions::InstructionCounter;
 use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
@@ -79,6 +79,8 @@ pub struct VmConfig {
     pub initrd: Option<Image>,
     /// Files of the host that the guest can read.
     pub files: FilesConfig,
+    /// What the guest hands over at its end.
+    pub saves: Vec<Save>,
     /// How the program starts.
     pub process: ProcessConfig,
     /// Words to add to the kernel's command line.
@@ -134,6 +136,7 @@ impl VmConfig {
             initramfs: None,
             initrd: None,
             files: FilesConfig::default(),
+            saves: Vec::new(),
             process: ProcessConfig::default(),
             append: String::new(),
             input: InputSource::None,
@@ -173,6 +176,8 @@ pub enum VmError {
     Boot(#[from] BootError),
     #[error(transparent)]
     Files(#[from] FilesError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
     #[error(transparent)]
     Cpu(#[from] CpuError),
     #[error(

@@ -21,6 +21,8 @@
 //! | `cwd=PATH` | init's working directory (default `/`) |
 //! | `user=UID:GID` | init's user and group (default `0:0`) |
 //! | `hostname=NAME` | the machine's name |
+//! | `save=PATH` | hand this file or tree over when init has exited with 0, by [`crate::host_files`] |
+//! | `save_always=PATH` | the same whatever init's end was; numbered together with `save` |
 //! | `ram=zero` | RAM above 1 MiB is zero but for what is loaded: fresh frames are not cleared |
 //!
 //! Unknown words and invalid values are ignored, so that the kernel boots under VMMs that
@@ -67,6 +69,11 @@ pub const DIRECTORY: &[u8] = b"cwd";
 pub const USER: &[u8] = b"user";
 /// The machine's name, a [`Word`](crate::words::Word).
 pub const HOSTNAME: &[u8] = b"hostname";
+/// What the VMM is to get at the end, if init succeeds: a path, likewise. Several are
+/// numbered from 0 on, with those of [`SAVE_ALWAYS`].
+pub const SAVE: &[u8] = b"save";
+/// What it is to get whatever the end is.
+pub const SAVE_ALWAYS: &[u8] = b"save_always";
 /// What is in fresh RAM: [`ZERO`].
 pub const RAM: &[u8] = b"ram";
 

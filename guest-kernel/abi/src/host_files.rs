@@ -7,8 +7,8 @@
 //! reads the Reply and what follows it
 //! ```
 //!
-//! Nodes are numbers that the VMM gives; the root is [`ROOT`]. Nothing on the host ever
-//! changes through this. The contents of a file are in guest-physical memory of their own,
+//! Nodes are numbers that the VMM gives; the root is [`ROOT`]. No file of the
+//! host ever changes through this; the last operations make new ones, where the user wants them. The contents of a file are in guest-physical memory of their own,
 //! outside RAM, once [`Operation::Map`] has asked for them: pages of the host's own file,
 //! which the guest can read and not write.
 //!
@@ -37,6 +37,19 @@ pub enum Operation {
     /// the [`Attributes`] follow, with the length that is mapped. Whole pages start with a
     /// page, and the last one has zeros after the end.
     Map = 4,
+    /// Makes a file, folder or symbolic link of the guest on the host, new: in the folder
+    /// [`Request::node`], a number from an earlier such reply, or 0 for what the command line's
+    /// word [`SAVE`](crate::command_line::SAVE) number [`Request::position`] names, from 0 on.
+    /// An [`Entry`], with the length of the whole file, and its name follow, and behind those
+    /// where a link leads. The name of what the word names does not matter.
+    /// [`Reply::position`] is its number; 0 if nothing can be in it.
+    Save = 5,
+    /// Bytes of the file that was made last, which has the number [`Request::node`], at
+    /// [`Request::position`]. They follow; what never comes is zero.
+    SaveBytes = 6,
+    /// All that word number [`Request::position`] names has been saved; or not, and
+    /// [`Request::node`] is why, as an errno of Linux.
+    Saved = 7,
 }
 
 impl Operation {
@@ -47,6 +60,9 @@ impl Operation {
             2 => Self::List,
             3 => Self::ReadLink,
             4 => Self::Map,
+            5 => Self::Save,
+            6 => Self::SaveBytes,
+            7 => Self::Saved,
             _ => return None,
         })
     }

@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{self, Path, PathBuf};
 
-use vmm::host_files::{Addition, FilesConfig, Root, Tree};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use vmm::host_files::{Addition, FilesConfig, MAX_SAVED, MAX_SAVED_BYTES, Root, Save, Tree};
 use vmm::process_config::{ProcessConfig, SEARCH_PATH};
 
 use super::CliError;
@@ -42,6 +43,53 @@ pub struct FilesArgs {
     /// The guest's name
     #[arg(long, value_name = "NAME", value_parser = hostname)]
     hostname: Option<String>,
+}
+
+/// What comes out at the end.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Files and process")]
+pub struct SaveArgs {
+    /// Bring a file or tree of the guest out when its program has succeeded, as HOST, which
+    /// must not exist yet, or be an empty folder. Devices are left out; 1000000 files and 64G
+    /// are the most
+    #[arg(long, value_name = "GUEST:HOST", value_parser = OsStringValueParser::new().try_map(save))]
+    #[arg(requires = "program")]
+    save: Vec<Save>,
+    /// The same also when it has failed
+    #[arg(long, value_name = "GUEST:HOST", value_parser = OsStringValueParser::new().try_map(save))]
+    #[arg(requires = "program")]
+    save_always: Vec<Save>,
+}
+
+const _: () = assert!(MAX_SAVED == 1_000_000 && MAX_SAVED_BYTES == 64 << 30);
+
+impl SaveArgs {
+    /// What these options name.
+    pub fn saves(self) -> Vec<Save> {
+        let always = self.save_always.into_iter();
+        let always = always.map(|save| Save {
+            always: true,
+            ..save
+        });
+        self.save.into_iter().chain(always).collect()
+    }
+}
+
+/// `GUEST:HOST`.
+fn save(text: OsString) -> Result<Save, String> {
+    let bytes = text.as_bytes();
+    let colon = bytes.iter().position(|&byte| byte == b':');
+    let (guest, host) = bytes.split_at(colon.unwrap_or(bytes.len()));
+    let host = host.get(1..).unwrap_or_default();
+    if !guest.starts_with(b"/") || host.is_empty() {
+        return Err("give GUEST:HOST, where GUEST begins with /".to_owned());
+    }
+    let path = |bytes| PathBuf::from(OsStr::from_bytes(bytes));
+    Ok(Save {
+        guest: path(guest),
+        host: path(host),
+        always: false,
+    })
 }
 
 impl FilesArgs {

@@ -11,6 +11,7 @@ use vmm::report::{OutcomeKind, Report};
 use vmm::trace::Trace;
 use vmm::vm::{Vm, VmConfig};
 
+use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::report_sink::{ReportArgs, Stream};
 use super::{CliError, CliResult, stop_signals, terminal};
@@ -29,6 +30,8 @@ pub struct Args {
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
+    saves: SaveArgs,
+    #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
     program: ProgramArgs,
@@ -39,6 +42,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
+    config.saves = args.saves.saves();
     let destination = args.report.open(Stream::Error)?;
     let report = on_this_terminal(config, |_| Ok(None))?;
     destination.write(|| report.to_string(), || report.to_json())?;

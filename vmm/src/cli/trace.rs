@@ -9,6 +9,7 @@ use vmm::Vm;
 use vmm::output::Output;
 use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
 
+use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::{CliError, CliResult, run, stop_signals};
 
@@ -39,6 +40,8 @@ pub struct Args {
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
+    saves: SaveArgs,
+    #[command(flatten)]
     program: ProgramArgs,
 }
 
@@ -51,6 +54,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
+    config.saves = args.saves.saves();
     let mut filter = Filter::all();
     filter.pid = args.pid;
     if !args.only.is_empty() {

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 
 use abi::Errno;
-use abi::host_files::{Attributes, BUFFER_LEN, Operation, Record, Reply, Request};
+use abi::host_files::{Attributes, BUFFER_LEN, Entry, Operation, Record, Reply, Request};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::host_files::Tree;
+use crate::host_files::{Saving, Tree};
 use crate::layout::PAGE;
 use crate::memory::{FileWindow, GuestRam};
 
@@ -20,6 +20,7 @@ const ROOM: usize = BUFFER_LEN - Reply::LEN;
 /// The device, and what it has told the guest.
 pub struct HostFiles {
     tree: Tree,
+    saving: Saving,
     ram: GuestRam,
     window: FileWindow,
     /// Where contents are, by node.
@@ -30,10 +31,12 @@ pub struct HostFiles {
 type Answer = (u64, Vec<u8>);
 
 impl HostFiles {
-    /// A device that answers from `tree`, in `ram`, and puts contents into `window`.
-    pub fn new(tree: Tree, ram: GuestRam, window: FileWindow) -> Self {
+    /// A device that answers from `tree`, in `ram`, and puts contents into `window`; what the
+    /// guest hands over goes to `saving`.
+    pub fn new(tree: Tree, saving: Saving, ram: GuestRam, window: FileWindow) -> Self {
         Self {
             tree,
+            saving,
             ram,
             window,
             mapped: HashMap::new(),
@@ -64,6 +67,11 @@ impl HostFiles {
         let _ = self.ram.mmap().write_slice(&buffer[..end], at);
     }
 
+    /// What the guest has handed over.
+    pub fn saving(&mut self) -> &mut Saving {
+        &mut self.saving
+    }
+
     fn serve(&mut self, buffer: &[u8]) -> Result<Answer, Errno> {
         let request = Request::read(buffer).ok_or(Errno::EINVAL)?;
         let len = usize::try_from(request.len).map_err(|_| Errno::EINVAL)?;
@@ -88,7 +96,31 @@ impl HostFiles {
                 let (address, attributes) = self.map(node)?;
                 Ok((address, written(attributes)))
             }
+            Operation::Save => Ok((self.save(request, name)?, Vec::new())),
+            Operation::SaveBytes => {
+                self.saving.write(node, request.position, name)?;
+                Ok((0, Vec::new()))
+            }
+            Operation::Saved => {
+                let result = match node {
+                    0 => Ok(()),
+                    number => Err(Errno::new(number)),
+                };
+                self.saving.end(request.position, result)?;
+                Ok((0, Vec::new()))
+            }
         }
+    }
+
+    fn save(&mut self, request: Request, bytes: &[u8]) -> Result<u64, Errno> {
+        let entry = Entry::read(bytes).ok_or(Errno::EINVAL)?;
+        let len = usize::try_from(entry.name_len).map_err(|_| Errno::EINVAL)?;
+        let rest = &bytes[Entry::LEN..];
+        let name = rest.get(..len).ok_or(Errno::EINVAL)?;
+        let link = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
+        let Request { node, position, .. } = request;
+        self.saving
+            .make(node, position, name, entry.attributes, link)
     }
 
     /// Where the contents of a file are, and what it was when they came there.

@@ -35,6 +35,7 @@ use std::io;
 use abi::debug_exit::GuestExit;
 use serde::Serialize;
 
+use crate::host_files::Saving;
 use bus::{MmioDevice, PortDevice};
 pub use host_files::HostFiles;
 use io_apic::IoApic;
@@ -334,6 +335,11 @@ impl Devices {
     /// That failure, once.
     pub fn take_output_error(&mut self) -> Option<StreamError> {
         self.streams.take_error()
+    }
+
+    /// What the guest hands over, in a machine with files of the host.
+    pub fn saving(&mut self) -> Option<&mut Saving> {
+        self.files.as_mut().map(HostFiles::saving)
     }
 
     /// The machine's end of the line to another machine, if it has one.

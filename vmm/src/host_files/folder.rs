@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,11 +86,7 @@ impl Folder {
     /// # Errors
     /// Those of the host: there is none, for example.
     pub fn open(path: &Path) -> io::Result<Self> {
-        use std::os::unix::ffi::OsStrExt;
-        let name = CString::new(path.as_os_str().as_bytes())?;
-        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        // SAFETY: the path ends with a zero.
-        let root = owned(unsafe { libc::open(name.as_ptr(), flags) })?;
+        let root = open_folder(path)?;
         // Says what the host lacks, before a guest runs.
         open_beneath(&root, c".", libc::O_PATH)?;
         Ok(Self {
@@ -294,8 +291,16 @@ fn attributes(found: &libc::stat, node: u64) -> Attributes {
     }
 }
 
+/// The folder at `path`, to look up names in.
+pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the path ends with a zero.
+    owned(unsafe { libc::open(path.as_ptr(), flags) })
+}
+
 /// A new descriptor, or why there is none.
-fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
+pub fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
     match fd {
         0.. => {
             // SAFETY: the host has just made it, and nobody else has it.
@@ -306,7 +311,7 @@ fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
 }
 
 /// Opens `path` below `root`, itself if it is a symbolic link.
-fn open_beneath(root: &OwnedFd, path: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
+pub fn open_beneath(root: &OwnedFd, path: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: zeros are one.
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = (flags | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;

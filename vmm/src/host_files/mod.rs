@@ -9,8 +9,8 @@
 //!      └─ Joints      folders that are nowhere, but lead to the others
 //! ```
 //!
-//! Nothing is read before the guest asks for it, but for an archive's headers. Nothing is
-//! written, ever. What is on the host may change at any moment, and the names in an archive are
+//! Nothing is read before the guest asks for it, but for an archive's headers. None of these
+//! files is ever written; what the user wants of the guest's own becomes new ones ([`Saving`]). What is on the host may change at any moment, and the names in an archive are
 //! data: neither leads anywhere but to where it was found.
 
 mod archive;
@@ -18,6 +18,7 @@ mod config;
 mod folder;
 mod gzip;
 mod resolve;
+mod saving;
 mod small;
 mod tar_files;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use abi::host_files::Attributes;
 
 pub use config::{Addition, FilesConfig, FilesError, Root};
 pub use resolve::{Found, Unresolved};
+pub use saving::{MAX_SAVED, MAX_SAVED_BYTES, Save, SaveError, Saving};
 pub use tree::Tree;
 
 /// Longest name, in bytes, as Linux has it.

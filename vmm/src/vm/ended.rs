@@ -51,11 +51,21 @@ impl Setting {
             ns_per_tick,
             ..
         } = ended;
-        let outcome = ended
+        let mut outcome = ended
             .result
             .unwrap_or_else(|error| Outcome::error(error.to_string()));
-        let warnings = run_loop.devices.take_input_error();
-        let warnings = warnings.map(|error| format!("standard input: {error}"));
+        let input_error = run_loop.devices.take_input_error();
+        let input_error = input_error.map(|error| format!("standard input: {error}"));
+        let mut warnings = Vec::from_iter(input_error);
+        if let Some(saving) = run_loop.devices.saving() {
+            let succeeded = outcome == Outcome::exited(0);
+            let (lines, failure) = saving.finish(succeeded);
+            warnings.extend(lines);
+            match failure {
+                Some(failure) if succeeded => outcome = Outcome::error(failure),
+                failure => warnings.extend(failure),
+            }
+        }
         let state = run_loop.last_state.take();
         let state = state.map(|state| State::new(&state, &self.ram, self.images()));
         let shared = guest_counters::read(&self.ram, &self.kernel);
@@ -73,7 +83,7 @@ impl Setting {
             host_kind: self.accelerator.host_kind(),
             outcome,
             state,
-            warnings: warnings.into_iter().collect(),
+            warnings,
             wall_ns,
             boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
             time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),

@@ -1,5 +1,6 @@
 //! The initial contents of guest memory.
 
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use abi::command_line as word;
@@ -11,7 +12,7 @@ use crate::bundled;
 use crate::cpu::{CpuError, HostKind, Vcpu};
 use crate::devices::HostFiles;
 use crate::events::InputSource;
-use crate::host_files::FilesError;
+use crate::host_files::{FilesError, Saving};
 use crate::layout;
 use crate::memory::{FileWindow, GuestRam};
 use crate::output::{Output, Outputs};
@@ -66,16 +67,17 @@ pub fn memory(
     accelerator: &Accelerator,
 ) -> Result<(GuestRam, Option<HostFiles>), VmError> {
     let ram = GuestRam::new(config.memory)?;
-    if config.files.is_empty() {
+    if config.files.is_empty() && config.saves.is_empty() {
         return Ok((ram, None));
     }
     let tree = config.files.open()?;
+    let saving = Saving::prepare(&config.saves)?;
     let bits = accelerator.address_bits()?;
     let addresses = layout::file_window(config.memory, bits);
     let addresses = addresses.ok_or(FilesError::TooMuchMemory(layout::max_ram_with_files(bits)))?;
     let window = FileWindow::new(addresses)?;
     let ram = ram.with_files(window.clone());
-    Ok((ram.clone(), Some(HostFiles::new(tree, ram, window))))
+    Ok((ram.clone(), Some(HostFiles::new(tree, saving, ram, window))))
 }
 
 /// Time of day now, since 1970; zero if that is before then.
@@ -108,6 +110,13 @@ fn command_line(
         line.option(word::FILES, word::HOST);
     }
     config.process.write(&mut line);
+    for save in &config.saves {
+        let key = match save.always {
+            true => word::SAVE_ALWAYS,
+            false => word::SAVE,
+        };
+        line.text(key, save.guest.as_os_str().as_bytes());
+    }
     streams(&mut line, &config.input, outputs);
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)

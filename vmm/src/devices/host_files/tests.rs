@@ -7,7 +7,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::HostFiles;
 use crate::host_files::tests::Scratch;
-use crate::host_files::{FilesConfig, Root};
+use crate::host_files::{FilesConfig, Root, Save, Saving};
 use crate::layout::PAGE;
 use crate::memory::{FileWindow, GuestRam};
 
@@ -34,9 +34,16 @@ impl Asker {
         let window = FileWindow::new(WINDOW..WINDOW + (64 << 20)).expect("addresses");
         let ram = GuestRam::new(RAM).expect("memory");
         let tree = files.open().expect("a tree");
+        let saves = ["new", "folder"].map(|name| Save {
+            guest: format!("/guest/{name}").into(),
+            host: scratch.path(name),
+            always: false,
+        });
+        scratch.folder("folder");
+        let saving = Saving::prepare(&saves).expect("nothing is there");
         Self {
             scratch,
-            device: HostFiles::new(tree, ram.clone(), window.clone()),
+            device: HostFiles::new(tree, saving, ram.clone(), window.clone()),
             ram,
             window,
         }
@@ -247,11 +254,11 @@ fn pseudo_file_systems_are_empty_and_devices_closed() {
 fn made_up_requests_get_errors() {
     let mut asker = Asker::new();
     let mut seeds = fastrand::Rng::with_seed(1);
-    for operation in [0, 5, u64::MAX] {
+    for operation in [0, 8, u64::MAX] {
         assert_eq!(asker.ask(operation, ROOT, 0, b""), Err(Errno::ENOSYS));
     }
     for node in [0, 2, ROOT + 256, u64::MAX, 1 << 63] {
-        for operation in 1..=4 {
+        for operation in 1..=6 {
             assert_eq!(asker.ask(operation, node, 0, b""), Err(Errno::EINVAL));
         }
     }
@@ -280,5 +287,175 @@ fn made_up_requests_get_errors() {
     // Neither the end of RAM, nor what is past it.
     for frame in [(RAM / PAGE) as u32 - 1, 0x4_0000, u32::MAX] {
         asker.device.answer(frame);
+    }
+}
+
+/// A request to make something.
+fn entry(mode: u32, size: u64, name: &[u8], link: &[u8]) -> Vec<u8> {
+    let attributes = Attributes {
+        mode,
+        size,
+        modified_ns: 1_000_000_000_500_000_000,
+        ..Attributes::default()
+    };
+    let mut bytes = vec![0; Entry::LEN];
+    let name_len = name.len() as u64;
+    let entry = Entry {
+        attributes,
+        name_len,
+    };
+    entry.write(&mut bytes);
+    bytes.extend_from_slice(name);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes.extend_from_slice(link);
+    bytes
+}
+
+impl Asker {
+    fn make(
+        &mut self,
+        folder: u64,
+        mode: u32,
+        size: u64,
+        name: &[u8],
+        link: &[u8],
+    ) -> Result<u64, Errno> {
+        let bytes = entry(mode, size, name, link);
+        let answer = self.ask(Operation::Save as u64, folder, 0, &bytes);
+        answer.map(|(number, _)| number)
+    }
+
+    fn write(&mut self, file: u64, at: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let answer = self.ask(Operation::SaveBytes as u64, file, at, bytes);
+        answer.map(drop)
+    }
+
+    fn finish(&mut self) -> (Vec<String>, Option<String>) {
+        self.device.saving().finish(true)
+    }
+}
+
+const FOLDER: u32 = libc::S_IFDIR | 0o755;
+const FILE: u32 = libc::S_IFREG | 0o644;
+const LINK: u32 = libc::S_IFLNK | 0o777;
+
+#[test]
+fn a_tree_is_saved() {
+    let mut asker = Asker::new();
+    let top = asker
+        .make(0, FOLDER, 0, b"ignored", b"")
+        .expect("it is new");
+    let inner = asker
+        .make(top, FOLDER, 0, b"inner", b"")
+        .expect("it is new");
+    let file = asker
+        .make(inner, FILE, 10, b"file", b"")
+        .expect("it is new");
+    assert_eq!(asker.write(file, 0, b"01234"), Ok(()));
+    assert_eq!(asker.write(file, 7, b"789"), Ok(()));
+    assert_eq!(asker.write(file, 8, b"890"), Err(Errno::EINVAL));
+    assert_eq!(asker.write(file, u64::MAX, b"0"), Err(Errno::EINVAL));
+    assert_eq!(asker.make(top, LINK, 0, b"link", b"/etc/passwd"), Ok(0));
+    assert_eq!(asker.write(file, 0, b"0"), Err(Errno::EINVAL));
+    let second = entry(libc::S_IFREG | 0o755, 3, b"", b"");
+    let (file, _) = asker
+        .ask(Operation::Save as u64, 0, 1, &second)
+        .expect("it is new");
+    assert_eq!(asker.write(file, 0, b"two"), Ok(()));
+    for index in [0, 1] {
+        assert!(asker.ask(Operation::Saved as u64, 0, index, b"").is_ok());
+    }
+    let saved = Operation::Saved as u64;
+    assert_eq!(asker.ask(saved, 0, 2, b""), Err(Errno::EINVAL));
+    assert_eq!(asker.finish(), (vec![], None));
+    let path = asker.scratch.path("new/inner/file");
+    assert_eq!(fs::read(&path).expect("it is saved"), b"01234\0\x00789");
+    let time = fs::metadata(path).and_then(|found| found.modified());
+    let time = time
+        .expect("it is saved")
+        .duration_since(std::time::UNIX_EPOCH);
+    assert_eq!(
+        time.expect("it is after 1970").as_millis(),
+        1_000_000_000_500
+    );
+    let link = fs::read_link(asker.scratch.path("new/link")).expect("it is saved");
+    assert_eq!(link.as_os_str(), "/etc/passwd");
+    let second = asker.scratch.path("folder/folder");
+    assert_eq!(fs::read(second).expect("it is saved"), b"two");
+}
+
+#[test]
+fn a_hostile_guest_saves_nothing_elsewhere() {
+    let mut asker = Asker::new();
+    let top = asker.make(0, FOLDER, 0, b"", b"").expect("it is new");
+    for name in [&b".."[..], b".", b"", b"/tmp/x", b"a/../../x", b"a\0b"] {
+        for mode in [FOLDER, FILE, LINK] {
+            assert_eq!(asker.make(top, mode, 0, name, b"x"), Err(Errno::EINVAL));
+        }
+    }
+    let long = asker.make(top, FILE, 0, &[b'n'; 256], b"");
+    assert_eq!(long, Err(Errno::ENAMETOOLONG));
+    for folder in [top + 1, u64::MAX] {
+        assert_eq!(asker.make(folder, FILE, 0, b"x", b""), Err(Errno::EINVAL));
+    }
+    // A link does not lead anywhere, nor does one that the host puts there.
+    let out = asker.scratch.folder("out");
+    let target = out.to_str().expect("temporary paths are text");
+    assert_eq!(asker.make(top, LINK, 0, b"link", target.as_bytes()), Ok(0));
+    assert_eq!(asker.make(top, FILE, 0, b"link", b""), Err(Errno::EEXIST));
+    assert_eq!(asker.make(top, FOLDER, 0, b"link", b""), Err(Errno::EEXIST));
+    let inner = asker
+        .make(top, FOLDER, 0, b"inner", b"")
+        .expect("it is new");
+    fs::remove_dir(asker.scratch.path("new/inner")).expect("it is empty");
+    symlink(&out, asker.scratch.path("new/inner")).expect("a link");
+    assert_eq!(asker.make(inner, FILE, 0, b"x", b""), Err(Errno::ELOOP));
+    assert_eq!(fs::read_dir(&out).expect("a folder").count(), 0);
+    // Devices, and what would fill the host.
+    for number in 0..20 {
+        let name = format!("device{number}");
+        let device = asker.make(top, libc::S_IFCHR | 0o666, 0, name.as_bytes(), b"");
+        assert_eq!(device, Ok(0));
+    }
+    assert_eq!(
+        asker.make(top, FILE, 1 << 60, b"huge", b""),
+        Err(Errno::EFBIG)
+    );
+    assert_eq!(
+        asker.make(top, FILE, u64::MAX, b"huge", b""),
+        Err(Errno::EFBIG)
+    );
+    let (lines, failure) = asker.finish();
+    assert_eq!(lines.len(), 11);
+    assert!(lines[0].ends_with("new/device0 is left out: it is no file, folder or link"));
+    assert_eq!(lines[10], "10 more are left out");
+    assert!(
+        failure
+            .expect("the first")
+            .contains("new/link: File exists")
+    );
+}
+
+#[test]
+fn what_is_not_saved_is_told() {
+    let mut asker = Asker::new();
+    let missing = u64::from(libc::ENOENT as u32);
+    assert!(asker.ask(Operation::Saved as u64, missing, 0, b"").is_ok());
+    let told = asker.finish().1.expect("it is missing");
+    assert!(told.starts_with("/guest/new of the guest is not saved: No such file"));
+    assert_eq!(asker.device.saving().finish(false), (vec![], None));
+    let save = |host: &str| Save {
+        guest: "/x".into(),
+        host: asker.scratch.path(host),
+        always: true,
+    };
+    asker.scratch.file("there", b"");
+    for (saves, why) in [
+        (vec![save("there")], "exists"),
+        (vec![save("root"), save("root")], "twice"),
+        (vec![save("no/such")], "No such file"),
+    ] {
+        let refused = Saving::prepare(&saves).err().expect("it is refused");
+        assert!(refused.to_string().contains(why), "{refused}");
     }
 }
