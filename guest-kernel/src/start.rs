@@ -112,7 +112,7 @@ fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), 
         }
     }
     let root = Start::of_tree()?;
-    let found = execute::find(&root, calls::find(&root, path, Links::Followed)?)?;
+    let found = execute::find(&root, calls::find_opened(&root, path, Links::Followed)?)?;
     Ok((found.image, found.interpreters))
 }
 

@@ -23,7 +23,7 @@ use crate::page_tables::{Access, Sharing};
 use crate::{FilePages, Frame, Shared, quota};
 
 /// Lowest address that may be mapped, so that null pointers and their neighbours fault.
-const LOWEST: u64 = 0x1_0000;
+pub const LOWEST: u64 = 0x1_0000;
 
 /// Areas that the kernel places end here: below the farthest that the stack may reach,
 /// its guard, and that much again.
@@ -33,7 +33,7 @@ pub(crate) const SEARCH_END: u64 = USER_END - 2 * STACK_LIMIT;
 pub const VDSO: u64 = SEARCH_END;
 
 /// Most areas of a program. Each is a kernel object.
-const MAX_AREAS: usize = 16 << 10;
+pub const MAX_AREAS: usize = 16 << 10;
 
 /// Where an area shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

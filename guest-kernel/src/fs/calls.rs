@@ -12,8 +12,10 @@ use linux_raw_sys::general as linux;
 use mm::Shared;
 use mm::file_pages::FilePages;
 
+use crate::fs::bytes::Bytes;
 use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{self, Object, OpenFile};
+use crate::fs::opened::Opened;
 use crate::fs::path::{self, Links, Start};
 use crate::fs::pipe;
 
@@ -34,14 +36,28 @@ pub fn find(start: &Start, path: &[u8], links: Links) -> Result<Shared<Node>, Er
     path::walk(start, path, links)?.node().cloned()
 }
 
+/// The same, with the place where it is.
+///
+/// # Errors
+/// As for [`find`].
+pub fn find_opened(start: &Start, path: &[u8], links: Links) -> Result<Opened, Errno> {
+    let place = path::walk(start, path, links)?;
+    Ok(Opened {
+        node: place.node()?.clone(),
+        directory: place.directory.clone(),
+        name: Bytes::name(place.name())?,
+    })
+}
+
 /// Truncates the file at `path`, or extends it with zeros.
 ///
 /// # Errors
-/// As for [`find`]; EISDIR, EINVAL (no file), EFBIG.
+/// As for [`find`]; EISDIR, EINVAL (no file), EFBIG, ETXTBSY.
 pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
     let node = find(start, path, Links::Followed)?;
     match node.kind() {
         Kind::File(pages) => {
+            node.check_not_running()?;
             pages.bring_in()?;
             open_file::set_len(&node, pages, len)
         }

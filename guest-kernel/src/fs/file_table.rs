@@ -192,6 +192,11 @@ impl FileTable {
         }
     }
 
+    /// The lowest number from `from` on that stands for something.
+    pub fn first_open(&self, from: usize) -> Option<u32> {
+        self.descriptors.borrow().next(from).map(|fd| fd as u32)
+    }
+
     /// Whether `fd` is marked close-on-exec.
     ///
     /// # Errors

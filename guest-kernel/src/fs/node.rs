@@ -49,6 +49,8 @@ pub struct Node {
     user: Cell<u32>,
     group: Cell<u32>,
     links: Cell<u32>,
+    /// How many have it open for writing, or less than zero by how many programs of it run.
+    uses: Cell<i32>,
     times: Times,
     locks: FileLocks,
 }
@@ -92,6 +94,7 @@ impl Node {
             user: Cell::new(0),
             group: Cell::new(0),
             links: Cell::new(links),
+            uses: Cell::new(0),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
         })
@@ -131,6 +134,35 @@ impl Node {
         &self.locks
     }
 
+    /// Counts one more that writes it (1) or runs it (-1).
+    ///
+    /// # Errors
+    /// ETXTBSY: others do the other.
+    pub fn count_use(&self, kind: i32) -> Result<(), Errno> {
+        let uses = self.uses.get();
+        if uses.signum() == -kind {
+            return Err(Errno::ETXTBSY);
+        }
+        self.uses.set(uses + kind);
+        Ok(())
+    }
+
+    /// Ends what [`count_use`](Self::count_use) has begun.
+    pub fn end_use(&self, kind: i32) {
+        self.uses.set(self.uses.get() - kind);
+    }
+
+    /// Fails if a program of it runs, which writing would change.
+    ///
+    /// # Errors
+    /// ETXTBSY.
+    pub fn check_not_running(&self) -> Result<(), Errno> {
+        match self.uses.get() {
+            ..0 => Err(Errno::ETXTBSY),
+            _ => Ok(()),
+        }
+    }
+
     /// Its number, as `stat` has it.
     pub fn number(&self) -> u64 {
         self.number
@@ -144,7 +176,8 @@ impl Node {
             Kind::Characters(_) => linux::S_IFCHR,
             Kind::Blocks(_) => linux::S_IFBLK,
             Kind::Socket => linux::S_IFSOCK,
-            Kind::File(_) | Kind::Proc(_) => linux::S_IFREG,
+            Kind::File(_) => linux::S_IFREG,
+            Kind::Proc(file) => file.mode() & linux::S_IFMT,
         };
         kind | self.mode.get()
     }

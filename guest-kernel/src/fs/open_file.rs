@@ -14,13 +14,13 @@ use mm::Shared;
 use mm::file_pages::{self, FilePages};
 use mm::frames;
 
-use crate::fs::bytes::Bytes;
 use crate::fs::device::Device;
 use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
 use crate::fs::locks::Owner;
 use crate::fs::node::Node;
+use crate::fs::opened::{Opened, Writing};
 use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::fs::poll::{self, Readiness};
 use crate::fs::size_limit;
@@ -70,20 +70,12 @@ pub enum Object {
     Socket(Socket),
 }
 
-/// What a path led to when it was opened.
-pub struct Opened {
-    /// The node.
-    pub node: Shared<Node>,
-    /// The directory that it was found in, or that it is.
-    pub directory: Shared<Node>,
-    /// Its name there; empty for the directory itself, and if it had none.
-    pub name: Bytes,
-}
-
 /// An open file.
 pub struct OpenFile {
     object: Object,
     opened: Option<Opened>,
+    /// That it is a file open for writing.
+    _writing: Option<Writing>,
     /// As `open` has them: access mode, [`CHANGEABLE`] flags.
     flags: Cell<u32>,
     offset: Cell<u64>,
@@ -103,7 +95,7 @@ impl OpenFile {
     /// Opens `object`, to which a path led.
     ///
     /// # Errors
-    /// ENFILE, ENOMEM.
+    /// ENFILE, ENOMEM; ETXTBSY: a program that runs.
     pub fn at(object: Object, flags: u32, opened: Opened) -> Result<Shared<Self>, Errno> {
         Self::make(object, flags, Some(opened))
     }
@@ -115,6 +107,13 @@ impl OpenFile {
         if count() >= limit() {
             return Err(Errno::ENFILE);
         }
+        let writes = flags & (linux::O_ACCMODE | linux::O_PATH);
+        let writing = match &object {
+            Object::Node(node) if [linux::O_WRONLY, linux::O_RDWR].contains(&writes) => {
+                Writing::start(node)?
+            }
+            _ => None,
+        };
         COUNT.set(count() + 1);
         let kept = linux::O_ACCMODE
             | CHANGEABLE
@@ -127,6 +126,7 @@ impl OpenFile {
         Ok(Shared::new(Self {
             object,
             opened,
+            _writing: writing,
             flags: Cell::new(flags & kept),
             offset: Cell::new(0),
             has_locks: Cell::new(false),
@@ -136,6 +136,11 @@ impl OpenFile {
     /// What is open.
     pub fn object(&self) -> &Object {
         &self.object
+    }
+
+    /// What a path led to when it was opened, if one did.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
     }
 
     /// The node that it was opened by, if there was one.

@@ -14,7 +14,8 @@ use mm::{Frame, OutOfMemory, Shared};
 use crate::fs::bytes::NAME_MAX;
 use crate::fs::directory;
 use crate::fs::node::{Kind, Node};
-use crate::fs::open_file::Opened;
+use crate::fs::opened::Opened;
+use crate::fs::proc_files::ProcFile;
 use crate::fs::ramfs;
 
 /// Symbolic links that are followed in one walk, as on Linux.
@@ -189,16 +190,28 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                         last = Last::Root;
                         continue;
                     }
-                    _ if is_last => {
-                        return Ok(Place {
-                            directory,
-                            found: Some(found),
-                            last: Last::Name,
-                            must_be_directory: has_slash,
-                            text,
-                            name: here,
-                        });
+                    Kind::Proc(ProcFile::Link(link))
+                        if !is_last || links.are_followed(has_slash) =>
+                    {
+                        followed += 1;
+                        if followed > LINKS_MAX {
+                            return Err(Errno::ELOOP);
+                        }
+                        match link.follow()? {
+                            None if is_last => {
+                                return Place::at(directory, found, has_slash, text, here);
+                            }
+                            None => return Err(Errno::ENOTDIR),
+                            Some(opened) if is_last => {
+                                let text = text.replaced(&opened.name, text.bytes().len())?;
+                                let name = 0..text.bytes().len();
+                                directory = opened.directory;
+                                return Place::at(directory, opened.node, has_slash, text, name);
+                            }
+                            Some(opened) => directory = opened.node,
+                        }
                     }
+                    _ if is_last => return Place::at(directory, found, has_slash, text, here),
                     _ => directory = found,
                 }
                 Last::Name
@@ -215,7 +228,25 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
     })
 }
 
-impl Place<'_> {
+impl<'p> Place<'p> {
+    /// The place of a node that a name stands for.
+    fn at(
+        directory: Shared<Node>,
+        found: Shared<Node>,
+        must_be_directory: bool,
+        text: Text<'p>,
+        name: Range<usize>,
+    ) -> Result<Self, Errno> {
+        Ok(Self {
+            directory,
+            found: Some(found),
+            last: Last::Name,
+            must_be_directory,
+            text,
+            name,
+        })
+    }
+
     /// Its name in the directory; empty if the path does not end with a name.
     pub fn name(&self) -> &[u8] {
         &self.text.bytes()[self.name.clone()]
@@ -285,7 +316,6 @@ pub fn write_path<'b>(
 ///
 /// # Errors
 /// ERANGE if the buffer is too small, ENOENT if the directory has been removed; ENOMEM.
-#[expect(dead_code, reason = "for links of /proc")]
 pub fn write_opened<'b>(
     root: &Shared<Node>,
     opened: &Opened,

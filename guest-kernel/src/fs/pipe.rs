@@ -26,7 +26,8 @@ pub struct Pipe {
 
 /// What there is of an end.
 struct End {
-    is_open: Cell<bool>,
+    /// Open files that are this end.
+    files: Cell<usize>,
     /// Those who wait for bytes or room, or for the other end to go.
     waiters: WaitQueue,
     watches: Watches,
@@ -35,10 +36,24 @@ struct End {
 impl End {
     const fn new() -> Self {
         Self {
-            is_open: Cell::new(true),
+            files: Cell::new(1),
             waiters: WaitQueue::new(),
             watches: Watches::new(),
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.files.get() != 0
+    }
+
+    fn open(&self) {
+        self.files.set(self.files.get() + 1);
+    }
+
+    /// One open file less; says whether that was the last.
+    fn close(&self) -> bool {
+        self.files.set(self.files.get() - 1);
+        !self.is_open()
     }
 
     /// Tells who is at this end.
@@ -95,6 +110,12 @@ impl Pipe {
 }
 
 impl ReadEnd {
+    /// The same end of the pipe, for another open file.
+    pub fn reopen(&self) -> Self {
+        self.0.read.open();
+        Self(self.0.clone())
+    }
+
     /// Reads what there is, and waits for something unless `nonblocking`; 0 at the end.
     ///
     /// # Errors
@@ -130,7 +151,7 @@ impl ReadEnd {
             write,
         } = &*self.0;
         while buffer.borrow().is_empty() {
-            if !write.is_open.get() {
+            if !write.is_open() {
                 return Ok(false);
             }
             if nonblocking {
@@ -167,7 +188,7 @@ impl ReadEnd {
     pub fn readiness(&self) -> Readiness {
         let mut ready = Readiness::empty();
         ready.set(Readiness::READ, !self.0.buffer.borrow().is_empty());
-        ready.set(Readiness::HANG_UP, !self.0.write.is_open.get());
+        ready.set(Readiness::HANG_UP, !self.0.write.is_open());
         ready
     }
 
@@ -179,12 +200,19 @@ impl ReadEnd {
 
 impl Drop for ReadEnd {
     fn drop(&mut self) {
-        self.0.read.is_open.set(false);
-        self.0.write.tell(Readiness::WRITE | Readiness::ERROR);
+        if self.0.read.close() {
+            self.0.write.tell(Readiness::WRITE | Readiness::ERROR);
+        }
     }
 }
 
 impl WriteEnd {
+    /// The same end of the pipe, for another open file.
+    pub fn reopen(&self) -> Self {
+        self.0.write.open();
+        Self(self.0.clone())
+    }
+
     /// Writes everything, and waits for room unless `nonblocking`; then it writes what it
     /// can, but up to `PIPE_BUF` all or nothing. With `packets`, each read gets what one write
     /// of up to that has written.
@@ -206,7 +234,7 @@ impl WriteEnd {
         let mut untold = false;
         let mut stopped = false;
         let result = transfer::run(source, |source, _| {
-            if !read.is_open.get() {
+            if !read.is_open() {
                 return Err(Errno::EPIPE);
             }
             let step = buffer.borrow_mut().write(source, packets, stopped);
@@ -241,7 +269,7 @@ impl WriteEnd {
     /// EPIPE if nobody can read it, EAGAIN instead of waiting, EINTR.
     pub fn wait(&self, nonblocking: bool) -> Result<(), Errno> {
         loop {
-            if !self.0.read.is_open.get() {
+            if !self.0.read.is_open() {
                 return Err(Errno::EPIPE);
             }
             if self.0.buffer.borrow().has_room() {
@@ -268,7 +296,7 @@ impl WriteEnd {
     pub fn readiness(&self) -> Readiness {
         let mut ready = Readiness::empty();
         ready.set(Readiness::WRITE, self.0.buffer.borrow().has_room());
-        ready.set(Readiness::ERROR, !self.0.read.is_open.get());
+        ready.set(Readiness::ERROR, !self.0.read.is_open());
         ready
     }
 
@@ -280,8 +308,9 @@ impl WriteEnd {
 
 impl Drop for WriteEnd {
     fn drop(&mut self) {
-        self.0.write.is_open.set(false);
-        self.0.read.tell(Readiness::READ | Readiness::HANG_UP);
+        if self.0.write.close() {
+            self.0.read.tell(Readiness::READ | Readiness::HANG_UP);
+        }
     }
 }
 

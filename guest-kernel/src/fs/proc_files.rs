@@ -4,18 +4,31 @@
 //! Nothing of it is stored: a look-up makes a node that lives while it is used, and a read
 //! generates the whole text again and takes the part at its offset.
 
+mod areas_text;
+mod links;
+mod process_text;
+mod rows;
 mod text;
+mod window;
 
 use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 
+use crate::fs::bytes::Bytes;
 use crate::fs::directory::Directory;
+use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
-use crate::fs::proc_files::text::{ProcessText, SystemText};
+use crate::fs::proc_files::process_text::ProcessText;
+use crate::fs::proc_files::rows::{Entry, PROCESS, ROOT, Row, THREAD};
+use crate::fs::proc_files::text::SystemText;
+use crate::fs::process_files;
 use crate::fs::transfer::Target;
 use crate::proc::process::Process;
-use crate::proc::{current, table};
+use crate::proc::thread::Thread;
+use crate::proc::{current, current_thread, table};
+
+pub use links::ProcLink;
 
 /// What a node of `/proc` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,30 +39,29 @@ pub enum ProcFile {
     Root(&'static [Entry]),
     /// The directory of the process with this number.
     Process(u32),
-    /// Text about the process with this number.
+    /// That of its threads.
+    Threads(u32),
+    /// That of one of them.
+    Thread(u32),
+    /// The directory of the descriptors of a process, each a link.
+    Descriptors(u32),
+    /// That of what there is to say of them.
+    DescriptorTexts(u32),
+    /// What there is to say of one.
+    Descriptor(u32, u32),
+    /// Text about the process or thread with this number.
     OfProcess(ProcessText, u32),
     /// Text about the system.
     System(SystemText),
+    /// A link to what a process has.
+    Link(ProcLink),
+    /// A link to a path.
+    Path(&'static [u8]),
+    /// A link to the directory of the current process.
+    Current,
+    /// A link to that of the current thread.
+    CurrentThread,
 }
-
-/// A name in a directory of `/proc`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Entry(&'static [u8], ProcFile);
-
-const ROOT: &[Entry] = &[
-    Entry(b"meminfo", ProcFile::System(SystemText::Memory)),
-    Entry(b"sys", ProcFile::Directory(SYS)),
-    Entry(b"uptime", ProcFile::System(SystemText::Uptime)),
-];
-const SYS: &[Entry] = &[Entry(b"fs", ProcFile::Directory(SYS_FS))];
-const SYS_FS: &[Entry] = &[Entry(b"file-nr", ProcFile::System(SystemText::OpenFiles))];
-
-/// What there is of each process.
-const PROCESS: [(&[u8], ProcessText); 2] =
-    [(b"comm", ProcessText::Comm), (b"stat", ProcessText::Stat)];
-
-/// The number of all nodes of `/proc`.
-const NUMBER: u64 = u32::MAX as u64;
 
 /// A generated name: those of processes are numbers.
 pub struct ProcName {
@@ -58,7 +70,7 @@ pub struct ProcName {
 }
 
 impl ProcName {
-    const LEN: usize = 10;
+    const LEN: usize = 24;
 
     fn fixed(name: &[u8]) -> Self {
         let mut bytes = [0; Self::LEN];
@@ -89,26 +101,61 @@ impl ProcName {
 impl ProcFile {
     /// Whether it is a directory.
     pub fn is_directory(self) -> bool {
-        matches!(self, Self::Directory(_) | Self::Root(_) | Self::Process(_))
+        use ProcFile::{DescriptorTexts, Descriptors, Directory, Process, Root, Thread, Threads};
+        matches!(
+            self,
+            Directory(_)
+                | Root(_)
+                | Process(_)
+                | Threads(_)
+                | Thread(_)
+                | Descriptors(_)
+                | DescriptorTexts(_)
+        )
     }
 
-    /// Number of its node: none is kept, so none has its own.
+    /// Whether it is a link.
+    fn is_link(self) -> bool {
+        matches!(
+            self,
+            Self::Link(_) | Self::Path(_) | Self::Current | Self::CurrentThread
+        )
+    }
+
+    /// Number of its node: different at least from those of the directories that it is in.
     pub fn number(self) -> u64 {
-        NUMBER
+        const SHIFT: u32 = 32;
+        let (owner, kind) = match self {
+            Self::Root(_) => (0, 1),
+            Self::Directory(entries) => (0, entries.as_ptr().addr() as u64 & u64::from(u32::MAX)),
+            Self::Process(pid) => (pid, 1),
+            Self::Threads(pid) => (pid, 2),
+            Self::Thread(tid) => (tid, 3),
+            Self::Descriptors(pid) => (pid, 4),
+            Self::DescriptorTexts(pid) => (pid, 5),
+            _ => (0, 2),
+        };
+        u64::from(owner) << SHIFT | kind
     }
 
     /// Type and permissions, as `stat` has them.
     pub fn mode(self) -> u32 {
-        if self.is_directory() {
-            linux::S_IFDIR | 0o555
-        } else {
-            linux::S_IFREG | 0o444
+        match self {
+            _ if self.is_directory() => linux::S_IFDIR | 0o555,
+            _ if self.is_link() => linux::S_IFLNK | 0o777,
+            _ => linux::S_IFREG | 0o444,
         }
     }
 
     /// What is at place `from` of this directory or first after it, with its place and
-    /// name: processes come last and by their numbers.
+    /// name: those with numbers for names come last and in their order.
     pub fn next(self, from: usize) -> Option<(usize, Self, ProcName)> {
+        let row = |rows: &'static [Row], id| {
+            let (name, make) = rows.get(from)?;
+            Some((from, make(id), ProcName::fixed(name)))
+        };
+        let number = u32::try_from(from).ok();
+        let numbered = |number: u32, file| Some((number as usize, file, ProcName::number(number)));
         match self {
             Self::Directory(entries) | Self::Root(entries) if from < entries.len() => {
                 let Entry(name, file) = &entries[from];
@@ -121,9 +168,20 @@ impl ProcFile {
                 let place = entries.len() + pid as usize;
                 Some((place, Self::Process(pid), ProcName::number(pid)))
             }
-            Self::Process(pid) => {
-                let (name, text) = PROCESS.get(from)?;
-                Some((from, Self::OfProcess(*text, pid), ProcName::fixed(name)))
+            Self::Process(pid) => row(PROCESS, pid),
+            Self::Thread(tid) => row(THREAD, tid),
+            Self::Threads(pid) => {
+                let tids = table::process(pid)?.threads().map(Thread::tid);
+                let tid = tids.filter(|&tid| Some(tid) >= number).min()?;
+                numbered(tid, Self::Thread(tid))
+            }
+            Self::Descriptors(pid) => {
+                let fd = process_files::of_pid(pid)?.first_open(from)?;
+                numbered(fd, Self::Link(ProcLink::Descriptor(pid, fd)))
+            }
+            Self::DescriptorTexts(pid) => {
+                let fd = process_files::of_pid(pid)?.first_open(from)?;
+                numbered(fd, Self::Descriptor(pid, fd))
             }
             _ => None,
         }
@@ -131,21 +189,53 @@ impl ProcFile {
 
     /// What is called `name` in this directory.
     fn named(self, name: &[u8]) -> Option<Self> {
+        let row = |rows: &'static [Row], id| {
+            let found = rows.iter().find(|(known, _)| *known == name);
+            found.map(|(_, make)| make(id))
+        };
+        let open = |pid| {
+            let fd = number(name)?;
+            let is_open = process_files::of_pid(pid)?.get(fd.into()).is_ok();
+            is_open.then_some(fd)
+        };
         match self {
             Self::Directory(entries) => fixed(entries, name),
             Self::Root(entries) => fixed(entries, name).or_else(|| {
-                let pid = match name {
-                    b"self" => current().pid(),
-                    _ => number(name)?,
-                };
+                let pid = number(name)?;
                 table::process(pid).map(|_| Self::Process(pid))
             }),
-            Self::Process(pid) => {
-                let found = PROCESS.iter().find(|(known, _)| *known == name);
-                found.map(|(_, text)| Self::OfProcess(*text, pid))
+            Self::Process(pid) => row(PROCESS, pid),
+            Self::Thread(tid) => row(THREAD, tid),
+            Self::Threads(pid) => {
+                let tid = number(name)?;
+                let mut threads = table::process(pid)?.threads();
+                let is_there = threads.any(|thread| thread.tid() == tid);
+                is_there.then_some(Self::Thread(tid))
             }
+            Self::Descriptors(pid) => Some(Self::Link(ProcLink::Descriptor(pid, open(pid)?))),
+            Self::DescriptorTexts(pid) => Some(Self::Descriptor(pid, open(pid)?)),
             _ => None,
         }
+    }
+
+    /// Where it leads if it is a link to a path.
+    fn target(self) -> Result<Option<Bytes>, Errno> {
+        let pid = current().pid();
+        Ok(Some(match self {
+            Self::Path(path) => Bytes::InPlace(path),
+            Self::Current => Bytes::new(ProcName::number(pid).bytes())?,
+            Self::CurrentThread => {
+                let mut path = [0; 64];
+                let mut len = 0;
+                let tid = ProcName::number(current_thread().tid());
+                for part in [ProcName::number(pid).bytes(), b"/task/", tid.bytes()] {
+                    path[len..][..part.len()].copy_from_slice(part);
+                    len += part.len();
+                }
+                Bytes::new(&path[..len])?
+            }
+            _ => return Ok(None),
+        }))
     }
 }
 
@@ -182,9 +272,10 @@ pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Sha
 }
 
 fn node(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Shared<Node>, Errno> {
-    let kind = match file.is_directory() {
-        true => Kind::Directory(Directory::of_proc(file, place)?),
-        false => Kind::Proc(file),
+    let kind = match file.target()? {
+        Some(target) => Kind::Link(LinkTarget::known(target)),
+        None if file.is_directory() => Kind::Directory(Directory::of_proc(file, place)?),
+        None => Kind::Proc(file),
     };
     Ok(Node::with_number(kind, file.mode(), file.number())?)
 }
@@ -195,10 +286,16 @@ fn node(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Shared<
 /// EISDIR; ESRCH: the process has gone; ENOMEM, EFAULT.
 pub fn read(file: ProcFile, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     match file {
-        ProcFile::System(text) => text::read(offset, target, |to| Ok(text.write(to))),
-        ProcFile::OfProcess(text, pid) => text::read(offset, target, |to| {
-            let process = table::process(pid).ok_or(Errno::ESRCH)?;
-            Ok(text.write(process, to))
+        ProcFile::System(text) => window::read(offset, target, |to| Ok(text.write(to))),
+        ProcFile::OfProcess(text, id) => window::read(offset, target, |to| {
+            let thread = table::thread(id);
+            let process = table::process(id).or_else(|| thread.map(|thread| thread.process()));
+            text.write(process.ok_or(Errno::ESRCH)?, id, to)
+        }),
+        ProcFile::Descriptor(pid, fd) => window::read(offset, target, |to| {
+            let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
+            let file = files.get(fd.into()).map_err(|_| Errno::ENOENT)?;
+            Ok(process_text::write_descriptor(&file, to))
         }),
         _ => Err(Errno::EISDIR),
     }
@@ -222,9 +319,8 @@ mod tests {
     fn directories_list_what_they_find() {
         for directory in [
             ProcFile::Directory(ROOT),
-            ProcFile::Directory(SYS),
-            ProcFile::Directory(SYS_FS),
             ProcFile::Process(7),
+            ProcFile::Thread(7),
         ] {
             let mut place = 0;
             let mut count = 0;

@@ -75,6 +75,11 @@ pub fn of_process(process: &Process) -> Option<Shared<FileTable>> {
     slot(process.pid()).borrow().clone()
 }
 
+/// The open files of the process with this number, if it has some.
+pub fn of_pid(pid: u32) -> Option<Shared<FileTable>> {
+    of_process(table::process(pid)?)
+}
+
 fn of(process: &Process) -> Shared<FileTable> {
     let files = slot(process.pid()).borrow().clone();
     files.expect("a process has files")

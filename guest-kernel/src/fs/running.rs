@@ -11,22 +11,22 @@ use arch::SingleCpu;
 use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::calls;
-use crate::fs::node::Node;
+use crate::fs::opened::Running;
 use crate::fs::path::{Links, Start};
 use crate::proc::process::Process;
 use crate::proc::{current, table};
 
 struct Slot {
     /// `None` if it is the first program's.
-    node: RefCell<Option<Shared<Node>>>,
+    opened: RefCell<Option<Shared<Running>>>,
     /// That of the program that the process is about to run.
-    next: RefCell<Option<Shared<Node>>>,
+    next: RefCell<Option<Shared<Running>>>,
 }
 
 static SLOTS: SingleCpu<[Slot; table::LEN]> = SingleCpu::new(
     [const {
         Slot {
-            node: RefCell::new(None),
+            opened: RefCell::new(None),
             next: RefCell::new(None),
         }
     }; table::LEN],
@@ -45,8 +45,8 @@ pub fn start(path: Word<'static>) {
 }
 
 /// Notes the file of the program that the current process will run next.
-pub fn prepare_program(node: Shared<Node>) {
-    let before = slot(current()).next.replace(Some(node));
+pub fn prepare_program(opened: Shared<Running>) {
+    let before = slot(current()).next.replace(Some(opened));
     drop(before);
 }
 
@@ -58,30 +58,33 @@ pub fn keep_program() {
 
 /// What the parent runs, the child does.
 pub fn inherit(parent: &Process, child: &Process) {
-    let node = slot(parent).node.borrow().clone();
-    slot(child).node.replace(node);
+    let opened = slot(parent).opened.borrow().clone();
+    slot(child).opened.replace(opened);
 }
 
 /// The process runs the program that it was to run next.
 pub fn change_program(process: &Process) {
     let next = slot(process).next.take();
-    let before = slot(process).node.replace(next);
+    let before = slot(process).opened.replace(next);
     drop(before);
 }
 
 /// The process has ended.
 pub fn release(process: &Process) {
-    let before = slot(process).node.take();
+    let before = slot(process).opened.take();
     drop(before);
 }
 
 /// The file that a process runs.
 ///
 /// # Errors
-/// ENOENT: it has gone. ENOMEM.
-pub fn program(process: &Process) -> Result<Shared<Node>, Errno> {
-    if let Some(node) = &*slot(process).node.borrow() {
-        return Ok(node.clone());
+/// ENOENT: it has gone, or the process has ended. ENOMEM.
+pub fn program(process: &Process) -> Result<Shared<Running>, Errno> {
+    if !process.is_alive() {
+        return Err(Errno::ENOENT);
+    }
+    if let Some(opened) = &*slot(process).opened.borrow() {
+        return Ok(opened.clone());
     }
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let mut len = 0;
@@ -89,5 +92,8 @@ pub fn program(process: &Process) -> Result<Shared<Node>, Errno> {
         *place = byte;
         len += 1;
     }
-    calls::find(&Start::of_tree()?, &frame.bytes()[..len], Links::Followed)
+    let opened = calls::find_opened(&Start::of_tree()?, &frame.bytes()[..len], Links::Followed)?;
+    let opened = Shared::new(Running::start(opened)?)?;
+    slot(process).opened.replace(Some(opened.clone()));
+    Ok(opened)
 }

@@ -21,6 +21,7 @@ pub mod script;
 pub mod signal;
 pub mod spawn;
 pub mod stop;
+pub mod system;
 pub mod table;
 pub mod thread;
 mod tick;

@@ -12,7 +12,7 @@ use mm::{AddressSpace, Shared};
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
 use crate::proc::program::Places;
-use crate::proc::signal::{Actions, Pending, Signal};
+use crate::proc::signal::{Actions, Pending, Signal, Signals};
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
 use crate::proc::wait_queue::WaitQueue;
@@ -189,6 +189,11 @@ impl Process {
     /// Where its program has arguments and the like.
     pub fn places(&self) -> Places {
         self.places.get()
+    }
+
+    /// The signals that wait for any of its threads.
+    pub fn pending(&self) -> Signals {
+        self.pending_signals.set()
     }
 
     /// The time-stamp counter at its start.

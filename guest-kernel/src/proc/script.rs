@@ -172,7 +172,9 @@ mod tests {
         assert_eq!(line(b"#!/bin/sh\0-x\n"), words("/bin/sh", None));
         assert_eq!(line(b"\x7fELF"), Ok(None));
         assert_eq!(line(b"#"), Ok(None));
-        for empty in [&b"#!"[..], b"#!\n", b"#! \t \n/bin/sh"] {
+        // What is past the end of a file counts as a zero.
+        assert_eq!(line(b"#!"), words("", None));
+        for empty in [&b"#!\n"[..], b"#! \t \n/bin/sh"] {
             assert_eq!(line(empty), Err(Errno::ENOEXEC));
         }
     }

@@ -11,8 +11,7 @@ use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Shared};
 
-use crate::fs::node::Node;
-use crate::fs::open_file::Object;
+use crate::fs::opened::{Opened, Running};
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, calls, running};
 use crate::proc::arguments::ProgramArguments;
@@ -27,29 +26,29 @@ use crate::syscall::{Errno, SyscallResult};
 
 /// What is to run.
 pub struct Found {
-    /// The file of the program, which is no script.
-    pub node: Shared<Node>,
+    /// Where the program is, which is no script.
+    pub opened: Opened,
     /// It, and what loads it.
     pub image: Image,
     /// What comes before the script's path, if a script has led here.
     pub interpreters: Interpreters,
 }
 
-/// What is to run if `node` is: itself, or what scripts say. Relative paths in them start at
+/// What is to run if `opened` is: itself, or what scripts say. Relative paths in them start at
 /// `here`.
 ///
 /// # Errors
 /// EACCES: it must not be run. ENOEXEC: it cannot be. ELOOP: too many scripts. ENOENT and
 /// others: there is not what it names.
-pub fn find(here: &Start, mut node: Shared<Node>) -> Result<Found, Errno> {
+pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
     let mut interpreters = Interpreters::default();
     let program = loop {
-        let pages = calls::executable(&node)?;
+        let pages = calls::executable(&opened.node)?;
         let Some(line) = Line::of(&pages)? else {
             break pages;
         };
         interpreters.add(&line)?;
-        node = calls::find(here, line.path(), Links::Followed)?;
+        opened = interpreter(here, line.path())?;
     };
     let interpreter = match Elf::parse(&program).and_then(Elf::interpreter)? {
         None => None,
@@ -62,21 +61,25 @@ pub fn find(here: &Start, mut node: Shared<Node>) -> Result<Found, Errno> {
             program.copy_at(place.start, path);
             let end = path.iter().position(|&byte| byte == 0);
             let path = &path[..end.unwrap_or(path.len())];
-            Some(calls::executable(&*calls::find(
-                here,
-                path,
-                Links::Followed,
-            )?)?)
+            Some(calls::executable(&interpreter(here, path)?.node)?)
         }
     };
     Ok(Found {
-        node,
+        opened,
         image: Image {
             program,
             interpreter,
         },
         interpreters,
     })
+}
+
+/// What a file names as its interpreter. Nothing stands for the working directory, as on Linux.
+fn interpreter(here: &Start, path: &[u8]) -> Result<Opened, Errno> {
+    if path.is_empty() {
+        return Err(Errno::EACCES);
+    }
+    calls::find_opened(here, path, Links::Followed)
 }
 
 /// `execve(path, arguments, environment)`
@@ -111,14 +114,14 @@ fn execute_at(
 fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<Loaded, Errno> {
     let path = Path::read(path)?;
     let is_itself = path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0;
-    let node = match is_itself {
+    let opened = match is_itself {
         true => of_descriptor(directory)?,
         false => {
             let links = match flags & linux::AT_SYMLINK_NOFOLLOW {
                 0 => Links::Followed,
                 _ => Links::Kept,
             };
-            calls::find(&path::start(directory, path.bytes())?, path.bytes(), links)?
+            calls::find_opened(&path::start(directory, path.bytes())?, path.bytes(), links)?
         }
     };
     let mut name = FileName::default();
@@ -127,7 +130,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
         false => path.bytes(),
         true => name.below_descriptor(directory as u32, path.bytes())?,
     };
-    let found = find(&fs::files().start()?, node)?;
+    let found = find(&fs::files().start()?, opened)?;
     let is_script = !found.interpreters.is_empty();
     if is_relative && is_script && fs::files().closes_on_exec(directory)? {
         // The interpreter could not open the script.
@@ -137,8 +140,9 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
     let limits = process.limits().of_memory();
     let mut strings = ProgramArguments::new(limits.stack);
     strings.push_from_user(&process.space(), arguments, &found.interpreters, file_name)?;
+    let opened = Shared::new(Running::start(found.opened)?)?;
     let (space, start) = program::load(&found.image, &strings, limits)?;
-    running::prepare_program(found.node);
+    running::prepare_program(opened);
     Ok(Loaded {
         name: Name::of(file_name),
         space,
@@ -147,14 +151,12 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
 }
 
 /// The file that a descriptor stands for, whatever it has been opened for.
-fn of_descriptor(fd: u64) -> Result<Shared<Node>, Errno> {
+fn of_descriptor(fd: u64) -> Result<Opened, Errno> {
     if fd as i32 == linux::AT_FDCWD {
-        return Ok(fs::files().start()?.directory);
+        return calls::find_opened(&fs::files().start()?, b".", Links::Followed);
     }
-    match fs::any_file(fd)?.object() {
-        Object::Node(node) => Ok(node.clone()),
-        _ => Err(Errno::EACCES),
-    }
+    let file = fs::any_file(fd)?;
+    file.opened().ok_or(Errno::EACCES)?.try_clone()
 }
 
 /// A path that leads through a descriptor.

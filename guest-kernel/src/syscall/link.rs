@@ -2,11 +2,12 @@
 
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
-use mm::UserSlice;
+use mm::{Frame, OutOfMemory, UserSlice};
 
 use crate::fs::calls;
 use crate::fs::node::Kind;
 use crate::fs::path::Links;
+use crate::fs::proc_files::ProcFile;
 use crate::fs::{self};
 use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
@@ -90,6 +91,13 @@ fn readlink_at(directory: u64, path: u64, buffer: u64, size: u64) -> SyscallResu
         }
     };
     match node.kind() {
+        Kind::Proc(ProcFile::Link(link)) => {
+            let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+            let text = link.text(&mut frame)?;
+            let part = &text[..text.len().min(size)];
+            UserSlice::new(buffer, part.len() as u64).copy_out(&current().space(), part)?;
+            Ok(part.len() as u64)
+        }
         Kind::Link(target) => {
             node.times().note_access();
             let target = target.text()?;

@@ -12,6 +12,7 @@ use crate::fs::device::DeviceNumber;
 use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::Object;
 use crate::fs::path::Links;
+use crate::fs::proc_files::ProcFile;
 use crate::fs::stamp::Time;
 use crate::fs::{self, OpenFile};
 use crate::proc::current;
@@ -263,7 +264,13 @@ fn facts_at(directory: u64, path: u64, flags: u32) -> Result<Facts, Errno> {
     };
     let start = start(directory, path.bytes())?;
     let node = calls::find(&start, path.bytes(), links)?;
-    Ok(Facts::of_node(&node))
+    match node.kind() {
+        // It leads to what is no node.
+        Kind::Proc(ProcFile::Link(link)) if links == Links::Followed => {
+            Ok(Facts::of_file(&*link.open_file()?))
+        }
+        _ => Ok(Facts::of_node(&node)),
+    }
 }
 
 fn facts_of(fd: u64) -> Result<Facts, Errno> {

@@ -4,7 +4,7 @@ use arch::random;
 use arch::trap::Arguments;
 use mm::{UserPtr, UserSlice, frames, free_frames};
 
-use crate::proc::{current, table};
+use crate::proc::{current, system, table};
 use crate::syscall::SyscallResult;
 use crate::syscall::time::{NS_PER_S, now_ns};
 
@@ -12,14 +12,13 @@ use crate::syscall::time::{NS_PER_S, now_ns};
 const FIELD: usize = 65;
 const FIELDS: usize = 6;
 
-/// `uname(buffer)`: the interface is Linux's, so this is what programs are told. They check
-/// the release for being recent enough.
+/// `uname(buffer)`
 pub fn uname(&[buffer, ..]: &Arguments) -> SyscallResult {
     const TEXTS: [&str; FIELDS] = [
-        "Linux",
+        system::KERNEL_NAME,
         "ringfence",
-        "6.1.0-ringfence",
-        concat!("#1 Ringfence ", env!("CARGO_PKG_VERSION")),
+        system::RELEASE,
+        system::VERSION,
         "x86_64",
         "(none)",
     ];

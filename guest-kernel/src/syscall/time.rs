@@ -1,14 +1,12 @@
 //! Calls about time.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use arch::{clock, trap::Arguments, vdso};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
 use crate::fs::stamp::{Stamp, Time};
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
-use crate::proc::{current, current_thread};
+use crate::proc::{current, current_thread, system};
 use crate::syscall::{Errno, SyscallResult};
 
 pub use arch::clock::now_ns;
@@ -18,14 +16,11 @@ pub const NS_PER_S: u64 = 1_000_000_000;
 /// Nanoseconds in a microsecond.
 pub const NS_PER_US: u64 = 1000;
 
-/// CLOCK_REALTIME at boot.
-static REALTIME: AtomicU64 = AtomicU64::new(0);
-
 /// Sets the time of day: so many nanoseconds after 1970 when the time-stamp counter was
 /// zero. The clock runs. Ring 3's counter is so far behind, if it can be used there.
 pub fn start(ns_at_zero: u64, user_offset: Option<u64>) {
     let at_boot = ns_at_zero.wrapping_add(clock::boot_ns());
-    REALTIME.store(at_boot, Relaxed);
+    system::set_boot_time(at_boot);
     vdso::start(at_boot, user_offset);
 }
 
@@ -69,12 +64,12 @@ pub(super) fn note_deadline(deadline_ns: u64, errno: Errno) -> Errno {
 
 /// Nanoseconds after boot, from nanoseconds after 1970.
 pub(super) fn since_boot(realtime: u64) -> u64 {
-    realtime.saturating_sub(REALTIME.load(Relaxed))
+    realtime.saturating_sub(system::boot_time_ns())
 }
 
 /// As [`since_boot`], negative for times before boot.
 pub(super) fn since_boot_signed(realtime: i64) -> i64 {
-    realtime.saturating_sub_unsigned(REALTIME.load(Relaxed))
+    realtime.saturating_sub_unsigned(system::boot_time_ns())
 }
 
 /// A moment, as the time of day.
@@ -83,7 +78,7 @@ pub(super) fn of_stamp(stamp: Stamp) -> Time {
         Stamp::Told(time) => time,
         Stamp::Counted(count) => {
             let [seconds, nanoseconds] =
-                timespec(clock::at_ns(count).wrapping_add(REALTIME.load(Relaxed)));
+                timespec(clock::at_ns(count).wrapping_add(system::boot_time_ns()));
             Time {
                 seconds: seconds as i64,
                 nanoseconds: nanoseconds as u32,
@@ -101,7 +96,7 @@ fn read_clock(clock: u64) -> Option<u64> {
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_BOOTTIME => now_ns(),
         linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => {
-            now_ns().wrapping_add(REALTIME.load(Relaxed))
+            now_ns().wrapping_add(system::boot_time_ns())
         }
         linux::CLOCK_PROCESS_CPUTIME_ID => used(current().cpu_time()),
         linux::CLOCK_THREAD_CPUTIME_ID => used(current_thread().cpu_time()),
@@ -127,7 +122,7 @@ pub fn clock_getres(&[clock, resolution, ..]: &Arguments) -> SyscallResult {
 
 /// `gettimeofday(time, zone)`: seconds and microseconds after 1970; the zone is UTC.
 pub fn gettimeofday(&[time, zone, ..]: &Arguments) -> SyscallResult {
-    let ns = now_ns().wrapping_add(REALTIME.load(Relaxed));
+    let ns = now_ns().wrapping_add(system::boot_time_ns());
     let space = current().space();
     if time != 0 {
         let timeval = [ns / NS_PER_S, ns % NS_PER_S / NS_PER_US];
@@ -141,7 +136,7 @@ pub fn gettimeofday(&[time, zone, ..]: &Arguments) -> SyscallResult {
 
 /// `time(place)`
 pub fn time(&[place, ..]: &Arguments) -> SyscallResult {
-    let seconds = now_ns().wrapping_add(REALTIME.load(Relaxed)) / NS_PER_S;
+    let seconds = now_ns().wrapping_add(system::boot_time_ns()) / NS_PER_S;
     if place != 0 {
         UserPtr::new(place).write(&current().space(), &[seconds])?;
     }

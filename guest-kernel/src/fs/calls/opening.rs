@@ -9,8 +9,10 @@ use crate::fs::bytes::Bytes;
 use crate::fs::calls::naming;
 use crate::fs::device::Device;
 use crate::fs::node::{Kind, Node};
-use crate::fs::open_file::{self, Object, OpenFile, Opened};
+use crate::fs::open_file::{self, Object, OpenFile};
+use crate::fs::opened::Opened;
 use crate::fs::path::{self, Last, Links, Place, Start};
+use crate::fs::proc_files::ProcFile;
 
 /// What counts beside `O_PATH`.
 const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
@@ -20,7 +22,7 @@ const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW |
 ///
 /// # Errors
 /// As for [`find`](super::find); EEXIST, EISDIR, ENXIO (no such device), EACCES, ENFILE,
-/// EROFS, EINVAL (flags), ELOOP (a link that shall not be followed).
+/// EROFS, EINVAL (flags), ELOOP (a link that shall not be followed), ETXTBSY.
 pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<OpenFile>, Errno> {
     if open_file::count() >= open_file::limit() {
         return Err(Errno::ENFILE);
@@ -102,10 +104,17 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
     let object = match node.kind() {
         Kind::Link(_) => return Err(Errno::ELOOP),
         Kind::Directory(_) if writes => return Err(Errno::EISDIR),
+        Kind::Proc(ProcFile::Link(link)) => match flags & linux::O_NOFOLLOW {
+            0 => return link.reopen(flags),
+            _ => return Err(Errno::ELOOP),
+        },
         Kind::Proc(_) if writes => return Err(Errno::EACCES),
         Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),
         Kind::File(pages) => {
+            if writes {
+                node.check_not_running()?;
+            }
             if writes && flags & linux::O_TRUNC != 0 {
                 open_file::set_len(node, pages, 0)?;
             }

@@ -149,7 +149,7 @@ fn listings_have_everything_once() {
     assert_eq!(names(&root.directory), ["dev", "proc", "dir"]);
     let dev = found(&root, "dev");
     assert_eq!(names(&dev), ["console", "tty", "ttyS1", "null", "zero"]);
-    assert_eq!(names(&found(&root, "proc/sys")), ["fs"]);
+    assert_eq!(names(&found(&root, "proc/sys/net")), ["core"]);
     let file = found(&root, "dir/file");
     assert_eq!(list(&file, 5, |_| true), Err(Errno::ENOTDIR));
 }

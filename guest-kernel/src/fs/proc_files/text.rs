@@ -1,31 +1,54 @@
-//! The texts of `/proc`.
+//! The texts of `/proc` about the system.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use abi::Errno;
-use arch::clock;
+use arch::identity::Identity;
+use arch::{clock, random, shared};
 use mm::frames::{self, FRAME_SIZE};
-use mm::{Frame, OutOfMemory, free_frames};
+use mm::free_frames;
 
 use crate::fs::open_file;
-use crate::fs::transfer::{self, Step, Target};
-use crate::proc::process::{Process, Stage};
+use crate::proc::process::Process;
 use crate::proc::program::TICKS_PER_SECOND;
-use crate::proc::thread::State;
+use crate::proc::system;
+use crate::proc::table;
+use crate::proc::thread::{CpuTime, State};
 
 const NS_PER_S: u64 = 1_000_000_000;
-const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
+/// Nanoseconds in what times of processes are told in.
+pub const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
 const FRAME_KIB: u64 = FRAME_SIZE as u64 / 1024;
 
 /// Text about the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemText {
+    /// One that never changes.
+    Fixed(&'static str),
+    /// A number that never changes.
+    Number(u64),
+    /// The processor.
+    Processor,
+    /// Loads, which nobody measures, and how many threads there are.
+    Loads,
     /// Seconds since boot, and seconds idle.
     Uptime,
     /// Memory in all, and free.
     Memory,
+    /// Counts since boot.
+    Counts,
     /// Open files, and how many there can be.
     OpenFiles,
+    /// How many there can be.
+    MostFiles,
+    /// As `uname` has it, in a line.
+    Version,
+    /// A text, in a line.
+    Line(&'static str),
+    /// A random number, as a UUID.
+    Uuid,
+    /// One that stays the same.
+    BootId,
 }
 
 impl SystemText {
@@ -35,146 +58,160 @@ impl SystemText {
     /// `to` is full.
     pub fn write(self, to: &mut dyn Write) -> fmt::Result {
         match self {
+            Self::Fixed(text) => to.write_str(text),
+            Self::Number(number) => writeln!(to, "{number}"),
+            Self::Processor => write_processor(to),
+            Self::Loads => {
+                let (running, all) = threads();
+                let last = table::processes().map(Process::pid).max().unwrap_or(0);
+                writeln!(to, "0.00 0.00 0.00 {running}/{all} {last}")
+            }
             Self::Uptime => {
-                let centiseconds = clock::now_ns() / (NS_PER_S / 100);
-                let (seconds, rest) = (centiseconds / 100, centiseconds % 100);
-                writeln!(to, "{seconds}.{rest:02} 0.00")
+                let [up, idle] = [clock::now_ns(), idle_ns()].map(|ns| ns / (NS_PER_S / 100));
+                let [up, idle] = [up, idle].map(|time| (time / 100, time % 100));
+                writeln!(to, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
             }
-            Self::Memory => {
-                let [total, free] = [frames::total(), free_frames()].map(|n| n * FRAME_KIB);
-                writeln!(to, "MemTotal: {total:>15} kB")?;
-                writeln!(to, "MemFree: {free:>16} kB")
-            }
+            Self::Memory => write_memory(to),
+            Self::Counts => write_counts(to),
             Self::OpenFiles => writeln!(to, "{}\t0\t{}", open_file::count(), open_file::limit()),
-        }
-    }
-}
-
-/// Text about a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessText {
-    /// The name of its program.
-    Comm,
-    /// Everything in one line.
-    Stat,
-}
-
-impl ProcessText {
-    /// Writes it.
-    ///
-    /// # Errors
-    /// `to` is full.
-    pub fn write(self, process: &Process, to: &mut dyn Write) -> fmt::Result {
-        match self {
-            Self::Comm => writeln!(to, "{}", process.name()),
-            Self::Stat => write_stat(process, to),
-        }
-    }
-}
-
-/// The first 24 fields of proc_pid_stat(5); those that this kernel does not have are 0.
-fn write_stat(process: &Process, to: &mut dyn Write) -> fmt::Result {
-    let (pid, parent, group) = (process.pid(), process.parent_pid(), process.group());
-    let name = process.name();
-    let state = state(process);
-    let session = process.session();
-    write!(to, "{pid} ({name}) {state} {parent} {group} {session}")?;
-    // Terminal, its foreground group, flags, faults of four kinds.
-    write!(to, " 0 -1 0 0 0 0 0")?;
-    let (own, children) = (process.cpu_time(), process.children_cpu_time());
-    for time in [own.user, own.system, children.user, children.system] {
-        write!(to, " {}", clock::ns(time) / NS_PER_USER_TICK)?;
-    }
-    let threads = process.threads().count();
-    // Priority, niceness, threads, an interval timer, when it started.
-    write!(to, " 20 0 {threads} 0 0")?;
-    let (bytes, pages) = memory(process);
-    writeln!(to, " {bytes} {pages}")
-}
-
-fn state(process: &Process) -> char {
-    match process.stage() {
-        Stage::Alive if process.is_stopped() => 'T',
-        Stage::Alive => {
-            let runs = |state| matches!(state, State::Running | State::Runnable);
-            match process.threads().any(|thread| runs(thread.state())) {
-                true => 'R',
-                false => 'S',
+            Self::MostFiles => writeln!(to, "{}", open_file::limit()),
+            Self::Version => {
+                let (name, release) = (system::KERNEL_NAME, system::RELEASE);
+                writeln!(
+                    to,
+                    "{name} version {release} (root@ringfence) {}",
+                    system::VERSION
+                )
             }
+            Self::Line(text) => writeln!(to, "{text}"),
+            Self::Uuid => write_uuid(to, [random::number(), random::number()]),
+            Self::BootId => write_uuid(to, boot_id()),
         }
-        Stage::Zombie(_) | Stage::Unused => 'Z',
     }
 }
 
-/// Bytes that the process may use, and frames that it takes.
-fn memory(process: &Process) -> (u64, u64) {
-    if !process.is_alive() {
-        return (0, 0);
-    }
-    let space = process.space();
-    (space.size(), space.frames())
+/// Threads that run or could, and all.
+fn threads() -> (usize, usize) {
+    let states = || table::processes().flat_map(|process| process.threads().map(|t| t.state()));
+    let runs = |state: &State| matches!(state, State::Running | State::Runnable);
+    (states().filter(runs).count(), states().count())
 }
 
-/// Has `write` make a text, and moves the part from `offset` on to `target`.
-///
-/// # Errors
-/// Those of `write`; ENOMEM, EFAULT.
-pub fn read(
-    offset: u64,
-    target: &mut dyn Target,
-    write: impl FnOnce(&mut dyn Write) -> Result<fmt::Result, Errno>,
-) -> Result<u64, Errno> {
-    let mut page = Page {
-        frame: Frame::allocate().ok_or(OutOfMemory)?,
-        len: 0,
-    };
-    // No text is longer than a page; a longer one would be truncated.
-    let _ = write(&mut page)?;
-    let text = &page.frame.bytes()[..page.len];
-    transfer::run(target, |target, done| {
-        let at = usize::try_from(offset.saturating_add(done)).unwrap_or(usize::MAX);
-        let rest = text.get(at..).unwrap_or(&[]);
-        let wanted = rest.len().min(target.left());
-        Ok(match wanted {
-            0 => Step::stop(),
-            _ => Step::copied(target.put(&rest[..wanted]), wanted),
-        })
+/// What all processes have used. A child's time becomes its parent's when it is reaped, so
+/// that none is lost.
+fn used() -> CpuTime {
+    table::processes().fold(CpuTime::ZERO, |sum, process| {
+        sum.plus(process.cpu_time())
+            .plus(process.children_cpu_time())
     })
 }
 
-/// Where a text is made.
-struct Page {
-    frame: Frame,
-    len: usize,
+fn idle_ns() -> u64 {
+    let used = used();
+    clock::now_ns().saturating_sub(clock::ns(used.user + used.system))
 }
 
-impl Write for Page {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let place = self.frame.bytes_mut().get_mut(self.len..);
-        let place = place.and_then(|place| place.get_mut(..text.len()));
-        place.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
+fn write_memory(to: &mut dyn Write) -> fmt::Result {
+    let [total, free] = [frames::total(), free_frames()].map(|n| n * FRAME_KIB);
+    for (name, kib) in [
+        ("MemTotal", total),
+        ("MemFree", free),
+        ("MemAvailable", free),
+        ("Buffers", 0),
+        ("Cached", 0),
+        ("SwapCached", 0),
+        ("Active", total - free),
+        ("Inactive", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("AnonPages", total - free),
+        ("Mapped", 0),
+        ("Shmem", 0),
+        ("Slab", 0),
+        ("SReclaimable", 0),
+        ("SUnreclaim", 0),
+        ("KernelStack", 0),
+        ("PageTables", 0),
+        ("CommitLimit", total),
+        ("Committed_AS", total - free),
+    ] {
+        let width = 24 - name.len();
+        writeln!(to, "{name}: {kib:>width$} kB")?;
     }
+    writeln!(to, "HugePages_Total:       0\nHugePages_Free:        0")?;
+    writeln!(to, "Hugepagesize:       2048 kB")
+}
+
+fn write_counts(to: &mut dyn Write) -> fmt::Result {
+    let used = used();
+    let ticks = |ns: u64| ns / NS_PER_USER_TICK;
+    let [user, system] = [used.user, used.system].map(|counts| ticks(clock::ns(counts)));
+    let idle = ticks(idle_ns());
+    for name in ["cpu ", "cpu0"] {
+        writeln!(to, "{name} {user} 0 {system} {idle} 0 0 0 0 0 0")?;
+    }
+    let count = |counter: &AtomicU64| counter.load(Relaxed);
+    let (running, _) = threads();
+    writeln!(to, "intr {}", count(&shared::PAGE.timer_ticks))?;
+    writeln!(to, "ctxt {}", count(&shared::PAGE.context_switches))?;
+    writeln!(to, "btime {}", system::boot_time_ns() / NS_PER_S)?;
+    // The first is made without a fork.
+    writeln!(to, "processes {}", count(&shared::PAGE.forks) + 1)?;
+    writeln!(to, "procs_running {running}\nprocs_blocked 0")
+}
+
+fn write_processor(to: &mut dyn Write) -> fmt::Result {
+    let processor = Identity::read();
+    let vendor = core::str::from_utf8(&processor.vendor).unwrap_or("unknown");
+    let brand = core::str::from_utf8(&processor.brand).unwrap_or("unknown");
+    let brand = brand.trim_matches(['\0', ' ']);
+    let [family, model, stepping] = processor.signature;
+    let (mhz, rest) = (processor.khz / 1000, processor.khz % 1000);
+    writeln!(to, "processor\t: 0\nvendor_id\t: {vendor}")?;
+    writeln!(to, "cpu family\t: {family}\nmodel\t\t: {model}")?;
+    writeln!(to, "model name\t: {brand}\nstepping\t: {stepping}")?;
+    writeln!(to, "cpu MHz\t\t: {mhz}.{rest:03}")?;
+    writeln!(to, "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0")?;
+    writeln!(to, "cpu cores\t: 1\napicid\t\t: 0\nfpu\t\t: yes")?;
+    write!(to, "flags\t\t:")?;
+    for feature in processor.features() {
+        write!(to, " {feature}")?;
+    }
+    let bogo = processor.khz / 500;
+    writeln!(to, "\nbogomips\t: {bogo}.00\nclflush size\t: 64")?;
+    writeln!(to, "cache_alignment\t: 64\n")
+}
+
+/// A random number, the first time it is asked for, and the same again.
+fn boot_id() -> [u64; 2] {
+    static ID: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+    for word in &ID {
+        if word.load(Relaxed) == 0 {
+            word.store(random::number() | 1, Relaxed);
+        }
+    }
+    ID.each_ref().map(|word| word.load(Relaxed))
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn write_uuid(to: &mut dyn Write, [high, low]: [u64; 2]) -> fmt::Result {
+    const VERSION: u64 = 4 << 12;
+    const VARIANT: u64 = 2 << 62;
+    let high = high & !(0xf << 12) | VERSION;
+    let low = low & !(3 << 62) | VARIANT;
+    let (time, middle, version) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    let (sequence, node) = (low >> 48, low & 0xffff_ffff_ffff);
+    writeln!(
+        to,
+        "{time:08x}-{middle:04x}-{version:04x}-{sequence:04x}-{node:012x}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SystemText, read};
-    use crate::fs::transfer::tests::Buffer;
-
-    #[test]
-    fn a_text_is_read_in_parts() {
-        let read = |offset, room| {
-            let mut target = Buffer::room(room).with_faults(&[1]);
-            let count = read(offset, &mut target, |to| Ok(to.write_str("0123456789")));
-            (count, String::from_utf8(target.bytes).expect("it was text"))
-        };
-        assert_eq!(read(0, 4), (Ok(4), "0123".into()));
-        assert_eq!(read(4, 100), (Ok(6), "456789".into()));
-        assert_eq!(read(10, 100), (Ok(0), "".into()));
-        assert_eq!(read(u64::MAX, 100), (Ok(0), "".into()));
-    }
+    use super::{SystemText, write_uuid};
 
     #[test]
     fn memory_is_told_in_kib() {
@@ -184,5 +221,12 @@ mod tests {
         let mut total = lines.next().expect("there is a first line");
         assert_eq!(total.next(), Some("MemTotal:"));
         assert_eq!((total.nth(1), total.next()), (Some("kB"), None));
+    }
+
+    #[test]
+    fn uuids_say_that_they_are_random() {
+        let mut text = String::new();
+        assert!(write_uuid(&mut text, [u64::MAX, 0]).is_ok());
+        assert_eq!(text, "ffffffff-ffff-4fff-8000-000000000000\n");
     }
 }

@@ -1,0 +1,122 @@
+//! The links of `/proc` that lead to what a process has, whatever its name is now: its program,
+//! working directory, root and open files. What they say of it is for people: following them
+//! needs no path, so that they lead to files that have been removed too.
+
+use abi::Errno;
+use linux_raw_sys::general as linux;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, Shared};
+
+use crate::fs::bytes::Bytes;
+use crate::fs::open_file::{Object, OpenFile};
+use crate::fs::opened::Opened;
+use crate::fs::path::{self, Start};
+use crate::fs::{process_files, running};
+use crate::proc::table;
+
+/// A link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcLink {
+    /// To the program of a process.
+    Program(u32),
+    /// To its working directory.
+    Directory(u32),
+    /// To its root.
+    Root(u32),
+    /// To what one of its descriptors stands for.
+    Descriptor(u32, u32),
+}
+
+/// What an open file is that no path leads to: no two kinds have the same text.
+fn describe(file: &OpenFile) -> [&'static [u8]; 2] {
+    match file.object() {
+        Object::Device(device) => [b"/dev/", device.name()],
+        Object::ReadEnd(_) | Object::WriteEnd(_) => [b"pipe:", b"[0]"],
+        Object::Input | Object::Output(_) => [b"pipe:", b"[1]"],
+        Object::Socket(_) => [b"socket:", b"[2]"],
+        _ => [b"anon_inode:", b"[file]"],
+    }
+}
+
+impl ProcLink {
+    /// What a path leads to that goes on here; `None` if that is no node.
+    ///
+    /// # Errors
+    /// ENOENT: the process has ended, or the descriptor is closed. ENOMEM.
+    pub fn follow(self) -> Result<Option<Opened>, Errno> {
+        let directory = |directory| Opened {
+            directory: Shared::clone(&directory),
+            node: directory,
+            name: Bytes::InPlace(b""),
+        };
+        Ok(Some(match self {
+            Self::Program(pid) => {
+                let process = table::process(pid).ok_or(Errno::ENOENT)?;
+                running::program(process)?.try_clone()?
+            }
+            Self::Directory(pid) => directory(start(pid)?.directory),
+            Self::Root(pid) => directory(start(pid)?.root),
+            Self::Descriptor(..) => match self.open_file()?.opened() {
+                Some(opened) => opened.try_clone()?,
+                None => return Ok(None),
+            },
+        }))
+    }
+
+    /// What it says, at the end of a buffer.
+    ///
+    /// # Errors
+    /// As of [`follow`](Self::follow); ENAMETOOLONG.
+    pub fn text(self, frame: &mut Frame) -> Result<&[u8], Errno> {
+        let root = process_files::files().start()?.root;
+        if let Some(opened) = self.follow()? {
+            let written = path::write_opened(&root, &opened, frame.bytes_mut());
+            return written.map_err(|errno| match errno {
+                Errno::ERANGE => Errno::ENAMETOOLONG,
+                errno => errno,
+            });
+        }
+        let [kind, name] = describe(&*self.open_file()?);
+        let (_, place) = frame
+            .bytes_mut()
+            .split_at_mut(FRAME_SIZE - kind.len() - name.len());
+        place[..kind.len()].copy_from_slice(kind);
+        place[kind.len()..].copy_from_slice(name);
+        Ok(place)
+    }
+
+    /// The open file that the descriptor stands for.
+    ///
+    /// # Errors
+    /// ENOENT: it is none, or closed.
+    pub fn open_file(self) -> Result<Shared<OpenFile>, Errno> {
+        let Self::Descriptor(pid, fd) = self else {
+            return Err(Errno::ENOENT);
+        };
+        let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
+        files.get(fd.into()).map_err(|_| Errno::ENOENT)
+    }
+
+    /// Opens what the descriptor stands for anew, if no path leads to it.
+    ///
+    /// # Errors
+    /// ENOENT; ENXIO: it is of a kind that cannot be.
+    pub fn reopen(self, flags: u32) -> Result<Shared<OpenFile>, Errno> {
+        let file = self.open_file()?;
+        let writes = flags & linux::O_ACCMODE != linux::O_RDONLY;
+        let object = match file.object() {
+            Object::Device(device) => Object::Device(*device),
+            Object::Input if !writes => Object::Input,
+            Object::Output(port) if writes => Object::Output(*port),
+            Object::ReadEnd(end) if !writes => Object::ReadEnd(end.reopen()),
+            Object::WriteEnd(end) if writes => Object::WriteEnd(end.reopen()),
+            _ => return Err(Errno::ENXIO),
+        };
+        OpenFile::new(object, flags)
+    }
+}
+
+fn start(pid: u32) -> Result<Start, Errno> {
+    let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
+    Ok(files.start()?)
+}

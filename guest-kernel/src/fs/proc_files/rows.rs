@@ -1,0 +1,140 @@
+//! What there is in `/proc`: a row for each file (Linux, proc(5)).
+
+use crate::fs::proc_files::process_text::ProcessText as Text;
+use crate::fs::proc_files::text::SystemText::{self, Fixed, Number};
+use crate::fs::proc_files::{ProcFile, ProcLink};
+use crate::proc::{system, table};
+
+/// A name in a directory of `/proc`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry(pub &'static [u8], pub ProcFile);
+
+/// A name in the directory of a process or thread, and what it is for the one with a number.
+pub type Row = (&'static [u8], fn(u32) -> ProcFile);
+
+const fn text(name: &'static [u8], text: SystemText) -> Entry {
+    Entry(name, ProcFile::System(text))
+}
+
+const fn directory(name: &'static [u8], entries: &'static [Entry]) -> Entry {
+    Entry(name, ProcFile::Directory(entries))
+}
+
+/// `/proc`.
+pub const ROOT: &[Entry] = &[
+    text(b"cmdline", Fixed("\n")),
+    text(b"cpuinfo", SystemText::Processor),
+    text(b"devices", Fixed(DEVICES)),
+    text(b"filesystems", Fixed("nodev\trootfs\nnodev\tproc\n")),
+    text(b"interrupts", Fixed("           CPU0       \n")),
+    text(b"loadavg", SystemText::Loads),
+    text(b"meminfo", SystemText::Memory),
+    Entry(b"mounts", ProcFile::Path(b"self/mounts")),
+    text(b"partitions", Fixed("major minor  #blocks  name\n\n")),
+    Entry(b"self", ProcFile::Current),
+    text(b"stat", SystemText::Counts),
+    text(
+        b"swaps",
+        Fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    ),
+    directory(b"sys", SYS),
+    Entry(b"thread-self", ProcFile::CurrentThread),
+    text(b"uptime", SystemText::Uptime),
+    text(b"version", SystemText::Version),
+];
+
+const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n\nBlock devices:\n";
+
+const SYS: &[Entry] = &[
+    directory(b"fs", SYS_FS),
+    directory(b"kernel", SYS_KERNEL),
+    directory(b"net", SYS_NET),
+    directory(b"vm", SYS_VM),
+];
+
+const SYS_FS: &[Entry] = &[
+    text(b"file-max", SystemText::MostFiles),
+    text(b"file-nr", SystemText::OpenFiles),
+    text(b"nr_open", Number(crate::fs::FILE_LIMIT as u64)),
+    text(b"pipe-max-size", Number(1 << 20)),
+];
+
+const SYS_KERNEL: &[Entry] = &[
+    text(
+        b"cap_last_cap",
+        Number(linux_raw_sys::general::CAP_LAST_CAP as u64),
+    ),
+    text(b"hostname", Fixed("ringfence\n")),
+    text(b"domainname", Fixed("(none)\n")),
+    text(b"ngroups_max", Number(65_536)),
+    text(b"osrelease", SystemText::Line(system::RELEASE)),
+    text(b"ostype", SystemText::Line(system::KERNEL_NAME)),
+    text(b"overflowgid", Number(65_534)),
+    text(b"overflowuid", Number(65_534)),
+    text(b"pid_max", Number(table::LEN as u64)),
+    directory(b"random", SYS_KERNEL_RANDOM),
+    text(b"randomize_va_space", Number(0)),
+    text(b"threads-max", Number(table::LEN as u64)),
+    text(b"version", SystemText::Line(system::VERSION)),
+];
+
+const SYS_KERNEL_RANDOM: &[Entry] = &[
+    text(b"boot_id", SystemText::BootId),
+    text(b"entropy_avail", Number(256)),
+    text(b"poolsize", Number(256)),
+    text(b"uuid", SystemText::Uuid),
+];
+
+const SYS_NET: &[Entry] = &[directory(b"core", &[text(b"somaxconn", Number(4096))])];
+
+const SYS_VM: &[Entry] = &[
+    text(b"max_map_count", Number(mm::mapping::MAX_AREAS as u64)),
+    text(b"mmap_min_addr", Number(mm::mapping::LOWEST)),
+    text(b"overcommit_memory", Number(0)),
+    text(b"overcommit_ratio", Number(50)),
+    text(b"swappiness", Number(60)),
+];
+
+macro_rules! rows {
+    ($($name:literal: $file:expr,)*) => {
+        &[$(($name, |id| $file(id))),*]
+    };
+}
+
+/// `/proc/PID`.
+pub const PROCESS: &[Row] = rows! {
+    b"auxv": |id| ProcFile::OfProcess(Text::Auxiliary, id),
+    b"cgroup": |id| ProcFile::OfProcess(Text::Fixed("0::/\n"), id),
+    b"cmdline": |id| ProcFile::OfProcess(Text::Arguments, id),
+    b"comm": |id| ProcFile::OfProcess(Text::Comm, id),
+    b"cwd": |id| ProcFile::Link(ProcLink::Directory(id)),
+    b"environ": |id| ProcFile::OfProcess(Text::Environment, id),
+    b"exe": |id| ProcFile::Link(ProcLink::Program(id)),
+    b"fd": ProcFile::Descriptors,
+    b"fdinfo": ProcFile::DescriptorTexts,
+    b"io": |id| ProcFile::OfProcess(Text::Fixed(IO), id),
+    b"limits": |id| ProcFile::OfProcess(Text::Limits, id),
+    b"maps": |id| ProcFile::OfProcess(Text::Areas, id),
+    b"mountinfo": |id| ProcFile::OfProcess(Text::Fixed(MOUNT_FACTS), id),
+    b"mounts": |id| ProcFile::OfProcess(Text::Fixed(MOUNTS), id),
+    b"oom_score": |id| ProcFile::OfProcess(Text::Fixed("0\n"), id),
+    b"oom_score_adj": |id| ProcFile::OfProcess(Text::Fixed("0\n"), id),
+    b"root": |id| ProcFile::Link(ProcLink::Root(id)),
+    b"smaps": |id| ProcFile::OfProcess(Text::AreasInDetail, id),
+    b"stat": |id| ProcFile::OfProcess(Text::Stat, id),
+    b"statm": |id| ProcFile::OfProcess(Text::Memory, id),
+    b"status": |id| ProcFile::OfProcess(Text::Status, id),
+    b"task": ProcFile::Threads,
+};
+
+/// `/proc/PID/task/TID`.
+pub const THREAD: &[Row] = rows! {
+    b"comm": |id| ProcFile::OfProcess(Text::Comm, id),
+    b"stat": |id| ProcFile::OfProcess(Text::Stat, id),
+    b"status": |id| ProcFile::OfProcess(Text::Status, id),
+};
+
+const MOUNTS: &str = "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n";
+const MOUNT_FACTS: &str = "1 1 0:1 / / rw - rootfs rootfs rw\n2 1 0:2 / /proc rw - proc proc rw\n";
+const IO: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n\
+    cancelled_write_bytes: 0\n";
