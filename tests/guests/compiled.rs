@@ -1,12 +1,14 @@
-//! Static programs that compilers of the host make for Linux, with what their libraries bring:
+//! Programs that compilers of the host make for Linux, with what their libraries bring:
 //! unwinding, threads, instructions of x86-64-v3. In a guest they print and return what they do
 //! as processes of the host.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use libtest_mimic::{Failed, Trial};
+use vmm::boot::Initramfs;
 
 use crate::support::{Target, required, shell_status};
 
@@ -23,11 +25,15 @@ struct Program {
     environment: &'static [(&'static str, &'static str)],
     /// Whether only processors of x86-64-v3 run it.
     is_v3: bool,
+    /// Whether it needs libraries of the host.
+    is_dynamic: bool,
 }
 
 /// The file, and what it does on the host.
 struct Built {
     path: String,
+    /// An archive with it and its libraries, if it is dynamic.
+    archive: Option<String>,
     output: Output,
 }
 
@@ -50,6 +56,7 @@ const PLAIN: Program = Program {
     arguments: &[],
     environment: &[],
     is_v3: false,
+    is_dynamic: false,
 };
 
 /// A program in C.
@@ -63,13 +70,25 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 16] = [
     c("signals_queue", "signals_queue.c"),
     c("vdso", "vdso.c"),
+    c("proc", "proc.c"),
     c("epoll", "epoll.c"),
     c("locks", "locks.c"),
     c("pipes", "pipes.c"),
     c("file_calls", "file_calls.c"),
+    c("scripts", "scripts.c"),
+    Program {
+        arguments: &["-O2", "-pthread"],
+        is_dynamic: true,
+        ..c("dynamic", "dynamic.c")
+    },
+    Program {
+        arguments: &["-O2", "-pthread", "-no-pie"],
+        is_dynamic: true,
+        ..c("dynamic_in_place", "dynamic.c")
+    },
     Program {
         name: "cpp_exceptions",
         source: "exceptions.cc",
@@ -117,6 +136,7 @@ const PROGRAMS: [Program; 12] = [
         arguments: &["build"],
         environment: GO_V3,
         is_v3: true,
+        ..PLAIN
     },
 ];
 
@@ -151,7 +171,15 @@ pub fn trials() -> Vec<Trial> {
 fn compare(program: Program, built: &OnceLock<Built>, target: Target) -> Result<(), Failed> {
     let built = built.get_or_init(|| program.build());
     // Go's runtime reserves much.
-    let run = target.vmm(&built.path).options(&["--memory", "256M"]).run();
+    let memory = ["--memory", "256M"];
+    let run = match &built.archive {
+        Some(archive) => target
+            .vmm(program.name)
+            .options(&["--initrd", archive])
+            .options(&memory),
+        None => target.vmm(&built.path).options(&memory),
+    };
+    let run = run.run();
     let output = String::from_utf8_lossy(&built.output.stdout);
     run.status(shell_status(built.output.status))
         .prints(&output);
@@ -186,9 +214,38 @@ impl Program {
             .envs(self.environment.iter().copied());
         let output = compiler.output().expect("the compiler starts");
         assert!(output.status.success(), "{compiler:?}: {output:?}");
+        let archive = self.is_dynamic.then(|| {
+            let archive = format!("{FOLDER}/{}.cpio", self.name);
+            fs::write(&archive, with_libraries(self.name, &path)).expect("the folder is there");
+            archive
+        });
         Built {
+            archive,
             output: Command::new(&path).output().expect("it runs on the host"),
             path: path.to_str().expect("the path is text").to_owned(),
         }
     }
+}
+
+/// An archive with a program in `/bin`, and its libraries, and that of mathematics, where the host
+/// has them.
+fn with_libraries(name: &str, program: &Path) -> Vec<u8> {
+    let read = |path: &str| fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let listed = Command::new("ldd").arg(program).output();
+    let listed = listed.expect("the host has ldd").stdout;
+    let listed = String::from_utf8(listed).expect("ldd prints text");
+    let paths = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    let mut archive = Initramfs::new();
+    let file = fs::read(program).expect("the compiler has made it");
+    archive.executable(&format!("bin/{name}"), &file);
+    for path in paths {
+        archive.executable(path.trim_start_matches('/'), &read(path));
+        if let Some(folder) = path.strip_suffix("libc.so.6") {
+            let mathematics = format!("{folder}libm.so.6");
+            archive.executable(mathematics.trim_start_matches('/'), &read(&mathematics));
+        }
+    }
+    archive.finish()
 }
