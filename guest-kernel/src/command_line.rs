@@ -44,6 +44,8 @@ pub struct CommandLine<'a> {
     pub log_apart: bool,
     /// Where files come from.
     pub files: Files,
+    /// Whether the host gets files at the end.
+    pub saves: bool,
     /// Init's working directory, if it is not the root.
     pub directory: Option<Word<'a>>,
     text: &'a [u8],
@@ -68,6 +70,7 @@ impl<'a> CommandLine<'a> {
             has_keyboard: false,
             log_apart: false,
             files: Files::Initramfs,
+            saves: false,
             directory: None,
             text,
             arguments: Words::new(&[]),
@@ -128,6 +131,7 @@ impl<'a> CommandLine<'a> {
             }
             word::FILES if value == word::HOST => self.files = Files::Both,
             word::ROOT if value == word::HOST => self.files = Files::Host,
+            word::SAVE | word::SAVE_ALWAYS => self.saves = true,
             word::DIRECTORY => self.directory = Some(Word::new(value)),
             word::LOG => self.log_apart = value == word::SERIAL,
             word::RAM if value == word::ZERO => self.ram_contents = Contents::Zero,
@@ -216,7 +220,8 @@ mod tests {
         let strings = line.environment().map(|word| word.bytes().collect());
         let strings: Vec<Vec<u8>> = strings.collect();
         assert_eq!(strings, [&b"A=1"[..], b"B=x y"]);
-        assert_eq!(line.files, Files::Both);
+        assert_eq!((line.files, line.saves), (Files::Both, false));
+        assert!(CommandLine::parse(b"save=/a").saves && CommandLine::parse(b"save_always=/").saves);
         assert_eq!(line.directory.map(Word::written), Some(&b"/tmp"[..]));
         let line = CommandLine::parse(b"files=host root=host cwd");
         assert_eq!((line.files, line.directory), (Files::Host, None));

@@ -3,7 +3,8 @@
 //! In layers, each of which uses only those below it:
 //!
 //! ```text
-//! start, ring3   from the boot code to init; the loop of every thread
+//! start, saving  from the boot code to init; what the host gets after its end
+//! ring3          the loop of every thread
 //! syscall        system calls, by Linux's numbers and structures
 //! fs             k2: open files, console, initramfs
 //! proc           k1: processes, programs, who runs when
@@ -26,6 +27,7 @@ mod command_line;
 mod fs;
 mod proc;
 mod ring3;
+mod saving;
 mod start;
 mod syscall;
 

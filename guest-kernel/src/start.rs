@@ -24,6 +24,7 @@ use crate::proc::scheduler;
 use crate::proc::script::Interpreters;
 use crate::proc::spawn::{self, First};
 use crate::ring3;
+use crate::saving;
 use crate::syscall::{self, execute};
 
 /// Longest path of init.
@@ -47,6 +48,9 @@ pub fn start(info: &BootInfo) -> ! {
     boot::enable_cpu(options.cpu);
     syscall::time::start(options.realtime_ns, options.user_tsc);
     ramfs::start(initramfs, options.files != Files::Initramfs);
+    if options.saves {
+        saving::start(info.command_line);
+    }
     let init = options
         .init
         .with_bytes::<PATH_MAX, _>(|path| first_process(initramfs, &options, path));

@@ -4,7 +4,10 @@
 //! ring 3. The last one takes the process's files and memory with it. What is left is a
 //! zombie: a slot of the table with the status for the parent.
 
+use core::cell::Cell;
+
 use abi::trace::wanted;
+use arch::SingleCpu;
 use arch::exit;
 use arch::trace;
 
@@ -15,6 +18,15 @@ use crate::proc::signal::Signal;
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{futex, resources, stop, table, wait};
+
+/// What a layer above does before the machine ends, if it is told whether init has
+/// succeeded.
+static BEFORE_END: SingleCpu<Cell<Option<fn(bool)>>> = SingleCpu::new(Cell::new(None));
+
+/// Has `before_end` called when init has ended.
+pub fn before_end(before_end: fn(bool)) {
+    BEFORE_END.set(Some(before_end));
+}
 
 /// Ends the current thread. Its process ends with the last one, with `status` unless it
 /// was to end anyway.
@@ -72,6 +84,9 @@ fn doom_thread(thread: &'static Thread) {
 /// Ends a process without threads.
 fn end_alone(process: &'static Process, status: WaitStatus) {
     if process.pid() == INIT {
+        if let Some(before_end) = BEFORE_END.get() {
+            before_end(status == WaitStatus::exited(0));
+        }
         exit::exit(status.guest_exit());
     }
     alarm::set(process, Alarm::default());

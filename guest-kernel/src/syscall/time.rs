@@ -73,7 +73,7 @@ pub(super) fn since_boot_signed(realtime: i64) -> i64 {
 }
 
 /// A moment, as the time of day.
-pub(super) fn of_stamp(stamp: Stamp) -> Time {
+pub fn of_stamp(stamp: Stamp) -> Time {
     match stamp {
         Stamp::Told(time) => time,
         Stamp::Counted(count) => {
