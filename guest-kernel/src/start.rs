@@ -16,6 +16,7 @@ use crate::fs::node::Node;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
+use crate::proc::credentials::Rights;
 use crate::proc::elf::Elf;
 use crate::proc::limits::{Limit, Limits};
 use crate::proc::process::{INIT, Name, last_component};
@@ -111,6 +112,7 @@ fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), 
             let image = Image {
                 program,
                 interpreter,
+                rights: Rights::default(),
             };
             return Ok((image, Interpreters::default()));
         }

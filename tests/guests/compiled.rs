@@ -3,6 +3,7 @@
 //! as processes of the host.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -27,6 +28,8 @@ struct Program {
     is_v3: bool,
     /// Whether it needs libraries of the host.
     is_dynamic: bool,
+    /// Whether it shows what only the superuser may, who every program of a guest is.
+    needs_superuser: bool,
 }
 
 /// The file, and what it does on the host.
@@ -57,6 +60,7 @@ const PLAIN: Program = Program {
     environment: &[],
     is_v3: false,
     is_dynamic: false,
+    needs_superuser: false,
 };
 
 /// A program in C.
@@ -71,7 +75,14 @@ const fn c(name: &'static str, source: &'static str) -> Program {
 }
 
 const PROGRAMS: [Program; 16] = [
+    c("links", "links.c"),
+    c("open_flags", "open_flags.c"),
+    Program {
+        needs_superuser: true,
+        ..c("owners", "owners.c")
+    },
     c("signals_queue", "signals_queue.c"),
+    c("times", "times.c"),
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),
     c("epoll", "epoll.c"),
@@ -193,6 +204,11 @@ impl Program {
         let version = compiler.arg(self.version).stdout(Stdio::null()).status();
         if !version.is_ok_and(|status| status.success()) {
             return Some(format!("the host has no {}", self.compiler));
+        }
+        // Its owner is who it acts as.
+        let user = fs::metadata("/proc/self").map(|facts| facts.uid());
+        if self.needs_superuser && user.ok() != Some(0) {
+            return Some("the tests are not the superuser's".into());
         }
         let has_v3 = std::is_x86_feature_detected!("avx2")
             && std::is_x86_feature_detected!("fma")

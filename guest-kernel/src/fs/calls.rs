@@ -1,8 +1,8 @@
 //! Operations on paths.
 //!
-//! Each has a [`Start`] for its paths. Every caller is the superuser, so only the execute
-//! permission is checked.
+//! Each has a [`Start`] for its paths, and asks [`permission`] whether it may be.
 
+mod attributes;
 mod listing;
 mod naming;
 mod opening;
@@ -17,16 +17,15 @@ use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{self, Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Links, Start};
+use crate::fs::permission::{self, EXECUTE, READ, WRITE};
 use crate::fs::pipe;
 
+pub use attributes::{NewTime, set_mode, set_owner, set_times};
 pub use listing::{ListedAt, list};
 pub use naming::{
     link, link_node, make_directory, make_link, make_socket, remove_directory, remove_file, rename,
 };
 pub use opening::open;
-
-/// Permission bits for running a file.
-const EXECUTABLE: u32 = 0o111;
 
 /// The node at `path`.
 ///
@@ -52,13 +51,15 @@ pub fn find_opened(start: &Start, path: &[u8], links: Links) -> Result<Opened, E
 /// Truncates the file at `path`, or extends it with zeros.
 ///
 /// # Errors
-/// As for [`find`]; EISDIR, EINVAL (no file), EFBIG, ETXTBSY.
+/// As for [`find`]; EISDIR, EINVAL (no file), EACCES, EFBIG, ETXTBSY.
 pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
     let node = find(start, path, Links::Followed)?;
     match node.kind() {
         Kind::File(pages) => {
+            permission::check(&node, WRITE)?;
             node.check_not_running()?;
             pages.bring_in()?;
+            permission::note_write(&node);
             open_file::set_len(&node, pages, len)
         }
         Kind::Directory(_) => Err(Errno::EISDIR),
@@ -72,7 +73,8 @@ pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
 /// EACCES: not a file, or not to be run.
 pub fn executable(node: &Node) -> Result<Shared<FilePages>, Errno> {
     match node.kind() {
-        Kind::File(pages) if node.mode() & EXECUTABLE != 0 => {
+        Kind::File(pages) => {
+            permission::check(node, EXECUTE)?;
             pages.bring_in()?;
             Ok(pages.clone())
         }
@@ -80,24 +82,18 @@ pub fn executable(node: &Node) -> Result<Shared<FilePages>, Errno> {
     }
 }
 
-/// Whether the superuser may use what is at `path` in this way (bits of `access`).
+/// Fails unless the process may use `node` in this way (bits of `access`).
 ///
 /// # Errors
-/// As for [`find`]; EINVAL: no such way; EACCES: only running it may be refused, and
-/// writing what nobody can.
-pub fn check_access(start: &Start, path: &[u8], mode: u32) -> Result<(), Errno> {
-    const EXECUTE: u32 = 1;
-    const WRITE: u32 = 2;
-    const READ: u32 = 4;
+/// EINVAL: no such way; EACCES: writing what nobody can, too.
+pub fn check_access(node: &Node, mode: u32) -> Result<(), Errno> {
     if mode & !(EXECUTE | WRITE | READ) != 0 {
         return Err(Errno::EINVAL);
     }
-    let node = find(start, path, Links::Followed)?;
-    let is_runnable = node.is_directory() || node.mode() & EXECUTABLE != 0;
     let is_made_up = matches!(node.kind(), Kind::Proc(_));
-    match (mode & EXECUTE != 0 && !is_runnable) || (mode & WRITE != 0 && is_made_up) {
+    match mode & WRITE != 0 && is_made_up {
         true => Err(Errno::EACCES),
-        false => Ok(()),
+        false => permission::check(node, mode),
     }
 }
 

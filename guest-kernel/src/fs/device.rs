@@ -1,8 +1,12 @@
 //! Devices that are files: which there are, and how `stat` and `/dev` show them.
 
+use abi::Errno;
+use arch::random;
 use arch::serial::SerialPort;
+use mm::file_pages;
 
 use crate::fs::terminal::{self, Terminal};
+use crate::fs::transfer::{self, Source, Step, Target};
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,12 @@ pub enum Device {
     Null,
     /// Discards writes; reads give zeros (`/dev/zero`).
     Zero,
+    /// Has no room for writes; reads give zeros (`/dev/full`).
+    Full,
+    /// Takes writes; reads give random bytes (`/dev/random`).
+    Random,
+    /// The same (`/dev/urandom`).
+    Urandom,
 }
 
 /// Major and minor number of a device, as nodes have them.
@@ -40,7 +50,16 @@ impl Device {
     }
 
     /// Those that have names.
-    pub const ALL: [Self; 5] = [Self::Console, Self::Tty, Self::Link, Self::Null, Self::Zero];
+    pub const ALL: [Self; 8] = [
+        Self::Console,
+        Self::Tty,
+        Self::Link,
+        Self::Null,
+        Self::Zero,
+        Self::Full,
+        Self::Random,
+        Self::Urandom,
+    ];
 
     /// Its name in `/dev`.
     pub fn name(self) -> &'static [u8] {
@@ -50,6 +69,9 @@ impl Device {
             Self::Link => b"ttyS1",
             Self::Null => b"null",
             Self::Zero => b"zero",
+            Self::Full => b"full",
+            Self::Random => b"random",
+            Self::Urandom => b"urandom",
         }
     }
 
@@ -61,6 +83,9 @@ impl Device {
             Self::Link => (4, 65),
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
+            Self::Full => (1, 7),
+            Self::Random => (1, 8),
+            Self::Urandom => (1, 9),
         };
         DeviceNumber { major, minor }
     }
@@ -70,7 +95,7 @@ impl Device {
         match self {
             Self::Console | Self::Errors => 0o600,
             Self::Link => 0o660,
-            Self::Tty | Self::Null | Self::Zero => 0o666,
+            _ => 0o666,
         }
     }
 
@@ -79,7 +104,7 @@ impl Device {
         match self {
             Self::Tty => terminal::CONSOLE.is_used(),
             Self::Link => SerialPort::LINK.is_present(),
-            Self::Console | Self::Errors | Self::Null | Self::Zero => true,
+            _ => true,
         }
     }
 
@@ -88,7 +113,45 @@ impl Device {
         match self {
             Self::Console | Self::Errors | Self::Tty => Some(&terminal::CONSOLE),
             Self::Link => Some(&terminal::LINK),
-            Self::Null | Self::Zero => None,
+            _ => None,
         }
     }
+
+    /// Reads from it, as long as there is something: of a terminal what is there, waiting for
+    /// it unless `nonblocking`.
+    ///
+    /// # Errors
+    /// EAGAIN instead of waiting, EINTR, EFAULT.
+    pub fn read(self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        if let Some(terminal) = self.terminal() {
+            return terminal.read(target, nonblocking);
+        }
+        match self {
+            Self::Null => Ok(0),
+            Self::Random | Self::Urandom => transfer::run(target, |target, _| {
+                let bytes = [(); 8].map(|()| random::number().to_ne_bytes());
+                Ok(put(target, bytes.as_flattened()))
+            }),
+            _ => transfer::run(target, |target, _| Ok(put(target, file_pages::zeros()))),
+        }
+    }
+
+    /// Writes to it.
+    ///
+    /// # Errors
+    /// ENOSPC, EINTR, EFAULT.
+    pub fn write(self, source: &mut dyn Source) -> Result<u64, Errno> {
+        match (self, self.terminal()) {
+            (Self::Errors, Some(terminal)) => terminal.write_by(SerialPort::ERRORS, source),
+            (_, Some(terminal)) => terminal.write(source),
+            (Self::Full, None) if source.left() > 0 => Err(Errno::ENOSPC),
+            (_, None) => Ok(source.left() as u64),
+        }
+    }
+}
+
+/// Moves as many of these bytes as are wanted.
+fn put(target: &mut dyn Target, bytes: &[u8]) -> Step {
+    let wanted = bytes.len().min(target.left());
+    Step::copied(target.put(&bytes[..wanted]), wanted)
 }

@@ -30,7 +30,9 @@ type Descriptors = NumberMap<Shared<OpenFile>>;
 /// What a process has open.
 pub struct FileTable {
     descriptors: RefCell<Descriptors>,
-    /// Where relative paths start; `None` is the root.
+    /// What `/` is; `None` is the root of the tree.
+    root: RefCell<Option<Shared<Node>>>,
+    /// Where relative paths start; `None` is the root of the tree.
     directory: RefCell<Option<Shared<Node>>>,
     mask: Cell<u32>,
     /// Whether its process may have locks, of the files that it stands for.
@@ -49,6 +51,7 @@ impl FileTable {
         }
         Ok(Shared::new(Self {
             descriptors: RefCell::new(descriptors),
+            root: RefCell::new(None),
             directory: RefCell::new(None),
             mask: Cell::new(DEFAULT_MASK),
             has_locks: Cell::new(false),
@@ -63,6 +66,7 @@ impl FileTable {
         let descriptors = self.descriptors.borrow().duplicate()?;
         Shared::new(Self {
             descriptors: RefCell::new(descriptors),
+            root: RefCell::new(self.root.borrow().clone()),
             directory: RefCell::new(self.directory.borrow().clone()),
             mask: Cell::new(self.mask.get()),
             has_locks: Cell::new(false),
@@ -222,9 +226,16 @@ impl FileTable {
     /// # Errors
     /// There is no memory to make the file tree.
     pub fn start(&self) -> Result<Start, Errno> {
-        let root = ramfs::root()?;
-        let directory = self.directory.borrow().as_ref().unwrap_or(&root).clone();
+        let top = ramfs::root()?;
+        let directory = self.directory.borrow().as_ref().unwrap_or(&top).clone();
+        let root = self.root.borrow().clone().unwrap_or(top);
         Ok(Start { root, directory })
+    }
+
+    /// Makes absolute paths start there.
+    pub fn set_root(&self, directory: Shared<Node>) {
+        let before = self.root.replace(Some(directory));
+        drop(before);
     }
 
     /// Makes relative paths start there.

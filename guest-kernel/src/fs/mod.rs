@@ -27,6 +27,7 @@ pub mod open_file;
 pub mod opened;
 mod outside;
 pub mod path;
+pub mod permission;
 pub mod pipe;
 pub mod poll;
 pub mod proc_files;

@@ -210,10 +210,11 @@ impl OpenFile {
 
     /// Whether it has an offset.
     pub fn is_seekable(&self) -> bool {
-        matches!(
-            self.object,
-            Object::Node(_) | Object::Device(Device::Null | Device::Zero)
-        )
+        match &self.object {
+            Object::Node(_) => true,
+            Object::Device(device) => device.terminal().is_none(),
+            _ => false,
+        }
     }
 
     /// Moves the offset, as `lseek` does, and returns it: devices stay at 0.

@@ -15,6 +15,7 @@ use crate::fs::bytes::NAME_MAX;
 use crate::fs::directory;
 use crate::fs::node::{Kind, Node};
 use crate::fs::opened::Opened;
+use crate::fs::permission::{self, EXECUTE};
 use crate::fs::proc_files::ProcFile;
 use crate::fs::ramfs;
 
@@ -132,7 +133,7 @@ impl Text<'_> {
 /// The place that `path` leads to from `start`. Its last component need not exist.
 ///
 /// # Errors
-/// ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP; ENOMEM.
+/// ENOENT, ENOTDIR, EACCES, ENAMETOOLONG, ELOOP; ENOMEM.
 pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
@@ -153,6 +154,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         if !directory.is_directory() {
             return Err(Errno::ENOTDIR);
         }
+        permission::check(&directory, EXECUTE)?;
         last = match &text.bytes()[here.clone()] {
             b"." => Last::Dot,
             b".." => {

@@ -4,6 +4,8 @@
 //! The tree is made at its first use, since the first program is found without it. If
 //! memory runs out, the next use continues.
 
+mod skeleton;
+
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
@@ -125,6 +127,13 @@ impl Tree {
                 Ok(()) | Err(_) => self.rest.set(Some(next)),
             }
         }
+        let root_entries = match self.has_host.get() {
+            true => &[][..],
+            false => &skeleton::ROOT,
+        };
+        for entry in skeleton::DEV.iter().chain(root_entries) {
+            archive.add_missing(entry)?;
+        }
         self.rest.set(None);
         self.linked.replace(Entries::EMPTY);
         Ok(())
@@ -140,6 +149,23 @@ struct Unpacking<'t> {
 }
 
 impl Unpacking<'_> {
+    /// Adds an entry unless there is something in its place.
+    fn add_missing(&mut self, entry: &Entry) -> Result<(), Errno> {
+        let start = Start {
+            root: self.root.clone(),
+            directory: self.root.clone(),
+        };
+        match path::walk(&start, entry.path, Links::Kept) {
+            Ok(place) if place.found.is_some() => Ok(()),
+            Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
+            Ok(_) | Err(_) => match self.add(entry) {
+                Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
+                // Something else is where its directory should be.
+                Ok(()) | Err(_) => Ok(()),
+            },
+        }
+    }
+
     /// Adds an entry of the archive, and the directories that lead to it. Existing nodes
     /// stay.
     fn add(&mut self, entry: &Entry) -> Result<(), Errno> {

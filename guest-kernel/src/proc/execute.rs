@@ -7,6 +7,7 @@ use arch::trace;
 use arch::trap::UserContext;
 use mm::{AddressSpace, Shared, kernel_stacks};
 
+use crate::proc::credentials::Rights;
 use crate::proc::exit;
 use crate::proc::extended_state::start_anew;
 use crate::proc::process::{Name, Process};
@@ -26,6 +27,8 @@ pub struct Loaded {
     pub space: AddressSpace,
     /// Where it starts.
     pub start: Start,
+    /// Whose rights it has.
+    pub rights: Rights,
 }
 
 /// Makes `program` the program of the current process, and `context` its state. Other
@@ -45,6 +48,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     let user = UserContext::new(program.start.entry, program.start.stack);
     if thread.tid() == process.pid() {
         replace_memory(process, space, actions, &program.start, program.name);
+        process.credentials.change_program(program.rights);
         thread.clear_at_end.set(0);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
@@ -57,6 +61,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     // used its slot, since the process has the number.
     let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, actions, &program.start, program.name);
+    process.credentials.change_program(program.rights);
     let first = table::slot_of_thread(process.pid());
     first
         .context

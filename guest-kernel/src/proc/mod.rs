@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod arguments;
 mod cpu_time;
+pub mod credentials;
 pub mod elf;
 pub mod event_timer;
 pub mod exception;

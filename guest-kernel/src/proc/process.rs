@@ -9,6 +9,7 @@ use core::fmt;
 
 use mm::{AddressSpace, Shared};
 
+use crate::proc::credentials::Credentials;
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
 use crate::proc::program::Places;
@@ -47,6 +48,8 @@ pub struct Process {
     pub(super) group: Cell<u32>,
     pub(super) session: Cell<u32>,
     pub(super) limits: Cell<Limits>,
+    /// Who it is.
+    pub credentials: Credentials,
 
     // The family's: touched by fork, exit and wait.
     pub(super) stage: Cell<Stage>,
@@ -113,6 +116,7 @@ impl Process {
             group: Cell::new(0),
             session: Cell::new(0),
             limits: Cell::new(Limits::NONE),
+            credentials: Credentials::superuser(),
             stage: Cell::new(Stage::Unused),
             parent: Cell::new(None),
             children: List::new(),

@@ -17,6 +17,8 @@ use mm::user_memory::BadAddress;
 use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 
 use crate::proc::arguments::ProgramArguments;
+use crate::proc::credentials::Rights;
+use crate::proc::current;
 use crate::proc::elf::{Elf, ElfError, Segment};
 use crate::proc::signal;
 
@@ -73,6 +75,8 @@ pub struct Image {
     pub program: Shared<FilePages>,
     /// What loads it and is started in its place, if it is dynamic.
     pub interpreter: Option<Shared<FilePages>>,
+    /// Whose rights it has.
+    pub rights: Rights,
 }
 
 /// Where a program starts.
@@ -149,6 +153,7 @@ pub fn load(
         headers: program.headers,
         header_count: u64::from(elf.header_count),
         interpreter_base: interpreter.as_ref().map_or(0, |mapped| mapped.bias),
+        ids: image.rights.ids(&current().credentials),
     };
     let places = build_stack(&space, &auxiliary, arguments)?;
     let start = Start {
@@ -244,6 +249,8 @@ struct Auxiliary {
     header_count: u64,
     /// 0 if there is no interpreter.
     interpreter_base: u64,
+    /// As [`Rights::ids`].
+    ids: [u32; 4],
 }
 
 impl Auxiliary {
@@ -251,6 +258,8 @@ impl Auxiliary {
 
     /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
     fn pairs(&self, bytes: u64, file_name: u64) -> [(u32, u64); Self::LEN] {
+        let [user, effective_user, group, effective_group] = self.ids;
+        let is_secure = user != effective_user || group != effective_group;
         [
             (linux::AT_SYSINFO_EHDR, VDSO),
             (linux::AT_HWCAP, hardware_capabilities().into()),
@@ -264,11 +273,11 @@ impl Auxiliary {
             (linux::AT_BASE, self.interpreter_base),
             (linux::AT_FLAGS, 0),
             (linux::AT_ENTRY, self.entry),
-            (linux::AT_UID, 0),
-            (linux::AT_EUID, 0),
-            (linux::AT_GID, 0),
-            (linux::AT_EGID, 0),
-            (linux::AT_SECURE, 0),
+            (linux::AT_UID, user.into()),
+            (linux::AT_EUID, effective_user.into()),
+            (linux::AT_GID, group.into()),
+            (linux::AT_EGID, effective_group.into()),
+            (linux::AT_SECURE, is_secure.into()),
             (linux::AT_CLKTCK, TICKS_PER_SECOND),
             (linux::AT_RANDOM, bytes),
             (linux::AT_EXECFN, file_name),

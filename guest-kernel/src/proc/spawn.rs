@@ -242,6 +242,7 @@ fn fork(
     child.name.set(parent.name());
     child.places.set(parent.places());
     child.limits.set(parent.limits());
+    child.credentials.become_as(&parent.credentials);
     child.actions.replace(actions);
     begin_process(child, space);
     let parent = match parent.parent.get() {

@@ -13,7 +13,7 @@ use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::opened::{Opened, Running};
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, calls, running};
+use crate::fs::{self, calls, permission, running};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::Elf;
 use crate::proc::execute::{self, Loaded};
@@ -64,11 +64,13 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
             Some(calls::executable(&interpreter(here, path)?.node)?)
         }
     };
+    let rights = permission::rights(&opened.node);
     Ok(Found {
         opened,
         image: Image {
             program,
             interpreter,
+            rights,
         },
         interpreters,
     })
@@ -147,6 +149,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
         name: Name::of(file_name),
         space,
         start,
+        rights: found.image.rights,
     })
 }
 

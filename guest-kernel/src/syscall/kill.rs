@@ -20,12 +20,18 @@ pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
         pid @ 1.. => process.pid() == pid.unsigned_abs(),
         group => process.group() == group.unsigned_abs(),
     };
-    let mut found = false;
+    let mut result = Err(Errno::ESRCH);
     for process in table::processes().filter(|process| is_meant(process)) {
-        found = true;
-        send(process, signal);
+        match check_sender(process, signal) {
+            Ok(()) => {
+                result = Ok(0);
+                send(process, signal);
+            }
+            Err(errno) if result.is_err() => result = Err(errno),
+            Err(_) => {}
+        }
     }
-    if found { Ok(0) } else { Err(Errno::ESRCH) }
+    result
 }
 
 /// `tkill(tid, signal)`
@@ -44,6 +50,7 @@ pub fn rt_sigqueueinfo(&[pid, number, info, ..]: &Arguments) -> SyscallResult {
     let cause = read_cause(info, pid as u32)?;
     let signal = signal(number)?;
     let process = table::process(pid as u32).ok_or(Errno::ESRCH)?;
+    check_sender(process, signal)?;
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
         signal::send_for(process, signal, cause)?;
     }
@@ -89,6 +96,7 @@ fn send_to_thread(pid: Option<u32>, tid: u64, number: u64, cause: Cause) -> Sysc
         return Err(Errno::ESRCH);
     }
     let signal = signal(number)?;
+    check_sender(process, signal)?;
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
         signal::send_to_thread(thread, signal, cause)?;
     }
@@ -110,6 +118,18 @@ fn send(process: &Process, signal: Option<Signal>) {
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
         // By `kill`, a signal comes even if there is no room for its cause.
         let _ = signal::send_for(process, signal, by_call(linux::SI_USER as i32));
+    }
+}
+
+/// Fails unless the current process may send the signal to `process`: SIGCONT goes to all of
+/// its session.
+fn check_sender(process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
+    let own = current();
+    let is_allowed = own.credentials.may_signal(&process.credentials)
+        || signal == Some(Signal::SIGCONT) && process.session() == own.session();
+    match is_allowed {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
     }
 }
 

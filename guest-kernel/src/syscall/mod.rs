@@ -2,7 +2,9 @@
 
 mod alarm;
 mod ancillary;
+mod attributes;
 mod copying;
+mod credentials;
 mod descriptor;
 mod epoll;
 mod event;
@@ -33,6 +35,7 @@ pub mod time;
 mod trace;
 mod usage;
 mod vector;
+mod xattr;
 
 pub use abi::Errno;
 

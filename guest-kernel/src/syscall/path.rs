@@ -3,14 +3,15 @@
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory, UserSlice};
+use mm::{Frame, OutOfMemory, Shared, UserSlice};
 
+use crate::fs::node::Node;
 use crate::fs::open_file::Object;
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, calls};
+use crate::fs::{self, calls, permission};
 use crate::proc::current;
 use crate::syscall::file::offset;
-use crate::syscall::{Errno, SyscallResult, descriptor};
+use crate::syscall::{Errno, SyscallResult, attributes, descriptor};
 
 /// The start of paths of calls without a directory: the working directory.
 pub const HERE: u64 = linux::AT_FDCWD as u64;
@@ -185,19 +186,28 @@ pub fn truncate(&[path, len, ..]: &Arguments) -> SyscallResult {
 
 /// `access(path, mode)`
 pub fn access(&[path, mode, ..]: &Arguments) -> SyscallResult {
-    access_at(HERE, path, mode)
+    access_at(HERE, path, mode, 0)
 }
 
 /// `faccessat(directory, path, mode)`
 pub fn faccessat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
-    access_at(directory, path, mode)
+    access_at(directory, path, mode, 0)
 }
 
-fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
-    let path = Path::read(path)?;
-    let start = start(directory, path.bytes())?;
-    let mode = u32::try_from(mode).map_err(|_| Errno::EINVAL)?;
-    calls::check_access(&start, path.bytes(), mode)?;
+/// `faccessat2(directory, path, mode, flags)`
+pub fn faccessat2(&[directory, path, mode, flags, ..]: &Arguments) -> SyscallResult {
+    access_at(directory, path, mode, flags as u32)
+}
+
+fn access_at(directory: u64, path: u64, mode: u64, flags: u32) -> SyscallResult {
+    let check = || {
+        let node = attributes::node_at(directory, path, flags & !linux::AT_EACCESS)?;
+        calls::check_access(&node, mode as u32)
+    };
+    match flags & linux::AT_EACCESS {
+        0 => permission::as_real(check)?,
+        _ => check()?,
+    }
     Ok(0)
 }
 
@@ -205,7 +215,13 @@ fn access_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
 pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    let directory = calls::directory(calls::find(&start, path.bytes(), Links::Followed)?)?;
+    let node = calls::find(&start, path.bytes(), Links::Followed)?;
+    set_directory(node)
+}
+
+fn set_directory(node: Shared<Node>) -> SyscallResult {
+    let directory = calls::directory(node)?;
+    permission::check(&directory, permission::EXECUTE)?;
     fs::files().set_directory(directory);
     Ok(0)
 }
@@ -216,7 +232,20 @@ pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
     let Object::Node(node) = file.object() else {
         return Err(Errno::ENOTDIR);
     };
-    fs::files().set_directory(calls::directory(node.clone())?);
+    set_directory(node.clone())
+}
+
+/// `chroot(path)`
+pub fn chroot(&[path, ..]: &Arguments) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(HERE, path.bytes())?;
+    let node = calls::find(&start, path.bytes(), Links::Followed)?;
+    let directory = calls::directory(node)?;
+    permission::check(&directory, permission::EXECUTE)?;
+    if !current().credentials.is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    fs::files().set_root(directory);
     Ok(0)
 }
 
@@ -241,12 +270,4 @@ pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
 /// `umask(mask)`
 pub fn umask(&[mask, ..]: &Arguments) -> SyscallResult {
     Ok(fs::files().set_mask(mask as u32).into())
-}
-
-/// `chmod(path, mode)`
-pub fn chmod(&[path, mode, ..]: &Arguments) -> SyscallResult {
-    let path = Path::read(path)?;
-    let start = start(HERE, path.bytes())?;
-    calls::find(&start, path.bytes(), Links::Followed)?.set_mode(mode as u32);
-    Ok(0)
 }

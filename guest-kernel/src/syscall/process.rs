@@ -156,11 +156,6 @@ pub fn gettid(_: &Arguments) -> SyscallResult {
     Ok(current_thread().tid().into())
 }
 
-/// `getuid()`, `geteuid()`, `getgid()` and `getegid()`: there is but one user.
-pub fn get_user(_: &Arguments) -> SyscallResult {
-    Ok(0)
-}
-
 /// The process with this number; 0 means the current one.
 pub(super) fn process_of(pid: u64) -> Result<&'static Process, Errno> {
     match u32::try_from(pid) {

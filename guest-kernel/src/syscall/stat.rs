@@ -3,10 +3,11 @@
 use core::mem::{offset_of, size_of};
 
 use arch::trap::Arguments;
-use linux_raw_sys::general::{self as linux, stat, statx as statx_facts};
+use linux_raw_sys::general::{self as linux, stat, statfs64 as StatFs, statx as statx_facts};
 use mm::UserSlice;
-use mm::frames::FRAME_SIZE;
+use mm::frames::{self, FRAME_SIZE};
 
+use crate::fs::bytes::NAME_MAX;
 use crate::fs::calls;
 use crate::fs::device::DeviceNumber;
 use crate::fs::node::{Kind, Node};
@@ -162,6 +163,31 @@ impl Facts {
         bytes
     }
 
+    /// What `statfs` tells of what the node is on.
+    fn to_statfs(&self) -> [u8; size_of::<StatFs>()] {
+        let (kind, total, free) = match self.disk {
+            TREE => (linux::TMPFS_MAGIC, frames::total(), frames::free()),
+            PROC => (linux::PROC_SUPER_MAGIC, 0, 0),
+            _ => (linux::PIPEFS_MAGIC, 0, 0),
+        };
+        let mut bytes = [0; size_of::<StatFs>()];
+        for (offset, value) in [
+            (offset_of!(StatFs, f_type), kind.into()),
+            (offset_of!(StatFs, f_bsize), FRAME_SIZE as u64),
+            (offset_of!(StatFs, f_frsize), FRAME_SIZE as u64),
+            (offset_of!(StatFs, f_blocks), total),
+            (offset_of!(StatFs, f_bfree), free),
+            (offset_of!(StatFs, f_bavail), free),
+            // A node takes memory too, though less.
+            (offset_of!(StatFs, f_files), total),
+            (offset_of!(StatFs, f_ffree), free),
+            (offset_of!(StatFs, f_namelen), NAME_MAX as u64),
+        ] {
+            bytes[offset..][..8].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
     /// As `statx` tells it.
     fn to_statx(&self) -> [u8; size_of::<statx_facts>()] {
         let mut bytes = [0; size_of::<statx_facts>()];
@@ -278,6 +304,19 @@ fn facts_of(fd: u64) -> Result<Facts, Errno> {
         linux::AT_FDCWD => Facts::of_node(&fs::files().start()?.directory),
         _ => Facts::of_file(&*fs::any_file(fd)?),
     })
+}
+
+/// `statfs(path, facts)`
+pub fn statfs(&[path, facts, ..]: &Arguments) -> SyscallResult {
+    let path = Path::read(path)?;
+    let start = start(HERE, path.bytes())?;
+    let node = calls::find(&start, path.bytes(), Links::Followed)?;
+    tell(facts, &Facts::of_node(&node).to_statfs())
+}
+
+/// `fstatfs(fd, facts)`
+pub fn fstatfs(&[fd, facts, ..]: &Arguments) -> SyscallResult {
+    tell(facts, &Facts::of_file(&*fs::any_file(fd)?).to_statfs())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::fs::directory::{self, Directory};
 use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
 use crate::fs::path::{self, Last, Links, Place, Start};
+use crate::fs::permission::{self, WRITE};
 
 /// Permissions of every symbolic link: nobody asks for them.
 const LINK_MODE: u32 = 0o777;
@@ -29,8 +30,11 @@ pub(super) fn create_without_name(
     mode: u32,
 ) -> Result<Shared<Node>, Errno> {
     directory::check_changeable(directory)?;
+    permission::check_naming(directory)?;
     quota::check_file().map_err(|_| Errno::ENOSPC)?;
-    Ok(Node::new(kind, mode)?)
+    let node = Node::new(kind, mode)?;
+    permission::own_new(directory, &node, mode);
+    Ok(node)
 }
 
 /// The place at `path`, where there is nothing.
@@ -102,6 +106,7 @@ pub fn link(from: (&Start, &[u8]), to: (&Start, &[u8]), links: Links) -> Result<
 pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<(), Errno> {
     let place = find_free_for_other(start, path)?;
     directory::check_changeable(&place.directory)?;
+    permission::check_naming(&place.directory)?;
     match node.kind() {
         Kind::Directory(_) => return Err(Errno::EPERM),
         Kind::Proc(_) => return Err(Errno::EXDEV),
@@ -119,7 +124,11 @@ pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<
 pub fn remove_file(start: &Start, path: &[u8]) -> Result<(), Errno> {
     let place = path::walk(start, path, Links::Named)?;
     let found = place.found.as_ref().ok_or(Errno::ENOENT)?;
-    if place.last != Last::Name || found.is_directory() {
+    if place.last != Last::Name {
+        return Err(Errno::EISDIR);
+    }
+    permission::check_removal(&place.directory, found)?;
+    if found.is_directory() {
         return Err(Errno::EISDIR);
     }
     place.node()?;
@@ -140,6 +149,7 @@ pub fn remove_directory(start: &Start, path: &[u8]) -> Result<(), Errno> {
     }
     let node = place.node()?;
     directory::check_changeable(&place.directory)?;
+    permission::check_removal(&place.directory, node)?;
     if !directory::is_empty(node)? {
         return Err(Errno::ENOTEMPTY);
     }
@@ -170,6 +180,7 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
         _ => {}
     }
     source.node()?;
+    check_moving(&source, &target, node)?;
     if flags == linux::RENAME_EXCHANGE {
         return exchange(&source, &target);
     }
@@ -196,6 +207,21 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
         (&source.directory, source.name()),
         (&target.directory, target.name()),
     )
+}
+
+/// Fails unless the process may move `node` from one place to another.
+fn check_moving(source: &Place<'_>, target: &Place<'_>, node: &Node) -> Result<(), Errno> {
+    permission::check_removal(&source.directory, node)?;
+    match &target.found {
+        Some(replaced) => permission::check_removal(&target.directory, replaced)?,
+        None => permission::check_naming(&target.directory)?,
+    }
+    let moves_up = node.is_directory() && !Shared::is_same(&source.directory, &target.directory);
+    match moves_up {
+        // Its `..` changes.
+        true => permission::check(node, WRITE),
+        false => Ok(()),
+    }
 }
 
 fn exchange(one: &Place<'_>, other: &Place<'_>) -> Result<(), Errno> {

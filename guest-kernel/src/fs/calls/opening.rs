@@ -12,6 +12,7 @@ use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{self, Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Last, Links, Place, Start};
+use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::proc_files::ProcFile;
 
 /// What counts beside `O_PATH`.
@@ -44,10 +45,14 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         false => Links::Followed,
     };
     let place = path::walk(start, path, links)?;
+    let is_new = flags & linux::O_CREAT != 0 && place.found.is_none();
     let node = match flags & linux::O_CREAT {
         0 => place.node()?.clone(),
         _ => find_or_create(&place, flags, mode)?,
     };
+    if !is_new {
+        check_permission(&node, flags)?;
+    }
     let opened = Opened {
         node,
         directory: place.directory.clone(),
@@ -55,6 +60,24 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
     };
     // O_LARGEFILE is always reported.
     open_node(opened, flags | linux::O_LARGEFILE)
+}
+
+/// Fails unless the process may open `node` like this.
+fn check_permission(node: &Node, flags: u32) -> Result<(), Errno> {
+    if flags & linux::O_PATH != 0 || matches!(node.kind(), Kind::Link(_)) {
+        return Ok(());
+    }
+    let wanted = match flags & linux::O_ACCMODE {
+        linux::O_RDONLY => READ,
+        linux::O_WRONLY => WRITE,
+        _ => READ | WRITE,
+    };
+    let truncates = flags & linux::O_TRUNC != 0;
+    permission::check(node, if truncates { wanted | WRITE } else { wanted })?;
+    match flags & linux::O_NOATIME {
+        0 => Ok(()),
+        _ => permission::check_owner(node),
+    }
 }
 
 fn find_or_create(place: &Place<'_>, flags: u32, mode: u32) -> Result<Shared<Node>, Errno> {
@@ -112,10 +135,11 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
         Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),
         Kind::File(pages) => {
-            if writes {
+            if writes || flags & linux::O_TRUNC != 0 {
                 node.check_not_running()?;
             }
-            if writes && flags & linux::O_TRUNC != 0 {
+            if flags & linux::O_TRUNC != 0 {
+                permission::note_write(node);
                 open_file::set_len(node, pages, 0)?;
             }
             pages.bring_in()?;

@@ -1,17 +1,14 @@
 //! Reading and writing open files.
 
 use abi::Errno;
-use arch::serial::SerialPort;
 use linux_raw_sys::general as linux;
-use mm::file_pages;
 
-use crate::fs::device::Device;
 use crate::fs::input_stream::INPUT;
 use crate::fs::node::Kind;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::terminal;
-use crate::fs::transfer::{self, First, Source, Step, Target};
-use crate::fs::{proc_files, regular, size_limit};
+use crate::fs::transfer::{First, Source, Target};
+use crate::fs::{permission, proc_files, regular, size_limit};
 
 impl OpenFile {
     /// Reads from where the offset is, and moves it.
@@ -54,24 +51,12 @@ impl OpenFile {
                     Err(Errno::EBADF)
                 }
             },
-            Object::Device(device) => self.read_device(*device, target),
+            Object::Device(device) => device.read(target, self.is_nonblocking()),
             Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
             Object::Event(event) => event.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
             Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
-        }
-    }
-
-    fn read_device(&self, device: Device, target: &mut dyn Target) -> Result<u64, Errno> {
-        match device.terminal() {
-            Some(terminal) => terminal.read(target, self.is_nonblocking()),
-            None if device == Device::Null => Ok(0),
-            None => transfer::run(target, |target, _| {
-                let zeros = file_pages::zeros();
-                let wanted = zeros.len().min(target.left());
-                Ok(Step::copied(target.put(&zeros[..wanted]), wanted))
-            }),
         }
     }
 
@@ -136,6 +121,7 @@ impl OpenFile {
         match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
+                    permission::note_write(node);
                     let room = size_limit::room(offset, source.left())?;
                     let count = regular::write(pages, offset, &mut First::new(source, room))?;
                     node.times().note_modification();
@@ -143,7 +129,7 @@ impl OpenFile {
                 }
                 _ => Err(Errno::EBADF),
             },
-            Object::Device(device) => write_device(*device, source),
+            Object::Device(device) => device.write(source),
             Object::WriteEnd(end) => {
                 end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
             }
@@ -152,13 +138,5 @@ impl OpenFile {
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
         }
-    }
-}
-
-fn write_device(device: Device, source: &mut dyn Source) -> Result<u64, Errno> {
-    match device.terminal() {
-        Some(terminal) if device == Device::Errors => terminal.write_by(SerialPort::ERRORS, source),
-        Some(terminal) => terminal.write(source),
-        None => Ok(source.left() as u64),
     }
 }

@@ -1,0 +1,144 @@
+//! What the current process may do to nodes (Linux, path_resolution(7)).
+//!
+//! The superuser may do everything but run what nobody may run.
+
+use abi::Errno;
+use linux_raw_sys::general as linux;
+
+use crate::fs::node::Node;
+use crate::proc::credentials::Rights;
+use crate::proc::current;
+
+/// Bits of `access`, which are those of a mode for one class of users.
+pub const EXECUTE: u32 = 1;
+/// To change contents.
+pub const WRITE: u32 = 2;
+/// To read contents.
+pub const READ: u32 = 4;
+
+/// Anybody's permission to run a file.
+const EXECUTABLE: u32 = 0o111;
+
+/// Fails unless the process may use `node` in these ways.
+///
+/// # Errors
+/// EACCES.
+pub fn check(node: &Node, wanted: u32) -> Result<(), Errno> {
+    let credentials = &current().credentials;
+    let user = credentials.users().files;
+    let mode = node.mode();
+    if user == 0 {
+        let is_runnable = node.is_directory() || mode & EXECUTABLE != 0;
+        return match wanted & EXECUTE == 0 || is_runnable {
+            true => Ok(()),
+            false => Err(Errno::EACCES),
+        };
+    }
+    let allowed = if user == node.user() {
+        mode >> 6
+    } else if credentials.is_in(node.group()) {
+        mode >> 3
+    } else {
+        mode
+    };
+    match wanted & !allowed {
+        0 => Ok(()),
+        _ => Err(Errno::EACCES),
+    }
+}
+
+/// Whether the process may change what only the owner may.
+pub fn owns(node: &Node) -> bool {
+    let user = current().credentials.users().files;
+    user == 0 || user == node.user()
+}
+
+/// Fails unless it may.
+///
+/// # Errors
+/// EPERM.
+pub fn check_owner(node: &Node) -> Result<(), Errno> {
+    match owns(node) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
+    }
+}
+
+/// Fails unless the process may give names in `directory`.
+///
+/// # Errors
+/// EACCES.
+pub fn check_naming(directory: &Node) -> Result<(), Errno> {
+    check(directory, WRITE | EXECUTE)
+}
+
+/// Fails unless the process may take a name of `node` out of `directory`.
+///
+/// # Errors
+/// EACCES; EPERM: the directory is sticky, and neither is the process's own.
+pub fn check_removal(directory: &Node, node: &Node) -> Result<(), Errno> {
+    check_naming(directory)?;
+    let is_sticky = directory.mode() & linux::S_ISVTX != 0;
+    match is_sticky && !owns(directory) && !owns(node) {
+        true => Err(Errno::EPERM),
+        false => Ok(()),
+    }
+}
+
+/// Gives a new node in `directory` to the process, and says with which mode: group and
+/// set-group-ID bit may come from the directory.
+pub fn own_new(directory: &Node, node: &Node, mode: u32) {
+    let credentials = &current().credentials;
+    let inherits = directory.mode() & linux::S_ISGID != 0;
+    let group = match inherits {
+        true => directory.group(),
+        false => credentials.groups().files,
+    };
+    node.set_owner(credentials.users().files, group);
+    if inherits && node.is_directory() {
+        node.set_mode(mode | linux::S_ISGID);
+    }
+}
+
+/// What `node` loses when somebody else than the superuser writes it: bits that make its
+/// program act as its owner.
+pub fn note_write(node: &Node) {
+    if current().credentials.users().files != 0 {
+        drop_privileges(node);
+    }
+}
+
+/// Takes those bits away: the group's only where it may run the program.
+pub fn drop_privileges(node: &Node) {
+    let mode = node.mode();
+    if node.is_directory() || mode & (linux::S_ISUID | linux::S_ISGID) == 0 {
+        return;
+    }
+    let group = match mode & linux::S_IXGRP {
+        0 => 0,
+        _ => linux::S_ISGID,
+    };
+    node.set_mode(mode & !linux::S_ISUID & !group);
+}
+
+/// Whose rights a program of this file has.
+pub fn rights(node: &Node) -> Rights {
+    const GROUP: u32 = linux::S_ISGID | linux::S_IXGRP;
+    let mode = node.mode();
+    Rights {
+        user: (mode & linux::S_ISUID != 0).then(|| node.user()),
+        group: (mode & GROUP == GROUP).then(|| node.group()),
+    }
+}
+
+/// Calls `act` with the real user and group in place of those for files, as `access` does.
+pub fn as_real<R>(act: impl FnOnce() -> R) -> R {
+    let credentials = &current().credentials;
+    let (users, groups) = (credentials.users(), credentials.groups());
+    credentials.set_users(users.set_files(users.real, true));
+    credentials.set_groups(groups.set_files(groups.real, true));
+    let result = act();
+    credentials.set_users(users);
+    credentials.set_groups(groups);
+    result
+}

@@ -1,0 +1,158 @@
+//! Calls about the users and groups that a process acts as.
+
+use arch::trap::Arguments;
+use mm::UserPtr;
+
+use crate::proc::credentials::{GROUPS_MAX, Groups, Ids};
+use crate::proc::current;
+use crate::syscall::{Errno, SyscallResult};
+
+/// Which of the ids of a process.
+#[derive(Clone, Copy)]
+enum Which {
+    Users,
+    Groups,
+}
+
+impl Which {
+    fn get(self) -> Ids {
+        match self {
+            Self::Users => current().credentials.users(),
+            Self::Groups => current().credentials.groups(),
+        }
+    }
+
+    /// Sets them to what `change` makes of them for a process that is privileged, or not.
+    fn change(self, change: impl FnOnce(Ids, bool) -> Result<Ids, Errno>) -> SyscallResult {
+        let credentials = &current().credentials;
+        let ids = change(self.get(), credentials.is_privileged())?;
+        match self {
+            Self::Users => credentials.set_users(ids),
+            Self::Groups => credentials.set_groups(ids),
+        }
+        Ok(0)
+    }
+
+    fn tell(self, places: [u64; 3]) -> SyscallResult {
+        let ids = self.get();
+        let space = current().space();
+        for (place, id) in places.into_iter().zip([ids.real, ids.effective, ids.saved]) {
+            UserPtr::new(place).write(&space, &id)?;
+        }
+        Ok(0)
+    }
+
+    fn set_files(self, id: u64) -> SyscallResult {
+        let before = self.get().files;
+        self.change(|ids, privileged| Ok(ids.set_files(id as u32, privileged)))?;
+        Ok(before.into())
+    }
+}
+
+/// `getuid()`
+pub fn getuid(_: &Arguments) -> SyscallResult {
+    Ok(Which::Users.get().real.into())
+}
+
+/// `geteuid()`
+pub fn geteuid(_: &Arguments) -> SyscallResult {
+    Ok(Which::Users.get().effective.into())
+}
+
+/// `getgid()`
+pub fn getgid(_: &Arguments) -> SyscallResult {
+    Ok(Which::Groups.get().real.into())
+}
+
+/// `getegid()`
+pub fn getegid(_: &Arguments) -> SyscallResult {
+    Ok(Which::Groups.get().effective.into())
+}
+
+/// `setuid(user)`
+pub fn setuid(&[user, ..]: &Arguments) -> SyscallResult {
+    Which::Users.change(|ids, privileged| ids.set(user as u32, privileged))
+}
+
+/// `setgid(group)`
+pub fn setgid(&[group, ..]: &Arguments) -> SyscallResult {
+    Which::Groups.change(|ids, privileged| ids.set(group as u32, privileged))
+}
+
+/// `setreuid(real, effective)`
+pub fn setreuid(&[real, effective, ..]: &Arguments) -> SyscallResult {
+    Which::Users.change(|ids, privileged| ids.set_real(real as u32, effective as u32, privileged))
+}
+
+/// `setregid(real, effective)`
+pub fn setregid(&[real, effective, ..]: &Arguments) -> SyscallResult {
+    Which::Groups.change(|ids, privileged| ids.set_real(real as u32, effective as u32, privileged))
+}
+
+/// `setresuid(real, effective, saved)`
+pub fn setresuid(&[real, effective, saved, ..]: &Arguments) -> SyscallResult {
+    let wanted = [real, effective, saved].map(|id| id as u32);
+    Which::Users.change(|ids, privileged| ids.set_each(wanted, privileged))
+}
+
+/// `setresgid(real, effective, saved)`
+pub fn setresgid(&[real, effective, saved, ..]: &Arguments) -> SyscallResult {
+    let wanted = [real, effective, saved].map(|id| id as u32);
+    Which::Groups.change(|ids, privileged| ids.set_each(wanted, privileged))
+}
+
+/// `getresuid(real, effective, saved)`
+pub fn getresuid(&[real, effective, saved, ..]: &Arguments) -> SyscallResult {
+    Which::Users.tell([real, effective, saved])
+}
+
+/// `getresgid(real, effective, saved)`
+pub fn getresgid(&[real, effective, saved, ..]: &Arguments) -> SyscallResult {
+    Which::Groups.tell([real, effective, saved])
+}
+
+/// `setfsuid(user)`: who it was before.
+pub fn setfsuid(&[user, ..]: &Arguments) -> SyscallResult {
+    Which::Users.set_files(user)
+}
+
+/// `setfsgid(group)`: which it was before.
+pub fn setfsgid(&[group, ..]: &Arguments) -> SyscallResult {
+    Which::Groups.set_files(group)
+}
+
+/// `getgroups(size, list)`: how many there are.
+pub fn getgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
+    let size = usize::try_from(size as i32).map_err(|_| Errno::EINVAL)?;
+    let process = current();
+    process.credentials.with_others(|groups| {
+        if size != 0 {
+            if groups.len() > size {
+                return Err(Errno::EINVAL);
+            }
+            for (place, group) in (list..).step_by(size_of::<u32>()).zip(groups) {
+                UserPtr::new(place).write(&process.space(), group)?;
+            }
+        }
+        Ok(groups.len() as u64)
+    })
+}
+
+/// `setgroups(size, list)`
+pub fn setgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
+    let process = current();
+    if !process.credentials.is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    let size = usize::try_from(size as u32).unwrap_or(usize::MAX);
+    if size > GROUPS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let mut groups = [0; GROUPS_MAX];
+    for (place, group) in (list..).step_by(size_of::<u32>()).zip(&mut groups[..size]) {
+        *group = UserPtr::new(place).read(&process.space())?;
+    }
+    let groups = Groups::new(groups[..size].iter().copied())?;
+    process.credentials.set_others(Some(groups));
+    Ok(0)
+}
