@@ -74,7 +74,8 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 21] = [
+    c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
     Program {

@@ -200,6 +200,7 @@ macro_rules! system_calls {
             rt_sigsuspend = signal::rt_sigsuspend(Hex, Size);
             sigaltstack = signal::sigaltstack(Hex, Hex) with context;
             utime = attributes::utime(Text, Hex);
+            mknod = special::mknod(Text, Octal, Hex);
             statfs = stat::statfs(Text, Hex);
             fstatfs = stat::fstatfs(Int, Hex);
             prctl = thread::prctl(Choice(PROCESS), Hex, Hex, Hex, Hex);
@@ -244,6 +245,7 @@ macro_rules! system_calls {
             openat = path::openat(Folder, Text, Open, OpenMode);
             utimes = attributes::utimes(Text, Hex);
             mkdirat = path::mkdirat(Folder, Text, Octal);
+            mknodat = special::mknodat(Folder, Text, Octal, Hex);
             fchownat = attributes::fchownat(Folder, Text, Int, Int, Bits(AT_FLAGS));
             futimesat = attributes::futimesat(Folder, Text, Hex);
             newfstatat = stat::newfstatat(Folder, Text, Hex, Bits(AT_FLAGS));

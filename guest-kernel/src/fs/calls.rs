@@ -23,7 +23,7 @@ use crate::fs::pipe;
 pub use attributes::{NewTime, set_mode, set_owner, set_times};
 pub use listing::{ListedAt, list};
 pub use naming::{
-    link, link_node, make_directory, make_link, make_socket, remove_directory, remove_file, rename,
+    link, link_node, make_directory, make_link, make_node, remove_directory, remove_file, rename,
 };
 pub use opening::open;
 

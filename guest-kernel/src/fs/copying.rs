@@ -167,7 +167,7 @@ fn through_frame(
 /// The pipe end that a file is, if bytes come out of it.
 pub fn read_end(file: &OpenFile) -> Option<&ReadEnd> {
     match file.object() {
-        Object::ReadEnd(end) => Some(end),
+        Object::ReadEnd(end) | Object::BothEnds(end, _) => Some(end),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ use mm::{OutOfMemory, Shared};
 
 use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
+use crate::fs::fifo::Fifo;
 use crate::fs::link_target::LinkTarget;
 use crate::fs::locks::FileLocks;
 use crate::fs::proc_files::ProcFile;
@@ -35,6 +36,8 @@ pub enum Kind {
     Characters(DeviceNumber),
     /// A block device.
     Blocks(DeviceNumber),
+    /// A FIFO.
+    Fifo(Fifo),
     /// A socket, which is found by it.
     Socket,
     /// A file of `/proc`, generated when it is read.
@@ -51,6 +54,8 @@ pub struct Node {
     links: Cell<u32>,
     /// How many have it open for writing, or less than zero by how many programs of it run.
     uses: Cell<i32>,
+    /// Whether it may have a name though it has none.
+    is_linkable: Cell<bool>,
     times: Times,
     locks: FileLocks,
 }
@@ -95,6 +100,7 @@ impl Node {
             group: Cell::new(0),
             links: Cell::new(links),
             uses: Cell::new(0),
+            is_linkable: Cell::new(false),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
         })
@@ -175,6 +181,7 @@ impl Node {
             Kind::Link(_) => linux::S_IFLNK,
             Kind::Characters(_) => linux::S_IFCHR,
             Kind::Blocks(_) => linux::S_IFBLK,
+            Kind::Fifo(_) => linux::S_IFIFO,
             Kind::Socket => linux::S_IFSOCK,
             Kind::File(_) => linux::S_IFREG,
             Kind::Proc(file) => file.mode() & linux::S_IFMT,
@@ -219,6 +226,16 @@ impl Node {
     /// Whether it has no name any more, or none yet.
     pub fn is_removed(&self) -> bool {
         self.links() == 0
+    }
+
+    /// Lets it have a name though it has none (`O_TMPFILE`).
+    pub fn make_linkable(&self) {
+        self.is_linkable.set(true);
+    }
+
+    /// Whether it can have another name, or its first.
+    pub fn is_linkable(&self) -> bool {
+        !self.is_removed() || self.is_linkable.get()
     }
 
     /// For [`Directory`]: another name stands for it.

@@ -60,6 +60,8 @@ pub enum Object {
     ReadEnd(ReadEnd),
     /// The other one.
     WriteEnd(WriteEnd),
+    /// Both ends of a FIFO.
+    BothEnds(ReadEnd, WriteEnd),
     /// A counter, timer or the like.
     Event(Event),
     /// Standard input that is no terminal.
@@ -290,7 +292,7 @@ impl OpenFile {
     /// EBADF: none.
     pub fn pipe(&self) -> Result<&Pipe, Errno> {
         match &self.object {
-            Object::ReadEnd(end) => Ok(end.pipe()),
+            Object::ReadEnd(end) | Object::BothEnds(end, _) => Ok(end.pipe()),
             Object::WriteEnd(end) => Ok(end.pipe()),
             _ => Err(Errno::EBADF),
         }
@@ -307,6 +309,7 @@ impl OpenFile {
             Object::Node(_) => Readiness::READ | Readiness::WRITE,
             Object::ReadEnd(end) => end.readiness(),
             Object::WriteEnd(end) => end.readiness(),
+            Object::BothEnds(read_end, write_end) => read_end.readiness() | write_end.readiness(),
             Object::Event(event) => event.readiness(),
             Object::Input => INPUT.readiness(),
             Object::Output(_) => Readiness::WRITE,
@@ -331,7 +334,7 @@ impl OpenFile {
         match &self.object {
             Object::Node(_) => None,
             Object::Device(device) => device.terminal().map(|_| &*poll::ANY),
-            Object::ReadEnd(end) => Some(end.watches()),
+            Object::ReadEnd(end) | Object::BothEnds(end, _) => Some(end.watches()),
             Object::WriteEnd(end) => Some(end.watches()),
             Object::Event(event) => Some(event.watches()),
             Object::Input | Object::Output(_) | Object::Socket(_) => Some(&poll::ANY),

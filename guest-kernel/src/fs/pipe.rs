@@ -1,8 +1,8 @@
 //! Pipes: bounded buffers between processes.
 //!
 //! A write of up to `PIPE_BUF` bytes is in one piece, and waits until all of it fits. Each end
-//! is one open file, however many descriptors stand for it, so an end is closed when that
-//! goes.
+//! is one open file, however many descriptors stand for it, or several of a FIFO; it is closed
+//! when the last goes.
 
 mod buffer;
 
@@ -36,7 +36,7 @@ struct End {
 impl End {
     const fn new() -> Self {
         Self {
-            files: Cell::new(1),
+            files: Cell::new(0),
             waiters: WaitQueue::new(),
             watches: Watches::new(),
         }
@@ -74,15 +74,33 @@ pub struct WriteEnd(Shared<Pipe>);
 /// # Errors
 /// There is no memory.
 pub fn pipe() -> Result<(ReadEnd, WriteEnd), OutOfMemory> {
-    let pipe = Shared::new(Pipe {
-        buffer: RefCell::new(Buffer::new()?),
-        read: End::new(),
-        write: End::new(),
-    })?;
-    Ok((ReadEnd(pipe.clone()), WriteEnd(pipe)))
+    let pipe = Pipe::without_ends()?;
+    Ok((ReadEnd::open(&pipe), WriteEnd::open(&pipe)))
 }
 
 impl Pipe {
+    /// One that nobody has open yet.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn without_ends() -> Result<Shared<Self>, OutOfMemory> {
+        Shared::new(Self {
+            buffer: RefCell::new(Buffer::new()?),
+            read: End::new(),
+            write: End::new(),
+        })
+    }
+
+    /// Whether anybody can read it.
+    pub fn has_reader(&self) -> bool {
+        self.read.is_open()
+    }
+
+    /// Whether anybody can write it.
+    pub fn has_writer(&self) -> bool {
+        self.write.is_open()
+    }
+
     /// Bytes in it.
     pub fn len(&self) -> usize {
         self.buffer.borrow().len()
@@ -110,10 +128,15 @@ impl Pipe {
 }
 
 impl ReadEnd {
+    /// An end of `pipe`.
+    pub fn open(pipe: &Shared<Pipe>) -> Self {
+        pipe.read.open();
+        Self(pipe.clone())
+    }
+
     /// The same end of the pipe, for another open file.
     pub fn reopen(&self) -> Self {
-        self.0.read.open();
-        Self(self.0.clone())
+        Self::open(&self.0)
     }
 
     /// Reads what there is, and waits for something unless `nonblocking`; 0 at the end.
@@ -207,10 +230,15 @@ impl Drop for ReadEnd {
 }
 
 impl WriteEnd {
+    /// An end of `pipe`.
+    pub fn open(pipe: &Shared<Pipe>) -> Self {
+        pipe.write.open();
+        Self(pipe.clone())
+    }
+
     /// The same end of the pipe, for another open file.
     pub fn reopen(&self) -> Self {
-        self.0.write.open();
-        Self(self.0.clone())
+        Self::open(&self.0)
     }
 
     /// Writes everything, and waits for room unless `nonblocking`; then it writes what it

@@ -17,6 +17,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::bytes::{Bytes, NAME_MAX};
 use crate::fs::device::{Device, DeviceNumber};
 use crate::fs::directory::{self, Directory, Entries, Entry as Linked};
+use crate::fs::fifo::Fifo;
 use crate::fs::initramfs::{Entry, Position};
 use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
@@ -264,6 +265,7 @@ fn kind(entry: &Entry) -> Result<Kind, Errno> {
         }
         linux::S_IFCHR => Kind::Characters(number),
         linux::S_IFBLK => Kind::Blocks(number),
+        linux::S_IFIFO => Kind::Fifo(Fifo::new()),
         _ => return Err(Errno::EINVAL),
     })
 }

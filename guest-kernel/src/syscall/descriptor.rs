@@ -48,13 +48,13 @@ pub fn close_range(&[first, last, flags, ..]: &Arguments) -> SyscallResult {
 
 /// `dup(fd)`
 pub fn dup(&[fd, ..]: &Arguments) -> SyscallResult {
-    add(fs::file(fd)?, 0, false)
+    add(fs::any_file(fd)?, 0, false)
 }
 
 /// `dup2(old, new)`
 pub fn dup2(&[old, new, ..]: &Arguments) -> SyscallResult {
     let (old, new) = (old as u32, new as u32);
-    let file = fs::file(old.into())?;
+    let file = fs::any_file(old.into())?;
     if old != new {
         fs::files().replace(new.into(), file, limit(), false)?;
     }
@@ -67,7 +67,7 @@ pub fn dup3(&[old, new, flags, ..]: &Arguments) -> SyscallResult {
     if old == new || flags & !linux::O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = fs::file(old.into())?;
+    let file = fs::any_file(old.into())?;
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     fs::files().replace(new.into(), file, limit(), close_on_exec)?;
     Ok(new.into())
@@ -75,8 +75,15 @@ pub fn dup3(&[old, new, flags, ..]: &Arguments) -> SyscallResult {
 
 /// `fcntl(fd, command, argument)`
 pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
-    let file = fs::file(fd)?;
+    let file = fs::any_file(fd)?;
     let command = command as u32;
+    let is_of_descriptor = matches!(
+        command,
+        linux::F_DUPFD | linux::F_DUPFD_CLOEXEC | linux::F_GETFD | linux::F_SETFD | linux::F_GETFL
+    );
+    if file.is_path() && !is_of_descriptor {
+        return Err(Errno::EBADF);
+    }
     match command {
         linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
             let from = usize::try_from(argument)

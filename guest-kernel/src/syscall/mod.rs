@@ -26,6 +26,7 @@ mod signal;
 mod socket;
 mod socket_option;
 mod space;
+mod special;
 mod stat;
 mod system;
 mod table;

@@ -84,7 +84,7 @@ impl Facts {
                 disk: PROC,
                 ..facts
             },
-            Kind::Directory(_) | Kind::Socket => facts,
+            Kind::Directory(_) | Kind::Fifo(_) | Kind::Socket => facts,
         }
     }
 
@@ -116,7 +116,11 @@ impl Facts {
                 mode: 0o600,
                 ..facts
             },
-            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::Input | Object::Output(_) => facts,
+            Object::ReadEnd(_)
+            | Object::WriteEnd(_)
+            | Object::BothEnds(..)
+            | Object::Input
+            | Object::Output(_) => facts,
         }
     }
 

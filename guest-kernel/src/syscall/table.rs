@@ -7,8 +7,8 @@ use syscalls::Sysno;
 use crate::syscall::{
     Errno, Handler, SyscallResult, alarm, attributes, copying, credentials, descriptor, epoll,
     event, execute, file, kill, link, listing, locks, memory, message, path, pidfd, poll, process,
-    select, signal, socket, socket_option, space, stat, system, terminal, thread, time, usage,
-    vector, xattr,
+    select, signal, socket, socket_option, space, special, stat, system, terminal, thread, time,
+    usage, vector, xattr,
 };
 
 /// What an argument is, without the names that only the VMM has.

@@ -53,7 +53,9 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
 
 fn available(file: &OpenFile) -> Result<u64, Errno> {
     match file.object() {
-        Object::ReadEnd(_) | Object::WriteEnd(_) => Ok(file.pipe()?.len() as u64),
+        Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) => {
+            Ok(file.pipe()?.len() as u64)
+        }
         Object::Device(device) => {
             let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
             Ok(terminal.available() as u64)

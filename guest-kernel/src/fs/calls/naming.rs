@@ -10,6 +10,7 @@ use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
 use crate::fs::path::{self, Last, Links, Place, Start};
 use crate::fs::permission::{self, WRITE};
+use crate::proc::current;
 
 /// Permissions of every symbolic link: nobody asks for them.
 const LINK_MODE: u32 = 0o777;
@@ -65,12 +66,19 @@ pub fn make_directory(start: &Start, path: &[u8], mode: u32) -> Result<(), Errno
     create(&place, kind, mode & DIRECTORY_MODES).map(drop)
 }
 
-/// Makes a node for a socket.
+/// Makes something that is no directory.
 ///
 /// # Errors
-/// As for [`find`](super::find); EEXIST, EROFS, ENOSPC.
-pub fn make_socket(start: &Start, path: &[u8], mode: u32) -> Result<Shared<Node>, Errno> {
-    create(&find_free_for_other(start, path)?, Kind::Socket, mode)
+/// As for [`find`](super::find); EEXIST, EPERM (devices are the superuser's), EROFS, ENOSPC.
+pub fn make_node(start: &Start, path: &[u8], kind: Kind, mode: u32) -> Result<Shared<Node>, Errno> {
+    let place = find_free_for_other(start, path)?;
+    if let Kind::Characters(_) | Kind::Blocks(_) = kind {
+        permission::check_naming(&place.directory)?;
+        if !current().credentials.is_privileged() {
+            return Err(Errno::EPERM);
+        }
+    }
+    create(&place, kind, mode)
 }
 
 /// Makes a symbolic link to `target` at `path`.
@@ -91,18 +99,14 @@ pub fn make_link(start: &Start, path: &[u8], target: &[u8]) -> Result<(), Errno>
 /// # Errors
 /// As for [`link_node`] and [`find`](super::find).
 pub fn link(from: (&Start, &[u8]), to: (&Start, &[u8]), links: Links) -> Result<(), Errno> {
-    let node = super::find(from.0, from.1, links)?;
-    match node.is_removed() {
-        true => Err(Errno::ENOENT),
-        false => link_node(&node, to),
-    }
+    link_node(&super::find(from.0, from.1, links)?, to)
 }
 
 /// Gives `node` the name `path` too.
 ///
 /// # Errors
-/// As for [`find`](super::find); EEXIST, EPERM (a directory), EXDEV (of `/proc`), EROFS,
-/// ENOSPC.
+/// As for [`find`](super::find); EEXIST, EPERM (a directory), EXDEV (of `/proc`), ENOENT (it
+/// has been removed), EROFS, ENOSPC.
 pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<(), Errno> {
     let place = find_free_for_other(start, path)?;
     directory::check_changeable(&place.directory)?;
@@ -110,6 +114,7 @@ pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<
     match node.kind() {
         Kind::Directory(_) => return Err(Errno::EPERM),
         Kind::Proc(_) => return Err(Errno::EXDEV),
+        _ if !node.is_linkable() => return Err(Errno::ENOENT),
         _ => {}
     }
     quota::check_file().map_err(|_| Errno::ENOSPC)?;

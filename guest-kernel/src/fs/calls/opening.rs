@@ -58,8 +58,12 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         directory: place.directory.clone(),
         name: Bytes::name(place.name())?,
     };
-    // O_LARGEFILE is always reported.
-    open_node(opened, flags | linux::O_LARGEFILE)
+    // O_LARGEFILE is always reported of what can be used.
+    let large = match flags & linux::O_PATH {
+        0 => linux::O_LARGEFILE,
+        _ => 0,
+    };
+    open_node(opened, flags | large)
 }
 
 /// Fails unless the process may open `node` like this.
@@ -107,8 +111,12 @@ fn open_without_name(
     }
     let directory = super::find(start, path, Links::Followed)?;
     let file = Kind::File(Shared::new(FilePages::new(&[]))?);
+    let node = naming::create_without_name(&directory, file, mode)?;
+    if flags & linux::O_EXCL == 0 {
+        node.make_linkable();
+    }
     let opened = Opened {
-        node: naming::create_without_name(&directory, file, mode)?,
+        node,
         directory,
         name: Bytes::InPlace(b""),
     };
@@ -133,6 +141,7 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
         },
         Kind::Proc(_) if writes => return Err(Errno::EACCES),
         Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
+        Kind::Fifo(fifo) => fifo.open(flags)?,
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),
         Kind::File(pages) => {
             if writes || flags & linux::O_TRUNC != 0 {

@@ -47,12 +47,13 @@ impl OpenFile {
                 }
                 Kind::Proc(file) => proc_files::read(*file, offset, target),
                 Kind::Directory(_) => Err(Errno::EISDIR),
-                Kind::Link(_) | Kind::Characters(_) | Kind::Blocks(_) | Kind::Socket => {
-                    Err(Errno::EBADF)
-                }
+                // Open, they are other objects.
+                _ => Err(Errno::EBADF),
             },
             Object::Device(device) => device.read(target, self.is_nonblocking()),
-            Object::ReadEnd(end) => end.read(target, self.is_nonblocking()),
+            Object::ReadEnd(end) | Object::BothEnds(end, _) => {
+                end.read(target, self.is_nonblocking())
+            }
             Object::Event(event) => event.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
@@ -130,7 +131,7 @@ impl OpenFile {
                 _ => Err(Errno::EBADF),
             },
             Object::Device(device) => device.write(source),
-            Object::WriteEnd(end) => {
+            Object::WriteEnd(end) | Object::BothEnds(_, end) => {
                 end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
             }
             Object::Event(event) => event.write(source, self.is_nonblocking()),

@@ -18,10 +18,13 @@ const MODE: u32 = 0o777;
 /// EADDRINUSE: there is something. Those of paths.
 pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
     let mode = MODE & !files.mask();
-    let node = calls::make_socket(&files.start()?, path, mode).map_err(|errno| match errno {
-        Errno::EEXIST => Errno::EADDRINUSE,
-        errno => errno,
-    })?;
+    let node =
+        calls::make_node(&files.start()?, path, Kind::Socket, mode).map_err(
+            |errno| match errno {
+                Errno::EEXIST => Errno::EADDRINUSE,
+                errno => errno,
+            },
+        )?;
     UnixName::new(path, Some(node))
 }
 
