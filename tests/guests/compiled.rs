@@ -74,7 +74,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 21] = [
+const PROGRAMS: [Program; 24] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -129,6 +129,27 @@ const PROGRAMS: [Program; 21] = [
         compiler: "gcc",
         arguments: &["-O3", "-fno-math-errno", "-static", "-march=x86-64-v3"],
         is_v3: true,
+        ..PLAIN
+    },
+    Program {
+        name: "c_shared_memory",
+        source: "shared_memory.c",
+        compiler: "gcc",
+        arguments: &["-O2", "-static"],
+        ..PLAIN
+    },
+    Program {
+        name: "c_memory_calls",
+        source: "memory_calls.c",
+        compiler: "gcc",
+        arguments: &["-O2", "-static"],
+        ..PLAIN
+    },
+    Program {
+        name: "c_ipc",
+        source: "ipc.c",
+        compiler: "gcc",
+        arguments: &["-O2", "-static"],
         ..PLAIN
     },
     Program {

@@ -71,6 +71,8 @@ errnos! {
     ENOLCK "No room for a lock.",
     ENOSYS "No such system call.",
     ENOTEMPTY "Directory not empty.",
+    ENOMSG "No message of that type.",
+    EIDRM "It was removed.",
     EOVERFLOW "Value too large.",
     EOPNOTSUPP "Not supported.",
     ELIBBAD "What should load the program is no such thing.",

@@ -11,7 +11,9 @@
 //! Everything takes `&self`, for an address space has several users once its process has
 //! threads. No borrow lasts beyond a function.
 
-use core::cell::RefCell;
+mod files;
+
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 use abi::trace::{Resolution, wanted};
@@ -19,12 +21,13 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::paging::{self, Flags};
 use arch::{shared, trace, vdso};
 
-use crate::area::{Area, FilePart, Kind};
+use self::files::{Step, map_file, write_shared};
+use crate::area::{Area, Kind, OnFork};
 use crate::area_tree::{AreaTree, Node};
 use crate::fault::{self, Attempt, FaultCause};
 use crate::frames::Frame;
 use crate::mapping::SEARCH_END;
-use crate::page_tables::{Access, PageTables, Sharing};
+use crate::page_tables::{Access, PageTables};
 use crate::user_memory::BadAddress;
 use crate::{OutOfMemory, quota};
 
@@ -38,6 +41,7 @@ const STACK_GUARD: u64 = 1 << 20;
 /// A program's memory.
 pub struct AddressSpace {
     inner: RefCell<Inner>,
+    barriers: Cell<u32>,
 }
 
 /// Its contents; the calls that change areas are in [`super::mapping`].
@@ -60,6 +64,8 @@ pub struct MemoryLimits {
     pub size: u64,
     /// Bytes of stack (RLIMIT_STACK); at most [`STACK_LIMIT`] count.
     pub stack: u64,
+    /// Bytes in areas that are the program's own and writable, and no stack (RLIMIT_DATA).
+    pub data: u64,
 }
 
 impl MemoryLimits {
@@ -67,6 +73,7 @@ impl MemoryLimits {
     pub const NONE: Self = Self {
         size: u64::MAX,
         stack: STACK_LIMIT,
+        data: u64::MAX,
     };
 }
 
@@ -82,6 +89,7 @@ impl AddressSpace {
             end: USER_END,
             access: Access::READ | Access::WRITE,
             kind: Kind::Stack,
+            on_fork: OnFork::Copy,
         })?);
         let inner = Inner {
             tables: PageTables::new()?,
@@ -91,8 +99,10 @@ impl AddressSpace {
             search_from: SEARCH_END,
             limits,
         };
-        let inner = RefCell::new(inner);
-        Ok(Self { inner })
+        Ok(Self {
+            inner: RefCell::new(inner),
+            barriers: Cell::new(0),
+        })
     }
 
     /// A copy-on-write copy.
@@ -114,13 +124,25 @@ impl AddressSpace {
         let mut shared = Ok(());
         let mut next = 0;
         while let Some(area) = areas.at_or_after(next).filter(|_| shared.is_ok()) {
-            shared = tables.fork(&mut copy.tables, area.start..area.end, area.sharing());
             next = area.end;
+            match area.on_fork {
+                OnFork::Copy => {
+                    let range = area.start..area.end;
+                    shared = tables.fork(&mut copy.tables, range, area.sharing());
+                }
+                OnFork::Clear => {}
+                OnFork::Leave => {
+                    copy.areas.remove(area.start);
+                    copy.size -= area.size();
+                }
+            }
         }
         tables.finish_fork();
         shared?;
-        let inner = RefCell::new(copy);
-        Ok(Self { inner })
+        Ok(Self {
+            inner: RefCell::new(copy),
+            barriers: self.barriers.clone(),
+        })
     }
 
     /// Makes this the address space that ring 3 and user copies use, until another is
@@ -138,15 +160,31 @@ impl AddressSpace {
         let page = address & !(PAGE_SIZE - 1);
         let resolved = match fault::is_by_key(error) {
             true => Err(FaultCause::ProtectionKey),
-            false => {
-                let attempt = Attempt::from_error(error);
-                self.inner.borrow_mut().resolve(page, attempt)
-            }
+            false => self.resolve_page(page, Attempt::from_error(error)),
         };
         if trace::wants(wanted::FAULTS) {
             fault::trace(address, error, resolved);
         }
         resolved.map(|_| ())
+    }
+
+    /// Maps `page`, for an attempt to use it; says what was done.
+    ///
+    /// # Errors
+    /// Why the attempt must fail.
+    pub(crate) fn resolve_page(
+        &self,
+        page: u64,
+        attempt: Attempt,
+    ) -> Result<Resolution, FaultCause> {
+        loop {
+            // A file may take its page out of other address spaces, and out of this one.
+            let step = self.inner.borrow_mut().resolve(page, attempt)?;
+            match step {
+                Step::Done(resolution) => return Ok(resolution),
+                Step::NeedsFrame(file, offset) => file.make_own(offset)?,
+            }
+        }
     }
 
     /// Writes `bytes` to `address`, as the program could, whether or not this address
@@ -155,12 +193,11 @@ impl AddressSpace {
     /// # Errors
     /// The program could not; some of it may have been written.
     pub fn put(&self, address: u64, bytes: &[u8]) -> Result<(), BadAddress> {
-        let mut inner = self.inner.borrow_mut();
         for (page, offset, part) in page_parts(address, bytes.len()) {
-            inner
-                .resolve(page, Attempt::Write)
+            self.resolve_page(page, Attempt::Write)
                 .map_err(|_| BadAddress)?;
-            inner.tables.write(page, offset, &bytes[part]);
+            let tables = &mut self.inner.borrow_mut().tables;
+            tables.write(page, offset, &bytes[part]);
         }
         Ok(())
     }
@@ -170,17 +207,35 @@ impl AddressSpace {
         self.inner.borrow().tables.id()
     }
 
-    /// The physical address of what is at `address`, if it is memory that other address
-    /// spaces may share.
-    pub fn shared_word(&self, address: u64) -> Option<u64> {
+    /// Which file, by its number, and where in it, is at `address`, if it is memory that other
+    /// address spaces may share.
+    pub fn shared_word(&self, address: u64) -> Option<(u64, u64)> {
         let inner = self.inner.borrow();
-        let page = address & !(PAGE_SIZE - 1);
-        let area = inner.areas.at_or_after(page)?;
-        if area.start > page || area.sharing() == Sharing::Private {
-            return None;
+        let area = inner.areas.at_or_after(address)?;
+        match &area.kind {
+            Kind::Shared(part, _) if area.start <= address => {
+                Some((part.file.id(), part.offset + (address - part.start)))
+            }
+            _ => None,
         }
-        let entry = inner.tables.get(page)?;
-        Some(entry.address() + address % PAGE_SIZE)
+    }
+
+    /// The area that grows downwards and contains `address`.
+    pub fn growing_area(&self, address: u64) -> Option<Range<u64>> {
+        let inner = self.inner.borrow();
+        let area = inner.areas.at_or_after(address)?;
+        let is_growing = matches!(area.kind, Kind::Stack) && area.start <= address;
+        is_growing.then_some(area.start..area.end)
+    }
+
+    /// The kinds of memory barriers that the program has registered for (`membarrier`).
+    pub fn barriers(&self) -> u32 {
+        self.barriers.get()
+    }
+
+    /// Adds some.
+    pub fn register_barriers(&self, kinds: u32) {
+        self.barriers.set(self.barriers.get() | kinds);
     }
 
     /// Bytes in all areas.
@@ -226,12 +281,8 @@ impl Inner {
         self.tables.frames() + quota::frames_for_areas(self.areas.len())
     }
 
-    /// See [`AddressSpace::resolve`]; `page` is the page's address. Says what was done.
-    pub(crate) fn resolve(
-        &mut self,
-        page: u64,
-        attempt: Attempt,
-    ) -> Result<Resolution, FaultCause> {
+    /// See [`AddressSpace::resolve_page`].
+    fn resolve(&mut self, page: u64, attempt: Attempt) -> Result<Step, FaultCause> {
         let mut of_zeros = Resolution::DemandZero;
         if self
             .areas
@@ -247,31 +298,36 @@ impl Inner {
         if !attempt.is_allowed(area.access) {
             return Err(FaultCause::Forbidden);
         }
-        match tables.get(page) {
+        let done = match tables.get(page) {
             None => {
                 quota::check_page(held)?;
-                if attempt != Attempt::Write && map_in_place(tables, area, page)? {
-                    return Ok(Resolution::FileInPlace);
+                if let Some(part) = area.file() {
+                    return map_file(tables, area, part, page, attempt);
                 }
-                tables.map(page, first_contents(area, page)?, area.access)?;
-                Ok(match area.kind {
-                    Kind::File(_) | Kind::Vdso => Resolution::FilePage,
-                    _ => of_zeros,
-                })
+                let (frame, done) = match area.kind {
+                    Kind::Vdso => (vdso_page()?, Resolution::FilePage),
+                    _ => (Frame::allocate_zeroed().ok_or(OutOfMemory)?, of_zeros),
+                };
+                tables.map(page, frame, area.access)?;
+                done
             }
             Some(entry) if attempt == Attempt::Write && !entry.has(Flags::WRITABLE) => {
+                if let Kind::Shared(part, _) = &area.kind {
+                    return Ok(write_shared(tables, area, part, page, entry));
+                }
                 quota::check_page(held)?;
-                Ok(match tables.make_writable(page, entry, area.access)? {
+                match tables.make_writable(page, entry, area.access)? {
                     true => Resolution::CopyOnWrite,
                     false => Resolution::LastSharer,
-                })
+                }
             }
             // A stale TLB entry, with fewer rights than the tables.
             Some(_) => {
                 paging::forget_page(page);
-                Ok(Resolution::Stale)
+                Resolution::Stale
             }
-        }
+        };
+        Ok(Step::Done(done))
     }
 
     /// Lets the stack reach down to `page`, where no area is.
@@ -300,51 +356,10 @@ impl Inner {
     }
 }
 
-/// Maps the page of a file in place, if possible, and those after it: text is executed page
-/// by page, and each page mapped saves a fault. Returns whether it has done so.
-fn map_in_place(tables: &mut PageTables, area: &Area, page: u64) -> Result<bool, OutOfMemory> {
-    const MOST: u64 = 16 * PAGE_SIZE;
-    let Kind::File(part) = &area.kind else {
-        return Ok(false);
-    };
-    if part.page_in_place(page).is_none() {
-        return Ok(false);
-    }
-    let mut pages = (page..area.end.min(page + MOST)).step_by(PAGE_SIZE as usize);
-    let next_page = || part.page_in_place(pages.next()?);
-    tables.map_in_place(page, area.access, next_page)?;
-    Ok(true)
-}
-
-/// A frame with what `area` holds on `page` before anyone writes.
-fn first_contents(area: &Area, page: u64) -> Result<Frame, FaultCause> {
-    match &area.kind {
-        Kind::File(part) => contents_of_file(part, page),
-        Kind::Vdso => {
-            let mut frame = Frame::allocate().ok_or(FaultCause::OutOfMemory)?;
-            vdso::write(frame.bytes_mut());
-            Ok(frame)
-        }
-        _ => Frame::allocate_zeroed().ok_or(FaultCause::OutOfMemory),
-    }
-}
-
-fn contents_of_file(part: &FilePart, page: u64) -> Result<Frame, FaultCause> {
-    let start = part.start.max(page);
-    let end = part.start.saturating_add(part.len).min(page + PAGE_SIZE);
-    if start >= end {
-        return Frame::allocate_zeroed().ok_or(FaultCause::OutOfMemory);
-    }
-    let offset = part.offset.saturating_add(start - part.start);
-    if offset >= part.file.len() {
-        return Err(FaultCause::PastEndOfFile);
-    }
-    let mut frame = Frame::allocate().ok_or(FaultCause::OutOfMemory)?;
-    let (start, end) = ((start - page) as usize, (end - page) as usize);
-    let bytes = frame.bytes_mut();
-    bytes[..start].fill(0);
-    part.file.copy_at(offset, &mut bytes[start..end]);
-    bytes[end..].fill(0);
+/// A frame with the vDSO.
+fn vdso_page() -> Result<Frame, OutOfMemory> {
+    let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+    vdso::write(frame.bytes_mut());
     Ok(frame)
 }
 

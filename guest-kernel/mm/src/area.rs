@@ -3,9 +3,10 @@
 //! An area says what a page will hold once it is touched; page tables hold the pages that
 //! have been.
 
+use core::ops::Range;
+
 use abi::virtual_map::PAGE_SIZE;
 
-use crate::file_pages::PageInPlace;
 use crate::page_tables::{Access, Sharing};
 use crate::{FilePages, Shared};
 
@@ -20,6 +21,19 @@ pub struct Area {
     pub access: Access,
     /// What is there before anyone writes.
     pub kind: Kind,
+    /// What a child has of it.
+    pub on_fork: OnFork,
+}
+
+/// What a child has of an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFork {
+    /// The same, or a copy.
+    Copy,
+    /// Nothing (MADV_DONTFORK).
+    Leave,
+    /// An area of zeros (MADV_WIPEONFORK).
+    Clear,
 }
 
 /// What an area holds.
@@ -29,13 +43,28 @@ pub enum Kind {
     Zero,
     /// Zeros, and the area grows downwards when it is touched below its start.
     Stack,
-    /// Zeros that stay shared after a fork. All pages are mapped from the beginning: only
-    /// page tables know who shares them.
-    Shared,
     /// The program's own copy of part of a file.
     File(FilePart),
+    /// Part of a file, in common with all who have it. Zeros that processes share are part of
+    /// a file without a name.
+    Shared(FilePart, MayWrite),
     /// The vDSO, a page that is made when it is touched.
     Vdso,
+}
+
+/// Whether a shared area can be made writable: it cannot, if its file was not open for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MayWrite(pub bool);
+
+impl Kind {
+    /// The same contents when what is at `old`, and above, moves to `new`.
+    pub fn moved(self, old: u64, new: u64) -> Self {
+        match self {
+            Self::File(part) => Self::File(part.moved(old, new)),
+            Self::Shared(part, may_write) => Self::Shared(part.moved(old, new), may_write),
+            other => other,
+        }
+    }
 }
 
 /// Part of a file, at an address.
@@ -52,15 +81,21 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// The contents of `page`, if they are a whole page of the file that can be mapped in
-    /// place.
-    pub fn page_in_place(&self, page: u64) -> Option<PageInPlace> {
+    /// Where in the file the contents of `page` are, if they are a whole page of it.
+    pub fn whole_page(&self, page: u64) -> Option<u64> {
         let skipped = page.checked_sub(self.start)?;
         let rest = self.len.checked_sub(skipped)?;
-        if rest < PAGE_SIZE {
-            return None;
-        }
-        self.file.page_in_place(self.offset.saturating_add(skipped))
+        let offset = self.offset.checked_add(skipped)?;
+        (rest >= PAGE_SIZE && offset.is_multiple_of(PAGE_SIZE)).then_some(offset)
+    }
+
+    /// The addresses, in whole pages, of what the file has from `offset` on.
+    pub fn pages_from(&self, offset: u64) -> Range<u64> {
+        let skipped = offset.saturating_sub(self.offset);
+        let start = self.start.saturating_add(skipped);
+        let end = self.start.saturating_add(self.len);
+        let end = end.checked_next_multiple_of(PAGE_SIZE);
+        start & !(PAGE_SIZE - 1)..end.unwrap_or(u64::MAX)
     }
 
     /// The same bytes when what is at `old`, and above, moves to `new`.
@@ -91,21 +126,41 @@ impl Area {
     /// Whether pages are private or shared after a fork.
     pub fn sharing(&self) -> Sharing {
         match self.kind {
-            Kind::Shared => Sharing::Shared,
+            Kind::Shared(..) => Sharing::Shared,
             _ => Sharing::Private,
         }
+    }
+
+    /// The file that it is mapped from.
+    pub fn file(&self) -> Option<&FilePart> {
+        match &self.kind {
+            Kind::File(part) | Kind::Shared(part, _) => Some(part),
+            Kind::Zero | Kind::Stack | Kind::Vdso => None,
+        }
+    }
+
+    /// Whether it counts as data: the program's own, writable, and no stack.
+    pub fn is_data(&self) -> bool {
+        self.access.contains(Access::WRITE) && matches!(self.kind, Kind::Zero | Kind::File(_))
+    }
+
+    /// Whether `mprotect` may give it this access.
+    pub fn may_have(&self, access: Access) -> bool {
+        !access.contains(Access::WRITE) || !matches!(self.kind, Kind::Shared(_, MayWrite(false)))
     }
 
     /// Whether this and `next`, which begins where this ends, can be merged.
     pub fn joins(&self, next: &Self) -> bool {
         self.end == next.start
             && self.access == next.access
+            && self.on_fork == next.on_fork
             && match (&self.kind, &next.kind) {
                 // What lies above a stack has been part of it.
-                (Kind::Zero, Kind::Zero)
-                | (Kind::Stack, Kind::Stack)
-                | (Kind::Shared, Kind::Shared) => true,
+                (Kind::Zero, Kind::Zero) | (Kind::Stack, Kind::Stack) => true,
                 (Kind::File(part), Kind::File(next)) => part.continues(next),
+                (Kind::Shared(part, may), Kind::Shared(next, next_may)) => {
+                    may == next_may && part.continues(next)
+                }
                 _ => false,
             }
     }

@@ -8,6 +8,7 @@
 //! is faster only with more areas than programs have.
 
 use core::cmp::Ordering;
+use core::ops::Range;
 
 use crate::area::Area;
 use crate::{OutOfMemory, Owned};
@@ -68,6 +69,24 @@ impl AreaTree {
             };
         }
         found
+    }
+
+    /// The areas that have a part of `range`, in order.
+    pub fn range(&self, range: Range<u64>) -> impl Iterator<Item = &Area> {
+        let mut next = range.start;
+        core::iter::from_fn(move || {
+            let area = self
+                .at_or_after(next)
+                .filter(|area| area.start < range.end)?;
+            next = area.end;
+            Some(area)
+        })
+    }
+
+    /// Bytes in the areas of which `counts` says so.
+    pub fn sum(&self, counts: impl Fn(&Area) -> bool) -> u64 {
+        let counted = self.range(0..u64::MAX).filter(|area| counts(area));
+        counted.map(Area::size).sum()
     }
 
     /// The last area that starts before `address`.

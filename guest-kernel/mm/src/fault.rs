@@ -42,6 +42,17 @@ impl Attempt {
         }
     }
 
+    /// One that needs most of what `access` permits.
+    pub(crate) fn widest(access: Access) -> Self {
+        if access.contains(Access::WRITE) {
+            Self::Write
+        } else if access.contains(Access::READ) {
+            Self::Read
+        } else {
+            Self::Execute
+        }
+    }
+
     /// Whether `access` permits it.
     pub(crate) fn is_allowed(self, access: Access) -> bool {
         match self {

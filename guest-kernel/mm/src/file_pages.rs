@@ -11,20 +11,36 @@
 //! file   |aaaaaaaa|bbbbbbbb|00000000|00000000|bbbb|   <- length
 //! ```
 //!
-//! A frame is zero past the file's length, so that growing takes no time. Nothing is
-//! borrowed when these functions return, so a page fault may read any file.
+//! Page tables have shares of the very same pages, so files and all mappings agree:
+//!
+//! ```text
+//! the file keeps          page tables may map it     a write to the file or a shared mapping
+//! a frame of its own      writable, if shared        goes there
+//! a frame that it lent    read-only                  gets a frame of its own first
+//! a page of the base      read-only                  gets a frame of its own first
+//! nothing                 once it has a frame        gets a frame of zeros first
+//! ```
+//!
+//! A page of the second or third kind that gets a frame leaves all page tables that map it
+//! as the file's; a page past the new end of a file leaves all of them. The next access finds
+//! what the file has then.
+//!
+//! A frame is zero past the file's length, so that growing takes no time; what programs write
+//! there through a mapping is cleared when the file grows. Nothing is borrowed when these
+//! functions return, so a page fault may read any file.
 
+mod base;
 mod tree;
 
 use core::cell::{Cell, RefCell};
 use core::num::NonZero;
 
 use abi::Errno;
-use arch::paging::DIRECT_MAP;
 
-use crate::file_pages::tree::PageTree;
-use crate::frames::{self, FRAME_SIZE};
-use crate::{Frame, OutOfMemory, host_files, quota};
+use crate::file_pages::base::Base;
+use crate::file_pages::tree::{Kept, PageTree};
+use crate::frames::{FRAME_SIZE, FrameShare};
+use crate::{Frame, OutOfMemory, quota, spaces};
 
 /// Longest file, in bytes.
 pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
@@ -41,48 +57,64 @@ pub fn zeros() -> &'static [u8] {
 
 /// A file's bytes.
 pub struct FilePages {
-    base: Cell<&'static [u8]>,
-    /// The host's file that is to be the base.
-    outside: Cell<Option<NonZero<u64>>>,
+    base: Base,
     written: RefCell<PageTree>,
     len: Cell<u64>,
+    /// Pages from this one on are in no page table, not even as copies, and from the second on
+    /// in none but as copies and as frames that are the file's own.
+    mapped_end: Cell<u64>,
+    read_only_end: Cell<u64>,
+    /// What nobody may do to it any more, if it is a file that can be sealed.
+    seals: Cell<Option<u32>>,
 }
 
-/// A page of the initramfs, or of the host, with nothing on it but a page of a file. It is
-/// never written here and never free.
+/// A page of a file as page tables may map it, as long as the file keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageInPlace(u64);
+pub struct MappablePage {
+    /// Physical address.
+    pub address: u64,
+    /// Whether it is the file's own, which shared mappings may write to.
+    pub is_own: bool,
+}
 
-impl PageInPlace {
-    /// Its physical address.
-    pub fn address(self) -> u64 {
-        self.0
-    }
+/// Which pages of a file leave the page tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// Those of the file that are not its own.
+    ReadOnly,
+    /// All, those that private mappings have instead of the file's too.
+    All,
 }
 
 impl FilePages {
     /// A file with these bytes, which are not copied.
     pub const fn new(base: &'static [u8]) -> Self {
         Self {
-            base: Cell::new(base),
-            outside: Cell::new(None),
+            base: Base::new(base),
             written: RefCell::new(PageTree::new()),
             len: Cell::new(base.len() as u64),
+            mapped_end: Cell::new(0),
+            read_only_end: Cell::new(0),
+            seals: Cell::new(None),
         }
     }
 
     /// Makes these bytes the file's, instead of what it has.
-    pub fn replace(&self, base: &'static [u8]) {
-        self.set_len(0);
-        self.base.set(base);
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    pub fn replace(&self, base: &'static [u8]) -> Result<(), OutOfMemory> {
+        self.set_len(0)?;
+        self.base.replace(base);
         self.len.set(base.len() as u64);
+        Ok(())
     }
 
     /// The host's file `node`, which has `len` bytes. It must be
     /// [brought in](Self::bring_in) before its bytes are used.
     pub fn of_host(node: NonZero<u64>, len: u64) -> Self {
         Self {
-            outside: Cell::new(Some(node)),
+            base: Base::of_host(node),
             len: Cell::new(len),
             ..Self::new(&[])
         }
@@ -93,19 +125,30 @@ impl FilePages {
     /// # Errors
     /// Those of the host.
     pub fn bring_in(&self) -> Result<(), Errno> {
-        let Some(node) = self.outside.get() else {
-            return Ok(());
-        };
-        let bytes = host_files::map(node.get())?;
-        self.base.set(bytes);
-        self.len.set(bytes.len() as u64);
-        self.outside.set(None);
+        if let Some(len) = self.base.bring_in()? {
+            self.len.set(len);
+        }
         Ok(())
     }
 
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len.get()
+    }
+
+    /// Its seals, if it is a file that can have some (Linux, F_SEAL_...).
+    pub fn seals(&self) -> Option<u32> {
+        self.seals.get()
+    }
+
+    /// Changes them, for those who write to it and map it to respect.
+    pub fn set_seals(&self, seals: u32) {
+        self.seals.set(Some(seals));
+    }
+
+    /// A number, unique among the files alive.
+    pub fn id(&self) -> u64 {
+        core::ptr::from_ref(self) as u64
     }
 
     /// Gives `use_bytes` the bytes from `offset` on, to the end of their page or of the
@@ -115,10 +158,10 @@ impl FilePages {
         let within = (offset % PAGE) as usize;
         let len = left.min((FRAME_SIZE - within) as u64) as usize;
         let written = self.written.borrow();
-        if let Some(frame) = written.get(offset / PAGE) {
-            return use_bytes(&frame.bytes()[within..][..len]);
+        if let Some(kept) = written.get(offset / PAGE) {
+            return use_bytes(&kept.share.bytes()[within..][..len]);
         }
-        let base = self.base_from(offset);
+        let base = self.base.from(offset);
         if base.is_empty() {
             return use_bytes(&ZEROS[..len]);
         }
@@ -126,14 +169,52 @@ impl FilePages {
         use_bytes(&base[..len.min(base.len())])
     }
 
-    /// The page at `offset`, if it lies as a whole, and by itself, in the initramfs.
-    pub fn page_in_place(&self, offset: u64) -> Option<PageInPlace> {
-        let base = self.base_from(offset);
-        let address = (base.as_ptr() as u64).wrapping_sub(DIRECT_MAP);
-        let is_page = (address | offset).is_multiple_of(PAGE) && base.len() >= FRAME_SIZE;
-        let is_read_there = || self.written.borrow().get(offset / PAGE).is_none();
-        (is_page && frames::can_be_mapped(address) && is_read_there())
-            .then_some(PageInPlace(address))
+    /// The page at `offset`, which is page-aligned, for page tables to map; `None` if it needs
+    /// a frame first, or is past the end.
+    pub fn page(&self, offset: u64) -> Option<MappablePage> {
+        if offset >= self.len() {
+            return None;
+        }
+        let page = self.peek(offset)?;
+        self.note_mapped(offset);
+        if !page.is_own {
+            let end = offset / PAGE + 1;
+            self.read_only_end.set(self.read_only_end.get().max(end));
+        }
+        Some(page)
+    }
+
+    /// Says that page tables have a page for what is at `offset`, the file's or a copy.
+    pub(crate) fn note_mapped(&self, offset: u64) {
+        let end = offset / PAGE + 1;
+        self.mapped_end.set(self.mapped_end.get().max(end));
+    }
+
+    /// The same as [`Self::page`], not to be mapped.
+    pub(crate) fn peek(&self, offset: u64) -> Option<MappablePage> {
+        match self.written.borrow().get(offset / PAGE) {
+            Some(kept) => Some(MappablePage {
+                address: kept.share.address(),
+                is_own: !kept.is_lent,
+            }),
+            None => self.base.page(offset).map(|address| MappablePage {
+                address,
+                is_own: false,
+            }),
+        }
+    }
+
+    /// Gives the page at `offset` a frame of the file's own.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    pub fn make_own(&self, offset: u64) -> Result<(), OutOfMemory> {
+        let page = offset / PAGE;
+        self.leave_read_only(page);
+        let mut written = self.written.borrow_mut();
+        written
+            .get_or_insert(page, || self.copy_of_base(page))?
+            .own()
     }
 
     /// Copies bytes from `offset` on, with zeros for what is past the file's end.
@@ -169,36 +250,139 @@ impl FilePages {
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, OutOfMemory> {
         let page = offset / PAGE;
+        self.leave_read_only(page);
         let mut written = self.written.borrow_mut();
-        let frame = written.get_or_insert(page, || self.copy_of_base(page))?;
-        let count = fill(&mut frame.bytes_mut()[(offset % PAGE) as usize..]);
-        self.len.set(self.len().max(offset + count as u64));
+        let kept = written.get_or_insert(page, || self.copy_of_base(page))?;
+        kept.own()?;
+        let count = fill(&mut kept.share.bytes_mut()[(offset % PAGE) as usize..]);
+        drop(written);
+        let end = offset + count as u64;
+        if end > self.len() {
+            self.grow(offset, end);
+        }
         Ok(count)
+    }
+
+    /// Makes the file longer; it has been written to from `from` on.
+    fn grow(&self, from: u64, len: u64) {
+        let old = self.len();
+        self.len.set(len);
+        let end = old.next_multiple_of(PAGE).min(from);
+        if self.mapped_end.get() <= old / PAGE || old >= end {
+            return;
+        }
+        let mut written = self.written.borrow_mut();
+        if let Some(last) = written.get_mut(old / PAGE).filter(|last| !last.is_lent) {
+            let within = (old % PAGE) as usize;
+            last.share.bytes_mut()[within..within + (end - old) as usize].fill(0);
+        }
     }
 
     /// Truncates the file, or extends it with zeros. One of the host that is not brought in
     /// loses all of its bytes.
     ///
+    /// # Errors
+    /// There is no memory to copy its last page; nothing has changed.
+    ///
     /// # Panics
     /// `len` is above [`MAX_LEN`].
-    pub fn set_len(&self, len: u64) {
+    pub fn set_len(&self, len: u64) -> Result<(), OutOfMemory> {
         assert!(len <= MAX_LEN, "no file has {len} bytes");
-        self.outside.set(None);
-        if len < self.len() {
-            let kept = usize::try_from(len).unwrap_or(usize::MAX);
-            let base = self.base.get();
-            self.base.set(&base[..base.len().min(kept)]);
+        if len >= self.len() {
+            self.base.forget_host();
+            self.grow(len, len);
+            return Ok(());
+        }
+        let within = (len % PAGE) as usize;
+        if within != 0 {
+            self.leave_read_only(len / PAGE);
             let mut written = self.written.borrow_mut();
-            written.truncate(len.div_ceil(PAGE));
-            let within = (len % PAGE) as usize;
-            if within != 0 && written.get(len / PAGE).is_some() {
-                let last = written.get_or_insert(len / PAGE, || None);
-                if let Ok(frame) = last {
-                    frame.bytes_mut()[within..].fill(0);
-                }
+            if let Some(last) = written.get_mut(len / PAGE) {
+                last.own()?;
+                last.share.bytes_mut()[within..].fill(0);
             }
         }
+        let first = len.div_ceil(PAGE);
+        if first < self.mapped_end.get() {
+            self.mapped_end.set(first);
+            self.read_only_end.set(self.read_only_end.get().min(first));
+            spaces::for_each(&mut |space| space.forget_file(self, first, Leaving::All));
+        }
+        self.base.truncate(len);
+        self.written.borrow_mut().truncate(first);
         self.len.set(len);
+        Ok(())
+    }
+
+    /// Clears whole pages from `offset` on; the length stays.
+    ///
+    /// # Errors
+    /// There is no memory; some may have been cleared.
+    pub fn clear(&self, offset: u64, len: u64) -> Result<(), OutOfMemory> {
+        let pages = offset / PAGE..offset.saturating_add(len).div_ceil(PAGE);
+        let has_base = |page: &u64| !self.base.from(page * PAGE).is_empty();
+        for page in pages.clone().take_while(has_base) {
+            self.make_own(page * PAGE)?;
+        }
+        self.take_out(pages.start);
+        let mut cleared = Ok(());
+        self.written.borrow_mut().for_each(pages, &mut |kept| {
+            if cleared.is_ok() {
+                cleared = kept.own().map(|()| kept.share.bytes_mut().fill(0));
+            }
+        });
+        cleared
+    }
+
+    /// Whether the page at `offset` is anything but zeros that nobody has written.
+    pub fn has_page(&self, offset: u64) -> bool {
+        let is_written = self.written.borrow().get(offset / PAGE).is_some();
+        is_written || !self.base.from(offset).is_empty()
+    }
+
+    /// A share of the page at `offset`, in which nobody writes any more. `None` if somebody may
+    /// have the page mapped as the file's, or it is not in memory.
+    pub fn lend(&self, offset: u64) -> Option<FrameShare> {
+        let page = offset / PAGE;
+        let mut written = self.written.borrow_mut();
+        match written.get_mut(page) {
+            Some(kept) if kept.is_lent || page >= self.mapped_end.get() => {
+                kept.is_lent = true;
+                Some(kept.share.another())
+            }
+            Some(_) => None,
+            None => self.base.share(offset),
+        }
+    }
+
+    /// Takes a page that a program has lent, in place of what is at `offset`, which is
+    /// page-aligned and below [`MAX_LEN`]. Returns whether that was possible: not if somebody
+    /// may have the page mapped as the file's, or memory is short.
+    pub fn adopt(&self, offset: u64, share: FrameShare) -> bool {
+        let page = offset / PAGE;
+        if page < self.mapped_end.get() {
+            return false;
+        }
+        let mut lent = Some(Kept {
+            share,
+            is_lent: true,
+        });
+        let mut written = self.written.borrow_mut();
+        let make = || {
+            quota::check_file().ok()?;
+            lent.take()
+        };
+        let Ok(kept) = written.get_or_insert(page, make) else {
+            return false;
+        };
+        if let Some(lent) = lent {
+            *kept = lent;
+        }
+        drop(written);
+        if offset + PAGE > self.len() {
+            self.grow(offset, offset + PAGE);
+        }
+        true
     }
 
     /// Frames that hold what was written.
@@ -206,132 +390,40 @@ impl FilePages {
         self.written.borrow().count()
     }
 
-    fn base_from(&self, offset: u64) -> &'static [u8] {
-        let from = usize::try_from(offset).ok();
-        from.and_then(|from| self.base.get().get(from..))
-            .unwrap_or(&[])
+    /// Before `page` gets a frame of the file's own, unless it has one.
+    #[inline]
+    fn leave_read_only(&self, page: u64) {
+        if page < self.read_only_end.get() {
+            let found = self.peek(page * PAGE);
+            if found.is_some_and(|found| !found.is_own) {
+                self.take_out(page);
+            }
+        }
+    }
+
+    /// Takes what is not the file's own, from `first` on, out of page tables: all at once, so
+    /// that a file that is written to from its start does this once.
+    fn take_out(&self, first: u64) {
+        if first < self.read_only_end.get() {
+            self.read_only_end.set(first);
+            spaces::for_each(&mut |space| space.forget_file(self, first, Leaving::ReadOnly));
+        }
     }
 
     /// A frame with the base of a page that is about to be written.
-    fn copy_of_base(&self, page: u64) -> Option<Frame> {
+    fn copy_of_base(&self, page: u64) -> Option<Kept> {
         quota::check_file().ok()?;
-        let base = self.base_from(page * PAGE);
+        let base = self.base.from(page * PAGE);
         if base.is_empty() {
-            return Frame::allocate_zeroed();
+            return Frame::allocate_zeroed().map(Kept::from);
         }
         let mut frame = Frame::allocate()?;
         let (copied, rest) = frame.bytes_mut().split_at_mut(base.len().min(FRAME_SIZE));
         copied.copy_from_slice(&base[..copied.len()]);
         rest.fill(0);
-        Some(frame)
+        Some(frame.into())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{FilePages, MAX_LEN, PAGE, PageInPlace};
-    use crate::frames;
-    use fastrand::Rng;
-
-    use crate::test_support::pages;
-
-    fn base(len: usize) -> &'static [u8] {
-        (0..len)
-            .map(|n| (n % 251) as u8 + 1)
-            .collect::<Vec<_>>()
-            .leak()
-    }
-
-    fn write(file: &FilePages, mut offset: u64, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let count = file.write_with(offset, |place| {
-                let count = place.len().min(bytes.len());
-                place[..count].copy_from_slice(&bytes[..count]);
-                count
-            });
-            let count = count.expect("there is memory");
-            bytes = &bytes[count..];
-            offset += count as u64;
-        }
-    }
-
-    fn read(file: &FilePages) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        loop {
-            let count = file.with_bytes(bytes.len() as u64, |part| part.to_vec());
-            if count.is_empty() {
-                return bytes;
-            }
-            bytes.extend(count);
-        }
-    }
-
-    #[test]
-    fn unwritten_files_take_no_memory() {
-        let before = frames::free();
-        let file = FilePages::new(base(10_000));
-        assert_eq!(read(&file), base(10_000));
-        assert_eq!((frames::free(), file.frame_count()), (before, 0));
-    }
-
-    #[test]
-    fn whole_pages_of_the_base_are_in_place_until_written() {
-        let base = pages(&[1, 2]);
-        let address = base.as_ptr() as u64;
-        let file = FilePages::new(base);
-        let first_page = || file.page_in_place(0).map(PageInPlace::address);
-        assert_eq!(first_page(), Some(address));
-        assert!(file.page_in_place(PAGE).is_some());
-        assert_eq!(file.page_in_place(2 * PAGE), None);
-        assert_eq!(FilePages::new(&base[..4095]).page_in_place(0), None);
-        assert_eq!(FilePages::new(&base[1..]).page_in_place(0), None);
-        write(&file, 5, b"x");
-        assert_eq!(first_page(), None);
-        assert!(file.page_in_place(PAGE).is_some());
-        file.replace(base);
-        assert_eq!(first_page(), Some(address));
-    }
-
-    #[test]
-    fn holes_are_zero_and_cost_nothing() {
-        let before = frames::free();
-        let file = FilePages::new(&[]);
-        write(&file, 1 << 30, b"end");
-        assert_eq!(file.len(), (1 << 30) + 3);
-        let mut buffer = [1; 6];
-        file.copy_at((1 << 30) - 3, &mut buffer);
-        assert_eq!(&buffer, b"\0\0\0end");
-        file.copy_at(1 << 30, &mut buffer);
-        assert_eq!(&buffer, b"end\0\0\0");
-        assert!(before - frames::free() < 8);
-        file.set_len(MAX_LEN);
-        file.copy_at(MAX_LEN - 6, &mut buffer);
-        assert_eq!(buffer, [0; 6]);
-        file.set_len(0);
-        assert_eq!(file.frame_count(), 0);
-    }
-
-    #[test]
-    fn it_is_what_a_vector_would_be() {
-        let mut random = Rng::with_seed(5);
-        for start in [0, 100, 3 * PAGE as usize + 5] {
-            let file = FilePages::new(base(start));
-            let mut expected = base(start).to_vec();
-            for round in 0..300 {
-                let at = random.u64(..6 * PAGE) as usize;
-                if random.u64(..4) == 0 {
-                    expected.resize(at, 0);
-                    file.set_len(at as u64);
-                } else {
-                    let bytes = vec![round as u8; random.u64(..2 * PAGE) as usize];
-                    if !bytes.is_empty() {
-                        expected.resize(expected.len().max(at + bytes.len()), 0);
-                        expected[at..][..bytes.len()].copy_from_slice(&bytes);
-                    }
-                    write(&file, at as u64, &bytes);
-                }
-                assert_eq!(read(&file), expected, "start {start}, round {round}");
-            }
-        }
-    }
-}
+mod tests;

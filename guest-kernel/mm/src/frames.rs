@@ -11,6 +11,10 @@
 
 #![allow(unsafe_code)]
 
+mod share;
+
+pub use share::FrameShare;
+
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use core::slice;

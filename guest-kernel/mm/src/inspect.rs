@@ -24,15 +24,11 @@ pub struct Seen {
 impl Seen {
     /// The file that is mapped there, and where in it the area starts.
     pub fn file(&self) -> Option<(&Shared<FilePages>, u64)> {
-        match &self.area.kind {
-            Kind::File(part) => {
-                let skipped = self.area.start.saturating_sub(part.start);
-                let before = part.start.saturating_sub(self.area.start);
-                let offset = part.offset.saturating_add(skipped);
-                Some((&part.file, offset.saturating_sub(before)))
-            }
-            _ => None,
-        }
+        let part = self.area.file()?;
+        let skipped = self.area.start.saturating_sub(part.start);
+        let before = part.start.saturating_sub(self.area.start);
+        let offset = part.offset.saturating_add(skipped);
+        Some((&part.file, offset.saturating_sub(before)))
     }
 
     /// Whether children share what is written there.
@@ -48,13 +44,13 @@ impl AddressSpace {
     /// # Errors
     /// The program could not; some may have been read.
     pub fn get(&self, address: u64, bytes: &mut [u8]) -> Result<(), BadAddress> {
-        let mut inner = self.inner();
         for (page, offset, part) in page_parts(address, bytes.len()) {
-            if inner.tables.get(page).is_none() {
-                let resolved = inner.resolve(page, Attempt::Read);
+            let is_there = self.inner().tables.get(page).is_some();
+            if !is_there {
+                let resolved = self.resolve_page(page, Attempt::Read);
                 resolved.map_err(|_| BadAddress)?;
             }
-            inner.tables.read(page, offset, &mut bytes[part]);
+            self.inner().tables.read(page, offset, &mut bytes[part]);
         }
         Ok(())
     }

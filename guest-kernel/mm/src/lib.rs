@@ -17,10 +17,12 @@ pub mod frames;
 pub mod host_files;
 pub mod inspect;
 pub mod kernel_stacks;
+mod lending;
 pub mod mapping;
 pub mod page_tables;
 pub mod pool;
 pub mod quota;
+pub mod spaces;
 #[cfg(test)]
 mod test_support;
 pub mod user_memory;

@@ -2,13 +2,14 @@
 //!
 //! Each call does first what may fail (checks, places in the tree) and then what cannot, so
 //! that an error changes nothing, except that areas may have been split, which has no
-//! visible effect.
-//!
-//! No area is ever writable and executable at once (W^X): asking for it is EACCES, as
-//! under SELinux. A program may change a page from one to the other.
+//! visible effect. What a program may write to and execute is its own affair: JIT compilers do
+//! both at once.
 
+mod advice;
 mod placing;
 mod resizing;
+
+pub use self::resizing::Target;
 
 use core::ops::Range;
 
@@ -16,11 +17,11 @@ use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{AddressSpace, Inner, STACK_LIMIT};
-use crate::area::{Area, FilePart, Kind};
+use crate::area::{Area, FilePart, Kind, MayWrite, OnFork};
 use crate::area_tree::Node;
 use crate::fault::Attempt;
-use crate::page_tables::{Access, Sharing};
-use crate::{FilePages, Frame, Shared, quota};
+use crate::page_tables::Access;
+use crate::{FilePages, Shared, quota};
 
 /// Lowest address that may be mapped, so that null pointers and their neighbours fault.
 pub const LOWEST: u64 = 0x1_0000;
@@ -32,8 +33,8 @@ pub(crate) const SEARCH_END: u64 = USER_END - 2 * STACK_LIMIT;
 /// Where the vDSO is: right above them.
 pub const VDSO: u64 = SEARCH_END;
 
-/// Most areas of a program. Each is a kernel object.
-pub const MAX_AREAS: usize = 16 << 10;
+/// Most areas of a program (Linux, `max_map_count`). Each is a kernel object.
+pub const MAX_AREAS: usize = 65_530;
 
 /// Where an area shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Place {
     Replace(u64),
     /// Here, where nothing is (MAP_FIXED_NOREPLACE).
     Free(u64),
+    /// Anywhere in the second GiB (MAP_32BIT).
+    Low,
 }
 
 /// What an area shall hold.
@@ -58,6 +61,15 @@ pub enum Backing {
         file: Shared<FilePages>,
         #[allow(missing_docs)]
         offset: u64,
+    },
+    /// A file from `offset` on, in common with all who have it.
+    SharedFile {
+        #[allow(missing_docs)]
+        file: Shared<FilePages>,
+        #[allow(missing_docs)]
+        offset: u64,
+        /// Whether the file was open for writing.
+        may_write: MayWrite,
     },
 }
 
@@ -82,10 +94,16 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL for an invalid size or address, EPERM for one too low, EEXIST if something is
-    /// where nothing may be, EACCES for write and execute at once, ENOMEM if there is no
-    /// such range, or no memory that could fill it.
+    /// where nothing may be, ENOMEM if there is no such range, or no memory that could fill it.
     pub fn map(&self, request: Request) -> Result<u64, Errno> {
-        self.inner().map(request)
+        let (len, access) = (request.len, request.access);
+        let populate = request.populate && !access.is_empty();
+        let start = self.inner().map(request)?;
+        if populate {
+            // As far as there is memory for it.
+            let _ = self.populate(start..start + round_up(len)?, Attempt::widest(access));
+        }
+        Ok(start)
     }
 
     /// Maps part of a file as a program's segment: `part` says where its bytes go; the
@@ -107,6 +125,7 @@ impl AddressSpace {
             end: range.end,
             access,
             kind: Kind::File(part),
+            on_fork: OnFork::Copy,
         })
     }
 
@@ -123,6 +142,7 @@ impl AddressSpace {
             end: range.end,
             access: Access::READ | Access::EXECUTE,
             kind: Kind::Vdso,
+            on_fork: OnFork::Copy,
         })
     }
 
@@ -143,8 +163,8 @@ impl AddressSpace {
     /// Changes the permissions of the range.
     ///
     /// # Errors
-    /// EINVAL and ENOMEM as for [`Self::unmap`]; EACCES for write and execute at once;
-    /// ENOMEM if there is no area in part of the range, or no memory for what becomes
+    /// EINVAL and ENOMEM as for [`Self::unmap`]; EACCES for a shared file that was not open for
+    /// writing; ENOMEM if there is no area in part of the range, or no memory for what becomes
     /// writable. Nothing has changed.
     pub fn protect(&self, start: u64, len: u64, access: Access) -> Result<(), Errno> {
         if len == 0 && start.is_multiple_of(PAGE_SIZE) {
@@ -153,39 +173,22 @@ impl AddressSpace {
         self.inner().protect(&page_range(start, len)?, access)
     }
 
-    /// Discards the program's own pages in the range.
+    /// Changes the size of the mapping at `start` from `old` bytes to `new`, and its place as
+    /// `target` says. The old place stays mapped, without its pages, if it is to be kept. Of a
+    /// shared mapping, no bytes are another mapping of the same. Returns where it is.
     ///
     /// # Errors
-    /// EINVAL for an invalid range; ENOMEM if there is no area in part of it, which has no
-    /// effect on the rest.
-    pub fn discard(&self, start: u64, len: u64) -> Result<(), Errno> {
-        if len == 0 && start.is_multiple_of(PAGE_SIZE) {
-            return Ok(());
-        }
-        self.inner().discard(&page_range(start, len)?)
-    }
-
-    /// Whether all of the range is in areas.
-    ///
-    /// # Errors
-    /// EINVAL for an invalid range; ENOMEM if it is not.
-    pub fn check_mapped(&self, start: u64, len: u64) -> Result<(), Errno> {
-        if len == 0 && start.is_multiple_of(PAGE_SIZE) {
-            return Ok(());
-        }
-        self.inner().check_mapped(&page_range(start, len)?)
-    }
-
-    /// Changes the size of the mapping at `start`, which moves if it must and `may_move`.
-    /// Returns where it is.
-    ///
-    /// # Errors
-    /// EINVAL for invalid sizes, EFAULT if the old range is not in one area, ENOMEM if
-    /// there is no room. Nothing has changed.
-    pub fn remap(&self, start: u64, old: u64, new: u64, may_move: bool) -> Result<u64, Errno> {
-        let old = page_range(start, old)?;
-        let new = round_up(new)?;
-        self.inner().remap(&old, new, may_move)
+    /// EINVAL for invalid sizes or places, EFAULT if the old range is not in one area, ENOMEM if
+    /// there is no room. Nothing has changed, but that what was in a fixed target may be gone.
+    pub fn remap(
+        &self,
+        start: u64,
+        old: u64,
+        new: u64,
+        target: Target,
+        keep: bool,
+    ) -> Result<u64, Errno> {
+        self.inner().remap(start, old, new, target, keep)
     }
 
     /// Says where the heap starts, once all segments are there.
@@ -204,7 +207,7 @@ impl AddressSpace {
 }
 
 /// A size in whole pages, of which there is at least one.
-fn round_up(len: u64) -> Result<u64, Errno> {
+pub(crate) fn round_up(len: u64) -> Result<u64, Errno> {
     if len == 0 {
         return Err(Errno::EINVAL);
     }
@@ -212,7 +215,7 @@ fn round_up(len: u64) -> Result<u64, Errno> {
 }
 
 /// The pages of a range that starts with one.
-fn page_range(start: u64, len: u64) -> Result<Range<u64>, Errno> {
+pub(crate) fn page_range(start: u64, len: u64) -> Result<Range<u64>, Errno> {
     let len = round_up(len).map_err(|_| Errno::EINVAL)?;
     match start.checked_add(len) {
         Some(end) if end <= USER_END && start.is_multiple_of(PAGE_SIZE) => Ok(start..end),
@@ -220,30 +223,32 @@ fn page_range(start: u64, len: u64) -> Result<Range<u64>, Errno> {
     }
 }
 
-fn check_access(access: Access) -> Result<(), Errno> {
-    if access.contains(Access::WRITE | Access::EXECUTE) {
-        return Err(Errno::EACCES);
-    }
-    Ok(())
-}
-
 impl Inner {
-    fn map(&mut self, request: Request) -> Result<u64, Errno> {
+    pub(crate) fn map(&mut self, request: Request) -> Result<u64, Errno> {
         let len = round_up(request.len)?;
         let start = self.place(request.place, len)?;
         let range = start..start + len;
+        let part = |file, offset| FilePart {
+            file,
+            offset,
+            start,
+            len: u64::MAX,
+        };
         let kind = match request.backing {
             Backing::Zero => Kind::Zero,
-            Backing::Shared => Kind::Shared,
-            Backing::File { file, offset } => Kind::File(FilePart {
+            Backing::Shared => {
+                let file = Shared::new(FilePages::new(&[]))?;
+                file.set_len(len)?;
+                Kind::Shared(part(file, 0), MayWrite(true))
+            }
+            Backing::File { file, offset } => Kind::File(part(file, offset)),
+            Backing::SharedFile {
                 file,
                 offset,
-                start,
-                len: u64::MAX,
-            }),
+                may_write,
+            } => Kind::Shared(part(file, offset), may_write),
         };
-        let must_fill = matches!(kind, Kind::Shared);
-        if must_fill || (request.access.contains(Access::WRITE) && !request.overcommit) {
+        if request.access.contains(Access::WRITE) && !request.overcommit {
             quota::check_pages(self.held(), len / PAGE_SIZE)?;
         }
         self.insert(Area {
@@ -251,27 +256,15 @@ impl Inner {
             end: range.end,
             access: request.access,
             kind,
+            on_fork: OnFork::Copy,
         })?;
-        if must_fill {
-            if let Err(errno) = self.fill_shared(&range, request.access) {
-                // Areas have just been split at both ends, or need no split.
-                let undone = self.unmap(&range);
-                debug_assert_eq!(undone, Ok(()));
-                return Err(errno);
-            }
-        } else if request.populate && !request.access.is_empty() {
-            self.populate(range, request.access);
-        }
         Ok(start)
     }
 
     /// Inserts an area, in place of what the range holds.
     fn insert(&mut self, area: Area) -> Result<(), Errno> {
-        check_access(area.access)?;
         let range = area.start..area.end;
-        if area.size() > self.limits.size.saturating_sub(self.size) {
-            return Err(Errno::ENOMEM);
-        }
+        self.check_size(area.size(), &area)?;
         self.check_areas(1)?;
         let node = Node::new(area)?;
         self.unmap(&range)?;
@@ -282,23 +275,49 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether there may be `more` areas, and two from splitting others.
-    fn check_areas(&self, more: usize) -> Result<(), Errno> {
-        if self.areas.len() + more + 2 > MAX_AREAS {
+    /// Whether there may be so many bytes more like those of `area`.
+    fn check_size(&self, more: u64, area: &Area) -> Result<(), Errno> {
+        if more > self.limits.size.saturating_sub(self.size) {
             return Err(Errno::ENOMEM);
+        }
+        if self.limits.data != u64::MAX && area.is_data() {
+            let data = self.areas.sum(Area::is_data);
+            if more > self.limits.data.saturating_sub(data) {
+                return Err(Errno::ENOMEM);
+            }
         }
         Ok(())
     }
 
-    /// Splits areas at the ends of `range`.
-    fn cut(&mut self, range: &Range<u64>) -> Result<(), Errno> {
-        self.check_areas(0)?;
-        self.areas.cut(range.start)?;
-        Ok(self.areas.cut(range.end)?)
+    /// Whether there may be `more` areas.
+    fn check_areas(&self, more: usize) -> Result<(), Errno> {
+        if self.areas.len() + more > MAX_AREAS {
+            return Err(Errno::ENOMEM);
+        }
+        // They are objects of the kernel's, which only count as frames of the program's.
+        Ok(quota::check_page(self.held())?)
     }
 
-    fn unmap(&mut self, range: &Range<u64>) -> Result<(), Errno> {
-        self.cut(range)?;
+    /// Splits areas at the ends of `range`.
+    fn cut(&mut self, range: &Range<u64>) -> Result<(), Errno> {
+        for at in [range.start, range.end] {
+            let inside = |area: &&mut Area| area.start < at;
+            if self.areas.containing_mut(at).filter(inside).is_some() {
+                self.check_areas(1)?;
+                self.areas.cut(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unmap(&mut self, range: &Range<u64>) -> Result<(), Errno> {
+        // Only a hole in the middle of an area makes more of them, in the end.
+        let around = self.areas.at_or_after(range.start);
+        if around.is_some_and(|area| area.start < range.start && range.end < area.end) {
+            self.check_areas(1)?;
+        }
+        self.areas.cut(range.start)?;
+        self.areas.cut(range.end)?;
         let before = self.size;
         while let Some(area) = self.areas.at_or_after(range.start) {
             let (start, end) = (area.start, area.end);
@@ -328,8 +347,11 @@ impl Inner {
     }
 
     fn protect(&mut self, range: &Range<u64>, access: Access) -> Result<(), Errno> {
-        check_access(access)?;
         self.check_mapped(range)?;
+        let is_refused = |area: &Area| !area.may_have(access);
+        if self.areas.range(range.clone()).any(is_refused) {
+            return Err(Errno::EACCES);
+        }
         if access.contains(Access::WRITE) {
             quota::check_pages(self.held(), self.pages_without_access(range))?;
         }
@@ -351,17 +373,10 @@ impl Inner {
     /// Pages of `range` in areas without access, by which a program only reserves
     /// addresses: no memory has been checked for them yet.
     fn pages_without_access(&self, range: &Range<u64>) -> u64 {
-        let (mut next, mut size) = (range.start, 0);
-        while let Some(area) = self.areas.at_or_after(next) {
-            if area.start >= range.end {
-                break;
-            }
-            if area.access.is_empty() {
-                size += area.end.min(range.end) - area.start.max(range.start);
-            }
-            next = area.end;
-        }
-        size / PAGE_SIZE
+        let areas = self.areas.range(range.clone());
+        let without = areas.filter(|area| area.access.is_empty());
+        let size = |area: &Area| area.end.min(range.end) - area.start.max(range.start);
+        without.map(size).sum::<u64>() / PAGE_SIZE
     }
 
     /// Merges the areas in `range` and at its ends that can be.
@@ -372,47 +387,6 @@ impl Inner {
             match self.areas.at_or_after(next) {
                 Some(area) => next = area.end,
                 None => break,
-            }
-        }
-    }
-
-    fn discard(&mut self, range: &Range<u64>) -> Result<(), Errno> {
-        let mut next = range.start;
-        while let Some(area) = self.areas.at_or_after(next) {
-            if area.start >= range.end {
-                break;
-            }
-            // Shared pages are not this program's alone to discard.
-            if area.sharing() == Sharing::Private {
-                let (start, end) = (area.start.max(range.start), area.end.min(range.end));
-                self.tables.unmap(start..end);
-            }
-            next = area.end;
-        }
-        self.check_mapped(range)
-    }
-
-    /// Maps all pages of a shared area, whatever their permissions.
-    fn fill_shared(&mut self, range: &Range<u64>, access: Access) -> Result<(), Errno> {
-        for page in range.clone().step_by(PAGE_SIZE as usize) {
-            let frame = Frame::allocate_zeroed().ok_or(Errno::ENOMEM)?;
-            self.tables.map(page, frame, access)?;
-        }
-        Ok(())
-    }
-
-    /// Maps as many pages as there is memory for.
-    fn populate(&mut self, range: Range<u64>, access: Access) {
-        let attempt = if access.contains(Access::WRITE) {
-            Attempt::Write
-        } else if access.contains(Access::READ) {
-            Attempt::Read
-        } else {
-            Attempt::Execute
-        };
-        for page in range.step_by(PAGE_SIZE as usize) {
-            if self.resolve(page, attempt).is_err() {
-                break;
             }
         }
     }

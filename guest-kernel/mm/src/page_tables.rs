@@ -18,6 +18,7 @@
 #![allow(unsafe_code)]
 
 mod entries;
+mod files;
 
 use core::ops::Range;
 
@@ -26,7 +27,6 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 pub use self::entries::{Access, Sharing};
 use self::entries::{add, copy_of, flags, leaf, leaves, new_table, release, take};
 use crate::OutOfMemory;
-use crate::file_pages::PageInPlace;
 use crate::frames::{FRAME_SIZE, Frame, use_count};
 use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
 
@@ -95,36 +95,6 @@ impl PageTables {
         let entry = Entry::new(frame.into_address(), flags(access, true));
         // SAFETY: the frame was the caller's own and is the program's now.
         unsafe { self.fill(table, index(page, 0), entry) };
-        Ok(())
-    }
-
-    /// Maps pages of a file at `page`, which is not mapped, and after it, as long as
-    /// `next_page` gives one and the next entry of the same table is empty. They are shared
-    /// with the file, so the program cannot write to them.
-    ///
-    /// # Errors
-    /// There is no frame for a table.
-    pub fn map_in_place(
-        &mut self,
-        page: u64,
-        access: Access,
-        mut next_page: impl FnMut() -> Option<PageInPlace>,
-    ) -> Result<(), OutOfMemory> {
-        let table = self.leaf_or_new(page)?;
-        for slot in index(page, 0)..ENTRIES {
-            if !table.get(slot).is_empty() {
-                break;
-            }
-            let Some(address) = next_page().map(PageInPlace::address) else {
-                break;
-            };
-            let sharers = use_count(address);
-            sharers.set(sharers.get() + 1);
-            // SAFETY: the program may read the file, and the entry lets it do no more as
-            // long as the count is not zero. The file's own share never ends.
-            unsafe { self.fill(table, slot, Entry::new(address, flags(access, false))) };
-        }
-        self.prune(page);
         Ok(())
     }
 
@@ -216,11 +186,19 @@ impl PageTables {
 
     /// Unmaps the pages in `range`, and frees the tables that are empty then.
     pub fn unmap(&mut self, range: Range<u64>) {
+        self.unmap_if(range, |_, _| true);
+    }
+
+    /// The same for those of which `is_going` says so, by the page's and the frame's address.
+    pub fn unmap_if(&mut self, range: Range<u64>, is_going: impl Fn(u64, u64) -> bool) {
         for leaf in leaves(self.root, range.clone()) {
             let mut gone = 0;
             for (slot, entry) in leaf.entries() {
-                // SAFETY: the page was the program's, which asked for this or is gone;
-                // flushed below, before the frame is reused.
+                if !is_going(leaf.page(slot), entry.address()) {
+                    continue;
+                }
+                // SAFETY: the page was the program's, which asked for this or is gone, or the
+                // file's, which has another now; flushed below, before the frame is reused.
                 unsafe {
                     leaf.table.set(slot, Entry::EMPTY);
                     release(entry);
@@ -234,14 +212,17 @@ impl PageTables {
         self.forget(range);
     }
 
-    /// Changes the permissions of the pages in `range` that are mapped. A private page with
-    /// sharers stays read-only until it is written to.
+    /// Changes the permissions of the pages in `range` that are mapped. A page that the program
+    /// could not write to stays read-only until it is written to, if it has sharers.
     pub fn protect(&mut self, range: Range<u64>, access: Access, sharing: Sharing) {
         for leaf in leaves(self.root, range.clone()) {
             for (slot, entry) in leaf.entries() {
-                let may_write = sharing == Sharing::Shared || use_count(entry.address()).get() == 0;
-                // SAFETY: the same frame; nobody else has it if it becomes writable, or
-                // everybody agreed to share it. Flushed below.
+                let may_write = match sharing {
+                    Sharing::Private => use_count(entry.address()).get() == 0,
+                    Sharing::Shared => entry.has(Flags::WRITABLE),
+                };
+                // SAFETY: the same frame; nobody else has it if it becomes writable, or it was
+                // so before. Flushed below.
                 unsafe { leaf.table.set(slot, entry.with(flags(access, may_write))) };
             }
         }

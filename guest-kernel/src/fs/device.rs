@@ -108,6 +108,11 @@ impl Device {
         }
     }
 
+    /// Whether what is mapped from it is zeros.
+    pub fn is_zeros(self) -> bool {
+        self == Self::Zero
+    }
+
     /// The terminal that it is, if it is one.
     pub fn terminal(self) -> Option<&'static Terminal> {
         match self {

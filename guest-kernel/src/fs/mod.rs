@@ -36,6 +36,7 @@ mod process_files;
 pub mod ramfs;
 mod regular;
 pub mod running;
+pub mod seal;
 mod shared_list;
 mod size_limit;
 pub mod socket;
@@ -45,6 +46,6 @@ pub mod terminal;
 pub mod transfer;
 
 pub use file_table::{DEFAULT_LIMIT, FileTable, LIMIT as FILE_LIMIT};
-pub use open_file::OpenFile;
+pub use open_file::{Object, OpenFile};
 pub use process_files::{any_file, file, files, of_process, start, stop_sharing};
 pub use standard::{StandardErrors, StandardStreams};

@@ -23,6 +23,7 @@ use crate::fs::node::Node;
 use crate::fs::opened::{Opened, Writing};
 use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::fs::poll::{self, Readiness};
+use crate::fs::seal::{self, Seals};
 use crate::fs::size_limit;
 use crate::fs::socket::{self, Socket};
 
@@ -187,7 +188,7 @@ impl OpenFile {
         !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_WRONLY
     }
 
-    /// Whether it can be written.
+    /// Whether it can be written to.
     pub fn is_writable(&self) -> bool {
         !self.is_path() && self.flags.get() & linux::O_ACCMODE != linux::O_RDONLY
     }
@@ -203,7 +204,8 @@ impl OpenFile {
         self.regular().ok_or(Errno::ENODEV)
     }
 
-    fn regular(&self) -> Option<&Shared<FilePages>> {
+    /// Its bytes, if it is a file.
+    pub fn regular(&self) -> Option<&Shared<FilePages>> {
         match &self.object {
             Object::Node(node) => node.pages(),
             _ => None,
@@ -359,15 +361,21 @@ impl Drop for OpenFile {
 /// Truncates the file `node`, which has these pages, or extends it with zeros.
 ///
 /// # Errors
-/// EFBIG.
+/// EFBIG. EPERM: sealed. ENOMEM.
 pub fn set_len(node: &Node, pages: &FilePages, len: u64) -> Result<(), Errno> {
     if len > file_pages::MAX_LEN {
         return Err(Errno::EFBIG);
     }
-    if len > pages.len() {
+    let old = pages.len();
+    if (len < old && seal::has(pages, Seals::SHRINK))
+        || (len > old && seal::has(pages, Seals::GROW))
+    {
+        return Err(Errno::EPERM);
+    }
+    if len > old {
         size_limit::check(len)?;
     }
-    pages.set_len(len);
+    pages.set_len(len)?;
     node.times().note_modification();
     Ok(())
 }

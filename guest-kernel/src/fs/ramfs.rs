@@ -236,7 +236,7 @@ impl Unpacking<'_> {
         let mut linked = self.linked.borrow_mut();
         if let Some(Linked { node, .. }) = linked.find(key) {
             if let (Some(pages), false) = (node.pages(), entry.contents.is_empty()) {
-                pages.replace(entry.contents);
+                pages.replace(entry.contents)?;
             }
             return Ok(node.clone());
         }

@@ -2,7 +2,9 @@
 
 use abi::Errno;
 use mm::file_pages::{FilePages, MAX_LEN};
+use mm::frames::FRAME_SIZE;
 
+use crate::fs::seal::{self, Seals};
 use crate::fs::transfer::{self, Source, Step, Target};
 
 /// Reads from `offset` on; 0 at the end.
@@ -11,7 +13,11 @@ use crate::fs::transfer::{self, Source, Step, Target};
 /// EFAULT.
 pub fn read(file: &FilePages, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     transfer::run(target, |target, done| {
-        file.with_bytes(offset.saturating_add(done), |bytes| {
+        let at = offset.saturating_add(done);
+        if target.left() >= FRAME_SIZE && target.borrow(file, at) {
+            return Ok(Step::copied(FRAME_SIZE, FRAME_SIZE));
+        }
+        file.with_bytes(at, |bytes| {
             let wanted = bytes.len().min(target.left());
             Ok(match wanted {
                 0 => Step::stop(),
@@ -24,12 +30,16 @@ pub fn read(file: &FilePages, offset: u64, target: &mut dyn Target) -> Result<u6
 /// Writes from `offset` on; the file grows as needed.
 ///
 /// # Errors
-/// EFBIG, ENOSPC if memory is short, EFAULT; all before anything is written.
+/// EFBIG, EPERM if it is sealed, ENOSPC if memory is short, EFAULT; all before anything is written.
 pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
     transfer::run(source, |source, done| {
         let at = offset.saturating_add(done);
         if at >= MAX_LEN {
             return Err(Errno::EFBIG);
+        }
+        check_seals(file, at, source.left())?;
+        if source.left() >= FRAME_SIZE && source.lend(file, at) {
+            return Ok(Step::copied(FRAME_SIZE, FRAME_SIZE));
         }
         let mut wanted = 0;
         let moved = file.write_with(at, |place| {
@@ -38,6 +48,19 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
         });
         Ok(Step::copied(moved.map_err(|_| Errno::ENOSPC)?, wanted))
     })
+}
+
+/// As Linux, page by page: what fits is written (mm/shmem.c).
+fn check_seals(file: &FilePages, at: u64, len: usize) -> Result<(), Errno> {
+    let on_page = (FRAME_SIZE - at as usize % FRAME_SIZE).min(len) as u64;
+    let grows = || at + on_page > file.len();
+    if file.seals().is_some()
+        && (seal::has(file, Seals::WRITE | Seals::FUTURE_WRITE)
+            || (seal::has(file, Seals::GROW) && grows()))
+    {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::proc::scheduler::{self, current_thread};
 use crate::proc::signal::Signal;
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
-use crate::proc::{futex, resources, stop, table, wait};
+use crate::proc::{futex, ipc, resources, stop, table, wait};
 
 /// What a layer above does before the machine ends, if it is told whether init has
 /// succeeded.
@@ -94,6 +94,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     drop(process.actions.take());
     resources::keeper().release(process);
     drop(process.space.take());
+    ipc::process_ends(process);
     return_memory(process);
     process.stage.set(Stage::Zombie(status));
     if process.session() == process.pid() {

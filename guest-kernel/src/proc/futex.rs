@@ -1,8 +1,8 @@
 //! Futexes: waiting for a wake-up on a word of user memory.
 //!
 //! A futex is only the address of a word. Its waiters are found by it in a hash table of
-//! lists, longest waiting first. The key of memory that processes share is its physical
-//! address, of other memory its address space and address.
+//! lists, longest waiting first. The key of memory that processes share is its file and the
+//! offset in it, of other memory its address space and address.
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -23,7 +23,7 @@ pub const ANY: u32 = u32::MAX;
 /// Which word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The address space, or 0 for a physical address.
+    /// The address space, or a file: its number.
     space: u64,
     address: u64,
 }
@@ -49,7 +49,10 @@ impl Key {
             space.shared_word(address)
         };
         Ok(match shared {
-            Some(address) => Self { space: 0, address },
+            Some((file, offset)) => Self {
+                space: file,
+                address: offset,
+            },
             None => Self {
                 space: space.id(),
                 address,

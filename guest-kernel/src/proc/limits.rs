@@ -65,6 +65,7 @@ impl Limits {
         MemoryLimits {
             size: self.soft(linux::RLIMIT_AS),
             stack: self.soft(linux::RLIMIT_STACK),
+            data: self.soft(linux::RLIMIT_DATA),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod execute;
 pub mod exit;
 pub mod extended_state;
 pub mod futex;
+pub mod ipc;
 pub mod limits;
 mod list;
 pub mod process;

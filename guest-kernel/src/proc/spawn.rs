@@ -123,6 +123,7 @@ pub struct First {
 /// Memory is short.
 pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errno> {
     MAIN.set(Some(main));
+    mm::spaces::find_by(visit_spaces);
     let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
     let space = Shared::new(first.space)?;
     let extended_state = extended_state::for_new_thread()?;
@@ -141,6 +142,16 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
         .prepare(stack, context, Bases::ZERO, main);
     begin_thread(slot.thread, slot.number, process);
     Ok(())
+}
+
+/// Calls `each` with the memory of each process.
+fn visit_spaces(each: &mut dyn FnMut(&AddressSpace)) {
+    for process in table::processes() {
+        let space = process.space.borrow().clone();
+        if let Some(space) = space {
+            each(&space);
+        }
+    }
 }
 
 /// Makes a child of the current thread or its process, whose program is in state

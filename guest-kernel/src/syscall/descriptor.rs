@@ -4,7 +4,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, RLIMIT_NOFILE};
 use mm::{Shared, UserPtr};
 
-use crate::fs::{self, FILE_LIMIT, OpenFile, calls};
+use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult, locks};
 
@@ -117,6 +117,8 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             let size = file.pipe()?.resize(argument as u32 as usize)?;
             Ok(size as u64)
         }
+        linux::F_GET_SEALS => seal::get(&file).map(|seals| seals.bits().into()),
+        linux::F_ADD_SEALS => seal::add(&file, argument as u32).map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -1,16 +1,15 @@
 //! Calls about memory.
-//!
-//! Write and execute at once (PROT_WRITE | PROT_EXEC) is EACCES: see
-//! [`mm::mapping`].
 
-use abi::virtual_map::PAGE_SIZE;
+use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::trap::Arguments;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
-use mm::mapping::{Backing, Place, Request};
+use mm::area::MayWrite;
+use mm::mapping::{Backing, Place, Request, Target};
 use mm::page_tables::Access;
 
-use crate::fs;
+use crate::fs::seal::{self, Seals};
+use crate::fs::{self, Object};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -18,62 +17,137 @@ bitflags! {
     /// Flags of `mmap` that have an effect here.
     #[derive(Clone, Copy)]
     struct MapFlags: u32 {
-        const SHARED = linux::MAP_SHARED;
-        const PRIVATE = linux::MAP_PRIVATE;
         const FIXED = linux::MAP_FIXED;
         const FIXED_NOREPLACE = linux::MAP_FIXED_NOREPLACE;
         const ANONYMOUS = linux::MAP_ANONYMOUS;
+        const LOW = linux::MAP_32BIT;
+        const GROWS_DOWN = linux::MAP_GROWSDOWN;
+        const HUGE = linux::MAP_HUGETLB;
+        const LOCKED = linux::MAP_LOCKED;
         const NORESERVE = linux::MAP_NORESERVE;
         const POPULATE = linux::MAP_POPULATE;
+        const NONBLOCK = linux::MAP_NONBLOCK;
     }
 }
 
-/// Flags of `mmap` that are not supported.
-const UNSUPPORTED: u32 = linux::MAP_GROWSDOWN | linux::MAP_HUGETLB;
+/// Flags that a MAP_SHARED_VALIDATE may have (Linux, LEGACY_MAP_MASK).
+const KNOWN: u32 = MapFlags::all().bits()
+    | linux::MAP_TYPE
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_STACK
+    | linux::MAP_UNINITIALIZED
+    | MAP_HUGE_SIZE;
+
+/// The size of huge pages.
+const MAP_HUGE_SIZE: u32 = linux::MAP_HUGE_MASK << linux::MAP_HUGE_SHIFT;
+
+/// Who has a mapping in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Private,
+    Shared,
+    /// Shared, and unknown flags are errors.
+    Validated,
+}
 
 /// `mmap(address, length, protection, flags, fd, offset)`
 pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> SyscallResult {
-    let access = access(protection)?;
-    let bits = flags as u32;
-    if bits & UNSUPPORTED != 0 {
-        return Err(Errno::EOPNOTSUPP);
+    if !offset.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
     }
+    let bits = flags as u32;
     let flags = MapFlags::from_bits_truncate(bits);
     let place = if flags.contains(MapFlags::FIXED_NOREPLACE) {
         Place::Free(address)
     } else if flags.contains(MapFlags::FIXED) {
         Place::Replace(address)
+    } else if flags.contains(MapFlags::LOW) && address == 0 {
+        Place::Low
     } else {
         Place::Near(address)
+    };
+    let sharing = match bits & linux::MAP_TYPE {
+        linux::MAP_PRIVATE => Sharing::Private,
+        linux::MAP_SHARED => Sharing::Shared,
+        linux::MAP_SHARED_VALIDATE => Sharing::Validated,
+        _ => return Err(Errno::EINVAL),
+    };
+    let access = access(protection);
+    let backing = match flags.contains(MapFlags::ANONYMOUS) {
+        true => anonymous(flags, sharing)?,
+        false if sharing == Sharing::Validated && bits & !KNOWN != 0 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        false => {
+            let end = offset.checked_add(len.div_ceil(PAGE_SIZE) * PAGE_SIZE);
+            end.filter(|&end| i64::try_from(end).is_ok())
+                .ok_or(Errno::EOVERFLOW)?;
+            file(flags, sharing, access, fd, offset)?
+        }
+    };
+    let populate = match flags.contains(MapFlags::NONBLOCK) {
+        true => MapFlags::LOCKED,
+        false => MapFlags::LOCKED | MapFlags::POPULATE,
     };
     current().space().map(Request {
         place,
         len,
         access,
-        backing: backing(flags, fd, offset)?,
-        populate: flags.contains(MapFlags::POPULATE),
+        backing,
+        populate: flags.intersects(populate),
         overcommit: flags.contains(MapFlags::NORESERVE),
     })
 }
 
-fn backing(flags: MapFlags, fd: u64, offset: u64) -> Result<Backing, Errno> {
-    let sharing = flags & (MapFlags::SHARED | MapFlags::PRIVATE);
-    if sharing.is_empty() || !offset.is_multiple_of(PAGE_SIZE) {
+fn anonymous(flags: MapFlags, sharing: Sharing) -> Result<Backing, Errno> {
+    if flags.contains(MapFlags::HUGE) {
+        // There are none.
+        return Err(Errno::ENOMEM);
+    }
+    match sharing {
+        Sharing::Private => Ok(Backing::Zero),
+        Sharing::Shared if !flags.contains(MapFlags::GROWS_DOWN) => Ok(Backing::Shared),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn file(
+    flags: MapFlags,
+    sharing: Sharing,
+    access: Access,
+    fd: u64,
+    offset: u64,
+) -> Result<Backing, Errno> {
+    let open = fs::file(fd)?;
+    if flags.intersects(MapFlags::HUGE | MapFlags::GROWS_DOWN) {
         return Err(Errno::EINVAL);
     }
-    // Linux's MAP_SHARED_VALIDATE is both bits.
-    let shared = sharing.contains(MapFlags::SHARED);
-    match (flags.contains(MapFlags::ANONYMOUS), shared) {
-        (true, true) => Ok(Backing::Shared),
-        (true, false) => Ok(Backing::Zero),
-        // A file's bytes are not in pages of their own, so a shared mapping would not see
-        // them change.
-        (false, true) => Err(Errno::ENODEV),
-        (false, false) => {
-            let file = fs::file(fd)?.pages()?.clone();
-            Ok(Backing::File { file, offset })
-        }
+    let is_shared = sharing != Sharing::Private;
+    if let Object::Device(device) = open.object()
+        && device.is_zeros()
+    {
+        return Ok(match is_shared {
+            true => Backing::Shared,
+            false => Backing::Zero,
+        });
     }
+    if is_shared && access.contains(Access::WRITE) && !open.is_writable() {
+        return Err(Errno::EACCES);
+    }
+    let file = open.pages()?.clone();
+    if !is_shared {
+        return Ok(Backing::File { file, offset });
+    }
+    let is_sealed = seal::has(&file, Seals::WRITE | Seals::FUTURE_WRITE);
+    if is_sealed && access.contains(Access::WRITE) {
+        return Err(Errno::EPERM);
+    }
+    Ok(Backing::SharedFile {
+        file,
+        offset,
+        may_write: MayWrite(open.is_writable() && !is_sealed),
+    })
 }
 
 /// `munmap(address, length)`
@@ -84,8 +158,22 @@ pub fn munmap(&[address, len, ..]: &Arguments) -> SyscallResult {
 
 /// `mprotect(address, length, protection)`
 pub fn mprotect(&[address, len, protection, ..]: &Arguments) -> SyscallResult {
-    let access = access(protection)?;
-    current().space().protect(address, len, access)?;
+    let grows = u64::from(linux::PROT_GROWSDOWN | linux::PROT_GROWSUP);
+    let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM;
+    if protection & grows == grows || protection & !(grows | u64::from(known)) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let space = current().space();
+    let (mut start, mut end) = (address, address.saturating_add(len).min(USER_END));
+    if protection & grows != 0 {
+        // No area grows upwards.
+        let is_down = protection & u64::from(linux::PROT_GROWSDOWN) != 0;
+        let area = space.growing_area(address).filter(|_| is_down);
+        start = area.ok_or(Errno::EINVAL)?.start;
+        end = end.max(start);
+    }
+    let len = if start == address { len } else { end - start };
+    space.protect(start, len, access(protection))?;
     Ok(0)
 }
 
@@ -94,66 +182,45 @@ pub fn brk(&[address, ..]: &Arguments) -> SyscallResult {
     Ok(current().space().set_heap_end(address))
 }
 
-/// `mremap(address, old length, new length, flags, new address)`; the kernel chooses the
-/// new address, and the old range is unmapped.
-pub fn mremap(&[address, old, new, flags, ..]: &Arguments) -> SyscallResult {
-    if flags & !u64::from(linux::MREMAP_MAYMOVE) != 0 {
+/// `mremap(address, old length, new length, flags, new address)`
+pub fn mremap(&[address, old, new, flags, target, ..]: &Arguments) -> SyscallResult {
+    let all = linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED | linux::MREMAP_DONTUNMAP;
+    let has = |flag: u32| flags & u64::from(flag) != 0;
+    let may_move = has(linux::MREMAP_MAYMOVE);
+    let keep = has(linux::MREMAP_DONTUNMAP);
+    if flags & !u64::from(all) != 0
+        || (!may_move && (has(linux::MREMAP_FIXED) || keep))
+        || (keep && old != new)
+    {
         return Err(Errno::EINVAL);
     }
-    current().space().remap(address, old, new, flags != 0)
+    let target = match may_move {
+        _ if has(linux::MREMAP_FIXED) => Target::Replace(target),
+        true => Target::Anywhere,
+        false => Target::Stay,
+    };
+    current().space().remap(address, old, new, target, keep)
 }
 
-/// `msync(address, length, flags)`: no mapping is ever written back.
+/// `msync(address, length, flags)`: there is nothing behind memory.
 pub fn msync(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
     let all = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
-    if flags & !u64::from(all) != 0 {
+    let both = u64::from(linux::MS_ASYNC | linux::MS_SYNC);
+    if flags & !u64::from(all) != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
     current().space().check_mapped(address, len)?;
     Ok(0)
 }
 
-/// `madvise(address, length, advice)`: all but MADV_DONTNEED and MADV_FREE is ignored.
-pub fn madvise(&[address, len, advice, ..]: &Arguments) -> SyscallResult {
-    let space = current().space();
-    match advice as u32 {
-        linux::MADV_DONTNEED | linux::MADV_FREE => space.discard(address, len)?,
-        linux::MADV_NORMAL..=linux::MADV_WILLNEED
-        | linux::MADV_MERGEABLE..=linux::MADV_DODUMP
-        | linux::MADV_COLD
-        | linux::MADV_PAGEOUT => space.check_mapped(address, len)?,
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(0)
-}
-
-fn access(protection: u64) -> Result<Access, Errno> {
+fn access(protection: u64) -> Access {
     let mut access = Access::empty();
-    let mut left = protection & !u64::from(linux::PROT_SEM);
     for (bit, meaning) in [
         (linux::PROT_READ, Access::READ),
         (linux::PROT_WRITE, Access::WRITE),
         (linux::PROT_EXEC, Access::EXECUTE),
     ] {
         access.set(meaning, protection & u64::from(bit) != 0);
-        left &= !u64::from(bit);
     }
-    if left != 0 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(access)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn protections_are_read_bit_by_bit() {
-        assert_eq!(access(0), Ok(Access::empty()));
-        assert_eq!(access(3), Ok(Access::READ | Access::WRITE));
-        assert_eq!(access(4 | 8), Ok(Access::EXECUTE));
-        assert_eq!(access(16), Err(Errno::EINVAL));
-        assert_eq!(access(1 << 40), Err(Errno::EINVAL));
-    }
+    access
 }

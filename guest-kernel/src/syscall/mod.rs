@@ -1,5 +1,6 @@
 //! System calls: Linux's numbers, arguments, structures and errors, by either entry.
 
+mod advice;
 mod alarm;
 mod ancillary;
 mod attributes;
@@ -11,16 +12,19 @@ mod event;
 pub mod execute;
 mod file;
 mod interface;
+mod ipc;
 mod kill;
 mod link;
 mod listing;
 mod locks;
 mod memory;
+mod memory_file;
 mod message;
 mod path;
 mod pidfd;
 mod poll;
 mod process;
+mod process_memory;
 mod select;
 mod signal;
 mod socket;

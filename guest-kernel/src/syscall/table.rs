@@ -5,10 +5,10 @@ use arch::trap::UserContext;
 use syscalls::Sysno;
 
 use crate::syscall::{
-    Errno, Handler, SyscallResult, alarm, attributes, copying, credentials, descriptor, epoll,
-    event, execute, file, kill, link, listing, locks, memory, message, path, pidfd, poll, process,
-    select, signal, socket, socket_option, space, special, stat, system, terminal, thread, time,
-    usage, vector, xattr,
+    Errno, Handler, SyscallResult, advice, alarm, attributes, copying, credentials, descriptor,
+    epoll, event, execute, file, ipc, kill, link, listing, locks, memory, memory_file, message,
+    path, pidfd, poll, process, process_memory, select, signal, socket, socket_option, space,
+    special, stat, system, terminal, thread, time, usage, vector, xattr,
 };
 
 /// What an argument is, without the names that only the VMM has.

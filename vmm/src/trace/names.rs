@@ -303,7 +303,15 @@ pub(super) const LOCKING: Names = names![LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN];
 /// Flags of `getrandom`.
 pub(super) const RANDOM: Names = names![GRND_NONBLOCK, GRND_RANDOM];
 /// Flags of `memfd_create`.
-pub(super) const MEMORY_FILE: Names = names![MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB];
+pub(super) const MEMORY_FILE: Names = names![
+    MFD_CLOEXEC,
+    MFD_ALLOW_SEALING,
+    MFD_HUGETLB,
+    MFD_NOEXEC_SEAL,
+    MFD_EXEC,
+];
+/// Flags of `mlockall`.
+pub(super) const LOCKING_ALL: Names = names![MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT];
 /// Flags of `close_range`.
 pub(super) const CLOSING: Names = names![CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC];
 /// What `prctl` does.

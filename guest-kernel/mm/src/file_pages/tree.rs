@@ -2,7 +2,9 @@
 //! page needs, so that a small file takes one frame and nothing else.
 
 use core::mem;
+use core::ops::Range;
 
+use crate::frames::FrameShare;
 use crate::{Frame, OutOfMemory, Owned};
 
 /// Entries of a table, and the bits of a page's number that select one.
@@ -19,8 +21,41 @@ pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
 enum Slot {
     #[default]
     Empty,
-    Page(Frame),
+    Page(Kept),
     Table(Owned<Table>),
+}
+
+/// What a file keeps of a page.
+pub struct Kept {
+    /// The frame.
+    pub share: FrameShare,
+    /// Whether private memory of programs may share it: then nobody writes to it any more.
+    pub is_lent: bool,
+}
+
+impl From<Frame> for Kept {
+    fn from(frame: Frame) -> Self {
+        Self {
+            share: frame.into(),
+            is_lent: false,
+        }
+    }
+}
+
+impl Kept {
+    /// Makes it a frame that the file may write to: the same one if nobody else has it.
+    ///
+    /// # Errors
+    /// There is no frame for a copy.
+    pub fn own(&mut self) -> Result<(), OutOfMemory> {
+        if self.is_lent && self.share.has_others() {
+            let mut copy = Frame::allocate().ok_or(OutOfMemory)?;
+            copy.bytes_mut().copy_from_slice(self.share.bytes());
+            self.share = copy.into();
+        }
+        self.is_lent = false;
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -53,8 +88,8 @@ impl PageTree {
         }
     }
 
-    /// The frame of `page`.
-    pub fn get(&self, page: u64) -> Option<&Frame> {
+    /// What is kept of `page`.
+    pub fn get(&self, page: u64) -> Option<&Kept> {
         if page >= pages(self.height) {
             return None;
         }
@@ -66,12 +101,12 @@ impl PageTree {
             slot = &table.0[index(page, height)];
         }
         match slot {
-            Slot::Page(frame) => Some(frame),
+            Slot::Page(kept) => Some(kept),
             _ => None,
         }
     }
 
-    /// The frame of `page`, which `make` gives if there is none.
+    /// What is kept of `page`, which `make` gives if there is nothing.
     ///
     /// # Errors
     /// There is no memory for it or for what leads to it.
@@ -81,8 +116,8 @@ impl PageTree {
     pub fn get_or_insert(
         &mut self,
         page: u64,
-        make: impl FnOnce() -> Option<Frame>,
-    ) -> Result<&mut Frame, OutOfMemory> {
+        make: impl FnOnce() -> Option<Kept>,
+    ) -> Result<&mut Kept, OutOfMemory> {
         assert!(page < LIMIT, "page {page} is beyond every file");
         while page >= pages(self.height) {
             self.grow()?;
@@ -101,9 +136,15 @@ impl PageTree {
             *slot = Slot::Page(make().ok_or(OutOfMemory)?);
         }
         match slot {
-            Slot::Page(frame) => Ok(frame),
+            Slot::Page(kept) => Ok(kept),
             _ => unreachable!("the bottom of the tree has pages only"),
         }
+    }
+
+    /// What is kept of `page`, to be changed.
+    pub fn get_mut(&mut self, page: u64) -> Option<&mut Kept> {
+        self.get(page)?;
+        self.get_or_insert(page, || None).ok()
     }
 
     /// Puts a table on top.
@@ -117,12 +158,17 @@ impl PageTree {
         Ok(())
     }
 
+    /// Calls `each` with what is kept of these pages.
+    pub fn for_each(&mut self, pages: Range<u64>, each: &mut dyn FnMut(&mut Kept)) {
+        visit(&mut self.root, self.height, pages, each);
+    }
+
     /// How many frames there are.
     pub fn count(&self) -> u64 {
         count(&self.root)
     }
 
-    /// Frees the frames of `first` and all pages after it.
+    /// Gives back the frames of `first` and all pages after it.
     pub fn truncate(&mut self, first: u64) {
         cut(&mut self.root, self.height, first);
         if let Slot::Empty = self.root {
@@ -139,7 +185,26 @@ fn count(slot: &Slot) -> u64 {
     }
 }
 
-/// Frees pages from `first` on, counted from the tree's own first; empty tables go too.
+/// Visits pages in a range, counted from the tree's own first.
+fn visit(slot: &mut Slot, height: u32, range: Range<u64>, each: &mut dyn FnMut(&mut Kept)) {
+    match slot {
+        Slot::Page(kept) if range.contains(&0) => each(kept),
+        Slot::Empty | Slot::Page(_) => {}
+        Slot::Table(table) => {
+            let below = pages(height - 1);
+            for (number, slot) in (0..FANOUT).zip(&mut table.0) {
+                let first = number * below;
+                let start = range.start.saturating_sub(first);
+                let end = range.end.saturating_sub(first).min(below);
+                if start < end {
+                    visit(slot, height - 1, start..end, each);
+                }
+            }
+        }
+    }
+}
+
+/// Gives back pages from `first` on, counted from the tree's own first; empty tables go too.
 fn cut(slot: &mut Slot, height: u32, first: u64) {
     if first == 0 {
         *slot = Slot::Empty;
@@ -159,16 +224,17 @@ fn cut(slot: &mut Slot, height: u32, first: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frame, LIMIT, PageTree};
+    use super::{Frame, Kept, LIMIT, PageTree};
     use crate::frames;
 
     fn insert(tree: &mut PageTree, page: u64) {
-        let frame = tree.get_or_insert(page, Frame::allocate_zeroed);
-        frame.expect("there is memory").bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
+        let kept = tree.get_or_insert(page, || Frame::allocate_zeroed().map(Kept::from));
+        let kept = kept.expect("there is memory");
+        kept.share.bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
     }
 
     fn has(tree: &PageTree, page: u64) -> bool {
-        let found = tree.get(page).map(|frame| frame.bytes()[..8].to_vec());
+        let found = tree.get(page).map(|kept| kept.share.bytes()[..8].to_vec());
         found.is_some_and(|bytes| bytes == page.to_le_bytes())
     }
 

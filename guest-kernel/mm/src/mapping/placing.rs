@@ -8,6 +8,9 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 use crate::address_space::Inner;
 use crate::mapping::{LOWEST, Place, SEARCH_END};
 
+/// Where MAP_32BIT has areas (Linux, arch/x86/kernel/sys_x86_64.c).
+const LOW: Range<u64> = 0x4000_0000..0x8000_0000;
+
 impl Inner {
     /// Where an area of `len` bytes goes.
     pub(crate) fn place(&mut self, place: Place, len: u64) -> Result<u64, Errno> {
@@ -26,6 +29,12 @@ impl Inner {
             Place::Replace(start) => {
                 self.check_place(&range(start)?)?;
                 Ok(start)
+            }
+            Place::Low => {
+                let end = LOW.end;
+                self.gap_below(end, len)
+                    .filter(|&start| start >= LOW.start)
+                    .ok_or(Errno::ENOMEM)
             }
             Place::Free(start) => {
                 let range = range(start)?;
@@ -59,15 +68,20 @@ impl Inner {
     /// The highest gap of `len` bytes, from where one was found the last time or else from
     /// the top.
     pub(crate) fn find_gap(&mut self, len: u64) -> Option<u64> {
-        let below = |mut end: u64| loop {
+        let below = |end| self.gap_below(end, len);
+        let start = below(self.search_from).or_else(|| below(SEARCH_END))?;
+        self.search_from = start;
+        Some(start)
+    }
+
+    /// The highest gap of `len` bytes below `end`.
+    fn gap_below(&self, mut end: u64, len: u64) -> Option<u64> {
+        loop {
             let start = end.checked_sub(len).filter(|&start| start >= LOWEST)?;
             match self.areas.before(end) {
                 Some(area) if area.end > start => end = area.start.min(end),
                 _ => return Some(start),
             }
-        };
-        let start = below(self.search_from).or_else(|| below(SEARCH_END))?;
-        self.search_from = start;
-        Some(start)
+        }
     }
 }

@@ -8,9 +8,20 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 use crate::address_space::Inner;
 use crate::area::{Area, Kind};
 use crate::area_tree::Node;
-use crate::mapping::{Backing, Place, Request};
-use crate::page_tables::Access;
+use crate::mapping::{Backing, Place, Request, page_range, round_up};
+use crate::page_tables::{Access, Sharing};
 use crate::quota;
+
+/// Where a mapping may go whose size changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It stays.
+    Stay,
+    /// Anywhere, if it cannot stay (MREMAP_MAYMOVE).
+    Anywhere,
+    /// Here, instead of whatever is there (MREMAP_FIXED).
+    Replace(u64),
+}
 
 impl Inner {
     pub(crate) fn resize_heap(&mut self, end: u64) -> Result<(), Errno> {
@@ -35,70 +46,104 @@ impl Inner {
 
     pub(crate) fn remap(
         &mut self,
-        old: &Range<u64>,
+        start: u64,
+        old_len: u64,
         len: u64,
-        may_move: bool,
+        target: Target,
+        keep: bool,
     ) -> Result<u64, Errno> {
-        let area = self.areas.containing_mut(old.start).cloned();
-        let area = area
-            .filter(|area| old.end <= area.end)
-            .ok_or(Errno::EFAULT)?;
-        let old_len = old.end - old.start;
-        if len <= old_len {
-            if len < old_len {
-                self.unmap(&(old.start + len..old.end))?;
-            }
-            return Ok(old.start);
-        }
-        if matches!(area.kind, Kind::Shared | Kind::Stack) {
+        if !start.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
-        let more = len - old_len;
-        if more > self.limits.size.saturating_sub(self.size) {
-            return Err(Errno::ENOMEM);
+        let old_len = old_len
+            .checked_next_multiple_of(PAGE_SIZE)
+            .ok_or(Errno::EINVAL)?;
+        let len = round_up(len).map_err(|_| Errno::EINVAL)?;
+        let old = start..start.checked_add(old_len).ok_or(Errno::EINVAL)?;
+        if let Target::Replace(to) = target {
+            let to = page_range(to, len)?;
+            if to.start < old.end && old.start < to.end {
+                return Err(Errno::EINVAL);
+            }
+            self.check_place(&to)?;
         }
-        if area.access.contains(Access::WRITE) {
-            quota::check_pages(self.held(), more / PAGE_SIZE)?;
+        let area = self.areas.containing_mut(start).cloned();
+        let area = area.ok_or(Errno::EFAULT)?;
+        if old_len == 0 && area.sharing() == Sharing::Private {
+            return Err(Errno::EINVAL);
         }
-        let end = old.start.checked_add(len).ok_or(Errno::ENOMEM)?;
-        if end <= USER_END && self.check_free(&(old.end..end)).is_ok() {
-            let (start, area) = (old.end, area);
-            self.insert(Area { start, end, ..area })?;
-            return Ok(old.start);
+        let is_fixed = matches!(target, Target::Replace(_));
+        if len <= old_len && !is_fixed && !keep {
+            if len < old_len {
+                self.unmap(&(start + len..old.end))?;
+            }
+            return Ok(start);
         }
-        if !may_move {
-            return Err(Errno::ENOMEM);
+        if old.end > area.end {
+            return Err(Errno::EFAULT);
         }
-        self.move_area(area, old, len)
+        // What stays mapped has its size, and what moves takes that along.
+        let leaving = if keep { 0 } else { old_len };
+        let more = len.saturating_sub(leaving);
+        self.check_size(more, &area)?;
+        if area.access.contains(Access::WRITE) && area.sharing() == Sharing::Private {
+            quota::check_pages(self.held(), len.saturating_sub(old_len) / PAGE_SIZE)?;
+        }
+        if !is_fixed && !keep && old_len != 0 {
+            let end = start.checked_add(len).ok_or(Errno::ENOMEM)?;
+            if end <= USER_END && self.check_free(&(old.end..end)).is_ok() && old.end == area.end {
+                let start = old.end;
+                self.insert(Area { start, end, ..area })?;
+                return Ok(old.start);
+            }
+        }
+        let to = match target {
+            Target::Stay => return Err(Errno::ENOMEM),
+            Target::Anywhere => self.find_gap(len).ok_or(Errno::ENOMEM)?,
+            Target::Replace(to) => {
+                self.unmap(&(to..to + len))?;
+                to
+            }
+        };
+        self.move_area(area, &old, to..to + len, keep)?;
+        Ok(to)
     }
 
-    /// Moves the part of `area` in `old` to where `len` bytes are free.
-    pub(crate) fn move_area(
+    /// Moves the part of `area` in `old`, as far as there is room, to `new`, where nothing is.
+    /// The old place remains, empty, if it is to be kept.
+    fn move_area(
         &mut self,
         area: Area,
         old: &Range<u64>,
-        len: u64,
-    ) -> Result<u64, Errno> {
-        let start = self.find_gap(len).ok_or(Errno::ENOMEM)?;
+        new: Range<u64>,
+        keep: bool,
+    ) -> Result<(), Errno> {
         let kind = match area.kind {
-            Kind::File(part) => Kind::File(part.moved(old.start, start)),
-            kind => kind,
+            Kind::Stack => Kind::Zero,
+            kind => kind.moved(old.start, new.start),
         };
         self.check_areas(1)?;
-        let end = start + len;
         let node = Node::new(Area {
-            start,
-            end,
+            start: new.start,
+            end: new.end,
             kind,
             ..area
         })?;
         self.cut(old)?;
-        self.tables.move_pages(old.clone(), start)?;
-        self.unmap(old)?;
+        let moving = (old.end - old.start).min(new.end - new.start);
+        if moving > 0 {
+            self.tables
+                .move_pages(old.start..old.start + moving, new.start)?;
+        }
+        if !keep && !old.is_empty() {
+            self.unmap(old)?;
+        }
+        let (start, end) = (new.start, new.end);
         self.areas.insert(node);
-        self.size += len;
+        self.size += end - start;
         self.areas.merge(start);
         self.areas.merge(end);
-        Ok(start)
+        self.merge_all(old);
+        Ok(())
     }
 }

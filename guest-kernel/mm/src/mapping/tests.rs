@@ -1,14 +1,16 @@
 //! Address spaces: each operation.
 
+mod lending;
 mod model;
+mod shared;
 
 use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{MemoryLimits, STACK_LIMIT};
 use crate::fault::{Attempt, FaultCause};
-use crate::frames::{self, Frame};
-use crate::mapping::{AddressSpace, Backing, Place, Request, SEARCH_END};
+use crate::frames::{self, FRAME_SIZE, Frame};
+use crate::mapping::{AddressSpace, Backing, Place, Request, SEARCH_END, Target};
 use crate::page_tables::Access;
 use crate::test_support::pages;
 use crate::{FilePages, Shared};
@@ -42,13 +44,12 @@ fn page(number: u64) -> u64 {
 
 /// The first byte of the page at `address`, as the program would read it.
 fn read(space: &AddressSpace, address: u64) -> Result<u8, FaultCause> {
-    let mut inner = space.inner();
-    inner.resolve(address, Attempt::Read)?;
-    Ok(inner.tables.first_byte(address))
+    space.resolve_page(address, Attempt::Read)?;
+    Ok(space.inner().tables.first_byte(address))
 }
 
 fn write(space: &AddressSpace, address: u64, byte: u8) -> Result<(), FaultCause> {
-    space.inner().resolve(address, Attempt::Write)?;
+    space.resolve_page(address, Attempt::Write)?;
     space
         .put(address, &[byte])
         .expect("it has just been resolved");
@@ -103,21 +104,6 @@ fn places_are_honoured_or_refused() {
 }
 
 #[test]
-fn no_page_is_writable_and_executable() {
-    let space = space();
-    let both = READ_WRITE | Access::EXECUTE;
-    let refused = request(Place::Free(BASE), 1, both, Backing::Zero);
-    assert_eq!(space.map(refused), Err(Errno::EACCES));
-    assert_eq!(space.map(zero(Place::Free(BASE), 1)), Ok(BASE));
-    assert_eq!(space.protect(BASE, PAGE_SIZE, both), Err(Errno::EACCES));
-    let execute = Access::READ | Access::EXECUTE;
-    assert_eq!(write(&space, BASE, 0xc3), Ok(()));
-    assert_eq!(space.protect(BASE, PAGE_SIZE, execute), Ok(()));
-    assert_eq!(write(&space, BASE, 0), Err(FaultCause::Forbidden));
-    assert_eq!(read(&space, BASE), Ok(0xc3));
-}
-
-#[test]
 fn files_are_mapped_privately() {
     let bytes: &'static [u8] = (0..3 * PAGE_SIZE + 5)
         .map(|offset| (offset / PAGE_SIZE) as u8 + 1)
@@ -136,12 +122,18 @@ fn files_are_mapped_privately() {
     assert_eq!(space.protect(page(1), PAGE_SIZE, READ), Ok(()));
     assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [2, 9, 4].map(Ok));
     assert_eq!(read(&space, page(3)), Err(FaultCause::PastEndOfFile));
-    assert_eq!(space.discard(page(1), PAGE_SIZE), Ok(()));
+    assert_eq!(space.discard(page(1), PAGE_SIZE, false), Ok(()));
     assert_eq!(read(&space, page(1)), Ok(3));
     assert_eq!(bytes[2 * PAGE_SIZE as usize], 3);
     // Moved, it is still the same part.
     assert_eq!(space.protect(page(1), PAGE_SIZE, READ_WRITE), Ok(()));
-    let moved = space.remap(page(1), 2 * PAGE_SIZE, 3 * PAGE_SIZE, true);
+    let moved = space.remap(
+        page(1),
+        2 * PAGE_SIZE,
+        3 * PAGE_SIZE,
+        Target::Anywhere,
+        false,
+    );
     let moved = moved.expect("there is room");
     assert_eq!(read(&space, moved), Ok(3));
     assert_eq!(read(&space, moved + PAGE_SIZE), Ok(4));
@@ -294,7 +286,7 @@ fn without_memory_nothing_is_lost() {
         hog.truncate(hog.len() - left);
         let child = parent.fork();
         let _ = parent.map(request(Place::Near(0), 3, READ_WRITE, Backing::Shared));
-        let _ = parent.remap(page(0), PAGE_SIZE, 5 * PAGE_SIZE, true);
+        let _ = parent.remap(page(0), PAGE_SIZE, 5 * PAGE_SIZE, Target::Anywhere, false);
         let _ = parent.protect(page(1000), PAGE_SIZE, READ);
         let _ = write(&parent, page(3), 2);
         let _ = parent.unmap(page(1001), PAGE_SIZE);

@@ -9,7 +9,7 @@ use arch::paging::{ENTRIES, Entry, Flags, TOP_LEVEL, Table, USED, index};
 use bitflags::bitflags;
 
 use crate::OutOfMemory;
-use crate::frames::{Frame, use_count};
+use crate::frames::{Frame, FrameShare, use_count};
 
 bitflags! {
     /// What a program may do with a page. Without [`Self::READ`] it can still read what
@@ -68,12 +68,8 @@ pub(crate) fn copy_of(entry: Entry) -> Result<Frame, OutOfMemory> {
 /// # Safety
 /// The entry is in no table any more.
 pub(crate) unsafe fn release(entry: Entry) {
-    let sharers = use_count(entry.address());
-    match sharers.get() {
-        // SAFETY: entries that lead to pages come from `map`; this was the last.
-        0 => drop(unsafe { Frame::from_address(entry.address()) }),
-        more => sharers.set(more - 1),
-    }
+    // SAFETY: each entry that leads to a page has a share of its frame.
+    drop(unsafe { FrameShare::from_address(entry.address()) });
 }
 
 /// Counts entries that `table` has got.

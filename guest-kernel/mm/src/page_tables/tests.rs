@@ -142,6 +142,9 @@ fn shared_pages_stay_shared() {
     assert_eq!(read(&parent, page), Some(2));
     parent.protect(0..USER_END, Access::READ, Sharing::Shared);
     parent.protect(0..USER_END, READ_WRITE, Sharing::Shared);
+    assert!(!is_writable(&parent, page));
+    let entry = parent.get(page).expect("it is there");
+    parent.allow_writing(page, entry, READ_WRITE);
     assert!(is_writable(&parent, page));
     drop(parent);
     assert_eq!(read(&child, page), Some(2));

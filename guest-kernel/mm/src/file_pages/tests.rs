@@ -1,0 +1,110 @@
+//! Files' bytes, page by page.
+
+use super::{FilePages, MAX_LEN, MappablePage, PAGE};
+use crate::frames;
+use fastrand::Rng;
+
+use crate::test_support::pages;
+
+fn base(len: usize) -> &'static [u8] {
+    (0..len)
+        .map(|n| (n % 251) as u8 + 1)
+        .collect::<Vec<_>>()
+        .leak()
+}
+
+fn write(file: &FilePages, mut offset: u64, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let count = file.write_with(offset, |place| {
+            let count = place.len().min(bytes.len());
+            place[..count].copy_from_slice(&bytes[..count]);
+            count
+        });
+        let count = count.expect("there is memory");
+        bytes = &bytes[count..];
+        offset += count as u64;
+    }
+}
+
+fn read(file: &FilePages) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let count = file.with_bytes(bytes.len() as u64, |part| part.to_vec());
+        if count.is_empty() {
+            return bytes;
+        }
+        bytes.extend(count);
+    }
+}
+
+#[test]
+fn unwritten_files_take_no_memory() {
+    let before = frames::free();
+    let file = FilePages::new(base(10_000));
+    assert_eq!(read(&file), base(10_000));
+    assert_eq!((frames::free(), file.frame_count()), (before, 0));
+}
+
+#[test]
+fn whole_pages_of_the_base_are_in_place_until_written() {
+    let base = pages(&[1, 2]);
+    let address = base.as_ptr() as u64;
+    let file = FilePages::new(base);
+    let found = MappablePage {
+        address,
+        is_own: false,
+    };
+    assert_eq!(file.page(0), Some(found));
+    assert!(file.page(PAGE).is_some());
+    assert_eq!(file.page(2 * PAGE), None);
+    assert_eq!(FilePages::new(&base[..4095]).page(0), None);
+    assert_eq!(FilePages::new(&base[1..]).page(0), None);
+    write(&file, 5, b"x");
+    assert!(file.page(0).is_some_and(|page| page.is_own));
+    file.replace(base).expect("there is memory");
+    assert_eq!(file.page(0), Some(found));
+    assert!(file.page(PAGE).is_some());
+}
+
+#[test]
+fn holes_are_zero_and_cost_nothing() {
+    let before = frames::free();
+    let file = FilePages::new(&[]);
+    write(&file, 1 << 30, b"end");
+    assert_eq!(file.len(), (1 << 30) + 3);
+    let mut buffer = [1; 6];
+    file.copy_at((1 << 30) - 3, &mut buffer);
+    assert_eq!(&buffer, b"\0\0\0end");
+    file.copy_at(1 << 30, &mut buffer);
+    assert_eq!(&buffer, b"end\0\0\0");
+    assert!(before - frames::free() < 8);
+    file.set_len(MAX_LEN).expect("there is memory");
+    file.copy_at(MAX_LEN - 6, &mut buffer);
+    assert_eq!(buffer, [0; 6]);
+    file.set_len(0).expect("there is memory");
+    assert_eq!(file.frame_count(), 0);
+}
+
+#[test]
+fn it_is_what_a_vector_would_be() {
+    let mut random = Rng::with_seed(5);
+    for start in [0, 100, 3 * PAGE as usize + 5] {
+        let file = FilePages::new(base(start));
+        let mut expected = base(start).to_vec();
+        for round in 0..300 {
+            let at = random.u64(..6 * PAGE) as usize;
+            if random.u64(..4) == 0 {
+                expected.resize(at, 0);
+                file.set_len(at as u64).expect("there is memory");
+            } else {
+                let bytes = vec![round as u8; random.u64(..2 * PAGE) as usize];
+                if !bytes.is_empty() {
+                    expected.resize(expected.len().max(at + bytes.len()), 0);
+                    expected[at..][..bytes.len()].copy_from_slice(&bytes);
+                }
+                write(&file, at as u64, &bytes);
+            }
+            assert_eq!(read(&file), expected, "start {start}, round {round}");
+        }
+    }
+}
