@@ -266,6 +266,7 @@ static void limits(void) {
 }
 
 int main(void) {
+    mkdir("/tmp", 0777);
     for (int i = 0; i < 2; i++)
         snprintf(path[i], sizeof path[i], "/tmp/file_calls.%d.%d", getpid(), i);
     pieces();

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -97,12 +98,13 @@ static void conflicts(void) {
     }
     char byte;
     read(ready[0], &byte, 1);
-    struct timespec delay = {0, 30000000};
+    struct timespec delay = {0, 300000000};
     nanosleep(&delay, NULL);
     // It waits for us.
     say("deadlock", lock(fd, F_SETLKW, F_WRLCK, 10, 1));
-    say("release", lock(fd, F_SETLK, F_UNLCK, 0, 0));
+    int released = lock(fd, F_SETLK, F_UNLCK, 0, 0);
     wait(NULL);
+    say("release", released);
     say("the child is gone", lock(fd, F_SETLK, F_WRLCK, 0, 0));
     // A child does not inherit locks; another program keeps them.
     fflush(stdout);
@@ -191,6 +193,7 @@ static void whole_files(void) {
 }
 
 int main(void) {
+    mkdir("/tmp", 0777);
     snprintf(path, sizeof path, "/tmp/locks.%d", getpid());
     ranges();
     conflicts();

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -206,6 +207,7 @@ static void flags(void) {
 }
 
 int main(void) {
+    mkdir("/tmp", 0777);
     sizes();
     small_pieces();
     packets();
