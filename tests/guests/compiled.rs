@@ -74,7 +74,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 24] = [
+const PROGRAMS: [Program; 25] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -87,6 +87,7 @@ const PROGRAMS: [Program; 24] = [
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),
     c("epoll", "epoll.c"),
+    c("epoll_sockets", "epoll_sockets.c"),
     c("locks", "locks.c"),
     c("pipes", "pipes.c"),
     c("file_calls", "file_calls.c"),

@@ -339,7 +339,8 @@ impl OpenFile {
             Object::ReadEnd(end) | Object::BothEnds(end, _) => Some(end.watches()),
             Object::WriteEnd(end) => Some(end.watches()),
             Object::Event(event) => Some(event.watches()),
-            Object::Input | Object::Output(_) | Object::Socket(_) => Some(&poll::ANY),
+            Object::Socket(socket) => Some(socket.watches()),
+            Object::Input | Object::Output(_) => Some(&poll::ANY),
         }
     }
 }

@@ -19,7 +19,8 @@ use bitflags::bitflags;
 use linux_raw_sys::net as linux;
 use mm::{Shared, frames};
 
-use crate::fs::poll;
+use crate::fs::events::epoll::Watches;
+use crate::fs::poll::{self, Readiness};
 use crate::fs::socket::address::Address;
 use crate::fs::socket::chain::{Chain, Chained, Next};
 use crate::fs::socket::message::{Credentials, Inbox};
@@ -152,6 +153,8 @@ pub struct Endpoint {
     pub arrived: WaitQueue,
     /// Those who wait for room in the inbox, or among the connections.
     pub room: WaitQueue,
+    /// Sets of files that it is in.
+    pub watches: Watches,
     /// Whom it is connected to.
     pub peer: RefCell<Option<Shared<Endpoint>>>,
     /// Its address.
@@ -214,6 +217,7 @@ impl Endpoint {
             inbox: RefCell::new(Inbox::new()),
             arrived: WaitQueue::new(),
             room: WaitQueue::new(),
+            watches: Watches::new(),
             peer: RefCell::new(None),
             name: RefCell::new(Address::None),
             peer_name: RefCell::new(Address::None),
@@ -273,7 +277,40 @@ impl Endpoint {
     pub fn changed(&self) {
         self.arrived.wake_all();
         self.room.wake_all();
-        poll::changed();
+        self.tell(Readiness::all());
+        self.tell_peer(Readiness::all());
+    }
+
+    /// Wakes those who wait for something to arrive.
+    pub fn has_arrived(&self) {
+        self.arrived.wake_all();
+        self.tell(Readiness::READ);
+    }
+
+    /// Wakes those who wait for room in its inbox.
+    pub fn has_room(&self) {
+        self.room.wake_all();
+        self.tell_peer(Readiness::WRITE);
+    }
+
+    /// Whoever wants to hear of it in a set of files. Without connections, many may wait for
+    /// room in one inbox, and so all of them look.
+    pub fn watches(&self) -> &Watches {
+        match self.style.has_connections() {
+            true => &self.watches,
+            false => &poll::ANY,
+        }
+    }
+
+    fn tell(&self, what: Readiness) {
+        poll::changed_at(self.watches(), what);
+    }
+
+    fn tell_peer(&self, what: Readiness) {
+        match self.peer() {
+            Some(peer) => peer.tell(what),
+            None => self.tell(what),
+        }
     }
 
     /// Makes the two peers of each other.

@@ -39,6 +39,7 @@ pub use message::{Attached, Credentials};
 pub use rights::{MAX as MOST_RIGHTS, Rights, collect};
 pub use transport::{Incoming, Outgoing};
 
+use crate::fs::events::epoll::Watches;
 use crate::fs::poll::Readiness;
 use crate::fs::socket::address::{Address, Given};
 use crate::fs::socket::message::Inbox;
@@ -198,10 +199,13 @@ impl Socket {
             if self.0.stage.get() != Stage::Listening {
                 return Err(Errno::EINVAL);
             }
+            let was_full = !self.0.takes_connection();
             if let Some(connection) = self.0.accept() {
                 names::insert_connection(&connection);
-                self.0.room.wake_all();
-                crate::fs::poll::changed();
+                self.0.has_room();
+                if was_full {
+                    names::tell_connecting();
+                }
                 return Ok(Self(connection));
             }
             if self.0.has_shut(Shut::RECEIVE) {
@@ -366,9 +370,15 @@ impl Socket {
         transport::readiness(&self.0)
     }
 
+    /// Whoever wants to hear that it becomes ready.
+    pub fn watches(&self) -> &Watches {
+        self.0.watches()
+    }
+
     /// Ends all that others see of it.
     fn close(&self) {
         let endpoint = &self.0;
+        let has_listened = endpoint.stage.get() == Stage::Listening;
         rights::forget(endpoint);
         let inbox = endpoint.inbox.replace(Inbox::new());
         let linger = endpoint.options.linger.get();
@@ -394,6 +404,9 @@ impl Socket {
             }
         }
         endpoint.changed();
+        if has_listened {
+            names::tell_connecting();
+        }
         // Files in it may be sockets, which close in turn: nothing is borrowed.
         drop(inbox);
     }

@@ -113,6 +113,16 @@ pub fn unix(name: &UnixName, style: Style) -> Option<Shared<Endpoint>> {
     })
 }
 
+/// Lets those look again that wait to connect, since somebody who listens has room or has
+/// gone.
+pub fn tell_connecting() {
+    for chain in 0..CHAINS {
+        let all = with(|names| names[chain].borrow().iter());
+        all.filter(|endpoint| endpoint.stage.get() == Stage::Connecting)
+            .for_each(|endpoint| endpoint.changed());
+    }
+}
+
 /// The sockets of a protocol that have this port.
 pub fn of_port(protocol: u32, port: u16) -> impl Iterator<Item = Shared<Endpoint>> {
     let chain = usize::from(port) % CHAINS;

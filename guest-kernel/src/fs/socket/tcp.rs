@@ -9,7 +9,6 @@ use arch::clock;
 use linux_raw_sys::net::IPPROTO_TCP;
 use mm::Shared;
 
-use crate::fs::poll;
 use crate::fs::socket::address::{Address, InetAddress};
 use crate::fs::socket::endpoint::{Endpoint, Patience, Shut, Stage};
 use crate::fs::socket::{inet, names};
@@ -140,8 +139,7 @@ fn establish(endpoint: &Shared<Endpoint>, listener: &Endpoint) -> Result<(), Err
     Endpoint::connect(endpoint, &accepted);
     endpoint.stage.set(Stage::Told);
     listener.pending.borrow_mut().connections.push(accepted);
-    listener.arrived.wake_all();
-    poll::changed();
+    listener.has_arrived();
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use abi::Errno;
 use mm::{OutOfMemory, Shared};
 
-use crate::fs::poll::{self, Readiness};
+use crate::fs::poll::Readiness;
 use crate::fs::socket::address::Address;
 use crate::fs::socket::bytes::{self, Bytes};
 use crate::fs::socket::endpoint::{Endpoint, Family, Patience, Shut, Stage};
@@ -114,7 +114,7 @@ pub fn send_stream(endpoint: &Endpoint, outgoing: &mut Outgoing<'_>) -> Result<u
         // It answers by resetting the connection, which the next call finds out.
         endpoint.error.set(Some(Errno::EPIPE));
         endpoint.shut(Shut::all());
-        poll::changed();
+        endpoint.changed();
         return Ok(source.left() as u64);
     }
     let mut is_sent = false;
@@ -136,8 +136,7 @@ pub fn send_stream(endpoint: &Endpoint, outgoing: &mut Outgoing<'_>) -> Result<u
         }
         drop(inbox);
         if core::mem::take(&mut is_sent) {
-            peer.arrived.wake_all();
-            poll::changed();
+            peer.has_arrived();
         }
         patience.wait(&peer.room)?;
         Ok(Step {
@@ -146,8 +145,7 @@ pub fn send_stream(endpoint: &Endpoint, outgoing: &mut Outgoing<'_>) -> Result<u
         })
     });
     if is_sent {
-        peer.arrived.wake_all();
-        poll::changed();
+        peer.has_arrived();
     }
     result
 }
@@ -234,8 +232,7 @@ pub fn receive_stream(endpoint: &Endpoint, incoming: &mut Incoming<'_>) -> Resul
 
 /// There is room again.
 fn wake_senders(endpoint: &Endpoint) {
-    endpoint.room.wake_all();
-    poll::changed();
+    endpoint.has_room();
 }
 
 /// A message on its way.
@@ -280,8 +277,7 @@ pub fn deliver(
                 record.enter();
                 rights::note(receiver);
             }
-            receiver.arrived.wake_all();
-            poll::changed();
+            receiver.has_arrived();
             return Ok(());
         }
         drop(inbox);

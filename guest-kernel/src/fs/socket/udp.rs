@@ -4,7 +4,6 @@ use abi::Errno;
 use linux_raw_sys::net::IPPROTO_UDP;
 use mm::Shared;
 
-use crate::fs::poll;
 use crate::fs::socket::address::{Address, InetAddress};
 use crate::fs::socket::endpoint::{Endpoint, Patience, Shut, Stage};
 use crate::fs::socket::inet;
@@ -69,8 +68,7 @@ pub fn send(
         // The answer is that nobody has the port (ICMP), which connected sockets hear of.
         if endpoint.stage.get() == Stage::Connected {
             endpoint.error.set(Some(Errno::ECONNREFUSED));
-            endpoint.arrived.wake_all();
-            poll::changed();
+            endpoint.has_arrived();
         }
         return Ok(len as u64);
     };
