@@ -9,7 +9,7 @@ use crate::area::{Area, Kind};
 use crate::fault::Attempt;
 use crate::page_tables::Sharing;
 use crate::user_memory::BadAddress;
-use crate::{AddressSpace, FilePages, Shared};
+use crate::{AddressSpace, FilePages, Shared, UserSlice};
 
 /// An area, as far as others are told of it.
 pub struct Seen {
@@ -44,6 +44,7 @@ impl AddressSpace {
     /// # Errors
     /// The program could not; some may have been read.
     pub fn get(&self, address: u64, bytes: &mut [u8]) -> Result<(), BadAddress> {
+        UserSlice::new(address, bytes.len() as u64).check()?;
         for (page, offset, part) in page_parts(address, bytes.len()) {
             let is_there = self.inner().tables.get(page).is_some();
             if !is_there {
