@@ -158,6 +158,17 @@ impl Node {
         self.uses.set(self.uses.get() - kind);
     }
 
+    /// Fails if somebody has it open for writing.
+    ///
+    /// # Errors
+    /// ETXTBSY.
+    pub fn check_not_written(&self) -> Result<(), Errno> {
+        match self.uses.get() {
+            1.. => Err(Errno::ETXTBSY),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails if a program of it runs, which writing would change.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! A program's arguments and environment on their way to its stack.
 
+use core::ffi::CStr;
+
 use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
 use mm::{AddressSpace, FilePages, UserSlice};
@@ -225,9 +227,10 @@ impl ProgramArguments {
                     result = Err(error);
                     &mut []
                 });
-                let end = string.iter().position(|&byte| byte == 0);
+                // Several bytes at a time, as a search for a byte would not be.
+                let end = CStr::from_bytes_until_nul(string).ok();
                 ended = end.is_some();
-                end.map_or(string.len(), |end| end + 1)
+                end.map_or(string.len(), |string| string.count_bytes() + 1)
             })?;
             result?;
             if self.strings.len() - start > MAX_STRING {

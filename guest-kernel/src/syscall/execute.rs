@@ -38,12 +38,13 @@ pub struct Found {
 /// `here`.
 ///
 /// # Errors
-/// EACCES: it must not be run. ENOEXEC: it cannot be. ELOOP: too many scripts. ENOENT and
-/// others: there is not what it names.
+/// EACCES: it must not be run. ENOEXEC: it cannot be. ELOOP: too many scripts.
+/// ETXTBSY: it is being written. ENOENT and others: there is not what it names.
 pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
     let mut interpreters = Interpreters::default();
     let program = loop {
         let pages = calls::executable(&opened.node)?;
+        opened.node.check_not_written()?;
         let Some(line) = Line::of(&pages)? else {
             break pages;
         };
@@ -61,7 +62,9 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
             program.copy_at(place.start, path);
             let end = path.iter().position(|&byte| byte == 0);
             let path = &path[..end.unwrap_or(path.len())];
-            Some(calls::executable(&interpreter(here, path)?.node)?)
+            let node = interpreter(here, path)?.node;
+            node.check_not_written()?;
+            Some(calls::executable(&node)?)
         }
     };
     let rights = permission::rights(&opened.node);
@@ -126,6 +129,9 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
             calls::find_opened(&path::start(directory, path.bytes())?, path.bytes(), links)?
         }
     };
+    if opened.node.mode() & linux::S_IFMT == linux::S_IFLNK {
+        return Err(Errno::ELOOP);
+    }
     let mut name = FileName::default();
     let is_relative = !path.bytes().starts_with(b"/") && directory as i32 != linux::AT_FDCWD;
     let file_name = match is_relative || is_itself {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -129,7 +130,13 @@ int main(int argc, char **argv) {
     run("many arguments", SELF, few, environ);
     char *big = of_length(100000);
     for (int i = 1; i < 39999; i++) many[i] = big;
+    struct rlimit before, small;
+    getrlimit(RLIMIT_STACK, &before);
+    small = before;
+    small.rlim_cur = 1 << 20;
+    setrlimit(RLIMIT_STACK, &small);
     run("too much", SELF, many, environ);
+    setrlimit(RLIMIT_STACK, &before);
 
     file("script", "#!" SELF "\n", 0700);
     int writer = open(path, O_WRONLY);
