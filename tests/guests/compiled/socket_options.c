@@ -112,11 +112,6 @@ static void tcp(void)
     getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
     printf("  state %d\n", info.tcpi_state);
     close(fd);
-    fd = socket(AF_INET6, SOCK_STREAM, 0);
-    SET(IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    SET(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 5);
-    SET(IPPROTO_IPV6, IPV6_TCLASS, 8);
-    close(fd);
     fd = socket(AF_INET, SOCK_DGRAM, 0);
     SET(IPPROTO_TCP, TCP_NODELAY, 1);
     SET(IPPROTO_IP, IP_RECVERR, 1);
@@ -142,10 +137,10 @@ static void interfaces(void)
         if (strcmp(one->ifa_name, "lo") != 0 || !one->ifa_addr)
             continue;
         int family = one->ifa_addr->sa_family;
+        if (family == AF_INET6)
+            continue;
         if (family == AF_INET)
             inet_ntop(family, &((struct sockaddr_in *)one->ifa_addr)->sin_addr, text, sizeof text);
-        if (family == AF_INET6)
-            inet_ntop(family, &((struct sockaddr_in6 *)one->ifa_addr)->sin6_addr, text, sizeof text);
         printf("%s, family %d, flags %x, %s\n", one->ifa_name, family, one->ifa_flags, text);
     }
     freeifaddrs(list);
@@ -171,7 +166,7 @@ int main(void)
     all(AF_UNIX, SOCK_DGRAM, "Unix datagram");
     all(AF_UNIX, SOCK_SEQPACKET, "Unix sequence");
     all(AF_INET, SOCK_STREAM, "TCP");
-    all(AF_INET6, SOCK_DGRAM, "UDP");
+    all(AF_INET, SOCK_DGRAM, "UDP");
     tcp();
     interfaces();
     return 0;

@@ -51,13 +51,6 @@ static struct sockaddr_in at4(const char *ip, int port)
     return address;
 }
 
-static struct sockaddr_in6 at6(const char *ip, int port)
-{
-    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    inet_pton(AF_INET6, ip, &address.sin6_addr);
-    return address;
-}
-
 static int port_of(int fd)
 {
     struct sockaddr_in6 name;
@@ -306,51 +299,6 @@ static void ports(void)
     close(server);
 }
 
-static void version6(void)
-{
-    int server = socket(AF_INET6, SOCK_STREAM, 0), client = socket(AF_INET6, SOCK_STREAM, 0);
-    struct sockaddr_in6 any = at6("::", 0);
-    puts("== version 6");
-    say("bind", bind(server, (struct sockaddr *)&any, sizeof any));
-    say_name("name", server, 0);
-    say("listen", listen(server, 5));
-    int port = port_of(server);
-    struct sockaddr_in6 to = at6("::1", port), mapped = at6("::ffff:127.0.0.1", port);
-    struct sockaddr_in to4 = at4("127.0.0.1", port);
-    say("connect", connect(client, (struct sockaddr *)&to, sizeof to));
-    int accepted = accept(server, NULL, NULL);
-    say_name("name", accepted, 0);
-    say_name("peer", accepted, 1);
-    say("send", send(accepted, "six", 3, 0));
-    say("recv", recv(client, buffer, 10, 0));
-    close(accepted);
-    close(client);
-    client = socket(AF_INET, SOCK_STREAM, 0);
-    say("from 4", connect(client, (struct sockaddr *)&to4, sizeof to4));
-    say("4 to 6", connect(client, (struct sockaddr *)&to, sizeof to));
-    accepted = accept(server, NULL, NULL);
-    say_name("name", accepted, 0);
-    say_name("peer", accepted, 1);
-    close(accepted);
-    close(client);
-    client = socket(AF_INET6, SOCK_STREAM, 0);
-    say("mapped", connect(client, (struct sockaddr *)&mapped, sizeof mapped));
-    say_name("name", client, 0);
-    close(client);
-    client = socket(AF_INET, SOCK_STREAM, 0);
-    say("same port", bind(client, (struct sockaddr *)&to4, sizeof to4));
-    close(server);
-    server = socket(AF_INET6, SOCK_STREAM, 0);
-    say("only", setsockopt(server, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on));
-    any = at6("::", 0);
-    bind(server, (struct sockaddr *)&any, sizeof any);
-    listen(server, 5);
-    to4 = at4("127.0.0.1", port_of(server));
-    say("refused", connect(client, (struct sockaddr *)&to4, sizeof to4));
-    close(client);
-    close(server);
-}
-
 static void processes(void)
 {
     int port, server = listener(&port), status;
@@ -421,7 +369,6 @@ int main(void)
     connecting();
     ending();
     ports();
-    version6();
     processes();
     return 0;
 }

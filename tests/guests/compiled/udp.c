@@ -196,25 +196,5 @@ int main(void)
     while (recv(receiver, buffer, 100, MSG_DONTWAIT) == 4)
         kept++;
     printf("all sent %d, some kept %d, some lost %d\n", flooded == 5000, kept > 100, kept < 5000);
-
-    puts("== version 6");
-    int six = socket(AF_INET6, SOCK_DGRAM, 0);
-    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6}, from6;
-    say("bind", bind(six, (struct sockaddr *)&any6, sizeof any6));
-    len = sizeof any6;
-    getsockname(six, (struct sockaddr *)&any6, &len);
-    say("from 4", send_to(sender, "four", at("127.0.0.1", ntohs(any6.sin6_port))));
-    len = sizeof from6;
-    char text[INET6_ADDRSTRLEN];
-    say("recvfrom", recvfrom(six, buffer, 10, 0, (struct sockaddr *)&from6, &len));
-    printf("%s %u\n", inet_ntop(AF_INET6, &from6.sin6_addr, text, sizeof text), len);
-    say("reply", sendto(six, "six", 3, 0, (struct sockaddr *)&from6, len));
-    say("recv", recv(sender, buffer, 10, 0));
-    any6.sin6_addr = in6addr_loopback;
-    say("to itself", sendto(six, "self", 4, 0, (struct sockaddr *)&any6, sizeof any6));
-    len = sizeof from6;
-    say("recvfrom", recvfrom(six, buffer, 10, 0, (struct sockaddr *)&from6, &len));
-    printf("%s %u\n", inet_ntop(AF_INET6, &from6.sin6_addr, text, sizeof text), len);
-    say("6 by 4", sendto(sender, "x", 1, 0, (struct sockaddr *)&any6, sizeof any6));
     return 0;
 }

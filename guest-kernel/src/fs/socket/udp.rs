@@ -49,6 +49,7 @@ pub fn send(
     if len > MAX_LEN {
         return Err(Errno::EMSGSIZE);
     }
+    let name = inet::bind_any(endpoint)?;
     let (to, is_v6) = match (to, endpoint.peer_name.borrow().inet()) {
         (Some(to), _) => to,
         (None, Some(peer)) => (peer, !peer.is_v4()),
@@ -62,7 +63,7 @@ pub fn send(
         return Err(Errno::EPIPE);
     }
     let to = inet::route(endpoint, to, is_v6)?;
-    let from = inet::source(inet::bind_any(endpoint)?, to);
+    let from = inet::source(name, to);
     let bytes = message::gather(outgoing.source)?;
     let Some(receiver) = inet::find(PROTOCOL, to, from, |_| true) else {
         // The answer is that nobody has the port (ICMP), which connected sockets hear of.
