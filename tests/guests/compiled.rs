@@ -30,6 +30,8 @@ struct Program {
     is_dynamic: bool,
     /// Whether it shows what only the superuser may, who every program of a guest is.
     needs_superuser: bool,
+    /// Whether only hosts with IPv6 run it.
+    is_v6: bool,
 }
 
 /// The file, and what it does on the host.
@@ -61,6 +63,7 @@ const PLAIN: Program = Program {
     is_v3: false,
     is_dynamic: false,
     needs_superuser: false,
+    is_v6: false,
 };
 
 /// A program in C.
@@ -74,7 +77,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 25] = [
+const PROGRAMS: [Program; 32] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -101,6 +104,24 @@ const PROGRAMS: [Program; 25] = [
         arguments: &["-O2", "-pthread", "-no-pie"],
         is_dynamic: true,
         ..c("dynamic_in_place", "dynamic.c")
+    },
+    c("unix", "unix.c"),
+    c("unix_rights", "unix_rights.c"),
+    c("tcp", "tcp.c"),
+    c("udp", "udp.c"),
+    c("socket_options", "socket_options.c"),
+    Program {
+        is_v6: true,
+        ..c("inet6", "inet6.c")
+    },
+    Program {
+        name: "go_http",
+        source: "http.go",
+        compiler: "go",
+        version: "version",
+        arguments: &["build"],
+        environment: GO,
+        ..PLAIN
     },
     Program {
         name: "cpp_exceptions",
@@ -239,7 +260,11 @@ impl Program {
             && std::is_x86_feature_detected!("lzcnt")
             && std::is_x86_feature_detected!("movbe")
             && std::is_x86_feature_detected!("f16c");
-        (self.is_v3 && !has_v3).then(|| "the processor has no x86-64-v3".into())
+        if self.is_v3 && !has_v3 {
+            return Some("the processor has no x86-64-v3".into());
+        }
+        let has_v6 = || std::net::TcpListener::bind("[::1]:0").is_ok();
+        (self.is_v6 && !has_v6()).then(|| "the host has no IPv6".into())
     }
 
     fn build(self) -> Built {

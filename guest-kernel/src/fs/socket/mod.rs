@@ -462,3 +462,6 @@ fn parse(family: u32, style: u32, protocol: u32) -> Result<(Family, Style, u32),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }
+
+#[cfg(test)]
+mod tests;
