@@ -83,10 +83,12 @@ fn read_credentials(data: UserSlice) -> Result<Credentials, Errno> {
     }
     data.copy_in(&current().space(), bytes.as_flattened_mut())?;
     let [pid, user, group] = bytes.map(u32::from_le_bytes);
+    let credentials = Credentials { pid, user, group };
+    credentials.check_own()?;
     // The superuser may pretend to be any process that there is.
     let is_there = table::processes().any(|process| process.pid() == pid);
     match is_there {
-        true => Ok(Credentials { pid, user, group }),
+        true => Ok(credentials),
         false => Err(Errno::ESRCH),
     }
 }

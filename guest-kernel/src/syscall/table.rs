@@ -4,7 +4,12 @@ use abi::calls::Kind;
 use arch::trap::UserContext;
 use syscalls::Sysno;
 
-use crate::syscall::{Errno, Handler, SyscallResult, advice, alarm, attributes, copying, credentials, descriptor, epoll, event, execute, file, ipc, kill, link, listing, locks, memory, memory_file, message, path, pidfd, poll, process, process_memory, select, signal, socket, socket_option, space, special, stat, system, terminal, thread, time, usage, vector, xattr};
+use crate::syscall::{
+    Errno, Handler, SyscallResult, advice, alarm, attributes, copying, credentials, descriptor,
+    epoll, event, execute, file, ipc, kill, link, listing, locks, memory, memory_file, message,
+    path, pidfd, poll, process, process_memory, select, signal, socket, socket_option, space,
+    special, stat, system, terminal, thread, time, usage, vector, xattr,
+};
 
 /// What an argument is, without the names that only the VMM has.
 pub type Argument = Kind<()>;

@@ -11,6 +11,7 @@ use crate::fs::socket::bytes::{self, Bytes};
 use crate::fs::socket::chain::{Chain, Chained, Next};
 use crate::fs::socket::rights::Rights;
 use crate::fs::transfer::{self, Source, Step, Target};
+use crate::proc::credentials::Ids;
 use crate::proc::current;
 
 /// What a record takes of a socket's room beside its bytes: about what Linux reckons, and so
@@ -44,12 +45,39 @@ impl Credentials {
         group: 65_534,
     };
 
-    /// Those of the current process: the superuser's.
+    /// Those of the current process, as a peer sees them: as whom it acts.
     pub fn own() -> Self {
+        let credentials = &current().credentials;
         Self {
             pid: current().pid(),
-            user: 0,
-            group: 0,
+            user: credentials.users().effective,
+            group: credentials.groups().effective,
+        }
+    }
+
+    /// The same, as receivers of messages see them: who has started it.
+    pub fn real() -> Self {
+        let credentials = &current().credentials;
+        Self {
+            pid: current().pid(),
+            user: credentials.users().real,
+            group: credentials.groups().real,
+        }
+    }
+
+    /// Fails unless the current process may say that these are its own.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub fn check_own(self) -> Result<(), Errno> {
+        let own = &current().credentials;
+        let has = |ids: Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
+        let is_own = self.pid == current().pid()
+            && has(own.users(), self.user)
+            && has(own.groups(), self.group);
+        match is_own || own.is_privileged() {
+            true => Ok(()),
+            false => Err(Errno::EPERM),
         }
     }
 }

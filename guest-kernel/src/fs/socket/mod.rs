@@ -14,10 +14,12 @@
 //! retransmission and timers for a network that loses nothing.
 
 pub mod address;
+mod as_file;
 mod bytes;
 mod chain;
 mod endpoint;
 mod inet;
+mod kind;
 mod message;
 mod names;
 pub mod netlink;
@@ -31,7 +33,6 @@ mod unix;
 
 use abi::Errno;
 use arch::clock;
-use linux_raw_sys::net as linux;
 use mm::Shared;
 
 pub use endpoint::{Endpoint, Family, Patience, Shut, Stage, Style};
@@ -43,7 +44,6 @@ use crate::fs::events::epoll::Watches;
 use crate::fs::poll::Readiness;
 use crate::fs::socket::address::{Address, Given};
 use crate::fs::socket::message::Inbox;
-use crate::fs::transfer::{Source, Target};
 use crate::proc::current;
 use crate::proc::signal::{self, Signal};
 
@@ -59,7 +59,7 @@ impl Socket {
     /// # Errors
     /// EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL; ENOBUFS, ENOMEM.
     pub fn new(family: u32, style: u32, protocol: u32) -> Result<Self, Errno> {
-        let (family, style, protocol) = parse(family, style, protocol)?;
+        let (family, style, protocol) = kind::parse(family, style, protocol)?;
         Ok(Self(Endpoint::new(family, style, protocol)?))
     }
 
@@ -68,7 +68,7 @@ impl Socket {
     /// # Errors
     /// As for [`new`](Self::new), and EOPNOTSUPP: not Unix sockets.
     pub fn pair(family: u32, style: u32, protocol: u32) -> Result<[Self; 2], Errno> {
-        match parse(family, style, protocol)? {
+        match kind::parse(family, style, protocol)? {
             (Family::Unix, style, _) => Ok(unix::pair(style)?.map(Self)),
             _ => Err(Errno::EOPNOTSUPP),
         }
@@ -305,53 +305,6 @@ impl Socket {
         }
     }
 
-    /// Receives as a file.
-    ///
-    /// # Errors
-    /// As for [`receive`](Self::receive).
-    pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
-        if target.left() == 0 && self.0.style == Style::Stream {
-            return Ok(0);
-        }
-        let patience = self.patience_to_receive(nonblocking);
-        self.receive(&mut Incoming::new(target, patience))
-    }
-
-    /// Sends as a file; the caller signals that nobody reads it.
-    ///
-    /// # Errors
-    /// As for [`send`](Self::send).
-    pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
-        let outgoing = Outgoing {
-            source,
-            attached: Attached::default(),
-            patience: self.patience_to_send(nonblocking),
-        };
-        self.send(None, outgoing, true)
-    }
-
-    /// Bytes that can be received: of the first message, or of all of a connection.
-    ///
-    /// # Errors
-    /// EINVAL: it listens.
-    pub fn available(&self) -> Result<u64, Errno> {
-        if self.0.stage.get() == Stage::Listening {
-            return Err(Errno::EINVAL);
-        }
-        let inbox = self.0.inbox.borrow();
-        Ok(match inbox.first() {
-            Some(first) if !self.0.style.has_connections() => first.len() as u64,
-            _ => inbox.len() as u64,
-        })
-    }
-
-    /// Bytes that the receiver has not read.
-    pub fn unread(&self) -> u64 {
-        self.0
-            .peer()
-            .map_or(0, |peer| peer.inbox.borrow().len() as u64)
-    }
-
     /// What went wrong and nobody has been told; it is told now.
     pub fn take_error(&self) -> Option<Errno> {
         tcp::go_on(&self.0);
@@ -415,51 +368,6 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-fn parse(family: u32, style: u32, protocol: u32) -> Result<(Family, Style, u32), Errno> {
-    /// Beyond the numbers of styles.
-    const STYLES: u32 = 11;
-    if style >= STYLES {
-        return Err(Errno::EINVAL);
-    }
-    let unknown = Errno::EPROTONOSUPPORT;
-    match family {
-        linux::AF_UNIX => {
-            if protocol != 0 && protocol != linux::AF_UNIX {
-                return Err(unknown);
-            }
-            let style = match style {
-                linux::SOCK_STREAM => Style::Stream,
-                linux::SOCK_DGRAM | linux::SOCK_RAW => Style::Datagram,
-                linux::SOCK_SEQPACKET => Style::Sequence,
-                _ => return Err(Errno::ESOCKTNOSUPPORT),
-            };
-            Ok((Family::Unix, style, 0))
-        }
-        linux::AF_INET | linux::AF_INET6 => {
-            let family = match family {
-                linux::AF_INET => Family::Inet4,
-                _ => Family::Inet6,
-            };
-            match (style, protocol) {
-                (linux::SOCK_STREAM, 0 | tcp::PROTOCOL) => {
-                    Ok((family, Style::Stream, tcp::PROTOCOL))
-                }
-                (linux::SOCK_DGRAM, 0 | udp::PROTOCOL) => {
-                    Ok((family, Style::Datagram, udp::PROTOCOL))
-                }
-                (linux::SOCK_STREAM | linux::SOCK_DGRAM | linux::SOCK_RAW, _) => Err(unknown),
-                _ => Err(Errno::ESOCKTNOSUPPORT),
-            }
-        }
-        linux::AF_NETLINK => match (style, protocol) {
-            (linux::SOCK_RAW | linux::SOCK_DGRAM, 0) => Ok((Family::Netlink, Style::Datagram, 0)),
-            (linux::SOCK_RAW | linux::SOCK_DGRAM, _) => Err(unknown),
-            _ => Err(Errno::ESOCKTNOSUPPORT),
-        },
-        _ => Err(Errno::EAFNOSUPPORT),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::fs::FileTable;
 use crate::fs::calls;
 use crate::fs::node::Kind;
 use crate::fs::path::Links;
+use crate::fs::permission;
 use crate::fs::socket::address::UnixName;
 
 /// Permissions of a socket's node before the umask.
@@ -18,13 +19,11 @@ const MODE: u32 = 0o777;
 /// EADDRINUSE: there is something. Those of paths.
 pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
     let mode = MODE & !files.mask();
-    let node =
-        calls::make_node(&files.start()?, path, Kind::Socket, mode).map_err(
-            |errno| match errno {
-                Errno::EEXIST => Errno::EADDRINUSE,
-                errno => errno,
-            },
-        )?;
+    let node = calls::make_node(&files.start()?, path, Kind::Socket, mode);
+    let node = node.map_err(|errno| match errno {
+        Errno::EEXIST => Errno::EADDRINUSE,
+        errno => errno,
+    })?;
     UnixName::new(path, Some(node))
 }
 
@@ -43,11 +42,14 @@ pub fn exists(files: &FileTable, path: &[u8]) -> Result<bool, Errno> {
 /// The name of the socket at `path`, as far as it is needed to find that.
 ///
 /// # Errors
-/// ECONNREFUSED: no socket. Those of paths.
+/// ECONNREFUSED: no socket. EACCES: not to be written. Those of paths.
 pub fn find(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
     let node = calls::find(&files.start()?, path, Links::Followed)?;
     match node.kind() {
-        Kind::Socket => UnixName::new(path, Some(node)),
+        Kind::Socket => {
+            permission::check(&node, permission::WRITE)?;
+            UnixName::new(path, Some(node))
+        }
         _ => Err(Errno::ECONNREFUSED),
     }
 }

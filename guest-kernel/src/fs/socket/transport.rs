@@ -93,7 +93,7 @@ fn credentials(sender: &Endpoint, receiver: &Endpoint, attached: &Attached) -> C
     let wants = |endpoint: &Endpoint| endpoint.options.has(Kept::PassCredentials);
     match attached.credentials {
         Some(credentials) => credentials,
-        None if wants(sender) || wants(receiver) => Credentials::own(),
+        None if wants(sender) || wants(receiver) => Credentials::real(),
         None => Credentials::UNTOLD,
     }
 }
