@@ -48,6 +48,8 @@ pub struct CommandLine<'a> {
     pub saves: bool,
     /// Init's working directory, if it is not the root.
     pub directory: Option<Word<'a>>,
+    /// Init's user and group.
+    pub owner: [u32; 2],
     text: &'a [u8],
     arguments: Words<'a>,
 }
@@ -72,6 +74,7 @@ impl<'a> CommandLine<'a> {
             files: Files::Initramfs,
             saves: false,
             directory: None,
+            owner: [0; 2],
             text,
             arguments: Words::new(&[]),
         };
@@ -133,11 +136,19 @@ impl<'a> CommandLine<'a> {
             word::ROOT if value == word::HOST => self.files = Files::Host,
             word::SAVE | word::SAVE_ALWAYS => self.saves = true,
             word::DIRECTORY => self.directory = Some(Word::new(value)),
+            word::USER => self.owner = owner(value).unwrap_or(self.owner),
             word::LOG => self.log_apart = value == word::SERIAL,
             word::RAM if value == word::ZERO => self.ram_contents = Contents::Zero,
             _ => {}
         }
     }
+}
+
+/// Two numbers with a colon between them.
+fn owner(text: &[u8]) -> Option<[u32; 2]> {
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let id = |digits| u32::try_from(number(digits)?).ok();
+    Some([id(&text[..colon])?, id(&text[colon + 1..])?])
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -177,6 +188,15 @@ mod tests {
         assert!(line.cpu.sysret && line.cpu.smap && !line.cpu.extended_state);
         assert_eq!(line.ram_contents, Contents::Unknown);
         assert_eq!(line.arguments().count(), 0);
+    }
+
+    #[test]
+    fn init_may_be_somebody_else() {
+        let owner = |line: &'static [u8]| CommandLine::parse(line).owner;
+        assert_eq!(owner(b"user=1000:100"), [1000, 100]);
+        for invalid in [&b"user=1000"[..], b"user=:", b"user=a:1", b"user=1:4294967296"] {
+            assert_eq!(owner(invalid), [0, 0]);
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::fs::node::Node;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
-use crate::proc::credentials::Rights;
+use crate::proc::credentials::{Ids, Rights};
+use crate::proc::current;
 use crate::proc::elf::Elf;
 use crate::proc::limits::{Limit, Limits};
 use crate::proc::process::{INIT, Name, last_component};
@@ -65,6 +66,10 @@ pub fn start(info: &BootInfo) -> ! {
 /// Makes init, ready to run.
 fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path: &[u8]) {
     let fail = |what: &dyn fmt::Debug| -> ! { panic!("{}: {what:?}", path.escape_ascii()) };
+    // Whoever init is finds its program.
+    let [user, group] = options.owner.map(Ids::all);
+    current().credentials.set_users(user);
+    current().credentials.set_groups(group);
     let found = find(initramfs, path).unwrap_or_else(|error| match error {
         Errno::ENOENT => fail(&"not among the guest's files"),
         _ => fail(&error),

@@ -17,7 +17,7 @@ use crate::proc::limits::Limits;
 use crate::proc::process::{Name, Process, Stage};
 use crate::proc::program::Places;
 use crate::proc::resources;
-use crate::proc::scheduler::{self, current_thread};
+use crate::proc::scheduler::{self, current, current_thread};
 use crate::proc::signal::{self, AlternateStack, Signal, Signals};
 use crate::proc::table::{self, Slot};
 use crate::proc::thread::{CpuTime, Thread};
@@ -135,6 +135,7 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     process.name.set(first.name);
     process.places.set(first.places);
     process.limits.set(first.limits);
+    process.credentials.become_as(&current().credentials);
     process.pid.set(slot.number);
     begin_process(process, space);
     slot.thread

@@ -227,8 +227,8 @@ static void many(void)
 {
 	char name[300];
 	mkdir("many", 0755);
-	for (int n = 0; n < 3000; n++) {
-		sprintf(name, "many/%0*d", 1 + n % 200, n);
+	for (int n = 0; n < 400; n++) {
+		sprintf(name, "many/%0*d", 1 + n % 50 * (n % 40 == 0 ? 5 : 1), n);
 		make(name, "");
 	}
 	int count = 0, removed = 0;
