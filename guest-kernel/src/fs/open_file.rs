@@ -48,8 +48,7 @@ pub fn count() -> usize {
 }
 
 /// Flags that can be changed by `fcntl`.
-const CHANGEABLE: u32 =
-    linux::O_APPEND | linux::O_NONBLOCK | linux::FASYNC | linux::O_DIRECT | linux::O_NOATIME;
+const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME;
 
 /// What is open.
 pub enum Object {
