@@ -102,14 +102,15 @@ impl Epoll {
             return Err(Errno::EINVAL);
         }
         let exclusive = |events: u32| events & linux::EPOLLEXCLUSIVE != 0;
-        match control {
-            Control::Add(events, _) if exclusive(events) => {
-                if events & !WITH_EXCLUSIVE != 0 || nested.is_some() {
-                    return Err(Errno::EINVAL);
-                }
+        let is_invalid = match control {
+            Control::Add(events, _) => {
+                exclusive(events) && (events & !WITH_EXCLUSIVE != 0 || nested.is_some())
             }
-            Control::Change(events, _) if exclusive(events) => return Err(Errno::EINVAL),
-            _ => {}
+            Control::Change(events, _) => exclusive(events),
+            Control::Remove => false,
+        };
+        if is_invalid {
+            return Err(Errno::EINVAL);
         }
         if let (Control::Add(..), Some(nested)) = (control, nested) {
             self.check_nesting(nested)?;
