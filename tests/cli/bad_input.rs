@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
             command_lines_that_make_no_sense,
         ),
         plain("program_of_the_host", program_of_the_host),
+        plain("files_of_the_host", files_of_the_host),
     ]
 }
 
@@ -72,7 +73,7 @@ fn files_that_are_no_program() {
     program_refused(&arm, &[], &["x86-64"]);
     let mut dynamic = good.clone();
     dynamic[P_TYPE] = 3;
-    program_refused(&dynamic, &[], &["not static"]);
+    program_refused(&dynamic, &[], &["not static", "--root /"]);
     let mut object = good;
     object[E_TYPE] = 1;
     program_refused(&object, &[], &["not an executable"]);
@@ -181,4 +182,45 @@ fn program_of_the_host() {
     command.args(["run", "--report", "none"]).arg(file.path());
     let output = output_with_input(&mut command, None);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
+}
+
+fn files_of_the_host() {
+    let tar = TempFile::new("no.tar", b"no archive");
+    let tar = tar.path().to_str().expect("temporary paths are text");
+    for (args, parts) in [
+        (&["--root", "/no/such", "x"], ["/no/such", "No such file"]),
+        (&["--root", tar, "x"], [tar, "docker export"]),
+        (
+            &["--dir", "/no/such", "hello"],
+            ["/no/such", "No such file"],
+        ),
+        (
+            &["--file", "/dev/null", "hello"],
+            ["/dev/null", "regular file"],
+        ),
+        (&["--save", "/x:/", "hello"], ["/ exists", "empty folder"]),
+        (
+            &["--save", "/x:/no/such/y", "hello"],
+            ["/no/such", "No such file"],
+        ),
+    ] {
+        refused(&[&["run"], &args[..]].concat(), FAILURE, &parts);
+    }
+    for (args, parts) in [
+        (&["--root", "/", "no_such_program"], ["/usr/bin", "PATH"]),
+        (&["--root", "/", "/etc/passwd"], ["/etc/passwd", "chmod +x"]),
+        (&["--root", "/", "/usr"], ["/usr", "is a folder"]),
+        (
+            &["--dir", "/etc/passwd", "hello"],
+            ["/etc/passwd", "--file"],
+        ),
+        (&["--file", "/etc", "hello"], ["/etc", "--dir"]),
+        (&["--dir", "a:b", "hello"], ["a:b", "begins with /"]),
+        (&["--env", "=x", "hello"], ["has no name", "NAME=VALUE"]),
+        (&["--user", "root", "hello"], ["UID", "1000:1000"]),
+        (&["--hostname", "", "hello"], ["--hostname", "1 to 64"]),
+        (&["--save", "x:y", "hello"], ["GUEST:HOST", "begins with /"]),
+    ] {
+        refused(&[&["run"], &args[..]].concat(), USAGE, &parts);
+    }
 }

@@ -18,6 +18,7 @@ mod endurance;
 mod faults;
 mod footprint;
 mod foreign;
+mod host_files;
 mod programs;
 mod signals;
 
@@ -32,6 +33,7 @@ fn main() {
         endurance::CASES,
         ends::CASES,
         faults::CASES,
+        host_files::CASES,
         programs::CASES,
         signals::CASES,
     ]

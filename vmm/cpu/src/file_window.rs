@@ -181,7 +181,7 @@ impl FileWindow {
             None => contents.files.iter().find(|file| self.0.is_cut(file)),
         };
         file.map(|Mapped { name, .. }| {
-            format!("{name}: the file was cut on the host while the guest used it")
+            format!("{name}: the host cut the file, or cannot read it, while the guest used it")
         })
     }
 }

@@ -150,13 +150,13 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             };
             let kind = header.entry_type();
-            let size = extensions.size.filter(|_| !is_extension(kind));
-            let size = match size {
+            let size = match extensions.size.filter(|_| !is_extension(kind)) {
+                // Some archives say the size of what a link leads to.
+                _ if is_header_only(kind) => 0,
                 Some(size) => size,
                 None => header.entry_size()?,
             };
             let start = self.at;
-            let has_contents = is_extension(kind) || kind.is_file() || kind.is_contiguous();
             let name = || {
                 extensions
                     .name
@@ -172,10 +172,7 @@ impl<'a> Reader<'a> {
                     name: text(&name()),
                 });
             }
-            if has_contents || size != 0 {
-                let end = end.ok_or_else(short)?;
-                self.at = end.next_multiple_of(BLOCK);
-            }
+            self.at = end.ok_or_else(short)?.next_multiple_of(BLOCK);
             if is_extension(kind) {
                 if size > EXTENSION_MAX {
                     return Err(ArchiveError::LongName(size as usize));
@@ -240,6 +237,12 @@ impl<'a> Reader<'a> {
         self.at += BLOCK;
         Ok(Some(header))
     }
+}
+
+/// Whether nothing follows the header, whatever size it says.
+fn is_header_only(kind: EntryType) -> bool {
+    use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+    matches!(kind, Link | Symlink | Char | Block | Directory | Fifo)
 }
 
 /// Whether an entry says something of the next one, or of all.

@@ -65,9 +65,18 @@ struct Target {
     end: Option<Result<(), Errno>>,
 }
 
-/// A folder that was made.
+/// A folder that was made: its name in another one, by index; or none of either, if it is the
+/// target's own.
+struct Folder {
+    target: usize,
+    parent: Option<usize>,
+    name: Box<[u8]>,
+}
+
+/// What is to be made.
 struct Made {
     target: usize,
+    parent: Option<usize>,
     /// From the target's folder on; empty for that itself.
     path: Vec<u8>,
 }
@@ -83,7 +92,7 @@ struct Writing {
 pub struct Saving {
     targets: Vec<Target>,
     /// Folders, by number from 1 on.
-    folders: Vec<Made>,
+    folders: Vec<Folder>,
     writing: Option<Writing>,
     count: usize,
     bytes: u64,
@@ -137,9 +146,7 @@ impl Saving {
             None => self.top(index, kind)?,
             Some(folder) => {
                 check_name(name)?;
-                let parent = usize::try_from(folder).ok();
-                let parent = parent.and_then(|folder| self.folders.get(folder));
-                parent.ok_or(Errno::EINVAL)?.child(name)?
+                self.child(usize::try_from(folder).map_err(|_| Errno::EINVAL)?, name)?
             }
         };
         let shown = self.shown(&made);
@@ -179,7 +186,33 @@ impl Saving {
             let name = found.save.guest.file_name().ok_or(Errno::EINVAL)?;
             path = name.as_bytes().to_vec();
         }
-        Ok(Made { target, path })
+        let parent = None;
+        Ok(Made {
+            target,
+            parent,
+            path,
+        })
+    }
+
+    /// A name in a folder.
+    fn child(&self, parent: usize, name: &[u8]) -> Result<Made, Errno> {
+        let found = self.folders.get(parent).ok_or(Errno::EINVAL)?;
+        let target = found.target;
+        let (mut names, mut len, mut at) = (vec![name], name.len(), found);
+        while let Some(parent) = at.parent {
+            names.push(&at.name);
+            len += 1 + at.name.len();
+            if len > libc::PATH_MAX as usize {
+                return Err(Errno::ENAMETOOLONG);
+            }
+            at = &self.folders[parent];
+        }
+        names.reverse();
+        Ok(Made {
+            target,
+            parent: Some(parent),
+            path: names.join(&b'/'),
+        })
     }
 
     /// The path on the host, for messages.
@@ -196,7 +229,7 @@ impl Saving {
         let place;
         let (parent, name) = match (&target.folder, made.path.is_empty()) {
             (Some(_), true) if is_folder => {
-                self.folders.push(made);
+                self.folders.push(made.into());
                 return Ok(number);
             }
             (Some(_), true) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -218,7 +251,7 @@ impl Saving {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;
                 target.folder = Some(open_beneath(parent, &name, flags)?);
             }
-            self.folders.push(made);
+            self.folders.push(made.into());
             return Ok(number);
         }
         if attributes.mode & KIND == libc::S_IFLNK {
@@ -321,19 +354,14 @@ impl Saving {
     }
 }
 
-impl Made {
-    /// A name in this folder.
-    fn child(&self, name: &[u8]) -> Result<Self, Errno> {
-        let mut path = self.path.clone();
-        if !path.is_empty() {
-            path.push(b'/');
+impl From<Made> for Folder {
+    fn from(made: Made) -> Self {
+        let names = made.path.rsplit(|&byte| byte == b'/');
+        Self {
+            target: made.target,
+            parent: made.parent,
+            name: names.take(1).flatten().copied().collect(),
         }
-        path.extend_from_slice(name);
-        if path.len() > libc::PATH_MAX as usize {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        let target = self.target;
-        Ok(Self { target, path })
     }
 }
 

@@ -21,7 +21,6 @@ use super::stats::Stats;
 use super::xsave::{load_xsave, update_xsave, update_ymm_high};
 use super::{KvmHost, KvmVm, failed, retried, tsc_offset};
 use crate::exit::VmExit;
-use crate::memory::FileWindow;
 use crate::state::ring;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts,
@@ -145,6 +144,20 @@ impl KvmVcpu {
         Ok(RawExit::SetTpr)
     }
 
+    /// What to say if `raw` is what KVM makes of a file that was cut while the guest used it:
+    /// an error; or, where it emulates the access, an exit as of an address without memory.
+    fn cut_file(&self, raw: RawExit) -> Option<String> {
+        let files = self.vm.ram.files()?;
+        match raw {
+            RawExit::MmioRead(gpa, _) => {
+                files.host(gpa)?;
+                let unknown = || "a file of the host cannot be read any more".to_owned();
+                Some(files.cut_file().unwrap_or_else(unknown))
+            }
+            _ => files.cut_file(),
+        }
+    }
+
     /// Whether an NMI that came in an interrupt shadow ends the halt behind that.
     fn nmi_due(&mut self) -> Result<bool, CpuError> {
         self.nmi_sent = false;
@@ -243,9 +256,8 @@ impl Vcpu for KvmVcpu {
                 return Ok(VmExit::Emulated);
             }
             RawExit::CannotEmulate => return self.complete_instruction(),
-            RawExit::BadAddress | RawExit::MemoryFault(_) => {
-                let cut = self.vm.ram.files().and_then(FileWindow::cut_file);
-                if let Some(message) = cut {
+            RawExit::BadAddress | RawExit::MemoryFault(_) | RawExit::MmioRead(..) => {
+                if let Some(message) = self.cut_file(raw) {
                     return Ok(VmExit::Failed { message });
                 }
             }
