@@ -77,7 +77,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 33] = [
+const PROGRAMS: [Program; 32] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),

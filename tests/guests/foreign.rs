@@ -162,7 +162,8 @@ fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
 
 fn command_line(program: Program) -> OsString {
     let mut line = CommandLine::default();
-    line.init(format!("/bin/{}", program.name).as_bytes());
+    let path = format!("/bin/{}", program.name);
+    line.text(abi::command_line::INIT, path.as_bytes());
     if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         line.number(abi::command_line::REALTIME_NS, now.as_nanos());
     }

@@ -1,7 +1,6 @@
 //! The limit on the size of files that a process may write (RLIMIT_FSIZE).
 
 use abi::Errno;
-use linux_raw_sys::general::RLIMIT_FSIZE;
 
 use crate::proc::current;
 use crate::proc::limits::INFINITY;
