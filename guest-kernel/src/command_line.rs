@@ -194,7 +194,12 @@ mod tests {
     fn init_may_be_somebody_else() {
         let owner = |line: &'static [u8]| CommandLine::parse(line).owner;
         assert_eq!(owner(b"user=1000:100"), [1000, 100]);
-        for invalid in [&b"user=1000"[..], b"user=:", b"user=a:1", b"user=1:4294967296"] {
+        for invalid in [
+            &b"user=1000"[..],
+            b"user=:",
+            b"user=a:1",
+            b"user=1:4294967296",
+        ] {
             assert_eq!(owner(invalid), [0, 0]);
         }
     }

@@ -41,16 +41,18 @@ impl Bytes {
             padded
         }
         let len = bytes.len();
-        Ok(match len {
-            0..=SHORT => Self::Short(len as u8, padded(bytes)),
-            ..=MEDIUM => Self::Medium(len as u8, Owned::new(padded(bytes))?),
-            ..=NAME_MAX => Self::Long(len as u8, Owned::new(padded(bytes))?),
-            ..=FRAME_SIZE => {
-                let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-                frame.bytes_mut()[..len].copy_from_slice(bytes);
-                Self::Longest(len as u16, frame)
-            }
-            _ => return Err(Errno::ENAMETOOLONG),
+        Ok(if len <= SHORT {
+            Self::Short(len as u8, padded(bytes))
+        } else if len <= MEDIUM {
+            Self::Medium(len as u8, Owned::new(padded(bytes))?)
+        } else if len <= NAME_MAX {
+            Self::Long(len as u8, Owned::new(padded(bytes))?)
+        } else if len <= FRAME_SIZE {
+            let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+            frame.bytes_mut()[..len].copy_from_slice(bytes);
+            Self::Longest(len as u16, frame)
+        } else {
+            return Err(Errno::ENAMETOOLONG);
         })
     }
 
