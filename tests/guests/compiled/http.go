@@ -24,7 +24,7 @@ func serve(listener net.Listener) *http.Server {
 		fmt.Fprintf(w, "%d %v", count, err)
 	})
 	mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, strings.Repeat("large ", 200000))
+		io.WriteString(w, strings.Repeat("large ", 20000))
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
@@ -52,7 +52,7 @@ func use(listener net.Listener, client *http.Client, base string) {
 	server := serve(listener)
 	response, err := client.Get(base + "/hello?name=guest")
 	show("get", response, err)
-	response, err = client.Post(base+"/size", "text/plain", strings.NewReader(strings.Repeat("x", 1<<20)))
+	response, err = client.Post(base+"/size", "text/plain", strings.NewReader(strings.Repeat("x", 1<<17)))
 	show("post", response, err)
 	response, err = client.Get(base + "/large")
 	show("large", response, err)
