@@ -77,7 +77,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 32] = [
+const PROGRAMS: [Program; 36] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -86,6 +86,10 @@ const PROGRAMS: [Program; 32] = [
         ..c("owners", "owners.c")
     },
     c("signals_queue", "signals_queue.c"),
+    c("futexes", "futexes.c"),
+    c("clone", "clone.c"),
+    c("limits", "limits.c"),
+    c("timers", "timers.c"),
     c("times", "times.c"),
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),

@@ -8,6 +8,17 @@ use core::fmt;
 
 use linux_raw_sys::errno;
 
+/// When a system call that a signal interrupted is restarted after a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterHandler {
+    /// If the handler has SA_RESTART.
+    AsItSays,
+    /// Whatever the handler says.
+    Always,
+    /// It is not.
+    Never,
+}
+
 /// An error number of Linux. As wide as a result, so that a `Result` fits into two
 /// registers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,13 +127,16 @@ impl Errno {
     pub const RESTART: Self = Self(512);
     /// The same, but never restarted after a handler (ERESTARTNOHAND).
     pub const RESTART_UNHANDLED: Self = Self(514);
+    /// The same, but always restarted after a handler (ERESTARTNOINTR).
+    pub const RESTART_ALWAYS: Self = Self(513);
 
-    /// Whether a call that failed like this may be restarted after a handler too; `None` if
-    /// it is not restarted at all.
-    pub fn restarts(self) -> Option<bool> {
+    /// When a call that failed like this is restarted after a handler; `None` if it is not
+    /// restarted at all.
+    pub fn restarts(self) -> Option<AfterHandler> {
         match self {
-            Self::RESTART => Some(true),
-            Self::RESTART_UNHANDLED => Some(false),
+            Self::RESTART => Some(AfterHandler::AsItSays),
+            Self::RESTART_ALWAYS => Some(AfterHandler::Always),
+            Self::RESTART_UNHANDLED => Some(AfterHandler::Never),
             _ => None,
         }
     }

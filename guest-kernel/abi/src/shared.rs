@@ -5,7 +5,7 @@
 //! guest counters. The kernel writes, the VMM reads after or during the run; it trusts
 //! nothing in it.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Owner name of our ELF notes, without the terminating zero.
 pub const NOTE_NAME: &str = "Ringfence";
@@ -37,7 +37,12 @@ pub struct SharedPage {
     pub int80_as_undefined_opcode: AtomicU64,
     /// `syscall` of programs that arrived as a page fault: likewise.
     pub syscall_as_page_fault: AtomicU64,
+    /// System calls that the kernel does not have, by number; the last counts all from there on.
+    pub unsupported: [AtomicU32; UNSUPPORTED_LEN],
 }
+
+/// How many numbers of system calls are counted each for itself, and one more.
+pub const UNSUPPORTED_LEN: usize = 512;
 
 impl SharedPage {
     /// A page of zeros.
@@ -52,6 +57,7 @@ impl SharedPage {
             forks: AtomicU64::new(0),
             int80_as_undefined_opcode: AtomicU64::new(0),
             syscall_as_page_fault: AtomicU64::new(0),
+            unsupported: [const { AtomicU32::new(0) }; UNSUPPORTED_LEN],
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use abi::shared::{MAGIC, SharedPage};
+use abi::shared::{MAGIC, SharedPage, UNSUPPORTED_LEN};
 
 /// The page itself.
 pub static PAGE: SharedPage = SharedPage::new();
@@ -18,6 +18,13 @@ pub fn publish() {
 #[inline]
 pub fn count(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
+
+/// Counts a system call that the kernel does not have, up to what fits.
+pub fn count_unsupported(number: u64) {
+    let place = number.min(UNSUPPORTED_LEN as u64 - 1) as usize;
+    let counter = &PAGE.unsupported[place];
+    counter.store(counter.load(Relaxed).saturating_add(1), Relaxed);
 }
 
 /// Records that ring 3 is about to be entered for the first time, at this value of the

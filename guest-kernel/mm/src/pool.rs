@@ -244,6 +244,16 @@ impl<T> Owned<T> {
         })
     }
 
+    /// Keeps the object for ever.
+    pub fn leak(self) -> &'static T
+    where
+        T: 'static,
+    {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the slot holds a value, and as `this` is never dropped nobody ends it.
+        unsafe { this.slot.as_ref() }
+    }
+
     /// The value, without its object.
     pub fn into_inner(self) -> T {
         let this = ManuallyDrop::new(self);

@@ -34,7 +34,9 @@ pub fn check(len: u64) -> Result<(), Errno> {
 
 #[cfg(not(test))]
 fn limit() -> u64 {
-    current().limits().soft(linux_raw_sys::general::RLIMIT_FSIZE)
+    current()
+        .limits()
+        .soft(linux_raw_sys::general::RLIMIT_FSIZE)
 }
 
 // There are no processes in tests.

@@ -10,6 +10,8 @@ use mm::{AddressSpace, Shared, kernel_stacks};
 use crate::proc::credentials::Rights;
 use crate::proc::exit;
 use crate::proc::extended_state::start_anew;
+use crate::proc::futex;
+use crate::proc::posix_timer;
 use crate::proc::process::{Name, Process};
 use crate::proc::program::Start;
 use crate::proc::resources;
@@ -48,8 +50,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     let user = UserContext::new(program.start.entry, program.start.stack);
     if thread.tid() == process.pid() {
         replace_memory(process, space, actions, &program.start, program.name);
-        process.credentials.change_program(program.rights);
-        thread.clear_at_end.set(0);
+        change_rights(process, program.rights);
         thread.alternate_stack.set(AlternateStack::NONE);
         thread.context.use_bases(Bases::ZERO);
         start_anew();
@@ -61,16 +62,16 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     // used its slot, since the process has the number.
     let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, actions, &program.start, program.name);
-    process.credentials.change_program(program.rights);
+    change_rights(process, program.rights);
     let first = table::slot_of_thread(process.pid());
     first
         .context
         .prepare(stack, &user, Bases::ZERO, spawn::main());
     first.blocked_signals.set(thread.blocked_signals.get());
+    first.set_scheduling(thread.scheduling());
     first.clear_at_end.set(0);
     first.alternate_stack.set(AlternateStack::NONE);
     spawn::begin_thread(first, process.pid(), process);
-    thread.clear_at_end.set(0);
     exit::end_thread(WaitStatus::exited(0))
 }
 
@@ -81,6 +82,8 @@ fn replace_memory(
     start: &Start,
     name: Name,
 ) {
+    futex::thread_ends(current_thread());
+    posix_timer::delete_all(process);
     space.activate();
     let old = process.space.replace(Some(space));
     drop(old);
@@ -93,4 +96,11 @@ fn replace_memory(
     if trace::wants(wanted::PROCS) {
         super::trace::exec(name);
     }
+}
+
+/// Whoever has the rights of another program has its capabilities.
+fn change_rights(process: &Process, rights: Rights) {
+    process.credentials.change_program(rights);
+    let is_privileged = process.credentials.is_privileged();
+    process.change_attributes(|own| *own = own.of_program(is_privileged));
 }

@@ -10,14 +10,17 @@ use abi::trace::wanted;
 use arch::SingleCpu;
 use arch::exit;
 use arch::trace;
+use linux_raw_sys::general as linux;
 
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::process::{INIT, Process, Stage};
 use crate::proc::scheduler::{self, current_thread};
-use crate::proc::signal::Signal;
+use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
-use crate::proc::{futex, ipc, resources, stop, table, wait};
+use crate::proc::{futex, ipc, posix_timer, resources, stop, table, wait};
+
+const SI_USER: i32 = linux::SI_USER as i32;
 
 /// What a layer above does before the machine ends, if it is told whether init has
 /// succeeded.
@@ -90,6 +93,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
         exit::exit(status.guest_exit());
     }
     alarm::set(process, Alarm::default());
+    posix_timer::delete_all(process);
     process.pending_signals.clear();
     drop(process.actions.take());
     resources::keeper().release(process);
@@ -100,7 +104,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     if process.session() == process.pid() {
         resources::keeper().leader_ended(process.session());
     }
-    give_children_to_init(process);
+    give_children_away(process);
     if let Some(parent) = process.parent.get() {
         stop::part(parent, process);
         let used = process.ended_time.get();
@@ -126,17 +130,32 @@ fn show_to(child: &'static Process, parent: &Process) {
     parent.child_ended.wake_all();
 }
 
-fn give_children_to_init(process: &Process) {
-    let Some(init) = table::process(INIT) else {
+/// The children get another parent: the next ancestor that adopts orphans, or init.
+fn give_children_away(process: &Process) {
+    if process.children.is_empty() {
+        return;
+    }
+    let ancestors = core::iter::successors(process.parent.get(), |ancestor| ancestor.parent.get());
+    let adopts =
+        |process: &&'static Process| process.is_alive() && process.attributes().adopts_orphans;
+    let Some(heir) = ancestors
+        .into_iter()
+        .find(adopts)
+        .or_else(|| table::process(INIT))
+    else {
         return;
     };
     while let Some(child) = process.children.pop_front() {
-        child.parent.set(Some(init));
+        child.parent.set(Some(heir));
         child.end_signal.set(Some(Signal::SIGCHLD));
-        init.children.push_back(child);
+        if let Some(signal) = child.attributes().death_signal {
+            // The sender has no use for an error.
+            let _ = signal::send_for(child, signal, Cause::sender(process.pid(), SI_USER));
+        }
+        heir.children.push_back(child);
         match child.is_alive() {
             true => stop::part(process, child),
-            false => show_to(child, init),
+            false => show_to(child, heir),
         }
     }
 }

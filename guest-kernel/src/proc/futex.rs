@@ -4,6 +4,12 @@
 //! lists, longest waiting first. The key of memory that processes share is its file and the
 //! offset in it, of other memory its address space and address.
 
+mod owned;
+mod robust;
+
+pub use owned::{lock, unlock};
+pub use robust::HEAD_SIZE as ROBUST_HEAD_SIZE;
+
 use abi::Errno;
 use arch::SingleCpu;
 use mm::{AddressSpace, UserPtr};
@@ -70,7 +76,12 @@ impl Key {
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
     key: Key,
+    /// What wakes it; nothing does that waits for an owner.
     bits: u32,
+    /// Who has the lock that it waits for; 0 if it is no such wait.
+    owner: u32,
+    /// Where that lock's word is.
+    address: u64,
 }
 
 impl Waiting {
@@ -78,7 +89,17 @@ impl Waiting {
     pub const NOWHERE: Self = Self {
         key: Key::NOWHERE,
         bits: 0,
+        owner: 0,
+        address: 0,
     };
+
+    fn new(key: Key, bits: u32) -> Self {
+        Self {
+            key,
+            bits,
+            ..Self::NOWHERE
+        }
+    }
 }
 
 /// The waiters, in the list of their key.
@@ -103,6 +124,17 @@ impl Table {
         let was_there = thread.wait_link.is_linked();
         self.lists[thread.futex.get().key.list()].remove(thread);
         was_there
+    }
+
+    /// The first thread with such a wait.
+    fn find(&self, is_meant: impl Fn(&Waiting) -> bool) -> Option<&'static Thread> {
+        let mut all = self.lists.iter().flat_map(List::iter);
+        all.find(|thread| is_meant(&thread.futex.get()))
+    }
+
+    /// All in the list of a key.
+    fn waiters(&self, key: Key) -> impl Iterator<Item = &'static Thread> + use<> {
+        self.lists[key.list()].iter()
     }
 
     /// Takes out up to `count` threads that wait for any of `bits` of the word; says how
@@ -153,7 +185,7 @@ pub fn wait(
     if thread.needs_attention() {
         return Err(interrupted);
     }
-    TABLE.insert(thread, Waiting { key, bits });
+    TABLE.insert(thread, Waiting::new(key, bits));
     let is_late = scheduler::block(deadline_ns);
     match (TABLE.remove(thread), is_late) {
         (false, _) => Ok(()),
@@ -190,9 +222,11 @@ pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
     woken + moved
 }
 
-/// Writes a zero to the current thread's `clear_child_tid` address and wakes a waiter
-/// there, as the thread ends.
+/// Gives up what the current thread holds, writes a zero to its `clear_child_tid` address and
+/// wakes a waiter there, as the thread ends or leaves its memory.
 pub fn thread_ends(thread: &Thread) {
+    robust::thread_ends(thread);
+    owned::owner_ends(thread);
     let address = thread.clear_at_end.take();
     if address == 0 {
         return;
@@ -221,7 +255,7 @@ mod tests {
 
     fn waiting(table: &Table, key: Key, bits: u32) -> &'static Thread {
         let thread: &'static Thread = Box::leak(Box::new(Thread::unused()));
-        table.insert(thread, Waiting { key, bits });
+        table.insert(thread, Waiting::new(key, bits));
         thread
     }
 
@@ -262,7 +296,7 @@ mod tests {
         let table = Table::new();
         let thread = waiting(&table, A, ANY);
         table.take(A, ANY, 1, |thread| {
-            table.insert(thread, Waiting { key: B, bits: ANY });
+            table.insert(thread, Waiting::new(B, ANY));
         });
         assert!(take(&table, A, ANY, 1).is_empty());
         assert!(same(&take(&table, B, ANY, 1), &[thread]));

@@ -2,11 +2,15 @@
 
 use linux_raw_sys::general as linux;
 use mm::address_space::MemoryLimits;
+use mm::frames;
 
 use crate::proc::table;
 
 /// One past the highest number of a resource.
 const COUNT: usize = 16;
+
+/// Frames of the machine for each signal that may be pending, as Linux has them.
+const FRAMES_PER_SIGNAL: u64 = 64;
 
 /// No limit.
 pub const INFINITY: u64 = u64::MAX;
@@ -40,6 +44,10 @@ impl Limits {
             (linux::RLIMIT_NPROC, table::LEN as u64 - 1),
             (linux::RLIMIT_STACK, stack),
             (linux::RLIMIT_CORE, 0),
+            (
+                linux::RLIMIT_SIGPENDING,
+                frames::total() / FRAMES_PER_SIGNAL,
+            ),
         ] {
             limits.0[resource as usize] = Limit {
                 soft: most,
@@ -69,11 +77,12 @@ impl Limits {
         }
     }
 
-    /// These limits with another one on `resource`: lower, or raised no further than the
-    /// hard limit. `None` if it is neither.
-    pub fn with(mut self, resource: u32, limit: Limit) -> Option<Self> {
+    /// These limits with another one on `resource`. Who `may_raise` hard limits does so but for
+    /// those up to which the kernel has something. `None` if it is not valid.
+    pub fn with(mut self, resource: u32, limit: Limit, may_raise: bool) -> Option<Self> {
         let old = self.0.get_mut(resource as usize)?;
-        if limit.soft > limit.hard || limit.hard > old.hard {
+        let is_fixed = matches!(resource, linux::RLIMIT_STACK | linux::RLIMIT_NOFILE);
+        if limit.soft > limit.hard || (is_fixed || !may_raise) && limit.hard > old.hard {
             return None;
         }
         *old = limit;
@@ -88,20 +97,23 @@ mod tests {
     #[test]
     fn limits_go_down_but_not_up() {
         let limits = Limits::of_init(1 << 20, Limit { soft: 64, hard: 64 });
-        let with = |soft, hard| limits.with(linux::RLIMIT_NOFILE, Limit { soft, hard });
+        let with = |soft, hard| limits.with(linux::RLIMIT_NOFILE, Limit { soft, hard }, true);
         let lower = with(8, 16).expect("lower is allowed");
         assert_eq!(lower.soft(linux::RLIMIT_NOFILE), 8);
         assert!(
             lower
-                .with(linux::RLIMIT_NOFILE, Limit { soft: 16, hard: 16 })
+                .with(linux::RLIMIT_NOFILE, Limit { soft: 16, hard: 16 }, true)
                 .is_some()
         );
         assert!(
             lower
-                .with(linux::RLIMIT_NOFILE, Limit { soft: 1, hard: 17 })
+                .with(linux::RLIMIT_NOFILE, Limit { soft: 1, hard: 17 }, true)
                 .is_none()
         );
         assert!(with(9, 8).is_none());
+        let core =
+            |may_raise| limits.with(linux::RLIMIT_CORE, Limit { soft: 1, hard: 1 }, may_raise);
+        assert!(core(true).is_some() && core(false).is_none());
         assert!(limits.get(COUNT as u32).is_none());
         assert_eq!(limits.soft(linux::RLIMIT_AS), INFINITY);
     }

@@ -2,6 +2,8 @@
 
 pub mod alarm;
 pub mod arguments;
+pub mod attributes;
+pub mod cpu_alarm;
 mod cpu_time;
 pub mod credentials;
 pub mod elf;
@@ -14,11 +16,13 @@ pub mod futex;
 pub mod ipc;
 pub mod limits;
 mod list;
+pub mod posix_timer;
 pub mod process;
 pub mod program;
 pub mod resources;
 mod run_queue;
 pub mod scheduler;
+pub mod scheduling;
 pub mod script;
 pub mod signal;
 pub mod spawn;

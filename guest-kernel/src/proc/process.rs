@@ -9,9 +9,12 @@ use core::fmt;
 
 use mm::{AddressSpace, Shared};
 
+use crate::proc::attributes::Attributes;
+use crate::proc::cpu_alarm::CpuAlarms;
 use crate::proc::credentials::Credentials;
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
+use crate::proc::posix_timer::{OfProcess, PosixTimer};
 use crate::proc::program::Places;
 use crate::proc::signal::{Actions, Pending, Signal, Signals};
 use crate::proc::thread::{CpuTime, Members, Thread};
@@ -50,6 +53,7 @@ pub struct Process {
     pub(super) limits: Cell<Limits>,
     /// Who it is.
     pub credentials: Credentials,
+    pub(super) attributes: Cell<Attributes>,
 
     // The family's: touched by fork, exit and wait.
     pub(super) stage: Cell<Stage>,
@@ -85,6 +89,8 @@ pub struct Process {
     pub(super) alarm: Timer,
     /// From alarm to alarm, in counts of the time-stamp counter; 0 if there is but one.
     pub(super) alarm_interval: Cell<u64>,
+    pub(super) cpu_alarms: CpuAlarms,
+    pub(super) timers: List<PosixTimer, OfProcess>,
 
     // The process's own: touched by its system calls and faults only.
     pub(super) space: RefCell<Option<Shared<AddressSpace>>>,
@@ -117,6 +123,7 @@ impl Process {
             session: Cell::new(0),
             limits: Cell::new(Limits::NONE),
             credentials: Credentials::superuser(),
+            attributes: Cell::new(Attributes::UNUSED),
             stage: Cell::new(Stage::Unused),
             parent: Cell::new(None),
             children: List::new(),
@@ -136,6 +143,8 @@ impl Process {
             goes_on: WaitQueue::new(),
             alarm: Timer::new(),
             alarm_interval: Cell::new(0),
+            cpu_alarms: CpuAlarms::NONE,
+            timers: List::new(),
             space: RefCell::new(None),
         }
     }
@@ -178,6 +187,7 @@ impl Process {
     /// Changes its limits.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
+        self.cpu_alarms.heed(&limits);
     }
 
     /// Name of its program.

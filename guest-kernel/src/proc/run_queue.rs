@@ -1,8 +1,8 @@
 //! The threads that could run and do not, and whose turn it is.
 //!
 //! Round robin by credit (deficit round robin: Shreedhar and Varghese, SIGCOMM 1995). A
-//! thread gets a tick's worth of credit as its turn comes, and has the CPU until it has
-//! used that up. Only ticks end turns, and they may come late, not at all, or early in a
+//! thread gets a tick's worth of credit as its turn comes, more or less by its weight, and has
+//! the CPU until it has used that up. Only ticks end turns, and they may come late, not at all, or early in a
 //! turn that began late; so what a turn took too much or left is part of the next one.
 //! Over time all use the same, whatever the ticks did.
 //!
@@ -11,6 +11,7 @@
 //! from turns only.
 
 use crate::proc::list::List;
+use crate::proc::scheduling::NORMAL_WEIGHT;
 use crate::proc::thread::{Runs, Thread};
 
 /// Ticks that a thread can owe; more are forgiven, so that finding the next thread takes a
@@ -78,10 +79,16 @@ impl RunQueue {
         }
         loop {
             let thread = self.others.pop_front()?;
-            let credit = thread.credit.get() + signed(tick);
+            let turn = tick * u64::from(thread.weight.get()) / u64::from(NORMAL_WEIGHT);
+            let credit = thread.credit.get() + signed(turn);
             thread
                 .credit
-                .set(credit.min(signed(tick + end_of_turn(tick))));
+                .set(credit.min(signed(turn + end_of_turn(tick))));
+            if self.others.is_empty() {
+                // Nobody was kept waiting, so nothing is owed.
+                thread.credit.set(thread.credit.get().max(signed(turn)));
+                return Some(thread);
+            }
             if credit > 0 {
                 return Some(thread);
             }
@@ -116,12 +123,17 @@ fn signed(counts: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::scheduling::Scheduling;
     use fastrand::Rng;
 
     const TICK: u64 = 1000;
 
     fn threads<const N: usize>() -> [&'static Thread; N] {
-        std::array::from_fn(|_| &*Box::leak(Box::new(Thread::unused())))
+        std::array::from_fn(|_| {
+            let thread = &*Box::leak(Box::new(Thread::unused()));
+            thread.set_scheduling(Scheduling::DEFAULT);
+            thread
+        })
     }
 
     /// Lets spinners run for `ticks` ticks and says what each has used. A tick comes
@@ -156,6 +168,30 @@ mod tests {
     fn all_get_the_same() {
         assert!(spread(spin::<3>(100, || 0)) <= TICK);
         assert!(spread(spin::<8>(100, || 7)) <= TICK + 13 * 7);
+    }
+
+    #[test]
+    fn who_is_nicer_gets_less() {
+        let queue = RunQueue::new();
+        let [nice, normal] = threads();
+        nice.set_scheduling(Scheduling {
+            nice: 3,
+            ..Scheduling::DEFAULT
+        });
+        let mut turns = [0, 0];
+        [nice, normal]
+            .into_iter()
+            .for_each(|thread| queue.push(thread));
+        for _ in 0..300 {
+            let thread = queue.pop(TICK).expect("there are threads");
+            turns[usize::from(std::ptr::eq(thread, normal))] += 1;
+            charge(thread, TICK, TICK);
+            queue.push(thread);
+        }
+        assert!(
+            (1.8..2.1).contains(&(f64::from(turns[1]) / f64::from(turns[0]))),
+            "{turns:?}"
+        );
     }
 
     #[test]

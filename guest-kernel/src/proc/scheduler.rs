@@ -24,7 +24,7 @@ use crate::proc::table::{self, boot_thread};
 use crate::proc::thread::{State, Thread};
 use crate::proc::tick;
 use crate::proc::timer_queue::TimerQueue;
-use crate::proc::{alarm, cpu_time, event_timer};
+use crate::proc::{alarm, cpu_alarm, cpu_time, event_timer, posix_timer};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
 static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
@@ -35,6 +35,11 @@ static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 /// The thread that has the CPU, and its process, which nearly every system call asks for.
 static CURRENT: SingleCpu<Cell<&'static Thread>> = SingleCpu::new(Cell::new(boot_thread()));
 static PROCESS: SingleCpu<Cell<&'static Process>> = SingleCpu::new(Cell::new(table::no_process()));
+
+/// How long a turn is for threads of equal weight, in nanoseconds.
+pub fn turn_ns() -> u64 {
+    clock::ns(tick::period())
+}
 
 /// The thread that runs, or whose system call or fault is being served.
 pub fn current_thread() -> &'static Thread {
@@ -185,6 +190,9 @@ pub fn interrupt(number: u8) {
         let now = clock::counter();
         let is_tick = tick::take(now);
         tick::await_next(next_deadline());
+        if is_tick {
+            cpu_alarm::ring(thread.process());
+        }
         if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(now), tick::period()) {
             return yield_now();
         }
@@ -209,6 +217,7 @@ fn serve(number: u8) {
             wake_sleepers(now);
             alarm::ring(now);
             event_timer::ring(now);
+            posix_timer::ring(now);
         }
         number => io_apic::serve(number),
     }
@@ -218,17 +227,13 @@ fn serve(number: u8) {
 
 /// When the first thread wants to wake, or the first alarm or timer is due.
 fn next_deadline() -> Option<u64> {
-    earlier(
-        earlier(TIMERS.deadline(), alarm::deadline()),
+    let first = [
+        TIMERS.deadline(),
+        alarm::deadline(),
         event_timer::deadline(),
-    )
-}
-
-fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+        posix_timer::deadline(),
+    ];
+    first.into_iter().flatten().min()
 }
 
 /// Makes the threads runnable that wanted to sleep until `now` or earlier.

@@ -12,12 +12,14 @@ use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
 
+use crate::proc::attributes::Attributes;
 use crate::proc::extended_state;
 use crate::proc::limits::Limits;
-use crate::proc::process::{Name, Process, Stage};
+use crate::proc::process::{INIT, Name, Process, Stage};
 use crate::proc::program::Places;
 use crate::proc::resources;
 use crate::proc::scheduler::{self, current, current_thread};
+use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{self, AlternateStack, Signal, Signals};
 use crate::proc::table::{self, Slot};
 use crate::proc::thread::{CpuTime, Thread};
@@ -48,9 +50,10 @@ bitflags! {
         const TELL_CHILD = linux::CLONE_CHILD_SETTID;
         /// A zero goes to the child's memory as it ends.
         const CLEAR_AT_END = linux::CLONE_CHILD_CLEARTID;
-        /// No effect: undoing of semaphores, of which there are none; obsolete; tracing.
+        /// No effect: undoing of semaphores, of which there are none; obsolete; tracing; the
+        /// scheduler of a disk.
         const WITHOUT_EFFECT = linux::CLONE_SYSVSEM | linux::CLONE_DETACHED
-            | linux::CLONE_UNTRACED | linux::CLONE_PTRACE;
+            | linux::CLONE_UNTRACED | linux::CLONE_PTRACE | linux::CLONE_IO;
     }
 }
 
@@ -64,7 +67,7 @@ impl CloneFlags {
         if self.contains(Self::THREAD) {
             self.contains(OF_THREADS) && !self.contains(Self::PARENT_WAITS)
         } else {
-            !self.contains(Self::SIGNALS)
+            self.contains(Self::MEMORY) || !self.contains(Self::SIGNALS)
         }
     }
 }
@@ -82,6 +85,10 @@ pub struct Request {
     pub parent_tid: u64,
     /// Where its number or the zero goes in the child.
     pub child_tid: u64,
+    /// What the parent is sent at its end.
+    pub end_signal: Option<Signal>,
+    /// The handlers of signals are not the parent's: there are none.
+    pub has_no_handlers: bool,
 }
 
 impl Request {
@@ -92,6 +99,8 @@ impl Request {
         storage: 0,
         parent_tid: 0,
         child_tid: 0,
+        end_signal: Some(Signal::SIGCHLD),
+        has_no_handlers: false,
     };
 
     /// `vfork`.
@@ -134,7 +143,10 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     process.session.set(slot.number);
     process.name.set(first.name);
     process.places.set(first.places);
-    process.limits.set(first.limits);
+    process.set_limits(first.limits);
+    process.attributes.set(Attributes::INIT);
+    slot.thread.alternate_stack.set(AlternateStack::NONE);
+    slot.thread.set_scheduling(Scheduling::DEFAULT);
     process.credentials.become_as(&current().credentials);
     process.pid.set(slot.number);
     begin_process(process, space);
@@ -165,7 +177,9 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     let flags = request.flags;
     let parent = current_thread();
     let process = parent.process();
-    if !flags.make_sense() {
+    // Init's siblings would have nobody to wait for them.
+    let has_no_parent = flags.contains(CloneFlags::SIBLING) && process.pid() == INIT;
+    if !flags.make_sense() || has_no_parent {
         return Err(Errno::EINVAL);
     }
     if table::in_use() as u64 >= process.limits().soft(linux::RLIMIT_NPROC) {
@@ -186,19 +200,21 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
         new.prepare()?;
         process
     } else {
-        fork(&new, flags, process)?
+        fork(&new, request, process)?
     };
     let slot = new.slot;
     tell_number(&slot, request, child);
     slot.thread
         .blocked_signals
         .set(parent.blocked_signals.get());
-    // A thread of the same process has its own stack, and so must have another one of these.
-    let alternate_stack = match flags.contains(CloneFlags::MEMORY) {
+    // Who runs in the same memory has its own stack, and so must have another one of these.
+    let runs_beside = flags & (CloneFlags::MEMORY | CloneFlags::PARENT_WAITS) == CloneFlags::MEMORY;
+    let alternate_stack = match runs_beside {
         true => AlternateStack::NONE,
         false => parent.alternate_stack.get(),
     };
     slot.thread.alternate_stack.set(alternate_stack);
+    slot.thread.set_scheduling(parent.scheduling().of_child());
     begin_thread(slot.thread, slot.number, child);
     if flags.contains(CloneFlags::PARENT_WAITS) {
         lend_memory(parent, child);
@@ -235,15 +251,19 @@ pub(super) fn main() -> Main {
 /// Makes the process of a child.
 fn fork(
     new: &New,
-    flags: CloneFlags,
+    request: &Request,
     parent: &'static Process,
 ) -> Result<&'static Process, OutOfMemory> {
+    let flags = request.flags;
     let space = if flags.contains(CloneFlags::MEMORY) {
         parent.space()
     } else {
         Shared::new(parent.space().fork()?)?
     };
-    let actions = parent.actions_of_child(flags.contains(CloneFlags::SIGNALS))?;
+    let actions = match request.has_no_handlers {
+        true => parent.actions_of_program()?,
+        false => parent.actions_of_child(flags.contains(CloneFlags::SIGNALS))?,
+    };
     let child = new.slot.process;
     child.pid.set(new.slot.number);
     let resources = resources::keeper();
@@ -253,12 +273,17 @@ fn fork(
     child.session.set(parent.session());
     child.name.set(parent.name());
     child.places.set(parent.places());
-    child.limits.set(parent.limits());
+    child.set_limits(parent.limits());
+    child.attributes.set(parent.attributes().of_child());
     child.credentials.become_as(&parent.credentials);
     child.actions.replace(actions);
     begin_process(child, space);
+    child.end_signal.set(request.end_signal);
     let parent = match parent.parent.get() {
-        Some(grandparent) if flags.contains(CloneFlags::SIBLING) => grandparent,
+        Some(grandparent) if flags.contains(CloneFlags::SIBLING) => {
+            child.end_signal.set(parent.end_signal.get());
+            grandparent
+        }
         _ => parent,
     };
     child.parent.set(Some(parent));
@@ -273,6 +298,7 @@ fn begin_process(process: &Process, space: Shared<AddressSpace>) {
     process.children_time.set(CpuTime::ZERO);
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);
+    process.cpu_alarms.clear();
     process.end_signal.set(Some(Signal::SIGCHLD));
     process.is_stopped.set(false);
     process.news.set(None);
@@ -292,6 +318,8 @@ pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static 
     thread.saved_blocked_signals.set(None);
     thread.interrupted_call.set(None);
     thread.wait_deadline.set(None);
+    thread.robust_list.set(0);
+    thread.owns_futexes.set(false);
     process.members.push_back(thread);
     table::note_start();
     if trace::wants(wanted::PROCS) {
@@ -353,7 +381,8 @@ mod tests {
         }
         assert!(!(thread | CloneFlags::PARENT_WAITS).make_sense());
         assert!((CloneFlags::MEMORY | CloneFlags::PARENT_WAITS).make_sense());
-        assert!(!(CloneFlags::MEMORY | CloneFlags::SIGNALS).make_sense());
+        assert!((CloneFlags::MEMORY | CloneFlags::SIGNALS).make_sense());
+        assert!(!CloneFlags::SIGNALS.make_sense());
         assert!(CloneFlags::empty().make_sense());
     }
 }

@@ -15,6 +15,7 @@ use crate::proc::futex::Waiting;
 use crate::proc::list::{Link, Linked};
 use crate::proc::process::Process;
 use crate::proc::scheduler::current_thread;
+use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{AlternateStack, InterruptedCall, Pending, Signals};
 use crate::proc::timer_queue::{Timed, Timer};
 
@@ -69,6 +70,9 @@ pub struct Thread {
     pub(super) cpu_time: Cell<CpuTime>,
     /// Counts of CPU time that it has left of its turn; what it owes if negative.
     pub(super) credit: Cell<i64>,
+    /// How much a turn is worth: see `scheduling`.
+    pub(super) weight: Cell<u32>,
+    pub(super) scheduling: Cell<Scheduling>,
 
     // Whoever the thread waits for.
     pub(super) wait_link: Link<Thread>,
@@ -96,6 +100,10 @@ pub struct Thread {
     pub(super) wait_deadline: Cell<Option<u64>>,
     /// Where to write a zero, and wake whoever waits there, as the thread ends; 0: nowhere.
     pub(super) clear_at_end: Cell<u64>,
+    /// Where the list starts of the locks that it holds (`set_robust_list`); 0: nowhere.
+    pub(super) robust_list: Cell<u64>,
+    /// Whether another thread waits for a lock that it holds.
+    pub(super) owns_futexes: Cell<bool>,
     /// Whether a child still uses the memory that the thread lent it (`vfork`).
     pub(super) has_lent_memory: Cell<bool>,
 }
@@ -113,6 +121,8 @@ impl Thread {
             timer: Timer::new(),
             cpu_time: Cell::new(CpuTime::ZERO),
             credit: Cell::new(0),
+            weight: Cell::new(0),
+            scheduling: Cell::new(Scheduling::DEFAULT),
             wait_link: Link::new(),
             futex: Cell::new(Waiting::NOWHERE),
             member_link: Link::new(),
@@ -122,10 +132,12 @@ impl Thread {
             pending_signals: Pending::new(),
             awaited_signals: Cell::new(Signals::EMPTY),
             saved_blocked_signals: Cell::new(None),
-            alternate_stack: Cell::new(AlternateStack::NONE),
+            alternate_stack: Cell::new(AlternateStack::UNUSED),
             interrupted_call: Cell::new(None),
             wait_deadline: Cell::new(None),
             clear_at_end: Cell::new(0),
+            robust_list: Cell::new(0),
+            owns_futexes: Cell::new(false),
             has_lent_memory: Cell::new(false),
         }
     }
@@ -203,6 +215,21 @@ impl Thread {
     /// Notes that for a call that a signal has interrupted.
     pub fn set_wait_deadline(&self, deadline_ns: u64) {
         self.wait_deadline.set(Some(deadline_ns));
+    }
+
+    /// Where the list starts of the locks that it holds; 0: nowhere.
+    pub fn robust_list(&self) -> u64 {
+        self.robust_list.get()
+    }
+
+    /// Says where that list starts.
+    pub fn set_robust_list(&self, head: u64) {
+        self.robust_list.set(head);
+    }
+
+    /// Where a zero goes as the thread ends; 0: nowhere.
+    pub fn clear_at_end(&self) -> u64 {
+        self.clear_at_end.get()
     }
 
     /// Where `set_tid_address` says that a zero goes as the thread ends.

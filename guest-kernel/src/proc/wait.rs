@@ -5,6 +5,7 @@ use abi::Errno;
 use crate::proc::process::{Process, Stage};
 use crate::proc::resources;
 use crate::proc::scheduler::current;
+use crate::proc::signal::Signal;
 use crate::proc::table;
 use crate::proc::thread::CpuTime;
 use crate::proc::wait_status::WaitStatus;
@@ -51,6 +52,18 @@ pub struct Ended {
     pub cpu_time: CpuTime,
 }
 
+/// Which kinds of children are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChildKind {
+    /// Those that send SIGCHLD at their end.
+    #[default]
+    Usual,
+    /// Those that send nothing or something else.
+    Other,
+    /// Both.
+    Any,
+}
+
 /// How to wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -64,6 +77,19 @@ pub struct Options {
     pub stops: bool,
     /// For children that go on after a stop as well.
     pub continues: bool,
+    /// For which kinds of children.
+    pub kind: ChildKind,
+}
+
+impl Options {
+    fn includes(self, child: &Process) -> bool {
+        let is_usual = child.end_signal.get() == Some(Signal::SIGCHLD);
+        match self.kind {
+            ChildKind::Usual => is_usual,
+            ChildKind::Other => !is_usual,
+            ChildKind::Any => true,
+        }
+    }
 }
 
 /// Waits until one of the current process's children that are meant has ended, or has done
@@ -75,7 +101,8 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
     let parent = current();
     loop {
         let mut is_any = false;
-        let mut meant = parent.children.iter().filter(|child| which.includes(child));
+        let is_meant = |child: &&Process| which.includes(child) && options.includes(child);
+        let mut meant = parent.children.iter().filter(is_meant);
         // Those that have ended are in front.
         let ended = meant.next().inspect(|_| is_any = true);
         let ended = ended.filter(|_| !options.without_ends);
@@ -116,7 +143,8 @@ fn changed(parent: &Process, which: Which, options: Options) -> Option<Ended> {
     if !options.stops && !options.continues {
         return None;
     }
-    let mut meant = parent.children.iter().filter(|child| which.includes(child));
+    let is_meant = |child: &&Process| which.includes(child) && options.includes(child);
+    let mut meant = parent.children.iter().filter(is_meant);
     meant.find_map(|child| {
         let status = child.news.get().filter(is_wanted)?;
         if !options.keep {

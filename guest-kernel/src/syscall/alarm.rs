@@ -5,6 +5,7 @@ use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
 use crate::proc::alarm::{self, Alarm};
+use crate::proc::cpu_alarm;
 use crate::proc::current;
 use crate::syscall::time::{NS_PER_S, NS_PER_US};
 use crate::syscall::{Errno, SyscallResult};
@@ -50,34 +51,53 @@ pub fn alarm(&[seconds, ..]: &Arguments) -> SyscallResult {
     Ok(clock::ns(old.rest).div_ceil(NS_PER_S))
 }
 
-/// `getitimer(kind, value)`: there is but the one of real time.
+/// `getitimer(kind, value)`
 pub fn getitimer(&[kind, value, ..]: &Arguments) -> SyscallResult {
-    check_kind(kind)?;
-    let alarm = words(alarm::get(current()));
+    let alarm = words(get(Kind::from_number(kind)?));
     UserPtr::new(value).write(&current().space(), &alarm)?;
     Ok(0)
 }
 
 /// `setitimer(kind, new, old)`
 pub fn setitimer(&[kind, new, old, ..]: &Arguments) -> SyscallResult {
-    check_kind(kind)?;
-    let process = current();
-    let space = process.space();
+    let kind = Kind::from_number(kind)?;
+    let space = current().space();
     let new = match new {
         0 => Alarm::default(),
         address => alarm_of(UserPtr::<Words>::new(address).read(&space)?)?,
     };
     if old != 0 {
-        let alarm = words(alarm::get(process));
+        let alarm = words(get(kind));
         UserPtr::new(old).write(&space, &alarm)?;
     }
-    alarm::set(process, new);
+    match kind {
+        Kind::Real => alarm::set(current(), new),
+        Kind::Cpu(kind) => cpu_alarm::set(current(), kind, new),
+    }
     Ok(0)
 }
 
-fn check_kind(kind: u64) -> Result<(), Errno> {
-    match kind as u32 {
-        linux::ITIMER_REAL => Ok(()),
-        _ => Err(Errno::EINVAL),
+/// The timers of a process.
+#[derive(Clone, Copy)]
+enum Kind {
+    Real,
+    Cpu(cpu_alarm::Kind),
+}
+
+impl Kind {
+    fn from_number(number: u64) -> Result<Self, Errno> {
+        match number as u32 {
+            linux::ITIMER_REAL => Ok(Self::Real),
+            linux::ITIMER_VIRTUAL => Ok(Self::Cpu(cpu_alarm::Kind::User)),
+            linux::ITIMER_PROF => Ok(Self::Cpu(cpu_alarm::Kind::All)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+fn get(kind: Kind) -> Alarm {
+    match kind {
+        Kind::Real => alarm::get(current()),
+        Kind::Cpu(kind) => cpu_alarm::get(current(), kind),
     }
 }

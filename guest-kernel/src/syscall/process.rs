@@ -1,5 +1,6 @@
 //! Calls about processes: their beginnings and ends, numbers and groups.
 
+use abi::virtual_map::PAGE_SIZE;
 use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
@@ -7,7 +8,7 @@ use mm::UserPtr;
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
 use crate::proc::spawn::{self, CloneFlags, Request};
-use crate::proc::wait::{self, Ended, Options, Which};
+use crate::proc::wait::{self, ChildKind, Ended, Options, Which};
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{current, current_thread, exit as end, scheduler, table};
 use crate::syscall::{Errno, SyscallResult, pidfd, usage};
@@ -32,18 +33,86 @@ pub fn vfork(context: &mut UserContext) -> SyscallResult {
     Ok(spawn::clone(context, &Request::VFORK)?.into())
 }
 
-/// `clone(flags, stack, parent_tid, child_tid, storage)`; whatever signal the low byte of the
-/// flags says, it is SIGCHLD that is sent at the child's end.
+/// `clone(flags, stack, parent_tid, child_tid, storage)`; the low byte of the flags is the signal
+/// that is sent at the child's end.
 pub fn clone(context: &mut UserContext) -> SyscallResult {
     let [flags, stack, parent_tid, child_tid, storage, _] = context.registers.arguments;
-    let flags = flags & !u64::from(linux::CSIGNAL);
-    let flags = u32::try_from(flags).ok().and_then(CloneFlags::from_bits);
+    let end_signal = flags & u64::from(linux::CSIGNAL);
     let request = Request {
-        flags: flags.ok_or(Errno::EINVAL)?,
+        flags: clone_flags(flags & !u64::from(linux::CSIGNAL))?,
         stack,
         parent_tid,
         child_tid,
         storage,
+        end_signal: Signal::new(end_signal),
+        has_no_handlers: false,
+    };
+    Ok(spawn::clone(context, &request)?.into())
+}
+
+fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
+    let flags = u32::try_from(flags).ok().and_then(CloneFlags::from_bits);
+    flags.ok_or(Errno::EINVAL)
+}
+
+/// `clone3(arguments, size)`: `struct clone_args` has grown, and may grow more by fields that are
+/// zero.
+pub fn clone3(context: &mut UserContext) -> SyscallResult {
+    const WORD: u64 = size_of::<u64>() as u64;
+    const WORDS: usize = 11;
+    const MIN_SIZE: u64 = linux::CLONE_ARGS_SIZE_VER0 as u64;
+    let [address, size, ..] = context.registers.arguments;
+    if size < MIN_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    let space = current().space();
+    let mut words = [0; WORDS];
+    for at in 0..size / WORD {
+        let word = UserPtr::<u64>::new(address.wrapping_add(at * WORD)).read(&space)?;
+        match words.get_mut(at as usize) {
+            Some(place) => *place = word,
+            None if word == 0 => {}
+            None => return Err(Errno::E2BIG),
+        }
+    }
+    let [
+        flags,
+        _pidfd,
+        child_tid,
+        parent_tid,
+        end_signal,
+        stack,
+        stack_size,
+        storage,
+        set_tid,
+        set_tid_count,
+        _cgroup,
+    ] = words;
+    let has_no_handlers = flags & linux::CLONE_CLEAR_SIGHAND != 0;
+    let flags = clone_flags(flags & !linux::CLONE_CLEAR_SIGHAND)?;
+    let is_obsolete = flags.bits() & (linux::CLONE_DETACHED | linux::CSIGNAL) != 0;
+    let has_no_end_signal = flags.intersects(CloneFlags::THREAD | CloneFlags::SIBLING);
+    if is_obsolete
+        || has_no_handlers && flags.contains(CloneFlags::SIGNALS)
+        || has_no_end_signal && end_signal != 0
+        || end_signal > Signal::MAX.into()
+        || (stack == 0) != (stack_size == 0)
+        || set_tid != 0
+        || set_tid_count != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    let request = Request {
+        flags,
+        stack: stack.wrapping_add(stack_size),
+        storage,
+        parent_tid,
+        child_tid,
+        end_signal: Signal::new(end_signal),
+        has_no_handlers,
     };
     Ok(spawn::clone(context, &request)?.into())
 }
@@ -66,12 +135,16 @@ pub fn wait4(&[pid, status, options, usage, ..]: &Arguments) -> SyscallResult {
     if options & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
+    if pid as i32 == i32::MIN {
+        return Err(Errno::ESRCH);
+    }
     let process = current();
     let which = Which::from_pid(pid as i32, process.group());
     let how = Options {
         without_waiting: options & linux::WNOHANG != 0,
         stops: options & linux::WUNTRACED != 0,
         continues: options & linux::WCONTINUED != 0,
+        kind: child_kind(options),
         ..Options::default()
     };
     let Some(ended) = wait::wait(which, how)? else {
@@ -82,6 +155,17 @@ pub fn wait4(&[pid, status, options, usage, ..]: &Arguments) -> SyscallResult {
     }
     usage::write_if_wanted(usage, ended.cpu_time)?;
     Ok(ended.pid.into())
+}
+
+/// Which children options of a wait mean: by default those that send SIGCHLD at their end.
+fn child_kind(options: u32) -> ChildKind {
+    if options & linux::__WALL != 0 {
+        ChildKind::Any
+    } else if options & linux::__WCLONE != 0 {
+        ChildKind::Other
+    } else {
+        ChildKind::Usual
+    }
 }
 
 /// `waitid(kind, id, info, options, usage)`
@@ -103,6 +187,7 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
     let id = id as u32;
     let which = match kind as u32 {
         linux::P_ALL => Which::Any,
+        linux::P_PID | linux::P_PGID if (id as i32) < 0 => return Err(Errno::EINVAL),
         linux::P_PIDFD => Which::Pid(pidfd::pid_of(id.into())?),
         linux::P_PID if id != 0 => Which::Pid(id),
         linux::P_PGID if id != 0 => Which::Group(id),
@@ -115,6 +200,7 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
         without_ends: options & linux::WEXITED == 0,
         stops: options & linux::WSTOPPED != 0,
         continues: options & linux::WCONTINUED != 0,
+        kind: child_kind(options),
     };
     let ended = wait::wait(which, how)?;
     if info != 0 {

@@ -1,14 +1,16 @@
 //! The kernel's table of handlers, by number, from [`abi::system_calls`].
 
 use abi::calls::Kind;
+use arch::shared;
 use arch::trap::UserContext;
 use syscalls::Sysno;
 
 use crate::syscall::{
     Errno, Handler, SyscallResult, advice, alarm, attributes, copying, credentials, descriptor,
-    epoll, event, execute, file, ipc, kill, link, listing, locks, memory, memory_file, message,
-    path, pidfd, poll, process, process_memory, select, signal, socket, socket_option, space,
-    special, stat, system, terminal, thread, time, usage, vector, xattr,
+    epoll, event, execute, file, futex, ipc, kill, link, listing, locks, memory, memory_file,
+    message, path, pidfd, poll, prctl, process, process_memory, scheduling, select, signal, socket,
+    socket_option, space, special, stat, system, terminal, thread, time, timer, usage, vector,
+    xattr,
 };
 
 /// What an argument is, without the names that only the VMM has.
@@ -38,6 +40,7 @@ macro_rules! rows {
         /// Serves the few calls that need all of the program's state.
         pub fn serve_with_context(number: u64, context: &mut UserContext) -> SyscallResult {
             $(serve!(number, context, Sysno::$call, [$($module::$handler)?] $($context)?);)*
+            shared::count_unsupported(number);
             Err(Errno::ENOSYS)
         }
 

@@ -98,7 +98,11 @@ fn change_limit(process: &Process, resource: u64, new: u64, old: u64) -> Syscall
     if soft > hard {
         return Err(Errno::EINVAL);
     }
-    let limits = limits.with(resource, Limit { soft, hard });
+    let limits = limits.with(
+        resource,
+        Limit { soft, hard },
+        current().credentials.is_privileged(),
+    );
     let limits = limits.ok_or(Errno::EPERM)?;
     process.set_limits(limits);
     if process.is_alive() {

@@ -17,6 +17,13 @@ pub struct AlternateStack {
 }
 
 impl AlternateStack {
+    /// Of a thread that there is not: zeros, so that tables of such need no room in the image.
+    pub const UNUSED: Self = Self {
+        start: 0,
+        size: 0,
+        flags: 0,
+    };
+
     /// None.
     pub const NONE: Self = Self {
         start: 0,

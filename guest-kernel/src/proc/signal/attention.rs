@@ -6,10 +6,11 @@
 //! restarted at once, with its original deadline.
 
 use abi::Errno;
+use abi::errno::AfterHandler;
 use arch::trap::UserContext;
 
 use crate::proc::signal::sending::{is_deadly, is_killed, take};
-use crate::proc::signal::{ActionFlags, Cause, DefaultAction, Reaction, Signal, frame};
+use crate::proc::signal::{Action, ActionFlags, Cause, DefaultAction, Reaction, Signal, frame};
 use crate::proc::thread::Thread;
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{exit, stop};
@@ -19,8 +20,18 @@ use crate::proc::{exit, stop};
 pub struct InterruptedCall {
     /// Its number.
     pub number: u64,
-    /// Whether it may be restarted after a handler too.
-    pub restarts: bool,
+    /// When it is restarted after a handler.
+    pub restarts: AfterHandler,
+}
+
+impl InterruptedCall {
+    fn goes_on_after(&self, action: Action) -> bool {
+        match self.restarts {
+            AfterHandler::AsItSays => action.flags.contains(ActionFlags::RESTART),
+            AfterHandler::Always => true,
+            AfterHandler::Never => false,
+        }
+    }
 }
 
 impl Thread {
@@ -63,8 +74,7 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
             }
             Reaction::Call(action) => action,
         };
-        let restarts = action.flags.contains(ActionFlags::RESTART);
-        if let Some(call) = call.take().filter(|call| call.restarts && restarts) {
+        if let Some(call) = call.take().filter(|call| call.goes_on_after(action)) {
             context.repeat_call(call.number);
         }
         thread.wait_deadline.set(None);

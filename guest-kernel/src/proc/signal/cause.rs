@@ -74,6 +74,16 @@ impl Cause {
         }
     }
 
+    /// Which timer it is.
+    pub fn timer_number(self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// Says how many of its intervals were missed.
+    pub fn note_overrun(&mut self, count: u32) {
+        self.words[0] = self.words[0] & 0xffff_ffff | u64::from(count) << 32;
+    }
+
     /// Whether it is a timer.
     pub fn is_timer(self) -> bool {
         self.code == linux::SI_TIMER

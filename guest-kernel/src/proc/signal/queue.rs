@@ -17,8 +17,10 @@ use crate::proc::signal::{Cause, Signal, Signals};
 /// Causes that are kept in all: RLIMIT_SIGPENDING is about those of the one user there is.
 static QUEUED: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
 
-/// How many causes are kept.
-pub fn queued() -> u64 {
+/// More than this many are never kept.
+const MAX_QUEUED: u64 = 1 << 15;
+
+fn queued() -> u64 {
     QUEUED.get()
 }
 
@@ -61,7 +63,8 @@ impl Pending {
             return Ok(());
         }
         let may_exceed = !signal.is_real_time() && cause.code >= 0 || cause.is_timer();
-        let is_kept = (may_exceed || queued() < most) && self.append(signal, cause);
+        let has_room = queued() < most.min(MAX_QUEUED);
+        let is_kept = (may_exceed || has_room) && self.append(signal, cause);
         if !is_kept && signal.is_real_time() && cause.code != linux::SI_USER as i32 {
             return Err(Errno::EAGAIN);
         }

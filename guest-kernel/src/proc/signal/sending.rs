@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use crate::proc::process::Process;
 use crate::proc::signal::{Cause, DefaultAction, Signal, Signals, watchers};
 use crate::proc::thread::Thread;
-use crate::proc::{alarm, scheduler, stop, table};
+use crate::proc::{alarm, posix_timer, scheduler, stop, table};
 
 /// Sends a signal to a process, in the kernel's own name.
 pub fn send(process: &Process, signal: Signal) {
@@ -112,7 +112,10 @@ fn take_but(thread: &Thread, others: Signals) -> Option<(Signal, Cause)> {
     let process = thread.process();
     for pending in [&thread.pending_signals, &process.pending_signals] {
         if let Some(signal) = pending.set().first_but(others) {
-            let cause = pending.take(signal);
+            let mut cause = pending.take(signal);
+            if cause.is_timer() {
+                cause.note_overrun(posix_timer::taken(process, cause.timer_number()));
+            }
             if signal == Signal::SIGALRM {
                 alarm::taken(process);
             }

@@ -1,0 +1,142 @@
+//! What processes say of themselves (`prctl`, `capset`, `personality`).
+//!
+//! Most of this is only kept and told again. What a process may do is its user's affair: see
+//! `credentials`.
+
+use crate::proc::process::Process;
+use crate::proc::signal::Signal;
+
+/// The capabilities that Linux knows: numbers 0 to 40.
+pub const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
+/// By how many nanoseconds sleeps may be late by default, as Linux has it.
+pub const TIMER_SLACK: u64 = 50_000;
+
+/// Sets of capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Those in effect.
+    pub effective: u64,
+    /// Those that may be put into effect.
+    pub permitted: u64,
+    /// Those that programs inherit.
+    pub inheritable: u64,
+    /// Those that programs may have at most.
+    pub bounding: u64,
+}
+
+/// What a process has said.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes {
+    /// What it is sent when its parent ends.
+    pub death_signal: Option<Signal>,
+    /// Whether it is the parent of its descendants' orphans.
+    pub adopts_orphans: bool,
+    /// Whether programs get no more rights.
+    pub no_new_privileges: bool,
+    /// Whether others may look into it.
+    pub is_dumpable: bool,
+    /// Whether it keeps capabilities as another user.
+    pub keeps_capabilities: bool,
+    /// Whether it wants no huge pages.
+    pub no_huge_pages: bool,
+    /// By how many nanoseconds sleeps may be late.
+    pub timer_slack: u64,
+    /// `personality`.
+    pub personality: u32,
+    /// Its capabilities.
+    pub capabilities: Capabilities,
+}
+
+impl Attributes {
+    /// Of a process that there is not: zeros, so that tables of such need no room in the image.
+    pub const UNUSED: Self = Self {
+        death_signal: None,
+        adopts_orphans: false,
+        no_new_privileges: false,
+        is_dumpable: false,
+        keeps_capabilities: false,
+        no_huge_pages: false,
+        timer_slack: 0,
+        personality: 0,
+        capabilities: Capabilities {
+            effective: 0,
+            permitted: 0,
+            inheritable: 0,
+            bounding: 0,
+        },
+    };
+
+    /// What init has.
+    pub const INIT: Self = Self {
+        is_dumpable: true,
+        timer_slack: TIMER_SLACK,
+        capabilities: Capabilities {
+            effective: ALL_CAPABILITIES,
+            permitted: ALL_CAPABILITIES,
+            inheritable: 0,
+            bounding: ALL_CAPABILITIES,
+        },
+        ..Self::UNUSED
+    };
+
+    /// What a child has.
+    pub fn of_child(self) -> Self {
+        Self {
+            death_signal: None,
+            adopts_orphans: false,
+            ..self
+        }
+    }
+
+    /// What another program in the process has, of the superuser if it `is_privileged`.
+    pub fn of_program(self, is_privileged: bool) -> Self {
+        let capabilities = self.capabilities;
+        let permitted = if is_privileged {
+            capabilities.bounding
+        } else {
+            0
+        };
+        Self {
+            is_dumpable: true,
+            keeps_capabilities: false,
+            capabilities: Capabilities {
+                effective: permitted,
+                permitted,
+                ..capabilities
+            },
+            ..self
+        }
+    }
+}
+
+impl Process {
+    /// What it has said.
+    pub fn attributes(&self) -> Attributes {
+        self.attributes.get()
+    }
+
+    /// Changes that.
+    pub fn change_attributes(&self, change: impl FnOnce(&mut Attributes)) {
+        let mut attributes = self.attributes.get();
+        change(&mut attributes);
+        self.attributes.set(attributes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_start_anew_where_linux_says_so() {
+        let parent = Attributes {
+            death_signal: Some(Signal::SIGHUP),
+            adopts_orphans: true,
+            no_new_privileges: true,
+            ..Attributes::INIT
+        };
+        let child = parent.of_child();
+        assert!(child.death_signal.is_none() && !child.adopts_orphans);
+        assert!(child.no_new_privileges);
+    }
+}

@@ -1,0 +1,161 @@
+// The timers of a process: of real time and of CPU time.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static long result(long got) { return got < 0 ? -errno : got; }
+
+static volatile int count, code;
+static void note(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)context;
+    code = info->si_code;
+    count++;
+}
+
+static long ms(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void of_cpu_time(int which, int signal) {
+    struct sigaction action = {0};
+    action.sa_sigaction = note;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(signal, &action, 0);
+    struct itimerval timer = {{0, 10000}, {0, 30000}}, now;
+    count = 0;
+    printf("set %ld", result(setitimer(which, &timer, 0)));
+    usleep(60000);
+    printf(" asleep %d", count);
+    getitimer(which, &now);
+    printf(" rest %d interval %ld", now.it_value.tv_usec > 0, (long)now.it_interval.tv_usec);
+    long start = ms(CLOCK_PROCESS_CPUTIME_ID);
+    while (count < 4 && ms(CLOCK_PROCESS_CPUTIME_ID) < start + 5000) {}
+    long used = ms(CLOCK_PROCESS_CPUTIME_ID) - start;
+    printf(" busy %d code %#x after enough %d", count, code, used >= 30);
+    memset(&timer, 0, sizeof timer);
+    setitimer(which, &timer, &now);
+    printf(" was set %d", now.it_value.tv_usec > 0 || now.it_value.tv_sec > 0);
+    getitimer(which, &now);
+    printf(" now %d\n", now.it_value.tv_usec > 0);
+}
+
+static void in_children(void) {
+    struct itimerval timer = {{0, 0}, {100, 0}}, now;
+    setitimer(ITIMER_PROF, &timer, 0);
+    setitimer(ITIMER_REAL, &timer, 0);
+    fflush(stdout);
+    int status, child = fork();
+    if (!child) {
+        getitimer(ITIMER_PROF, &now);
+        int some = now.it_value.tv_sec > 0;
+        getitimer(ITIMER_REAL, &now);
+        _exit(2 * (now.it_value.tv_sec > 0) + some);
+    }
+    waitpid(child, &status, 0);
+    printf("in a child %d\n", WEXITSTATUS(status));
+    printf("kind 3: %ld\n", result(setitimer(3, &timer, 0)));
+    timer.it_value.tv_usec = 1000000;
+    printf("microseconds: %ld\n", result(setitimer(ITIMER_PROF, &timer, 0)));
+    fflush(stdout);
+    child = fork();
+    if (!child) {
+        signal(SIGPROF, SIG_DFL);
+        timer.it_value.tv_sec = 0;
+        timer.it_value.tv_usec = 20000;
+        setitimer(ITIMER_PROF, &timer, 0);
+        for (;;) {}
+    }
+    waitpid(child, &status, 0);
+    printf("without a handler: signal %d\n", WTERMSIG(status));
+}
+
+static long signals[64];
+static int overruns;
+static void of_timer(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    if (info->si_code == SI_TIMER) signals[signal]++, overruns = info->si_overrun;
+    code = info->si_value.sival_int;
+}
+
+static void made(void) {
+    struct sigaction action = {0};
+    struct sigevent event = {0};
+    struct itimerspec spec = {{0, 0}, {0, 20000000}}, now;
+    timer_t timer;
+    action.sa_sigaction = of_timer;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGALRM, &action, 0);
+    sigaction(SIGUSR1, &action, 0);
+    printf("by default %ld", result(timer_create(CLOCK_REALTIME, 0, &timer)));
+    printf(" set %ld", result(timer_settime(timer, 0, &spec, 0)));
+    while (!signals[SIGALRM]) usleep(1000);
+    printf(" came %ld", signals[SIGALRM]);
+    timer_gettime(timer, &now);
+    printf(" rest %ld", (long)now.it_value.tv_nsec);
+    printf(" delete %ld\n", result(timer_delete(timer)));
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGUSR1;
+    event.sigev_value.sival_int = 77;
+    spec.it_interval.tv_nsec = 5000000;
+    timer_create(CLOCK_MONOTONIC, &event, &timer);
+    timer_settime(timer, 0, &spec, 0);
+    while (signals[SIGUSR1] < 5) usleep(1000);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, 0);
+    usleep(100000);
+    siginfo_t info;
+    printf("waited for %d", sigwaitinfo(&set, &info));
+    printf(" code %d value %d overrun %d", info.si_code, info.si_value.sival_int,
+           info.si_overrun >= 5);
+    printf(" told %d", timer_getoverrun(timer) == info.si_overrun);
+    timer_gettime(timer, &now);
+    printf(" goes on %d interval %ld\n", now.it_value.tv_nsec > 0, (long)now.it_interval.tv_nsec);
+    memset(&spec, 0, sizeof spec);
+    timer_settime(timer, 0, &spec, &now);
+    printf("was set %d", now.it_value.tv_nsec > 0);
+    timer_gettime(timer, &now);
+    printf(" stopped %d\n", now.it_value.tv_nsec == 0);
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    spec.it_value = at;
+    timer_settime(timer, TIMER_ABSTIME, &spec, 0);
+    printf("in the past: %d code %d\n", sigwaitinfo(&set, &info), info.si_code);
+    sigprocmask(SIG_UNBLOCK, &set, 0);
+    event.sigev_notify = SIGEV_NONE;
+    timer_create(CLOCK_BOOTTIME, &event, &timer);
+    spec.it_value.tv_sec = 100;
+    spec.it_value.tv_nsec = 0;
+    timer_settime(timer, 0, &spec, 0);
+    timer_gettime(timer, &now);
+    printf("no signal: rest %d\n", now.it_value.tv_sec >= 98);
+    event.sigev_signo = 70;
+    event.sigev_notify = SIGEV_SIGNAL;
+    printf("signal 70: %ld", result(timer_create(CLOCK_REALTIME, &event, &timer)));
+    event.sigev_notify = 9;
+    printf(" kind 9: %ld", result(timer_create(CLOCK_REALTIME, &event, &timer)));
+    printf(" clock 99: %ld", result(syscall(SYS_timer_create, 99, 0, &timer)));
+    printf(" no such: %ld", result(syscall(SYS_timer_delete, 12345)));
+    printf(" %ld", result(syscall(SYS_timer_settime, 12345, 0, &spec, 0)));
+    printf(" %ld\n", result(syscall(SYS_timer_getoverrun, 12345)));
+}
+
+int main(void) {
+    setvbuf(stdout, 0, _IOLBF, 0);
+    of_cpu_time(ITIMER_VIRTUAL, SIGVTALRM);
+    of_cpu_time(ITIMER_PROF, SIGPROF);
+    in_children();
+    made();
+    return 0;
+}
