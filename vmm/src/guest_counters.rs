@@ -2,17 +2,18 @@
 
 use std::mem::offset_of;
 
+use syscalls::Sysno;
 use vm_memory::{Bytes, GuestAddress};
 
-use abi::shared::{MAGIC, SharedPage};
+use abi::shared::{MAGIC, SharedPage, UNSUPPORTED_LEN};
 
 use crate::boot::KernelImage;
 use crate::memory::GuestRam;
-use crate::report::GuestCounters;
+use crate::report::{Counters, GuestCounters};
 
 /// The contents of the shared page. They are guest input: shown to users, and no decision
 /// depends on them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedCounters {
     /// For the report.
     pub guest: GuestCounters,
@@ -21,6 +22,8 @@ pub struct SharedCounters {
     /// How often the kernel helped a software-backed KVM, by remedy; none where that is
     /// not known.
     pub remedies: [(&'static str, Option<u64>); 2],
+    /// System calls that the kernel does not have, by name.
+    pub unsupported: Counters,
 }
 
 /// The counters; all unknown if the kernel has no shared page or did not get as far as
@@ -53,5 +56,27 @@ pub fn read(ram: &GuestRam, kernel: &KernelImage) -> SharedCounters {
                 field(offset_of!(SharedPage, syscall_as_page_fault)),
             ),
         ],
+        unsupported: unsupported(ram, kernel).unwrap_or_default(),
     }
+}
+
+/// The calls that were made and are not there; those with the highest numbers count as one.
+fn unsupported(ram: &GuestRam, kernel: &KernelImage) -> Option<Counters> {
+    let start = offset_of!(SharedPage, unsupported) as u64;
+    let address = GuestAddress(kernel.shared_page?.checked_add(start)?);
+    let mut bytes = [[0; size_of::<u32>()]; UNSUPPORTED_LEN];
+    ram.mmap()
+        .read_slice(bytes.as_flattened_mut(), address)
+        .ok()?;
+    let counts = bytes.into_iter().map(u32::from_le_bytes).enumerate();
+    let name = |number: usize| match Sysno::new(number) {
+        Some(call) => call.name().to_owned(),
+        None if number == UNSUPPORTED_LEN - 1 => "others".to_owned(),
+        None => format!("number {number}"),
+    };
+    let made = counts.filter(|&(_, count)| count != 0);
+    Some(
+        made.map(|(number, count)| (name(number), count.into()))
+            .collect(),
+    )
 }

@@ -99,6 +99,8 @@ pub struct Report {
     pub host_instructions: Option<HostInstructions>,
     /// The guest's counters.
     pub guest: GuestCounters,
+    /// System calls that its kernel does not have, by name, and how often each was made.
+    pub unsupported_syscalls: Counters,
 }
 
 impl Report {

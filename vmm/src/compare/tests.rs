@@ -68,6 +68,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             syscalls: Some(3),
             ..Default::default()
         },
+        unsupported_syscalls: Counters::default(),
     }
 }
 

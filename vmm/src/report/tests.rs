@@ -56,6 +56,7 @@ fn kvm_report() -> Report {
             forks: Some(0),
             boot_instructions: None,
         },
+        unsupported_syscalls: Counters::default(),
     }
 }
 
@@ -85,6 +86,7 @@ fn emu_report() -> Report {
             ..Default::default()
         }),
         guest: GuestCounters::default(),
+        unsupported_syscalls: Counters::default(),
     }
 }
 

@@ -37,6 +37,7 @@ impl fmt::Display for Report {
         )?;
         write_counters(f, "Instructions emulated", &self.emulated())?;
         write_counters(f, "Guest", &self.guest_counters())?;
+        write_unsupported(f, &self.unsupported_syscalls)?;
         write_chart(f, &self.exits)
     }
 }
@@ -63,6 +64,30 @@ impl Report {
             ("boot instructions", self.guest.boot_instructions),
         ])
     }
+}
+
+/// What the guest's programs asked for in vain, the most frequent first.
+fn write_unsupported(f: &mut fmt::Formatter<'_>, calls: &Counters) -> fmt::Result {
+    /// Names in the line; the rest is in the sum.
+    const MOST: usize = 8;
+    let mut calls: Vec<_> = calls.iter().collect();
+    if calls.is_empty() {
+        return Ok(());
+    }
+    calls.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let total = calls
+        .iter()
+        .fold(0, |sum: u64, &(_, count)| sum.saturating_add(count));
+    let named = calls.iter().take(MOST);
+    let named: Vec<_> = named
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let more = if calls.len() > MOST { ", ..." } else { "" };
+    writeln!(
+        f,
+        "\nunsupported system calls: {total} ({}{more})",
+        named.join(", ")
+    )
 }
 
 fn named<const N: usize>(counters: [(&str, Option<u64>); N]) -> Vec<(String, u64)> {

@@ -97,6 +97,7 @@ impl Setting {
             emu: instructions.map(EmuCounters::from),
             host_instructions: ended.host_instructions,
             guest,
+            unsupported_syscalls: shared.unsupported,
         })
     }
     /// The images whose code the guest may be in.
