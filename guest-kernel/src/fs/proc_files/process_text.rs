@@ -14,7 +14,7 @@ use crate::fs::open_file::OpenFile;
 use crate::fs::proc_files::areas_text;
 use crate::fs::proc_files::text::NS_PER_USER_TICK;
 use crate::fs::proc_files::window::Window;
-use crate::fs::terminal;
+use crate::fs::{process_files, terminal};
 use crate::proc::limits::INFINITY;
 use crate::proc::process::{Process, Stage};
 use crate::proc::signal::{Action, Signal, Signals};
@@ -195,11 +195,22 @@ fn signals(process: &Process) -> [Signals; 4] {
 fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (pid, parent) = (process.pid(), process.parent_pid());
     let (letter, word) = state(process);
-    writeln!(to, "Name:\t{}\nUmask:\t0022", process.name())?;
+    let mask = process_files::of_pid(pid).map_or(0, |files| files.mask());
+    writeln!(to, "Name:\t{}\nUmask:\t{mask:04o}", process.name())?;
     writeln!(to, "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0")?;
     writeln!(to, "Pid:\t{id}\nPPid:\t{parent}\nTracerPid:\t0")?;
-    writeln!(to, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0")?;
-    writeln!(to, "FDSize:\t64\nGroups:\t0 ")?;
+    let credentials = &process.credentials;
+    for (name, ids) in [("Uid", credentials.users()), ("Gid", credentials.groups())] {
+        let (real, effective) = (ids.real, ids.effective);
+        writeln!(
+            to,
+            "{name}:\t{real}\t{effective}\t{}\t{}",
+            ids.saved, ids.files
+        )?;
+    }
+    write!(to, "FDSize:\t64\nGroups:\t")?;
+    credentials.with_others(|others| others.iter().try_for_each(|id| write!(to, "{id} ")))?;
+    writeln!(to)?;
     writeln!(to, "NStgid:\t{pid}\nNSpid:\t{pid}")?;
     writeln!(
         to,
@@ -237,10 +248,11 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
         writeln!(to, "{name}:\t{signals:016x}")?;
     }
     const ALL: u64 = (1 << (linux::CAP_LAST_CAP + 1)) - 1;
+    let held = if credentials.is_privileged() { ALL } else { 0 };
     for (name, capabilities) in [
         ("CapInh", 0),
-        ("CapPrm", ALL),
-        ("CapEff", ALL),
+        ("CapPrm", held),
+        ("CapEff", held),
         ("CapBnd", ALL),
         ("CapAmb", 0),
     ] {
