@@ -166,14 +166,12 @@ impl<T> NumberMap<T> {
             if wanted != 0 {
                 return number + wanted.trailing_zeros() as usize;
             }
-            let has_chunks = number < NEAR * CHUNK
-                || self
-                    .far
-                    .as_ref()
-                    .is_some_and(|far| far[number / MIDDLE_SPAN].is_some());
-            number = match has_chunks {
-                true => (number / CHUNK + 1) * CHUNK,
-                false => (number / MIDDLE_SPAN + 1) * MIDDLE_SPAN,
+            let next_chunk = (number / CHUNK + 1) * CHUNK;
+            number = match &self.far {
+                _ if number < NEAR * CHUNK => next_chunk,
+                None => break,
+                Some(far) if far[number / MIDDLE_SPAN].is_some() => next_chunk,
+                Some(_) => (number / MIDDLE_SPAN + 1) * MIDDLE_SPAN,
             };
         }
         LIMIT
