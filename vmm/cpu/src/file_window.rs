@@ -363,10 +363,11 @@ extern "C" fn on_bus_error(
     let (is_sent, address) = unsafe { (signals::is_sent(info), (*info).si_addr()) };
     // SAFETY: where it is not null, `Reading` keeps it alive.
     let window = unsafe { READING.get().as_ref() };
-    if is_sent || !window.is_some_and(|window| window.survive(address as usize)) {
-        if let Some(before) = BEFORE.get() {
-            signals::pass_on(before, is_sent, signal, info, context);
-        }
+    let survives = !is_sent && window.is_some_and(|window| window.survive(address as usize));
+    if let Some(before) = BEFORE.get()
+        && !survives
+    {
+        signals::pass_on(before, is_sent, signal, info, context);
     }
 }
 
