@@ -164,8 +164,8 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL and ENOMEM as for [`Self::unmap`]; EACCES for a shared file that was not open for
-    /// writing; ENOMEM if there is no area in part of the range, or no memory for what becomes
-    /// writable. Nothing has changed.
+    /// writing; ENOMEM if there is no memory for what becomes writable: nothing has changed.
+    /// ENOMEM if there is no area in part of the range: what lies before has changed.
     pub fn protect(&self, start: u64, len: u64, access: Access) -> Result<(), Errno> {
         if len == 0 && start.is_multiple_of(PAGE_SIZE) {
             return Ok(());
@@ -335,19 +335,38 @@ impl Inner {
         Ok(())
     }
 
-    fn check_mapped(&self, range: &Range<u64>) -> Result<(), Errno> {
+    /// Where the pages from the start of `range` end that are in areas.
+    fn mapped_end(&self, range: &Range<u64>) -> u64 {
         let mut next = range.start;
-        while next < range.end {
-            match self.areas.at_or_after(next) {
-                Some(area) if area.start <= next => next = area.end,
-                _ => return Err(Errno::ENOMEM),
+        for area in self.areas.range(range.clone()) {
+            if area.start > next {
+                break;
             }
+            next = area.end.min(range.end);
         }
-        Ok(())
+        next
     }
 
+    pub(crate) fn check_mapped(&self, range: &Range<u64>) -> Result<(), Errno> {
+        match self.mapped_end(range) == range.end {
+            true => Ok(()),
+            false => Err(Errno::ENOMEM),
+        }
+    }
+
+    /// As Linux, up to the first page without an area.
     fn protect(&mut self, range: &Range<u64>, access: Access) -> Result<(), Errno> {
-        self.check_mapped(range)?;
+        let end = self.mapped_end(range);
+        if end > range.start {
+            self.protect_mapped(&(range.start..end), access)?;
+        }
+        match end == range.end {
+            true => Ok(()),
+            false => Err(Errno::ENOMEM),
+        }
+    }
+
+    fn protect_mapped(&mut self, range: &Range<u64>, access: Access) -> Result<(), Errno> {
         let is_refused = |area: &Area| !area.may_have(access);
         if self.areas.range(range.clone()).any(is_refused) {
             return Err(Errno::EACCES);

@@ -7,8 +7,10 @@ use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{Shared, spaces};
 
+use crate::fs::bytes::Bytes;
 use crate::fs::node::{Kind, Node};
-use crate::fs::open_file::{Object, OpenFile};
+use crate::fs::open_file::{Object, OpenFile, Opened};
+use crate::fs::ramfs;
 
 bitflags! {
     /// Seals.
@@ -35,15 +37,22 @@ pub fn has(file: &FilePages, seals: Seals) -> bool {
     file.seals().is_some_and(|has| has & seals.bits() != 0)
 }
 
-/// A new file without a name, which can be sealed unless it is sealed against that.
+/// A new file in no directory, which can be sealed unless it is sealed against that. Who looks
+/// at what is open finds `name` in the root.
 ///
 /// # Errors
-/// ENFILE, ENOMEM.
-pub fn create(mode: u32, seals: Seals) -> Result<Shared<OpenFile>, Errno> {
+/// ENFILE, ENOMEM, ENAMETOOLONG.
+pub fn create(name: &[u8], mode: u32, seals: Seals) -> Result<Shared<OpenFile>, Errno> {
     let pages = Shared::new(FilePages::new(&[]))?;
     pages.set_seals(seals.bits());
     let node = Node::new(Kind::File(pages), mode)?;
-    OpenFile::new(Object::Node(node), linux::O_RDWR | linux::O_LARGEFILE)
+    let opened = Opened {
+        node: node.clone(),
+        directory: ramfs::root()?,
+        name: Bytes::name(name)?,
+    };
+    let flags = linux::O_RDWR | linux::O_LARGEFILE;
+    OpenFile::at(Object::Node(node), flags, opened)
 }
 
 /// The seals of an open file.

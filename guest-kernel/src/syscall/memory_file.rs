@@ -7,8 +7,8 @@ use crate::fs::seal::{self, Seals};
 use crate::syscall::path::Path;
 use crate::syscall::{Errno, SyscallResult, descriptor};
 
-/// Bytes of the longest name, which Linux shows behind `memfd:`.
-const LONGEST_NAME: usize = linux::NAME_MAX as usize - "memfd:".len();
+/// What stands before the name that a program gives.
+const PREFIX: &[u8] = b"memfd:";
 
 /// `memfd_create(name, flags)`
 pub fn memfd_create(&[name, flags, ..]: &Arguments) -> SyscallResult {
@@ -19,15 +19,18 @@ pub fn memfd_create(&[name, flags, ..]: &Arguments) -> SyscallResult {
     if flags & !(all | linux::MFD_EXEC) != 0 || is_contradiction {
         return Err(Errno::EINVAL);
     }
-    // The name is for people who look, who find none here.
-    if Path::read(name)?.bytes().len() > LONGEST_NAME {
-        return Err(Errno::EINVAL);
-    }
+    let name = Path::read(name)?;
+    let mut buffer = [0; linux::NAME_MAX as usize];
+    let (prefix, rest) = buffer.split_at_mut(PREFIX.len());
+    let rest = rest.get_mut(..name.bytes().len()).ok_or(Errno::EINVAL)?;
+    prefix.copy_from_slice(PREFIX);
+    rest.copy_from_slice(name.bytes());
+    let len = PREFIX.len() + rest.len();
     let (mode, seals) = match has(linux::MFD_NOEXEC_SEAL) {
         true => (0o666, Seals::EXEC),
         false if has(linux::MFD_ALLOW_SEALING) => (0o777, Seals::empty()),
         false => (0o777, Seals::SEAL),
     };
-    let file = seal::create(mode, seals)?;
+    let file = seal::create(&buffer[..len], mode, seals)?;
     descriptor::add(file, 0, has(linux::MFD_CLOEXEC))
 }

@@ -183,17 +183,6 @@ static void limits(void) {
            in_child(deep_enough));
 }
 
-static void many(void) {
-    /* Every other page, so that none merge. */
-    long most = 70000, count = 0;
-    char *all = mmap(0, 2 * most * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
-    while (count < most && mprotect(all + 2 * count * PAGE, PAGE, PROT_READ) == 0) count++;
-    printf("many: %d %d", count > 32000 && count < 32766, errno);
-    printf(" split %d", is(munmap(all + (2 * most - 100) * PAGE, PAGE)));
-    printf(" end %d", is(munmap(all, PAGE)));
-    printf(" all %d\n", is(munmap(all, 2 * most * PAGE)));
-}
-
 static void protections(void) {
     char *a = map(0, 2, 0);
     printf("mprotect: %d", is(mprotect(a + 1, PAGE, RW)));
@@ -257,7 +246,6 @@ int main(void) {
     places();
     advice();
     limits();
-    many();
     protections();
     others();
     barriers();

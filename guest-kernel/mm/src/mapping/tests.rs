@@ -226,6 +226,27 @@ fn the_stack_grows_to_its_limit_and_no_closer_than_its_guard() {
     assert_eq!(below, Err(FaultCause::StackOverflow));
 }
 
+/// At the limit nothing can be split, and everything can be unmapped.
+#[test]
+fn there_are_only_so_many_areas() {
+    let space = space();
+    let most = 65_530;
+    let reserved = Request {
+        overcommit: true,
+        ..request(Place::Free(BASE), 2 * most, READ, Backing::Zero)
+    };
+    assert_eq!(space.map(reserved), Ok(BASE));
+    let protected = |number: u64| space.protect(page(2 * number + 1), PAGE_SIZE, Access::empty());
+    let refused = (0..most).find(|&number| protected(number).is_err());
+    let refused = refused.expect("there is a limit");
+    assert!((most - 3..=most).contains(&(area_count(&space) as u64)));
+    let middle = page(2 * refused + 100);
+    assert_eq!(space.unmap(middle, PAGE_SIZE), Err(Errno::ENOMEM));
+    assert_eq!(space.unmap(page(0), PAGE_SIZE), Ok(()));
+    assert_eq!(space.unmap(BASE, 2 * most * PAGE_SIZE), Ok(()));
+    assert_eq!(area_count(&space), 1);
+}
+
 #[test]
 fn a_limit_on_size_is_kept() {
     let size = 10 * PAGE_SIZE;

@@ -79,9 +79,11 @@ fn change_one(random: &mut Rng, space: &AddressSpace, model: &mut Model) {
                 Err(Errno::ENOMEM)
             };
             assert_eq!(space.protect(address, len, access), expected);
-            if is_mapped {
-                let range = model.range_mut(pages);
-                range.for_each(|(_, page)| page.access = access);
+            for number in pages {
+                match model.get_mut(&number) {
+                    Some(page) => page.access = access,
+                    None => break,
+                }
             }
         }
         4 => {
