@@ -70,10 +70,6 @@ pub fn enable_cpu(options: CpuOptions) {
     }
     paging::forget_identity_map();
     trap::enable_syscall(options.sysret);
-    // Only where KVM emulates ring 0 is `sysret` not to be used.
-    if !options.sysret {
-        user_copy::note_slowness();
-    }
     let bus_khz = clock::start(features);
     local_apic::start(features, bus_khz);
 }

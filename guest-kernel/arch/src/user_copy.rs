@@ -29,19 +29,8 @@ pub struct CopyFault {
 }
 
 static SMAP_IS_ON: AtomicBool = AtomicBool::new(false);
-static IS_SLOW: AtomicBool = AtomicBool::new(false);
 static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
-
-/// Says that copies are slow, as they are where ring 0 is emulated.
-pub(crate) fn note_slowness() {
-    IS_SLOW.store(true, Relaxed);
-}
-
-/// Whether whole pages had better not be copied.
-pub fn is_slow() -> bool {
-    IS_SLOW.load(Relaxed)
-}
 
 /// Says that CR4.SMAP is set from now on.
 pub(crate) fn use_smap() {

@@ -16,14 +16,16 @@
 //! ```text
 //! the file keeps          page tables may map it     a write to the file or a shared mapping
 //! a frame of its own      writable, if shared        goes there
-//! a frame that it lent    read-only                  gets a frame of its own first
 //! a page of the base      read-only                  gets a frame of its own first
 //! nothing                 once it has a frame        gets a frame of zeros first
 //! ```
 //!
-//! A page of the second or third kind that gets a frame leaves all page tables that map it
-//! as the file's; a page past the new end of a file leaves all of them. The next access finds
-//! what the file has then.
+//! A page of the base that gets a frame leaves all page tables that map it; a page past the new
+//! end of a file leaves all of them, copies too. The next access finds what the file has then.
+//!
+//! Rejected: reads and writes of whole pages that map them copy-on-write in place of copying.
+//! Only software-backed KVM copies slowly, and it follows every change of page tables: a page
+//! took 1.2 to 2.5 ms to map there, against 1.4 to 2 ms to copy.
 //!
 //! A frame is zero past the file's length, so that growing takes no time; what programs write
 //! there through a mapping is cleared when the file grows. Nothing is borrowed when these
@@ -38,7 +40,7 @@ use core::num::NonZero;
 use abi::Errno;
 
 use crate::file_pages::base::Base;
-use crate::file_pages::tree::{Kept, PageTree};
+use crate::file_pages::tree::PageTree;
 use crate::frames::{FRAME_SIZE, FrameShare};
 use crate::{Frame, OutOfMemory, quota, spaces};
 
@@ -159,7 +161,7 @@ impl FilePages {
         let len = left.min((FRAME_SIZE - within) as u64) as usize;
         let written = self.written.borrow();
         if let Some(kept) = written.get(offset / PAGE) {
-            return use_bytes(&kept.share.bytes()[within..][..len]);
+            return use_bytes(&kept.bytes()[within..][..len]);
         }
         let base = self.base.from(offset);
         if base.is_empty() {
@@ -194,8 +196,8 @@ impl FilePages {
     pub(crate) fn peek(&self, offset: u64) -> Option<MappablePage> {
         match self.written.borrow().get(offset / PAGE) {
             Some(kept) => Some(MappablePage {
-                address: kept.share.address(),
-                is_own: !kept.is_lent,
+                address: kept.address(),
+                is_own: true,
             }),
             None => self.base.page(offset).map(|address| MappablePage {
                 address,
@@ -212,9 +214,8 @@ impl FilePages {
         let page = offset / PAGE;
         self.leave_read_only(page);
         let mut written = self.written.borrow_mut();
-        written
-            .get_or_insert(page, || self.copy_of_base(page))?
-            .own()
+        written.get_or_insert(page, || self.copy_of_base(page))?;
+        Ok(())
     }
 
     /// Copies bytes from `offset` on, with zeros for what is past the file's end.
@@ -253,8 +254,7 @@ impl FilePages {
         self.leave_read_only(page);
         let mut written = self.written.borrow_mut();
         let kept = written.get_or_insert(page, || self.copy_of_base(page))?;
-        kept.own()?;
-        let count = fill(&mut kept.share.bytes_mut()[(offset % PAGE) as usize..]);
+        let count = fill(&mut kept.bytes_mut()[(offset % PAGE) as usize..]);
         drop(written);
         let end = offset + count as u64;
         if end > self.len() {
@@ -272,9 +272,9 @@ impl FilePages {
             return;
         }
         let mut written = self.written.borrow_mut();
-        if let Some(last) = written.get_mut(old / PAGE).filter(|last| !last.is_lent) {
+        if let Some(last) = written.get_mut(old / PAGE) {
             let within = (old % PAGE) as usize;
-            last.share.bytes_mut()[within..within + (end - old) as usize].fill(0);
+            last.bytes_mut()[within..within + (end - old) as usize].fill(0);
         }
     }
 
@@ -298,8 +298,7 @@ impl FilePages {
             self.leave_read_only(len / PAGE);
             let mut written = self.written.borrow_mut();
             if let Some(last) = written.get_mut(len / PAGE) {
-                last.own()?;
-                last.share.bytes_mut()[within..].fill(0);
+                last.bytes_mut()[within..].fill(0);
             }
         }
         let first = len.div_ceil(PAGE);
@@ -325,64 +324,15 @@ impl FilePages {
             self.make_own(page * PAGE)?;
         }
         self.take_out(pages.start);
-        let mut cleared = Ok(());
-        self.written.borrow_mut().for_each(pages, &mut |kept| {
-            if cleared.is_ok() {
-                cleared = kept.own().map(|()| kept.share.bytes_mut().fill(0));
-            }
-        });
-        cleared
+        let mut written = self.written.borrow_mut();
+        written.for_each(pages, &mut |kept| kept.bytes_mut().fill(0));
+        Ok(())
     }
 
     /// Whether the page at `offset` is anything but zeros that nobody has written.
     pub fn has_page(&self, offset: u64) -> bool {
         let is_written = self.written.borrow().get(offset / PAGE).is_some();
         is_written || !self.base.from(offset).is_empty()
-    }
-
-    /// A share of the page at `offset`, in which nobody writes any more. `None` if somebody may
-    /// have the page mapped as the file's, or it is not in memory.
-    pub fn lend(&self, offset: u64) -> Option<FrameShare> {
-        let page = offset / PAGE;
-        let mut written = self.written.borrow_mut();
-        match written.get_mut(page) {
-            Some(kept) if kept.is_lent || page >= self.mapped_end.get() => {
-                kept.is_lent = true;
-                Some(kept.share.another())
-            }
-            Some(_) => None,
-            None => self.base.share(offset),
-        }
-    }
-
-    /// Takes a page that a program has lent, in place of what is at `offset`, which is
-    /// page-aligned and below [`MAX_LEN`]. Returns whether that was possible: not if somebody
-    /// may have the page mapped as the file's, or memory is short.
-    pub fn adopt(&self, offset: u64, share: FrameShare) -> bool {
-        let page = offset / PAGE;
-        if page < self.mapped_end.get() {
-            return false;
-        }
-        let mut lent = Some(Kept {
-            share,
-            is_lent: true,
-        });
-        let mut written = self.written.borrow_mut();
-        let make = || {
-            quota::check_file().ok()?;
-            lent.take()
-        };
-        let Ok(kept) = written.get_or_insert(page, make) else {
-            return false;
-        };
-        if let Some(lent) = lent {
-            *kept = lent;
-        }
-        drop(written);
-        if offset + PAGE > self.len() {
-            self.grow(offset, offset + PAGE);
-        }
-        true
     }
 
     /// Frames that hold what was written.
@@ -411,11 +361,11 @@ impl FilePages {
     }
 
     /// A frame with the base of a page that is about to be written.
-    fn copy_of_base(&self, page: u64) -> Option<Kept> {
+    fn copy_of_base(&self, page: u64) -> Option<FrameShare> {
         quota::check_file().ok()?;
         let base = self.base.from(page * PAGE);
         if base.is_empty() {
-            return Frame::allocate_zeroed().map(Kept::from);
+            return Frame::allocate_zeroed().map(FrameShare::from);
         }
         let mut frame = Frame::allocate()?;
         let (copied, rest) = frame.bytes_mut().split_at_mut(base.len().min(FRAME_SIZE));

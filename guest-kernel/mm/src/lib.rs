@@ -17,7 +17,6 @@ pub mod frames;
 pub mod host_files;
 pub mod inspect;
 pub mod kernel_stacks;
-mod lending;
 pub mod mapping;
 pub mod page_tables;
 pub mod pool;

@@ -13,11 +13,7 @@ use crate::fs::transfer::{self, Source, Step, Target};
 /// EFAULT.
 pub fn read(file: &FilePages, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     transfer::run(target, |target, done| {
-        let at = offset.saturating_add(done);
-        if target.left() >= FRAME_SIZE && target.borrow(file, at) {
-            return Ok(Step::copied(FRAME_SIZE, FRAME_SIZE));
-        }
-        file.with_bytes(at, |bytes| {
+        file.with_bytes(offset.saturating_add(done), |bytes| {
             let wanted = bytes.len().min(target.left());
             Ok(match wanted {
                 0 => Step::stop(),
@@ -38,9 +34,6 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
             return Err(Errno::EFBIG);
         }
         check_seals(file, at, source.left())?;
-        if source.left() >= FRAME_SIZE && source.lend(file, at) {
-            return Ok(Step::copied(FRAME_SIZE, FRAME_SIZE));
-        }
         let mut wanted = 0;
         let moved = file.write_with(at, |place| {
             wanted = place.len().min(source.left());

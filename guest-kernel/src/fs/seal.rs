@@ -9,7 +9,8 @@ use mm::{Shared, spaces};
 
 use crate::fs::bytes::Bytes;
 use crate::fs::node::{Kind, Node};
-use crate::fs::open_file::{Object, OpenFile, Opened};
+use crate::fs::open_file::{Object, OpenFile};
+use crate::fs::opened::Opened;
 use crate::fs::ramfs;
 
 bitflags! {

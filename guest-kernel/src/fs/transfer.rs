@@ -8,8 +8,7 @@ mod kernel_bytes;
 
 use abi::Errno;
 use arch::user_copy::{self, CopyFault};
-use mm::frames::FRAME_SIZE;
-use mm::{AddressSpace, FilePages, UserSlice};
+use mm::UserSlice;
 
 pub use kernel_bytes::{First, KernelBytes, KernelRoom};
 
@@ -39,12 +38,6 @@ pub trait Source: Transfer {
     /// Fills the front of `buffer` with what comes next and says how much: less than there
     /// is room for and bytes are left only if it must be [resolved](Transfer::resolve).
     fn take(&mut self, buffer: &mut [u8]) -> usize;
-
-    /// Lends the page that comes next to `file`, as what it has at `offset` from now on, instead
-    /// of a copy. Returns whether that was possible and worth it.
-    fn lend(&mut self, _file: &FilePages, _offset: u64) -> bool {
-        false
-    }
 }
 
 /// Where a read puts its bytes.
@@ -52,12 +45,6 @@ pub trait Target: Transfer {
     /// Copies the front of `bytes` out and says how much: less than there are and room is
     /// left for only if it must be [resolved](Transfer::resolve).
     fn put(&mut self, bytes: &[u8]) -> usize;
-
-    /// Maps the page that `file` has at `offset`, instead of a copy. Returns whether that was
-    /// possible and worth it.
-    fn borrow(&mut self, _file: &FilePages, _offset: u64) -> bool {
-        false
-    }
 }
 
 /// Makes `step` until nothing is left or it moves no more, and says how many bytes were
@@ -208,22 +195,6 @@ impl UserBytes {
         true
     }
 
-    /// Moves a whole page, at `offset` of a file, by `move_at(address space, address)` if copies
-    /// are slow.
-    fn move_page(&mut self, offset: u64, move_at: impl FnOnce(&AddressSpace, u64) -> bool) -> bool {
-        const PAGE: u64 = FRAME_SIZE as u64;
-        if !user_copy::is_slow() || !self.next_piece() || self.len < PAGE {
-            return false;
-        }
-        if !(self.start | offset).is_multiple_of(PAGE) || !move_at(&current().space(), self.start) {
-            return false;
-        }
-        self.start += PAGE;
-        self.len -= PAGE;
-        self.left -= PAGE;
-        true
-    }
-
     /// Copies up to `len` bytes by `copy(address in user memory, done, how many)`.
     fn copy(
         &mut self,
@@ -267,25 +238,12 @@ impl Source for UserBytes {
             user_copy::from_user(&mut buffer[done..][..count], address)
         })
     }
-
-    fn lend(&mut self, file: &FilePages, offset: u64) -> bool {
-        self.move_page(offset, |space, address| {
-            let share = space.lend_page(address);
-            share.is_some_and(|share| file.adopt(offset, share))
-        })
-    }
 }
 
 impl Target for UserBytes {
     fn put(&mut self, bytes: &[u8]) -> usize {
         self.copy(bytes.len(), |address, done, count| {
             user_copy::to_user(address, &bytes[done..][..count])
-        })
-    }
-
-    fn borrow(&mut self, file: &FilePages, offset: u64) -> bool {
-        self.move_page(offset, |space, address| {
-            space.borrow_page(address, file, offset)
         })
     }
 }

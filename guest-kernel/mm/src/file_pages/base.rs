@@ -1,16 +1,13 @@
 //! The bytes that a file has had from the beginning, which nobody writes to.
 
-#![allow(unsafe_code)]
-
 use core::cell::Cell;
-use core::mem::ManuallyDrop;
 use core::num::NonZero;
 
 use abi::Errno;
 use arch::paging::DIRECT_MAP;
 
 use crate::file_pages::PAGE;
-use crate::frames::{self, FRAME_SIZE, FrameShare};
+use crate::frames::{self, FRAME_SIZE};
 use crate::host_files;
 
 /// Bytes of the initramfs, maybe none, or of a file of the host.
@@ -70,14 +67,6 @@ impl Base {
         let address = (bytes.as_ptr() as u64).wrapping_sub(DIRECT_MAP);
         let is_page = (address | offset).is_multiple_of(PAGE) && bytes.len() >= FRAME_SIZE;
         (is_page && frames::can_be_mapped(address)).then_some(address)
-    }
-
-    /// A share of the page at `offset`, if there is such a page.
-    pub fn share(&self, offset: u64) -> Option<FrameShare> {
-        let address = self.page(offset)?;
-        // SAFETY: the base has a share of its own, which never ends and stays where it is.
-        let share = ManuallyDrop::new(unsafe { FrameShare::from_address(address) });
-        Some(share.another())
     }
 
     /// Forgets a file of the host that is not brought in.

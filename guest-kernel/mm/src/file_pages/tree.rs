@@ -5,7 +5,7 @@ use core::mem;
 use core::ops::Range;
 
 use crate::frames::FrameShare;
-use crate::{Frame, OutOfMemory, Owned};
+use crate::{OutOfMemory, Owned};
 
 /// Entries of a table, and the bits of a page's number that select one.
 const FANOUT: u64 = 1 << FANOUT_BITS;
@@ -21,41 +21,8 @@ pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
 enum Slot {
     #[default]
     Empty,
-    Page(Kept),
+    Page(FrameShare),
     Table(Owned<Table>),
-}
-
-/// What a file keeps of a page.
-pub struct Kept {
-    /// The frame.
-    pub share: FrameShare,
-    /// Whether private memory of programs may share it: then nobody writes to it any more.
-    pub is_lent: bool,
-}
-
-impl From<Frame> for Kept {
-    fn from(frame: Frame) -> Self {
-        Self {
-            share: frame.into(),
-            is_lent: false,
-        }
-    }
-}
-
-impl Kept {
-    /// Makes it a frame that the file may write to: the same one if nobody else has it.
-    ///
-    /// # Errors
-    /// There is no frame for a copy.
-    pub fn own(&mut self) -> Result<(), OutOfMemory> {
-        if self.is_lent && self.share.has_others() {
-            let mut copy = Frame::allocate().ok_or(OutOfMemory)?;
-            copy.bytes_mut().copy_from_slice(self.share.bytes());
-            self.share = copy.into();
-        }
-        self.is_lent = false;
-        Ok(())
-    }
 }
 
 #[derive(Default)]
@@ -89,7 +56,7 @@ impl PageTree {
     }
 
     /// What is kept of `page`.
-    pub fn get(&self, page: u64) -> Option<&Kept> {
+    pub fn get(&self, page: u64) -> Option<&FrameShare> {
         if page >= pages(self.height) {
             return None;
         }
@@ -116,8 +83,8 @@ impl PageTree {
     pub fn get_or_insert(
         &mut self,
         page: u64,
-        make: impl FnOnce() -> Option<Kept>,
-    ) -> Result<&mut Kept, OutOfMemory> {
+        make: impl FnOnce() -> Option<FrameShare>,
+    ) -> Result<&mut FrameShare, OutOfMemory> {
         assert!(page < LIMIT, "page {page} is beyond every file");
         while page >= pages(self.height) {
             self.grow()?;
@@ -142,7 +109,7 @@ impl PageTree {
     }
 
     /// What is kept of `page`, to be changed.
-    pub fn get_mut(&mut self, page: u64) -> Option<&mut Kept> {
+    pub fn get_mut(&mut self, page: u64) -> Option<&mut FrameShare> {
         self.get(page)?;
         self.get_or_insert(page, || None).ok()
     }
@@ -159,7 +126,7 @@ impl PageTree {
     }
 
     /// Calls `each` with what is kept of these pages.
-    pub fn for_each(&mut self, pages: Range<u64>, each: &mut dyn FnMut(&mut Kept)) {
+    pub fn for_each(&mut self, pages: Range<u64>, each: &mut dyn FnMut(&mut FrameShare)) {
         visit(&mut self.root, self.height, pages, each);
     }
 
@@ -186,7 +153,7 @@ fn count(slot: &Slot) -> u64 {
 }
 
 /// Visits pages in a range, counted from the tree's own first.
-fn visit(slot: &mut Slot, height: u32, range: Range<u64>, each: &mut dyn FnMut(&mut Kept)) {
+fn visit(slot: &mut Slot, height: u32, range: Range<u64>, each: &mut dyn FnMut(&mut FrameShare)) {
     match slot {
         Slot::Page(kept) if range.contains(&0) => each(kept),
         Slot::Empty | Slot::Page(_) => {}
@@ -224,17 +191,17 @@ fn cut(slot: &mut Slot, height: u32, first: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frame, Kept, LIMIT, PageTree};
-    use crate::frames;
+    use super::{FrameShare, LIMIT, PageTree};
+    use crate::{Frame, frames};
 
     fn insert(tree: &mut PageTree, page: u64) {
-        let kept = tree.get_or_insert(page, || Frame::allocate_zeroed().map(Kept::from));
+        let kept = tree.get_or_insert(page, || Frame::allocate_zeroed().map(FrameShare::from));
         let kept = kept.expect("there is memory");
-        kept.share.bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
+        kept.bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
     }
 
     fn has(tree: &PageTree, page: u64) -> bool {
-        let found = tree.get(page).map(|kept| kept.share.bytes()[..8].to_vec());
+        let found = tree.get(page).map(|kept| kept.bytes()[..8].to_vec());
         found.is_some_and(|bytes| bytes == page.to_le_bytes())
     }
 

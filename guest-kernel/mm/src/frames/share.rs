@@ -29,29 +29,10 @@ impl FrameShare {
         self.0
     }
 
-    /// Whether there are other shares.
-    pub fn has_others(&self) -> bool {
-        use_count(self.0).get() != 0
-    }
-
-    /// One more share.
-    pub fn another(&self) -> Self {
-        let others = use_count(self.0);
-        others.set(others.get() + 1);
-        Self(self.0)
-    }
-
-    /// The frame's physical address; the caller now owns the share.
-    pub fn into_address(self) -> u64 {
-        let address = self.0;
-        core::mem::forget(self);
-        address
-    }
-
-    /// The inverse of [`Self::into_address`].
+    /// The share that an entry of a page table has.
     ///
     /// # Safety
-    /// That is where the address came from, and the share is no longer used.
+    /// The entry is in no table any more, and led to the frame at `address`.
     pub unsafe fn from_address(address: u64) -> Self {
         Self(address)
     }
@@ -65,8 +46,8 @@ impl FrameShare {
 
     /// The frame's contents, for all who share it.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`; a file lends no bytes while it changes them, and page tables
-        // lend none.
+        // SAFETY: as in `bytes`; a file gives nobody its bytes while it changes them, and page
+        // tables give nobody theirs.
         unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.0) as *mut u8, FRAME_SIZE) }
     }
 }

@@ -1,6 +1,5 @@
 //! Address spaces: each operation.
 
-mod lending;
 mod model;
 mod shared;
 

@@ -1,13 +1,11 @@
 //! Pages of files in page tables: shares of frames that files have too.
 
-use core::mem::ManuallyDrop;
-
-use arch::paging::{self, ENTRIES, Entry, Flags, index};
+use arch::paging::{self, ENTRIES, Entry, index};
 
 use crate::OutOfMemory;
 use crate::file_pages::MappablePage;
-use crate::frames::{FrameShare, use_count};
-use crate::page_tables::entries::{flags, leaf, release};
+use crate::frames::use_count;
+use crate::page_tables::entries::{flags, leaf};
 use crate::page_tables::{Access, PageTables, Sharing};
 
 impl PageTables {
@@ -56,55 +54,5 @@ impl PageTables {
         if self.is_active() {
             paging::forget_page(page);
         }
-    }
-
-    /// Maps a frame that others share at `page`, in place of what is there, read-only until the
-    /// program writes to it.
-    ///
-    /// # Errors
-    /// There is no frame for a table.
-    pub fn replace(
-        &mut self,
-        page: u64,
-        share: FrameShare,
-        access: Access,
-    ) -> Result<(), OutOfMemory> {
-        let table = self.leaf_or_new(page)?;
-        let slot = index(page, 0);
-        let old = table.get(slot);
-        let entry = Entry::new(share.into_address(), flags(access, false));
-        if old.is_empty() {
-            // SAFETY: the program may read what it asked for; the entry has the share.
-            unsafe { self.fill(table, slot, entry) };
-            return Ok(());
-        }
-        // SAFETY: as above. The page was the program's, which has no use of it any more; its TLB
-        // entry is flushed before the frame is reused.
-        unsafe {
-            table.set(slot, entry);
-            if self.is_active() {
-                paging::forget_page(page);
-            }
-            release(old);
-        }
-        Ok(())
-    }
-
-    /// Another share of the private page at `page`, which has `entry`, and is read-only from
-    /// now on.
-    pub fn share(&mut self, page: u64, entry: Entry) -> FrameShare {
-        if let Ok(table) = leaf(self.root, page)
-            && entry.has(Flags::WRITABLE)
-        {
-            let kept = entry.with(entry.flags() - Flags::WRITABLE);
-            // SAFETY: the same frame with fewer rights; flushed before the program goes on.
-            unsafe { table.set(index(page, 0), kept) };
-            if self.is_active() {
-                paging::forget_page(page);
-            }
-        }
-        // SAFETY: the entry has a share, which stays where it is.
-        let share = ManuallyDrop::new(unsafe { FrameShare::from_address(entry.address()) });
-        share.another()
     }
 }
