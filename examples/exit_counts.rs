@@ -4,7 +4,8 @@
 //! `cargo run --release --example exit_counts [auto|kvm|emu]`
 //!
 //! A system call is a matter between program and guest kernel, arithmetic one between
-//! program and processor: neither is an exit. Output is: one for each byte.
+//! program and processor: neither is an exit. Output by a serial port is:
+//! one for each byte.
 
 use std::env;
 use std::error::Error;
@@ -13,6 +14,7 @@ use vmm::accel::AccelChoice;
 use vmm::devices::ApicMode;
 use vmm::exit::ExitReason;
 use vmm::report::{OutcomeKind, Report};
+use vmm::vm::ConsoleKind;
 use vmm::{Output, Program, Vm, VmConfig};
 
 /// A program and its argument.
@@ -67,6 +69,7 @@ fn run(choice: AccelChoice, name: &str, argument: &str) -> Result<Report, Box<dy
     config.args = argument.split_whitespace().map(String::from).collect();
     config.accel = choice;
     config.apic = ApicMode::User;
+    config.console = ConsoleKind::Serial;
     let report = Vm::new(config, Output::discard())?.run()?;
     match report.outcome.kind {
         OutcomeKind::Exited => Ok(report),

@@ -3,6 +3,7 @@
 use abi::command_line as word;
 use abi::words::{Word, Words};
 use arch::boot::CpuOptions;
+use arch::virtio_console::{WINDOWS, Window};
 use mm::frames::Contents;
 
 use crate::fs::{StandardErrors, StandardStreams};
@@ -51,6 +52,10 @@ pub struct CommandLine<'a> {
     /// Init's user and group.
     pub owner: [u32; 2],
     text: &'a [u8],
+    /// Whether the VMM has virtio consoles.
+    pub has_virtio_consoles: bool,
+    /// Other virtio devices.
+    pub virtio: [Option<Window>; WINDOWS],
     arguments: Words<'a>,
 }
 
@@ -76,6 +81,8 @@ impl<'a> CommandLine<'a> {
             directory: None,
             owner: [0; 2],
             text,
+            has_virtio_consoles: false,
+            virtio: [None; WINDOWS],
             arguments: Words::new(&[]),
         };
         let mut words = Words::new(text);
@@ -138,6 +145,12 @@ impl<'a> CommandLine<'a> {
             word::DIRECTORY => self.directory = Some(Word::new(value)),
             word::USER => self.owner = owner(value).unwrap_or(self.owner),
             word::LOG => self.log_apart = value == word::SERIAL,
+            word::VIRTIO => self.has_virtio_consoles = value == word::CONSOLES,
+            word::VIRTIO_DEVICE => {
+                if let Some(place) = self.virtio.iter_mut().find(|place| place.is_none()) {
+                    *place = window(value);
+                }
+            }
             word::RAM if value == word::ZERO => self.ram_contents = Contents::Zero,
             _ => {}
         }
@@ -149,6 +162,17 @@ fn owner(text: &[u8]) -> Option<[u32; 2]> {
     let colon = text.iter().position(|&byte| byte == b':')?;
     let id = |digits| u32::try_from(number(digits)?).ok();
     Some([id(&text[..colon])?, id(&text[colon + 1..])?])
+}
+
+/// `[SIZE]@ADDRESS:GSI[:ID]`, of which size and ID do not matter.
+fn window(text: &[u8]) -> Option<Window> {
+    let mut parts = text.split(|&byte| byte == b'@' || byte == b':').skip(1);
+    let address = match parts.next()? {
+        [b'0', b'x', digits @ ..] => u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?,
+        digits => number(digits)?,
+    };
+    let gsi = u32::try_from(number(parts.next()?)?).ok()?;
+    Some(Window { address, gsi })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -163,7 +187,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, Contents, Files, StandardErrors, StandardStreams, Word};
+    use super::{CommandLine, Contents, Files, StandardErrors, StandardStreams, Window, Word};
 
     fn arguments(line: &str) -> Vec<String> {
         CommandLine::parse(line.as_bytes())
@@ -214,6 +238,18 @@ mod tests {
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));
         assert!(!line.cpu.sysret && !line.cpu.smap && line.cpu.extended_state);
         assert_eq!(line.ram_contents, Contents::Zero);
+    }
+
+    #[test]
+    fn virtio_devices_are_as_linux_has_them() {
+        let line = CommandLine::parse(
+            b"virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=x virtio=consoles \
+              virtio_mmio.device=4K@3489660928:5:1 virtio_mmio.device=@:",
+        );
+        let windows = [(0xfeb0_0e00, 12), (0xd000_0000, 5)];
+        let windows = windows.map(|(address, gsi)| Some(Window { address, gsi }));
+        assert_eq!((&line.virtio[..2], line.virtio[2]), (&windows[..], None));
+        assert!(line.has_virtio_consoles);
     }
 
     #[test]

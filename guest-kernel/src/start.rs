@@ -7,7 +7,7 @@ use abi::words::Word;
 use arch::pvh::BootInfo;
 use arch::serial::{Log, SerialPort};
 use arch::trap::UserContext;
-use arch::{boot, clock, shared};
+use arch::{boot, clock, shared, virtio_console};
 use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared};
 
@@ -46,6 +46,14 @@ pub fn start(info: &BootInfo) -> ! {
     if options.log_apart {
         Log::use_port(SerialPort::LOG);
     }
+    if options.has_virtio_consoles {
+        virtio_console::add_consoles();
+    }
+    options
+        .virtio
+        .into_iter()
+        .flatten()
+        .for_each(virtio_console::add);
     mm::start(info, options.ram_contents);
     boot::enable_cpu(options.cpu);
     syscall::time::start(options.realtime_ns, options.user_tsc);

@@ -31,6 +31,14 @@ pub fn set(terminal: Fd, settings: &Settings) -> Result<()> {
     request(terminal, ioctl::TCSETS, &raw const *settings as u64)
 }
 
+/// Columns and rows of its screen.
+pub fn window_size(terminal: Fd) -> Result<(u16, u16)> {
+    let mut size = [0_u16; 4];
+    request(terminal, ioctl::TIOCGWINSZ, size.as_mut_ptr() as u64)?;
+    let [rows, columns, ..] = size;
+    Ok((columns, rows))
+}
+
 /// Discards queued data: `TCIFLUSH`, `TCOFLUSH` or `TCIOFLUSH`.
 pub fn flush(terminal: Fd, which: u32) -> Result<()> {
     request(terminal, ioctl::TCFLSH, which.into())

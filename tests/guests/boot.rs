@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::support::elf::TempFile;
-use crate::support::{CHECKED_GUEST, Target};
+use crate::support::{CHECKED_GUEST, Ended, Target};
 
 pub const CASES: &[Case] = &[
     ("hello", hello),
@@ -11,6 +11,7 @@ pub const CASES: &[Case] = &[
     ("boot_cost", boot_cost),
     ("report_fields", report_fields),
     ("same_port_exits", same_port_exits),
+    ("console_kinds", console_kinds),
 ];
 
 /// Guest instructions from reset to ring 3 at most: each costs 0.55 us where KVM emulates
@@ -130,6 +131,34 @@ fn same_port_exits(target: Target) {
             "{here}\n{emulated}"
         );
     }
+}
+
+/// Where there are serial ports alone, each byte is an exit; else only the first few are.
+fn console_kinds(target: Target) {
+    let line = "x".repeat(199);
+    let run = |console| {
+        let run = target.vmm("echo").options(&["--console", console]);
+        let run = run.args(&[&line]).run();
+        run.status(0).prints(&format!("{line}\n"));
+        run
+    };
+    let bytes = |run: &Ended| {
+        let serial = |(reason, port, _): &&(String, String, u64)| {
+            reason == "pio_out" && port == "port 0x3f8"
+        };
+        let rows = run.port_exits();
+        rows.iter().find(serial).map_or(0, |&(.., count)| count)
+    };
+    let (serial, virtio) = (run("serial"), run("virtio"));
+    assert_eq!(
+        (bytes(&serial), serial.exits("mmio_write")),
+        (200, 0),
+        "{serial}"
+    );
+    assert!(
+        bytes(&virtio) <= 64 && virtio.exits("mmio_write") < 50,
+        "{virtio}"
+    );
 }
 
 /// Names of programs and arguments are what they were, whatever is in them.

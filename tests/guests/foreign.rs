@@ -105,7 +105,58 @@ pub fn trials() -> Vec<Trial> {
             trials.push(trial.with_ignored_flag(ignored));
         }
     }
+    let trial = Trial::test("virtio_console::qemu_microvm", move || match missing {
+        Some(why) => Err(Failed::from(why)),
+        None => virtio_console(),
+    });
+    trials.push(trial.with_ignored_flag(missing.is_some() && !required("qemu")));
     trials
+}
+
+/// A machine with QEMU's virtio console on the standard streams, which the kernel's command
+/// line names as it does to Linux, and a serial port that nobody listens to.
+const VIRTIO: [&str; 12] = [
+    "-M",
+    "microvm,auto-kernel-cmdline=off,acpi=off",
+    "-cpu",
+    "max",
+    "-global",
+    "virtio-mmio.force-legacy=false",
+    "-chardev",
+    "stdio,id=console,signal=off",
+    "-device",
+    "virtio-serial-device,bus=virtio-mmio-bus.0",
+    "-device",
+    "virtconsole,chardev=console",
+];
+const VIRTIO_DEVICE: &str = "virtio_mmio.device=512@0xfeb00000:5";
+
+/// A file of many pages goes out, and what is typed comes in, until its end.
+fn virtio_console() -> Result<(), Failed> {
+    let run = |program, args: &[&str], input: Option<&[u8]>| {
+        let mut line = CommandLine::default();
+        line.text(
+            abi::command_line::INIT,
+            format!("/bin/{program}").as_bytes(),
+        );
+        line.raw(VIRTIO_DEVICE);
+        for argument in args {
+            line.argument(argument.as_bytes());
+        }
+        let mut qemu = qemu::machine_without_console(&VIRTIO);
+        boot(&mut qemu, OsString::from_vec(line.build()));
+        let output = output_with_input(&mut qemu, input);
+        assert_eq!(output.status.code(), Some(qemu::exit_status(0)));
+        output.stdout
+    };
+    let file = vmm::bundled::program("sh").ok_or("it is bundled")?.elf;
+    assert!(run("cat", &["/bin/sh"], None) == file);
+    let typed = run("cat", &[], Some(b"one\ntwo\n\x04"));
+    let shown = String::from_utf8_lossy(&typed);
+    let lines = |word| shown.lines().filter(|line| *line == word).count();
+    // Each is echoed and written.
+    assert_eq!((lines("one"), lines("two")), (2, 2), "{shown}");
+    Ok(())
 }
 
 /// What a run leaves behind: exit status as QEMU gives it, and the console's output.
@@ -148,16 +199,21 @@ fn under_vmm(program: Program) -> io::Result<Traces> {
 /// Also returns what QEMU itself has to say.
 fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
     let mut qemu = qemu::machine(machine.options);
-    qemu.args(["-kernel".into(), image("kernel.elf")])
-        .args(["-initrd".into(), image("initramfs.cpio")])
-        .arg("-append")
-        .arg(command_line(program));
+    boot(&mut qemu, command_line(program));
     let output = output_with_input(&mut qemu, None);
     let traces = Traces {
         status: output.status.code(),
         console: String::from_utf8_lossy(&output.stdout).into_owned(),
     };
     (traces, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Has it boot the bundled images.
+fn boot(qemu: &mut Command, command_line: OsString) {
+    qemu.args(["-kernel".into(), image("kernel.elf")])
+        .args(["-initrd".into(), image("initramfs.cpio")])
+        .arg("-append")
+        .arg(command_line);
 }
 
 fn command_line(program: Program) -> OsString {

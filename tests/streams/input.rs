@@ -3,13 +3,17 @@
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::run::{Kind, start, vmm};
+use crate::support::elf::TempFile;
 use crate::support::suite::Case;
 use crate::support::{Target, shell_status};
 
 pub const CASES: &[Case] = &[
     ("any_bytes_pass", any_bytes_pass),
     ("long_lines_pass", long_lines_pass),
+    ("much_takes_few_exits", much_takes_few_exits),
     ("nothing_is_an_end", nothing_is_an_end),
     ("a_line_comes_when_it_is_written", a_line_comes_when_written),
     ("input_that_cannot_be_read_is_an_end", unreadable),
@@ -24,18 +28,32 @@ fn any_bytes_pass(target: Target) {
     }
 }
 
-/// Longer than any buffer on the way. Each byte out is an exit, which takes a
-/// software-backed KVM 10 us.
+/// Longer than any buffer on the way.
 fn long_lines_pass(target: Target) {
     const MIB: usize = 1 << 20;
-    let len = match target {
-        Target::Emu => MIB,
-        Target::Kvm | Target::KvmUserApic => MIB / 8,
-    };
-    passes(target, Kind::Pipe, &line(len));
+    for kind in [Kind::Pipe, Kind::File] {
+        passes(target, kind, &line(MIB));
+    }
     let mut command = vmm(target, &["wc"]);
     command.stdin(Kind::Pipe.input(&line(MIB)));
     assert_eq!(output(command), format!("0 1 {MIB}\n").as_bytes());
+}
+
+/// Ten megabytes come in and go out in pieces: an exit carries as many bytes as the program
+/// reads or writes at once.
+fn much_takes_few_exits(target: Target) {
+    const MIB: usize = 1 << 20;
+    const MOST: u64 = 1000;
+    let (bytes, report) = (line(10 * MIB), TempFile::new("report", b""));
+    let mut command = vmm(target, &[]);
+    let report_to = ["--tick", "1s", "--report", "json", "--report-file"];
+    command.args(report_to).arg(report.path()).arg("cat");
+    command.stdin(Kind::File.input(&bytes));
+    assert!(output(command) == bytes);
+    let report = std::fs::read(report.path()).expect("there is a report");
+    let report: Value = serde_json::from_slice(&report).expect("it is JSON");
+    let exits = report["exits_total"].as_u64();
+    assert!(exits.is_some_and(|exits| exits <= MOST), "{report:#}");
 }
 
 /// One word that shows a lost or doubled piece.

@@ -27,11 +27,16 @@ pub fn missing() -> Option<&'static str> {
 /// A machine with these options, a console on the standard streams, and a debug-exit device
 /// as `vmm` has it. It ends at a triple fault.
 pub fn machine(options: &[&str]) -> Command {
+    machine_without_console(&[options, &["-serial", "stdio"]].concat())
+}
+
+/// The same without a console.
+pub fn machine_without_console(options: &[&str]) -> Command {
     let mut qemu = Command::new("timeout");
     qemu.args(["--kill-after=5", TIMEOUT, QEMU, "-accel", "tcg"])
         .args(options)
         .args(["-m", "64M", "-nodefaults", "-no-reboot"])
-        .args(["-display", "none", "-serial", "stdio"])
+        .args(["-display", "none"])
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
     qemu
 }

@@ -11,6 +11,7 @@ use crate::support::suite::Case;
 use crate::support::{Target, shell_status};
 
 pub const CASES: &[Case] = &[
+    ("the_screen_has_its_size", the_screen_has_its_size),
     ("output_that_nobody_reads", |target| {
         ends(target, Screen::Unread)
     }),
@@ -18,6 +19,18 @@ pub const CASES: &[Case] = &[
         ends(target, Screen::Stopped)
     }),
 ];
+
+/// The guest's terminal is as large as the host's, and its programs are told of changes.
+fn the_screen_has_its_size(target: Target) {
+    let terminal = Terminal::open(Screen::Seen);
+    terminal.resize(101, 31);
+    let mut session = Session::start_on(terminal, target, &["window", "3"]);
+    session.wait_for_text("101 x 31\r\n");
+    for (columns, rows) in [(77, 31), (200, 50)] {
+        session.terminal.resize(columns, rows);
+        session.wait_for_text(&format!("{columns} x {rows}\r\n"));
+    }
+}
 
 /// Writes for ever.
 const FLOOD: [&str; 2] = ["cat", "/dev/zero"];

@@ -86,6 +86,7 @@ impl BareMachine {
             apic: self.apic,
             tsc_khz: self.vcpu.tsc_khz(),
             streams: HostStreams::none(),
+            virtio: None,
             link: None,
             files: None,
         });

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::cpu::Kick;
+use crate::devices::ScreenSize;
 use crate::report::Outcome;
 
 /// Console input that the guest has not taken yet, in bytes; more waits in the host.
-const INPUT_CAPACITY: usize = 4096;
+const INPUT_CAPACITY: usize = 1 << 16;
 /// Shortest setting of a timer: zero would disarm it.
 const MIN_DELAY: Duration = Duration::from_nanos(1);
 
@@ -76,6 +77,8 @@ pub struct Control {
     input_wanted: AtomicBool,
     /// Signalled when the guest first asks for input, and when it has taken some.
     room: EventFd,
+    /// A new size of the screen, in the halves: columns, rows; else zero.
+    screen: AtomicU32,
     /// Expires at the next deadline of a local APIC that the VMM keeps.
     timer: Mutex<TimerFd>,
 }
@@ -110,6 +113,7 @@ impl Control {
             look: AtomicBool::new(false),
             input_wanted: AtomicBool::new(false),
             room: EventFd::new(EFD_NONBLOCK)?,
+            screen: AtomicU32::new(0),
             timer: Mutex::new(TimerFd::new()?),
         }))
     }
@@ -212,6 +216,25 @@ impl Control {
     /// Becomes readable when there may be room for input.
     pub fn room(&self) -> &EventFd {
         &self.room
+    }
+
+    /// Has the guest told that its screen has this size now.
+    pub fn set_screen(&self, size: ScreenSize) {
+        let ScreenSize { columns, rows } = size;
+        let both = u32::from(rows) << u16::BITS | u32::from(columns);
+        self.screen.store(both, Ordering::Release);
+        self.kick();
+    }
+
+    /// The size that was told since the last call, if it is one.
+    pub fn take_screen(&self) -> Option<ScreenSize> {
+        match self.screen.swap(0, Ordering::AcqRel) {
+            0 => None,
+            both => Some(ScreenSize {
+                columns: both as u16,
+                rows: (both >> u16::BITS) as u16,
+            }),
+        }
     }
 
     /// Arms the timer to expire after `delay`, or disarms it.

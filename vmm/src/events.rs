@@ -8,7 +8,8 @@ mod input;
 mod keys;
 
 use std::cell::Cell;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use crate::control::Control;
 pub use crate::control::StopReason;
+use crate::output::screen_size;
 use crate::poll::{poll, readable};
 use input::Input;
 pub use input::is_foreground;
@@ -110,6 +112,9 @@ pub struct EventSources {
     pub deadline: Option<Instant>,
     /// Requests to stop.
     pub stop: Vec<StopSource>,
+    /// The terminal that shows output, if there is one, and what becomes readable each time
+    /// that it has another size.
+    pub screen: Option<(OwnedFd, Arc<OwnedFd>)>,
     /// Whether a halt is no exit, and must be polled for.
     pub halts_unseen: bool,
 }
@@ -148,6 +153,22 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     for (fd, reason) in sources.stop.iter().chain(&deadline) {
         let (stopped, reason) = (Arc::clone(control), *reason);
         watch(&mut manager, fd, EDGE, move || stopped.stop(reason))?;
+    }
+    if let Some((terminal, resized)) = sources.screen {
+        let told = Arc::clone(control);
+        let mut resized = File::from(resized.try_clone()?);
+        watch(
+            &mut manager,
+            &resized.as_raw_fd(),
+            EventSet::IN,
+            move || {
+                // It is readable, so this cannot block; what it says is that there was a change.
+                let _ = resized.read(&mut [0; 64]);
+                if let Some(size) = screen_size(&terminal) {
+                    told.set_screen(size);
+                }
+            },
+        )?;
     }
     if let Some(source) = sources.input {
         let input = Input::new(source, Arc::clone(control))?;
@@ -201,7 +222,6 @@ impl<F: FnMut()> MutEventSubscriber for Watch<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write;
 
     use vmm_sys_util::eventfd::EFD_NONBLOCK;
@@ -225,6 +245,7 @@ mod tests {
         let file = File::open("Cargo.toml").expect("the package's own");
         let sources = EventSources {
             input: None,
+            screen: None,
             deadline: None,
             stop: vec![(Arc::new(file.into()), StopReason::Signal(15))],
             halts_unseen: false,

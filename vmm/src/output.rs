@@ -7,11 +7,11 @@ pub(crate) use stoppable::is_given_up;
 pub use transcript::{Recorder, Transcript};
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::devices::{HostInput, HostStreams};
+use crate::devices::{HostInput, HostStreams, ScreenSize};
 use stoppable::StoppableWriter;
 
 /// A destination for what a guest prints.
@@ -103,6 +103,16 @@ impl Output {
     }
 }
 
+/// The size of the screen of `terminal`, if it is one that knows.
+pub(crate) fn screen_size(terminal: &impl AsRawFd) -> Option<ScreenSize> {
+    // SAFETY: all zeros is a valid value of it.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the call writes a `winsize`, for which there is room.
+    let got = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
+    let (columns, rows) = (size.ws_col, size.ws_row);
+    (got == 0 && columns > 0 && rows > 0).then_some(ScreenSize { columns, rows })
+}
+
 /// Where each of the guest's lines goes.
 pub struct Outputs {
     /// What its programs write to standard output.
@@ -150,7 +160,22 @@ impl Outputs {
             errors: self.errors.map(writer).transpose()?,
             log: self.log.map(writer).transpose()?,
             input,
+            screen: None,
         })
+    }
+
+    /// The terminal that shows the programs' output, or else their errors, if one does.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub(crate) fn terminal(&self) -> io::Result<Option<OwnedFd>> {
+        let outputs = [Some(&self.output), self.errors.as_ref()];
+        let mut outputs = outputs.into_iter().flatten();
+        let terminal = outputs.find_map(|output| match output {
+            Output::Descriptor(fd) if fd.is_terminal() => Some(fd),
+            _ => None,
+        });
+        terminal.map(OwnedFd::try_clone).transpose()
     }
 
     /// The same lines, all of them nowhere.

@@ -269,9 +269,14 @@ impl RunLoop {
         self.tracer.take()?.finish(&self.clock)
     }
 
-    /// Brings what devices have raised to the local APIC, and the most urgent interrupt
+    /// Tells the vCPU what devices have written to RAM; brings what they have raised to the local APIC, and the most urgent interrupt
     /// from there to the vCPU.
     fn deliver_interrupts(&mut self) -> Result<(), CpuError> {
+        if self.devices.has_written() {
+            for range in self.devices.take_written() {
+                self.vcpu.ram_written(range);
+            }
+        }
         while let Some(msi) = self.devices.take_msi() {
             self.vcpu.signal_msi(msi.address, msi.data)?;
         }
@@ -354,6 +359,9 @@ impl RunLoop {
     fn serve_kick(&mut self) -> Option<Outcome> {
         if let Some(reason) = self.control.stop_reason() {
             return Some(reason.outcome());
+        }
+        if let Some(size) = self.control.take_screen() {
+            self.devices.set_screen(size);
         }
         self.take_input();
         self.devices.flush_output();

@@ -12,6 +12,7 @@ mod ended;
 mod load;
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ use crate::host_instructions::InstructionCounter;
 use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::memory::RamError;
-use crate::output::{Output, Outputs};
+use crate::output::{Output, Outputs, screen_size};
 use crate::process_config::ProcessConfig;
 use crate::program::{Program, ProgramError};
 use crate::report::Report;
@@ -45,6 +46,16 @@ use load::load;
 /// Shortest and longest timer tick that the kernel takes.
 pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_micros(*TICK_US_RANGE.start())..=Duration::from_micros(*TICK_US_RANGE.end());
+
+/// What carries output and input of programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsoleKind {
+    /// Virtio consoles, beside the serial ports: an exit carries all that is written at once.
+    /// The first few bytes go by serial port, which costs less than setting a console up.
+    Virtio,
+    /// Serial ports alone: each byte of output is an exit.
+    Serial,
+}
 
 /// What to run and how.
 #[derive(Clone, Debug)]
@@ -87,6 +98,11 @@ pub struct VmConfig {
     pub append: String,
     /// Where input comes from.
     pub input: InputSource,
+    /// What carries output and input of programs.
+    pub console: ConsoleKind,
+    /// Becomes readable each time that the terminal which shows output may have another size:
+    /// one end of a pipe to which a handler of SIGWINCH writes, for example. It is read.
+    pub resized: Option<Arc<OwnedFd>>,
     /// The serial line to another machine, if there is one: an end of
     /// [`LinkEnd::pair`].
     pub link: Option<LinkEnd>,
@@ -140,6 +156,8 @@ impl VmConfig {
             process: ProcessConfig::default(),
             append: String::new(),
             input: InputSource::None,
+            console: ConsoleKind::Virtio,
+            resized: None,
             link: None,
             stop: Vec::new(),
             count_host_instructions: false,
@@ -243,15 +261,21 @@ impl Vm {
         let kernel = load(&ram, &config, &outputs, vcpu.as_mut(), host_kind)?;
         let stop = EventFd::new(EFD_NONBLOCK)?;
         let (input, waiting_input) = events::host_input(config.input)?;
+        let terminal = outputs.terminal()?;
+        let mut streams = outputs.into_streams(input, &stop)?;
+        streams.screen = terminal.as_ref().and_then(screen_size);
+        let has_virtio = config.console == ConsoleKind::Virtio;
         let devices = Devices::new(DevicesConfig {
             apic,
             tsc_khz: vcpu.tsc_khz(),
-            streams: outputs.into_streams(input, &stop)?,
+            streams,
+            virtio: has_virtio.then(|| ram.clone()),
             link: config.link,
             files,
         });
         let sources = EventSources {
             input: waiting_input,
+            screen: terminal.zip(config.resized),
             deadline: config
                 .timeout
                 .and_then(|timeout| config.started.checked_add(timeout)),

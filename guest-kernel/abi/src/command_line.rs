@@ -12,6 +12,8 @@
 //! | `stdout=stream` | standard output, which is the console, is not a terminal |
 //! | `stderr=terminal`, `stderr=stream` | so is standard error, at a port of its own |
 //! | `log=serial` | the kernel's own lines have a port of their own |
+//! | `virtio=consoles` | the virtio consoles of [`crate::ports`] are there |
+//! | `virtio_mmio.device=4K@ADDRESS:GSI` | a virtio device; a word for each, as Linux has it |
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
 //! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
@@ -51,6 +53,11 @@ pub const STDOUT: &[u8] = b"stdout";
 pub const STDERR: &[u8] = b"stderr";
 /// Where the kernel's own lines go: [`SERIAL`], to [`crate::ports::LOG`].
 pub const LOG: &[u8] = b"log";
+/// Where a virtio device is: the size of its window, address and interrupt line (Linux,
+/// Documentation/admin-guide/kernel-parameters.txt).
+pub const VIRTIO_DEVICE: &[u8] = b"virtio_mmio.device";
+/// What virtio devices there are where the VMM has them: [`CONSOLES`].
+pub const VIRTIO: &[u8] = b"virtio";
 /// Whether `sysretq` may be used: not if [`OFF`].
 pub const SYSRET: &[u8] = b"sysret";
 /// Whether CR4.SMAP may be set; likewise.
@@ -83,6 +90,9 @@ pub const STREAM: &[u8] = b"stream";
 pub const TERMINAL: &[u8] = b"terminal";
 /// At a serial port of its own.
 pub const SERIAL: &[u8] = b"serial";
+/// At [`crate::ports::VIRTIO_CONSOLE`]; and at [`crate::ports::VIRTIO_ERRORS`], if standard
+/// error has a port of its own.
+pub const CONSOLES: &[u8] = b"consoles";
 /// Not to be used.
 pub const OFF: &[u8] = b"off";
 /// By an I/O port.

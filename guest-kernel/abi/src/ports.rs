@@ -31,6 +31,19 @@ pub const INPUT_LEN: u16 = 8;
 pub const INPUT_GSI: u32 = 5;
 /// The value of the input stream at its end.
 pub const INPUT_END: u32 = u32::MAX;
+/// Guest-physical address of the virtio console (VIRTIO 1.2, 4.2.2) beside the serial
+/// console: output to either comes out at the same place in the order in which it was sent. It
+/// receives what the serial console would, or the input stream, once the guest has asked that.
+/// There only if the VMM says so.
+pub const VIRTIO_CONSOLE: u64 = 0xfeb0_0000;
+/// Global system interrupt of the virtio console (edge-triggered).
+pub const VIRTIO_CONSOLE_GSI: u32 = 10;
+/// Guest-physical address of the virtio console beside [`ERRORS`], which receives nothing.
+pub const VIRTIO_ERRORS: u64 = 0xfeb0_1000;
+/// Global system interrupt of that (edge-triggered).
+pub const VIRTIO_ERRORS_GSI: u32 = 11;
+/// Bytes in the register window of a virtio device.
+pub const VIRTIO_LEN: u64 = 0x1000;
 /// Port by which the kernel has the VMM, on a software-backed KVM, save the state of
 /// `xsave` except AMX, or load it: a write of 4 bytes, the number of a page of RAM in bits
 /// 31 to 1, and [`EXTENDED_STATE_LOAD`] or 0. The page is in the format of `xsave` (Intel

@@ -100,7 +100,7 @@ pdpt_kernel:
     .fill 509, 8, 0
     .quad pd_stacks - KERNEL_BASE + TABLE + NX      # -3 GiB: kernel stacks
     .quad pd_image - KERNEL_BASE + TABLE            # -2 GiB: the image
-    .quad pd_devices - KERNEL_BASE + TABLE + NX     # -1 GiB: as GPA 3 GiB, for devices
+    .quad pd_devices - KERNEL_BASE + TABLE + NX     # -1 GiB: as GPA 3 GiB
 
 pd_direct:                              # the first 4 GiB, where boot loaders put things
     .set frame, 0
@@ -126,11 +126,12 @@ pd_stacks:
     .endr
     .fill 512 - {STACK_REGION_PAGES} / 512, 8, 0
 
-pd_devices:
-    .fill ({IO_APIC} >> 21) & 511, 8, 0
-    .quad {IO_APIC} + UNCACHED
-    .quad {LOCAL_APIC} + UNCACHED       # in the 2 MiB after
-    .fill 8, 8, 0
+pd_devices:                             # paging.rs, DEVICES
+    .set frame, {DEVICES}
+    .rept 512
+    .quad frame + UNCACHED
+    .set frame, frame + 0x200000
+    .endr
     .popsection
 
     .pushsection .bss.boot_tables, "aw", @nobits

@@ -20,8 +20,8 @@ const DATA: u64 = WINDOW + 0x10;
 /// Two registers for each line from here on: low half, high half.
 const REDIRECTION: u32 = 0x10;
 
-/// Lines that can be connected: the PC's 16.
-const LINES: usize = 16;
+/// Lines that can be connected: the PC's 16, and 8 that are usual for other devices.
+const LINES: usize = 24;
 
 /// The registered handlers.
 type Handler = Cell<Option<fn()>>;
@@ -31,10 +31,12 @@ static HANDLERS: SingleCpu<[Handler; LINES]> =
 
 /// Unmasks interrupt line `gsi`, each edge of which calls `handler`.
 ///
-/// # Panics
-/// There is no such line.
+/// A line that the I/O APIC does not have never calls it.
 pub fn connect(gsi: u32, handler: fn()) {
-    HANDLERS[gsi as usize].set(Some(handler));
+    let Some(place) = HANDLERS.get(gsi as usize) else {
+        return;
+    };
+    place.set(Some(handler));
     let entry = REDIRECTION + 2 * gsi;
     // Destination 0 is the only CPU. Then the rest: fixed delivery of the vector, active
     // high, edge-triggered, not masked, all of which are zeros.

@@ -42,6 +42,8 @@ pub mod trace;
 pub mod trap;
 pub mod user_copy;
 pub mod vdso;
+pub mod virtio_console;
+mod virtqueue;
 
 pub use cpu::hardware_capabilities;
 pub use single_cpu::SingleCpu;

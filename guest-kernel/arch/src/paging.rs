@@ -173,6 +173,10 @@ pub unsafe fn extend_direct_map(
 /// Bytes of physical memory that the direct map of boot.S covers.
 pub const BOOT_MAPPED: u64 = 4 * GIB;
 
+/// Physical addresses of devices, which boot.S maps uncached at themselves with all high bits
+/// set.
+pub(crate) const DEVICES: Range<u64> = 3 * GIB..4 * GIB;
+
 /// Past the last physical address that [`extend_direct_map`] can reach.
 pub const DIRECT_MAP_LIMIT: u64 = GIB * ENTRIES as u64;
 
@@ -256,6 +260,16 @@ fn boot_table(address: u64) -> Table {
 /// Physical address of something in the image.
 pub fn physical(address: u64) -> u64 {
     address.wrapping_sub(KERNEL_BASE)
+}
+
+/// Physical address of kernel memory that is contiguous there too: all but stacks.
+pub fn physical_of(bytes: &[u8]) -> Option<u64> {
+    let address = bytes.as_ptr() as u64;
+    if address >= KERNEL_BASE {
+        return Some(physical(address));
+    }
+    let offset = address.checked_sub(DIRECT_MAP)?;
+    (offset < DIRECT_MAP_LIMIT).then_some(offset)
 }
 
 /// Where the parts of the image begin, in the kernel's window; see `kernel.ld`.

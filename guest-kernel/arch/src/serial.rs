@@ -65,6 +65,11 @@ impl SerialPort {
         self.write_register(register::INTERRUPT_ENABLE, ENABLE_RECEIVED_DATA);
     }
 
+    /// Ends that. Bytes that have arrived can still be received.
+    pub fn disable_receive(self) {
+        self.write_register(register::INTERRUPT_ENABLE, 0);
+    }
+
     /// The next byte that has arrived.
     pub fn receive(self) -> Option<u8> {
         let ready = self.read_register(register::LINE_STATUS) & DATA_READY != 0;

@@ -28,6 +28,18 @@ pub struct CopyFault {
     pub error: u32,
 }
 
+impl CopyFault {
+    /// Nothing could be read at `address`, where no page is mapped.
+    pub fn missing(address: u64) -> Self {
+        const USER: u32 = 1 << 2;
+        Self {
+            copied: 0,
+            address,
+            error: USER,
+        }
+    }
+}
+
 static SMAP_IS_ON: AtomicBool = AtomicBool::new(false);
 static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);

@@ -238,6 +238,14 @@ impl AddressSpace {
         self.barriers.set(self.barriers.get() | kinds);
     }
 
+    /// The physical address of what is at `address`, up to the end of the page, if that is
+    /// mapped for reading.
+    pub fn mapped(&self, address: u64) -> Option<u64> {
+        let entry = self.inner.borrow().tables.get(address & !(PAGE_SIZE - 1))?;
+        let physical = entry.address() + address % PAGE_SIZE;
+        entry.has(Flags::PRESENT).then_some(physical)
+    }
+
     /// Bytes in all areas.
     pub fn size(&self) -> u64 {
         self.inner.borrow().size

@@ -3,12 +3,16 @@
 //! The machine's port is first accessed when a program reads or polls. Bytes are fetched in
 //! blocks, however few a program reads: each query and each block is a VM exit. They are
 //! buffered here for the next reader; there is one stream, which all programs share.
+//!
+//! Who reads much gets the rest by the virtio console, if there is one: larger blocks, which
+//! need no query before there are no bytes.
 
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
 use arch::SingleCpu;
 use arch::input::{self, Available};
+use arch::virtio_console::{self, VirtioConsole};
 
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Step, Target};
@@ -16,12 +20,16 @@ use crate::proc::wait_queue::WaitQueue;
 
 /// Bytes that are fetched at a time: a page, which KVM fetches with the fewest exits.
 const CHUNK: usize = 4096;
+/// Blocks that are fetched by port before the console is used, which costs about as many
+/// exits to set up.
+const BY_PORT: usize = 8;
 
 /// The machine's standard input.
 pub static INPUT: SingleCpu<InputStream> = SingleCpu::new(InputStream::new(Port {
     available: input::available,
     read: input::read,
     enable_interrupt: || input::enable_interrupt(|| INPUT.changed()),
+    console: Some(SingleCpu::value(&virtio_console::CONSOLE)),
 }));
 
 /// The source of the bytes.
@@ -29,12 +37,15 @@ struct Port {
     available: fn() -> Available,
     read: fn(&mut [u8]),
     enable_interrupt: fn(),
+    console: Option<&'static VirtioConsole>,
 }
 
 /// A stream of input.
 pub struct InputStream {
     port: Port,
     fetched: RefCell<Fetched>,
+    /// Blocks that have been fetched from the port.
+    blocks: Cell<usize>,
     readers: WaitQueue,
     /// The port interrupts when it has bytes again.
     interrupts: Cell<bool>,
@@ -59,6 +70,7 @@ impl InputStream {
                 start: 0,
                 end: 0,
             }),
+            blocks: Cell::new(0),
             readers: WaitQueue::new(),
             interrupts: Cell::new(false),
             has_ended: Cell::new(false),
@@ -86,25 +98,49 @@ impl InputStream {
             if done > 0 && !matches!(self.available(), Available::Bytes(1..)) {
                 return Ok(Step::stop());
             }
-            let mut fetched = self.fetched.borrow_mut();
-            let rest = fetched.rest();
-            let wanted = rest.len().min(target.left());
-            let moved = target.put(&rest[..wanted]);
-            fetched.start += moved;
-            Ok(Step::copied(moved, wanted))
+            let mut step = Step::stop();
+            self.with_front(|front| {
+                let wanted = front.len().min(target.left());
+                let moved = target.put(&front[..wanted]);
+                step = Step::copied(moved, wanted);
+                moved
+            });
+            Ok(step)
         })
+    }
+
+    /// Hands what is next to `read`, which says how much of it it has taken.
+    fn with_front(&self, read: impl FnOnce(&[u8]) -> usize) {
+        let mut fetched = self.fetched.borrow_mut();
+        match self.console() {
+            Some(console) if fetched.rest().is_empty() => {
+                console.with_received(read);
+            }
+            _ => fetched.start += read(fetched.rest()),
+        }
+    }
+
+    /// The console, once it brings the bytes.
+    fn console(&self) -> Option<&'static VirtioConsole> {
+        let console = self.port.console?;
+        (self.blocks.get() >= BY_PORT && console.start()).then_some(console)
     }
 
     /// What can be read at once, which is fetched if it was not.
     pub fn available(&self) -> Available {
         let mut fetched = self.fetched.borrow_mut();
         if fetched.rest().is_empty() && !self.has_ended.get() {
+            let received = self.console().map_or(0, VirtioConsole::available);
+            if received > 0 {
+                return Available::Bytes(received);
+            }
             match self.ask() {
                 Available::Bytes(count) => {
                     fetched.start = 0;
                     fetched.end = count.min(CHUNK);
                     let end = fetched.end;
                     (self.port.read)(&mut fetched.bytes[..end]);
+                    self.blocks.set(self.blocks.get() + 1);
                 }
                 Available::End => self.has_ended.set(true),
             }
@@ -188,6 +224,7 @@ mod tests {
                 });
             },
             enable_interrupt: || {},
+            console: None,
         })
     }
 

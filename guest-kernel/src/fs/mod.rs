@@ -26,6 +26,7 @@ pub mod node;
 mod number_map;
 pub mod open_file;
 pub mod opened;
+mod output;
 mod outside;
 pub mod path;
 pub mod permission;

@@ -66,7 +66,8 @@ pub enum Object {
     Event(Event),
     /// Standard input that is no terminal.
     Input,
-    /// A serial port that takes what programs write and is no terminal.
+    /// A serial port, or the console beside it, that takes what programs write and is no
+    /// terminal.
     Output(SerialPort),
     /// A socket.
     Socket(Socket),

@@ -7,6 +7,7 @@
 mod kernel_bytes;
 
 use abi::Errno;
+use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::user_copy::{self, CopyFault};
 use mm::UserSlice;
 
@@ -38,6 +39,17 @@ pub trait Source: Transfer {
     /// Fills the front of `buffer` with what comes next and says how much: less than there
     /// is room for and bytes are left only if it must be [resolved](Transfer::resolve).
     fn take(&mut self, buffer: &mut [u8]) -> usize;
+
+    /// Instead of a copy, names the physical memory of what comes next to `read`, piece by
+    /// piece with address and length, until that wants no more, and says how much it was:
+    /// [`take`](Self::take)'s rule holds. `None` if it does not know.
+    ///
+    /// The memory stays what it is until another thread runs, and the caller borrows nothing
+    /// of `fs`.
+    fn read_in_place(&mut self, read: &mut dyn FnMut(u64, usize) -> bool) -> Option<usize> {
+        let _ = read;
+        None
+    }
 }
 
 /// Where a read puts its bytes.
@@ -238,6 +250,40 @@ impl Source for UserBytes {
             user_copy::from_user(&mut buffer[done..][..count], address)
         })
     }
+
+    fn read_in_place(&mut self, read: &mut dyn FnMut(u64, usize) -> bool) -> Option<usize> {
+        let mut lent = 0;
+        let mut wants_more = true;
+        while wants_more && self.left > 0 && self.next_piece() {
+            let Some(address) = mapped(self.start) else {
+                self.fault = Some(CopyFault::missing(self.start));
+                break;
+            };
+            let count = (PAGE_SIZE - self.start % PAGE_SIZE)
+                .min(self.len)
+                .min(self.left);
+            wants_more = read(address, count as usize);
+            self.start += count;
+            self.len -= count;
+            self.left -= count;
+            lent += count as usize;
+        }
+        Some(lent)
+    }
+}
+
+/// The physical address of what the current process has at `address`, whose page is mapped
+/// if it was not.
+fn mapped(address: u64) -> Option<u64> {
+    if address >= USER_END {
+        return None;
+    }
+    let space = current().space();
+    space.mapped(address).or_else(|| {
+        let CopyFault { error, .. } = CopyFault::missing(address);
+        space.resolve(address, error).ok()?;
+        space.mapped(address)
+    })
 }
 
 impl Target for UserBytes {

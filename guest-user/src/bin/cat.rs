@@ -30,7 +30,8 @@ fn main(arguments: Arguments) -> u8 {
 }
 
 fn copy(fd: Fd) -> Result<()> {
-    let mut buffer = [0; 512];
+    // Each bufferful of output is a VM exit.
+    let mut buffer = [0; 32 << 10];
     loop {
         match file::read(fd, &mut buffer)? {
             0 => return Ok(()),

@@ -125,6 +125,17 @@ impl FileWindow {
         (offset < self.used()).then(|| self.0.host.wrapping_add(offset as usize))
     }
 
+    /// Fills `bytes` from `gpa` on; `None` if not all of that can be read.
+    pub(crate) fn read(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        let _reading = self.read_here();
+        let end = (gpa - self.0.gpa).checked_add(bytes.len() as u64)?;
+        let host = self.host(gpa).filter(|_| end <= self.used())?;
+        // SAFETY: all of the range is mapped readable for good; where a file was cut, the
+        // signal's handler puts zeros. `bytes` is not guest memory.
+        unsafe { ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), bytes.len()) };
+        Some(())
+    }
+
     /// Adds `len` bytes of `file` from `offset` on; `name` is for messages. Returns their
     /// guest-physical address and how many they are: fewer than asked for if the file has
     /// fewer by now. A page or more starts with a page, and has zeros after its end.

@@ -30,6 +30,7 @@ pub use state::{
     Mtrrs, Regs, Segment, Shadow,
 };
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::exit::VmExit;
@@ -135,6 +136,10 @@ pub trait Vcpu: Send {
     /// # Errors
     /// A failed ioctl.
     fn inject(&mut self, vector: u8) -> Result<(), CpuError>;
+
+    /// Something else than the vCPU has written to these guest-physical addresses of RAM, which
+    /// may have held code.
+    fn ram_written(&mut self, range: Range<u64>);
 
     /// Sends an NMI, which the CPU takes as soon as nothing blocks it: see
     /// [`Interruptibility`]. At any exit; one that comes while another waits is lost.

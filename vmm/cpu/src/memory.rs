@@ -105,6 +105,20 @@ impl GuestRam {
         self.mmap.write_slice(bytes, GuestAddress(gpa))
     }
 
+    /// Fills `bytes` from guest-physical address `gpa` on, in RAM or in contents of files.
+    ///
+    /// # Errors
+    /// Not all of the range is one or the other.
+    pub fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), GuestMemoryError> {
+        match self.files.as_ref().filter(|files| gpa >= files.gpa()) {
+            Some(files) => {
+                let read = files.read(gpa, bytes);
+                read.ok_or(GuestMemoryError::InvalidGuestAddress(GuestAddress(gpa)))
+            }
+            None => self.mmap.read_slice(bytes, GuestAddress(gpa)),
+        }
+    }
+
     /// Maps `len` bytes of `file` from `offset` on in place of RAM at `gpa`, all multiples of
     /// a page: the guest's writes are its own, and the file stays as it is.
     ///

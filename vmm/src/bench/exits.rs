@@ -119,6 +119,7 @@ impl Serving {
                 apic,
                 tsc_khz: machine.vcpu().tsc_khz(),
                 streams: HostStreams::none(),
+                virtio: None,
                 link: None,
                 files: None,
             }),

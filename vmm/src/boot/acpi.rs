@@ -11,7 +11,8 @@
 
 use acpi_tables::Aml;
 use acpi_tables::aml::{
-    Device, EISAName, IO, Interrupt, Name, Package, Path, ResourceTemplate, Scope, ZERO,
+    Device, EISAName, IO, Interrupt, Memory32Fixed, Name, Package, Path, ResourceTemplate, Scope,
+    ZERO,
 };
 use acpi_tables::fadt::{FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
@@ -35,13 +36,14 @@ const NO_VGA: u16 = 1 << 2;
 const NO_CMOS_CLOCK: u16 = 1 << 5;
 
 /// All tables of a machine with `cpus` processors, whose APIC IDs count from 0, to lie at
-/// guest-physical address `at`: the RSDP comes first.
-pub fn tables(at: u64, cpus: u8) -> Vec<u8> {
+/// guest-physical address `at`: the RSDP comes first. `virtio` says whether the machine has a
+/// virtio console.
+pub fn tables(at: u64, cpus: u8, virtio: bool) -> Vec<u8> {
     let mut tables = Tables {
         at,
         bytes: vec![0; Rsdp::len()],
     };
-    let dsdt = tables.add(&dsdt());
+    let dsdt = tables.add(&dsdt(virtio));
     let fadt = tables.add(&fadt(dsdt));
     let madt = tables.add(&madt(cpus));
     let (owner, table, revision) = OEM;
@@ -72,7 +74,7 @@ impl Tables {
 }
 
 /// The devices that cannot be found otherwise, and how the machine is switched off.
-fn dsdt() -> Sdt {
+fn dsdt(virtio: bool) -> Sdt {
     let serial = abi::ports::SERIAL;
     let ports = IO::new(serial, serial, 1, abi::ports::SERIAL_LEN as u8);
     // For its driver alone; edge-triggered, active high.
@@ -85,7 +87,23 @@ fn dsdt() -> Sdt {
     let (owner, table, revision) = OEM;
     let mut dsdt = Sdt::new(*b"DSDT", HEADER, 2, owner, table, revision);
     let mut code = Vec::new();
-    Scope::new(Path::new("_SB_"), vec![&console]).to_aml_bytes(&mut code);
+    // As QEMU names such devices, which Linux knows them by.
+    let kind = Name::new(Path::new("_HID"), &"LNRO0005");
+    let number = Name::new(Path::new("_UID"), &ZERO);
+    let window = Memory32Fixed::new(
+        true,
+        abi::ports::VIRTIO_CONSOLE as u32,
+        abi::ports::VIRTIO_LEN as u32,
+    );
+    let interrupt = Interrupt::new(true, true, false, false, abi::ports::VIRTIO_CONSOLE_GSI);
+    let resources = ResourceTemplate::new(vec![&window, &interrupt]);
+    let resources = Name::new(Path::new("_CRS"), &resources);
+    let virtio_console = Device::new(Path::new("VCON"), vec![&kind, &number, &resources]);
+    let mut devices: Vec<&dyn Aml> = vec![&console];
+    if virtio {
+        devices.push(&virtio_console);
+    }
+    Scope::new(Path::new("_SB_"), devices).to_aml_bytes(&mut code);
     let soft_off = Package::new(vec![&power::SOFT_OFF, &ZERO, &ZERO, &ZERO]);
     Name::new(Path::new("_S5_"), &soft_off).to_aml_bytes(&mut code);
     dsdt.append_slice(&code);
@@ -150,7 +168,7 @@ mod tests {
 
     #[test]
     fn every_table_is_found_from_the_first_and_adds_up() {
-        let all = tables(AT, 2);
+        let all = tables(AT, 2, true);
         assert!(all.starts_with(b"RSD PTR "));
         assert_eq!((sum(&all[..20]), sum(&all[..36])), (0, 0));
         let xsdt = table(&all, &all[24..32]);

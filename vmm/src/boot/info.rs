@@ -26,6 +26,8 @@ pub struct BootInfo<'a> {
     pub initramfs: &'a [&'a [u8]],
     /// Whether the kernel finds its devices by ACPI, and the firmware where a PC has it.
     pub acpi: bool,
+    /// Whether there is a virtio console among them.
+    pub virtio: bool,
 }
 
 /// Where a processor begins after a reset, in real mode's address space. Kernels jump there to
@@ -65,7 +67,7 @@ pub fn write_boot_info(
     }
     write_command_line(ram, info.command_line)?;
     if info.acpi {
-        ram.write(ACPI_TABLES, &acpi::tables(ACPI_TABLES, CPUS))?;
+        ram.write(ACPI_TABLES, &acpi::tables(ACPI_TABLES, CPUS, info.virtio))?;
         ram.write(RESET_VECTOR, &FIRMWARE)?;
     }
     let placed = Placed {
@@ -147,6 +149,7 @@ mod tests {
             command_line: b"init=/bin/x",
             initramfs: &[&[7; 4000], &[8; 1000]],
             acpi: false,
+            virtio: false,
         };
         write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
         let read = |at: u64| {
@@ -175,6 +178,7 @@ mod tests {
             command_line: b"",
             initramfs: &[&large],
             acpi: false,
+            virtio: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
         assert!(matches!(
@@ -189,6 +193,7 @@ mod tests {
             command_line: line.as_bytes(),
             initramfs: &[],
             acpi: false,
+            virtio: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("too long");
         assert!(matches!(error, BootError::CommandLineTooLong { .. }));

@@ -13,7 +13,7 @@ use vmm::events::Deadline;
 use vmm::image::Image;
 use vmm::layout::DEVICE_HOLE;
 use vmm::program::Program;
-use vmm::vm::VmConfig;
+use vmm::vm::{ConsoleKind, VmConfig};
 
 use super::files::FilesArgs;
 use super::usage::Misuse;
@@ -43,6 +43,12 @@ enum Accel {
     Auto,
     Kvm,
     Emu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Console {
+    Virtio,
+    Serial,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -104,6 +110,10 @@ pub struct MachineArgs {
     /// End a run after this time (status 124)
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
+    /// What carries output and input: virtio consoles, where an exit carries all that a program
+    /// writes at once, or serial ports alone, where each byte of output is an exit
+    #[arg(long, value_enum, default_value_t = Console::Virtio)]
+    console: Console,
     /// Kernel to boot instead of the bundled one: an ELF image for PVH, or Linux's bzImage.
     /// Without PROGRAM it decides itself what to run
     #[arg(long, value_name = "PATH")]
@@ -156,6 +166,10 @@ impl MachineArgs {
             (name, _) => self.with_program(&name.unwrap_or_default())?,
         };
         config.args = words.map(text).collect::<Result<_, _>>()?;
+        config.console = match self.console {
+            Console::Virtio => ConsoleKind::Virtio,
+            Console::Serial => ConsoleKind::Serial,
+        };
         config.tick = self.tick;
         config.timeout = self.timeout;
         Ok(config)

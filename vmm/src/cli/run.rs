@@ -56,6 +56,7 @@ pub fn on_this_terminal(
     trace: impl FnOnce(&Vm) -> Result<Option<Trace>, CliError>,
 ) -> Result<Report, CliError> {
     config.input = standard_input()?;
+    config.resized = Some(stop_signals::resizes()?);
     let mut machine = Vm::new(config, Outputs::standard()?)?;
     if let Some(why) = machine.fallback() {
         super::complain(&format_args!("running in the emulator: {why}"));

@@ -11,13 +11,14 @@
 //! the report be written to a pipe that nobody reads. This thread waits for nothing else.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use vmm::events::{Deadline, StopReason, StopSource, stop_within};
 use vmm::output::Output;
 use vmm::report::Outcome;
@@ -68,6 +69,16 @@ pub fn catch(deadline: Option<&Deadline>) -> io::Result<Vec<StopSource>> {
     let thread = thread::Builder::new().name("ending".into());
     thread.spawn(move || watch(&watched))?;
     Ok(sources)
+}
+
+/// What becomes readable with each SIGWINCH.
+///
+/// # Errors
+/// The host is out of descriptors.
+pub fn resizes() -> io::Result<Arc<OwnedFd>> {
+    let (read, write) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGWINCH, write)?;
+    Ok(Arc::new(read.into()))
 }
 
 /// Has the process end as by SIGINT, once that is caught.

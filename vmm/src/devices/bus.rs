@@ -23,6 +23,10 @@ const DEBUG_EXIT_LAST: u16 = ports::DEBUG_EXIT + (ports::DEBUG_EXIT_LEN - 1);
 /// Bytes in the register windows of the local and of the I/O APIC.
 pub const APIC_WINDOW_LEN: u64 = 0x1000;
 
+const IO_APIC_LAST: u64 = ports::IO_APIC + (APIC_WINDOW_LEN - 1);
+const VIRTIO_CONSOLE_LAST: u64 = ports::VIRTIO_CONSOLE + (ports::VIRTIO_LEN - 1);
+const VIRTIO_ERRORS_LAST: u64 = ports::VIRTIO_ERRORS + (ports::VIRTIO_LEN - 1);
+
 /// A device with ports, and the offset of a port in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortDevice {
@@ -53,6 +57,8 @@ pub enum MmioDevice {
     IoApic(u64),
     /// The local APIC.
     LocalApic(u64),
+    /// A virtio console of the standard streams, in machines that have them.
+    Virtio(Line, u64),
 }
 
 /// The device that claims `port`.
@@ -89,8 +95,15 @@ pub const fn mmio_device(gpa: u64, local_apic: Option<u64>) -> Option<MmioDevice
     {
         return Some(MmioDevice::LocalApic(offset));
     }
-    match gpa.checked_sub(ports::IO_APIC) {
-        Some(offset) if offset < APIC_WINDOW_LEN => Some(MmioDevice::IoApic(offset)),
+    match gpa {
+        ports::IO_APIC..=IO_APIC_LAST => Some(MmioDevice::IoApic(gpa - ports::IO_APIC)),
+        ports::VIRTIO_CONSOLE..=VIRTIO_CONSOLE_LAST => Some(MmioDevice::Virtio(
+            Line::Console,
+            gpa - ports::VIRTIO_CONSOLE,
+        )),
+        ports::VIRTIO_ERRORS..=VIRTIO_ERRORS_LAST => {
+            Some(MmioDevice::Virtio(Line::Errors, gpa - ports::VIRTIO_ERRORS))
+        }
         _ => None,
     }
 }
@@ -119,6 +132,8 @@ pub const fn mmio_name(gpa: u64) -> Option<&'static str> {
     match mmio_device(gpa, Some(ports::LOCAL_APIC)) {
         Some(MmioDevice::IoApic(_)) => Some("I/O APIC"),
         Some(MmioDevice::LocalApic(_)) => Some("local APIC"),
+        Some(MmioDevice::Virtio(Line::Errors, _)) => Some("virtio errors"),
+        Some(MmioDevice::Virtio(..)) => Some("virtio console"),
         None => None,
     }
 }
@@ -205,7 +220,9 @@ mod tests {
     }
 
     fn offset(device: MmioDevice) -> u64 {
-        let (MmioDevice::IoApic(offset) | MmioDevice::LocalApic(offset)) = device;
+        let (MmioDevice::IoApic(offset)
+        | MmioDevice::LocalApic(offset)
+        | MmioDevice::Virtio(_, offset)) = device;
         offset
     }
 
@@ -222,6 +239,12 @@ mod tests {
         assert_eq!(mmio_name(0xfec0_0000), Some("I/O APIC"));
         assert_eq!(mmio_name(0xfee0_00b0), Some("local APIC"));
         assert_eq!(mmio_name(0xfee0_1000), None);
+        assert_eq!(mmio_name(0xfeb0_0050), Some("virtio console"));
+        assert_eq!(mmio_name(0xfeb0_1fff), Some("virtio errors"));
+        assert_eq!(
+            (mmio_name(0xfeaf_ffff), mmio_name(0xfeb0_2000)),
+            (None, None)
+        );
         assert_eq!(msr_name(0x838), Some("local APIC"));
         assert_eq!(msr_name(0x900), None);
     }

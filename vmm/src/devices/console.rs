@@ -35,15 +35,22 @@ impl Console {
 
     /// Flushes the buffer.
     pub fn send(&mut self) {
-        if !self.waiting.is_empty() && !self.broken {
-            let sent = self.sink.write_all(&self.waiting);
-            if let Err(error) = sent.and_then(|()| self.sink.flush()) {
-                self.broken = true;
-                self.error = Some(error);
-            }
-        }
-        self.waiting.clear();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.write_out(&waiting);
+        waiting.clear();
+        self.waiting = waiting;
         self.line_ended = false;
+    }
+
+    fn write_out(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.broken {
+            return;
+        }
+        let sent = self.sink.write_all(bytes);
+        if let Err(error) = sent.and_then(|()| self.sink.flush()) {
+            self.broken = true;
+            self.error = Some(error);
+        }
     }
 
     /// Whether the buffer holds anything.
@@ -64,6 +71,30 @@ impl Console {
     }
 }
 
+impl Console {
+    /// Takes `bytes`: as [`Write::write`], which cannot fail either.
+    pub fn put(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while self.waiting.len() + rest.len() > CAPACITY {
+            let room = CAPACITY - self.waiting.len();
+            let (now, later) = match self.waiting.is_empty() {
+                // What fills the buffer more than once need not be copied there.
+                true => rest.split_at(rest.len() - rest.len() % CAPACITY),
+                false => rest.split_at(room),
+            };
+            if self.waiting.is_empty() {
+                self.write_out(now);
+            } else {
+                self.waiting.extend_from_slice(now);
+                self.send();
+            }
+            rest = later;
+        }
+        self.waiting.extend_from_slice(rest);
+        self.line_ended |= rest.contains(&b'\n');
+    }
+}
+
 impl SerialOutput for Console {
     /// Flushes the buffer if it has the end of a line, so that a string of many lines is
     /// one host write.
@@ -76,13 +107,7 @@ impl SerialOutput for Console {
 
 impl Write for Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for &byte in bytes {
-            if self.waiting.len() == CAPACITY {
-                self.send();
-            }
-            self.waiting.push(byte);
-            self.line_ended |= byte == b'\n';
-        }
+        self.put(bytes);
         Ok(bytes.len())
     }
 

@@ -9,8 +9,10 @@ use abi::ports::{INPUT, INPUT_DATA, INPUT_END};
 
 use super::bus;
 
-/// Bytes that a guest is offered at once.
-pub const CAPACITY: usize = 4096;
+/// Bytes that are kept for a guest.
+pub const CAPACITY: usize = 1 << 16;
+/// Bytes that are taken from a source that is always ready when a guest asks by port.
+const OFFER: usize = 4096;
 
 /// Offset of the bytes among the ports.
 const DATA: u8 = (INPUT_DATA - INPUT) as u8;
@@ -37,6 +39,27 @@ impl InputStream {
     /// Bytes that it would take now.
     pub fn room(&self) -> usize {
         CAPACITY.saturating_sub(self.bytes.len())
+    }
+
+    /// The same where little is to be taken in advance.
+    pub fn room_in_offer(&self) -> usize {
+        OFFER.saturating_sub(self.bytes.len())
+    }
+
+    /// Whether the guest has ever asked.
+    pub fn was_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Offers all bytes to `consume`, which says how many it took, from the first on.
+    pub fn take(&mut self, consume: impl FnOnce(&[u8]) -> usize) {
+        let taken = consume(self.bytes.make_contiguous());
+        self.bytes.drain(..taken);
     }
 
     /// Whether a read at `offset` gives the number of bytes available.

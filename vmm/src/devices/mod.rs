@@ -10,6 +10,8 @@
 //!   port 0xf4 ---> debug exit
 //!   port 0xf8 ---> doorbell of the trace
 //!   ports 0x600, 0xcf9, 0x64 --> power: sleep, reset
+//!   0xfeb0_0000, GSI 10 -> virtio console    (in machines that have them)
+//!   0xfeb0_1000, GSI 11 -> virtio errors
 //! ```
 //!
 //! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks. They
@@ -23,14 +25,17 @@ mod debug_exit;
 mod host_files;
 mod input_stream;
 mod io_apic;
+mod lines;
 mod link;
 mod local_apic;
 mod msi;
 pub(crate) mod power;
 mod serial;
 mod streams;
+mod virtio;
 
 use std::io;
+use std::ops::Range;
 
 use abi::debug_exit::GuestExit;
 use serde::Serialize;
@@ -46,6 +51,9 @@ pub use msi::{DeliveryMode, Msi};
 use serial::Serial;
 use streams::Streams;
 pub use streams::{HostInput, HostStreams, Line, StreamError};
+pub use virtio::ScreenSize;
+
+use crate::memory::GuestRam;
 
 /// Who keeps the local APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +73,8 @@ pub struct DevicesConfig {
     pub tsc_khz: u32,
     /// The standard streams.
     pub streams: HostStreams,
+    /// The machine's RAM, if it is to have virtio consoles.
+    pub virtio: Option<GuestRam>,
     /// The line to another machine, if there is one.
     pub link: Option<LinkEnd>,
     /// Files of the host, if the guest gets any.
@@ -106,7 +116,7 @@ impl Devices {
     /// A board after power-up.
     pub fn new(config: DevicesConfig) -> Self {
         let mut board = Self {
-            streams: Streams::new(config.streams),
+            streams: Streams::new(config.streams, config.virtio.as_ref()),
             link: config.link.map(|end| Link {
                 serial: Serial::new(LinkOutput::new(end.clone())),
                 end,
@@ -193,6 +203,9 @@ impl Devices {
                 apic.read_mmio(offset, data, now_ns);
             }
             (Some(MmioDevice::IoApic(offset)), _) => self.io_apic.read(offset, data),
+            (Some(MmioDevice::Virtio(line, offset)), _) => {
+                self.streams.read_virtio(line, offset, data);
+            }
             _ => data.fill(0xff),
         }
     }
@@ -207,6 +220,10 @@ impl Devices {
             (Some(MmioDevice::IoApic(offset)), _) => {
                 self.io_apic.write(offset, data);
                 self.connect_serial_lines();
+            }
+            (Some(MmioDevice::Virtio(line, offset)), _) => {
+                self.streams.write_virtio(line, offset, data);
+                self.serve_virtio();
             }
             _ => {}
         }
@@ -248,9 +265,11 @@ impl Devices {
 
     /// Whether a device may interrupt a CPU that has interrupts off.
     pub fn may_send_nmi(&self) -> bool {
-        use abi::ports::{INPUT_GSI, LINK_GSI, SERIAL_GSI};
-        let lines = [SERIAL_GSI, INPUT_GSI, LINK_GSI];
-        lines.into_iter().any(|gsi| self.io_apic.may_send_nmi(gsi))
+        use abi::ports::{INPUT_GSI, LINK_GSI, SERIAL_GSI, VIRTIO_CONSOLE_GSI, VIRTIO_ERRORS_GSI};
+        let virtio = [VIRTIO_CONSOLE_GSI, VIRTIO_ERRORS_GSI];
+        let lines = [SERIAL_GSI, INPUT_GSI, LINK_GSI].into_iter().chain(virtio);
+        let mut lines = lines;
+        lines.any(|gsi| self.io_apic.may_send_nmi(gsi))
     }
 
     /// The next interrupt message for KVM's local APIC; call until `None` after each access
@@ -282,6 +301,7 @@ impl Devices {
     pub fn input(&mut self, bytes: &[u8]) -> usize {
         let taken = self.streams.input(bytes);
         self.serve_streams();
+        self.serve_virtio();
         taken
     }
 
@@ -289,6 +309,24 @@ impl Devices {
     pub fn end_input(&mut self, error: Option<io::Error>) {
         self.streams.end_input(error);
         self.serve_streams();
+        self.serve_virtio();
+    }
+
+    /// Tells the guest that the terminal that shows its output has this size.
+    pub fn set_screen(&mut self, size: ScreenSize) {
+        self.streams.set_screen(size);
+        self.serve_virtio();
+    }
+
+    /// Whether a device has written to guest RAM since [`take_written`](Self::take_written).
+    #[inline]
+    pub fn has_written(&self) -> bool {
+        self.streams.has_written()
+    }
+
+    /// Where, as ranges of guest-physical addresses.
+    pub fn take_written(&mut self) -> Vec<Range<u64>> {
+        self.streams.take_written()
     }
 
     /// Whether the guest waits for input.
@@ -302,6 +340,7 @@ impl Devices {
     pub fn fill_console(&mut self) {
         self.streams.fill_console();
         self.serve_streams();
+        self.serve_virtio();
     }
 
     /// Whether the guest waits for input that is handed in.
@@ -365,60 +404,6 @@ impl Devices {
         if let Some(link) = &mut self.link {
             let connected = self.io_apic.is_connected(abi::ports::LINK_GSI);
             link.serial.connect(connected);
-        }
-    }
-
-    /// Turns the interrupts of console and input stream into edges. Where the console's pin
-    /// is level-triggered, it gets the line as it is.
-    #[inline]
-    fn serve_streams(&mut self) {
-        let (console, input) = self.streams.take_interrupts();
-        if self.io_apic.is_level(abi::ports::SERIAL_GSI) {
-            let asserted = self.streams.is_console_interrupting();
-            self.set_line(abi::ports::SERIAL_GSI, asserted);
-        } else if console {
-            self.raise_edge(abi::ports::SERIAL_GSI);
-        }
-        if input {
-            self.raise_edge(abi::ports::INPUT_GSI);
-        }
-    }
-
-    /// The same of the link.
-    fn serve_link(&mut self) {
-        let Some(Link { serial, .. }) = &mut self.link else {
-            return;
-        };
-        let raised = serial.take_interrupt();
-        if self.io_apic.is_level(abi::ports::LINK_GSI) {
-            let asserted = serial.is_interrupting();
-            self.set_line(abi::ports::LINK_GSI, asserted);
-        } else if raised {
-            self.raise_edge(abi::ports::LINK_GSI);
-        }
-    }
-
-    fn set_line(&mut self, gsi: u32, asserted: bool) {
-        self.io_apic.set_line(gsi, asserted);
-        self.route_interrupts();
-    }
-
-    fn raise_edge(&mut self, gsi: u32) {
-        self.io_apic.set_line(gsi, true);
-        self.io_apic.set_line(gsi, false);
-        self.route_interrupts();
-    }
-
-    /// Carries messages between the I/O APIC and a local APIC that is ours.
-    fn route_interrupts(&mut self) {
-        let Some(apic) = &mut self.local_apic else {
-            return;
-        };
-        if let Some(vector) = apic.take_eoi() {
-            self.io_apic.end_of_interrupt(vector);
-        }
-        while let Some(msi) = self.io_apic.take_message() {
-            apic.accept(msi);
         }
     }
 }

@@ -168,12 +168,17 @@ impl<W: SerialOutput> Serial<W> {
     /// Whether the guest reads its port and has taken all that was handed to it.
     #[inline]
     pub fn wants_input(&self) -> bool {
-        let receiving = match self.receiving {
+        self.is_read() && self.uart.fifo_capacity() == FIFO_LEN
+    }
+
+    /// Whether the guest reads its port.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        match self.receiving {
             Receiving::Not => false,
             Receiving::Polling => true,
             Receiving::Interrupts { enabled } => enabled && self.connected,
-        };
-        receiving && self.uart.fifo_capacity() == FIFO_LEN
+        }
     }
 
     /// Whether the UART has raised its interrupt since the last call.

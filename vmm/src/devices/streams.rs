@@ -7,15 +7,22 @@
 //!   log, 0x2e8 ──────► the kernel's lines                        if the kernel asks there
 //! ```
 //!
+//! Beside console and errors there may be virtio consoles (`virtio`), with the same
+//! destination.
+//!
 //! Without a destination for errors or log there is no such device. Lines that may have the
 //! same destination keep their order: the buffer of one line is flushed before another line
 //! is written.
+
+mod virtio;
 
 use std::io::{self, Read, Write};
 
 use super::console::Console;
 use super::input_stream::{self, InputStream};
-use super::serial::Serial;
+use super::serial::{FIFO_LEN, Serial};
+use super::virtio::{ScreenSize, VirtioConsole};
+use crate::memory::GuestRam;
 
 /// What ends a line of a terminal, or the input at the start of one (ASCII EOT).
 const END_OF_LINE_OR_INPUT: u8 = 4;
@@ -31,6 +38,8 @@ pub struct HostStreams {
     pub log: Option<Box<dyn Write + Send>>,
     /// Standard input.
     pub input: HostInput,
+    /// The size of the terminal that shows the output, if there is one.
+    pub screen: Option<ScreenSize>,
 }
 
 /// Where input comes from.
@@ -51,6 +60,7 @@ impl HostStreams {
             errors: None,
             log: None,
             input: HostInput::None,
+            screen: None,
         }
     }
 }
@@ -79,6 +89,14 @@ impl Line {
     }
 }
 
+/// A device that takes input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiver {
+    Console,
+    Virtio,
+    Stream,
+}
+
 /// A failure of the host on a stream.
 #[derive(Debug)]
 pub struct StreamError {
@@ -93,6 +111,8 @@ pub struct Streams {
     console: Serial<Console>,
     errors: Option<Serial<Console>>,
     log: Option<Serial<Console>>,
+    virtio_console: Option<VirtioConsole>,
+    virtio_errors: Option<VirtioConsole>,
     input: InputStream,
     source: HostInput,
     input_error: Option<io::Error>,
@@ -105,10 +125,13 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Devices after reset.
-    pub fn new(host: HostStreams) -> Self {
+    /// Devices after reset; with virtio consoles in a machine with this RAM, if it is given.
+    pub fn new(host: HostStreams, virtio: Option<&GuestRam>) -> Self {
         let line = |sink| Serial::new(Console::new(sink));
+        let console = |screen| virtio.map(|ram| VirtioConsole::new(ram.clone(), screen));
         Self {
+            virtio_console: console(host.screen),
+            virtio_errors: host.errors.as_ref().and_then(|_| console(None)),
             console: line(host.output),
             errors: host.errors.map(line),
             log: host.log.map(line),
@@ -162,8 +185,8 @@ impl Streams {
     /// asks, all that it can be offered: so it finds the same in every run.
     pub fn read_input(&mut self, offset: u8, size: u8, items: &mut [u8]) {
         if self.input.is_asked(offset) {
-            while self.is_ready() && self.input.wants_input() {
-                self.read_source(self.input.room());
+            while self.is_ready() && self.input.room_in_offer() > 0 {
+                self.read_source(self.input.room_in_offer());
             }
         }
         self.input.read(offset, size, items);
@@ -216,7 +239,21 @@ impl Streams {
     /// Whether the guest waits for input, and there may be some.
     #[inline]
     pub fn is_read(&self) -> bool {
-        (self.console.wants_input() || self.input.wants_input()) && !self.input_ended
+        !self.input_ended && self.receiver().is_some()
+    }
+
+    /// The device that takes input now.
+    #[inline]
+    fn receiver(&self) -> Option<Receiver> {
+        if self.console.wants_input() {
+            Some(Receiver::Console)
+        } else if self.input.was_asked() {
+            self.input.wants_input().then_some(Receiver::Stream)
+        } else {
+            let virtio = self.virtio_console.as_ref();
+            let wants = virtio.is_some_and(VirtioConsole::wants_input) && !self.console.is_read();
+            wants.then_some(Receiver::Virtio)
+        }
     }
 
     /// The same where input is handed in.
@@ -226,8 +263,10 @@ impl Streams {
 
     /// Gives a guest that reads the console what is always ready.
     pub fn fill_console(&mut self) {
-        if self.console.wants_input() && self.is_ready() {
-            self.read_source(super::serial::FIFO_LEN);
+        match self.receiver() {
+            Some(Receiver::Console) if self.is_ready() => self.read_source(FIFO_LEN),
+            Some(Receiver::Virtio) if self.is_ready() => self.read_source(self.input.room()),
+            _ => {}
         }
     }
 
@@ -257,10 +296,15 @@ impl Streams {
     /// Hands `bytes` to the device that the guest reads; returns how many it took, from the
     /// first on.
     pub fn input(&mut self, bytes: &[u8]) -> usize {
-        if !self.console.wants_input() {
-            return self.input.input(bytes);
-        }
-        let taken = self.console.input(bytes);
+        let taken = match self.receiver() {
+            Some(Receiver::Console) => self.console.input(bytes),
+            Some(Receiver::Virtio) => {
+                let taken = self.input.input(bytes);
+                self.fill_virtio();
+                taken
+            }
+            _ => return self.input.input(bytes),
+        };
         if let Some(&last) = bytes[..taken].last() {
             self.at_line_start = last == b'\n';
         }
@@ -269,9 +313,12 @@ impl Streams {
 
     /// Ends input, perhaps because of an error. A console gets the key for it.
     pub fn end_input(&mut self, error: Option<io::Error>) {
+        let keys = &[END_OF_LINE_OR_INPUT; 2][usize::from(self.at_line_start)..];
         if self.console.wants_input() {
-            let keys = [END_OF_LINE_OR_INPUT; 2];
-            self.console.input(&keys[usize::from(self.at_line_start)..]);
+            self.console.input(keys);
+        } else if self.is_virtio_console() {
+            self.input.input(keys);
+            self.fill_virtio();
         }
         self.input.end();
         self.input_ended = true;
@@ -290,95 +337,4 @@ impl Streams {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{HostInput, HostStreams, Line, Streams};
-    use crate::devices::console::tests::Recorder;
-
-    const DATA: u8 = 0;
-    const INTERRUPT_ENABLE: u8 = 1;
-    const LINE_STATUS: u8 = 5;
-
-    fn streams(input: HostInput) -> (Streams, Recorder) {
-        let recorder = Recorder::default();
-        let sink = || Box::new(recorder.clone());
-        let streams = Streams::new(HostStreams {
-            output: sink(),
-            errors: Some(sink()),
-            log: None,
-            input,
-        });
-        (streams, recorder)
-    }
-
-    fn ready(streams: &mut Streams) -> u32 {
-        let mut answer = [0; 4];
-        streams.read_input(0, 4, &mut answer);
-        u32::from_le_bytes(answer)
-    }
-
-    fn console(streams: &mut Streams, offset: u8) -> u8 {
-        let mut byte = [0];
-        streams.read(Line::Console, offset, 1, &mut byte);
-        byte[0]
-    }
-
-    #[test]
-    fn lines_keep_the_order_in_which_they_were_written() {
-        let (mut streams, recorder) = streams(HostInput::None);
-        streams.write(Line::Console, DATA, 1, b"out");
-        streams.write(Line::Errors, DATA, 1, b"err\n");
-        streams.write(Line::Log, DATA, 1, b"nobody has it\n");
-        streams.write(Line::Console, DATA, 1, b"put\n");
-        let written: [&[u8]; 3] = [b"out", b"err\n", b"put\n"];
-        assert_eq!(recorder.writes(), written);
-        let mut nothing = [0];
-        streams.read(Line::Log, LINE_STATUS, 1, &mut nothing);
-        assert_eq!(nothing, [0xff]);
-    }
-
-    #[test]
-    fn a_file_is_there_at_once_and_ends() {
-        let (mut streams, _) = streams(HostInput::Ready(Box::new(&b"ab"[..])));
-        assert_eq!(ready(&mut streams), 2);
-        let mut bytes = [0; 2];
-        streams.read_input(4, 1, &mut bytes);
-        assert_eq!(&bytes, b"ab");
-        assert_eq!(ready(&mut streams), abi::ports::INPUT_END);
-        assert!(!streams.is_ready());
-    }
-
-    #[test]
-    fn no_input_is_an_end_and_a_failure_is_told() {
-        let (mut none, _) = streams(HostInput::None);
-        assert_eq!(ready(&mut none), abi::ports::INPUT_END);
-        assert!(none.take_input_error().is_none());
-        let folder = std::fs::File::open(".").expect("a folder");
-        let (mut folder, _) = streams(HostInput::Ready(Box::new(folder)));
-        assert_eq!(ready(&mut folder), abi::ports::INPUT_END);
-        assert!(folder.take_input_error().is_some());
-    }
-
-    #[test]
-    fn a_kernel_that_reads_the_console_gets_it_there() {
-        let (mut streams, _) = streams(HostInput::Ready(Box::new(&b"ab"[..])));
-        streams.write(Line::Console, INTERRUPT_ENABLE, 1, &[1]);
-        streams.fill_console();
-        assert_eq!(streams.take_interrupts(), (true, false));
-        assert_eq!([0; 2].map(|_| console(&mut streams, DATA)), *b"ab");
-        // The line has not ended: one key ends it, another the input.
-        streams.fill_console();
-        assert_eq!([0; 2].map(|_| console(&mut streams, DATA)), [4, 4]);
-        streams.fill_console();
-        assert_eq!(console(&mut streams, LINE_STATUS) & 1, 0);
-    }
-
-    #[test]
-    fn what_is_handed_in_is_told_by_an_interrupt() {
-        let (mut streams, _) = streams(HostInput::HandedIn);
-        assert_eq!(ready(&mut streams), 0);
-        assert_eq!(streams.input(b"x"), 1);
-        assert_eq!(streams.take_interrupts(), (false, true));
-        streams.end_input(None);
-        assert_eq!(ready(&mut streams), 1);
-    }
-}
+mod tests;

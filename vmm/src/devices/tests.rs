@@ -1,11 +1,15 @@
 use abi::debug_exit::GuestExit;
-use abi::ports::{DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI};
+use abi::ports::{
+    DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI, VIRTIO_CONSOLE,
+    VIRTIO_ERRORS,
+};
 use fastrand::Rng;
 use x86::msr;
 
 use super::console::tests::{ClosedPipe, Recorder};
 use super::{
-    ApicMode, Devices, DevicesConfig, Gp, HostInput, HostStreams, LinkEnd, MachineEnd, Msi,
+    ApicMode, Devices, DevicesConfig, Gp, GuestRam, HostInput, HostStreams, LinkEnd, MachineEnd,
+    Msi,
 };
 
 const IER: u16 = SERIAL + 1;
@@ -25,6 +29,7 @@ fn board_with_link(apic: ApicMode, link: Option<LinkEnd>) -> (Devices, Recorder)
             input: HostInput::HandedIn,
             ..HostStreams::none()
         },
+        virtio: None,
         link,
         files: None,
     });
@@ -51,6 +56,58 @@ fn output_is_seen_by_the_line_and_at_idle() {
     assert!(devices.take_output_error().is_none());
 }
 
+/// A board with a virtio console whose queue for output is at 0x1000, 0x2000 and 0x3000.
+fn virtio_board() -> (Devices, Recorder, GuestRam) {
+    let recorder = Recorder::default();
+    let ram = GuestRam::new(1 << 20).expect("memory");
+    let mut devices = Devices::new(DevicesConfig {
+        apic: ApicMode::Kernel,
+        tsc_khz: 1_000_000,
+        streams: HostStreams {
+            output: Box::new(recorder.clone()),
+            ..HostStreams::none()
+        },
+        virtio: Some(ram.clone()),
+        link: None,
+        files: None,
+    });
+    let set_up = [
+        (0x70, 3),
+        (0x24, 1),
+        (0x20, 1),
+        (0x70, 11),
+        (0x30, 1),
+        (0x80, 0x1000),
+        (0x90, 0x2000),
+        (0xa0, 0x3000),
+        (0x44, 1),
+        (0x70, 15),
+    ];
+    for (offset, value) in set_up {
+        let value: u32 = value;
+        devices.mmio_write(VIRTIO_CONSOLE + offset, &value.to_le_bytes(), 0);
+    }
+    (devices, recorder, ram)
+}
+
+#[test]
+fn a_virtio_console_and_the_port_beside_it_keep_their_order() {
+    let (mut devices, recorder, ram) = virtio_board();
+    devices.pio_write(SERIAL, 1, b"by port, ");
+    ram.write(0x9000, b"by queue\n").expect("RAM");
+    let descriptor = [0x9000_u64, 9].map(u64::to_le_bytes);
+    ram.write(0x1000, descriptor.as_flattened()).expect("RAM");
+    ram.write(0x2000, &[0, 0, 1, 0]).expect("RAM");
+    devices.mmio_write(VIRTIO_CONSOLE + 0x50, &[1, 0, 0, 0], 0);
+    assert_eq!(recorder.writes(), [b"by port, by queue\n"]);
+    // There is none for errors.
+    let mut magic = [0; 4];
+    devices.mmio_read(VIRTIO_CONSOLE, &mut magic, 0);
+    assert_eq!(&magic, b"virt");
+    devices.mmio_read(VIRTIO_ERRORS, &mut magic, 0);
+    assert_eq!(magic, [0xff; 4]);
+}
+
 #[test]
 fn a_closed_host_is_told_once() {
     let mut devices = Devices::new(DevicesConfig {
@@ -60,6 +117,7 @@ fn a_closed_host_is_told_once() {
             output: Box::new(ClosedPipe),
             ..HostStreams::none()
         },
+        virtio: None,
         link: None,
         files: None,
     });

@@ -20,7 +20,7 @@ use crate::devices::HostInput;
 use crate::poll::open_anew;
 
 /// Bytes read at a time.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 1 << 16;
 /// The interval between checks whether a terminal is ours again.
 const LOOK: Duration = Duration::from_millis(100);
 /// Keys that wait for a guest before no more are read, in bytes.

@@ -1,6 +1,7 @@
 //! The run loop on made-up exits and on a vCPU that follows a script.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -30,6 +31,7 @@ fn devices() -> Devices {
         apic: ApicMode::User,
         tsc_khz: 1_000_000,
         streams: HostStreams::none(),
+        virtio: None,
         link: None,
         files: None,
     })
@@ -192,6 +194,8 @@ impl Vcpu for Scripted {
         self.ready = false;
         Ok(())
     }
+
+    fn ram_written(&mut self, _range: Range<u64>) {}
 
     fn inject_nmi(&mut self) -> Result<(), CpuError> {
         self.log.lock().expect("not poisoned").push(Done::Nmi);

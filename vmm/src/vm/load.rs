@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use abi::command_line as word;
 
-use super::{VmConfig, VmError};
+use super::{ConsoleKind, VmConfig, VmError};
 use crate::accel::Accelerator;
 use crate::boot::{self, BootInfo, CommandLine, KernelImage};
 use crate::bundled;
@@ -33,11 +33,13 @@ pub fn load(
     let kernel = boot::load_kernel(ram, config.kernel.as_deref().unwrap_or(bundled::KERNEL))?;
     // Before the time of day is written down: this may set the time-stamp counter.
     vcpu.set_state(&kernel.entry.state())?;
+    let virtio = config.console == ConsoleKind::Virtio;
     let Some(program) = &config.program else {
         let info = BootInfo {
             command_line: config.append.trim().as_bytes(),
             initramfs: &[config.initrd.as_deref().unwrap_or_default()],
             acpi: true,
+            virtio,
         };
         boot::write_boot_info(ram, &kernel, &info)?;
         return Ok(kernel);
@@ -56,6 +58,7 @@ pub fn load(
         command_line: &command_line(config, program, outputs, vcpu, host)?,
         initramfs: &[&before, file, &after, archive],
         acpi: kernel.shared_page.is_none(),
+        virtio,
     };
     boot::write_boot_info(ram, &kernel, &info)?;
     Ok(kernel)
@@ -118,6 +121,9 @@ fn command_line(
         line.text(key, save.guest.as_os_str().as_bytes());
     }
     streams(&mut line, &config.input, outputs);
+    if config.console == ConsoleKind::Virtio {
+        line.option(word::VIRTIO, word::CONSOLES);
+    }
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)
             .option(word::SMAP, word::OFF)

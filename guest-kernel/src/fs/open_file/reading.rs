@@ -6,9 +6,8 @@ use linux_raw_sys::general as linux;
 use crate::fs::input_stream::INPUT;
 use crate::fs::node::Kind;
 use crate::fs::open_file::{Object, OpenFile};
-use crate::fs::terminal;
 use crate::fs::transfer::{First, Source, Target};
-use crate::fs::{permission, proc_files, regular, size_limit};
+use crate::fs::{output, permission, proc_files, regular, size_limit};
 
 impl OpenFile {
     /// Reads from where the offset is, and moves it.
@@ -135,7 +134,7 @@ impl OpenFile {
                 end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
             }
             Object::Event(event) => event.write(source, self.is_nonblocking()),
-            Object::Output(port) => terminal::send(*port, source),
+            Object::Output(port) => output::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
         }

@@ -3,6 +3,10 @@
 //! A port receives only once a program reads or polls it. Then each interrupt empties the
 //! port into the line discipline; when that is full the port keeps the rest until there is
 //! a reader, and the sender waits.
+//!
+//! The console's input comes by a virtio console, if the machine has one, once a program reads
+//! it; that also knows the size of the screen. Until then the serial port receives, for keys
+//! that send signals, which costs fewer exits.
 
 mod control;
 mod line_discipline;
@@ -17,22 +21,18 @@ pub use control::{leader_ended, of_session};
 pub use line_discipline::LineDiscipline;
 pub use settings::Settings;
 
+use crate::fs::output;
 use crate::fs::poll::{self, Readiness};
 use crate::fs::terminal::line_discipline::Effect;
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait_queue::{WaitQueue, Woken};
 use abi::Errno;
+use arch::virtio_console::{self, VirtioConsole};
 use arch::{SingleCpu, clock, serial::SerialPort};
-
-/// Bytes that go out at a time.
-const CHUNK: usize = 256;
 
 /// What the setting `VTIME` counts in.
 const NS_PER_TENTH: u64 = 100_000_000;
-
-/// Buffer of output. Not on the stack, where it would have to be cleared for every call.
-static BUFFER: SingleCpu<RefCell<[u8; CHUNK]>> = SingleCpu::new(RefCell::new([0; CHUNK]));
 
 /// The console, which has a user.
 pub static CONSOLE: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
@@ -40,6 +40,11 @@ pub static CONSOLE: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
     ports::SERIAL_GSI,
     Settings::COOKED,
     || CONSOLE.receive(),
+    Some(Screen {
+        console: SingleCpu::value(&virtio_console::CONSOLE),
+        interrupt: || CONSOLE.console_changed(),
+        is_used: Cell::new(false),
+    }),
 ));
 
 /// The line to another machine.
@@ -48,6 +53,7 @@ pub static LINK: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
     ports::LINK_GSI,
     Settings::RAW,
     || LINK.receive(),
+    None,
 ));
 
 /// Where a terminal's input comes from and its output goes.
@@ -61,7 +67,7 @@ pub struct Line {
     pub is_shown: bool,
 }
 
-/// Size of a terminal's screen in characters, as set by programs.
+/// Size of a terminal's screen in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSize {
     /// Lines.
@@ -70,12 +76,22 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
+/// The virtio console of a terminal.
+struct Screen {
+    console: &'static VirtioConsole,
+    /// The handler of its interrupt: `console_changed` of the terminal.
+    interrupt: fn(),
+    /// It receives, and says how large it is.
+    is_used: Cell<bool>,
+}
+
 /// A serial port and the line discipline of its input.
 pub struct Terminal {
     port: SerialPort,
     gsi: u32,
     /// The handler of the port's interrupt: `receive` of this terminal.
     interrupt: fn(),
+    screen: Option<Screen>,
     line: Cell<Line>,
     input: RefCell<LineDiscipline>,
     readers: WaitQueue,
@@ -93,11 +109,18 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    const fn new(port: SerialPort, gsi: u32, settings: Settings, interrupt: fn()) -> Self {
+    const fn new(
+        port: SerialPort,
+        gsi: u32,
+        settings: Settings,
+        interrupt: fn(),
+        screen: Option<Screen>,
+    ) -> Self {
         Self {
             port,
             gsi,
             interrupt,
+            screen,
             line: Cell::new(Line {
                 has_input: true,
                 output: port,
@@ -153,16 +176,21 @@ impl Terminal {
 
     /// Size of its screen.
     pub fn window_size(&self) -> WindowSize {
+        self.use_screen();
         self.window_size.get()
     }
 
-    /// Sets the size of its screen.
+    /// Sets the size of its screen, and tells the group in the foreground if that is another.
     pub fn set_window_size(&self, size: WindowSize) {
-        self.window_size.set(size);
+        self.use_screen();
+        if self.window_size.replace(size) != size {
+            self.signal(Signal::SIGWINCH);
+        }
     }
 
     /// Bytes that can be read at once.
     pub fn available(&self) -> usize {
+        self.use_screen();
         self.start();
         self.input.borrow().readable()
     }
@@ -182,6 +210,7 @@ impl Terminal {
     /// EAGAIN instead of waiting, EINTR, EFAULT; EIO in the background.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
         self.require_foreground(Signal::SIGTTIN)?;
+        self.use_screen();
         self.start();
         let can_wait = self.line.get().has_input && target.left() > 0;
         if !can_wait || !self.wait(target.left(), nonblocking)? {
@@ -230,7 +259,7 @@ impl Terminal {
         }
     }
 
-    /// Writes everything: one VM exit a byte.
+    /// Writes everything.
     ///
     /// # Errors
     /// EFAULT, before anything is written; EINTR or EIO in the background, if the settings
@@ -247,7 +276,38 @@ impl Terminal {
         if self.settings().local(linux::TOSTOP) {
             self.require_foreground(Signal::SIGTTOU)?;
         }
-        send(port, source)
+        output::send(port, source)
+    }
+
+    /// Has the virtio console, if there is one, receive instead of the port, and say the size
+    /// of the screen.
+    fn use_screen(&self) {
+        let Some(screen) = &self.screen else { return };
+        // What the port still has comes first.
+        if screen.is_used.get() || self.is_stalled.get() || !screen.console.start() {
+            return;
+        }
+        if self.is_receiving.replace(self.line.get().has_input) {
+            self.port.disable_receive();
+            self.receive();
+        }
+        screen.is_used.set(true);
+        screen.console.enable_interrupt(screen.interrupt);
+        if let Some(size) = screen.size() {
+            self.window_size.set(size);
+        }
+        self.receive();
+    }
+
+    /// The virtio console has received something, or the screen has another size.
+    fn console_changed(&self) {
+        let Some(screen) = &self.screen else { return };
+        if screen.console.acknowledge()
+            && let Some(size) = screen.size()
+        {
+            self.set_window_size(size);
+        }
+        self.receive();
     }
 
     /// Receives from now on, if there is input. Before a program reads, only keys that send
@@ -267,15 +327,26 @@ impl Terminal {
         }
     }
 
+    /// The next byte that has arrived.
+    fn next_byte(&self) -> Option<u8> {
+        match &self.screen {
+            Some(screen) if screen.is_used.get() => screen.next_byte(),
+            _ => self.port.receive(),
+        }
+    }
+
     /// Takes what has arrived, as far as there is room.
     fn receive(&self) {
+        if !self.is_receiving.get() {
+            return;
+        }
         self.is_stalled.set(false);
         loop {
             if !self.input.borrow().accepts() {
                 self.is_stalled.set(true);
                 break;
             }
-            let Some(byte) = self.port.receive() else {
+            let Some(byte) = self.next_byte() else {
                 break;
             };
             let Line {
@@ -283,7 +354,7 @@ impl Terminal {
             } = self.line.get();
             let mut echo = |bytes: &[u8]| {
                 if is_shown {
-                    output.send(bytes);
+                    output::echo(output, bytes);
                 }
             };
             let effect = self.input.borrow_mut().input(byte, &mut echo);
@@ -312,16 +383,20 @@ impl Terminal {
     }
 }
 
-/// Writes everything to `port`: one VM exit a byte.
-///
-/// # Errors
-/// EFAULT, before anything is written.
-pub fn send(port: SerialPort, source: &mut dyn Source) -> Result<u64, Errno> {
-    transfer::run(source, |source, _| {
-        let mut buffer = BUFFER.borrow_mut();
-        let wanted = source.left().min(CHUNK);
-        let moved = source.take(&mut buffer[..wanted]);
-        port.send(&buffer[..moved]);
-        Ok(Step::copied(moved, wanted))
-    })
+impl Screen {
+    /// Its size, if it has one.
+    fn size(&self) -> Option<WindowSize> {
+        let (columns, rows) = self.console.screen()?;
+        (columns > 0 && rows > 0).then_some(WindowSize { rows, columns })
+    }
+
+    fn next_byte(&self) -> Option<u8> {
+        self.console.available();
+        let mut next = None;
+        self.console.with_received(|bytes| {
+            next = bytes.first().copied();
+            1
+        });
+        next
+    }
 }

@@ -1,6 +1,7 @@
 //! Bytes and room of the kernel's own, and parts of what others have.
 
 use abi::Errno;
+use arch::paging::physical_of;
 
 use crate::fs::transfer::{Source, Target, Transfer};
 
@@ -24,6 +25,13 @@ impl Source for KernelBytes<'_> {
         buffer[..count].copy_from_slice(taken);
         self.0 = rest;
         count
+    }
+
+    fn read_in_place(&mut self, read: &mut dyn FnMut(u64, usize) -> bool) -> Option<usize> {
+        let (address, len) = (physical_of(self.0)?, self.0.len());
+        read(address, len);
+        self.0 = &[];
+        Some(len)
     }
 }
 

@@ -34,6 +34,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ use cpu::Cpu;
 use cpu::boundary::Event;
 use decode::Decoder;
 use engine::{SLICE, WORK};
-use memory::ram::Ram;
+use memory::ram::{Ram, to_page_end};
 use memory::walk::PHYSICAL_BITS;
 use outside::exit::{ExitKind, failed};
 use outside::meter::TSC_KHZ;
@@ -253,6 +254,15 @@ impl Vcpu for Emulator {
     fn inject(&mut self, vector: u8) -> Result<(), CpuError> {
         self.cpu.events.injected = Some(vector);
         Ok(())
+    }
+
+    fn ram_written(&mut self, range: Range<u64>) {
+        let mut at = range.start;
+        while at < range.end {
+            let len = to_page_end(at).min(range.end - at);
+            self.cpu.ram_written(at, len);
+            at += len;
+        }
     }
 
     fn inject_nmi(&mut self) -> Result<(), CpuError> {

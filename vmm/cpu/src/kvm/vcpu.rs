@@ -1,5 +1,6 @@
 //! One vCPU inside KVM.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
@@ -333,6 +334,9 @@ impl Vcpu for KvmVcpu {
         self.fd.get_kvm_run().ready_for_interrupt_injection = 0;
         Ok(())
     }
+
+    /// The host's CPU sees it.
+    fn ram_written(&mut self, _range: Range<u64>) {}
 
     fn inject_nmi(&mut self) -> Result<(), CpuError> {
         // It ends a halt that the VMM has not been told of yet.
