@@ -129,6 +129,14 @@ pub fn beside(port: SerialPort, len: usize) -> Option<&'static VirtioConsole> {
     console.start().then_some(console)
 }
 
+/// The device that takes the output of `port`, if it comes out elsewhere than that of the port.
+pub fn instead_of(port: SerialPort) -> Option<&'static VirtioConsole> {
+    match IS_LATE.get() {
+        true => None,
+        false => beside(port, 0),
+    }
+}
+
 /// The machine's console.
 pub static CONSOLE: SingleCpu<VirtioConsole> = SingleCpu::new(VirtioConsole::new(0));
 /// Where standard error has one of its own.
