@@ -8,7 +8,7 @@ use crate::devices::ApicMode;
 use crate::exit::ExitReason;
 use crate::output::Recorder;
 use crate::report::{
-    EmuCounters, ExitCounts, GuestCounters, HostInstructions, Outcome, Report, Times,
+    Counters, EmuCounters, ExitCounts, GuestCounters, HostInstructions, Outcome, Report, Times,
 };
 
 const SERIAL: u64 = 0x3f8;
