@@ -51,7 +51,8 @@ pub struct CommandLine<'a> {
     pub directory: Option<Word<'a>>,
     /// Init's user and group.
     pub owner: [u32; 2],
-    text: &'a [u8],
+    /// From the first word about the environment on.
+    environment: Words<'a>,
     /// Whether the VMM has virtio consoles.
     pub has_virtio_consoles: bool,
     /// Other virtio devices.
@@ -80,28 +81,34 @@ impl<'a> CommandLine<'a> {
             saves: false,
             directory: None,
             owner: [0; 2],
-            text,
+            environment: Words::new(&[]),
             has_virtio_consoles: false,
             virtio: [None; WINDOWS],
             arguments: Words::new(&[]),
         };
         let mut words = Words::new(text);
+        let mut rest = words;
         while let Some(next) = words.next() {
-            if next.written() == word::SEPARATOR {
+            let written = next.written();
+            if written == word::SEPARATOR {
                 line.arguments = words;
                 break;
             }
-            line.apply(next.written());
+            if environment_string(written).is_some() && line.environment.clone().next().is_none() {
+                line.environment = rest;
+            }
+            line.apply(written);
+            rest = words;
         }
         line
     }
 
     /// What is to be in init's environment.
     pub fn environment(&self) -> impl Iterator<Item = Word<'a>> {
-        Words::new(self.text)
+        self.environment
             .map(Word::written)
             .take_while(|&written| written != word::SEPARATOR)
-            .filter_map(|written| written.strip_prefix(word::ENVIRONMENT)?.strip_prefix(b"="))
+            .filter_map(environment_string)
             .map(Word::new)
     }
 
@@ -173,6 +180,11 @@ fn window(text: &[u8]) -> Option<Window> {
     };
     let gsi = u32::try_from(number(parts.next()?)?).ok()?;
     Some(Window { address, gsi })
+}
+
+/// What a word says of the environment.
+fn environment_string(written: &[u8]) -> Option<&[u8]> {
+    written.strip_prefix(word::ENVIRONMENT)?.strip_prefix(b"=")
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -37,11 +37,13 @@ pub struct CpuAlarms {
 
 impl CpuAlarms {
     /// Nothing.
-    pub const NONE: Self = Self {
-        due: [const { Cell::new(0) }; 2],
-        interval: [const { Cell::new(0) }; 2],
-        limit: Cell::new(0),
-    };
+    pub const fn none() -> Self {
+        Self {
+            due: [const { Cell::new(0) }; 2],
+            interval: [const { Cell::new(0) }; 2],
+            limit: Cell::new(0),
+        }
+    }
 
     /// As a process begins, which may have no timers but those of its limits.
     pub fn clear(&self) {

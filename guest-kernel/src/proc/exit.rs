@@ -22,12 +22,13 @@ use crate::proc::{futex, ipc, posix_timer, resources, stop, table, wait};
 
 const SI_USER: i32 = linux::SI_USER as i32;
 
-/// What a layer above does before the machine ends, if it is told whether init has
-/// succeeded.
-static BEFORE_END: SingleCpu<Cell<Option<fn(bool)>>> = SingleCpu::new(Cell::new(None));
+/// What a layer above does before the machine ends; it is told whether init has succeeded.
+type BeforeEnd = fn(bool);
+
+static BEFORE_END: SingleCpu<Cell<Option<BeforeEnd>>> = SingleCpu::new(Cell::new(None));
 
 /// Has `before_end` called when init has ended.
-pub fn before_end(before_end: fn(bool)) {
+pub fn before_end(before_end: BeforeEnd) {
     BEFORE_END.set(Some(before_end));
 }
 

@@ -143,7 +143,7 @@ impl Process {
             goes_on: WaitQueue::new(),
             alarm: Timer::new(),
             alarm_interval: Cell::new(0),
-            cpu_alarms: CpuAlarms::NONE,
+            cpu_alarms: CpuAlarms::none(),
             timers: List::new(),
             space: RefCell::new(None),
         }
