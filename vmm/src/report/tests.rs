@@ -193,7 +193,7 @@ fn json_has_every_field_in_order() {
         r#""remedies":{"syscall":0,"sysret":0},"emu":null,"#,
         r#""host_instructions":null,"#,
         r#""guest":{"syscalls":4,"context_switches":0,"timer_ticks":3,"page_faults":10,"#,
-        r#""forks":0,"boot_instructions":null}}"#,
+        r#""forks":0,"boot_instructions":null},"unsupported_syscalls":{}}"#,
     );
     let report = kvm_report();
     assert_eq!(
@@ -252,6 +252,7 @@ fn json_of_a_run_without_exits() {
                 "forks": null,
                 "boot_instructions": null,
             },
+            "unsupported_syscalls": {},
         })
     );
 }
