@@ -45,6 +45,8 @@ pub struct CommandLine<'a> {
     pub log_apart: bool,
     /// Where files come from.
     pub files: Files,
+    /// What the machine is called, if that is said.
+    pub host_name: Option<Word<'a>>,
     /// Whether the host gets files at the end.
     pub saves: bool,
     /// Init's working directory, if it is not the root.
@@ -78,6 +80,7 @@ impl<'a> CommandLine<'a> {
             has_keyboard: false,
             log_apart: false,
             files: Files::Initramfs,
+            host_name: None,
             saves: false,
             directory: None,
             owner: [0; 2],
@@ -149,6 +152,7 @@ impl<'a> CommandLine<'a> {
             word::FILES if value == word::HOST => self.files = Files::Both,
             word::ROOT if value == word::HOST => self.files = Files::Host,
             word::SAVE | word::SAVE_ALWAYS => self.saves = true,
+            word::HOSTNAME => self.host_name = Some(Word::new(value)),
             word::DIRECTORY => self.directory = Some(Word::new(value)),
             word::USER => self.owner = owner(value).unwrap_or(self.owner),
             word::LOG => self.log_apart = value == word::SERIAL,

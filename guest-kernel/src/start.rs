@@ -25,6 +25,7 @@ use crate::proc::program::{self, Image};
 use crate::proc::scheduler;
 use crate::proc::script::Interpreters;
 use crate::proc::spawn::{self, First};
+use crate::proc::system::{self, HOST_NAME};
 use crate::ring3;
 use crate::saving;
 use crate::syscall::{self, execute};
@@ -58,6 +59,10 @@ pub fn start(info: &BootInfo) -> ! {
     boot::enable_cpu(options.cpu);
     syscall::time::start(options.realtime_ns, options.user_tsc);
     ramfs::start(initramfs, options.files != Files::Initramfs);
+    if let Some(word) = options.host_name {
+        // One that is too long leaves the name as it is.
+        let _ = word.with_bytes::<{ system::Name::MAX }, _>(|name| HOST_NAME.set(name));
+    }
     if options.saves {
         saving::start(info.command_line);
     }

@@ -151,7 +151,8 @@ fn console_kinds(target: Target) {
     };
     let of_device = |run: &Ended| -> u64 {
         let rows = run.report["exits"].as_array().into_iter().flatten();
-        let rows = rows.filter(|row| row["device"] == "virtio console");
+        let is_console = |gpa: &str| gpa.starts_with("gpa 0xfeb0");
+        let rows = rows.filter(|row| row["detail"].as_str().is_some_and(is_console));
         rows.filter_map(|row| row["count"].as_u64()).sum()
     };
     let (serial, virtio) = (run("serial"), run("virtio"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{self, Command};
 
 use crate::Case;
-use crate::support::{Target, elf};
+use crate::support::{Target, elf, shell_status};
 
 pub const CASES: &[Case] = &[
     ("folders_and_files_are_added", folders_and_files_are_added),
@@ -14,6 +14,8 @@ pub const CASES: &[Case] = &[
     ("an_archive_is_the_root", an_archive_is_the_root),
     ("the_host_stays_as_it_is", the_host_stays_as_it_is),
     ("what_is_not_saved_fails", what_is_not_saved_fails),
+    ("trees_are_saved", trees_are_saved),
+    ("the_hosts_own_root", the_hosts_own_root),
 ];
 
 /// A folder of the host for one case.
@@ -102,6 +104,12 @@ fn the_process_starts_as_asked(target: Target) {
         .options(&["--file", &file, "--cwd", "/srv"])
         .run()
         .prints("here\n");
+    target
+        .vmm("cat")
+        .options(&["--hostname", "cellar"])
+        .args(&["/proc/sys/kernel/hostname"])
+        .run()
+        .prints("cellar\n");
 }
 
 fn a_folder_is_the_root(target: Target) {
@@ -160,4 +168,52 @@ fn what_is_not_saved_fails(target: Target) {
         .args(&["3"])
         .run();
     run.status(3);
+}
+
+fn trees_are_saved(target: Target) {
+    let scratch = Scratch::new("trees", target);
+    let large = lines(5000);
+    scratch.file("data/large", large.as_bytes());
+    scratch.file("data/deep/kept", b"kept\n");
+    std::os::unix::fs::symlink("deep/kept", scratch.0.join("data/link")).expect("a link");
+    let folder = format!("{}:/tmp/data", text(scratch.0.join("data")));
+    let saved = scratch.0.join("saved");
+    let save = format!("/tmp/data:{}", text(saved.clone()));
+    target
+        .vmm("sh")
+        .options(&["--dir", &folder, "--save-always", &save])
+        .input("echo new > /tmp/data/deep/made\nexit 3\n")
+        .run()
+        .status(3);
+    let read = |name: &str| fs::read_to_string(saved.join(name)).ok();
+    assert_eq!(read("large"), Some(large));
+    assert_eq!(read("deep/made").as_deref(), Some("new\n"));
+    assert_eq!(read("deep/kept").as_deref(), Some("kept\n"));
+    let link = fs::read_link(saved.join("link")).expect("it is one");
+    assert_eq!(link, PathBuf::from("deep/kept"));
+}
+
+/// What dynamic programs and scripts of the host print and return, they do in a guest that has
+/// the host's root.
+fn the_hosts_own_root(target: Target) {
+    let commands: [&[&str]; 3] = [
+        &["/bin/sh", "-c", "ls /usr/bin | wc -l; exit 5"],
+        &["/bin/ls", "/usr"],
+        &[
+            "/bin/sh",
+            "-c",
+            "echo one two | sed s/one/three/ | tr a-z A-Z",
+        ],
+    ];
+    for command in commands {
+        let host = Command::new(command[0]).args(&command[1..]).output();
+        let host = host.expect("a Linux has it");
+        target
+            .vmm(command[0])
+            .args(&command[1..])
+            .options(&["--root", "/", "--cwd", "/"])
+            .run()
+            .status(shell_status(host.status))
+            .prints(&String::from_utf8_lossy(&host.stdout));
+    }
 }

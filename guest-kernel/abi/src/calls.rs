@@ -178,6 +178,8 @@ macro_rules! system_calls {
             chown = attributes::chown(Text, Int, Int);
             fchown = attributes::fchown(Int, Int, Int);
             lchown = attributes::lchown(Text, Int, Int);
+            sethostname = system::sethostname(Bytes, Size);
+            setdomainname = system::setdomainname(Bytes, Size);
             umask = path::umask(Octal);
             gettimeofday = time::gettimeofday(Hex, Hex);
             getrlimit = usage::getrlimit(Choice(LIMITS), Hex);

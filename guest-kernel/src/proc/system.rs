@@ -1,7 +1,11 @@
 //! What programs are told of the system. The interface is Linux's, so this is: programs check the
 //! release for being recent enough.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use abi::Errno;
+use arch::SingleCpu;
 
 /// Name of the system.
 pub const KERNEL_NAME: &str = "Linux";
@@ -21,4 +25,47 @@ pub fn boot_time_ns() -> u64 {
 /// Sets it.
 pub fn set_boot_time(ns: u64) {
     BOOT_TIME.store(ns, Relaxed);
+}
+
+/// A name that the superuser can change.
+pub struct Name {
+    bytes: Cell<[u8; Self::MAX]>,
+    len: Cell<usize>,
+}
+
+/// What the machine is called.
+pub static HOST_NAME: SingleCpu<Name> = SingleCpu::new(Name::new(b"ringfence"));
+/// Its domain.
+pub static DOMAIN_NAME: SingleCpu<Name> = SingleCpu::new(Name::new(b"(none)"));
+
+impl Name {
+    /// Longest name, in bytes.
+    pub const MAX: usize = 64;
+
+    const fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; Self::MAX];
+        bytes.split_at_mut(name.len()).0.copy_from_slice(name);
+        Self {
+            bytes: Cell::new(bytes),
+            len: Cell::new(name.len()),
+        }
+    }
+
+    /// Changes it.
+    ///
+    /// # Errors
+    /// EINVAL: too long.
+    pub fn set(&self, name: &[u8]) -> Result<(), Errno> {
+        let mut bytes = [0; Self::MAX];
+        let place = bytes.get_mut(..name.len()).ok_or(Errno::EINVAL)?;
+        place.copy_from_slice(name);
+        self.bytes.set(bytes);
+        self.len.set(name.len());
+        Ok(())
+    }
+
+    /// Calls `use_name` with it.
+    pub fn with<R>(&self, use_name: impl FnOnce(&[u8]) -> R) -> R {
+        use_name(&self.bytes.get()[..self.len.get()])
+    }
 }

@@ -5,8 +5,8 @@ use arch::trap::Arguments;
 use mm::{UserPtr, UserSlice, frames, free_frames};
 
 use crate::proc::{current, system, table};
-use crate::syscall::SyscallResult;
 use crate::syscall::time::{NS_PER_S, now_ns};
+use crate::syscall::{Errno, SyscallResult};
 
 /// Bytes in a field of `struct new_utsname`.
 const FIELD: usize = 65;
@@ -14,20 +14,44 @@ const FIELDS: usize = 6;
 
 /// `uname(buffer)`
 pub fn uname(&[buffer, ..]: &Arguments) -> SyscallResult {
-    const TEXTS: [&str; FIELDS] = [
-        system::KERNEL_NAME,
-        "ringfence",
-        system::RELEASE,
-        system::VERSION,
-        "x86_64",
-        "(none)",
-    ];
     let mut name = [0; FIELD * FIELDS];
-    for (field, text) in name.chunks_exact_mut(FIELD).zip(TEXTS) {
-        field[..text.len()].copy_from_slice(text.as_bytes());
-    }
+    let mut fields = name.chunks_exact_mut(FIELD);
+    let mut put = |text: &[u8]| {
+        if let Some(field) = fields.next() {
+            field[..text.len()].copy_from_slice(text);
+        }
+    };
+    put(system::KERNEL_NAME.as_bytes());
+    system::HOST_NAME.with(&mut put);
+    put(system::RELEASE.as_bytes());
+    put(system::VERSION.as_bytes());
+    put(b"x86_64");
+    system::DOMAIN_NAME.with(&mut put);
     let target = UserSlice::new(buffer, name.len() as u64);
     target.copy_out(&current().space(), &name)?;
+    Ok(0)
+}
+
+/// `sethostname(name, len)`
+pub fn sethostname(&[name, len, ..]: &Arguments) -> SyscallResult {
+    rename(&system::HOST_NAME, name, len)
+}
+
+/// `setdomainname(name, len)`
+pub fn setdomainname(&[name, len, ..]: &Arguments) -> SyscallResult {
+    rename(&system::DOMAIN_NAME, name, len)
+}
+
+fn rename(target: &system::Name, address: u64, len: u64) -> SyscallResult {
+    if !current().credentials.is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    let mut name = [0; system::Name::MAX];
+    if len > name.len() as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let name = UserSlice::new(address, len).copy_in(&current().space(), &mut name)?;
+    target.set(name)?;
     Ok(0)
 }
 

@@ -45,6 +45,10 @@ pub enum SystemText {
     Version,
     /// A text, in a line.
     Line(&'static str),
+    /// What the machine is called.
+    HostName,
+    /// Its domain.
+    DomainName,
     /// A random number, as a UUID.
     Uuid,
     /// One that stays the same.
@@ -84,6 +88,12 @@ impl SystemText {
                 )
             }
             Self::Line(text) => writeln!(to, "{text}"),
+            Self::HostName => {
+                system::HOST_NAME.with(|name| writeln!(to, "{}", name.escape_ascii()))
+            }
+            Self::DomainName => {
+                system::DOMAIN_NAME.with(|name| writeln!(to, "{}", name.escape_ascii()))
+            }
             Self::Uuid => write_uuid(to, [random::number(), random::number()]),
             Self::BootId => write_uuid(to, boot_id()),
         }
