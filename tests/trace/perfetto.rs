@@ -16,8 +16,8 @@ fn perfetto_file(target: Target) {
     for program in programs {
         let file = TempFile::new("trace.json", b"");
         let path = file.path().to_str().expect("temporary paths are text");
-        let options = [target.options(), &["--perfetto", path]].concat();
-        let output = vmm_trace(&options, program);
+        let options = ["--console", "serial", "--perfetto", path];
+        let output = vmm_trace(&[target.options(), &options].concat(), program);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
             (output.status.code(), &*stderr),
