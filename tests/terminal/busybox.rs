@@ -31,7 +31,7 @@ fn drops_what_was_typed(target: Target) {
     session.wait_for_guest();
     let typed = "x".repeat(39) + "\r";
     let keys = format!(
-        "sleep 300; busybox mkpasswd -S ab; wc\r{}\x04exit 5\r",
+        "sleep 0.3; busybox mkpasswd -S ab; wc\r{}\x04exit 5\r",
         typed.repeat(150)
     );
     session.type_keys(keys.as_bytes());

@@ -6,7 +6,7 @@
 //!   ERRORS   the second                             output of programs to standard error
 //! ```
 //!
-//! The driver works synchronously: what was written is out when [`VirtioConsole::send`]
+//! The driver works synchronously: what was written is out when [`Message::send`]
 //! returns, in order with what other ports are sent. Bytes are not copied: the device reads
 //! them where they are.
 //!

@@ -1,8 +1,8 @@
 //! The quota of a program's frames when memory is short.
 //!
-//! A program may hold up to [`SHARE`] frames for each frame that is free. So the quota of a
+//! A program may hold up to `SHARE` frames for each frame that is free. So the quota of a
 //! large program shrinks as it allocates, and it is refused while there is still enough for
-//! others: `n` such programs leave one frame free for each `n` times [`SHARE`] that they
+//! others: `n` such programs leave one frame free for each `n` times `SHARE` that they
 //! hold. A small program is never refused before all are. (Dynamic thresholds: Choudhury
 //! and Hahne, 1998, for buffers of switches that share their memory.)
 //!

@@ -298,3 +298,19 @@ fn device_memory_has_vectors_too() {
     machine.run_to_hlt();
     assert_eq!(machine.state().extended.ymm_high[1].to_le_bytes()[15], 3);
 }
+
+/// What has no vector among its operands may still be arithmetic on one.
+#[test]
+fn conversions_of_memory_round_as_said() {
+    for (mxcsr, rounded) in [(0x1f80_u32, 2), (0x7f80, 1)] {
+        let code = code!("vcvtss2si eax, dword ptr [rbx]", "hlt");
+        let Some(mut machine) = machine(code, |state| {
+            state.fx.0[24..28].copy_from_slice(&mxcsr.to_le_bytes());
+        }) else {
+            return;
+        };
+        machine.write(DATA, &1.75_f32.to_le_bytes());
+        machine.run_to_hlt();
+        assert_eq!(machine.state().regs.gpr[Regs::RAX], rounded);
+    }
+}

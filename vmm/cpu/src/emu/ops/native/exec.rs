@@ -2,7 +2,7 @@
 //!
 //! A memory operand that hits the TLB is used where it is. Any other is brought over: read
 //! into a buffer before, or written from it after the stub. Under an MXCSR that is not the
-//! default those on vectors take the slow handler, which raises #XM.
+//! default all take the slow handler, which raises #XM.
 
 use std::marker::PhantomData;
 
@@ -182,8 +182,7 @@ pub fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
         return invalid::lower(site, insn, op);
     };
     op.imm.set(stub);
-    let on_vectors = (0..insn.op_count()).any(|i| insn.op_register(i).is_vector_register());
-    let careful = on_vectors && site.fp.careful();
+    let careful = site.fp.careful();
     let Some(operand) = memory_operand(insn) else {
         op.handler = if careful {
             slow::<Anywhere<true>>
