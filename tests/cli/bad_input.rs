@@ -185,6 +185,9 @@ fn program_of_the_host() {
 }
 
 fn files_of_the_host() {
+    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
     let tar = TempFile::new("no.tar", b"no archive");
     let tar = tar.path().to_str().expect("temporary paths are text");
     for (args, parts) in [
@@ -207,14 +210,14 @@ fn files_of_the_host() {
         refused(&[&["run"], &args[..]].concat(), FAILURE, &parts);
     }
     for (args, parts) in [
-        (&["--root", "/", "no_such_program"], ["/usr/bin", "PATH"]),
-        (&["--root", "/", "/etc/passwd"], ["/etc/passwd", "chmod +x"]),
-        (&["--root", "/", "/usr"], ["/usr", "is a folder"]),
+        (&["--root", ROOT, "no_such_program"], ["/usr/bin", "PATH"]),
         (
-            &["--dir", "/etc/passwd", "hello"],
-            ["/etc/passwd", "--file"],
+            &["--root", ROOT, "/Cargo.toml"],
+            ["/Cargo.toml", "chmod +x"],
         ),
-        (&["--file", "/etc", "hello"], ["/etc", "--dir"]),
+        (&["--root", ROOT, "/tests"], ["/tests", "is a folder"]),
+        (&["--dir", FILE, "hello"], [FILE, "--file"]),
+        (&["--file", FOLDER, "hello"], [FOLDER, "--dir"]),
         (&["--dir", "a:b", "hello"], ["a:b", "begins with /"]),
         (&["--env", "=x", "hello"], ["has no name", "NAME=VALUE"]),
         (&["--user", "root", "hello"], ["UID", "1000:1000"]),
