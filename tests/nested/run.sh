@@ -55,8 +55,9 @@ build_tests() {
         esac
     done < <(sed -En 's/.*"kind":\["(bin|example|test)"\].*"executable":"([^"]+)".*/\1 \2/p' \
         "$work/build/artifacts.json" | sort -u)
-    # Holds keys and screens to seconds of the host's time, of which the inner host has none.
-    rm "$root"/tests/terminal
+    # One holds keys and screens to seconds of the host's time, of which the inner host has none;
+    # the other runs programs that it does not have.
+    rm "$root"/tests/{terminal,linux}
     strip --strip-debug "$root"/bin/vmm "$root"/bin/examples/* "$root"/tests/*
 }
 

@@ -2,6 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
+use abi::virtual_map::USER_END;
 use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, stat, statfs64 as StatFs, statx as statx_facts};
 use mm::UserSlice;
@@ -47,6 +48,12 @@ struct Facts {
     changed: Time,
 }
 
+/// A number that no other object has that is there at the same time: programs take files with
+/// the same one for the same file.
+fn number_of<T>(object: &T) -> u64 {
+    core::ptr::from_ref(object).addr() as u64 % USER_END
+}
+
 impl Facts {
     fn of_node(node: &Node) -> Self {
         let times = node.times();
@@ -89,7 +96,7 @@ impl Facts {
     }
 
     fn of_file(file: &OpenFile) -> Self {
-        /// Pipes and devices without a name have this number.
+        /// Files that are not told apart have this number.
         const NUMBER: u64 = 0;
         if let Some(node) = file.node() {
             return Self::of_node(node);
@@ -108,7 +115,8 @@ impl Facts {
                 device: device.number(),
                 ..facts
             },
-            Object::Socket(_) => Self {
+            Object::Socket(socket) => Self {
+                number: number_of(&**socket.endpoint()),
                 mode: linux::S_IFSOCK | 0o777,
                 ..facts
             },
@@ -116,11 +124,11 @@ impl Facts {
                 mode: 0o600,
                 ..facts
             },
-            Object::ReadEnd(_)
-            | Object::WriteEnd(_)
-            | Object::BothEnds(..)
-            | Object::Input
-            | Object::Output(_) => facts,
+            Object::Input | Object::Output(_) => facts,
+            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) => Self {
+                number: file.pipe().map_or(NUMBER, number_of),
+                ..facts
+            },
         }
     }
 

@@ -1,0 +1,108 @@
+//! Programs that others wrote, in a guest that has the host's own root: what they print and
+//! return is what they do on the host, byte for byte. Which of them a host has differs; what it
+//! lacks is named.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+use support::{Target, output_with_input, shell_status, suite};
+
+/// A script, and the programs that it needs.
+struct Case {
+    name: &'static str,
+    needs: &'static [&'static str],
+    script: &'static str,
+}
+
+const fn case(name: &'static str, needs: &'static [&'static str], script: &'static str) -> Case {
+    Case {
+        name,
+        needs,
+        script,
+    }
+}
+
+const CASES: [Case; 9] = [
+    case("bash", &["bash"], include_str!("bash.sh")),
+    case("busybox", &["busybox"], include_str!("busybox.sh")),
+    case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
+    case("git", &["git"], include_str!("git.sh")),
+    case("node", &["node"], include_str!("node.sh")),
+    case(
+        "packing",
+        &["tar", "xz", "gzip", "openssl"],
+        include_str!("packing.sh"),
+    ),
+    case("perl", &["perl"], include_str!("perl.sh")),
+    case("python", &["python3"], include_str!("python.sh")),
+    case("sqlite", &["sqlite3"], include_str!("sqlite.sh")),
+];
+
+/// One APIC is enough: programs see neither.
+const TARGETS: [Target; 2] = [Target::Emu, Target::Kvm];
+
+fn main() {
+    let mut trials = Vec::new();
+    for case in &CASES {
+        let lacking = case.needs.iter().find(|name| !is_there(name));
+        if let Some(lacking) = lacking {
+            eprintln!(
+                "{}: does not run here: the host has no {lacking}",
+                case.name
+            );
+        }
+        for target in TARGETS {
+            let no_target = target.missing();
+            let ignored = lacking.is_some() || (no_target.is_some() && !target.required());
+            let trial = Trial::test(
+                format!("{}::{target}", case.name),
+                move || match no_target {
+                    Some(why) => Err(Failed::from(why)),
+                    None => {
+                        compare(case, target);
+                        Ok(())
+                    }
+                },
+            );
+            trials.push(trial.with_ignored_flag(ignored));
+        }
+    }
+    suite::main(trials)
+}
+
+/// Whether PATH leads to a program.
+fn is_there(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut files = std::env::split_paths(&path).map(|folder| folder.join(name));
+    files.any(|file: PathBuf| file.is_file())
+}
+
+fn compare(case: &Case, target: Target) {
+    // The same folder is at hand on both sides: it is made anew in each.
+    let script = format!("cd \"$(mktemp -d)\" || exit 99\n{}", case.script);
+    let path = std::env::var("PATH").expect("it is text");
+    let mut host = Command::new("/bin/sh");
+    host.args(["-c", &script]).env_clear();
+    host.env("PATH", &path).env("HOME", "/tmp");
+    let host = output_with_input(&mut host, None);
+    let path = format!("PATH={path}");
+    let options = [
+        "--root",
+        "/",
+        "--cwd",
+        "/",
+        "--env",
+        &path,
+        "--env",
+        "HOME=/tmp",
+    ];
+    let run = target.vmm("/bin/sh").options(&options);
+    run.args(&["-c", &script])
+        .run()
+        .status(shell_status(host.status))
+        .prints(&String::from_utf8_lossy(&host.stdout));
+}
