@@ -24,8 +24,8 @@
 //! end of a file leaves all of them, copies too. The next access finds what the file has then.
 //!
 //! Rejected: reads and writes of whole pages that map them copy-on-write in place of copying.
-//! Only software-backed KVM copies slowly, and it follows every change of page tables: a page
-//! took 1.2 to 2.5 ms to map there, against 1.4 to 2 ms to copy.
+//! Only software-backed KVM copies slowly, and there a page took 1.2 to 4.0 ms to map, against
+//! 1.2 to 2.5 ms to copy, on a busy host.
 //!
 //! A frame is zero past the file's length, so that growing takes no time; what programs write
 //! there through a mapping is cleared when the file grows. Nothing is borrowed when these
