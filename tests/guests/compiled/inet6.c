@@ -1,62 +1,17 @@
 // TCP and UDP by IPv6 on the loopback interface; prints what each call does.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "sockets.h"
 
 static char buffer[1 << 18];
 static int on = 1;
-
-static void say(const char *what, long result)
-{
-    if (result < 0)
-        printf("%s: %s\n", what, strerrorname_np(errno));
-    else
-        printf("%s: %ld\n", what, result);
-}
-
-static struct sockaddr_in at4(const char *ip, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, ip, &address.sin_addr);
-    return address;
-}
 
 static struct sockaddr_in6 at6(const char *ip, int port)
 {
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     inet_pton(AF_INET6, ip, &address.sin6_addr);
     return address;
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_in6 name;
-    socklen_t len = sizeof name;
-    getsockname(fd, (struct sockaddr *)&name, &len);
-    return ntohs(name.sin6_port);
-}
-
-// Prints an address without the port, which differs from run to run.
-static void say_name(const char *what, int fd, int peer)
-{
-    struct sockaddr_in6 name;
-    socklen_t len = sizeof name;
-    char text[INET6_ADDRSTRLEN];
-    memset(&name, 0, sizeof name);
-    if ((peer ? getpeername : getsockname)(fd, (struct sockaddr *)&name, &len) < 0) {
-        say(what, -1);
-        return;
-    }
-    const void *ip = name.sin6_family == AF_INET ? (void *)&((struct sockaddr_in *)&name)->sin_addr
-                                                 : (void *)&name.sin6_addr;
-    printf("%s: family %d, %u bytes, %s, port %s\n", what, name.sin6_family, len,
-           inet_ntop(name.sin6_family, ip, text, sizeof text),
-           name.sin6_port == 0 ? "0" : ntohs(name.sin6_port) < 32768 ? "chosen" : "any");
 }
 
 static void streams(void)

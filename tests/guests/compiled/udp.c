@@ -1,43 +1,14 @@
 // UDP on the loopback interface, and messages by the calls for many; prints what each does.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "sockets.h"
+
 static char buffer[1 << 17];
-
-static void say(const char *what, long result)
-{
-    if (result < 0)
-        printf("%s: %s\n", what, strerrorname_np(errno));
-    else
-        printf("%s: %ld\n", what, result);
-}
-
-static void say_poll(const char *what, int fd)
-{
-    struct pollfd file = {fd, POLLIN | POLLOUT | POLLRDHUP, 0};
-    int count = poll(&file, 1, 0);
-    printf("%s: %d %s%s%s%s%s\n", what, count, file.revents & POLLIN ? "in " : "",
-           file.revents & POLLOUT ? "out " : "", file.revents & POLLRDHUP ? "rdhup " : "",
-           file.revents & POLLHUP ? "hup " : "", file.revents & POLLERR ? "err" : "");
-}
-
-static struct sockaddr_in at(const char *ip, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, ip, &address.sin_addr);
-    return address;
-}
 
 static struct sockaddr_in name_of(int fd)
 {
@@ -55,7 +26,7 @@ static long send_to(int fd, const char *text, struct sockaddr_in to)
 int main(void)
 {
     int one = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in any = at("127.0.0.1", 0), from;
+    struct sockaddr_in any = at4("127.0.0.1", 0), from;
     socklen_t len = sizeof from;
     say_poll("new", one);
     say("peer", getpeername(one, (struct sockaddr *)&from, &len));
@@ -107,7 +78,7 @@ int main(void)
     struct sockaddr none = {AF_UNSPEC, {0}};
     say("disconnect", connect(one, &none, sizeof none));
     say("send", send(one, "x", 1, 0));
-    say("port 0", send_to(one, "x", at("127.0.0.1", 0)));
+    say("port 0", send_to(one, "x", at4("127.0.0.1", 0)));
     say("listen", listen(one, 1));
     say("accept", accept(one, NULL, NULL));
     say("shutdown", shutdown(one, SHUT_RDWR));
@@ -117,7 +88,7 @@ int main(void)
 
     puts("== reuse");
     int fd[2];
-    struct sockaddr_in shared = at("127.0.0.1", 0);
+    struct sockaddr_in shared = at4("127.0.0.1", 0);
     for (int number = 0; number < 2; number++) {
         fd[number] = socket(AF_INET, SOCK_DGRAM, 0);
         setsockopt(fd[number], SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));

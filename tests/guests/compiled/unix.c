@@ -1,40 +1,20 @@
 // Unix sockets: pairs, names, streams, datagrams and sequences; prints what each call does.
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sockets.h"
+
 static char buffer[1 << 18];
-
-static void say(const char *what, long result)
-{
-    if (result < 0)
-        printf("%s: %s\n", what, strerrorname_np(errno));
-    else
-        printf("%s: %ld\n", what, result);
-}
-
-static void say_poll(const char *what, int fd)
-{
-    struct pollfd file = {fd, POLLIN | POLLOUT | POLLRDHUP, 0};
-    int count = poll(&file, 1, 0);
-    printf("%s: %d %s%s%s%s%s\n", what, count, file.revents & POLLIN ? "in " : "",
-           file.revents & POLLOUT ? "out " : "", file.revents & POLLRDHUP ? "rdhup " : "",
-           file.revents & POLLHUP ? "hup " : "", file.revents & POLLERR ? "err" : "");
-}
 
 static socklen_t named(struct sockaddr_un *address, const char *name, int is_abstract)
 {
@@ -42,19 +22,6 @@ static socklen_t named(struct sockaddr_un *address, const char *name, int is_abs
     address->sun_family = AF_UNIX;
     strcpy(address->sun_path + is_abstract, name);
     return offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1;
-}
-
-static void say_name(const char *what, int fd, int peer)
-{
-    struct sockaddr_un name;
-    socklen_t len = sizeof name;
-    memset(&name, 0, sizeof name);
-    long result = (peer ? getpeername : getsockname)(fd, (struct sockaddr *)&name, &len);
-    if (result < 0)
-        say(what, result);
-    else
-        printf("%s: family %d, %u bytes, '%c%.100s'\n", what, name.sun_family, len,
-               name.sun_path[0] ? name.sun_path[0] : '@', name.sun_path + 1);
 }
 
 static int signals;

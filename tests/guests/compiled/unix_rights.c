@@ -1,29 +1,18 @@
 // Files and credentials through Unix sockets; prints what each call does.
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sockets.h"
 
 static union {
     struct cmsghdr header;
     char bytes[2048];
 } control;
-
-static void say(const char *what, long result)
-{
-    if (result < 0)
-        printf("%s: %s\n", what, strerrorname_np(errno));
-    else
-        printf("%s: %ld\n", what, result);
-}
 
 static long send_files(int fd, const char *text, const int *files, int count)
 {
