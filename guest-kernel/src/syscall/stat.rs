@@ -124,7 +124,10 @@ impl Facts {
                 mode: 0o600,
                 ..facts
             },
-            Object::Input | Object::Output(_) => facts,
+            Object::Input | Object::Output(_) => Self {
+                number: number_of(file),
+                ..facts
+            },
             Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) => Self {
                 number: file.pipe().map_or(NUMBER, number_of),
                 ..facts
