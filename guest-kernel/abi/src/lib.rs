@@ -16,6 +16,7 @@ pub mod host_files;
 pub mod ports;
 pub mod shared;
 pub mod trace;
+pub mod virtio_mmio;
 pub mod virtual_map;
 pub mod words;
 

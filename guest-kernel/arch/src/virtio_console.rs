@@ -19,6 +19,12 @@
 use core::cell::{Cell, UnsafeCell};
 
 use abi::ports;
+use abi::virtio_mmio::interrupt::CONFIGURATION_CHANGED;
+use abi::virtio_mmio::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+use abi::virtio_mmio::{
+    CONSOLE as DEVICE_ID, FEATURE_SIZE, FEATURE_VERSION_1, MAGIC, RECEIVE, TRANSMIT, VERSION,
+    register,
+};
 use abi::virtual_map::KERNEL_BASE;
 
 use crate::paging::{DEVICES, physical};
@@ -26,48 +32,15 @@ use crate::serial::SerialPort;
 use crate::virtqueue::{SIZE, Virtqueue};
 use crate::{SingleCpu, io_apic};
 
-/// Registers by their offset in the window.
-mod register {
-    pub const MAGIC: u64 = 0x000;
-    pub const VERSION: u64 = 0x004;
-    pub const DEVICE_ID: u64 = 0x008;
-    pub const DEVICE_FEATURES: u64 = 0x010;
-    pub const DEVICE_FEATURES_SELECT: u64 = 0x014;
-    pub const DRIVER_FEATURES: u64 = 0x020;
-    pub const DRIVER_FEATURES_SELECT: u64 = 0x024;
-    pub const QUEUE_SELECT: u64 = 0x030;
-    pub const QUEUE_SIZE_MAX: u64 = 0x034;
-    pub const QUEUE_SIZE: u64 = 0x038;
-    pub const QUEUE_READY: u64 = 0x044;
-    pub const QUEUE_NOTIFY: u64 = 0x050;
-    pub const INTERRUPT_STATUS: u64 = 0x060;
-    pub const INTERRUPT_ACKNOWLEDGE: u64 = 0x064;
-    pub const STATUS: u64 = 0x070;
-    /// Descriptors, available and used ring; the high halves follow.
-    pub const QUEUE_PARTS: [u64; 3] = [0x080, 0x090, 0x0a0];
-    /// Columns in the low half, rows in the high one.
-    pub const SCREEN: u64 = 0x100;
-}
-
-const MAGIC: u32 = u32::from_le_bytes(*b"virt");
-const VERSION: u32 = 2;
-const DEVICE_ID: u32 = 3;
-
-const ACKNOWLEDGE: u32 = 1 << 0;
-const DRIVER: u32 = 1 << 1;
-const DRIVER_OK: u32 = 1 << 2;
-const FEATURES_OK: u32 = 1 << 3;
-const NEEDS_RESET: u32 = 1 << 6;
-
-/// The device knows the size of the screen (VIRTIO_CONSOLE_F_SIZE).
-const FEATURE_SIZE: u32 = 1 << 0;
-/// Of the high half: it obeys version 1 of the standard.
-const FEATURE_VERSION_1: u32 = 1 << 0;
-
-const CONFIGURATION_CHANGED: u32 = 1 << 1;
-
-const RECEIVE: u32 = 0;
-const TRANSMIT: u32 = 1;
+/// Registers of the parts of a queue: descriptors, available and used ring. The high halves
+/// follow.
+const QUEUE_PARTS: [u64; 3] = [
+    register::DESCRIPTORS_LOW,
+    register::AVAILABLE_LOW,
+    register::USED_LOW,
+];
+/// Columns in the low half, rows in the high one.
+const SCREEN: u64 = register::CONFIGURATION;
 
 /// Devices that the machine can have.
 pub const WINDOWS: usize = 4;
@@ -208,13 +181,13 @@ impl VirtioConsole {
         window.write(register::STATUS, 0);
         window.write(register::STATUS, ACKNOWLEDGE | DRIVER);
         window.write(register::DEVICE_FEATURES_SELECT, 0);
-        let features = window.read(register::DEVICE_FEATURES) & FEATURE_SIZE;
+        let features = window.read(register::DEVICE_FEATURES) & FEATURE_SIZE as u32;
         window.write(register::DRIVER_FEATURES_SELECT, 0);
         window.write(register::DRIVER_FEATURES, features);
         window.write(register::DRIVER_FEATURES_SELECT, 1);
-        window.write(register::DRIVER_FEATURES, FEATURE_VERSION_1);
+        window.write(register::DRIVER_FEATURES, (FEATURE_VERSION_1 >> 32) as u32);
         window.write(register::STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-        self.has_size.set(features & FEATURE_SIZE != 0);
+        self.has_size.set(features != 0);
         let agreed = window.read(register::STATUS) & FEATURES_OK != 0
             && (self.number > 0 || set_up_queue(window, RECEIVE, &self.receive))
             && set_up_queue(window, TRANSMIT, &self.transmit);
@@ -251,7 +224,7 @@ impl VirtioConsole {
             return None;
         }
         // One access reads both, so they belong together.
-        let size = window.read(register::SCREEN);
+        let size = window.read(SCREEN);
         Some((size as u16, (size >> u16::BITS) as u16))
     }
 
@@ -386,7 +359,7 @@ fn set_up_queue(window: Window, number: u32, queue: &Virtqueue) -> bool {
         return false;
     }
     window.write(register::QUEUE_SIZE, SIZE as u32);
-    for (register, address) in register::QUEUE_PARTS.into_iter().zip(queue.addresses()) {
+    for (register, address) in QUEUE_PARTS.into_iter().zip(queue.addresses()) {
         window.write(register, address as u32);
         window.write(register + 4, (address >> 32) as u32);
     }

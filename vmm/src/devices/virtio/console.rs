@@ -5,18 +5,15 @@
 
 use std::ops::Range;
 
+use abi::virtio_mmio::{self, CONSOLE, FEATURE_SIZE};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::mmio::Transport;
 use crate::memory::GuestRam;
 
-const DEVICE_ID: u32 = 3;
-/// VIRTIO_CONSOLE_F_SIZE.
-const FEATURE_SIZE: u64 = 1 << 0;
-
-const RECEIVE: usize = 0;
-const TRANSMIT: usize = 1;
+const RECEIVE: usize = virtio_mmio::RECEIVE as usize;
+const TRANSMIT: usize = virtio_mmio::TRANSMIT as usize;
 
 /// The flag of an available ring that asks for no interrupts.
 const NO_INTERRUPT: u16 = 1 << 0;
@@ -61,7 +58,7 @@ impl VirtioConsole {
     pub fn new(ram: GuestRam, screen: Option<ScreenSize>) -> Self {
         let features = if screen.is_some() { FEATURE_SIZE } else { 0 };
         Self {
-            transport: Transport::new(DEVICE_ID, features),
+            transport: Transport::new(CONSOLE, features),
             ram,
             screen,
             chunk: Vec::new(),

@@ -1,53 +1,14 @@
 //! The transport over MMIO, version 2 (VIRTIO 1.2, 4.2.2): plain state behind registers.
 
+use abi::virtio_mmio::interrupt::{CONFIGURATION_CHANGED, QUEUE_USED};
+use abi::virtio_mmio::status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+use abi::virtio_mmio::{FEATURE_VERSION_1, MAGIC, VERSION, register};
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use crate::devices::bus;
 
-/// Registers by their offset.
-mod register {
-    pub const MAGIC: u64 = 0x000;
-    pub const VERSION: u64 = 0x004;
-    pub const DEVICE_ID: u64 = 0x008;
-    pub const VENDOR_ID: u64 = 0x00c;
-    pub const DEVICE_FEATURES: u64 = 0x010;
-    pub const DEVICE_FEATURES_SELECT: u64 = 0x014;
-    pub const DRIVER_FEATURES: u64 = 0x020;
-    pub const DRIVER_FEATURES_SELECT: u64 = 0x024;
-    pub const QUEUE_SELECT: u64 = 0x030;
-    pub const QUEUE_SIZE_MAX: u64 = 0x034;
-    pub const QUEUE_SIZE: u64 = 0x038;
-    pub const QUEUE_READY: u64 = 0x044;
-    pub const QUEUE_NOTIFY: u64 = 0x050;
-    pub const INTERRUPT_STATUS: u64 = 0x060;
-    pub const INTERRUPT_ACKNOWLEDGE: u64 = 0x064;
-    pub const STATUS: u64 = 0x070;
-    pub const DESCRIPTORS_LOW: u64 = 0x080;
-    pub const DESCRIPTORS_HIGH: u64 = 0x084;
-    pub const AVAILABLE_LOW: u64 = 0x090;
-    pub const AVAILABLE_HIGH: u64 = 0x094;
-    pub const USED_LOW: u64 = 0x0a0;
-    pub const USED_HIGH: u64 = 0x0a4;
-    pub const GENERATION: u64 = 0x0fc;
-    pub const CONFIGURATION: u64 = 0x100;
-}
-
-const MAGIC: u32 = u32::from_le_bytes(*b"virt");
-const VERSION: u32 = 2;
 const VENDOR: u32 = u32::from_le_bytes(*b"RING");
-
-/// Bits of the status (VIRTIO 1.2, 2.1).
-const DRIVER_OK: u32 = 1 << 2;
-const FEATURES_OK: u32 = 1 << 3;
-const NEEDS_RESET: u32 = 1 << 6;
-
-/// VIRTIO_F_VERSION_1.
-const VERSION_1: u64 = 1 << 32;
-
-/// Causes of an interrupt.
-const QUEUE_USED: u32 = 1 << 0;
-const CONFIGURATION_CHANGED: u32 = 1 << 1;
 
 /// Most descriptors that a queue can have.
 pub const QUEUE_SIZE: u16 = 64;
@@ -73,7 +34,7 @@ impl<const QUEUES: usize> Transport<QUEUES> {
     pub fn new(device_id: u32, features: u64) -> Self {
         Self {
             device_id,
-            features: features | VERSION_1,
+            features: features | FEATURE_VERSION_1,
             accepted: 0,
             features_select: 0,
             accepted_select: 0,
@@ -168,7 +129,7 @@ impl<const QUEUES: usize> Transport<QUEUES> {
             self.generation = generation;
             return;
         }
-        let agreed = self.accepted & !self.features == 0 && self.accepted & VERSION_1 != 0;
+        let agreed = self.accepted & !self.features == 0 && self.accepted & FEATURE_VERSION_1 != 0;
         let refused = if agreed { 0 } else { FEATURES_OK | DRIVER_OK };
         self.status = self.status & NEEDS_RESET | value & !refused;
     }
