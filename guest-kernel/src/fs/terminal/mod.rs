@@ -290,6 +290,9 @@ impl Terminal {
         if self.is_receiving.replace(self.line.get().has_input) {
             self.port.disable_receive();
             self.receive();
+            if self.is_stalled.get() {
+                return;
+            }
         }
         screen.is_used.set(true);
         screen.console.enable_interrupt(screen.interrupt);
@@ -324,6 +327,7 @@ impl Terminal {
     fn receive_the_rest(&self) {
         if self.is_stalled.get() {
             self.receive();
+            self.use_screen();
         }
     }
 

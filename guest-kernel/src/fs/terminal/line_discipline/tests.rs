@@ -151,3 +151,23 @@ fn the_queue_wraps_around() {
         assert_eq!(screen.read(CAPACITY), line);
     }
 }
+
+#[test]
+fn the_end_of_input_waits_behind_a_full_queue() {
+    for part in [CAPACITY, 512, 1000, 1] {
+        let mut screen = Screen::new(Settings::COOKED);
+        screen.type_in(&[b'x'; CAPACITY]);
+        screen.type_in(b"\r");
+        let mut typed = false;
+        let mut read = 0;
+        while read < CAPACITY {
+            read += screen.read(part).len();
+            if !typed && screen.terminal.accepts() {
+                typed = true;
+                assert_eq!(screen.type_in(b"\x04"), Effect::Readable, "{part}");
+            }
+        }
+        assert_eq!(screen.terminal.readable(), 1, "{part}");
+        assert!(screen.read(part).is_empty());
+    }
+}
