@@ -41,7 +41,7 @@ static void of_cpu_time(int which, int signal) {
     long start = ms(CLOCK_PROCESS_CPUTIME_ID);
     while (count < 4 && ms(CLOCK_PROCESS_CPUTIME_ID) < start + 5000) {}
     long used = ms(CLOCK_PROCESS_CPUTIME_ID) - start;
-    printf(" busy %d code %#x after enough %d", count, code, used >= 30);
+    printf(" busy %d code %#x after enough %d", count >= 4, code, used >= 30);
     memset(&timer, 0, sizeof timer);
     setitimer(which, &timer, &now);
     printf(" was set %d", now.it_value.tv_usec > 0 || now.it_value.tv_sec > 0);

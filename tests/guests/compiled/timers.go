@@ -10,10 +10,10 @@ import (
 func main() {
 	done := make(chan int)
 	for i := 0; i < 3; i++ {
-		go func() {
-			time.Sleep(time.Duration(30-10*i) * time.Millisecond)
-			done <- i
-		}()
+		go func(number int) {
+			time.Sleep(time.Duration(210-100*number) * time.Millisecond)
+			done <- number
+		}(i)
 	}
 	for i := 0; i < 3; i++ {
 		fmt.Println("timer", <-done)
