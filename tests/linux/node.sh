@@ -5,8 +5,10 @@ fs.writeFileSync("file", "text"); console.log(fs.readFileSync("file", "utf8"));
 console.log(cp.execSync("echo child").toString());
 const server = require("net").createServer(s => s.end("hello")).listen(0, "127.0.0.1", () => {
   require("net").connect(server.address().port, "127.0.0.1")
-    .on("data", d => console.log(d.toString())).on("close", () => server.close());
+    .on("data", d => console.log(d.toString())).on("close", () => server.close(later));
 });
-setTimeout(() => console.log("later"), 200);
-setTimeout(() => Promise.all([1, 2].map(async x => x * 2)).then(console.log), 400);
+function later() {
+  setTimeout(() => console.log("later"), 20);
+  setTimeout(() => Promise.all([1, 2].map(async x => x * 2)).then(console.log), 400);
+}
 '; echo "status $?"
