@@ -290,6 +290,7 @@ impl Terminal {
         if self.is_receiving.replace(self.line.get().has_input) {
             self.port.disable_receive();
             self.receive();
+            // The queue has become full: the port keeps the rest until a program reads.
             if self.is_stalled.get() {
                 return;
             }
@@ -323,7 +324,7 @@ impl Terminal {
     }
 
     /// Takes the bytes that there was no room for, if there is now: the port, which still
-    /// has them, does not interrupt again.
+    /// has them, does not interrupt again. Behind them the virtio console can receive.
     fn receive_the_rest(&self) {
         if self.is_stalled.get() {
             self.receive();
