@@ -7,7 +7,7 @@ use mm::UserPtr;
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::cpu_alarm;
 use crate::proc::current;
-use crate::syscall::time::{NS_PER_S, NS_PER_US};
+use crate::syscall::time::{NS_PER_S, NS_PER_US, timer_units};
 use crate::syscall::{Errno, SyscallResult};
 
 const US_PER_S: u64 = 1_000_000;
@@ -15,14 +15,9 @@ const US_PER_S: u64 = 1_000_000;
 /// `struct itimerval`: interval and rest, each in seconds and microseconds.
 type Words = [u64; 4];
 
-/// Counts of the time-stamp counter in units of so many nanoseconds; only none are 0.
-fn rounded_up(counts: u64, unit_ns: u64) -> u64 {
-    clock::ns(counts).div_ceil(unit_ns).max(counts.min(1))
-}
-
 fn words(alarm: Alarm) -> Words {
     let [interval, rest] = [alarm.interval, alarm.rest].map(|counts| {
-        let us = rounded_up(counts, NS_PER_US);
+        let us = timer_units(counts, NS_PER_US);
         [us / US_PER_S, us % US_PER_S]
     });
     [interval[0], interval[1], rest[0], rest[1]]
@@ -53,7 +48,7 @@ pub fn alarm(&[seconds, ..]: &Arguments) -> SyscallResult {
         interval: 0,
     };
     alarm::set(process, new);
-    Ok(rounded_up(old.rest, NS_PER_S))
+    Ok(timer_units(old.rest, NS_PER_S))
 }
 
 /// `getitimer(kind, value)`

@@ -37,6 +37,12 @@ pub(super) fn nanoseconds([seconds, nanoseconds]: Timespec) -> Option<u64> {
     is_valid.then(|| seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
 }
 
+/// What is left of a timer, in counts, told in units of so many nanoseconds and rounded up: a count
+/// may be less than a nanosecond, but only nothing is told as 0.
+pub fn timer_units(counts: u64, unit_ns: u64) -> u64 {
+    clock::ns(counts).div_ceil(unit_ns).max(counts.min(1))
+}
+
 /// The `struct timespec` of a program at `address`, in nanoseconds.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use mm::UserPtr;
 use crate::proc::posix_timer::{self, Event, PosixTimer};
 use crate::proc::signal::Signal;
 use crate::proc::{current, table};
-use crate::syscall::time::{NS_PER_S, nanoseconds, since_boot};
+use crate::syscall::time::{NS_PER_S, nanoseconds, since_boot, timer_units};
 use crate::syscall::{Errno, SyscallResult};
 
 /// `struct itimerspec`: interval and rest, each in seconds and nanoseconds.
@@ -77,10 +77,7 @@ fn event_of([value, kind, thread]: [u64; 3], is_realtime: bool) -> Result<Event,
 
 fn words(timer: &PosixTimer) -> Words {
     let interval = timer.interval_ns();
-    let rest = match timer.get().rest {
-        0 => 0,
-        rest => clock::ns(rest).max(1),
-    };
+    let rest = timer_units(timer.get().rest, 1);
     [
         interval / NS_PER_S,
         interval % NS_PER_S,
