@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Nanoseconds of guest time since its vCPU was made; clones agree.
+/// Nanoseconds of guest time since its machine was made; clones agree.
 #[derive(Clone, Debug)]
 pub enum GuestClock {
     /// Guest time is the host's.
     Host(Instant),
-    /// Guest time is the time that the vCPU last set, for runs that repeat exactly.
+    /// Guest time is the time that the vCPUs last set, for runs that repeat exactly.
     Counted(Arc<CountedTime>),
+}
+
+impl Default for GuestClock {
+    fn default() -> Self {
+        Self::host()
+    }
 }
 
 impl GuestClock {
@@ -31,14 +37,14 @@ impl GuestClock {
 /// No alarm: a time that never comes.
 const NEVER: u64 = u64::MAX;
 
-/// The time of a vCPU whose clock counts its instructions: the host's clock has no effect,
-/// so the vCPU itself must stop when a deadline is due, and idle time is skipped.
+/// The time of a machine whose clock counts the instructions of its vCPUs, which take turns:
+/// the host's clock has no effect, so a vCPU itself must stop when a deadline is due, and
+/// idle time is skipped.
 ///
-/// Only the vCPU's thread changes it; other threads may read it.
+/// Only the vCPUs' thread changes it; other threads may read it.
 #[derive(Debug)]
 pub struct CountedTime {
     now: AtomicU64,
-    skipped: AtomicU64,
     alarm: AtomicU64,
 }
 
@@ -46,14 +52,13 @@ impl Default for CountedTime {
     fn default() -> Self {
         Self {
             now: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
             alarm: AtomicU64::new(NEVER),
         }
     }
 }
 
 impl CountedTime {
-    /// Guest time when the vCPU last stopped, in nanoseconds.
+    /// Guest time when a vCPU last stopped, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
@@ -63,18 +68,9 @@ impl CountedTime {
         self.now.store(now_ns, Ordering::Relaxed);
     }
 
-    /// Nanoseconds that passed while the vCPU was idle.
-    pub(super) fn skipped_ns(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
-    }
-
-    /// Advances time to `at_ns` while the vCPU is idle; no effect if that is past.
+    /// Advances time to `at_ns` while all vCPUs are idle; no effect if that is past.
     pub fn skip_to(&self, at_ns: u64) {
-        let now = self.now_ns();
-        if at_ns > now {
-            self.skipped.fetch_add(at_ns - now, Ordering::Relaxed);
-            self.publish(at_ns);
-        }
+        self.publish(at_ns.max(self.now_ns()));
     }
 
     /// Has [`Vcpu::run`](super::Vcpu::run) return
@@ -100,7 +96,7 @@ mod tests {
     use super::CountedTime;
 
     #[test]
-    fn an_alarm_goes_off_once_and_idle_time_adds_up() {
+    fn an_alarm_goes_off_once_and_time_never_goes_back() {
         let time = CountedTime::default();
         assert_eq!(time.until_alarm(5), u64::MAX - 5);
         time.set_alarm(Some(100));
@@ -110,6 +106,6 @@ mod tests {
         time.publish(130);
         time.skip_to(200);
         time.skip_to(150);
-        assert_eq!((time.now_ns(), time.skipped_ns()), (200, 70));
+        assert_eq!(time.now_ns(), 200);
     }
 }

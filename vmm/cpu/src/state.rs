@@ -1,6 +1,6 @@
 //! Plain register structs that both accelerators read and write.
 
-use x86::{Cr0Flags, XCr0Flags};
+use x86::{Cr0Flags, XCr0Flags, msr, segment};
 
 /// General registers, by their number in instruction encodings: rax, rcx, rdx, rbx, rsp,
 /// rbp, rsi, rdi, r8 to r15.
@@ -110,6 +110,17 @@ pub struct Mtrrs {
     pub fixed: [u64; 11],
     /// Base and mask of each range, in turn.
     pub variable: [u64; 16],
+}
+
+impl Mtrrs {
+    /// As firmware leaves them, all memory written back: without them Linux takes all of it
+    /// for uncached.
+    pub fn by_firmware() -> Self {
+        Self {
+            default_type: msr::MTRR_ENABLE | msr::WRITE_BACK,
+            ..Self::default()
+        }
+    }
 }
 
 /// Registers of AMD's processors (AMD APM vol. 2 appendix A). KVM has some of them and
@@ -258,6 +269,48 @@ pub struct CpuState {
 }
 
 impl CpuState {
+    /// The state of a CPU that a start-up message has begin in real mode at the start of this
+    /// page of 4 KiB (Intel SDM vol. 3A 8.4.3, table 9-1): all else is as after INIT.
+    pub fn started_at(page: u8) -> Self {
+        let segment = |selector: u16, kind| Segment {
+            selector,
+            base: u64::from(selector) << 4,
+            limit: 0xffff,
+            attributes: segment::PRESENT | kind,
+        };
+        let memory = segment::ORDINARY | segment::ACCESSED | segment::WRITABLE;
+        let data = segment(0, memory);
+        Self {
+            regs: Regs {
+                rflags: x86::RFLAGS_FIXED,
+                ..Regs::default()
+            },
+            cs: segment(u16::from(page) << 8, memory | segment::CODE),
+            ss: data,
+            ds: data,
+            es: data,
+            fs: data,
+            gs: data,
+            ldt: segment(0, segment::TYPE_LDT),
+            tr: segment(0, segment::TYPE_TSS_BUSY),
+            gdt: Dtable {
+                base: 0,
+                limit: 0xffff,
+            },
+            idt: Dtable {
+                base: 0,
+                limit: 0xffff,
+            },
+            cr0: (Cr0Flags::EXTENSION_TYPE | Cr0Flags::NOT_WRITE_THROUGH | Cr0Flags::CACHE_DISABLE)
+                .bits(),
+            msrs: Msrs {
+                mtrrs: Mtrrs::by_firmware(),
+                ..Msrs::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// Privilege level, 0 to 3.
     pub fn ring(&self) -> u8 {
         ring(self.cr0, self.cs.selector)

@@ -1,18 +1,16 @@
 //! Disassembly of the current instruction, for diagnostics: its bytes and its text.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
 use crate::CpuState;
 use crate::emu::code::op::LONGEST;
-use crate::emu::cpu::Cpu;
+use crate::emu::cpu::{Cpu, Machine};
 use crate::emu::decode::options;
 use crate::emu::memory::ram::{Ram, to_page_end};
 use crate::emu::memory::walk::Want;
-use crate::emu::outside::meter::Clock;
-use crate::emu::state::control::{Privilege, canonical};
+use crate::emu::state::control::{Place, Privilege, canonical};
 use crate::memory::{FileWindow, GuestRam};
 
 /// An instruction as it lies in guest memory.
@@ -29,11 +27,8 @@ pub struct CodeAt {
 ///
 /// `None` where no page is mapped or no RAM backs it.
 pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
-    let mut cpu = Box::new(Cpu::new(
-        Ram::new(ram.clone()),
-        Clock::default(),
-        Duration::ZERO,
-    ));
+    let machine = Machine::default();
+    let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), &machine, Place::ONLY, None));
     let _reading = ram.files().map(FileWindow::read_here);
     cpu.restore(state);
     let rip = state.regs.rip;

@@ -42,15 +42,17 @@ pub use code_at::{CodeAt, instruction_at};
 pub use outside::meter::Clock;
 
 use arithmetic::flags::rflags;
+use code::neighbours::{self, Neighbours};
 use code::op::BLOCK_LIMIT;
-use cpu::Cpu;
 use cpu::boundary::Event;
+use cpu::{Cpu, Machine};
 use decode::Decoder;
 use engine::{SLICE, WORK};
 use memory::ram::{Ram, to_page_end};
 use memory::walk::PHYSICAL_BITS;
 use outside::exit::{ExitKind, failed};
 use outside::meter::TSC_KHZ;
+use state::control::Place;
 use state::exception::Stop;
 
 use crate::exit::VmExit;
@@ -80,15 +82,33 @@ pub struct Emulator {
 unsafe impl Send for Emulator {}
 
 impl Emulator {
-    /// Makes a vCPU. It runs once [`Vcpu::set_state`] has given it a state.
+    /// Most vCPUs of a machine.
+    pub const MOST: u8 = neighbours::MOST as u8;
+
+    /// Makes the only vCPU of a machine. It runs once [`Vcpu::set_state`] has given it a
+    /// state.
     pub fn new(ram: GuestRam, config: EmuConfig) -> Self {
-        let files = ram.files().cloned();
-        let cpu = Box::new(Cpu::new(Ram::new(ram), config.clock, config.time_of_day));
-        if let Some(files) = files {
-            files.set_reader(cpu.events.kicker());
+        Self::one(ram, &machine(config), Place::ONLY, None)
+    }
+
+    /// Makes the `count` vCPUs of a machine, 2 to [`MOST`](Self::MOST), which run on one
+    /// thread, in turns: each until its [limit](Vcpu::set_instruction_limit) or its next
+    /// `pause`. They have one clock, and a kick is for whichever of them runs.
+    pub fn several(ram: &GuestRam, config: EmuConfig, count: u8) -> Vec<Self> {
+        let machine = machine(config);
+        let neighbours = (0..).zip(Neighbours::all(count.into()));
+        let places = neighbours.map(|(id, neighbours)| (Place { id, count }, neighbours));
+        places
+            .map(|(place, neighbours)| Self::one(ram.clone(), &machine, place, Some(neighbours)))
+            .collect()
+    }
+
+    fn one(ram: GuestRam, machine: &Machine, place: Place, neighbours: Option<Neighbours>) -> Self {
+        if let Some(files) = ram.files() {
+            files.set_reader(Arc::clone(&machine.kicked) as Arc<dyn Kick>);
         }
         Self {
-            cpu,
+            cpu: Box::new(Cpu::new(Ram::new(ram), machine, place, neighbours)),
             decoder: Decoder::new(),
         }
     }
@@ -200,6 +220,15 @@ impl Emulator {
     }
 }
 
+/// What the vCPUs of such a machine have in common.
+fn machine(config: EmuConfig) -> Machine {
+    Machine {
+        clock: config.clock.start(),
+        time_of_day: config.time_of_day,
+        ..Machine::default()
+    }
+}
+
 /// The exit for a mode that the emulator does not support.
 fn missing(mode: &str) -> VmExit<'static> {
     failed(format!(
@@ -210,6 +239,8 @@ fn missing(mode: &str) -> VmExit<'static> {
 impl Vcpu for Emulator {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
         let reading = self.read_files();
+        self.cpu.meter.take_time();
+        self.cpu.hear();
         self.cpu.complete();
         let exit = self.advance();
         drop(reading);
@@ -257,6 +288,7 @@ impl Vcpu for Emulator {
     }
 
     fn ram_written(&mut self, range: Range<u64>) {
+        self.cpu.hear();
         let mut at = range.start;
         while at < range.end {
             let len = to_page_end(at).min(range.end - at);
@@ -304,6 +336,7 @@ impl Vcpu for Emulator {
     }
 
     fn tsc(&mut self) -> Result<u64, CpuError> {
+        self.cpu.meter.take_time();
         Ok(self.cpu.meter.tsc(0))
     }
 

@@ -14,6 +14,8 @@
 //! reused only when the cache is cleared, outside the engine, so that pointers into the
 //! current block stay valid. The cache is bounded: when full it is cleared.
 //!
+//! Each vCPU has a cache of its own; what one does to code, [`Neighbours`] tell the others.
+//!
 //! A guest chooses the addresses, so their hashes begin with a random number. Rejected:
 //! `rustc-hash`, whose keys that collide a guest can work out (with 631 of them a look-up took
 //! 450 ns, not 9); the standard library's hash, which takes four times as long.
@@ -24,6 +26,7 @@ use std::ptr;
 use foldhash::{HashMap, HashMapExt};
 
 use crate::emu::code::jump_table::{JumpTable, Jumps};
+use crate::emu::code::neighbours::{Neighbours, News};
 use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
 use crate::emu::code::stubs::Stubs;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
@@ -118,11 +121,13 @@ pub struct CodeCache {
     legacy_limit: u32,
     /// Whether supervisor code was fetched from a page that is not global.
     local_supervisor: bool,
+    /// The other vCPUs of the machine, if there are any.
+    pub neighbours: Option<Neighbours>,
 }
 
 impl CodeCache {
-    /// An empty one, for supervisor code of 16 bits.
-    pub fn new() -> Self {
+    /// An empty one, for supervisor code of 16 bits, beside `neighbours`.
+    pub fn new(neighbours: Option<Neighbours>) -> Self {
         let mut cache = Self {
             ctx: 0,
             jumps: JumpTable::nothing(),
@@ -146,6 +151,7 @@ impl CodeCache {
             last_context: 4 * FpMode::COUNT,
             legacy_limit: 0,
             local_supervisor: false,
+            neighbours,
         };
         cache.renew();
         cache
@@ -176,9 +182,17 @@ impl CodeCache {
         }
     }
 
-    /// Whether decoded code lies in the page of `gpa`.
+    /// Whether code lies in the page of `gpa` that this vCPU or another has decoded.
     pub fn holds(&self, gpa: u64) -> bool {
-        !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE))
+        let own = !self.pages.is_empty() && self.pages.contains_key(&(gpa / PAGE));
+        own || self.neighbours.as_ref().is_some_and(|all| all.hold(gpa))
+    }
+
+    /// Tells the other vCPUs, if there are any.
+    fn tell(&self, news: News) {
+        if let Some(neighbours) = &self.neighbours {
+            neighbours.tell(news);
+        }
     }
 
     /// Flushes fetch translations and makes their blocks invalid: all, or those outside
@@ -217,6 +231,7 @@ impl CodeCache {
         }
         self.jump_memory.clear();
         self.stubs.clear();
+        self.tell(News::DroppedAll);
     }
 
     /// Room for a block of `ops` ops; empties the cache when it is full.
@@ -303,13 +318,26 @@ impl CodeCache {
             *blocks += 1;
             (*blocks == 1).then_some(start & PAGE_MASK)
         });
+        for page in new_pages.into_iter().flatten() {
+            self.tell(News::Decoded(page));
+        }
         self.jump_memory.note(&mut self.jumps, header.rip, block);
         new_pages
     }
 
-    /// Guest code may have changed: drops the blocks that have any of the `written` bytes
-    /// at `gpa`, all in one page.
+    /// This vCPU may have changed code: drops the blocks, here and in other caches, that have
+    /// any of the `written` bytes at `gpa`, all in one page.
     pub fn invalidate(&mut self, gpa: u64, written: u64) -> Invalidated {
+        if let Some(neighbours) = &self.neighbours
+            && neighbours.hold(gpa)
+        {
+            neighbours.tell(News::Written(gpa, written));
+        }
+        self.drop_written(gpa, written)
+    }
+
+    /// Drops the blocks of this cache that have any of these bytes.
+    pub fn drop_written(&mut self, gpa: u64, written: u64) -> Invalidated {
         let from = (gpa & PAGE_MASK).max(gpa.saturating_sub(LONGEST_BLOCK - 1));
         let (mut work, mut dropped, mut empty) = (WRITE_WORK, 0, Vec::new());
         for (&start, there) in self.starts.range_mut(from..gpa + written) {
@@ -349,6 +377,7 @@ impl CodeCache {
             *left = left.saturating_sub(dropped);
             if *left == 0 {
                 self.pages.remove(&(gpa / PAGE));
+                self.tell(News::Dropped(gpa));
             }
         }
         Invalidated {

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod executable;
 pub mod jump_table;
+pub mod neighbours;
 pub mod op;
 pub mod stub;
 pub mod stubs;

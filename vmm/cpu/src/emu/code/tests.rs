@@ -13,7 +13,7 @@ const GPA: u64 = 0x1_0ff0;
 
 /// A cache in which 64-bit supervisor code is selected.
 fn cache() -> CodeCache {
-    let mut cache = CodeCache::new();
+    let mut cache = CodeCache::new(None);
     cache.select(false, CodeSize::Bits64, FpMode::default());
     cache
 }

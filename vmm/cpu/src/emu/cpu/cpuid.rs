@@ -45,6 +45,8 @@ mod leaf1_edx {
     pub const FXSR: u32 = 1 << 24;
     pub const SSE: u32 = 1 << 25;
     pub const SSE2: u32 = 1 << 26;
+    /// There are several logical processors.
+    pub const HTT: u32 = 1 << 28;
     /// The features in both leaves.
     pub const COMMON: u32 = FPU
         | DE
@@ -131,6 +133,8 @@ mod leaf_d_eax {
 /// Leaf 0x8000_0001.
 mod extended {
     pub const LAHF: u32 = 1;
+    /// They are cores.
+    pub const CMP_LEGACY: u32 = 1 << 1;
     pub const ABM: u32 = 1 << 5;
     pub const MISALIGNED_SSE: u32 = 1 << 7;
     pub const PREFETCHW: u32 = 1 << 8;
@@ -267,23 +271,26 @@ fn text(bytes: &[u8], at: usize) -> u32 {
 pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
     let vendor = b"AuthenticAMD";
     let hypervisor = b"RingfenceEmu";
+    let (id, cpus) = (u32::from(control.place.id), u32::from(control.place.count));
+    // Bits of an APIC ID that tell cores apart.
+    let id_bits = cpus.next_power_of_two().trailing_zeros();
     match leaf {
         0 => [MAX_BASIC, text(vendor, 0), text(vendor, 8), text(vendor, 4)],
-        // One logical processor, APIC 0, cache lines of 8 quadwords.
+        // APIC ID, logical processors, cache lines of 8 quadwords.
         1 => [
             SIGNATURE,
-            1 << 16 | 8 << 8,
+            id << 24 | cpus << 16 | 8 << 8,
             features_ecx(control),
-            leaf1_edx::ALL & !absent(control),
+            leaf1_edx::ALL & !absent(control) | with_host(leaf1_edx::HTT, cpus > 1),
         ],
         7 if subleaf == 0 => {
             let [ebx, ecx] = structured();
             [0, ebx, ecx, 0]
         }
-        // One thread in one core.
-        0xb if subleaf == 0 => [0, 1, 1 << 8, 0],
-        0xb if subleaf == 1 => [0, 1, 2 << 8 | 1, 0],
-        0xb => [0, 0, subleaf & 0xff, 0],
+        // One thread in each core, all cores in one package.
+        0xb if subleaf == 0 => [0, 1, 1 << 8, id],
+        0xb if subleaf == 1 => [id_bits, cpus, 2 << 8 | 1, id],
+        0xb => [0, 0, subleaf & 0xff, id],
         0xd => xsave_leaf(subleaf, control),
         0x4000_0000 => [
             MAX_HYPERVISOR,
@@ -303,7 +310,7 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
         0x8000_0001 => [
             SIGNATURE,
             0,
-            extended_ecx(),
+            extended_ecx() | with_host(extended::CMP_LEGACY, cpus > 1),
             (extended::EDX | leaf1_edx::COMMON) & !absent(control),
         ],
         0x8000_0002..=0x8000_0004 => {
@@ -314,12 +321,14 @@ pub fn leaf(leaf: u32, subleaf: u32, control: &Control) -> [u32; 4] {
         0x8000_0006 => caches::LEVELS_2_AND_3,
         // Invariant time-stamp counter.
         0x8000_0007 => [0, 0, 0, 1 << 8],
-        0x8000_0008 => [PHYSICAL_BITS | 48 << 8, 0, 0, 0],
+        0x8000_0008 => [PHYSICAL_BITS | 48 << 8, 0, id_bits << 12 | (cpus - 1), 0],
         0x8000_0019 => caches::TLB_1_GIB,
         0x8000_001d => caches::EACH
             .get(subleaf as usize)
             .copied()
             .unwrap_or_default(),
+        // Core and thread: one each.
+        0x8000_001e => [id, id, 0, 0],
         _ => [0; 4],
     }
 }

@@ -40,26 +40,40 @@ pub mod stack;
 mod translation;
 mod whole_state;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::emu::arithmetic::flags::{Flags, rflags};
 use crate::emu::code::cache::CodeCache;
+use crate::emu::code::neighbours::{Neighbours, News};
 use crate::emu::code::op;
 use crate::emu::memory::mmu::Mmu;
 use crate::emu::memory::ram::Ram;
-use crate::emu::outside::events::Events;
+use crate::emu::outside::events::{Events, Kicked};
 use crate::emu::outside::exit::Outside;
-use crate::emu::outside::meter::{Clock, Meter};
+use crate::emu::outside::meter::Meter;
 use crate::emu::outside::random::Random;
-use crate::emu::state::control::Control;
+use crate::emu::state::control::{Control, Place};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Registers;
 use kvm_clock::KvmClock;
+
+use crate::GuestClock;
 
 /// A decoded instruction of this processor.
 pub type Op = op::Op<Cpu>;
 /// What executes one.
 pub type Handler = op::Handler<Cpu>;
+
+/// What the processors of a machine have in common, beside its RAM.
+#[derive(Default)]
+pub struct Machine {
+    pub clock: GuestClock,
+    /// Time of day at guest time zero, since 1970.
+    pub time_of_day: Duration,
+    /// They run on one thread, whose kicks are for whichever runs.
+    pub kicked: Arc<Kicked>,
+}
 
 /// One emulated processor with its caches. The fields that every instruction touches come
 /// first, close together.
@@ -80,18 +94,37 @@ pub struct Cpu {
 
 impl Cpu {
     /// A processor with registers of zeros; `whole_state` gives it a state.
-    pub fn new(ram: Ram, clock: Clock, time_of_day: Duration) -> Self {
+    pub fn new(ram: Ram, machine: &Machine, place: Place, neighbours: Option<Neighbours>) -> Self {
+        let mut events = Events::new(Arc::clone(&machine.kicked));
+        events.takes_turns = neighbours.is_some();
         Self {
             regs: Registers::new(),
-            meter: Meter::new(clock),
-            code: CodeCache::new(),
+            meter: Meter::new(machine.clock.clone()),
+            code: CodeCache::new(neighbours),
             mmu: Mmu::new(ram),
-            control: Control::new(),
-            events: Events::new(),
+            control: Control::new(place),
+            events,
             stop: Stop::Leave,
             outside: Outside::new(),
-            kvm_clock: KvmClock::new(time_of_day),
-            random: Random::of(clock),
+            kvm_clock: KvmClock::new(machine.time_of_day),
+            random: Random::of(&machine.clock, place.id),
+        }
+    }
+
+    /// Takes note of what other vCPUs have done to code since this one ran.
+    pub fn hear(&mut self) {
+        let Some(neighbours) = &mut self.code.neighbours else {
+            return;
+        };
+        for news in neighbours.hear() {
+            match news {
+                News::Decoded(gpa) => self.protect_code(gpa),
+                News::Written(gpa, len) => {
+                    self.code.drop_written(gpa, len);
+                }
+                News::Lost | News::Forget => self.code.clear(),
+                News::Dropped(_) | News::DroppedAll => {}
+            }
         }
     }
 

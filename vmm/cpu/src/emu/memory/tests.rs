@@ -6,7 +6,7 @@ use x86::{PageFaultErrorCode as Fault, PageTableFlags as Flags, vector};
 use crate::emu::memory::mmu::Mmu;
 use crate::emu::memory::ram::{PAGE, Ram};
 use crate::emu::memory::walk::{Translation, Want, read_pdptes, walk};
-use crate::emu::state::control::{Control, Privilege, bits};
+use crate::emu::state::control::{Control, Place, Privilege, bits};
 use crate::memory::GuestRam;
 
 const RAM: u64 = 1 << 20;
@@ -27,7 +27,7 @@ fn paging(flags: Flags) -> (GuestRam, Control) {
         };
         write(&ram, place(table, level), entry);
     }
-    let mut control = Control::new();
+    let mut control = Control::new(Place::ONLY);
     control.cr0 = bits::CR0_PE | bits::CR0_PG | bits::CR0_WP;
     control.cr3 = TABLES[0];
     control.cr4 = bits::CR4_PAE | bits::CR4_PGE;
@@ -237,7 +237,7 @@ fn a_tlb_has_pages_of_ram_alone() {
 
 /// Control state for legacy paging with tables at the first of [`TABLES`].
 fn legacy_paging(cr4: u64) -> Control {
-    let mut control = Control::new();
+    let mut control = Control::new(Place::ONLY);
     control.cr0 = bits::CR0_PE | bits::CR0_PG | bits::CR0_WP;
     control.cr3 = TABLES[0];
     control.cr4 = cr4;

@@ -36,12 +36,14 @@ pub struct Events {
     pub hits: u64,
     /// Instructions that may be retired in all.
     pub limit: Option<u64>,
+    /// Whether other vCPUs run meanwhile once this one has reached its limit.
+    pub takes_turns: bool,
     kicked: Arc<Kicked>,
 }
 
 impl Events {
-    /// No events.
-    pub fn new() -> Self {
+    /// No events of a vCPU that is kicked by `kicked`.
+    pub fn new(kicked: Arc<Kicked>) -> Self {
         Self {
             injected: None,
             nmi_pending: false,
@@ -52,7 +54,8 @@ impl Events {
             stepping: false,
             hits: 0,
             limit: None,
-            kicked: Arc::default(),
+            takes_turns: false,
+            kicked,
         }
     }
 

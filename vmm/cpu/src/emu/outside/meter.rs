@@ -1,7 +1,6 @@
 //! Accounting of a vCPU: instructions retired, by privilege, guest time, and host work.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::{CountedTime, GuestClock, InstructionCounts};
 
@@ -11,9 +10,19 @@ pub enum Clock {
     /// The host's monotonic clock.
     #[default]
     Host,
-    /// One nanosecond for each instruction retired: two runs of one guest see the same
-    /// times. Idle time does not advance it; see [`CountedTime`].
+    /// One nanosecond for each instruction retired, by whichever vCPU: two runs of one guest
+    /// see the same times. Idle time does not advance it; see [`CountedTime`].
     Instructions,
+}
+
+impl Clock {
+    /// Such a clock, at zero.
+    pub fn start(self) -> GuestClock {
+        match self {
+            Self::Host => GuestClock::host(),
+            Self::Instructions => GuestClock::Counted(Arc::default()),
+        }
+    }
 }
 
 /// Frequency of the time-stamp counter: one count a nanosecond.
@@ -41,26 +50,27 @@ pub struct Meter {
     switched: u64,
     /// Retired count at the first entry into CPL 3.
     boot: Option<u64>,
+    /// Guest time less instructions retired, where the clock counts instructions: what
+    /// passed while this vCPU was idle, or others had their turns.
+    elsewhere: u64,
     /// Time-stamp counter less nanoseconds.
     tsc_offset: u64,
 }
 
 impl Meter {
-    /// A meter with all counts zero.
-    pub fn new(clock: Clock) -> Self {
+    /// A meter with all counts zero, of a machine with this clock.
+    pub fn new(clock: GuestClock) -> Self {
         Self {
             budget: 0,
             work: 0,
             leave_block: false,
-            clock: match clock {
-                Clock::Host => GuestClock::Host(Instant::now()),
-                Clock::Instructions => GuestClock::Counted(Arc::default()),
-            },
+            clock,
             base: 0,
             slice: 0,
             ring3: 0,
             switched: 0,
             boot: None,
+            elsewhere: 0,
             tsc_offset: 0,
         }
     }
@@ -82,7 +92,15 @@ impl Meter {
     pub fn now_ns(&self, retired: u64) -> u64 {
         match self.counted() {
             None => self.clock.now_ns(),
-            Some(time) => retired.saturating_add(time.skipped_ns()),
+            Some(_) => retired.saturating_add(self.elsewhere),
+        }
+    }
+
+    /// Takes the clock's time for this vCPU's, before it runs and where it is asked for the
+    /// time while it does not.
+    pub fn take_time(&mut self) {
+        if let Some(time) = self.counted() {
+            self.elsewhere = time.now_ns().saturating_sub(self.retired());
         }
     }
 

@@ -4,7 +4,7 @@ use std::arch::x86_64::{_rdrand64_step, _rdseed64_step};
 
 use fastrand::Rng;
 
-use crate::emu::outside::meter::Clock;
+use crate::GuestClock;
 
 /// A source of random numbers.
 pub enum Random {
@@ -15,11 +15,11 @@ pub enum Random {
 }
 
 impl Random {
-    /// The source that goes with a clock.
-    pub fn of(clock: Clock) -> Self {
+    /// The source that goes with a clock, for the vCPU of this number.
+    pub fn of(clock: &GuestClock, id: u8) -> Self {
         match clock {
-            Clock::Host => Self::Host,
-            Clock::Instructions => Self::Generator(Rng::with_seed(0)),
+            GuestClock::Host(_) => Self::Host,
+            GuestClock::Counted(_) => Self::Generator(Rng::with_seed(id.into())),
         }
     }
 

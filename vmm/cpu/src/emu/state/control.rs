@@ -74,8 +74,23 @@ pub enum Privilege {
     SupervisorAc = 2,
 }
 
+/// Which of a machine's processors this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number from 0, which is its APIC ID.
+    pub id: u8,
+    /// How many there are.
+    pub count: u8,
+}
+
+impl Place {
+    /// That of the only one.
+    pub const ONLY: Self = Self { id: 0, count: 1 };
+}
+
 /// The control state.
 pub struct Control {
+    pub place: Place,
     /// RFLAGS without the arithmetic flags.
     pub system_flags: u64,
     /// Current privilege level.
@@ -106,8 +121,9 @@ pub struct Control {
 
 impl Control {
     /// Registers of zeros, but for those that reset gives another value.
-    pub fn new() -> Self {
+    pub fn new(place: Place) -> Self {
         Self {
+            place,
             system_flags: 0,
             cpl: 0,
             code_size: CodeSize::Bits16,

@@ -4,7 +4,7 @@ use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
 
 use crate::emu::Emulator;
 use crate::emu::cpu::cpuid;
-use crate::emu::state::control::Control;
+use crate::emu::state::control::{Control, Place};
 
 /// Whether an operand is an MMX register, for which a bit of their own tells.
 fn is_mmx(code: Code) -> bool {
@@ -40,7 +40,7 @@ fn is_no_op(code: Code) -> bool {
 /// Leaf 0x8000_001d tells each cache again, of 64-byte lines.
 #[test]
 fn caches_are_told_twice_alike() {
-    let control = Control::new();
+    let control = Control::new(Place::ONLY);
     let leaf = |leaf, subleaf| cpuid::leaf(leaf, subleaf, &control);
     let kib = |subleaf| {
         let [_, ebx, ecx, _] = leaf(0x8000_001d, subleaf);
@@ -54,7 +54,7 @@ fn caches_are_told_twice_alike() {
 
 #[test]
 fn features_that_are_told_are_there() {
-    let control = Control::new();
+    let control = Control::new(Place::ONLY);
     let leaf = |leaf, subleaf| cpuid::leaf(leaf, subleaf, &control);
     let bits = [
         (CpuidFeature::SSE, leaf(1, 0)[3], 25),

@@ -267,6 +267,23 @@ fn lower_clflush(site: &Site, insn: &Instruction, op: &mut Op) {
     op.handler = slow::<Clflush>;
 }
 
+/// `pause`: lets the machine's other vCPUs run, which this one may wait for.
+struct Pause;
+
+impl Instr for Pause {
+    fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
+        if cpu.events.takes_turns {
+            cpu.events.limit = Some(0);
+            cpu.meter.want_attention();
+        }
+        Ok(())
+    }
+}
+
+fn lower_pause(_: &Site, _: &Instruction, op: &mut Op) {
+    op.handler = fast::<Pause>;
+}
+
 fn lower_nop(_: &Site, _: &Instruction, op: &mut Op) {
     op.handler = fast::<Nop>;
 }
@@ -313,8 +330,9 @@ pub const FORMS: &[Form] = forms! {
     quiet [lower_bswap::<u32>]: Bswap_r32;
     quiet [lower_bswap::<u64>]: Bswap_r64;
     next [lower_clflush]: Clflush_m8 Clflushopt_m8 Clwb_m8;
+    next [lower_pause]: Pause;
     next [lower_nop]:
-        Nopw Nopd Nopq Pause Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
+        Nopw Nopd Nopq Lfence Mfence Sfence Lfence_E9 Lfence_EA Lfence_EB Lfence_EC
         Lfence_ED Lfence_EE Lfence_EF Mfence_F1 Mfence_F2 Mfence_F3 Mfence_F4 Mfence_F5
         Mfence_F6 Mfence_F7 Sfence_F9 Sfence_FA Sfence_FB Sfence_FC Sfence_FD Sfence_FE
         Sfence_FF
