@@ -26,7 +26,10 @@ const CASES: &[Case] = &[
 ];
 
 /// On the emulator only.
-const REPEATED: &[Case] = &[("deterministic", two_runs_are_the_same)];
+const REPEATED: &[Case] = &[
+    ("deterministic", two_runs_are_the_same),
+    ("several_cpus", several_cpus_run_and_repeat_exactly),
+];
 
 /// The tests of this module.
 pub fn trials() -> Vec<Trial> {
@@ -169,4 +172,43 @@ exec /bin/busybox poweroff -f
     assert_eq!(first.stdout, second.stdout);
     assert_eq!(first.report["emu"], second.report["emu"]);
     assert_eq!(first.report["exits_total"], second.report["exits_total"]);
+}
+
+/// Each CPU runs a process that is bound to it, all at once; the last field but some of
+/// `/proc/PID/stat` is where that ran.
+fn several_cpus_run_and_repeat_exactly(target: Target) {
+    let script = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t devtmpfs none /dev
+mount -t proc proc /proc
+echo there are $(nproc)
+for cpu in 0 1 2; do
+    taskset -c $cpu sh -c '
+        n=0
+        while [ $n -lt 3000 ]; do n=$((n + 1)); done
+        echo counted $n on $(cut -d\" \" -f39 /proc/self/stat)' &
+done
+wait
+cat /proc/interrupts
+poweroff -f
+";
+    let kernel = kernel().expect("it is there");
+    let one = || {
+        run(
+            target,
+            &kernel,
+            script,
+            None,
+            &["--deterministic", "--cpus", "3"],
+        )
+    };
+    let (first, second) = (one(), one());
+    first.prints_part("there are 3\r\n").status(0);
+    for cpu in 0..3 {
+        first.prints_part(&format!("counted 3000 on {cpu}\r\n"));
+    }
+    assert_eq!(first.report["cpus"], 3, "{first}");
+    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(first.report["emu"], second.report["emu"]);
 }

@@ -84,6 +84,7 @@ impl BareMachine {
     pub fn into_run_loop(self) -> Result<RunLoop, VmError> {
         let devices = Devices::new(DevicesConfig {
             apic: self.apic,
+            cpus: 1,
             tsc_khz: self.vcpu.tsc_khz(),
             streams: HostStreams::none(),
             virtio: None,
@@ -91,7 +92,7 @@ impl BareMachine {
             files: None,
         });
         let control = Control::new(self.vcpu.kicker(), EventFd::new(EFD_NONBLOCK)?)?;
-        Ok(RunLoop::new(self.vcpu, devices, control, None))
+        Ok(RunLoop::new(vec![self.vcpu], devices, control, None))
     }
 
     /// The vCPU.

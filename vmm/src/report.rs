@@ -69,8 +69,10 @@ pub struct GuestCounters {
 pub struct Report {
     /// What ran the guest.
     pub accel: Accel,
-    /// Who kept the local APIC.
+    /// Who kept the local APICs.
     pub apic: ApicMode,
+    /// CPUs of the machine.
+    pub cpus: u8,
     /// What is behind the accelerator.
     pub host_kind: HostKind,
     /// How the run ended.

@@ -12,17 +12,19 @@
 //! An exit's time is all that passes between the vCPU's return and its next entry, but
 //! for sleep. Not every exit is timed: see `sampler`.
 //!
-//! Everything here happens on the vCPU's thread, which owns the devices; other threads
-//! reach it through `Control` alone. Nothing here knows which accelerator runs.
+//! Everything here happens on one thread, which owns the devices and has all vCPUs, in turns
+//! where there are several; other threads reach it through `Control` alone. Nothing here
+//! knows which accelerator runs.
 
+mod input;
 mod lost;
 mod sampler;
 mod ticks;
+mod turns;
 
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::control::Control;
@@ -33,6 +35,7 @@ use crate::report::{ExitCounts, Outcome};
 use crate::trace::Tracer;
 use sampler::Sampler;
 pub use ticks::{LoopTicks, host_ticks};
+pub use turns::Turns;
 
 /// What an exit leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,17 +103,17 @@ pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock
 /// short for people to notice, long enough for more to come.
 const FLUSH_AFTER: Duration = Duration::from_millis(5);
 
-/// A vCPU with its devices, about to run.
+/// vCPUs with their devices, about to run.
 pub struct RunLoop {
-    /// The vCPU.
-    pub vcpu: Box<dyn Vcpu>,
+    /// The vCPUs.
+    pub vcpus: Turns,
     /// The machine's devices.
     pub devices: Devices,
     /// Exits so far.
     pub counts: ExitCounts,
     /// Where the time went, once the run has ended.
     pub ticks: LoopTicks,
-    /// The vCPU at the end of a run that ended badly.
+    /// The vCPU that ran last, at the end of a run that ended badly.
     pub last_state: Option<CpuState>,
     /// The tracer, if there is one.
     pub(crate) tracer: Option<Tracer>,
@@ -120,24 +123,24 @@ pub struct RunLoop {
     max_instructions: Option<u64>,
     /// The deadline that the host's timer, or the alarm of a counted clock, is set to.
     armed: Option<u64>,
-    /// Whether the vCPU is asked for an interrupt window.
-    window: bool,
     /// Whether that timer will kick for output that waits.
     flush_due: bool,
 }
 
 impl RunLoop {
-    /// `max_instructions` ends the run with [`Outcome::too_many_instructions`].
+    /// `max_instructions`, of all vCPUs, end the run with
+    /// [`Outcome::too_many_instructions`]. Several vCPUs must be the emulator's.
     pub fn new(
-        vcpu: Box<dyn Vcpu>,
+        vcpus: Vec<Box<dyn Vcpu>>,
         devices: Devices,
         control: Arc<Control>,
         max_instructions: Option<u64>,
     ) -> Self {
-        let clock = vcpu.clock();
+        let mut vcpus = Turns::new(vcpus);
+        let clock = vcpus.current().clock();
         let counts = ExitCounts::new();
         Self {
-            vcpu,
+            vcpus,
             devices,
             counts,
             ticks: LoopTicks::default(),
@@ -148,7 +151,6 @@ impl RunLoop {
             sampler: Sampler::new(),
             max_instructions,
             armed: None,
-            window: false,
             flush_due: false,
         }
     }
@@ -162,9 +164,9 @@ impl RunLoop {
         let result = self.run_until_ended();
         if result.as_ref().map_or(true, Outcome::is_unexpected) {
             // An error is ignored, as the run has ended.
-            self.last_state = self.vcpu.state().ok();
+            self.last_state = self.vcpus.current().state().ok();
         }
-        self.vcpu.detach();
+        self.vcpus.detach();
         self.ticks.total = host_ticks().wrapping_sub(started);
         self.devices.flush_output();
         let trace_error = self.finish_trace();
@@ -179,10 +181,20 @@ impl RunLoop {
     }
 
     fn run_until_ended(&mut self) -> Result<Outcome, CpuError> {
-        self.vcpu.set_instruction_limit(self.max_instructions)?;
+        if let Some(outcome) = self.begin_turn()? {
+            return Ok(outcome);
+        }
         self.deliver_interrupts()?;
+        let takes_turns = self.vcpus.are_several();
         loop {
-            let mut exit = self.vcpu.run()?;
+            let mut exit = self.vcpus.current().run()?;
+            if takes_turns && matches!(exit, VmExit::InstructionLimit) {
+                if let Some(outcome) = self.next_turn()? {
+                    return Ok(outcome);
+                }
+                self.deliver_interrupts()?;
+                continue;
+            }
             if matches!(exit, VmExit::Interrupted) && self.control.take_look() {
                 if let Some(outcome) = self.look_for_halt()? {
                     return Ok(outcome);
@@ -202,7 +214,7 @@ impl RunLoop {
             let step = dispatch(&mut exit, &mut self.devices, &self.clock);
             if let Some(tracer) = &mut self.tracer {
                 tracer.exit_served(&exit, &self.clock);
-                tracer.exit_ends(self.vcpu.location()?);
+                tracer.exit_ends(self.vcpus.current().location()?);
             }
             self.take_input();
             let asleep = self.ticks.asleep;
@@ -233,7 +245,7 @@ impl RunLoop {
         let ended = match step {
             Step::Continue => None,
             Step::Levels => {
-                self.vcpu.report_eoi(&self.devices.levels())?;
+                self.vcpus.current().report_eoi(&self.devices.levels())?;
                 None
             }
             Step::Idle => self.idle()?,
@@ -248,10 +260,8 @@ impl RunLoop {
     fn idle(&mut self) -> Result<Option<Outcome>, CpuError> {
         let halted = host_ticks();
         self.trace(|tracer, _| tracer.flush());
-        let ended = match self.is_dead_halt()? {
-            true => Some(Outcome::halted()),
-            false => self.wait(),
-        };
+        self.vcpus.halt()?;
+        let ended = self.next_turn()?;
         self.trace(|tracer, clock| tracer.slept(clock));
         self.ticks.asleep += host_ticks().wrapping_sub(halted);
         Ok(ended)
@@ -269,46 +279,48 @@ impl RunLoop {
         self.tracer.take()?.finish(&self.clock)
     }
 
-    /// Tells the vCPU what devices have written to RAM; brings what they have raised to the local APIC, and the most urgent interrupt
-    /// from there to the vCPU.
+    /// Tells the vCPU what devices have written to RAM; brings what they have raised to the
+    /// local APIC, and the most urgent interrupt from there to the vCPU.
     fn deliver_interrupts(&mut self) -> Result<(), CpuError> {
+        let vcpu = self.vcpus.current();
         if self.devices.has_written() {
             for range in self.devices.take_written() {
-                self.vcpu.ram_written(range);
+                vcpu.ram_written(range);
             }
         }
         while let Some(msi) = self.devices.take_msi() {
-            self.vcpu.signal_msi(msi.address, msi.data)?;
+            vcpu.signal_msi(msi.address, msi.data)?;
         }
         let Some(apic) = self.devices.local_apic() else {
             return self.flush_soon();
         };
         if apic.wants_tsc() {
-            apic.tell_tsc(self.vcpu.tsc()?, self.clock.now_ns());
+            apic.tell_tsc(vcpu.tsc()?, self.clock.now_ns());
         }
         if apic.take_news() {
             if apic.take_nmi() {
-                self.vcpu.inject_nmi()?;
+                vcpu.inject_nmi()?;
             }
-            self.vcpu.set_cr8(apic.cr8());
+            vcpu.set_cr8(apic.cr8());
         }
         let mut waits = apic.pending().is_some();
         if waits
-            && self.vcpu.ready()
+            && vcpu.ready()
             && let Some(vector) = apic.acknowledge()
         {
-            self.vcpu.inject(vector)?;
+            vcpu.inject(vector)?;
             waits = apic.pending().is_some();
         }
-        if waits != self.window {
-            self.window = waits;
-            self.vcpu.request_interrupt_window(waits);
-        }
         let deadline = apic.next_deadline();
+        self.vcpus.want_window(waits);
         if deadline != self.armed {
             self.armed = deadline;
             if let GuestClock::Counted(time) = &self.clock {
                 time.set_alarm(deadline);
+                return Ok(());
+            }
+            if self.vcpus.are_several() {
+                // Each turn begins with a look at the clock.
                 return Ok(());
             }
             let delay = deadline.map(|at| duration_until(at, &self.clock));
@@ -336,25 +348,6 @@ impl RunLoop {
         })
     }
 
-    /// Hands the guest the input that has arrived and that it waits for.
-    #[inline(always)]
-    fn take_input(&mut self) {
-        if self.devices.wants_anything() {
-            self.feed();
-        }
-    }
-
-    fn feed(&mut self) {
-        if self.devices.wants_input() {
-            match self.control.input_end() {
-                None => self.control.take_input(|bytes| self.devices.input(bytes)),
-                Some(error) => self.devices.end_input(error),
-            }
-        }
-        self.devices.fill_console();
-        self.devices.receive_link();
-    }
-
     /// Serves requests of other threads: a stop, console input, the timer.
     fn serve_kick(&mut self) -> Option<Outcome> {
         if let Some(reason) = self.control.stop_reason() {
@@ -375,7 +368,7 @@ impl RunLoop {
     /// Serves a kick that is not counted as an exit: checks whether the guest has halted
     /// for good, where a halt is no exit.
     fn look_for_halt(&mut self) -> Result<Option<Outcome>, CpuError> {
-        if self.vcpu.halted()? && self.is_dead_halt()? {
+        if self.vcpus.current().halted()? && self.is_dead_halt()? {
             return Ok(Some(Outcome::halted()));
         }
         // Another kick may have come with this one.
@@ -386,30 +379,9 @@ impl RunLoop {
         Ok(ended)
     }
 
-    /// Whether the vCPU, which has halted, can never wake.
+    /// Whether the only vCPU, which has halted, can never wake.
     fn is_dead_halt(&mut self) -> Result<bool, CpuError> {
-        Ok(!self.vcpu.interrupts_enabled()? && !self.devices.may_send_nmi())
-    }
-
-    /// Sleeps until there is an interrupt to deliver or another thread has a request.
-    fn wait(&mut self) -> Option<Outcome> {
-        loop {
-            if let Some(outcome) = self.serve_kick() {
-                return Some(outcome);
-            }
-            let apic = self.devices.local_apic()?;
-            if apic.wakes() {
-                return None;
-            }
-            match (apic.next_deadline(), &self.clock) {
-                // No instruction runs, so only this advances counted time.
-                (Some(at), GuestClock::Counted(time)) => time.skip_to(at),
-                (Some(at), GuestClock::Host(_)) => {
-                    thread::park_timeout(duration_until(at, &self.clock));
-                }
-                (None, _) => thread::park(),
-            }
-        }
+        Ok(!self.vcpus.current().interrupts_enabled()? && !self.devices.may_send_nmi())
     }
 }
 

@@ -3,182 +3,43 @@
 //!
 //! ```text
 //! Vm::new   checks everything that can be wrong before anything starts:
-//!           accelerator, RAM, kernel, initramfs, devices, vCPU
-//! Vm::run   spawns the vCPU's thread (run_loop), serves events on the calling one
+//!           accelerator, RAM, kernel, initramfs, devices, vCPUs
+//! Vm::run   spawns the vCPUs' thread (run_loop), serves events on the calling one
 //!           (events) until it ends, and puts the report together
 //! ```
 
+mod config;
 mod ended;
 mod load;
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abi::command_line::TICK_US_RANGE;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::accel::{AccelChoice, Accelerator};
-use crate::boot::{Archive, BootError};
+use crate::boot::BootError;
 use crate::control::{Control, StopReason};
-use crate::cpu::emu::{Clock, EmuConfig};
+use crate::cpu::emu::{Clock, EmuConfig, Emulator};
 use crate::cpu::kvm::KvmUnavailable;
 use crate::cpu::{CpuError, Vcpu};
-use crate::devices::{ApicMode, Devices, DevicesConfig, LinkEnd};
-use crate::events::{self, EventSources, InputSource, StopSource};
-use crate::host_files::{FilesConfig, FilesError, Save, SaveError};
+use crate::devices::{ApicMode, Devices, DevicesConfig};
+use crate::events::{self, EventSources};
+use crate::host_files::{FilesError, SaveError};
 use crate::host_instructions::InstructionCounter;
-use crate::image::Image;
-use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
+use crate::layout::{MAX_RAM, MIN_RAM};
 use crate::memory::RamError;
 use crate::output::{Output, Outputs, screen_size};
-use crate::process_config::ProcessConfig;
-use crate::program::{Program, ProgramError};
+use crate::program::ProgramError;
 use crate::report::Report;
 use crate::run_loop::{RunLoop, host_ticks};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
+pub use config::{ConsoleKind, TICK_RANGE, VmConfig};
 use ended::{Ended, Setting};
 use load::load;
-
-/// Shortest and longest timer tick that the kernel takes.
-pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
-    Duration::from_micros(*TICK_US_RANGE.start())..=Duration::from_micros(*TICK_US_RANGE.end());
-
-/// What carries output and input of programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsoleKind {
-    /// Virtio consoles, beside the serial ports: an exit carries all that is written at once.
-    /// The first few bytes go by serial port, which costs less than setting a console up.
-    Virtio,
-    /// Serial ports alone: each byte of output is an exit.
-    Serial,
-}
-
-/// What to run and how.
-#[derive(Clone, Debug)]
-pub struct VmConfig {
-    /// The program that becomes the guest's first process. Without one, `kernel` is to know
-    /// what to do: it gets `initrd` as it is and `append` as its whole command line.
-    pub program: Option<Program>,
-    /// Its arguments, without its name.
-    pub args: Vec<String>,
-    /// What runs the guest.
-    pub accel: AccelChoice,
-    /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
-    pub apic: ApicMode,
-    /// Bytes of RAM: 6 MiB to 1 TiB, a multiple of 4096; under KVM at most what
-    /// [`KvmHost::max_memory`](crate::cpu::kvm::KvmHost::max_memory) says.
-    pub memory: u64,
-    /// Period of the guest's timer tick: 1 ms to 1 s.
-    pub tick: Duration,
-    /// Host time after which the run ends, counted from [`started`](Self::started).
-    pub timeout: Option<Duration>,
-    /// Instructions after which the run ends; emulator only.
-    pub max_instructions: Option<u64>,
-    /// Whether guest time is instructions retired (one a nanosecond) and time of day is
-    /// fixed, so that two runs with the same input are the same in everything but host
-    /// time; emulator only. Time in which the guest is idle is skipped.
-    pub deterministic: bool,
-    /// A kernel image instead of the bundled one.
-    pub kernel: Option<Image>,
-    /// The guest's files, instead of the bundled programs.
-    pub initramfs: Option<Archive>,
-    /// What a kernel without a program gets as its initramfs: in the format that it takes.
-    pub initrd: Option<Image>,
-    /// Files of the host that the guest can read.
-    pub files: FilesConfig,
-    /// What the guest hands over at its end.
-    pub saves: Vec<Save>,
-    /// How the program starts.
-    pub process: ProcessConfig,
-    /// Words to add to the kernel's command line.
-    pub append: String,
-    /// Where input comes from.
-    pub input: InputSource,
-    /// What carries output and input of programs.
-    pub console: ConsoleKind,
-    /// Becomes readable each time that the terminal which shows output may have another size:
-    /// one end of a pipe to which a handler of SIGWINCH writes, for example. It is read.
-    pub resized: Option<Arc<OwnedFd>>,
-    /// The serial line to another machine, if there is one: an end of
-    /// [`LinkEnd::pair`].
-    pub link: Option<LinkEnd>,
-    /// Descriptors that stop the run when they become readable.
-    pub stop: Vec<StopSource>,
-    /// Whether to count the host's instructions on the vCPU's thread.
-    pub count_host_instructions: bool,
-    /// When the process that wants this machine started; boot time counts from here, and so
-    /// does the timeout.
-    pub started: Instant,
-}
-
-impl VmConfig {
-    /// A machine for a kernel that is not ours, such as Linux, with the initramfs that it
-    /// wants and 512 MiB; otherwise as of [`new`](Self::new).
-    pub fn for_kernel(kernel: Image, initrd: Option<Image>) -> Self {
-        Self {
-            program: None,
-            memory: 512 << 20,
-            kernel: Some(kernel),
-            initrd,
-            ..Self::base()
-        }
-    }
-
-    /// A machine for `program` with 64 MiB, a tick of 10 ms, no input, and the
-    /// accelerator that suits the host.
-    pub fn new(program: Program) -> Self {
-        Self {
-            program: Some(program),
-            ..Self::base()
-        }
-    }
-
-    fn base() -> Self {
-        Self {
-            program: None,
-            args: Vec::new(),
-            accel: AccelChoice::Auto,
-            apic: ApicMode::Kernel,
-            memory: 64 << 20,
-            tick: Duration::from_millis(10),
-            timeout: None,
-            max_instructions: None,
-            deterministic: false,
-            kernel: None,
-            initramfs: None,
-            initrd: None,
-            files: FilesConfig::default(),
-            saves: Vec::new(),
-            process: ProcessConfig::default(),
-            append: String::new(),
-            input: InputSource::None,
-            console: ConsoleKind::Virtio,
-            resized: None,
-            link: None,
-            stop: Vec::new(),
-            count_host_instructions: false,
-            started: Instant::now(),
-        }
-    }
-}
-
-impl VmConfig {
-    /// # Errors
-    /// Values out of range.
-    fn check(&self) -> Result<(), VmError> {
-        if !(MIN_RAM..=MAX_RAM).contains(&self.memory) || !self.memory.is_multiple_of(PAGE) {
-            return Err(VmError::MemorySize(self.memory));
-        }
-        if !TICK_RANGE.contains(&self.tick) {
-            return Err(VmError::Tick(self.tick));
-        }
-        Ok(())
-    }
-}
 
 /// Why a machine cannot be made or its run not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +68,13 @@ pub enum VmError {
     MemorySize(u64),
     #[error("tick of {0:?}: give between 1ms and 1s with --tick")]
     Tick(Duration),
+    #[error("{0} CPUs: give 1 to {most} with --cpus", most = Emulator::MOST)]
+    Cpus(u8),
+    #[error(
+        "a machine for a program has one CPU as yet: leave --cpus out, or give a kernel without \
+         PROGRAM"
+    )]
+    OneCpu,
     #[error("host: {0}")]
     Host(#[from] io::Error),
     #[error("the vCPU's thread panicked; this is a bug of Ringfence")]
@@ -217,7 +85,7 @@ pub enum VmError {
 pub struct Vm {
     setting: Setting,
     fallback: Option<KvmUnavailable>,
-    vcpu: Box<dyn Vcpu>,
+    vcpus: Vec<Box<dyn Vcpu>>,
     devices: Devices,
     /// Signalled when the run is to stop.
     stop: EventFd,
@@ -235,7 +103,7 @@ impl Vm {
     pub fn new(config: VmConfig, outputs: impl Into<Outputs>) -> Result<Self, VmError> {
         config.check()?;
         let choice = match config.accel {
-            AccelChoice::Auto if config.deterministic => AccelChoice::Emu,
+            AccelChoice::Auto if config.deterministic || config.cpus > 1 => AccelChoice::Emu,
             choice => choice,
         };
         let counted = config.max_instructions.is_some() || config.deterministic;
@@ -251,14 +119,16 @@ impl Vm {
             },
             time_of_day: load::time_of_day(config.deterministic),
         };
-        let mut vcpu = accelerator.create_vcpu(&ram, apic, emu)?;
+        let mut vcpus = accelerator.create_vcpus(&ram, apic, emu, config.cpus)?;
+        let vcpu = vcpus[0].as_mut();
         let mut outputs = outputs.into();
         if config.program.is_none() {
             // Only our kernel knows what the other lines are for.
             (outputs.errors, outputs.log) = (None, None);
         }
         let host_kind = accelerator.host_kind();
-        let kernel = load(&ram, &config, &outputs, vcpu.as_mut(), host_kind)?;
+        let kernel = load(&ram, &config, &outputs, vcpu, host_kind)?;
+        let tsc_khz = vcpu.tsc_khz();
         let stop = EventFd::new(EFD_NONBLOCK)?;
         let (input, waiting_input) = events::host_input(config.input)?;
         let terminal = outputs.terminal()?;
@@ -267,7 +137,8 @@ impl Vm {
         let has_virtio = config.console == ConsoleKind::Virtio;
         let devices = Devices::new(DevicesConfig {
             apic,
-            tsc_khz: vcpu.tsc_khz(),
+            cpus: config.cpus,
+            tsc_khz,
             streams,
             virtio: has_virtio.then(|| ram.clone()),
             link: config.link,
@@ -286,6 +157,7 @@ impl Vm {
             setting: Setting {
                 accelerator,
                 apic,
+                cpus: config.cpus,
                 ram,
                 kernel,
                 kernel_file: config.kernel,
@@ -294,7 +166,7 @@ impl Vm {
                 started: config.started,
             },
             fallback,
-            vcpu,
+            vcpus,
             devices,
             stop,
             sources,
@@ -331,18 +203,18 @@ impl Vm {
     /// The host lacks what a run needs (descriptors, a thread).
     pub fn run(mut self) -> Result<Report, VmError> {
         let setting = self.setting;
-        let control = Control::new(self.vcpu.kicker(), self.stop)?;
+        let control = Control::new(self.vcpus[0].kicker(), self.stop)?;
         if let Some(link) = self.devices.link() {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
         let ring = Ring::of(&setting.ram, &setting.kernel);
-        let vcpu = self.vcpu.as_mut();
+        let vcpu = self.vcpus[0].as_mut();
         let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
         let done = EventFd::new(EFD_NONBLOCK)?;
         let signal_done = SignalOnDrop(done.try_clone()?);
         let mut run_loop = RunLoop::new(
-            self.vcpu,
+            self.vcpus,
             self.devices,
             control.clone(),
             self.max_instructions,
@@ -393,6 +265,7 @@ impl Drop for SignalOnDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Program;
 
     #[test]
     fn a_run_that_nobody_could_stop_is_ended() {

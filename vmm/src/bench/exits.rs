@@ -117,6 +117,7 @@ impl Serving {
             exit,
             devices: Devices::new(DevicesConfig {
                 apic,
+                cpus: 1,
                 tsc_khz: machine.vcpu().tsc_khz(),
                 streams: HostStreams::none(),
                 virtio: None,

@@ -14,9 +14,6 @@ use crate::layout::{
 };
 use crate::memory::GuestRam;
 
-/// Processors of the machine.
-const CPUS: u8 = 1;
-
 /// What goes into guest memory beside the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct BootInfo<'a> {
@@ -26,6 +23,8 @@ pub struct BootInfo<'a> {
     pub initramfs: &'a [&'a [u8]],
     /// Whether the kernel finds its devices by ACPI, and the firmware where a PC has it.
     pub acpi: bool,
+    /// How many CPUs it finds so.
+    pub cpus: u8,
     /// Whether there is a virtio console among them.
     pub virtio: bool,
 }
@@ -67,7 +66,10 @@ pub fn write_boot_info(
     }
     write_command_line(ram, info.command_line)?;
     if info.acpi {
-        ram.write(ACPI_TABLES, &acpi::tables(ACPI_TABLES, CPUS, info.virtio))?;
+        ram.write(
+            ACPI_TABLES,
+            &acpi::tables(ACPI_TABLES, info.cpus, info.virtio),
+        )?;
         ram.write(RESET_VECTOR, &FIRMWARE)?;
     }
     let placed = Placed {
@@ -149,6 +151,7 @@ mod tests {
             command_line: b"init=/bin/x",
             initramfs: &[&[7; 4000], &[8; 1000]],
             acpi: false,
+            cpus: 1,
             virtio: false,
         };
         write_boot_info(&ram, &KERNEL, &info).expect("everything fits");
@@ -178,6 +181,7 @@ mod tests {
             command_line: b"",
             initramfs: &[&large],
             acpi: false,
+            cpus: 1,
             virtio: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("no room");
@@ -193,6 +197,7 @@ mod tests {
             command_line: line.as_bytes(),
             initramfs: &[],
             acpi: false,
+            cpus: 1,
             virtio: false,
         };
         let error = write_boot_info(&ram, &KERNEL, &info).expect_err("too long");

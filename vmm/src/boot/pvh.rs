@@ -8,7 +8,7 @@ use linux_loader::loader::elf::start_info::{
     hvm_start_info,
 };
 use vm_memory::GuestAddress;
-use x86::{ApicBaseFlags, Cr0Flags, msr, segment};
+use x86::{ApicBaseFlags, Cr0Flags, segment};
 
 use super::BootError;
 use super::info::Placed;
@@ -83,11 +83,7 @@ pub fn start_state(entry: u32) -> CpuState {
         cr0: (Cr0Flags::PROTECTED_MODE_ENABLE | Cr0Flags::EXTENSION_TYPE).bits(),
         msrs: Msrs {
             apic_base: abi::ports::LOCAL_APIC | apic.bits(),
-            // As firmware leaves them: without them Linux takes all memory for uncached.
-            mtrrs: Mtrrs {
-                default_type: msr::MTRR_ENABLE | msr::WRITE_BACK,
-                ..Mtrrs::default()
-            },
+            mtrrs: Mtrrs::by_firmware(),
             ..Msrs::default()
         },
         ..CpuState::default()

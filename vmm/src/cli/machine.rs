@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use vmm::accel::AccelChoice;
 use vmm::boot::Archive;
+use vmm::cpu::emu::Emulator;
 use vmm::devices::ApicMode;
 use vmm::events::Deadline;
 use vmm::image::Image;
@@ -19,6 +20,8 @@ use super::files::FilesArgs;
 use super::usage::Misuse;
 use super::{CliError, units};
 
+const MOST_CPUS: i64 = Emulator::MOST as i64;
+
 /// What runs the guest.
 #[derive(Debug, clap::Args)]
 pub struct CpuArgs {
@@ -29,6 +32,10 @@ pub struct CpuArgs {
     /// HLT and interrupt windows are visible exits
     #[arg(long, value_enum, default_value_t = Apic::Kernel)]
     apic: Apic,
+    /// CPUs of the machine, 1 to 32: more than one only for a kernel without PROGRAM, in the
+    /// emulator
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
+    cpus: u8,
     /// End the run after exactly N guest instructions (status 124); needs --accel emu
     #[arg(long, value_name = "N")]
     max_instructions: Option<u64>,
@@ -74,6 +81,14 @@ impl CpuArgs {
                 }
             }
         }
+        let why = match (self.accel, &config.program) {
+            (_, Some(_)) => Some("is for a kernel without PROGRAM: a machine for one has one CPU"),
+            (Accel::Kvm, None) => Some("needs --accel emu: under KVM there is one CPU"),
+            (Accel::Auto | Accel::Emu, None) => None,
+        };
+        if let Some(why) = why.filter(|_| self.cpus > 1) {
+            return Err(Misuse(format!("--cpus {} {why} as yet", self.cpus)));
+        }
         config.accel = match self.accel {
             Accel::Auto => AccelChoice::Auto,
             Accel::Kvm => AccelChoice::Kvm,
@@ -83,6 +98,7 @@ impl CpuArgs {
             Apic::Kernel => ApicMode::Kernel,
             Apic::User => ApicMode::User,
         };
+        config.cpus = self.cpus;
         config.max_instructions = self.max_instructions;
         config.deterministic = self.deterministic;
         Ok(())

@@ -30,6 +30,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             Machine::Kvm => ApicMode::Kernel,
             Machine::KvmUserApic | Machine::Emu => ApicMode::User,
         },
+        cpus: 1,
         host_kind: if emulated {
             HostKind::Emulator
         } else {

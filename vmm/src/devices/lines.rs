@@ -1,7 +1,8 @@
 //! Interrupt lines, from the devices to the I/O APIC and on to a local APIC that is ours.
 
+use super::local_apic::Ipi;
 use super::streams::Line;
-use super::{Devices, Link};
+use super::{DeliveryMode, Devices, Link};
 
 impl Devices {
     /// Turns the interrupts of console and input stream into edges. Where the console's pin
@@ -67,16 +68,35 @@ impl Devices {
         self.route_interrupts();
     }
 
-    /// Carries messages between the I/O APIC and a local APIC that is ours.
+    /// Carries messages between the I/O APIC and the local APICs that are ours.
     pub(super) fn route_interrupts(&mut self) {
-        let Some(apic) = &mut self.local_apic else {
+        let Some(apic) = self.local_apics.get_mut(self.cpu) else {
             return;
         };
         if let Some(vector) = apic.take_eoi() {
             self.io_apic.end_of_interrupt(vector);
         }
+        if let Some(ipi) = apic.take_sent() {
+            self.deliver(ipi);
+        }
         while let Some(msi) = self.io_apic.take_message() {
-            apic.accept(msi);
+            self.deliver(msi.into());
+        }
+    }
+
+    /// To all local APICs that a message is meant for; one of lowest priority to that of them
+    /// whose CPU has the least urgent work (11.6.2.4).
+    fn deliver(&mut self, ipi: Ipi) {
+        let meant = self
+            .local_apics
+            .iter_mut()
+            .filter(|apic| apic.is_meant(&ipi));
+        match ipi.mode {
+            DeliveryMode::LowestPriority => meant
+                .min_by_key(|apic| apic.processor_priority())
+                .into_iter()
+                .for_each(|apic| apic.accept(ipi)),
+            _ => meant.for_each(|apic| apic.accept(ipi)),
         }
     }
 }

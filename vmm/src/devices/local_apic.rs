@@ -1,11 +1,11 @@
 //! The local APIC: which interrupt the CPU takes next, and the timer.
 //!
 //! ```text
-//!   I/O APIC --accept--+
-//!   timer ---advance---+--> IRR --acknowledge--> ISR --EOI--> (level: take_eoi)
-//!   ICR, self IPI -----+     \
-//!                             +-- pending(): highest IRR above PPR = max(TPR, ISR)
-//!   NMI of each ---> take_nmi()
+//!   I/O APIC, other local APICs --accept--+
+//!   timer, errors, self IPI --------------+--> IRR --acknowledge--> ISR --EOI--> take_eoi
+//!                                               \
+//!   ICR --> take_sent()                          pending(): highest above PPR = max(TPR, ISR)
+//!   accepted NMI --> take_nmi(); INIT, start-up --> take_startup()
 //! ```
 //!
 //! Source: Intel SDM vol. 3A chapter 11; AMD APM vol. 2 chapter 16 agrees where not noted.
@@ -13,43 +13,38 @@
 //! guest time comes in as nanoseconds, registers by offset or MSR number, and whatever a
 //! guest writes ends in a register, in the error status register or in [`Gp`].
 //!
-//! The machine has one CPU, with APIC ID 0, so it can send interrupts to itself only. An NMI
-//! needs no vector, and comes through while software has disabled the APIC (11.4.7.2). SMI,
-//! INIT, start-up and ExtINT messages are dropped: there is no system management mode, no
-//! firmware to start again, and no 8259.
+//! An NMI needs no vector, and comes through while software has disabled the APIC (11.4.7.2);
+//! so do INIT and start-up messages (8.4). SMI and ExtINT messages are dropped, as there is
+//! no system management mode and no 8259; so is an INIT to the boot CPU, which would start
+//! firmware again.
 //! LINT0, LINT1, the thermal and the performance entries can be set up but never fire, as
 //! they have no source. The APIC ID is not writable (11.4.6 leaves that to the model).
 
 mod delivery;
+mod ipi;
+mod mode;
 mod registers;
 mod timer;
 mod vectors;
 
 use std::mem;
 
-use x86::{ApicBaseFlags, msr};
+use x86::msr;
 
 use super::Gp;
 use super::bus;
+pub use ipi::{Ipi, Startup};
+use mode::Mode;
 use registers::{COMMAND_WRITABLE, Lvt, Register, SPURIOUS_WRITABLE};
 pub use timer::BUS_HZ;
 use timer::{Timer, TimerMode};
 use vectors::VectorSet;
 
-/// APIC ID of the one CPU.
-const ID: u32 = 0;
 /// Version 0x14, an integrated APIC, and in bits 16 to 23 the number of the last LVT entry
 /// (11.4.8).
 const VERSION: u32 = 0x14 | (Lvt::COUNT as u32 - 1) << 16;
-/// Logical ID in x2APIC mode: cluster in the upper, one bit in the lower half (11.12.10.2).
-const X2APIC_LOGICAL_ID: u32 = (ID >> 4) << 16 | 1 << (ID & 0xf);
-
-/// Fields of IA32_APIC_BASE (11.4.4, 11.12.1).
-const BASE_BOOT_CPU: u64 = ApicBaseFlags::BSP.bits();
-const BASE_X2APIC: u64 = ApicBaseFlags::X2APIC_ENABLE.bits();
-const BASE_ENABLE: u64 = ApicBaseFlags::LAPIC_ENABLE.bits();
-const BASE_ADDRESS: u64 = x86::PAGE_ADDRESS;
-const BASE_WRITABLE: u64 = BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_CPU;
+/// APIC ID of the CPU that boots.
+const BOOT_CPU: u8 = 0;
 
 /// Software enable in the spurious-interrupt vector register (11.9).
 const SOFTWARE_ENABLE: u32 = 1 << 8;
@@ -59,17 +54,10 @@ const LVT_TIMER_MODE_SHIFT: u32 = 17;
 /// Error status: access to a register that does not exist (11.5.3).
 const ILLEGAL_REGISTER: u32 = 1 << 7;
 
-/// States of the local APIC (11.12.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Disabled,
-    XApic,
-    X2Apic,
-}
-
-/// The local APIC of the one CPU.
+/// The local APIC of a CPU.
 #[derive(Debug)]
 pub struct LocalApic {
+    id: u8,
     mode: Mode,
     base: u64,
     timer: Timer,
@@ -80,6 +68,12 @@ pub struct LocalApic {
     news: bool,
     /// Whether an NMI waits.
     nmi: bool,
+    /// What the CPU is to be told of its start.
+    startup: Option<Startup>,
+    /// Whether the CPU waits for a start-up message.
+    waits: bool,
+    /// A message to other CPUs that has not been delivered yet.
+    sent: Option<Ipi>,
 }
 
 /// The state that a reset clears.
@@ -119,10 +113,12 @@ impl State {
 }
 
 impl LocalApic {
-    /// A local APIC after power-up: in xAPIC mode at [`abi::ports::LOCAL_APIC`], disabled by
-    /// software. `tsc_khz` is the frequency of the CPU's time-stamp counter.
-    pub fn new(tsc_khz: u32) -> Self {
+    /// The local APIC with this APIC ID after power-up: in xAPIC mode at
+    /// [`abi::ports::LOCAL_APIC`], disabled by software. `tsc_khz` is the frequency of the CPU's
+    /// time-stamp counter. CPU 0 runs, the others wait to be started.
+    pub fn new(id: u8, tsc_khz: u32) -> Self {
         Self {
+            id,
             mode: Mode::XApic,
             base: abi::ports::LOCAL_APIC,
             timer: Timer::new(tsc_khz),
@@ -130,23 +126,10 @@ impl LocalApic {
             ended: None,
             news: false,
             nmi: false,
+            startup: None,
+            waits: id != BOOT_CPU,
+            sent: None,
         }
-    }
-
-    /// Guest-physical address of the register window; `None` in x2APIC mode and while
-    /// disabled.
-    pub fn window(&self) -> Option<u64> {
-        (self.mode == Mode::XApic).then_some(self.base)
-    }
-
-    /// IA32_APIC_BASE.
-    pub fn apic_base(&self) -> u64 {
-        let mode = match self.mode {
-            Mode::Disabled => 0,
-            Mode::XApic => BASE_ENABLE,
-            Mode::X2Apic => BASE_ENABLE | BASE_X2APIC,
-        };
-        self.base | mode | BASE_BOOT_CPU
     }
 
     /// Reads `data`, of any length, at `offset` of the register window: the register's
@@ -276,38 +259,15 @@ impl LocalApic {
         Register::from_index(u64::from(index - msr::X2APIC.start())).ok_or(Gp)
     }
 
-    fn write_base(&mut self, value: u64) -> Result<(), Gp> {
-        if value & !BASE_WRITABLE != 0 {
-            return Err(Gp);
-        }
-        let mode = match (value & BASE_ENABLE != 0, value & BASE_X2APIC != 0) {
-            (false, false) => Mode::Disabled,
-            (true, false) => Mode::XApic,
-            (true, true) => Mode::X2Apic,
-            (false, true) => return Err(Gp),
-        };
-        match (self.mode, mode) {
-            (Mode::Disabled, Mode::X2Apic) | (Mode::X2Apic, Mode::XApic) => return Err(Gp),
-            (_, Mode::Disabled) => {
-                self.state = State::reset();
-                self.timer.reset();
-                self.news = true;
-            }
-            _ => {}
-        }
-        self.mode = mode;
-        self.base = value & BASE_ADDRESS;
-        Ok(())
-    }
-
     fn read(&self, register: Register, now_ns: u64) -> u64 {
         let state = &self.state;
         u64::from(match register {
-            Register::Id => ID,
+            Register::Id if self.mode == Mode::X2Apic => self.id.into(),
+            Register::Id => u32::from(self.id) << 24,
             Register::Version => VERSION,
             Register::TaskPriority => u32::from(state.task_priority),
             Register::ProcessorPriority => u32::from(self.processor_priority()),
-            Register::LogicalDestination if self.mode == Mode::X2Apic => X2APIC_LOGICAL_ID,
+            Register::LogicalDestination if self.mode == Mode::X2Apic => self.x2apic_logical_id(),
             Register::LogicalDestination => state.logical_destination,
             Register::DestinationFormat => state.destination_format,
             Register::SpuriousVector => state.spurious,

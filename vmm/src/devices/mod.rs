@@ -14,7 +14,7 @@
 //!   0xfeb0_1000, GSI 11 -> virtio errors
 //! ```
 //!
-//! [`Devices`] belongs to the vCPU's thread, so devices are plain state without locks. They
+//! [`Devices`] belongs to the vCPUs' thread, so devices are plain state without locks. They
 //! see offsets, never addresses; guest time, in nanoseconds, is passed in. Ports,
 //! addresses, widths and values are guest input: each has a defined effect, nothing panics,
 //! and no access makes a device grow.
@@ -23,6 +23,7 @@ pub mod bus;
 mod console;
 mod debug_exit;
 mod host_files;
+mod host_side;
 mod input_stream;
 mod io_apic;
 mod lines;
@@ -34,9 +35,6 @@ mod serial;
 mod streams;
 mod virtio;
 
-use std::io;
-use std::ops::Range;
-
 use abi::debug_exit::GuestExit;
 use serde::Serialize;
 
@@ -46,7 +44,7 @@ pub use host_files::HostFiles;
 use io_apic::IoApic;
 pub use link::LinkEnd;
 use link::LinkOutput;
-pub use local_apic::{BUS_HZ, LocalApic};
+pub use local_apic::{BUS_HZ, LocalApic, Startup};
 pub use msi::{DeliveryMode, Msi};
 use serial::Serial;
 use streams::Streams;
@@ -67,9 +65,11 @@ pub enum ApicMode {
 
 /// What a board is made from.
 pub struct DevicesConfig {
-    /// Who keeps the local APIC.
+    /// Who keeps the local APICs.
     pub apic: ApicMode,
-    /// Frequency of the vCPU's time-stamp counter, which is zero at guest time zero.
+    /// How many CPUs the machine has: 1 to 255.
+    pub cpus: u8,
+    /// Frequency of each vCPU's time-stamp counter, which is zero at guest time zero.
     pub tsc_khz: u32,
     /// The standard streams.
     pub streams: HostStreams,
@@ -109,7 +109,10 @@ pub struct Devices {
     link: Option<Link>,
     files: Option<HostFiles>,
     io_apic: IoApic,
-    local_apic: Option<LocalApic>,
+    /// Those that are the VMM's, by APIC ID.
+    local_apics: Vec<LocalApic>,
+    /// Which CPU makes the accesses.
+    cpu: usize,
 }
 
 impl Devices {
@@ -123,13 +126,21 @@ impl Devices {
             }),
             files: config.files,
             io_apic: IoApic::default(),
-            local_apic: match config.apic {
-                ApicMode::Kernel => None,
-                ApicMode::User => Some(LocalApic::new(config.tsc_khz)),
+            local_apics: match config.apic {
+                ApicMode::Kernel => Vec::new(),
+                ApicMode::User => (0..config.cpus)
+                    .map(|id| LocalApic::new(id, config.tsc_khz))
+                    .collect(),
             },
+            cpu: 0,
         };
         board.connect_serial_lines();
         board
+    }
+
+    /// From now on it is this CPU that makes the accesses, and whose local APIC is *the* one.
+    pub fn select(&mut self, cpu: usize) {
+        self.cpu = cpu;
     }
 
     /// `in`: fills `data`, one or more items of `size` bytes.
@@ -197,8 +208,9 @@ impl Devices {
 
     /// Read of guest-physical memory without RAM: fills `data`.
     pub fn mmio_read(&mut self, gpa: u64, data: &mut [u8], now_ns: u64) {
-        let window = self.local_apic.as_ref().and_then(LocalApic::window);
-        match (bus::mmio_device(gpa, window), &mut self.local_apic) {
+        let apic = self.local_apics.get_mut(self.cpu);
+        let window = apic.as_ref().and_then(|apic| apic.window());
+        match (bus::mmio_device(gpa, window), apic) {
             (Some(MmioDevice::LocalApic(offset)), Some(apic)) => {
                 apic.read_mmio(offset, data, now_ns);
             }
@@ -212,8 +224,9 @@ impl Devices {
 
     /// Write of `data` to guest-physical memory without RAM.
     pub fn mmio_write(&mut self, gpa: u64, data: &[u8], now_ns: u64) {
-        let window = self.local_apic.as_ref().and_then(LocalApic::window);
-        match (bus::mmio_device(gpa, window), &mut self.local_apic) {
+        let apic = self.local_apics.get_mut(self.cpu);
+        let window = apic.as_ref().and_then(|apic| apic.window());
+        match (bus::mmio_device(gpa, window), apic) {
             (Some(MmioDevice::LocalApic(offset)), Some(apic)) => {
                 apic.write_mmio(offset, data, now_ns);
             }
@@ -235,7 +248,7 @@ impl Devices {
     /// # Errors
     /// [`Gp`] unless it is a readable register of a local APIC that is ours.
     pub fn msr_read(&mut self, index: u32, now_ns: u64) -> Result<u64, Gp> {
-        let apic = self.local_apic.as_mut().ok_or(Gp)?;
+        let apic = self.local_apic().ok_or(Gp)?;
         apic.read_msr(index, now_ns)
     }
 
@@ -244,7 +257,7 @@ impl Devices {
     /// # Errors
     /// [`Gp`] unless it is a register of a local APIC that is ours and takes that value.
     pub fn msr_write(&mut self, index: u32, value: u64, now_ns: u64) -> Result<(), Gp> {
-        let apic = self.local_apic.as_mut().ok_or(Gp)?;
+        let apic = self.local_apic().ok_or(Gp)?;
         apic.write_msr(index, value, now_ns)?;
         self.route_interrupts();
         Ok(())
@@ -252,7 +265,7 @@ impl Devices {
 
     /// `mov cr8`; no effect where KVM keeps the local APIC.
     pub fn set_cr8(&mut self, value: u8) {
-        if let Some(apic) = &mut self.local_apic {
+        if let Some(apic) = self.local_apic() {
             apic.set_cr8(value);
         }
     }
@@ -260,7 +273,12 @@ impl Devices {
     /// The local APIC, if the VMM keeps it.
     #[inline]
     pub fn local_apic(&mut self) -> Option<&mut LocalApic> {
-        self.local_apic.as_mut()
+        self.local_apics.get_mut(self.cpu)
+    }
+
+    /// Those of all CPUs, by number.
+    pub fn local_apics(&mut self) -> &mut [LocalApic] {
+        &mut self.local_apics
     }
 
     /// Whether a device may interrupt a CPU that has interrupts off.
@@ -282,7 +300,7 @@ impl Devices {
     /// Whether KVM's local APIC does not know all [`levels`](Self::levels) yet; once for each
     /// change.
     pub fn has_new_levels(&mut self) -> bool {
-        self.local_apic.is_none() && self.io_apic.take_new_levels()
+        self.local_apics.is_empty() && self.io_apic.take_new_levels()
     }
 
     /// Address and data of the messages whose end KVM's local APIC is to tell
@@ -297,85 +315,6 @@ impl Devices {
         self.io_apic.end_of_interrupt(vector);
     }
 
-    /// Hands host input to the guest; returns how many bytes it took, from the first on.
-    pub fn input(&mut self, bytes: &[u8]) -> usize {
-        let taken = self.streams.input(bytes);
-        self.serve_streams();
-        self.serve_virtio();
-        taken
-    }
-
-    /// Ends host input, perhaps because of an error.
-    pub fn end_input(&mut self, error: Option<io::Error>) {
-        self.streams.end_input(error);
-        self.serve_streams();
-        self.serve_virtio();
-    }
-
-    /// Tells the guest that the terminal that shows its output has this size.
-    pub fn set_screen(&mut self, size: ScreenSize) {
-        self.streams.set_screen(size);
-        self.serve_virtio();
-    }
-
-    /// Whether a device has written to guest RAM since [`take_written`](Self::take_written).
-    #[inline]
-    pub fn has_written(&self) -> bool {
-        self.streams.has_written()
-    }
-
-    /// Where, as ranges of guest-physical addresses.
-    pub fn take_written(&mut self) -> Vec<Range<u64>> {
-        self.streams.take_written()
-    }
-
-    /// Whether the guest waits for input.
-    #[inline]
-    pub fn wants_anything(&self) -> bool {
-        let link = self.link.as_ref();
-        self.streams.is_read() || link.is_some_and(|link| link.serial.wants_input())
-    }
-
-    /// Hands a guest that reads its console the input that is always ready.
-    pub fn fill_console(&mut self) {
-        self.streams.fill_console();
-        self.serve_streams();
-        self.serve_virtio();
-    }
-
-    /// Whether the guest waits for input that is handed in.
-    pub fn wants_input(&self) -> bool {
-        self.streams.wants_input()
-    }
-
-    /// Why input ended before its end, once.
-    pub fn take_input_error(&mut self) -> Option<io::Error> {
-        self.streams.take_input_error()
-    }
-
-    /// Flushes output that waits for the end of its line: when the machine is idle, and at
-    /// its end.
-    pub fn flush_output(&mut self) {
-        self.streams.send_all();
-    }
-
-    /// Whether output waits for the end of its line.
-    #[inline]
-    pub fn output_waits(&self) -> bool {
-        self.streams.output_waits()
-    }
-
-    /// Whether a failure of the host has ended a line of output.
-    #[inline]
-    pub fn has_lost_output(&self) -> bool {
-        self.streams.has_failed()
-    }
-
-    /// That failure, once.
-    pub fn take_output_error(&mut self) -> Option<StreamError> {
-        self.streams.take_error()
-    }
-
     /// What the guest hands over, in a machine with files of the host.
     pub fn saving(&mut self) -> Option<&mut Saving> {
         self.files.as_mut().map(HostFiles::saving)
@@ -384,17 +323,6 @@ impl Devices {
     /// The machine's end of the line to another machine, if it has one.
     pub fn link(&self) -> Option<&LinkEnd> {
         self.link.as_ref().map(|link| &link.end)
-    }
-
-    /// Hands what has arrived from another machine to the guest, if it reads its port and
-    /// has taken all that was handed to it.
-    pub fn receive_link(&mut self) {
-        if let Some(link) = &mut self.link
-            && link.serial.wants_input()
-        {
-            link.end.receive(|bytes| link.serial.input(bytes));
-            self.serve_link();
-        }
     }
 
     /// Tells the serial lines whether their interrupts reach a CPU.

@@ -1,3 +1,5 @@
+mod interprocessor;
+
 use abi::debug_exit::GuestExit;
 use abi::ports::{
     DEBUG_EXIT, IO_APIC, LINK, LINK_GSI, LOCAL_APIC, SERIAL, SERIAL_GSI, VIRTIO_CONSOLE,
@@ -23,6 +25,7 @@ fn board_with_link(apic: ApicMode, link: Option<LinkEnd>) -> (Devices, Recorder)
     let recorder = Recorder::default();
     let devices = Devices::new(DevicesConfig {
         apic,
+        cpus: 1,
         tsc_khz: 1_000_000,
         streams: HostStreams {
             output: Box::new(recorder.clone()),
@@ -62,6 +65,7 @@ fn virtio_board() -> (Devices, Recorder, GuestRam) {
     let ram = GuestRam::new(1 << 20).expect("memory");
     let mut devices = Devices::new(DevicesConfig {
         apic: ApicMode::Kernel,
+        cpus: 1,
         tsc_khz: 1_000_000,
         streams: HostStreams {
             output: Box::new(recorder.clone()),
@@ -112,6 +116,7 @@ fn a_virtio_console_and_the_port_beside_it_keep_their_order() {
 fn a_closed_host_is_told_once() {
     let mut devices = Devices::new(DevicesConfig {
         apic: ApicMode::Kernel,
+        cpus: 1,
         tsc_khz: 1_000_000,
         streams: HostStreams {
             output: Box::new(ClosedPipe),

@@ -24,6 +24,7 @@ fn kvm_report() -> Report {
     Report {
         accel: Accel::Kvm,
         apic: ApicMode::Kernel,
+        cpus: 1,
         host_kind: HostKind::Software,
         outcome: Outcome::exited(0),
         state: None,
@@ -70,6 +71,7 @@ fn emu_report() -> Report {
     Report {
         accel: Accel::Emu,
         apic: ApicMode::User,
+        cpus: 2,
         host_kind: HostKind::Emulator,
         outcome: Outcome::triple_fault().with_message("at rip 0x100000"),
         state: None,
@@ -135,7 +137,7 @@ VM exits by reason
 fn text_of_a_run_without_exits() {
     let expected = "\
 Outcome  triple fault: at rip 0x100000
-Machine  built-in emulator, local APIC in the VMM
+Machine  built-in emulator, local APIC in the VMM, 2 CPUs
 Time     950 ns, ring 3 not reached
          guest 0 ns, VMM 0 ns, idle 0 ns, set-up 0 ns
 
@@ -176,7 +178,7 @@ fn a_rare_exit_still_has_a_bar() {
 #[test]
 fn json_has_every_field_in_order() {
     let expected = concat!(
-        r#"{"accel":"kvm","apic":"kernel","host_kind":"software","#,
+        r#"{"accel":"kvm","apic":"kernel","cpus":1,"host_kind":"software","#,
         r#""outcome":{"kind":"exited","code":0,"signal":null,"message":null},"#,
         r#""state":null,"warnings":[],"#,
         r#""wall_ns":41234567,"boot_ns":12340000,"#,
@@ -221,6 +223,7 @@ fn json_of_a_run_without_exits() {
             "schema": 1,
             "accel": "emu",
             "apic": "user",
+            "cpus": 2,
             "host_kind": "emulator",
             "outcome": {
                 "kind": "triple_fault",

@@ -100,7 +100,10 @@ fn named<const N: usize>(counters: [(&str, Option<u64>); N]) -> Vec<(String, u64
 fn write_head(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     writeln!(f, "Outcome  {}", report.outcome)?;
     let machine = machine(report.accel, report.host_kind, report.apic);
-    writeln!(f, "Machine  {machine}")?;
+    match report.cpus {
+        1 => writeln!(f, "Machine  {machine}")?,
+        cpus => writeln!(f, "Machine  {machine}, {cpus} CPUs")?,
+    }
     write!(f, "Time     {}", duration(report.wall_ns as f64))?;
     match report.boot_ns {
         Some(ns) => writeln!(f, ", ring 3 after {}", duration(ns as f64)),

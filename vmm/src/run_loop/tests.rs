@@ -29,6 +29,7 @@ const TSC_START: u64 = 1_000_000_000_000;
 fn devices() -> Devices {
     Devices::new(DevicesConfig {
         apic: ApicMode::User,
+        cpus: 1,
         tsc_khz: 1_000_000,
         streams: HostStreams::none(),
         virtio: None,
@@ -303,7 +304,7 @@ fn run_by(clock: GuestClock, script: Vec<Act>, ready: bool) -> (Outcome, Vec<Don
     for slot in waiting {
         *slot.lock().expect("not poisoned") = Some(Arc::clone(&control));
     }
-    let mut run_loop = RunLoop::new(Box::new(vcpu), devices(), control, None);
+    let mut run_loop = RunLoop::new(vec![Box::new(vcpu)], devices(), control, None);
     let outcome = run_loop.run().expect("scripts do not fail");
     let done = log.lock().expect("not poisoned").clone();
     (outcome, done, run_loop)

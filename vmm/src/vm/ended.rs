@@ -19,6 +19,7 @@ use crate::run_loop::RunLoop;
 pub struct Setting {
     pub accelerator: Accelerator,
     pub apic: ApicMode,
+    pub cpus: u8,
     pub ram: GuestRam,
     pub kernel: KernelImage,
     /// The kernel's file, if it is not the bundled one.
@@ -69,10 +70,10 @@ impl Setting {
         let state = run_loop.last_state.take();
         let state = state.map(|state| State::new(&state, &self.ram, self.images()));
         let shared = guest_counters::read(&self.ram, &self.kernel);
-        let vcpu = run_loop.vcpu.as_mut();
+        let vcpu = run_loop.vcpus.current();
         let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
         let counters = vcpu.counters()?;
-        let instructions = vcpu.instructions();
+        let instructions = run_loop.vcpus.instructions();
         let mut guest = shared.guest;
         guest.boot_instructions = instructions.and_then(|counts| counts.boot);
         let wall_ns = nanoseconds(ended.at - self.started);
@@ -80,6 +81,7 @@ impl Setting {
         Ok(Report {
             accel: self.accelerator.accel(),
             apic: self.apic,
+            cpus: self.cpus,
             host_kind: self.accelerator.host_kind(),
             outcome,
             state,

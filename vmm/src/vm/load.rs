@@ -39,6 +39,7 @@ pub fn load(
             command_line: config.append.trim().as_bytes(),
             initramfs: &[config.initrd.as_deref().unwrap_or_default()],
             acpi: true,
+            cpus: config.cpus,
             virtio,
         };
         boot::write_boot_info(ram, &kernel, &info)?;
@@ -58,6 +59,7 @@ pub fn load(
         command_line: &command_line(config, program, outputs, vcpu, host)?,
         initramfs: &[&before, file, &after, archive],
         acpi: kernel.shared_page.is_none(),
+        cpus: config.cpus,
         virtio,
     };
     boot::write_boot_info(ram, &kernel, &info)?;

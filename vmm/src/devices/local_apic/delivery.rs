@@ -1,40 +1,54 @@
-//! From request to end of interrupt: destinations, priorities, errors.
+//! From request to end of interrupt: priorities, errors.
 //!
 //! The registers are in the parent module; here is what they make happen (Intel SDM
 //! vol. 3A 11.5.2, 11.5.3, 11.6 and 11.8).
 
+use super::ipi::Startup;
 use super::registers::Lvt;
-use super::{ID, LVT_MASKED, LocalApic, Mode, X2APIC_LOGICAL_ID};
-use crate::devices::msi::{DeliveryMode, Msi};
+use super::{BOOT_CPU, LVT_MASKED, LocalApic, Mode, State};
+use crate::devices::msi::DeliveryMode;
 
 /// Vectors below this are reserved to exceptions; an APIC never delivers them (11.5.2).
-const FIRST_LEGAL_VECTOR: u8 = 16;
+pub(super) const FIRST_LEGAL_VECTOR: u8 = 16;
 
 /// Bits of the error status register (11.5.3).
-const SEND_ILLEGAL_VECTOR: u32 = 1 << 5;
+pub(super) const SEND_ILLEGAL_VECTOR: u32 = 1 << 5;
 const RECEIVE_ILLEGAL_VECTOR: u32 = 1 << 6;
 
-/// Destinations that mean every CPU: as eight bits, and in x2APIC mode.
-const BROADCAST: u32 = 0xff;
-const X2APIC_BROADCAST: u32 = u32::MAX;
-
 impl LocalApic {
-    /// Takes a message from the I/O APIC, if it is meant for this CPU.
-    pub fn accept(&mut self, msi: Msi) {
-        let destination = match (self.mode, u32::from(msi.destination())) {
-            (Mode::X2Apic, BROADCAST) => X2APIC_BROADCAST,
-            (_, destination) => destination,
-        };
-        if !self.is_destination(destination, msi.is_logical()) {
-            return;
-        }
-        match msi.delivery_mode() {
+    /// Takes a message that is meant for this CPU.
+    pub(super) fn receive(&mut self, mode: DeliveryMode, vector: u8, level: bool) {
+        match mode {
             DeliveryMode::Fixed | DeliveryMode::LowestPriority if self.software_enabled() => {
-                self.request(msi.vector(), msi.is_level());
+                self.request(vector, level);
             }
-            DeliveryMode::Nmi => self.send_nmi(),
+            DeliveryMode::Nmi if !self.waits => (self.nmi, self.news) = (true, true),
+            DeliveryMode::Init if self.id != BOOT_CPU => self.initialize(),
+            DeliveryMode::StartUp if self.waits => {
+                self.waits = false;
+                self.startup = Some(Startup::At(vector));
+            }
             _ => {}
         }
+    }
+
+    /// The CPU and its APIC are as after power-up, but for its mode and base (11.4.7.3), and
+    /// wait to be started.
+    fn initialize(&mut self) {
+        self.state = State::reset();
+        self.timer.reset();
+        (self.nmi, self.news, self.waits) = (false, true, true);
+        self.startup = Some(Startup::Wait);
+    }
+
+    /// What has happened to the CPU's start since the last call.
+    pub fn take_startup(&mut self) -> Option<Startup> {
+        self.startup.take()
+    }
+
+    /// Whether the CPU waits to be started.
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether something has changed since the last call that the CPU does not know: an NMI
@@ -49,9 +63,9 @@ impl LocalApic {
         std::mem::take(&mut self.nmi)
     }
 
-    /// Whether there is something that the CPU should take now.
-    pub fn wakes(&self) -> bool {
-        self.nmi || self.pending().is_some()
+    /// Whether there is something that ends a halt, with interrupts on or off.
+    pub fn wakes(&self, interruptible: bool) -> bool {
+        self.nmi || interruptible && self.pending().is_some()
     }
 
     /// The vector that the CPU should take now: the highest requested one, if its priority
@@ -88,65 +102,11 @@ impl LocalApic {
         }
     }
 
-    /// Sends the interrupt of the interrupt command register, as far as it concerns this
-    /// CPU (11.6.1). The trigger mode is ignored, as for every command but INIT.
-    pub(super) fn send_command(&mut self) {
-        let low = self.state.command as u32;
-        let high = (self.state.command >> 32) as u32;
-        let destination = match self.mode {
-            Mode::X2Apic => high,
-            _ => high >> 24,
-        };
-        let to_self = match low >> 18 & 3 {
-            0 => self.is_destination(destination, low & 1 << 11 != 0),
-            1 | 2 => true,
-            _ => false,
-        };
-        match DeliveryMode::from_bits(low >> 8) {
-            DeliveryMode::Fixed | DeliveryMode::LowestPriority if to_self => {
-                self.send_to_self(low as u8);
-            }
-            DeliveryMode::Fixed | DeliveryMode::LowestPriority
-                if (low as u8) < FIRST_LEGAL_VECTOR =>
-            {
-                self.report_error(SEND_ILLEGAL_VECTOR);
-            }
-            DeliveryMode::Nmi if to_self => self.send_nmi(),
-            _ => {}
-        }
-    }
-
-    fn send_nmi(&mut self) {
-        (self.nmi, self.news) = (true, true);
-    }
-
     pub(super) fn send_to_self(&mut self, vector: u8) {
         if vector < FIRST_LEGAL_VECTOR {
             self.report_error(SEND_ILLEGAL_VECTOR);
         } else if self.software_enabled() {
             self.request(vector, false);
-        }
-    }
-
-    /// Whether a message to `destination` is for this CPU (11.6.2).
-    fn is_destination(&self, destination: u32, logical: bool) -> bool {
-        match (self.mode, logical) {
-            (Mode::Disabled, _) => false,
-            (Mode::XApic, _) if destination == BROADCAST => true,
-            (Mode::X2Apic, _) if destination == X2APIC_BROADCAST => true,
-            (_, false) => destination == ID,
-            (Mode::XApic, true) => {
-                let own = self.state.logical_destination >> 24;
-                if self.state.destination_format >> 28 == 0xf {
-                    own & destination != 0
-                } else {
-                    own >> 4 == destination >> 4 && own & destination & 0xf != 0
-                }
-            }
-            (Mode::X2Apic, true) => {
-                X2APIC_LOGICAL_ID >> 16 == destination >> 16
-                    && X2APIC_LOGICAL_ID & destination & 0xffff != 0
-            }
         }
     }
 
@@ -181,7 +141,8 @@ impl LocalApic {
         }
     }
 
-    pub(super) fn processor_priority(&self) -> u8 {
+    /// The priority below which nothing interrupts the CPU (11.8.3.1).
+    pub fn processor_priority(&self) -> u8 {
         let task = self.state.task_priority;
         match self.state.in_service.highest() {
             Some(vector) if priority_class(vector) > priority_class(task) => vector & 0xf0,

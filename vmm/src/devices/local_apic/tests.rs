@@ -2,7 +2,8 @@ mod delivery;
 
 use x86::msr;
 
-use super::{BASE_ENABLE, BASE_X2APIC, LVT_MASKED, LocalApic};
+use super::mode::{BASE_ENABLE, BASE_X2APIC};
+use super::{LVT_MASKED, LocalApic};
 use crate::devices::{Gp, Msi};
 
 const TPR: u64 = 0x80;
@@ -31,7 +32,7 @@ const BASE: u64 = 0xfee0_0100;
 
 /// A local APIC that software has enabled, at guest time zero.
 fn enabled() -> LocalApic {
-    let mut apic = LocalApic::new(2_000_000);
+    let mut apic = LocalApic::new(0, 2_000_000);
     write(&mut apic, SVR, 0x1ff, 0);
     apic
 }
@@ -44,8 +45,16 @@ fn x2apic() -> LocalApic {
     apic
 }
 
+/// What the board does in a machine with one CPU.
+fn deliver(apic: &mut LocalApic) {
+    if let Some(ipi) = apic.take_sent() {
+        apic.accept(ipi);
+    }
+}
+
 fn write(apic: &mut LocalApic, offset: u64, value: u32, now: u64) {
     apic.write_mmio(offset, &value.to_le_bytes(), now);
+    deliver(apic);
 }
 
 fn read(apic: &mut LocalApic, offset: u64, now: u64) -> u32 {
@@ -66,7 +75,7 @@ fn errors(apic: &mut LocalApic) -> u32 {
 
 #[test]
 fn power_up_state() {
-    let mut apic = LocalApic::new(1);
+    let mut apic = LocalApic::new(0, 1);
     assert_eq!(apic.window(), Some(0xfee0_0000));
     assert_eq!(apic.read_msr(msr::APIC_BASE, 0), Ok(0xfee0_0900));
     for (offset, value) in [

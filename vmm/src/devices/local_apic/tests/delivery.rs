@@ -95,7 +95,7 @@ fn other_delivery_modes_are_dropped() {
 #[test]
 fn an_nmi_needs_no_vector_and_no_software_enable() {
     const NMI: u32 = 4 << 8;
-    let mut apic = LocalApic::new(1);
+    let mut apic = LocalApic::new(0, 1);
     for (command, high, taken) in [
         (NMI, 0, true),
         (NMI, 1 << 24, false),
@@ -105,7 +105,7 @@ fn an_nmi_needs_no_vector_and_no_software_enable() {
     ] {
         write(&mut apic, ICR_HIGH, high, 0);
         write(&mut apic, ICR_LOW, command, 0);
-        assert_eq!(apic.wakes(), taken, "{command:#x} {high:#x}");
+        assert_eq!(apic.wakes(false), taken, "{command:#x} {high:#x}");
         assert_eq!(apic.take_nmi(), taken, "{command:#x} {high:#x}");
     }
     for (destination, taken) in [(0, true), (1, false), (0xff, true)] {
@@ -190,6 +190,7 @@ fn x2apic_interrupts_to_itself() {
     ] {
         let command = destination << 32 | u64::from(logical) << 11 | 0x40;
         assert_eq!(apic.write_msr(0x830, command, 0), Ok(()));
+        deliver(&mut apic);
         assert_eq!(apic.read_msr(0x830, 0), Ok(command));
         assert_eq!(apic.acknowledge().is_some(), taken, "{command:#x}");
         assert_eq!(apic.write_msr(0x80b, 0, 0), Ok(()));

@@ -1,0 +1,215 @@
+//! Whose turn it is, where one thread runs several vCPUs, and sleep while none can run.
+//!
+//! ```text
+//!   vCPU 0 ── end of its turn, pause, halt ──► vCPU 1 ── ... ──► vCPU 0
+//!                                              (those that wait or have halted are left out)
+//! ```
+//!
+//! The order depends on nothing but the guest, so that counted runs repeat exactly. An
+//! interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
+//! which runs at a time: switching threads takes as long as a turn.
+
+use std::thread;
+
+use super::{GuestClock, RunLoop, duration_until};
+use crate::cpu::{CpuError, CpuState, InstructionCounts, Vcpu};
+use crate::devices::Startup;
+use crate::report::Outcome;
+
+/// Most instructions of a turn: some 50 us, many times what changing turns takes.
+const TURN: u64 = 10_000;
+
+/// Whether a vCPU has something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    Runs,
+    /// It has halted, with interrupts on or off.
+    Halted {
+        interruptible: bool,
+    },
+}
+
+/// One of the vCPUs.
+struct Member {
+    vcpu: Box<dyn Vcpu>,
+    activity: Activity,
+    /// Whether it is asked for an interrupt window.
+    window: bool,
+}
+
+/// All vCPUs of a machine, one of which has its turn.
+pub struct Turns {
+    members: Vec<Member>,
+    turn: usize,
+}
+
+impl Turns {
+    /// Vcpus by number, at least one; the first has its turn.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn new(vcpus: Vec<Box<dyn Vcpu>>) -> Self {
+        assert!(!vcpus.is_empty(), "a machine has a CPU");
+        let member = |vcpu| Member {
+            vcpu,
+            activity: Activity::Runs,
+            window: false,
+        };
+        Self {
+            members: vcpus.into_iter().map(member).collect(),
+            turn: 0,
+        }
+    }
+
+    /// The one whose turn it is.
+    #[inline]
+    pub fn current(&mut self) -> &mut dyn Vcpu {
+        self.members[self.turn].vcpu.as_mut()
+    }
+
+    /// Whether there are others.
+    #[inline]
+    pub fn are_several(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    /// Instructions retired by all together; `boot` is of the first, which boots.
+    pub fn instructions(&self) -> Option<InstructionCounts> {
+        let counts = self.members.iter().map(|member| member.vcpu.instructions());
+        counts.reduce(|all, one| {
+            let (all, one) = (all?, one?);
+            Some(InstructionCounts {
+                ring0: all.ring0 + one.ring0,
+                ring3: all.ring3 + one.ring3,
+                boot: all.boot,
+            })
+        })?
+    }
+
+    /// Frees all from the thread that has run them: see [`Vcpu::detach`].
+    pub fn detach(&mut self) {
+        for member in &mut self.members {
+            member.vcpu.detach();
+        }
+    }
+
+    /// The current one has halted.
+    pub(super) fn halt(&mut self) -> Result<(), CpuError> {
+        let interruptible = self.current().interrupts_enabled()?;
+        self.members[self.turn].activity = Activity::Halted { interruptible };
+        Ok(())
+    }
+
+    /// Says whether the current one is to tell when it can take an interrupt.
+    pub(super) fn want_window(&mut self, wanted: bool) {
+        let member = &mut self.members[self.turn];
+        if wanted != member.window {
+            member.window = wanted;
+            member.vcpu.request_interrupt_window(wanted);
+        }
+    }
+}
+
+impl RunLoop {
+    /// The current vCPU has no more to do for now: the turn goes to the next that has, perhaps
+    /// itself, once there is one.
+    pub(super) fn next_turn(&mut self) -> Result<Option<Outcome>, CpuError> {
+        if self.find_turn()? {
+            return self.begin_turn();
+        }
+        loop {
+            if let Some(outcome) = self.serve_kick() {
+                return Ok(Some(outcome));
+            }
+            if self.find_turn()? {
+                return self.begin_turn();
+            }
+            if self.is_dead() {
+                return Ok(Some(Outcome::halted()));
+            }
+            self.sleep();
+        }
+    }
+
+    /// Lets the current vCPU run until the end of its turn.
+    pub(super) fn begin_turn(&mut self) -> Result<Option<Outcome>, CpuError> {
+        let mut limit = self.max_instructions;
+        if self.vcpus.are_several() {
+            let retired = |counts: InstructionCounts| counts.ring0 + counts.ring3;
+            let all = self.vcpus.instructions().map_or(0, retired);
+            let left = limit.map_or(TURN, |limit| limit.saturating_sub(all).min(TURN));
+            if left == 0 {
+                return Ok(Some(Outcome::too_many_instructions()));
+            }
+            let own = self.vcpus.current().instructions().map_or(0, retired);
+            limit = Some(own.saturating_add(left));
+        }
+        self.vcpus.current().set_instruction_limit(limit)?;
+        Ok(None)
+    }
+
+    /// Gives the turn to the next vCPU that has something to do; whether there is one.
+    fn find_turn(&mut self) -> Result<bool, CpuError> {
+        for _ in 0..self.vcpus.members.len() {
+            self.vcpus.turn = (self.vcpus.turn + 1) % self.vcpus.members.len();
+            self.devices.select(self.vcpus.turn);
+            if self.can_run()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the vCPU whose turn it would be has something to do.
+    fn can_run(&mut self) -> Result<bool, CpuError> {
+        let now = self.clock.now_ns();
+        let member = &mut self.vcpus.members[self.vcpus.turn];
+        let Some(apic) = self.devices.local_apic() else {
+            return Ok(true);
+        };
+        apic.advance(now);
+        if let Some(Startup::At(page)) = apic.take_startup() {
+            let mut state = CpuState::started_at(page);
+            state.msrs.apic_base = apic.apic_base();
+            state.tsc = member.vcpu.tsc()?;
+            member.vcpu.set_state(&state)?;
+            member.activity = Activity::Runs;
+        }
+        let runs = match member.activity {
+            _ if apic.waits() => false,
+            Activity::Runs => true,
+            Activity::Halted { interruptible } => apic.wakes(interruptible),
+        };
+        if runs {
+            member.activity = Activity::Runs;
+        }
+        Ok(runs)
+    }
+
+    /// Whether no vCPU, none of which runs, can ever wake.
+    fn is_dead(&mut self) -> bool {
+        let mut members = self.vcpus.members.iter().zip(self.devices.local_apics());
+        let all = members.all(|(member, apic)| {
+            let halted = Activity::Halted {
+                interruptible: false,
+            };
+            apic.waits() || member.activity == halted
+        });
+        all && !self.devices.may_send_nmi()
+    }
+
+    /// Sleeps until the next deadline of a local APIC, or until another thread has a request;
+    /// where time is counted, skips it.
+    fn sleep(&mut self) {
+        let apics = self.devices.local_apics().iter();
+        let deadline = apics.filter_map(|apic| apic.next_deadline()).min();
+        match (deadline, &self.clock) {
+            // No instruction runs, so only this advances counted time.
+            (Some(at), GuestClock::Counted(time)) => time.skip_to(at),
+            (Some(at), GuestClock::Host(_)) => {
+                thread::park_timeout(duration_until(at, &self.clock));
+            }
+            (None, _) => thread::park(),
+        }
+    }
+}
