@@ -78,6 +78,7 @@ boot_gdtr:
     .set LARGE, {LARGE}                 # 2 MiB
     .set UNCACHED, {UNCACHED}           # the same, for devices
     .set NX, {NO_EXECUTE}
+    .set IMAGE_DATA, {IMAGE_DATA}       # 4 KiB
 
     .pushsection .data.boot_tables, "aw"
     .balign 4096
@@ -118,6 +119,15 @@ pd_image:
     .endr
     .fill 512 - {IMAGE_TABLES}, 8, 0
 
+    .global pt_image
+pt_image:                               # all data, until protect_image
+    .fill {KERNEL_LOAD} >> 12, 8, 0
+    .set frame, {KERNEL_LOAD}
+    .rept 512 * {IMAGE_TABLES} - ({KERNEL_LOAD} >> 12)
+    .quad frame + IMAGE_DATA
+    .set frame, frame + 0x1000
+    .endr
+
 pd_stacks:
     .set table, pt_stacks - KERNEL_BASE + TABLE
     .rept {STACK_REGION_PAGES} / 512
@@ -136,9 +146,6 @@ pd_devices:                             # paging.rs, DEVICES
 
     .pushsection .bss.boot_tables, "aw", @nobits
     .balign 4096
-    .global pt_image
-pt_image:
-    .skip 4096 * {IMAGE_TABLES}
     .global pt_stacks
 pt_stacks:                              # kernel_stack.rs
     .skip 8 * {STACK_REGION_PAGES}

@@ -85,6 +85,8 @@ core::arch::global_asm!(
     LARGE = const paging::KERNEL_LARGE.bits(),
     UNCACHED = const paging::KERNEL_LARGE.union(paging::UNCACHED).bits(),
     NO_EXECUTE = const paging::Flags::NO_EXECUTE.bits(),
+    IMAGE_DATA = const paging::IMAGE_DATA.bits(),
+    KERNEL_LOAD = const abi::virtual_map::KERNEL_LOAD,
     DEVICES = const paging::DEVICES.start,
     NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,
     NOTE_TRACE_RING = const abi::trace::NOTE_TRACE_RING,

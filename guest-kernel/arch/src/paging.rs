@@ -97,29 +97,42 @@ fn stack_table(page: usize) -> (Table, usize) {
 /// Tables of 2 MiB each that map the kernel's image and what is below it; see `kernel.ld`.
 pub const IMAGE_TABLES: usize = 2;
 
+/// Flags of pages of the image that hold variables.
+pub(crate) const IMAGE_DATA: Flags = IMAGE_RODATA.union(Flags::WRITABLE);
+const IMAGE_RODATA: Flags = IMAGE_TEXT.union(Flags::NO_EXECUTE);
+const IMAGE_TEXT: Flags = Flags::PRESENT.union(Flags::GLOBAL).union(USED);
+
 /// Maps each part of the kernel's image with its own permissions: boot.S maps all of it
-/// with large pages. Takes effect with the next load of CR3.
+/// with large pages, and has tables in which every page holds variables, as most do. What
+/// follows the image, up to the end of these tables, stays as in the direct map, but for a page
+/// right behind it. Takes effect with the next load of CR3.
 pub fn protect_image() {
-    let text = Flags::PRESENT | Flags::GLOBAL | USED;
-    let rodata = text | Flags::NO_EXECUTE;
-    let data = rodata | Flags::WRITABLE;
-    let guard = boot::stack_guard();
     let parts = [
-        (image::text_start(), image::rodata_start(), text),
-        (image::rodata_start(), image::data_start(), rodata),
-        (image::data_start(), guard, data),
-        (guard + PAGE_SIZE, image::end(), data),
+        (image::text_start(), image::rodata_start(), IMAGE_TEXT),
+        (image::rodata_start(), image::data_start(), IMAGE_RODATA),
     ];
     let table_of = |number: usize| {
         let offset = (number * size_of::<[Entry; ENTRIES]>()) as u64;
         boot_table(pt_image() + offset)
     };
     for (start, end, flags) in parts {
-        for page in (start..end).step_by(PAGE_SIZE as usize) {
+        let mut page = start;
+        while page < end {
+            // A run ends with its part or its table.
+            let run = end.min((page & !(LARGE_PAGE - 1)) + LARGE_PAGE) - page;
+            let entry = Entry::new(physical(page), flags);
             // SAFETY: the table is not in use yet.
             unsafe {
-                table_of(index(page, 1)).set(index(page, 0), Entry::new(physical(page), flags))
-            };
+                let count = (run / PAGE_SIZE) as usize;
+                table_of(index(page, 1)).set_run(index(page, 0), count, entry);
+            }
+            page += run;
+        }
+    }
+    for guard in [boot::stack_guard(), image::end()] {
+        if guard < KERNEL_BASE + IMAGE_TABLES as u64 * LARGE_PAGE {
+            // SAFETY: nothing is there that is used.
+            unsafe { table_of(index(guard, 1)).set(index(guard, 0), Entry::EMPTY) };
         }
     }
     let directory = boot_table(pd_image());

@@ -104,6 +104,23 @@ impl Table {
         unsafe { self.slot(index).write_volatile(entry) }
     }
 
+    /// Makes `count` entries from `first` on, which end within the table, map pages that follow
+    /// each other, as `entry` does the first.
+    ///
+    /// # Safety
+    /// As for [`Self::set`].
+    #[inline]
+    pub unsafe fn set_run(self, first: usize, count: usize, entry: Entry) {
+        let mut slot = self.slot(first);
+        let mut entry = entry.0;
+        for _ in 0..count.min(ENTRIES - first % ENTRIES) {
+            // SAFETY: the slot is inside the table; the caller's promise.
+            unsafe { slot.write_volatile(Entry(entry)) };
+            slot = slot.wrapping_add(1);
+            entry += virtual_map::PAGE_SIZE;
+        }
+    }
+
     /// The table that entry `index` leads to.
     #[inline]
     pub fn child(self, index: usize) -> Option<Self> {
