@@ -161,19 +161,19 @@ fn arguments(
 ) -> Result<ProgramArguments, Errno> {
     let mut arguments = ProgramArguments::new(STACK_LIMIT);
     match interpreters.is_empty() {
-        true => arguments.push_argument(last_component(path).iter().copied())?,
+        true => arguments.push_argument([last_component(path)])?,
         false => arguments.push_interpreters(interpreters, path)?,
     }
     for word in options.arguments() {
-        arguments.push_argument(word.bytes())?;
+        arguments.push_argument(word.pieces())?;
     }
     for string in ENVIRONMENT {
         if !options.environment().any(|word| names_same(word, string)) {
-            arguments.push_environment(string.iter().copied())?;
+            arguments.push_environment([string])?;
         }
     }
     for word in options.environment() {
-        arguments.push_environment(word.bytes())?;
+        arguments.push_environment(word.pieces())?;
     }
     arguments.finish(path)?;
     Ok(arguments)

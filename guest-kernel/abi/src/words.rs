@@ -48,9 +48,7 @@ impl<'a> Iterator for Words<'a> {
         let start = self.0.iter().position(|&byte| byte != BLANK)?;
         let text = &self.0[start..];
         // Most words have no special bytes, and booting should take few instructions.
-        let is_plain = |byte: u8| byte > QUOTE && byte != ESCAPE;
-        let first = text.iter().position(|&byte| !is_plain(byte));
-        let plain = first.unwrap_or(text.len());
+        let plain = plain_len(text);
         let (mut is_quoted, mut is_escaped) = (false, false);
         let end = text[plain..].iter().position(|&byte| {
             match byte {
@@ -86,15 +84,26 @@ impl<'a> Word<'a> {
 
     /// Its bytes, unquoted.
     pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
-        let mut written = self.0.iter().copied();
+        self.pieces().flatten().copied()
+    }
+
+    /// The same, as the pieces in which they are written.
+    pub fn pieces(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut written = self.0;
         iter::from_fn(move || {
-            loop {
-                match written.next()? {
-                    QUOTE => {}
-                    ESCAPE => return written.next(),
-                    byte => return Some(byte),
+            let (piece, rest) = loop {
+                match written {
+                    [] => return None,
+                    [QUOTE, rest @ ..] => written = rest,
+                    [ESCAPE, rest @ ..] => break rest.split_at(rest.len().min(1)),
+                    _ => {
+                        let special = written.iter().position(|&byte| is_special(byte));
+                        break written.split_at(special.unwrap_or(written.len()));
+                    }
                 }
-            }
+            };
+            written = rest;
+            Some(piece)
         })
     }
 
@@ -112,6 +121,25 @@ impl<'a> Word<'a> {
         }
         Some(use_bytes(&buffer[..len]))
     }
+}
+
+/// A number of bytes at the front of `text` that are neither blanks nor special: all of them, but
+/// maybe the last seven of `text`, for eight are looked at together.
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Marks bytes below `limit`, at most 128, and maybe bytes above the lowest such one (Warren,
+    // Hacker's Delight, 6-1).
+    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes & HIGH;
+    let (chunks, _) = text.as_chunks();
+    for (number, &chunk) in chunks.iter().enumerate() {
+        let bytes = u64::from_le_bytes(chunk);
+        let marks = below(bytes, QUOTE + 1) | below(bytes ^ (ONES * u64::from(ESCAPE)), 1);
+        if marks != 0 {
+            return 8 * number + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    8 * chunks.len()
 }
 
 #[cfg(test)]

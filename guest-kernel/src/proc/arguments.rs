@@ -66,7 +66,7 @@ impl ProgramArguments {
         self.push_interpreters(interpreters, file_name)?;
         self.push_array(space, argv, !interpreters.is_empty())?;
         if self.count() == 0 {
-            self.push([].into_iter())?;
+            self.push([])?;
         }
         self.argument_count = self.count();
         self.argument_end = self.strings.len();
@@ -85,7 +85,7 @@ impl ProgramArguments {
     ) -> Result<(), Errno> {
         let file_name = (!interpreters.is_empty()).then_some(file_name);
         for string in interpreters.strings().chain(file_name) {
-            self.push_argument(string.iter().copied())?;
+            self.push_argument([string])?;
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl ProgramArguments {
     /// ENOMEM.
     pub fn finish(&mut self, file_name: &[u8]) -> Result<(), Errno> {
         self.file_name = self.strings.len();
-        self.push_string(file_name.iter().copied())
+        self.push_string([file_name])
     }
 
     /// Where the arguments end in the strings, and where the environment does and the name of
@@ -115,23 +115,29 @@ impl ProgramArguments {
         self.argument_count
     }
 
-    /// Appends an argument. All arguments come before all of the environment.
+    /// Appends an argument, in pieces. All arguments come before all of the environment.
     ///
     /// # Errors
     /// E2BIG, ENOMEM.
-    pub fn push_argument(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
-        self.push(string)?;
+    pub fn push_argument<'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Errno> {
+        self.push(pieces)?;
         self.argument_count += 1;
         self.argument_end = self.strings.len();
         Ok(())
     }
 
-    /// Appends an environment string, as `NAME=value`.
+    /// Appends an environment string, as `NAME=value`, in pieces.
     ///
     /// # Errors
     /// E2BIG, ENOMEM.
-    pub fn push_environment(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
-        self.push(string)
+    pub fn push_environment<'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Errno> {
+        self.push(pieces)
     }
 
     /// All strings, each with its zero.
@@ -148,20 +154,28 @@ impl ProgramArguments {
         })
     }
 
-    fn push(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
+    fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
         self.start_string()?;
-        self.push_string(string)
+        self.push_string(pieces)
     }
 
-    fn push_string(&mut self, string: impl Iterator<Item = u8>) -> Result<(), Errno> {
-        let mut bytes = string.chain([0]).peekable();
-        while bytes.peek().is_some() {
+    fn push_string<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
+        let mut pieces = pieces.into_iter().chain([&[0][..]]);
+        let mut rest = pieces.next();
+        while rest.is_some() {
             self.append(|place| {
-                place
-                    .iter_mut()
-                    .zip(&mut bytes)
-                    .map(|(place, byte)| *place = byte)
-                    .count()
+                let mut done = 0;
+                while let Some(piece) = rest {
+                    let count = piece.len().min(place.len() - done);
+                    place[done..][..count].copy_from_slice(&piece[..count]);
+                    done += count;
+                    if count < piece.len() {
+                        rest = Some(&piece[count..]);
+                        break;
+                    }
+                    rest = pieces.next();
+                }
+                done
             })?;
         }
         Ok(())
@@ -265,13 +279,10 @@ mod tests {
     fn strings_follow_each_other() {
         let before = frames::free();
         let mut arguments = ProgramArguments::new(0);
-        arguments
-            .push_argument(b"ls".iter().copied())
-            .expect("room");
-        arguments.push_argument(b"".iter().copied()).expect("room");
-        arguments
-            .push_environment(b"-la".iter().copied())
-            .expect("room");
+        arguments.push_argument([&b"ls"[..]]).expect("room");
+        arguments.push_argument([]).expect("room");
+        let pieces = [&b"-"[..], b"", b"la"];
+        arguments.push_environment(pieces).expect("room");
         arguments.finish(b"/ls").expect("room");
         assert_eq!(bytes(&arguments), b"ls\0\0-la\0/ls\0");
         assert_eq!(arguments.ends(), [4, 8]);
@@ -284,11 +295,11 @@ mod tests {
     #[test]
     fn strings_may_be_longer_than_a_page_but_not_than_the_limit() {
         let mut arguments = ProgramArguments::new(0);
-        let long = std::iter::repeat_n(b'x', 5000);
-        arguments.push_argument(long).expect("room");
+        let long = [b'x'; 5000];
+        arguments.push_argument([&long[..]]).expect("room");
         assert_eq!(bytes(&arguments).len(), 5001);
         assert_eq!(bytes(&arguments)[4999..], [b'x', 0]);
-        let endless = std::iter::repeat_n(b'x', MAX_STRING as usize);
+        let endless = std::iter::repeat_n(&[b'x'; 1024][..], MAX_STRING as usize / 1024);
         assert_eq!(arguments.push_argument(endless), Err(Errno::E2BIG));
     }
 
