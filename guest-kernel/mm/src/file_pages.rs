@@ -186,6 +186,19 @@ impl FilePages {
         Some(page)
     }
 
+    /// The page at `offset`, as [`Self::page`] gives it, and how many from it on, of at most
+    /// `most`, follow each other in memory and are none of the file's own. It does not look for
+    /// more than what is known at once, as of a file that nobody has written to.
+    pub fn pages(&self, offset: u64, most: u64) -> Option<(MappablePage, u64)> {
+        let first = self.page(offset)?;
+        if !self.written.borrow().is_empty() {
+            return Some((first, 1));
+        }
+        let count = self.base.pages(offset).clamp(1, most.max(1));
+        let last = self.page(offset + (count - 1) * PAGE);
+        Some((first, last.map_or(1, |_| count)))
+    }
+
     /// Says that page tables have a page for what is at `offset`, the file's or a copy.
     pub(crate) fn note_mapped(&self, offset: u64) {
         let end = offset / PAGE + 1;

@@ -115,10 +115,22 @@ pub fn map_file(
         if offset >= part.file.len() {
             return Err(FaultCause::PastEndOfFile);
         }
-        let found = part.file.page(offset);
-        if found.is_some_and(|found| found.is_own || !writes) {
-            let mut pages = (page..area.end.min(page + MOST)).step_by(PAGE_SIZE as usize);
-            let next_page = || part.file.page(part.whole_page(pages.next()?)?);
+        let end = part.start.saturating_add(part.len);
+        let mut wanted = (area.end.min(page + MOST).min(end) - page) / PAGE_SIZE;
+        let run = part.file.pages(offset, wanted);
+        if let Some((mut found, mut left)) = run.filter(|(found, _)| found.is_own || !writes) {
+            let mut offset = offset;
+            let next_page = || {
+                wanted = wanted.checked_sub(1)?;
+                if left == 0 {
+                    (found, left) = part.file.pages(offset, wanted + 1)?;
+                }
+                let next = found;
+                found.address += PAGE_SIZE;
+                offset += PAGE_SIZE;
+                left -= 1;
+                Some(next)
+            };
             tables.map_file(page, area.access, sharing, next_page)?;
             return Ok(Step::Done(Resolution::FileInPlace));
         }

@@ -69,6 +69,11 @@ impl Base {
         (is_page && frames::can_be_mapped(address)).then_some(address)
     }
 
+    /// How many whole pages there are from `offset` on.
+    pub fn pages(&self, offset: u64) -> u64 {
+        self.from(offset).len() as u64 / PAGE
+    }
+
     /// Forgets a file of the host that is not brought in.
     pub fn forget_host(&self) {
         self.outside.set(None);

@@ -67,6 +67,18 @@ fn whole_pages_of_the_base_are_in_place_until_written() {
 }
 
 #[test]
+fn pages_follow_each_other_until_one_is_written() {
+    let file = FilePages::new(pages(&[1, 2, 3]));
+    let count = |offset, most| file.pages(offset, most).map(|(_, count)| count);
+    assert_eq!((count(0, 9), count(PAGE, 9)), (Some(3), Some(2)));
+    assert_eq!((count(0, 2), count(3 * PAGE, 1)), (Some(2), None));
+    write(&file, PAGE, b"x");
+    assert_eq!((count(0, 9), count(PAGE, 9)), (Some(1), Some(1)));
+    file.set_len(2 * PAGE + 1).expect("there is memory");
+    assert_eq!(count(2 * PAGE, 9), None);
+}
+
+#[test]
 fn holes_are_zero_and_cost_nothing() {
     let before = frames::free();
     let file = FilePages::new(&[]);

@@ -135,6 +135,11 @@ impl PageTree {
         count(&self.root)
     }
 
+    /// Whether no page is kept.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.root, Slot::Empty)
+    }
+
     /// Gives back the frames of `first` and all pages after it.
     pub fn truncate(&mut self, first: u64) {
         cut(&mut self.root, self.height, first);
