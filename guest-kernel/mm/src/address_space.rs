@@ -122,19 +122,17 @@ impl AddressSpace {
         };
         let Inner { tables, areas, .. } = &mut *inner;
         let mut shared = Ok(());
-        let mut next = 0;
-        while let Some(area) = areas.at_or_after(next).filter(|_| shared.is_ok()) {
-            next = area.end;
+        for (area, range) in areas.runs(Area::forks_with) {
             match area.on_fork {
-                OnFork::Copy => {
-                    let range = area.start..area.end;
-                    shared = tables.fork(&mut copy.tables, range, area.sharing());
-                }
+                OnFork::Copy => shared = tables.fork(&mut copy.tables, range, area.sharing()),
                 OnFork::Clear => {}
                 OnFork::Leave => {
                     copy.areas.remove(area.start);
                     copy.size -= area.size();
                 }
+            }
+            if shared.is_err() {
+                break;
             }
         }
         tables.finish_fork();
@@ -373,11 +371,10 @@ fn vdso_page() -> Result<Frame, OutOfMemory> {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Area by area: page tables alone would have to be searched.
-        let mut next = 0;
-        while let Some(area) = self.areas.at_or_after(next) {
-            self.tables.unmap(area.start..area.end);
-            next = area.end;
+        // Where areas are: page tables alone would have to be searched.
+        let Self { tables, areas, .. } = self;
+        for (_, range) in areas.runs(|_, _| true) {
+            tables.unmap(range);
         }
     }
 }

@@ -131,6 +131,12 @@ impl Area {
         }
     }
 
+    /// Whether a child gets the pages of this and `other` in the same way.
+    pub fn forks_with(&self, other: &Self) -> bool {
+        let is_copied = [self, other].map(|area| area.on_fork == OnFork::Copy);
+        is_copied == [true; 2] && self.sharing() == other.sharing()
+    }
+
     /// The file that it is mapped from.
     pub fn file(&self) -> Option<&FilePart> {
         match &self.kind {

@@ -10,8 +10,13 @@
 use core::cmp::Ordering;
 use core::ops::Range;
 
+use abi::virtual_map::PAGE_SIZE;
+
 use crate::area::Area;
 use crate::{OutOfMemory, Owned};
+
+/// Bytes between areas that are worth one walk of page tables: it looks at each entry there.
+const NEAR: u64 = 8 * PAGE_SIZE;
 
 /// A tree, maybe empty.
 type Tree = Option<Owned<Node>>;
@@ -80,6 +85,29 @@ impl AreaTree {
                 .filter(|area| area.start < range.end)?;
             next = area.end;
             Some(area)
+        })
+    }
+
+    /// Runs of areas, each with its first area and its range: as far as others follow that
+    /// `belong` to that, with few pages between. One walk of page tables for many areas costs less
+    /// than one for each.
+    pub fn runs(
+        &self,
+        belong: impl Fn(&Area, &Area) -> bool,
+    ) -> impl Iterator<Item = (&Area, Range<u64>)> {
+        let mut next = self.at_or_after(0);
+        core::iter::from_fn(move || {
+            let first = next?;
+            let mut range = first.start..first.end;
+            next = self.at_or_after(range.end);
+            while let Some(area) = next
+                && area.start - range.end <= NEAR
+                && belong(first, area)
+            {
+                range.end = area.end;
+                next = self.at_or_after(range.end);
+            }
+            Some((first, range))
         })
     }
 

@@ -311,9 +311,12 @@ impl Inner {
     }
 
     pub(crate) fn unmap(&mut self, range: &Range<u64>) -> Result<(), Errno> {
-        // Only a hole in the middle of an area makes more of them, in the end.
         let around = self.areas.at_or_after(range.start);
-        if around.is_some_and(|area| area.start < range.start && range.end < area.end) {
+        let Some(area) = around.filter(|area| area.start < range.end) else {
+            return Ok(());
+        };
+        // Only a hole in the middle of an area makes more of them, in the end.
+        if area.start < range.start && range.end < area.end {
             self.check_areas(1)?;
         }
         self.areas.cut(range.start)?;

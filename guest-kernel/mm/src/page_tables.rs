@@ -25,7 +25,9 @@ use core::ops::Range;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 pub use self::entries::{Access, Sharing};
-use self::entries::{add, copy_of, flags, leaf, leaves, new_table, release, take};
+use self::entries::{
+    add, copy_of, flags, is_unused, leaf, leaves, levels, new_table, release, take,
+};
 use crate::OutOfMemory;
 use crate::frames::{FRAME_SIZE, Frame, use_count};
 use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
@@ -207,7 +209,9 @@ impl PageTables {
             }
             take(leaf.table, gone);
             self.frames -= u64::from(gone);
-            self.prune(leaf.start);
+            if is_unused(leaf.table) {
+                self.prune(leaf.start);
+            }
         }
         self.forget(range);
     }
@@ -258,7 +262,9 @@ impl PageTables {
                 add(target, 1);
                 child.frames += 1;
             }
-            child.prune(leaf.start);
+            if is_unused(target) {
+                child.prune(leaf.start);
+            }
         }
         Ok(())
     }
@@ -325,7 +331,7 @@ impl PageTables {
     fn leaf_or_new(&mut self, page: u64) -> Result<Table, OutOfMemory> {
         assert!(page < USER_END, "{page:#x} is not a user page");
         let mut table = self.root;
-        for level in (1..=TOP_LEVEL).rev() {
+        for level in levels() {
             let slot = index(page, level);
             table = match table.child(slot) {
                 Some(child) => child,
@@ -349,7 +355,7 @@ impl PageTables {
     fn prune(&mut self, page: u64) {
         let mut path = [self.root; TOP_LEVEL as usize + 1];
         let mut depth = 0;
-        for level in (1..=TOP_LEVEL).rev() {
+        for level in levels() {
             let Some(child) = path[depth].child(index(page, level)) else {
                 break;
             };
@@ -357,7 +363,7 @@ impl PageTables {
             path[depth] = child;
         }
         let deepest = depth;
-        while depth > 0 && use_count(path[depth].address()).get() == 0 {
+        while depth > 0 && is_unused(path[depth]) {
             let (table, parent) = (path[depth], path[depth - 1]);
             // SAFETY: an empty table maps nothing, and nothing but this entry leads to it.
             // Cached entries of it are flushed below, before the frame is reused. Without

@@ -137,3 +137,24 @@ fn without_memory_nothing_changes() {
     let copy = tree.try_clone().expect("there is memory");
     assert_eq!(all(&copy), all(&tree));
 }
+
+/// Areas that are near each other and alike are one run.
+#[test]
+fn runs_are_near_and_alike() {
+    let mut tree = AreaTree::EMPTY;
+    for start in [0, 1, 3, 12, 100] {
+        insert(&mut tree, start * PAGE, (start + 1) * PAGE);
+    }
+    insert(&mut tree, 22 * PAGE, 23 * PAGE);
+    let runs = |belong: fn(&Area, &Area) -> bool| {
+        let runs = tree.runs(belong).map(|(first, range)| {
+            assert_eq!(first.start, range.start);
+            range.start / PAGE..range.end / PAGE
+        });
+        runs.collect::<Vec<_>>()
+    };
+    assert_eq!(runs(|_, _| true), [0..13, 22..23, 100..101]);
+    let early = |_: &Area, next: &Area| next.start < 3 * PAGE;
+    assert_eq!(runs(early), [0..2, 3..4, 12..13, 22..23, 100..101]);
+    assert_eq!(AreaTree::EMPTY.runs(|_, _| true).count(), 0);
+}

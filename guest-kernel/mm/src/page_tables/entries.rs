@@ -84,10 +84,21 @@ pub(crate) fn take(table: Table, count: u32) {
     used.set(used.get() - count);
 }
 
+/// The levels of a walk, but for the last. Not an inclusive range: of that, the compiler does
+/// not unroll the loop.
+pub(crate) fn levels() -> impl Iterator<Item = u32> {
+    (1..TOP_LEVEL + 1).rev()
+}
+
+/// Whether no entry of `table` is in use.
+pub(crate) fn is_unused(table: Table) -> bool {
+    use_count(table.address()).get() == 0
+}
+
 /// The table with the entry of `page`, or the first page that may have one.
 pub(crate) fn leaf(root: Table, page: u64) -> Result<Table, u64> {
     let mut table = root;
-    for level in (1..=TOP_LEVEL).rev() {
+    for level in levels() {
         let Some(child) = table.child(index(page, level)) else {
             let size = PAGE_SIZE << (9 * level);
             return Err((page & !(size - 1)) + size);
@@ -131,7 +142,7 @@ pub(crate) fn leaves(root: Table, range: Range<u64>) -> impl Iterator<Item = Lea
     const SPAN: u64 = ENTRIES as u64 * PAGE_SIZE;
     let mut start = range.start;
     core::iter::from_fn(move || {
-        while start < range.end && use_count(root.address()).get() != 0 {
+        while start < range.end && !is_unused(root) {
             match leaf(root, start) {
                 Ok(table) => {
                     let end = ((start & !(SPAN - 1)) + SPAN).min(range.end);

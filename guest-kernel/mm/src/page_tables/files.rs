@@ -5,7 +5,7 @@ use arch::paging::{self, ENTRIES, Entry, index};
 use crate::OutOfMemory;
 use crate::file_pages::MappablePage;
 use crate::frames::use_count;
-use crate::page_tables::entries::{flags, leaf};
+use crate::page_tables::entries::{flags, is_unused, leaf};
 use crate::page_tables::{Access, PageTables, Sharing};
 
 impl PageTables {
@@ -38,7 +38,9 @@ impl PageTables {
             // than read as long as the file has its share, which is counted.
             unsafe { self.fill(table, slot, Entry::new(address, flags(access, may_write))) };
         }
-        self.prune(page);
+        if is_unused(table) {
+            self.prune(page);
+        }
         Ok(())
     }
 
