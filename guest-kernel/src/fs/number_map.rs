@@ -161,14 +161,20 @@ impl<T> NumberMap<T> {
     /// tree has nothing there to be looked at.
     fn find(&self, from: usize, bits: impl Fn(Option<&Chunk<T>>) -> u32) -> usize {
         let mut number = from;
+        for chunk in self.near.iter().skip(from / CHUNK) {
+            let wanted = bits(chunk.as_deref()) >> (number % CHUNK);
+            if wanted != 0 {
+                return number + wanted.trailing_zeros() as usize;
+            }
+            number = (number / CHUNK + 1) * CHUNK;
+        }
         while number < LIMIT {
-            let wanted = bits(self.chunk(number)) >> (number % CHUNK);
+            let wanted = bits(self.far_chunk(number)) >> (number % CHUNK);
             if wanted != 0 {
                 return number + wanted.trailing_zeros() as usize;
             }
             let next_chunk = (number / CHUNK + 1) * CHUNK;
             number = match &self.far {
-                _ if number < NEAR * CHUNK => next_chunk,
                 None => break,
                 Some(far) if far[number / MIDDLE_SPAN].is_some() => next_chunk,
                 Some(_) => (number / MIDDLE_SPAN + 1) * MIDDLE_SPAN,
