@@ -54,7 +54,7 @@ pub fn memory_operand(insn: &Instruction) -> Option<u32> {
 /// # Errors
 /// It has no form in 64-bit code.
 pub fn assemble(insn: &Instruction) -> Result<Vec<u8>, IcedError> {
-    let is_vex = insn.op_code().encoding() == EncodingKind::VEX;
+    let is_vex = insn.encoding() == EncodingKind::VEX;
     let is_wide = (0..insn.op_count()).any(|i| insn.op_register(i).is_ymm());
     let mut stub = Stub {
         encoder: Encoder::new(64),

@@ -32,7 +32,7 @@ pub fn refusal(mode: FpMode, insn: &Instruction) -> Option<Lower> {
     if !is_tzcnt && !features.all(|&feature| host_has(feature)) {
         return Some(invalid::lower);
     }
-    let is_vex = insn.op_code().encoding() == EncodingKind::VEX;
+    let is_vex = insn.encoding() == EncodingKind::VEX;
     if mode.quiet() && !is_vex {
         return None;
     }

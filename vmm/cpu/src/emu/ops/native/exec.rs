@@ -208,7 +208,7 @@ pub fn lower(site: &Site, insn: &Instruction, op: &mut Op) {
 fn details(insn: &Instruction, writes: bool) -> u64 {
     use Mnemonic as M;
     let place = if writes { detail::WRITE } else { detail::READ };
-    let legacy = match insn.op_code().encoding() {
+    let legacy = match insn.encoding() {
         EncodingKind::Legacy => detail::WAIVABLE,
         _ => 0,
     };
@@ -228,7 +228,7 @@ fn alignment(insn: &Instruction) -> u8 {
     let aligned = match insn.mnemonic() {
         M::Vmovaps | M::Vmovapd | M::Vmovdqa => true,
         M::Vmovntps | M::Vmovntpd | M::Vmovntdq | M::Vmovntdqa => true,
-        _ => insn.op_code().encoding() == EncodingKind::Legacy && size == 16,
+        _ => insn.encoding() == EncodingKind::Legacy && size == 16,
     };
     if aligned { size - 1 } else { 0 }
 }

@@ -8,8 +8,7 @@ use crate::emu::ops::native::exec;
 /// The form of a code that no family lists: those of a few features, encoded with VEX or as
 /// SSE's instructions are.
 pub fn form(code: Code) -> Option<Form> {
-    let encoding = code.op_code().encoding();
-    let encoded = matches!(encoding, EncodingKind::VEX | EncodingKind::Legacy);
+    let encoded = matches!(code.encoding(), EncodingKind::VEX | EncodingKind::Legacy);
     let features = code.cpuid_features();
     (encoded && features.iter().all(|&feature| is_native(feature))).then_some(Form {
         code,

@@ -16,7 +16,7 @@
 use std::arch::{asm, naked_asm};
 use std::marker::PhantomData;
 
-use iced_x86::{Instruction, OpCodeOperandKind};
+use iced_x86::Instruction;
 use x86::vector;
 
 use crate::emu::arithmetic::flags::Flags;
@@ -243,18 +243,21 @@ fn set_stub(op: &mut Op, opcode: u64, modrm: u64) {
 }
 
 /// Lowers an instruction on registers.
-fn lower_registers(_: &Site, insn: &Instruction, op: &mut Op) {
-    let op_code = insn.op_code();
-    let index = (0..insn.op_count())
-        .find(|&i| op_code.op_kind(i) == OpCodeOperandKind::sti_opcode)
-        .map_or(0, |i| insn.op_register(i).number() as u64);
-    let bytes = u64::from(op_code.op_code());
-    set_stub(op, bytes >> 8, (bytes & 0xff) + index);
+fn lower_registers(site: &Site, _: &Instruction, op: &mut Op) {
+    set_stub_of(site, op);
     op.handler = slow::<Registers>;
 }
 
-/// Describes the memory operand; the guest sees the ModRM byte that it really has.
+/// Describes the memory operand.
 fn set_memory(site: &Site, insn: &Instruction, op: &mut Op) -> EaKind {
+    set_stub_of(site, op);
+    op.set_memory(site, insn)
+}
+
+/// Names the stub by the bytes of the instruction: the guest sees the opcode and the ModRM byte
+/// that it really has. Those that the decoder's tables have for it would take milliseconds, for
+/// these are made for all instructions at once.
+fn set_stub_of(site: &Site, op: &mut Op) {
     /// The first of the eight opcodes.
     const FIRST: u8 = 0xd8;
     // No prefix is one of them.
@@ -262,7 +265,6 @@ fn set_memory(site: &Site, insn: &Instruction, op: &mut Op) -> EaKind {
     let mut next = || bytes.next().map_or(0, |&byte| u64::from(byte));
     let opcode = next();
     set_stub(op, opcode, next());
-    op.set_memory(site, insn)
 }
 
 macro_rules! by_memory {
