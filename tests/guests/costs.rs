@@ -15,12 +15,12 @@ pub const LEAN_CASES: &[Case] = &[("ring_0_instructions", ring_0_instructions)];
 /// it may take at most.
 const LIMITS: [(&str, &str, u64); 7] = [
     ("getpid", "getpid by syscall", 120),
-    ("getpid_int80", "getpid by int 0x80", 150),
-    ("yield", "sched_yield to another process and back", 1000),
-    ("pipe", "a byte through a pipe and back", 4000),
-    ("fork", "fork, exit, wait", 15_000),
-    ("exec", "fork, exec, exit, wait", 30_000),
-    ("touch", "first touch of a page", 700),
+    ("getpid_int80", "getpid by int 0x80", 130),
+    ("yield", "sched_yield to another process and back", 850),
+    ("pipe", "a byte through a pipe and back", 3400),
+    ("fork", "fork, exit, wait", 8800),
+    ("exec", "fork, exec, exit, wait", 26_000),
+    ("touch", "first touch of a page", 540),
 ];
 
 fn run(target: Target, operation: &str, count: u64) -> Ended {
