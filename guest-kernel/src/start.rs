@@ -107,11 +107,10 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
         let directory = directory.unwrap_or(Err(Errno::ENAMETOOLONG));
         files.set_directory(directory.unwrap_or_else(|error| fail(&(word, error))));
     }
-    fs::start(files);
     running::start(options.init);
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
-    process.unwrap_or_else(|error| fail(&error));
+    fs::start(process.unwrap_or_else(|error| fail(&error)), files);
     terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.control(INIT, INIT);

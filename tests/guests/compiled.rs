@@ -77,7 +77,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 36] = [
+const PROGRAMS: [Program; 37] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -88,6 +88,7 @@ const PROGRAMS: [Program; 36] = [
     c("signals_queue", "signals_queue.c"),
     c("futexes", "futexes.c"),
     c("clone", "clone.c"),
+    c("crowd", "crowd.c"),
     c("limits", "limits.c"),
     c("timers", "timers.c"),
     c("times", "times.c"),

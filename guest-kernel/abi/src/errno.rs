@@ -11,8 +11,9 @@ use linux_raw_sys::errno;
 /// When a system call that a signal interrupted is restarted after a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterHandler {
-    /// If the handler has SA_RESTART.
-    AsItSays,
+    /// If the handler has SA_RESTART. Not 0, so that none of these is: tables with much of
+    /// nothing need no room in the image.
+    AsItSays = 1,
     /// Whatever the handler says.
     Always,
     /// It is not.

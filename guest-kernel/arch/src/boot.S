@@ -128,13 +128,14 @@ pt_image:                               # all data, until protect_image
     .set frame, frame + 0x1000
     .endr
 
-pd_stacks:
+    .global pd_stacks
+pd_stacks:                              # more tables: paging::make_stack_table
     .set table, pt_stacks - KERNEL_BASE + TABLE
-    .rept {STACK_REGION_PAGES} / 512
+    .rept {STACK_TABLES}
     .quad table
     .set table, table + 0x1000
     .endr
-    .fill 512 - {STACK_REGION_PAGES} / 512, 8, 0
+    .fill 512 - {STACK_TABLES}, 8, 0
 
 pd_devices:                             # paging.rs, DEVICES
     .set frame, {DEVICES}
@@ -146,7 +147,6 @@ pd_devices:                             # paging.rs, DEVICES
 
     .pushsection .bss.boot_tables, "aw", @nobits
     .balign 4096
-    .global pt_stacks
 pt_stacks:                              # kernel_stack.rs
-    .skip 8 * {STACK_REGION_PAGES}
+    .skip 4096 * {STACK_TABLES}
     .popsection

@@ -80,7 +80,7 @@ core::arch::global_asm!(
     KERNEL_BASE = const abi::virtual_map::KERNEL_BASE,
     BOOT_MAPPED = const paging::BOOT_MAPPED,
     IMAGE_TABLES = const paging::IMAGE_TABLES,
-    STACK_REGION_PAGES = const paging::STACK_REGION_PAGES,
+    STACK_TABLES = const paging::STACK_TABLES,
     TABLE = const paging::KERNEL_TABLE.bits(),
     LARGE = const paging::KERNEL_LARGE.bits(),
     UNCACHED = const paging::KERNEL_LARGE.union(paging::UNCACHED).bits(),

@@ -8,8 +8,8 @@
 //! An overflow faults on the guard page, and the double fault that follows has a stack of
 //! its own: the kernel panics and nothing is overwritten.
 //!
-//! The slots have their own page tables, part of the image, so that mapping a stack takes
-//! a store for each page and never fails.
+//! The slots have their own page tables, the first of them part of the image, others made as
+//! they are needed, for good: so that mapping a stack takes a store for each page.
 
 use abi::virtual_map::PAGE_SIZE;
 
@@ -32,13 +32,29 @@ pub struct KernelStack {
 }
 
 impl KernelStack {
+    /// Makes the page table for the stack with this number, if there is none, in a zeroed frame
+    /// that `allocate` gives; `None` if it gives none.
+    ///
+    /// # Safety
+    /// `allocate` gives frames of zeros, for good.
+    ///
+    /// # Panics
+    /// There are only [`STACK_COUNT`] numbers.
+    pub unsafe fn make_table(
+        number: usize,
+        allocate: &mut dyn FnMut() -> Option<u64>,
+    ) -> Option<()> {
+        // SAFETY: the caller's promise.
+        unsafe { paging::make_stack_table(number * SLOT_PAGES, allocate) }
+    }
+
     /// The stack with this number, its memory the frames at these physical addresses.
     ///
     /// # Safety
     /// There is no stack with this number, and the frames belong to it from now on.
     ///
     /// # Panics
-    /// There are only [`STACK_COUNT`] numbers.
+    /// There is no page table for it.
     pub unsafe fn map(number: usize, frames: [u64; STACK_PAGES]) -> Self {
         for (page, frame) in first_page(number).zip(frames) {
             // SAFETY: the page was never mapped, or `unmap` has unmapped it; the frame is

@@ -54,7 +54,25 @@ fn kernel_child(
 }
 
 /// Pages for kernel stacks and the guards between them.
-pub const STACK_REGION_PAGES: usize = 4 * ENTRIES;
+pub const STACK_REGION_PAGES: usize = 256 * ENTRIES;
+/// Tables for them that are part of the image.
+pub const STACK_TABLES: usize = 4;
+
+/// Makes the table for page `page` of the region for kernel stacks, in a zeroed frame that
+/// `allocate` gives if there is none; `None` if it gives none.
+///
+/// # Safety
+/// `allocate` gives frames of zeros, for good.
+///
+/// # Panics
+/// The region has only [`STACK_REGION_PAGES`].
+pub unsafe fn make_stack_table(
+    page: usize,
+    allocate: &mut dyn FnMut() -> Option<u64>,
+) -> Option<()> {
+    assert!(page < STACK_REGION_PAGES, "no page {page} for stacks");
+    kernel_child(boot_table(pd_stacks()), page / ENTRIES, allocate).map(|_| ())
+}
 
 /// Maps the frame at `frame` at page `page` of the region for kernel stacks, in every
 /// address space.
@@ -63,7 +81,7 @@ pub const STACK_REGION_PAGES: usize = 4 * ENTRIES;
 /// Nothing is mapped there, and the frame is the kernel's.
 ///
 /// # Panics
-/// The region has only [`STACK_REGION_PAGES`].
+/// There is no table for it: see [`make_stack_table`].
 pub unsafe fn map_stack_page(page: usize, frame: u64) {
     let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL | USED;
     let (table, index) = stack_table(page);
@@ -87,11 +105,10 @@ pub unsafe fn unmap_stack_page(page: usize, address: u64) -> u64 {
     frame
 }
 
-/// The tables for kernel stacks lie one after the other.
+/// The table that has a page for kernel stacks, and where.
 fn stack_table(page: usize) -> (Table, usize) {
-    assert!(page < STACK_REGION_PAGES, "no page {page} for stacks");
-    let offset = (page / ENTRIES * size_of::<[Entry; ENTRIES]>()) as u64;
-    (boot_table(pt_stacks() + offset), page % ENTRIES)
+    let table = boot_table(pd_stacks()).child(page / ENTRIES);
+    (table.expect("a table for the stack"), page % ENTRIES)
 }
 
 /// Tables of 2 MiB each that map the kernel's image and what is below it; see `kernel.ld`.
@@ -341,7 +358,7 @@ boot_tables! {
     boot_pml4 = "boot_pml4",
     pd_image = "pd_image",
     pt_image = "pt_image",
-    pt_stacks = "pt_stacks",
+    pd_stacks = "pd_stacks",
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use arch::context::Context;
 use arch::kernel_stack::{KernelStack, STACK_COUNT, STACK_PAGES};
 
 use crate::OutOfMemory;
-use crate::frames::Frame;
+use crate::frames::{self, Frame};
 
 /// Stacks without a thread that keep their memory.
 const MAX_IDLE: usize = 4;
@@ -44,6 +44,12 @@ pub fn allocate() -> Result<KernelStack, OutOfMemory> {
         return Err(OutOfMemory);
     };
     let number = stacks.numbers.take().ok_or(OutOfMemory)?;
+    // SAFETY: `for_tables` allocates frames of zeros, which nobody frees.
+    let table = unsafe { KernelStack::make_table(number, &mut frames::for_tables) };
+    if table.is_none() {
+        stacks.numbers.give_back(number);
+        return Err(OutOfMemory);
+    }
     let frames = [a, b, c].map(Frame::into_address);
     // SAFETY: the number was free, so there is no such stack; the frames were this
     // function's own.
@@ -97,16 +103,25 @@ impl Stacks {
 struct Numbers {
     /// A bit for each that is taken.
     taken: [u64; STACK_COUNT / 64],
+    /// All are taken in the words before this one.
+    first: usize,
 }
 
 impl Numbers {
     const ALL_FREE: Self = Self {
         taken: [0; STACK_COUNT / 64],
+        first: 0,
     };
 
     /// Takes the lowest free number.
     fn take(&mut self) -> Option<usize> {
-        let word = self.taken.iter().position(|&bits| bits != u64::MAX)?;
+        let rest = &self.taken[self.first..];
+        let Some(words) = rest.iter().position(|&bits| bits != u64::MAX) else {
+            self.first = self.taken.len();
+            return None;
+        };
+        let word = self.first + words;
+        self.first = word;
         let bit = self.taken[word].trailing_ones();
         self.taken[word] |= 1 << bit;
         Some(word * 64 + bit as usize)
@@ -114,6 +129,7 @@ impl Numbers {
 
     fn give_back(&mut self, number: usize) {
         self.taken[number / 64] &= !(1 << (number % 64));
+        self.first = self.first.min(number / 64);
     }
 }
 

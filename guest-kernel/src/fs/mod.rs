@@ -34,6 +34,7 @@ pub mod pipe;
 pub mod poll;
 pub mod proc_files;
 mod process_files;
+mod process_slot;
 pub mod ramfs;
 mod regular;
 pub mod running;

@@ -3,29 +3,23 @@
 use core::cell::RefCell;
 
 use abi::Errno;
-use arch::SingleCpu;
 use mm::{OutOfMemory, Shared};
 
 use crate::fs::events;
 use crate::fs::file_table::FileTable;
 use crate::fs::open_file::OpenFile;
-use crate::fs::{running, terminal};
-use crate::proc::process::{INIT, Process};
+use crate::fs::{process_slot, running, terminal};
+use crate::proc::process::Process;
 use crate::proc::resources::{self, Resources};
 use crate::proc::{current, table};
 
-type Slot = RefCell<Option<Shared<FileTable>>>;
-
-static SLOTS: SingleCpu<[Slot; table::LEN]> =
-    SingleCpu::new([const { RefCell::new(None) }; table::LEN]);
-
-fn slot(pid: u32) -> &'static Slot {
-    &SLOTS[table::slot(pid)]
+fn slot(process: &Process) -> &'static RefCell<Option<Shared<FileTable>>> {
+    &process_slot::of(process).files
 }
 
 /// Gives the first process its files; children inherit them.
-pub fn start(files: Shared<FileTable>) {
-    slot(INIT).replace(Some(files));
+pub fn start(init: &Process, files: Shared<FileTable>) {
+    slot(init).replace(Some(files));
     resources::keep(&ProcessFiles);
 }
 
@@ -55,7 +49,7 @@ pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
 /// # Errors
 /// EBADF.
 pub fn any_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
-    let files = slot(current().pid()).borrow();
+    let files = slot(current()).borrow();
     files.as_ref().expect("a process has files").get(fd)
 }
 
@@ -71,14 +65,14 @@ pub fn stop_sharing() -> Result<(), OutOfMemory> {
         return Ok(());
     }
     let files = files.duplicate()?;
-    let shared = slot(current().pid()).replace(Some(files));
+    let shared = slot(current()).replace(Some(files));
     drop(shared);
     Ok(())
 }
 
 /// The files of a process that has not ended.
 pub fn of_process(process: &Process) -> Option<Shared<FileTable>> {
-    slot(process.pid()).borrow().clone()
+    slot(process).borrow().clone()
 }
 
 /// The open files of the process with this number, if it has some.
@@ -87,7 +81,7 @@ pub fn of_pid(pid: u32) -> Option<Shared<FileTable>> {
 }
 
 fn of(process: &Process) -> Shared<FileTable> {
-    let files = slot(process.pid()).borrow().clone();
+    let files = slot(process).borrow().clone();
     files.expect("a process has files")
 }
 
@@ -97,7 +91,8 @@ impl Resources for ProcessFiles {
     fn inherit(&self, parent: &Process, child: &Process, share: bool) -> Result<(), OutOfMemory> {
         let files = of(parent);
         let files = if share { files } else { files.duplicate()? };
-        slot(child.pid()).replace(Some(files));
+        process_slot::make(child)?;
+        slot(child).replace(Some(files));
         running::inherit(parent, child);
         Ok(())
     }
@@ -109,7 +104,7 @@ impl Resources for ProcessFiles {
 
     fn release(&self, process: &Process) {
         // Closing may wake others and must find nothing borrowed.
-        let files = slot(process.pid()).take();
+        let files = slot(process).take();
         drop(files);
         running::release(process);
     }

@@ -8,11 +8,10 @@ use arch::{SingleCpu, clock};
 
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Signal};
-use crate::proc::table;
 use crate::proc::tick;
 use crate::proc::timer_queue::TimerQueue;
 
-static ALARMS: SingleCpu<TimerQueue<Process, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
+static ALARMS: SingleCpu<TimerQueue<Process>> = SingleCpu::new(TimerQueue::new());
 
 /// An alarm, in counts of the time-stamp counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

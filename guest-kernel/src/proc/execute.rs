@@ -60,10 +60,10 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     }
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
+    let first = table::first_thread(process.pid()).ok_or(Errno::ESRCH)?;
     let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, actions, &program.start, program.name);
     change_rights(process, program.rights);
-    let first = table::slot_of_thread(process.pid());
     first
         .context
         .prepare(stack, &user, Bases::ZERO, spawn::main());

@@ -41,7 +41,7 @@ impl Limits {
             }; COUNT],
         );
         for (resource, most) in [
-            (linux::RLIMIT_NPROC, table::LEN as u64 - 1),
+            (linux::RLIMIT_NPROC, table::most() as u64 / 2),
             (linux::RLIMIT_STACK, stack),
             (linux::RLIMIT_CORE, 0),
             (

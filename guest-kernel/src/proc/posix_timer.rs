@@ -23,7 +23,7 @@ use crate::proc::{table, tick};
 /// Timers that there can be.
 const MOST: usize = 1024;
 
-static DEADLINES: SingleCpu<TimerQueue<PosixTimer, MOST>> = SingleCpu::new(TimerQueue::new());
+static DEADLINES: SingleCpu<TimerQueue<PosixTimer>> = SingleCpu::new(TimerQueue::new());
 /// Slots without a timer.
 static FREE: SingleCpu<List<PosixTimer, OfProcess>> = SingleCpu::new(List::new());
 /// Slots.
@@ -56,7 +56,7 @@ pub struct PosixTimer {
     number: Cell<u32>,
     owner: Cell<Option<&'static Process>>,
     event: Cell<Event>,
-    timer: Timer,
+    timer: Timer<PosixTimer>,
     /// In counts of the time-stamp counter; 0 if there is but one signal.
     interval: Cell<u64>,
     /// The same as it was set, in nanoseconds.
@@ -78,7 +78,7 @@ impl Linked<OfProcess> for PosixTimer {
 }
 
 impl Timed for PosixTimer {
-    fn timer(&self) -> &Timer {
+    fn timer(&self) -> &Timer<Self> {
         &self.timer
     }
 }

@@ -42,6 +42,8 @@ pub enum Stage {
 pub struct Process {
     // Set as the slot is filled, constant until it is emptied.
     pub(super) pid: Cell<u32>,
+    /// Which slot it is, for what layers above keep beside it.
+    pub(super) place: Cell<u32>,
     /// The time-stamp counter then.
     pub(super) started: Cell<u64>,
 
@@ -86,7 +88,7 @@ pub struct Process {
     pub(super) is_stopped: Cell<bool>,
     /// Its threads while it is stopped.
     pub(super) goes_on: WaitQueue,
-    pub(super) alarm: Timer,
+    pub(super) alarm: Timer<Process>,
     /// From alarm to alarm, in counts of the time-stamp counter; 0 if there is but one.
     pub(super) alarm_interval: Cell<u64>,
     pub(super) cpu_alarms: CpuAlarms,
@@ -97,7 +99,7 @@ pub struct Process {
 }
 
 impl Timed for Process {
-    fn timer(&self) -> &Timer {
+    fn timer(&self) -> &Timer<Self> {
         &self.alarm
     }
 }
@@ -116,6 +118,7 @@ impl Process {
     pub const fn unused() -> Self {
         Self {
             pid: Cell::new(0),
+            place: Cell::new(0),
             started: Cell::new(0),
             name: Cell::new(Name::EMPTY),
             places: Cell::new(Places::NONE),
@@ -152,6 +155,11 @@ impl Process {
     /// Its number.
     pub fn pid(&self) -> u32 {
         self.pid.get()
+    }
+
+    /// Which slot it is: below [`MOST`](super::table::MOST).
+    pub fn place(&self) -> usize {
+        self.place.get() as usize
     }
 
     /// Its parent's number; 0 for init.

@@ -27,7 +27,7 @@ use crate::proc::timer_queue::TimerQueue;
 use crate::proc::{alarm, cpu_alarm, cpu_time, event_timer, posix_timer};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
-static TIMERS: SingleCpu<TimerQueue<Thread, { table::LEN }>> = SingleCpu::new(TimerQueue::new());
+static TIMERS: SingleCpu<TimerQueue<Thread>> = SingleCpu::new(TimerQueue::new());
 
 /// Whether an interrupt is being served.
 static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
@@ -115,6 +115,7 @@ pub fn end_current() -> ! {
     thread.state.set(State::Blocked);
     let next = next();
     thread.state.set(State::Unused);
+    table::release(thread.tid());
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
     thread.extended_state.take();

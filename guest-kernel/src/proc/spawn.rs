@@ -130,10 +130,10 @@ pub struct First {
 ///
 /// # Errors
 /// Memory is short.
-pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errno> {
+pub fn first(first: First, context: &UserContext, main: Main) -> Result<&'static Process, Errno> {
     MAIN.set(Some(main));
     mm::spaces::find_by(visit_spaces);
-    let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
+    let slot = table::free_slot()?;
     let space = Shared::new(first.space)?;
     let extended_state = extended_state::for_new_thread()?;
     let stack = kernel_stacks::allocate()?;
@@ -148,13 +148,13 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<(), Errn
     slot.thread.alternate_stack.set(AlternateStack::NONE);
     slot.thread.set_scheduling(Scheduling::DEFAULT);
     process.credentials.become_as(&current().credentials);
-    process.pid.set(slot.number);
     begin_process(process, space);
+    table::take(&slot);
     slot.thread
         .context
         .prepare(stack, context, Bases::ZERO, main);
     begin_thread(slot.thread, slot.number, process);
-    Ok(())
+    Ok(process)
 }
 
 /// Calls `each` with the memory of each process.
@@ -182,10 +182,8 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     if !flags.make_sense() || has_no_parent {
         return Err(Errno::EINVAL);
     }
-    if table::in_use() as u64 >= process.limits().soft(linux::RLIMIT_NPROC) {
-        return Err(Errno::EAGAIN);
-    }
-    let slot = table::free_slot().ok_or(Errno::EAGAIN)?;
+    check_limit(process)?;
+    let slot = table::free_slot()?;
     parent.context.note_bases();
     let mut bases = parent.context.bases();
     if flags.contains(CloneFlags::STORAGE) {
@@ -203,6 +201,7 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
         fork(&new, request, process)?
     };
     let slot = new.slot;
+    table::take(&slot);
     tell_number(&slot, request, child);
     slot.thread
         .blocked_signals
@@ -220,6 +219,26 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
         lend_memory(parent, child);
     }
     Ok(slot.number)
+}
+
+/// Whether the user of `process` may have one thread more. Nothing but the table limits the
+/// superuser.
+///
+/// # Errors
+/// EAGAIN.
+fn check_limit(process: &Process) -> Result<(), Errno> {
+    let limit = process.limits().soft(linux::RLIMIT_NPROC);
+    if (table::in_use() as u64) < limit || process.credentials.is_privileged() {
+        return Ok(());
+    }
+    let user = process.credentials.users().real;
+    let own = table::processes().filter(|process| process.credentials.users().real == user);
+    // One that is only to be reaped counts too.
+    let threads = own.map(|process| process.threads().count().max(1));
+    match user == 0 || (threads.sum::<usize>() as u64) < limit {
+        true => Ok(()),
+        false => Err(Errno::EAGAIN),
+    }
 }
 
 /// A child in the making.
@@ -265,7 +284,6 @@ fn fork(
         false => parent.actions_of_child(flags.contains(CloneFlags::SIGNALS))?,
     };
     let child = new.slot.process;
-    child.pid.set(new.slot.number);
     let resources = resources::keeper();
     resources.inherit(parent, child, flags.contains(CloneFlags::FILES))?;
     new.prepare().inspect_err(|_| resources.release(child))?;

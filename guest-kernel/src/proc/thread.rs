@@ -66,7 +66,7 @@ pub struct Thread {
     /// Its extended state while it does not run, if it has used any.
     pub(super) extended_state: RefCell<Option<ExtendedState>>,
     pub(super) queue_link: Link<Thread>,
-    pub(super) timer: Timer,
+    pub(super) timer: Timer<Thread>,
     pub(super) cpu_time: Cell<CpuTime>,
     /// Counts of CPU time that it has left of its turn; what it owes if negative.
     pub(super) credit: Cell<i64>,
@@ -239,7 +239,7 @@ impl Thread {
 }
 
 impl Timed for Thread {
-    fn timer(&self) -> &Timer {
+    fn timer(&self) -> &Timer<Self> {
         &self.timer
     }
 }

@@ -1,89 +1,114 @@
 //! Threads that want to be woken at a certain time, or processes that want a signal,
-//! soonest first: a binary heap.
+//! soonest first: a pairing heap.
 //!
-//! Each has at most one timer in a heap, and its place in the heap is noted in it, so that
-//! a timer can be cancelled in a few steps. Rejected: a sorted list, which takes as many
-//! steps as there are sleepers; a wheel, whose ticks an idle machine does not have.
+//! ```text
+//! first: 10 --below--> 30 --next--> 20
+//!                       |            |
+//!                     below        below
+//!                       v            v
+//!                      40           25      nobody is due before whoever is above
+//! ```
+//!
+//! The links lie in the timers, so that there is no limit to their number and setting one
+//! never fails. Setting one, or the only one's end, takes a few steps; others end in as many
+//! as the logarithm of their number, taken together. Rejected: a binary heap, which is an
+//! array as long as there may be timers; a sorted list, which takes as many steps as there are
+//! sleepers; a wheel, whose ticks an idle machine does not have.
 
 use core::cell::Cell;
+use core::ptr;
 
-/// A timer of something.
-pub struct Timer {
+/// A timer of a `T`, of which each has one for each queue that it may be in.
+pub struct Timer<T: 'static> {
     /// Time-stamp counter at which it is due.
     deadline: Cell<u64>,
-    /// One more than its place in the heap; 0 if it is not there.
-    place: Cell<u16>,
+    is_set: Cell<bool>,
+    /// The first of those right below it.
+    below: Cell<Option<&'static T>>,
+    /// The next of those that are below the same one.
+    next: Cell<Option<&'static T>>,
+    /// The one before it among those; of the first, the one above; of the top, none.
+    before: Cell<Option<&'static T>>,
 }
 
-impl Timer {
+impl<T> Timer<T> {
     /// Not set.
     pub const fn new() -> Self {
         Self {
             deadline: Cell::new(0),
-            place: Cell::new(0),
+            is_set: Cell::new(false),
+            below: Cell::new(None),
+            next: Cell::new(None),
+            before: Cell::new(None),
         }
     }
 
     /// When it is due, if it is set.
     pub fn deadline(&self) -> Option<u64> {
-        (self.place.get() != 0).then(|| self.deadline.get())
+        self.is_set.get().then(|| self.deadline.get())
     }
 }
 
 /// What has a timer.
-pub trait Timed: 'static {
+pub trait Timed: Sized + 'static {
     /// The timer.
-    fn timer(&self) -> &Timer;
+    fn timer(&self) -> &Timer<Self>;
 }
 
-/// The timers of at most `N` of them.
-pub struct TimerQueue<T: Timed, const N: usize> {
-    heap: [Cell<Option<&'static T>>; N],
-    len: Cell<usize>,
+/// Timers that are set.
+pub struct TimerQueue<T: Timed> {
+    first: Cell<Option<&'static T>>,
 }
 
-impl<T: Timed, const N: usize> TimerQueue<T, N> {
+impl<T: Timed> TimerQueue<T> {
     /// No timers.
     pub const fn new() -> Self {
         Self {
-            heap: [const { Cell::new(None) }; N],
-            len: Cell::new(0),
+            first: Cell::new(None),
         }
     }
 
     /// When the first timer is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.at(0).map(|owner| owner.timer().deadline.get())
+        self.first.get().map(|owner| owner.timer().deadline.get())
     }
 
     /// Sets its owner's timer, which is not set.
     pub fn insert(&self, owner: &'static T, deadline: u64) {
-        debug_assert!(owner.timer().place.get() == 0);
-        let place = self.len.get();
-        self.len.set(place + 1);
+        debug_assert!(!owner.timer().is_set.get());
         owner.timer().deadline.set(deadline);
-        self.rise(place, owner);
+        owner.timer().is_set.set(true);
+        self.add(owner);
     }
 
     /// Cancels its owner's timer, if it is set.
     pub fn remove(&self, owner: &'static T) {
-        let Some(place) = usize::from(owner.timer().place.take()).checked_sub(1) else {
+        let timer = owner.timer();
+        if !timer.is_set.replace(false) {
+            return;
+        }
+        let below = join_all(timer.below.take());
+        let Some(before) = timer.before.take() else {
+            self.first.set(below);
             return;
         };
-        let last_place = self.len.get() - 1;
-        self.len.set(last_place);
-        let last = self.heap[last_place].take();
-        let Some(last) = last.filter(|_| place != last_place) else {
-            return;
-        };
-        // The last one takes the place, from where it may have to go either way.
-        self.rise(place, last);
-        self.sink(usize::from(last.timer().place.get()) - 1, last);
+        let next = timer.next.take();
+        let is_first = (before.timer().below.get()).is_some_and(|first| ptr::eq(first, owner));
+        match is_first {
+            true => before.timer().below.set(next),
+            false => before.timer().next.set(next),
+        }
+        if let Some(next) = next {
+            next.timer().before.set(Some(before));
+        }
+        if let Some(below) = below {
+            self.add(below);
+        }
     }
 
     /// Takes out the owner whose timer is due first, if it is due at `now`.
     pub fn pop_due(&self, now: u64) -> Option<&'static T> {
-        let first = self.at(0)?;
+        let first = self.first.get()?;
         if first.timer().deadline.get() > now {
             return None;
         }
@@ -91,47 +116,51 @@ impl<T: Timed, const N: usize> TimerQueue<T, N> {
         Some(first)
     }
 
-    fn at(&self, place: usize) -> Option<&'static T> {
-        self.heap.get(place)?.get()
+    /// Adds a heap to the queue's.
+    fn add(&self, owner: &'static T) {
+        let first = self.first.get();
+        let first = first.map_or(owner, |first| join(first, owner));
+        self.first.set(Some(first));
     }
+}
 
-    fn put(&self, place: usize, owner: &'static T) {
-        self.heap[place].set(Some(owner));
-        owner.timer().place.set(place as u16 + 1);
+/// Makes one heap of two, neither of which is below or beside others.
+fn join<T: Timed>(one: &'static T, other: &'static T) -> &'static T {
+    let (above, under) = match other.timer().deadline < one.timer().deadline {
+        true => (other, one),
+        false => (one, other),
+    };
+    let second = above.timer().below.replace(Some(under));
+    under.timer().next.set(second);
+    under.timer().before.set(Some(above));
+    if let Some(second) = second {
+        second.timer().before.set(Some(under));
     }
+    above
+}
 
-    /// Puts `owner` at `place` or, past all that are due later, nearer to the root.
-    fn rise(&self, mut place: usize, owner: &'static T) {
-        while place > 0 {
-            let above = (place - 1) / 2;
-            match self.at(above) {
-                Some(other) if other.timer().deadline > owner.timer().deadline => {
-                    self.put(place, other);
-                    place = above;
-                }
-                _ => break,
-            }
-        }
-        self.put(place, owner);
+/// Makes one heap of `first` and all beside it: first of each two of them, as otherwise the next
+/// call would find as many as this one.
+fn join_all<T: Timed>(first: Option<&'static T>) -> Option<&'static T> {
+    let (mut rest, mut pairs) = (first, None);
+    while let Some(one) = pop(&mut rest) {
+        let pair = pop(&mut rest).map_or(one, |other| join(one, other));
+        pair.timer().next.set(pairs);
+        pairs = Some(pair);
     }
+    let mut joined = pop(&mut pairs)?;
+    while let Some(pair) = pop(&mut pairs) {
+        joined = join(joined, pair);
+    }
+    Some(joined)
+}
 
-    /// The converse, away from the root.
-    fn sink(&self, mut place: usize, owner: &'static T) {
-        loop {
-            let below = [2 * place + 1, 2 * place + 2]
-                .into_iter()
-                .filter_map(|below| Some((below, self.at(below)?)))
-                .min_by_key(|(_, other)| other.timer().deadline.get());
-            match below {
-                Some((below, other)) if other.timer().deadline < owner.timer().deadline => {
-                    self.put(place, other);
-                    place = below;
-                }
-                _ => break,
-            }
-        }
-        self.put(place, owner);
-    }
+/// Takes the first of heaps that lie beside each other.
+fn pop<T: Timed>(heaps: &mut Option<&'static T>) -> Option<&'static T> {
+    let first = (*heaps)?;
+    *heaps = first.timer().next.take();
+    first.timer().before.set(None);
+    Some(first)
 }
 
 #[cfg(test)]
@@ -146,7 +175,7 @@ mod tests {
 
     #[test]
     fn timers_come_in_order_and_not_before_their_time() {
-        let queue = TimerQueue::<Thread, 3>::new();
+        let queue = TimerQueue::<Thread>::new();
         let [a, b, c] = [thread(), thread(), thread()];
         queue.insert(b, 20);
         queue.insert(c, 30);
@@ -165,7 +194,7 @@ mod tests {
     #[test]
     fn any_order_of_setting_and_giving_up_works() {
         const COUNT: usize = 64;
-        let queue = TimerQueue::<Thread, COUNT>::new();
+        let queue = TimerQueue::<Thread>::new();
         let threads: Vec<_> = (0..COUNT).map(|_| thread()).collect();
         let mut expected: Vec<Option<u64>> = vec![None; COUNT];
         let mut random = Rng::with_seed(1);

@@ -1,5 +1,7 @@
 //! Waiting for children, and reaping them.
 
+use core::ptr;
+
 use abi::Errno;
 
 use crate::proc::process::{Process, Stage};
@@ -101,10 +103,10 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
     let parent = current();
     loop {
         let mut is_any = false;
-        let is_meant = |child: &&Process| which.includes(child) && options.includes(child);
-        let mut meant = parent.children.iter().filter(is_meant);
         // Those that have ended are in front.
-        let ended = meant.next().inspect(|_| is_any = true);
+        let ended = meant(parent, which, options)
+            .next()
+            .inspect(|_| is_any = true);
         let ended = ended.filter(|_| !options.without_ends);
         if let Some((child, status)) = ended.and_then(zombie) {
             let ended = Ended {
@@ -134,8 +136,25 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
     }
 }
 
+/// The children of a process that are meant. One with a number is not looked for among them:
+/// there may be thousands.
+fn meant(
+    parent: &'static Process,
+    which: Which,
+    options: Options,
+) -> impl Iterator<Item = &'static Process> {
+    let is_meant = move |child: &&'static Process| which.includes(child) && options.includes(child);
+    let is_own = |child: &&Process| child.parent.get().is_some_and(|own| ptr::eq(own, parent));
+    let (one, all) = match which {
+        Which::Pid(pid) => (table::process(pid).filter(is_own), None),
+        Which::Any | Which::Group(_) => (None, Some(parent.children.iter())),
+    };
+    let children = one.into_iter().chain(all.into_iter().flatten());
+    children.filter(is_meant)
+}
+
 /// A child that has stopped or gone on, if that is waited for.
-fn changed(parent: &Process, which: Which, options: Options) -> Option<Ended> {
+fn changed(parent: &'static Process, which: Which, options: Options) -> Option<Ended> {
     let is_wanted = |news: &WaitStatus| match news.is_stop() {
         true => options.stops,
         false => options.continues,
@@ -143,9 +162,7 @@ fn changed(parent: &Process, which: Which, options: Options) -> Option<Ended> {
     if !options.stops && !options.continues {
         return None;
     }
-    let is_meant = |child: &&Process| which.includes(child) && options.includes(child);
-    let mut meant = parent.children.iter().filter(is_meant);
-    meant.find_map(|child| {
+    meant(parent, which, options).find_map(|child| {
         let status = child.news.get().filter(is_wanted)?;
         if !options.keep {
             child.news.set(None);
@@ -172,6 +189,7 @@ pub(super) fn release(process: &'static Process) {
         parent.children.remove(process);
     }
     process.stage.set(Stage::Unused);
+    table::release(process.pid());
     table::note_end();
 }
 

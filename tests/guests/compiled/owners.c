@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/fsuid.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 
 #define NOBODY 65534
 #define SOMEBODY 1000
+#define LONER 64321
 
 static void say(const char *what, long result)
 {
@@ -212,6 +214,36 @@ static void by_effective(void)
 	say("as root", open("roots", O_RDONLY));
 }
 
+static void fork_once(const char *what)
+{
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		exit(0);
+	say(what, pid);
+	wait(NULL);
+}
+
+// A user's processes, of whom there are no others.
+static void limited(void)
+{
+	struct rlimit limit = {1, 2};
+	say("one process", setrlimit(RLIMIT_NPROC, &limit));
+	fork_once("fork of superuser");
+	say("setresuid", setresuid(LONER, LONER, LONER));
+	fork_once("fork of one of one");
+	limit.rlim_cur = 2;
+	say("two processes", setrlimit(RLIMIT_NPROC, &limit));
+	fork_once("fork of one of two");
+	fflush(stdout);
+	if (fork() == 0) {
+		fork_once("fork of two of two");
+		exit(0);
+	}
+	wait(NULL);
+	fork_once("fork after that");
+}
+
 static void by_file(const char *self)
 {
 	char buffer[1 << 16];
@@ -251,8 +283,8 @@ int main(int argc, char **argv)
 		return 1;
 	chmod(".", 0755);
 	umask(022);
-	void (*const parts[])(void) = {as_superuser, as_other, changing, by_effective};
-	for (int n = 0; n < 4; n++) {
+	void (*const parts[])(void) = {as_superuser, as_other, changing, by_effective, limited};
+	for (int n = 0; n < 5; n++) {
 		char name[2] = {'0' + n, 0};
 		mkdir(name, 0755);
 		fflush(stdout);

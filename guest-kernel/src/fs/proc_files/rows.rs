@@ -71,10 +71,10 @@ const SYS_KERNEL: &[Entry] = &[
     text(b"ostype", SystemText::Line(system::KERNEL_NAME)),
     text(b"overflowgid", Number(65_534)),
     text(b"overflowuid", Number(65_534)),
-    text(b"pid_max", Number(table::LEN as u64)),
+    text(b"pid_max", Number(table::MAX_NUMBER as u64)),
     directory(b"random", SYS_KERNEL_RANDOM),
     text(b"randomize_va_space", Number(0)),
-    text(b"threads-max", Number(table::LEN as u64)),
+    text(b"threads-max", SystemText::MostThreads),
     text(b"version", SystemText::Line(system::VERSION)),
 ];
 

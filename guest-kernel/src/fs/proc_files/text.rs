@@ -37,6 +37,8 @@ pub enum SystemText {
     Memory,
     /// Counts since boot.
     Counts,
+    /// Threads that there can be.
+    MostThreads,
     /// Open files, and how many there can be.
     OpenFiles,
     /// How many there can be.
@@ -78,6 +80,7 @@ impl SystemText {
             Self::Memory => write_memory(to),
             Self::Counts => write_counts(to),
             Self::OpenFiles => writeln!(to, "{}\t0\t{}", open_file::count(), open_file::limit()),
+            Self::MostThreads => writeln!(to, "{}", table::most()),
             Self::MostFiles => writeln!(to, "{}", open_file::limit()),
             Self::Version => {
                 let (name, release) = (system::KERNEL_NAME, system::RELEASE);
