@@ -14,10 +14,15 @@ use crate::syscall::{Errno, SyscallResult};
 pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
     let signal = signal(number)?;
     let own = current();
+    if let one @ 1.. = pid as i32 {
+        let process = table::process(one.unsigned_abs()).ok_or(Errno::ESRCH)?;
+        check_sender(process, signal)?;
+        send(process, signal);
+        return Ok(0);
+    }
     let is_meant = |process: &Process| match pid as i32 {
         0 => process.group() == own.group(),
         -1 => process.pid() != INIT && process.pid() != own.pid(),
-        pid @ 1.. => process.pid() == pid.unsigned_abs(),
         group => process.group() == group.unsigned_abs(),
     };
     let mut result = Err(Errno::ESRCH);
