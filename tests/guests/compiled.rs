@@ -77,7 +77,7 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 37] = [
+const PROGRAMS: [Program; 38] = [
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
@@ -86,6 +86,7 @@ const PROGRAMS: [Program; 37] = [
         ..c("owners", "owners.c")
     },
     c("signals_queue", "signals_queue.c"),
+    c("sigio", "sigio.c"),
     c("futexes", "futexes.c"),
     c("clone", "clone.c"),
     c("crowd", "crowd.c"),

@@ -21,6 +21,7 @@ mod file_table;
 pub mod initramfs;
 pub mod input_stream;
 mod link_target;
+pub mod listener;
 pub mod locks;
 pub mod node;
 mod number_map;

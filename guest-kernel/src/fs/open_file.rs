@@ -18,6 +18,7 @@ use crate::fs::device::Device;
 use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
+use crate::fs::listener::Listener;
 use crate::fs::locks::Owner;
 use crate::fs::node::Node;
 use crate::fs::opened::{Opened, Writing};
@@ -84,6 +85,8 @@ pub struct OpenFile {
     offset: Cell<u64>,
     /// Whether it may have locks.
     has_locks: Cell<bool>,
+    /// Who is told by signals what can be done, with `FASYNC` among the flags.
+    listener: Cell<Listener>,
 }
 
 impl OpenFile {
@@ -133,6 +136,7 @@ impl OpenFile {
             flags: Cell::new(flags & kept),
             offset: Cell::new(0),
             has_locks: Cell::new(false),
+            listener: Cell::new(Listener::NONE),
         })?)
     }
 
@@ -181,6 +185,38 @@ impl OpenFile {
         let others = self.flags.get() & !linux::O_NONBLOCK;
         let flag = if nonblocking { linux::O_NONBLOCK } else { 0 };
         self.flags.set(others | flag);
+    }
+
+    /// Says whether the listener shall be told by signals what can be done.
+    ///
+    /// # Errors
+    /// ENOTTY: it is neither a pipe nor a socket. ENOMEM.
+    pub fn set_async(this: &Shared<Self>, is_async: bool) -> Result<(), Errno> {
+        let watches = match this.object {
+            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) | Object::Socket(_) => {
+                this.watches()
+            }
+            _ => None,
+        };
+        let watches = watches.ok_or(Errno::ENOTTY)?;
+        if is_async != this.has(linux::FASYNC) {
+            match is_async {
+                true => watches.listen(this)?,
+                false => watches.stop_listening(this),
+            }
+            this.flags.set(this.flags.get() ^ linux::FASYNC);
+        }
+        Ok(())
+    }
+
+    /// Who is told so.
+    pub fn listener(&self) -> Listener {
+        self.listener.get()
+    }
+
+    /// Says who.
+    pub fn set_listener(&self, listener: Listener) {
+        self.listener.set(listener);
     }
 
     /// Whether it can be read.

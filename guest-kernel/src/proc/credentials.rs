@@ -38,6 +38,12 @@ impl Ids {
         }
     }
 
+    /// Whether these may send signals to a process of `target`.
+    pub fn may_signal(self, target: Self) -> bool {
+        let mut own = [self.real, self.effective].into_iter();
+        self.effective == 0 || own.any(|id| id == target.real || id == target.saved)
+    }
+
     /// Fails unless all of `wanted` but [`SAME`] are among `allowed`.
     fn check(wanted: &[u32], allowed: &[u32]) -> Result<(), Errno> {
         let is_allowed = |id: &u32| *id == SAME || allowed.contains(id);
@@ -233,9 +239,7 @@ impl Credentials {
 
     /// Whether it may send signals to a process of these.
     pub fn may_signal(&self, target: &Self) -> bool {
-        let (own, others) = (self.users(), target.users());
-        let mut own_ids = [own.real, own.effective].into_iter();
-        self.is_privileged() || own_ids.any(|id| id == others.real || id == others.saved)
+        self.users().may_signal(target.users())
     }
 
     /// Becomes who `other` is.

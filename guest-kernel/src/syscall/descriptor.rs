@@ -6,7 +6,7 @@ use mm::{Shared, UserPtr};
 
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
 use crate::proc::current;
-use crate::syscall::{Errno, SyscallResult, locks};
+use crate::syscall::{Errno, SyscallResult, listener, locks};
 
 /// One past the highest descriptor that the current process may have.
 pub fn limit() -> usize {
@@ -103,6 +103,11 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         }
         linux::F_GETFL => Ok(file.flags().into()),
         linux::F_SETFL => {
+            match OpenFile::set_async(&file, argument as u32 & linux::FASYNC != 0) {
+                // What cannot tell by signals has no such flag.
+                Ok(()) | Err(Errno::ENOTTY) => {}
+                Err(errno) => return Err(errno),
+            }
             file.set_flags(argument as u32);
             Ok(0)
         }
@@ -112,6 +117,10 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         | linux::F_OFD_GETLK
         | linux::F_OFD_SETLK
         | linux::F_OFD_SETLKW => locks::control(&file, command, argument),
+        linux::F_SETOWN => listener::set(&file, argument),
+        linux::F_GETOWN => listener::get(&file),
+        linux::F_SETOWN_EX => listener::set_extended(&file, argument),
+        linux::F_GETOWN_EX => listener::get_extended(&file, argument),
         linux::F_GETPIPE_SZ => Ok(file.pipe()?.size() as u64),
         linux::F_SETPIPE_SZ => {
             let size = file.pipe()?.resize(argument as u32 as usize)?;

@@ -16,6 +16,7 @@ mod interface;
 mod ipc;
 mod kill;
 mod link;
+mod listener;
 mod listing;
 mod locks;
 mod memory;

@@ -22,6 +22,7 @@ mod set;
 use core::cell::Cell;
 use core::cell::RefCell;
 
+use abi::Errno;
 use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::{Shared, Weak};
@@ -37,7 +38,8 @@ const WAYS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLEXCLUSIVE |
 
 /// A file in a set.
 pub struct Watch {
-    epoll: Weak<Epoll>,
+    /// The set; of none, the file's listener is told by a signal.
+    epoll: Option<Weak<Epoll>>,
     file: Weak<OpenFile>,
     fd: usize,
     /// What is to be told and how, with the bits of `epoll_event`.
@@ -51,6 +53,35 @@ pub struct Watch {
 }
 
 impl Watch {
+    fn new(
+        epoll: Option<Weak<Epoll>>,
+        file: &Shared<OpenFile>,
+        fd: usize,
+        events: u32,
+        data: u64,
+    ) -> Result<Shared<Self>, Errno> {
+        Ok(Shared::new(Self {
+            epoll,
+            file: Shared::downgrade(file).ok_or(Errno::ENOMEM)?,
+            fd,
+            events: Cell::new(events),
+            data: Cell::new(data),
+            next_of_fd: RefCell::new(None),
+            in_object: Link::new(),
+            in_ready: Link::new(),
+        })?)
+    }
+
+    fn epoll(&self) -> Option<Shared<Epoll>> {
+        self.epoll.as_ref()?.upgrade()
+    }
+
+    fn tell_listener(&self) {
+        if let Some(file) = self.file.upgrade() {
+            file.listener().tell();
+        }
+    }
+
     fn has(&self, way: u32) -> bool {
         self.events.get() & way != 0
     }
@@ -123,8 +154,9 @@ impl Watches {
     #[inline(never)]
     fn ring_all(&self, what: Readiness, event: u64) {
         for watch in self.iter().filter(|watch| watch.wants(what)) {
-            if let Some(epoll) = watch.epoll.upgrade() {
-                epoll.note(watch, event);
+            match watch.epoll() {
+                Some(epoll) => epoll.note(watch, event),
+                None => watch.tell_listener(),
             }
         }
     }
@@ -150,10 +182,33 @@ impl Watches {
             next = SharedList::<Watch, OfObject>::after(&watch);
             if watch.file.is_to(file) {
                 self.0.remove(&watch);
-                if let Some(epoll) = watch.epoll.upgrade() {
+                if let Some(epoll) = watch.epoll() {
                     epoll.forget(&watch);
                 }
             }
+        }
+    }
+
+    /// Has the listener of an open file of the object told, if it is not yet.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn listen(&self, file: &Shared<OpenFile>) -> Result<(), Errno> {
+        let mut events = Readiness::empty();
+        events.set(Readiness::READ, file.is_readable());
+        events.set(Readiness::WRITE, file.is_writable());
+        mm::check_object()?;
+        let watch = Watch::new(None, file, 0, events.bits().into(), 0)?;
+        self.0.push_back(watch);
+        Ok(())
+    }
+
+    /// Undoes [`Self::listen`].
+    pub fn stop_listening(&self, file: &OpenFile) {
+        let mut watches = self.iter();
+        let own = watches.find(|watch| watch.epoll.is_none() && watch.file.is_to(file));
+        if let Some(watch) = own {
+            self.0.remove(&watch);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::fs::events::epoll::{Ready, WAYS, Watch, Watches, next_event};
 use crate::fs::number_map::NumberMap;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::poll::{self, Readiness};
-use crate::fs::shared_list::{Link, SharedList};
+use crate::fs::shared_list::SharedList;
 use crate::proc::wait_queue::WaitQueue;
 
 /// Sets that may be in each other: a set, one in it, one in that, and so on (Linux,
@@ -155,16 +155,8 @@ impl Epoll {
         mm::check_object()?;
         let own = self.own.borrow().as_ref().and_then(Weak::upgrade);
         let epoll = own.as_ref().and_then(Shared::downgrade);
-        let watch = Shared::new(Watch {
-            epoll: epoll.ok_or(Errno::ENOMEM)?,
-            file: Shared::downgrade(file).ok_or(Errno::ENOMEM)?,
-            fd,
-            events: Cell::new(events),
-            data: Cell::new(data),
-            next_of_fd: RefCell::new(None),
-            in_object: Link::new(),
-            in_ready: Link::new(),
-        })?;
+        let epoll = epoll.ok_or(Errno::ENOMEM)?;
+        let watch = Watch::new(Some(epoll), file, fd, events, data)?;
         let same = self.items.borrow_mut().put(fd, watch.clone(), false)?;
         *watch.next_of_fd.borrow_mut() = same;
         watches.0.push_back(watch.clone());
@@ -338,10 +330,7 @@ impl Epoll {
         if last_look == look {
             return depth;
         }
-        let above = self
-            .watches
-            .iter()
-            .filter_map(|watch| watch.epoll.upgrade());
+        let above = self.watches.iter().filter_map(|watch| watch.epoll());
         let depth = 1 + above.map(|epoll| epoll.depth(look)).max().unwrap_or(0);
         self.height.set((look, depth));
         depth
