@@ -77,13 +77,17 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 38] = [
+const PROGRAMS: &[Program] = &[
     c("fifos", "fifos.c"),
     c("links", "links.c"),
     c("open_flags", "open_flags.c"),
     Program {
         needs_superuser: true,
         ..c("owners", "owners.c")
+    },
+    Program {
+        needs_superuser: true,
+        ..c("ipc_owners", "ipc_owners.c")
     },
     c("signals_queue", "signals_queue.c"),
     c("sigio", "sigio.c"),
@@ -207,7 +211,7 @@ static BUILT: [OnceLock<Built>; PROGRAMS.len()] = [const { OnceLock::new() }; PR
 /// One test per program and target.
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (program, built) in PROGRAMS.into_iter().zip(&BUILT) {
+    for (&program, built) in PROGRAMS.iter().zip(&BUILT) {
         let missing = program.missing();
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);

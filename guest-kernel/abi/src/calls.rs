@@ -148,9 +148,9 @@ macro_rules! system_calls {
             wait4 = process::wait4(Int, StatusOut, Bits(WAITING), Hex);
             kill = kill::kill(Int, Choice(SIGNALS));
             uname = system::uname(Hex);
-            semget = ipc::semget(Hex, Int, Hex);
-            semop = ipc::semop(Int, Hex, Size);
-            semctl = ipc::semctl(Int, Int, Int, Hex);
+            semget = semaphore::semget(Hex, Int, Hex);
+            semop = semaphore::semop(Int, Hex, Size);
+            semctl = semaphore::semctl(Int, Int, Int, Hex);
             shmdt = ipc::shmdt(Hex);
             msgget = ipc::msgget(Hex, Hex);
             msgsnd = ipc::msgsnd(Int, Hex, Size, Hex);
@@ -260,7 +260,7 @@ macro_rules! system_calls {
             epoll_create = epoll::epoll_create(Int);
             getdents64 = listing::getdents64(Int, Hex, Size);
             set_tid_address = thread::set_tid_address(Hex);
-            semtimedop = ipc::semtimedop(Int, Hex, Size, Hex);
+            semtimedop = semaphore::semtimedop(Int, Hex, Size, Hex);
             fadvise64 = space::fadvise64(Int, Long, Size, Int);
             timer_create = timer::timer_create(Choice(CLOCKS), Hex, Hex);
             timer_settime = timer::timer_settime(Int, Int, Hex, Hex);

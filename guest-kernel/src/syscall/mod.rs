@@ -30,6 +30,7 @@ mod process;
 mod process_memory;
 mod scheduling;
 mod select;
+mod semaphore;
 mod signal;
 mod socket;
 mod socket_option;

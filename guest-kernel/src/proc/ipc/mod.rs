@@ -1,8 +1,7 @@
 //! System V's means of communication: shared memory, sets of semaphores, message queues.
 //!
 //! Each has objects by number and by key that live until somebody removes them, so their
-//! count and what they keep is bounded. Everyone is the superuser, so modes are kept and
-//! not asked.
+//! count and what they keep is bounded.
 
 pub mod messages;
 pub mod semaphores;
@@ -19,6 +18,12 @@ pub const PRIVATE: i32 = 0;
 pub const CREATE: u32 = 0o1000;
 /// With the one above: it must not be there.
 pub const EXCLUSIVE: u32 = 0o2000;
+/// What those may do with an object whose mode lets them: look at it and take from it.
+pub const READ: u32 = 4;
+/// Change it and add to it.
+pub const WRITE: u32 = 2;
+/// Run code in it.
+pub const EXECUTE: u32 = 1;
 /// Flag of calls that could wait: fail instead.
 pub const NO_WAIT: u32 = 0o4000;
 

@@ -9,7 +9,7 @@ use abi::Errno;
 use arch::{SingleCpu, clock};
 use mm::{Owned, Shared, quota};
 
-use crate::proc::ipc::{Item, NO_WAIT, Permissions, Table};
+use crate::proc::ipc::{Item, NO_WAIT, Permissions, READ, Table, WRITE};
 use crate::proc::scheduler::current;
 use crate::proc::wait_queue::{WaitQueue, Woken};
 
@@ -175,7 +175,7 @@ impl Set {
     ///
     /// # Errors
     /// EFBIG: there is no such semaphore. ERANGE: it would be too high. EAGAIN: it would have to
-    /// wait, or time is up. EIDRM: the set was removed. ENOMEM, RESTART_UNHANDLED.
+    /// wait, or time is up. EIDRM: the set was removed. EACCES, ENOMEM, RESTART_UNHANDLED.
     pub fn operate(&self, operations: &[Operation], deadline_ns: Option<u64>) -> Result<(), Errno> {
         if operations
             .iter()
@@ -183,6 +183,8 @@ impl Set {
         {
             return Err(Errno::EFBIG);
         }
+        let changes = operations.iter().any(|operation| operation.change != 0);
+        self.permissions.check(if changes { WRITE } else { READ })?;
         if operations.iter().any(Operation::undoes) {
             self.add_undo(current().pid())?;
         }

@@ -12,7 +12,7 @@ use mm::mapping::{Backing, Place, Request};
 use mm::page_tables::Access;
 use mm::{Shared, spaces};
 
-use crate::proc::ipc::{Item, PRIVATE, Permissions, Table};
+use crate::proc::ipc::{EXECUTE, Item, PRIVATE, Permissions, READ, Table, WRITE};
 use crate::proc::scheduler::current;
 
 /// All segments.
@@ -85,9 +85,17 @@ pub fn get(key: i32, size: u64, flags: u32) -> Result<u64, Errno> {
 /// Maps a segment and returns where.
 ///
 /// # Errors
-/// EINVAL: no such segment, or something is there. EIDRM, ENOMEM.
+/// EINVAL: no such segment, or something is there. EIDRM, EACCES, ENOMEM.
 pub fn attach(number: u64, attachment: &Attachment) -> Result<u64, Errno> {
-    let segment = SEGMENTS.find(number)?;
+    let bits = [
+        (Access::READ, READ),
+        (Access::WRITE, WRITE),
+        (Access::EXECUTE, EXECUTE),
+    ];
+    let asked = bits
+        .iter()
+        .filter(|(access, _)| attachment.access.contains(*access));
+    let segment = SEGMENTS.open(number, asked.map(|(_, bit)| bit).sum())?;
     let place = match (attachment.address, attachment.replaces) {
         (0, _) => Place::Near(0),
         (address, true) => Place::Replace(address),

@@ -36,8 +36,47 @@ pub struct Permissions {
     pub sequence: u32,
     /// When it was made or last changed.
     pub changed: Cell<u64>,
-    /// Who made it.
+    /// The process that made it.
     pub creator: u32,
+    /// User and group of that process.
+    pub made_by: [u32; 2],
+}
+
+impl Permissions {
+    /// Fails unless the process may use the object in these ways, which are bits of a mode.
+    ///
+    /// # Errors
+    /// EACCES.
+    pub fn check(&self, wanted: u32) -> Result<(), Errno> {
+        let process = current();
+        let credentials = &process.credentials;
+        let ([maker, group], user) = (self.made_by, credentials.users().effective);
+        let mode = self.mode.get();
+        let allowed = if user == maker || user == self.user.get() {
+            mode >> 6
+        } else if credentials.is_in(group) || credentials.is_in(self.group.get()) {
+            mode >> 3
+        } else {
+            mode
+        };
+        match wanted & !allowed & 0o7 == 0 || credentials.is_privileged() {
+            true => Ok(()),
+            false => Err(Errno::EACCES),
+        }
+    }
+
+    /// Fails unless the process may do what only owner and maker may.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub fn check_owner(&self) -> Result<(), Errno> {
+        let process = current();
+        let user = process.credentials.users().effective;
+        match user == self.made_by[0] || user == self.user.get() || user == 0 {
+            true => Ok(()),
+            false => Err(Errno::EPERM),
+        }
+    }
 }
 
 /// An object of a table.
@@ -68,7 +107,8 @@ impl<T: Item> Table<T> {
     /// `check` sees one that was there.
     ///
     /// # Errors
-    /// ENOENT, EEXIST, ENOSPC: there are too many. ENOMEM, and those of the functions.
+    /// ENOENT, EEXIST, ENOSPC: there are too many. EACCES: `flags` have permissions that one
+    /// that was there does not give. ENOMEM, and those of the functions.
     pub fn get(
         &self,
         key: i32,
@@ -83,6 +123,9 @@ impl<T: Item> Table<T> {
                 return Err(Errno::EEXIST);
             }
             check(&item)?;
+            // What is asked for whichever class the caller is in.
+            let wanted = flags >> 6 | flags >> 3 | flags;
+            item.permissions().check(wanted & 0o7)?;
             return Ok(number(slot, &*item));
         }
         if key != PRIVATE && flags & CREATE == 0 {
@@ -90,14 +133,18 @@ impl<T: Item> Table<T> {
         }
         quota::check_file()?;
         let sequence = self.sequence.get();
+        let process = current();
+        let credentials = &process.credentials;
+        let made_by = [credentials.users(), credentials.groups()].map(|ids| ids.effective);
         let item = make(Permissions {
             key: Cell::new(key),
             mode: Cell::new(flags & MODE_MASK),
-            user: Cell::new(0),
-            group: Cell::new(0),
+            user: Cell::new(made_by[0]),
+            group: Cell::new(made_by[1]),
             sequence,
             changed: Cell::new(clock::counter()),
-            creator: current().pid(),
+            creator: process.pid(),
+            made_by,
         })?;
         let mut slots = self.slots.borrow_mut();
         let slots = match &mut *slots {
@@ -123,6 +170,16 @@ impl<T: Item> Table<T> {
             true => Ok(item),
             false => Err(Errno::EIDRM),
         }
+    }
+
+    /// The object with this number, if the process may use it in these ways.
+    ///
+    /// # Errors
+    /// EINVAL, EIDRM, EACCES.
+    pub fn open(&self, number: u64, wanted: u32) -> Result<Shared<T>, Errno> {
+        let item = self.find(number)?;
+        item.permissions().check(wanted)?;
+        Ok(item)
     }
 
     /// What is in a slot.
