@@ -88,6 +88,11 @@ impl WaitQueue {
         }
     }
 
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.sleepers.is_empty()
+    }
+
     /// Wakes all that wait.
     pub fn wake_all(&self) {
         while let Some(thread) = self.sleepers.pop_front() {

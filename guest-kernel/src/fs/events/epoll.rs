@@ -153,10 +153,17 @@ impl Watches {
 
     #[inline(never)]
     fn ring_all(&self, what: Readiness, event: u64) {
+        let mut woken = false;
         for watch in self.iter().filter(|watch| watch.wants(what)) {
-            match watch.epoll() {
-                Some(epoll) => epoll.note(watch, event),
-                None => watch.tell_listener(),
+            let Some(epoll) = watch.epoll() else {
+                watch.tell_listener();
+                continue;
+            };
+            // Of those that are exclusive, one that somebody waits for is enough.
+            let is_exclusive = watch.has(linux::EPOLLEXCLUSIVE);
+            if !is_exclusive || !woken {
+                let has_waiter = epoll.note(watch, event);
+                woken |= is_exclusive && has_waiter;
             }
         }
     }

@@ -201,8 +201,9 @@ impl Epoll {
         }
     }
 
-    /// A watch is to be looked at, because of this event.
-    pub(super) fn note(&self, watch: Shared<Watch>, event: u64) {
+    /// A watch is to be looked at, because of this event. Returns whether a thread waits for that.
+    pub(super) fn note(&self, watch: Shared<Watch>, event: u64) -> bool {
+        let has_waiter = !self.waiters.is_empty();
         if !watch.in_ready.is_linked() {
             self.ready.push_back(watch);
         }
@@ -210,6 +211,7 @@ impl Epoll {
             self.waiters.wake_all();
             self.watches.ring_all(Readiness::READ, event);
         }
+        has_waiter
     }
 
     /// What a poll would find: ready files.
