@@ -3,13 +3,14 @@
 //! Most of this is only kept and told again. What a process may do is its user's affair: see
 //! `credentials`.
 
+use crate::proc::credentials::Ids;
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
 
 /// The capabilities that Linux knows: numbers 0 to 40.
 pub const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 /// By how many nanoseconds sleeps may be late by default, as Linux has it.
-pub const TIMER_SLACK: u64 = 50_000;
+const TIMER_SLACK: u64 = 50_000;
 
 /// Sets of capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Attributes {
     pub no_huge_pages: bool,
     /// By how many nanoseconds sleeps may be late.
     pub timer_slack: u64,
+    /// What that is again when it is set to 0: what the parent's was.
+    pub default_timer_slack: u64,
     /// `personality`.
     pub personality: u32,
     /// Its capabilities.
@@ -57,6 +60,7 @@ impl Attributes {
         keeps_capabilities: false,
         no_huge_pages: false,
         timer_slack: 0,
+        default_timer_slack: 0,
         personality: 0,
         capabilities: Capabilities {
             effective: 0,
@@ -70,6 +74,7 @@ impl Attributes {
     pub const INIT: Self = Self {
         is_dumpable: true,
         timer_slack: TIMER_SLACK,
+        default_timer_slack: TIMER_SLACK,
         capabilities: Capabilities {
             effective: ALL_CAPABILITIES,
             permitted: ALL_CAPABILITIES,
@@ -84,8 +89,26 @@ impl Attributes {
         Self {
             death_signal: None,
             adopts_orphans: false,
+            default_timer_slack: self.timer_slack,
             ..self
         }
+    }
+
+    /// What it has once its users are others: as nobody's superuser no capabilities, unless it
+    /// keeps them, and none in effect unless it acts as one.
+    pub fn of_users(mut self, before: Ids, after: Ids) -> Self {
+        let has_superuser = |ids: Ids| [ids.real, ids.effective, ids.saved].contains(&0);
+        let own = &mut self.capabilities;
+        if has_superuser(before) && !has_superuser(after) && !self.keeps_capabilities {
+            (own.permitted, own.effective) = (0, 0);
+        }
+        match (before.effective, after.effective) {
+            (0, 0) => {}
+            (0, _) => own.effective = 0,
+            (_, 0) => own.effective = own.permitted,
+            _ => {}
+        }
+        self
     }
 
     /// What another program in the process has, of the superuser if it `is_privileged`.

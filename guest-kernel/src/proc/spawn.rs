@@ -144,10 +144,12 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<&'static
     process.name.set(first.name);
     process.places.set(first.places);
     process.set_limits(first.limits);
-    process.attributes.set(Attributes::INIT);
+    let credentials = &current().credentials;
+    let attributes = Attributes::INIT.of_program(credentials.is_privileged());
+    process.attributes.set(attributes);
     slot.thread.alternate_stack.set(AlternateStack::NONE);
     slot.thread.set_scheduling(Scheduling::DEFAULT);
-    process.credentials.become_as(&current().credentials);
+    process.credentials.become_as(credentials);
     begin_process(process, space);
     table::take(&slot);
     slot.thread

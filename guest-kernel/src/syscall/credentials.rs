@@ -27,7 +27,11 @@ impl Which {
         let credentials = &current().credentials;
         let ids = change(self.get(), credentials.is_privileged())?;
         match self {
-            Self::Users => credentials.set_users(ids),
+            Self::Users => {
+                let before = credentials.users();
+                credentials.set_users(ids);
+                current().change_attributes(|own| *own = own.of_users(before, ids));
+            }
             Self::Groups => credentials.set_groups(ids),
         }
         Ok(0)

@@ -5,7 +5,7 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::prctl as pr;
 use mm::UserPtr;
 
-use crate::proc::attributes::{ALL_CAPABILITIES, Capabilities, TIMER_SLACK};
+use crate::proc::attributes::{ALL_CAPABILITIES, Capabilities};
 use crate::proc::process::Name;
 use crate::proc::signal::Signal;
 use crate::proc::{current, current_thread, table};
@@ -13,6 +13,8 @@ use crate::syscall::{Errno, SyscallResult};
 
 /// One past the highest number of a capability.
 const CAPABILITIES: u64 = ALL_CAPABILITIES.count_ones() as u64;
+/// To take capabilities away for good (CAP_SETPCAP).
+const MAY_DROP: u64 = 1 << linux::CAP_SETPCAP;
 
 /// `prctl(option, ...)`
 pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallResult {
@@ -72,7 +74,7 @@ pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallRe
         }
         pr::PR_SET_TIMERSLACK => {
             let slack = if value as i64 <= 0 {
-                TIMER_SLACK
+                attributes.default_timer_slack
             } else {
                 value
             };
@@ -86,6 +88,11 @@ pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallRe
         }
         pr::PR_CAPBSET_READ if value < CAPABILITIES => {
             return Ok(attributes.capabilities.bounding >> value & 1);
+        }
+        pr::PR_CAPBSET_DROP | pr::PR_SET_SECUREBITS
+            if attributes.capabilities.effective & MAY_DROP == 0 =>
+        {
+            return Err(Errno::EPERM);
         }
         pr::PR_CAPBSET_DROP if value < CAPABILITIES => {
             process.change_attributes(|own| own.capabilities.bounding &= !(1 << value));

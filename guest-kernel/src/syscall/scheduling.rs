@@ -156,12 +156,12 @@ fn set_policy(thread: &Thread, policy: u32, priority: u32) -> SyscallResult {
     let resets_at_fork = policy & linux::SCHED_RESET_ON_FORK != 0;
     let policy = policy & !linux::SCHED_RESET_ON_FORK;
     let [least, highest] = priorities(policy)?;
-    if priority != 0 && !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
-    }
     // Deadlines are promises that nobody here could keep.
     if policy == linux::SCHED_DEADLINE || !(least..=highest).contains(&priority) {
         return Err(Errno::EINVAL);
+    }
+    if priority != 0 && !current().credentials.is_privileged() {
+        return Err(Errno::EPERM);
     }
     thread.set_scheduling(Scheduling {
         policy: policy as u8,

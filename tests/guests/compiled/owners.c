@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -269,6 +271,39 @@ static void by_file(const char *self)
 	say("run what nobody may", -1);
 }
 
+static void show_capabilities(const char *what)
+{
+	struct { unsigned version; int pid; } head = {0x20080522, 0};
+	unsigned sets[2][3] = {0};
+	syscall(SYS_capget, &head, sets);
+	printf("%s: effective %d, permitted %d\n", what, sets[0][0] != 0, sets[0][1] != 0);
+}
+
+static void capabilities(void)
+{
+	show_capabilities("superuser");
+	setresuid(-1, SOMEBODY, -1);
+	show_capabilities("acting as somebody");
+	setresuid(-1, 0, -1);
+	show_capabilities("acting as superuser");
+	fflush(stdout);
+	if (fork() == 0) {
+		prctl(PR_SET_KEEPCAPS, 1);
+		setresuid(NOBODY, NOBODY, NOBODY);
+		show_capabilities("nobody who keeps them");
+		exit(0);
+	}
+	wait(NULL);
+	setresuid(NOBODY, NOBODY, NOBODY);
+	show_capabilities("nobody");
+	say("drop one for good", prctl(PR_CAPBSET_DROP, 0));
+	struct sched_param priority = {-1};
+	say("priority of none", sched_setscheduler(0, SCHED_FIFO, &priority));
+	priority.sched_priority = 1;
+	say("priority", sched_setscheduler(0, SCHED_FIFO, &priority));
+	say("change rules", prctl(PR_SET_SECUREBITS, 0));
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 1 << 16);
@@ -283,8 +318,9 @@ int main(int argc, char **argv)
 		return 1;
 	chmod(".", 0755);
 	umask(022);
-	void (*const parts[])(void) = {as_superuser, as_other, changing, by_effective, limited};
-	for (int n = 0; n < 5; n++) {
+	void (*const parts[])(void) = {as_superuser, as_other,     changing,
+	                               by_effective, limited, capabilities};
+	for (int n = 0; n < 6; n++) {
 		char name[2] = {'0' + n, 0};
 		mkdir(name, 0755);
 		fflush(stdout);
