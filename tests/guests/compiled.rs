@@ -91,6 +91,7 @@ const PROGRAMS: &[Program] = &[
     },
     c("signals_queue", "signals_queue.c"),
     c("sigio", "sigio.c"),
+    c("edges", "edges.c"),
     c("futexes", "futexes.c"),
     c("clone", "clone.c"),
     c("crowd", "crowd.c"),

@@ -53,8 +53,8 @@ pub enum Place {
 pub enum Backing {
     /// Zeros, the program's own.
     Zero,
-    /// Zeros, shared with children.
-    Shared,
+    /// Zeros, shared with children, and whether the mapping may ever be written.
+    Shared(MayWrite),
     /// The program's own copy of a file from `offset` on, which is page-aligned.
     File {
         #[allow(missing_docs)]
@@ -236,10 +236,10 @@ impl Inner {
         };
         let kind = match request.backing {
             Backing::Zero => Kind::Zero,
-            Backing::Shared => {
+            Backing::Shared(may_write) => {
                 let file = Shared::new(FilePages::new(&[]))?;
                 file.set_len(len)?;
-                Kind::Shared(part(file, 0), MayWrite(true))
+                Kind::Shared(part(file, 0), may_write)
             }
             Backing::File { file, offset } => Kind::File(part(file, offset)),
             Backing::SharedFile {

@@ -107,10 +107,11 @@ impl Locks {
         })
     }
 
-    /// The first lock that is in the way of this one.
+    /// The lock that is in the way of this one, the lowest if there are more.
     fn conflict(&self, wanted: &Lock) -> Option<Lock> {
-        let mut locks = self.iter().map(|entry| entry.lock.get());
-        locks.find(|lock| wanted.conflicts(lock))
+        let locks = self.iter().map(|entry| entry.lock.get());
+        let conflicts = locks.filter(|lock| wanted.conflicts(lock));
+        conflicts.min_by_key(|lock| lock.first)
     }
 
     /// Puts a lock, which nothing is in the way of, in place of what its owner has there;
@@ -229,7 +230,7 @@ impl FileLocks {
         Ok(lists)
     }
 
-    /// The first lock that is in the way of `wanted`.
+    /// The lock that is in the way of `wanted`, the lowest if there are more.
     pub fn conflict(&self, kind: Kind, wanted: &Lock) -> Option<Lock> {
         self.existing()?.of(kind).conflict(wanted)
     }

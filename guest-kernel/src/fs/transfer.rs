@@ -170,6 +170,9 @@ impl UserBytes {
         let mut left = 0_u64;
         for number in 0..count {
             let (start, len) = read_vector(address.wrapping_add(number * VECTOR_SIZE))?;
+            if i64::try_from(len).is_err() {
+                return Err(Errno::EINVAL);
+            }
             UserSlice::new(start, len).check()?;
             left = left.checked_add(len).ok_or(Errno::EINVAL)?;
         }

@@ -42,7 +42,6 @@ impl Limits {
         );
         for (resource, most) in [
             (linux::RLIMIT_NPROC, table::most() as u64 / 2),
-            (linux::RLIMIT_STACK, stack),
             (linux::RLIMIT_CORE, 0),
             (
                 linux::RLIMIT_SIGPENDING,
@@ -55,6 +54,7 @@ impl Limits {
             };
         }
         limits.0[linux::RLIMIT_NOFILE as usize] = files;
+        limits.0[linux::RLIMIT_STACK as usize].soft = stack;
         limits
     }
 
@@ -81,7 +81,7 @@ impl Limits {
     /// those up to which the kernel has something. `None` if it is not valid.
     pub fn with(mut self, resource: u32, limit: Limit, may_raise: bool) -> Option<Self> {
         let old = self.0.get_mut(resource as usize)?;
-        let is_fixed = matches!(resource, linux::RLIMIT_STACK | linux::RLIMIT_NOFILE);
+        let is_fixed = resource == linux::RLIMIT_NOFILE;
         if limit.soft > limit.hard || (is_fixed || !may_raise) && limit.hard > old.hard {
             return None;
         }

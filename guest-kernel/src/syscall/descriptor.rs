@@ -123,7 +123,13 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         linux::F_GETOWN_EX => listener::get_extended(&file, argument),
         linux::F_GETPIPE_SZ => Ok(file.pipe()?.size() as u64),
         linux::F_SETPIPE_SZ => {
-            let size = file.pipe()?.resize(argument as u32 as usize)?;
+            let pipe = file.pipe()?;
+            // What no pipe of anybody's may have.
+            let size = argument as u32;
+            if size > 1 << 31 {
+                return Err(Errno::EINVAL);
+            }
+            let size = pipe.resize(size as usize)?;
             Ok(size as u64)
         }
         linux::F_GET_SEALS => seal::get(&file).map(|seals| seals.bits().into()),

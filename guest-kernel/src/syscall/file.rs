@@ -2,8 +2,8 @@
 
 use arch::trap::Arguments;
 
-use crate::fs;
 use crate::fs::transfer::UserBytes;
+use crate::fs::{self, Object};
 use crate::proc::current;
 use crate::proc::signal::{self, Signal};
 use crate::syscall::{Errno, SyscallResult};
@@ -86,7 +86,10 @@ pub fn sync(_: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// `fsync(fd)` and `fdatasync(fd)`
+/// `fsync(fd)` and `fdatasync(fd)`: nothing is kept elsewhere.
 pub fn fsync(&[fd, ..]: &Arguments) -> SyscallResult {
-    fs::file(fd).map(|_| 0)
+    match fs::file(fd)?.object() {
+        Object::Node(node) if node.is_directory() || node.pages().is_some() => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
 }

@@ -163,7 +163,7 @@ pub fn shmctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
     let by_slot = matches!(command, SHM_STAT | SHM_STAT_ANY);
     match command {
         INFO => {
-            let most = u64::MAX - (1 << 24);
+            let most = shared_memory::MOST;
             put(
                 structure,
                 [most, 1, SLOTS as u64, SLOTS as u64, most, 0, 0, 0, 0],

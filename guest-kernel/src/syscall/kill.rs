@@ -6,6 +6,7 @@ use mm::UserPtr;
 
 use crate::proc::process::{INIT, Process};
 use crate::proc::signal::{self, Cause, Info, Signal};
+use crate::proc::thread::Thread;
 use crate::proc::{current, table};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -14,8 +15,7 @@ use crate::syscall::{Errno, SyscallResult};
 pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
     let signal = signal(number)?;
     let own = current();
-    if let one @ 1.. = pid as i32 {
-        let process = table::process(one.unsigned_abs()).ok_or(Errno::ESRCH)?;
+    if let Some(process) = of_number(pid as i32) {
         check_sender(process, signal)?;
         send(process, signal);
         return Ok(0);
@@ -23,6 +23,7 @@ pub fn kill(&[pid, number, ..]: &Arguments) -> SyscallResult {
     let is_meant = |process: &Process| match pid as i32 {
         0 => process.group() == own.group(),
         -1 => process.pid() != INIT && process.pid() != own.pid(),
+        1.. => false,
         group => process.group() == group.unsigned_abs(),
     };
     let mut result = Err(Errno::ESRCH);
@@ -54,7 +55,7 @@ pub fn tgkill(&[pid, tid, number, ..]: &Arguments) -> SyscallResult {
 pub fn rt_sigqueueinfo(&[pid, number, info, ..]: &Arguments) -> SyscallResult {
     let cause = read_cause(info, pid as u32)?;
     let signal = signal(number)?;
-    let process = table::process(pid as u32).ok_or(Errno::ESRCH)?;
+    let process = of_number(pid as i32).ok_or(Errno::ESRCH)?;
     check_sender(process, signal)?;
     if let Some(signal) = signal.filter(|signal| may_reach(process, *signal)) {
         signal::send_for(process, signal, cause)?;
@@ -67,6 +68,12 @@ pub fn rt_tgsigqueueinfo(&[pid, tid, number, info, ..]: &Arguments) -> SyscallRe
     let pid = id(pid)?;
     let cause = read_cause(info, pid)?;
     send_to_thread(Some(pid), tid, number, cause)
+}
+
+/// The process with this number, or the one that the thread with this number belongs to.
+fn of_number(number: i32) -> Option<&'static Process> {
+    let number = u32::try_from(number).ok().filter(|&number| number != 0)?;
+    table::process(number).or_else(|| table::thread(number).map(Thread::process))
 }
 
 fn by_call(code: i32) -> Cause {

@@ -80,6 +80,11 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
             return Err(Errno::EOPNOTSUPP);
         }
         false => {
+            if len == 0 {
+                // A descriptor that is none is the error before this one.
+                fs::file(fd)?;
+                return Err(Errno::EINVAL);
+            }
             let end = offset.checked_add(len.div_ceil(PAGE_SIZE) * PAGE_SIZE);
             end.filter(|&end| i64::try_from(end).is_ok())
                 .ok_or(Errno::EOVERFLOW)?;
@@ -107,7 +112,9 @@ fn anonymous(flags: MapFlags, sharing: Sharing) -> Result<Backing, Errno> {
     }
     match sharing {
         Sharing::Private => Ok(Backing::Zero),
-        Sharing::Shared if !flags.contains(MapFlags::GROWS_DOWN) => Ok(Backing::Shared),
+        Sharing::Shared if !flags.contains(MapFlags::GROWS_DOWN) => {
+            Ok(Backing::Shared(MayWrite(true)))
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -124,16 +131,17 @@ fn file(
         return Err(Errno::EINVAL);
     }
     let is_shared = sharing != Sharing::Private;
+    let lacks_right = is_shared && access.contains(Access::WRITE) && !open.is_writable();
+    if lacks_right || !open.is_readable() {
+        return Err(Errno::EACCES);
+    }
     if let Object::Device(device) = open.object()
         && device.is_zeros()
     {
         return Ok(match is_shared {
-            true => Backing::Shared,
+            true => Backing::Shared(MayWrite(open.is_writable())),
             false => Backing::Zero,
         });
-    }
-    if is_shared && access.contains(Access::WRITE) && !open.is_writable() {
-        return Err(Errno::EACCES);
     }
     let file = open.pages()?.clone();
     if !is_shared {

@@ -188,6 +188,10 @@ pub fn recvfrom(&[fd, buffer, len, flags, address, address_len]: &Arguments) -> 
         match names_sender(socket::of(&file)?, &incoming) {
             true => socket::tell(&incoming.from, endpoint.family, address, address_len)?,
             false => {
+                let room = UserPtr::<u32>::new(address_len).read(&current().space())?;
+                if i32::try_from(room).is_err() {
+                    return Err(Errno::EINVAL);
+                }
                 UserPtr::new(address_len).write(&current().space(), &0_u32)?;
                 0
             }

@@ -3,7 +3,7 @@
 use abi::virtual_map::PAGE_SIZE;
 use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
-use mm::UserPtr;
+use mm::{UserPtr, UserSlice};
 
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
@@ -77,6 +77,14 @@ pub fn clone3(context: &mut UserContext) -> SyscallResult {
             None if word == 0 => {}
             None => return Err(Errno::E2BIG),
         }
+    }
+    let tail = UserSlice::new(address.wrapping_add(size / WORD * WORD), size % WORD);
+    if tail
+        .copy_in(&space, &mut [0; WORD as usize])?
+        .iter()
+        .any(|byte| *byte != 0)
+    {
+        return Err(Errno::E2BIG);
     }
     let [
         flags,

@@ -117,7 +117,11 @@ pub fn getsockopt(&[fd, level, option, address, len, ..]: &Arguments) -> Syscall
     let space = current().space();
     let room = UserPtr::<u32>::new(len).read(&space)?;
     let room = i32::try_from(room).map_err(|_| Errno::EINVAL)? as usize;
-    check_level(socket.endpoint(), level)?;
+    let endpoint = socket.endpoint();
+    check_level(endpoint, level).map_err(|errno| match endpoint.family {
+        Family::Inet4 => Errno::EOPNOTSUPP,
+        _ => errno,
+    })?;
     let mut bytes = [0; VALUE_SIZE];
     let size = value(socket, level, option, &mut bytes)?;
     let part = &bytes[..size.min(room)];

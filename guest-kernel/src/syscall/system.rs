@@ -2,6 +2,7 @@
 
 use arch::random;
 use arch::trap::Arguments;
+use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice, frames, free_frames};
 
 use crate::proc::{current, system, table};
@@ -70,7 +71,12 @@ pub fn sysinfo(&[info, ..]: &Arguments) -> SyscallResult {
 }
 
 /// `getrandom(buffer, size, flags)`
-pub fn getrandom(&[buffer, size, ..]: &Arguments) -> SyscallResult {
+pub fn getrandom(&[buffer, size, flags, ..]: &Arguments) -> SyscallResult {
+    const BOTH: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
+    let flags = flags as u32;
+    if flags & !(linux::GRND_NONBLOCK | BOTH) != 0 || flags & BOTH == BOTH {
+        return Err(Errno::EINVAL);
+    }
     let target = UserSlice::new(buffer, size);
     let space = current().space();
     target.check()?;

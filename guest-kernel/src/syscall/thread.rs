@@ -13,12 +13,14 @@ pub fn set_tid_address(&[address, ..]: &Arguments) -> SyscallResult {
     Ok(thread.tid().into())
 }
 
-/// `arch_prctl(code, address)`: reads and sets the bases of fs and gs.
+/// `arch_prctl(code, address)`: reads and sets the bases of fs and gs, and says what `cpuid` does.
 pub fn arch_prctl(&[code, address, ..]: &Arguments) -> SyscallResult {
     const SET_GS: u64 = 0x1001;
     const SET_FS: u64 = 0x1002;
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
+    const GET_CPUID: u64 = 0x1011;
+    const SET_CPUID: u64 = 0x1012;
     let context = current_thread().context();
     context.note_bases();
     let bases = context.bases();
@@ -27,6 +29,9 @@ pub fn arch_prctl(&[code, address, ..]: &Arguments) -> SyscallResult {
         SET_GS => bases.with_gs(address),
         GET_FS => return write_base(address, bases.fs()),
         GET_GS => return write_base(address, bases.gs()),
+        // Programs have `cpuid`, and nothing to take it from them.
+        GET_CPUID => return Ok(1),
+        SET_CPUID => return Err(Errno::ENODEV),
         _ => return Err(Errno::EINVAL),
     };
     context.use_bases(changed.ok_or(Errno::EPERM)?);

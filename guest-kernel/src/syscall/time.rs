@@ -165,7 +165,10 @@ pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> Sysc
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
             return sleep_for(ns, remaining);
         }
-        _ => return Err(Errno::EINVAL),
+        _ => {
+            read_clock(clock.into()).ok_or(Errno::EINVAL)?;
+            return Err(Errno::EOPNOTSUPP);
+        }
     })
 }
 
@@ -175,11 +178,11 @@ fn sleep_for(ns: u64, remaining: u64) -> SyscallResult {
     let deadline = deadline_after(ns);
     sleep_until(deadline).map_err(|errno| {
         let left = timespec(deadline.saturating_sub(now_ns()));
-        if remaining != 0 {
-            // A bad address is ignored.
-            let _ = UserPtr::new(remaining).write(&current().space(), &left);
+        let remaining = (remaining != 0).then(|| UserPtr::new(remaining));
+        match remaining.map(|place| place.write(&current().space(), &left)) {
+            Some(Err(error)) => error.into(),
+            _ => note_deadline(deadline, errno),
         }
-        note_deadline(deadline, errno)
     })
 }
 

@@ -7,6 +7,7 @@ use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{MemoryLimits, STACK_LIMIT};
+use crate::area::MayWrite;
 use crate::fault::{Attempt, FaultCause};
 use crate::frames::{self, FRAME_SIZE, Frame};
 use crate::mapping::{AddressSpace, Backing, Place, Request, SEARCH_END, Target};
@@ -305,7 +306,12 @@ fn without_memory_nothing_is_lost() {
         let mut hog: Vec<_> = std::iter::from_fn(Frame::allocate).collect();
         hog.truncate(hog.len() - left);
         let child = parent.fork();
-        let _ = parent.map(request(Place::Near(0), 3, READ_WRITE, Backing::Shared));
+        let _ = parent.map(request(
+            Place::Near(0),
+            3,
+            READ_WRITE,
+            Backing::Shared(MayWrite(true)),
+        ));
         let _ = parent.remap(page(0), PAGE_SIZE, 5 * PAGE_SIZE, Target::Anywhere, false);
         let _ = parent.protect(page(1000), PAGE_SIZE, READ);
         let _ = write(&parent, page(3), 2);

@@ -18,7 +18,7 @@ use crate::fs::{process_files, terminal};
 use crate::proc::limits::INFINITY;
 use crate::proc::process::{Process, Stage};
 use crate::proc::signal::{Action, Signal, Signals};
-use crate::proc::thread::State;
+use crate::proc::thread::{State, Thread};
 
 /// Text about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn memory(process: &Process) -> Memory {
 fn write_stat(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (parent, group) = (process.parent_pid(), process.group());
     let name = process.name();
-    let (state, _) = state(process);
+    let (state, _) = state(process, id);
     let session = process.session();
     let terminal = terminal::of_session(session);
     let (device, foreground) = terminal.map_or((0, -1), |terminal| {
@@ -165,14 +165,15 @@ fn write_stat(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     writeln!(to, " {} {end} {code}", places.environment)
 }
 
-/// The state of a process, as a letter and in words.
-fn state(process: &Process) -> (char, &'static str) {
-    let runs = |state| matches!(state, State::Running | State::Runnable);
-    match process.stage() {
-        Stage::Alive if process.is_stopped() => ('T', "stopped"),
-        Stage::Alive if process.threads().any(|thread| runs(thread.state())) => ('R', "running"),
-        Stage::Alive => ('S', "sleeping"),
-        Stage::Zombie(_) | Stage::Unused => ('Z', "zombie"),
+/// The state of a process's thread with this number, as a letter and in words. What is said of the
+/// process is that of its first one, which may have ended before the others.
+fn state(process: &Process, id: u32) -> (char, &'static str) {
+    let thread = process.threads().find(|thread| thread.tid() == id);
+    match (process.stage(), thread.map(Thread::state)) {
+        (Stage::Zombie(_) | Stage::Unused, _) | (_, None) => ('Z', "zombie"),
+        _ if process.is_stopped() => ('T', "stopped"),
+        (_, Some(State::Running | State::Runnable)) => ('R', "running"),
+        _ => ('S', "sleeping"),
     }
 }
 
@@ -194,7 +195,7 @@ fn signals(process: &Process) -> [Signals; 4] {
 
 fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (pid, parent) = (process.pid(), process.parent_pid());
-    let (letter, word) = state(process);
+    let (letter, word) = state(process, id);
     let mask = process_files::of_pid(pid).map_or(0, |files| files.mask());
     writeln!(to, "Name:\t{}\nUmask:\t{mask:04o}", process.name())?;
     writeln!(to, "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0")?;

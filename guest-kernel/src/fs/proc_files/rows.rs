@@ -3,6 +3,7 @@
 use crate::fs::proc_files::process_text::ProcessText as Text;
 use crate::fs::proc_files::text::SystemText::{self, Fixed, Number};
 use crate::fs::proc_files::{ProcFile, ProcLink};
+use crate::proc::ipc::{self, messages, semaphores, shared_memory};
 use crate::proc::{system, table};
 
 /// A name in a directory of `/proc`.
@@ -59,6 +60,11 @@ const SYS_FS: &[Entry] = &[
     text(b"pipe-max-size", Number(1 << 20)),
 ];
 
+/// Semaphores of a set and in all, operations of a call, sets.
+const SEMAPHORES: &str = "250\t125000\t500\t500";
+const _: () = assert!(semaphores::MOST == 250 && semaphores::MOST_OPERATIONS == 500);
+const _: () = assert!(ipc::SLOTS == 500);
+
 const SYS_KERNEL: &[Entry] = &[
     text(
         b"cap_last_cap",
@@ -66,6 +72,9 @@ const SYS_KERNEL: &[Entry] = &[
     ),
     text(b"hostname", SystemText::HostName),
     text(b"domainname", SystemText::DomainName),
+    text(b"msgmax", Number(messages::LONGEST)),
+    text(b"msgmnb", Number(messages::ROOM)),
+    text(b"msgmni", Number(ipc::SLOTS as u64)),
     text(b"ngroups_max", Number(65_536)),
     text(b"osrelease", SystemText::Line(system::RELEASE)),
     text(b"ostype", SystemText::Line(system::KERNEL_NAME)),
@@ -74,6 +83,11 @@ const SYS_KERNEL: &[Entry] = &[
     text(b"pid_max", Number(table::MAX_NUMBER as u64)),
     directory(b"random", SYS_KERNEL_RANDOM),
     text(b"randomize_va_space", Number(0)),
+    text(b"sem", SystemText::Line(SEMAPHORES)),
+    text(b"shmall", Number(shared_memory::MOST)),
+    text(b"shmmax", Number(shared_memory::MOST)),
+    text(b"shmmni", Number(ipc::SLOTS as u64)),
+    text(b"tainted", Number(0)),
     text(b"threads-max", SystemText::MostThreads),
     text(b"version", SystemText::Line(system::VERSION)),
 ];

@@ -18,6 +18,9 @@ use crate::proc::scheduler::current;
 /// All segments.
 pub static SEGMENTS: SingleCpu<Table<Segment>> = SingleCpu::new(Table::new());
 
+/// What is told as the most bytes of a segment, and pages of all: no limit (Linux, SHMMAX).
+pub const MOST: u64 = u64::MAX - (1 << 24);
+
 /// Segments that go with their last user.
 static LEAVING: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(0));
 

@@ -51,7 +51,7 @@ fn change_one(random: &mut Rng, space: &AddressSpace, model: &mut Model) {
         0 | 1 => {
             let shared = random.u64(..4) == 0;
             let backing = if shared {
-                Backing::Shared
+                Backing::Shared(MayWrite(true))
             } else {
                 Backing::Zero
             };
