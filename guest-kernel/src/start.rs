@@ -115,7 +115,8 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.control(INIT, INIT);
     if options.has_keyboard {
-        terminal::CONSOLE.start();
+        let started = terminal::CONSOLE.start();
+        started.unwrap_or_else(|error| fail(&Errno::from(error)));
     }
 }
 

@@ -26,7 +26,7 @@ const fn case(name: &'static str, needs: &'static [&'static str], script: &'stat
     }
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     case("bash", &["bash"], include_str!("bash.sh")),
     case("busybox", &["busybox"], include_str!("busybox.sh")),
     case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
@@ -40,6 +40,11 @@ const CASES: [Case; 9] = [
     case("perl", &["perl"], include_str!("perl.sh")),
     case("python", &["python3"], include_str!("python.sh")),
     case("sqlite", &["sqlite3"], include_str!("sqlite.sh")),
+    case(
+        "terminals",
+        &["bash", "python3", "script", "stty"],
+        include_str!("terminals.sh"),
+    ),
 ];
 
 /// One APIC is enough: programs see neither.

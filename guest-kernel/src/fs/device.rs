@@ -3,10 +3,13 @@
 use abi::Errno;
 use arch::random;
 use arch::serial::SerialPort;
+use linux_raw_sys::general as linux;
 use mm::file_pages;
 
-use crate::fs::terminal::{self, Terminal};
+use crate::fs::open_file::Object;
+use crate::fs::terminal::{self, Found, Terminal};
 use crate::fs::transfer::{self, Source, Step, Target};
+use crate::proc::current;
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +18,11 @@ pub enum Device {
     Console,
     /// The same, but what is written goes to standard error. It has no name of its own.
     Errors,
-    /// The terminal of whoever opens it: there is only the console.
+    /// The terminal of whoever opens it. Open, it is the console: others are opened in its
+    /// place.
     Tty,
+    /// Makes a pseudo-terminal for whoever opens it, whose master is opened in its place.
+    PseudoTerminals,
     /// The serial line to another machine.
     Link,
     /// Discards writes; reads are at the end (`/dev/null`).
@@ -50,9 +56,10 @@ impl Device {
     }
 
     /// Those that have names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Console,
         Self::Tty,
+        Self::PseudoTerminals,
         Self::Link,
         Self::Null,
         Self::Zero,
@@ -66,6 +73,7 @@ impl Device {
         match self {
             Self::Console | Self::Errors => b"console",
             Self::Tty => b"tty",
+            Self::PseudoTerminals => b"ptmx",
             Self::Link => b"ttyS1",
             Self::Null => b"null",
             Self::Zero => b"zero",
@@ -80,6 +88,7 @@ impl Device {
         let (major, minor) = match self {
             Self::Console | Self::Errors => (5, 1),
             Self::Tty => (5, 0),
+            Self::PseudoTerminals => (5, 2),
             Self::Link => (4, 65),
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
@@ -102,7 +111,6 @@ impl Device {
     /// Whether the machine has it.
     fn is_present(self) -> bool {
         match self {
-            Self::Tty => terminal::CONSOLE.is_used(),
             Self::Link => SerialPort::LINK.is_present(),
             _ => true,
         }
@@ -148,10 +156,32 @@ impl Device {
     pub fn write(self, source: &mut dyn Source) -> Result<u64, Errno> {
         match (self, self.terminal()) {
             (Self::Errors, Some(terminal)) => terminal.write_by(SerialPort::ERRORS, source),
-            (_, Some(terminal)) => terminal.write(source),
+            (_, Some(terminal)) => terminal.write(source, false),
             (Self::Full, None) if source.left() > 0 => Err(Errno::ENOSPC),
             (_, None) => Ok(source.left() as u64),
         }
+    }
+}
+
+/// Opens the device with this number, with these flags of `open`.
+///
+/// # Errors
+/// ENXIO: there is none. EIO: it cannot be opened. ENOMEM, ENOSPC.
+pub fn open(number: DeviceNumber, flags: u32) -> Result<Object, Errno> {
+    if terminal::is_pseudo(number) {
+        return terminal::open_pseudo(number, flags);
+    }
+    match Device::of(number).ok_or(Errno::ENXIO)? {
+        Device::PseudoTerminals => terminal::open_master(),
+        Device::Tty => match terminal::of_session(current().session()).ok_or(Errno::ENXIO)? {
+            Found::Port(port) if core::ptr::eq(port, &*terminal::LINK) => {
+                Ok(Object::Device(Device::Link))
+            }
+            Found::Port(port) if !port.is_used() => Err(Errno::ENXIO),
+            Found::Port(_) => Ok(Object::Device(Device::Tty)),
+            Found::Pseudo(terminal) => terminal::open_pseudo(terminal.number(), linux::O_NOCTTY),
+        },
+        device => Ok(Object::Device(device)),
     }
 }
 

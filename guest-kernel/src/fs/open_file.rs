@@ -27,6 +27,7 @@ use crate::fs::poll::{self, Readiness};
 use crate::fs::seal::{self, Seals};
 use crate::fs::size_limit;
 use crate::fs::socket::{self, Socket};
+use crate::fs::terminal::{Master, Slave, Terminal};
 
 /// Open files that there can be at once, in all processes together: one for two frames of
 /// memory.
@@ -57,6 +58,10 @@ pub enum Object {
     Node(Shared<Node>),
     /// A device.
     Device(Device),
+    /// A pseudo-terminal.
+    Slave(Slave),
+    /// Its master.
+    Master(Master),
     /// The end of a pipe that bytes come out of.
     ReadEnd(ReadEnd),
     /// The other one.
@@ -336,6 +341,19 @@ impl OpenFile {
         }
     }
 
+    /// The terminal that it is, or the master of.
+    ///
+    /// # Errors
+    /// ENOTTY: none.
+    pub fn terminal(&self) -> Result<&Terminal, Errno> {
+        match &self.object {
+            Object::Device(device) => device.terminal().ok_or(Errno::ENOTTY),
+            Object::Slave(slave) => Ok(slave.terminal()),
+            Object::Master(master) => Ok(master.terminal()),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
         match &self.object {
@@ -344,6 +362,8 @@ impl OpenFile {
                 .map_or(Readiness::READ | Readiness::WRITE, |terminal| {
                     terminal.readiness()
                 }),
+            Object::Slave(slave) => slave.terminal().readiness(),
+            Object::Master(master) => master.readiness(),
             Object::Node(_) => Readiness::READ | Readiness::WRITE,
             Object::ReadEnd(end) => end.readiness(),
             Object::WriteEnd(end) => end.readiness(),
@@ -372,6 +392,8 @@ impl OpenFile {
         match &self.object {
             Object::Node(_) => None,
             Object::Device(device) => device.terminal().map(|_| &*poll::ANY),
+            Object::Slave(slave) => Some(slave.watches()),
+            Object::Master(master) => Some(master.watches()),
             Object::ReadEnd(end) | Object::BothEnds(end, _) => Some(end.watches()),
             Object::WriteEnd(end) => Some(end.watches()),
             Object::Event(event) => Some(event.watches()),

@@ -4,7 +4,7 @@
 //! is one open file, however many descriptors stand for it, or several of a FIFO; it is closed
 //! when the last goes.
 
-mod buffer;
+pub mod buffer;
 
 use core::cell::{Cell, RefCell};
 

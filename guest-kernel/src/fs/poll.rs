@@ -25,6 +25,8 @@ bitflags! {
         const READ = (linux::POLLIN | linux::POLLRDNORM) as u16;
         /// Writing would not wait.
         const WRITE = (linux::POLLOUT | linux::POLLWRNORM) as u16;
+        /// Something that comes before all else can be read.
+        const PRIORITY = linux::POLLPRI as u16;
         /// The other end can be written to no more; reported whether requested or not.
         const ERROR = linux::POLLERR as u16;
         /// The other end has gone; reported whether requested or not.

@@ -22,8 +22,8 @@ use crate::fs::node::{Kind, Node};
 use crate::fs::proc_files::process_text::ProcessText;
 use crate::fs::proc_files::rows::{Entry, PROCESS, ROOT, Row, THREAD};
 use crate::fs::proc_files::text::SystemText;
-use crate::fs::process_files;
 use crate::fs::transfer::Target;
+use crate::fs::{process_files, terminal};
 use crate::proc::process::Process;
 use crate::proc::thread::Thread;
 use crate::proc::{current, current_thread, table};
@@ -53,6 +53,10 @@ pub enum ProcFile {
     OfProcess(ProcessText, u32),
     /// Text about the system.
     System(SystemText),
+    /// `/dev/pts`: the directory of pseudo-terminals.
+    Pseudos,
+    /// One of them.
+    Pseudo(u32),
     /// A link to what a process has.
     Link(ProcLink),
     /// A link to a path.
@@ -70,7 +74,8 @@ pub struct ProcName {
 }
 
 impl ProcName {
-    const LEN: usize = 24;
+    /// Longest name.
+    pub const LEN: usize = 24;
 
     fn fixed(name: &[u8]) -> Self {
         let mut bytes = [0; Self::LEN];
@@ -79,7 +84,8 @@ impl ProcName {
         Self { bytes, start }
     }
 
-    fn number(mut number: u32) -> Self {
+    /// A number.
+    pub fn number(mut number: u32) -> Self {
         let mut bytes = [0; Self::LEN];
         let mut start = Self::LEN;
         loop {
@@ -101,13 +107,16 @@ impl ProcName {
 impl ProcFile {
     /// Whether it is a directory.
     pub fn is_directory(self) -> bool {
-        use ProcFile::{DescriptorTexts, Descriptors, Directory, Process, Root, Thread, Threads};
+        use ProcFile::{
+            DescriptorTexts, Descriptors, Directory, Process, Pseudos, Root, Thread, Threads,
+        };
         matches!(
             self,
             Directory(_)
                 | Root(_)
                 | Process(_)
                 | Threads(_)
+                | Pseudos
                 | Thread(_)
                 | Descriptors(_)
                 | DescriptorTexts(_)
@@ -133,6 +142,8 @@ impl ProcFile {
             Self::Thread(tid) => (tid, 3),
             Self::Descriptors(pid) => (pid, 4),
             Self::DescriptorTexts(pid) => (pid, 5),
+            Self::Pseudos => (0, 6),
+            Self::Pseudo(number) => (number, 7),
             _ => (0, 2),
         };
         u64::from(owner) << SHIFT | kind
@@ -143,6 +154,7 @@ impl ProcFile {
         match self {
             _ if self.is_directory() => linux::S_IFDIR | 0o555,
             _ if self.is_link() => linux::S_IFLNK | 0o777,
+            Self::Pseudo(_) => linux::S_IFCHR,
             _ => linux::S_IFREG | 0o444,
         }
     }
@@ -167,6 +179,10 @@ impl ProcFile {
                 let pid = pids.filter(|&pid| pid >= least).min()?;
                 let place = entries.len() + pid as usize;
                 Some((place, Self::Process(pid), ProcName::number(pid)))
+            }
+            Self::Pseudos => {
+                let next = terminal::next_pseudo(number?)?;
+                numbered(next, Self::Pseudo(next))
             }
             Self::Process(pid) => row(PROCESS, pid),
             Self::Thread(tid) => row(THREAD, tid),
@@ -204,6 +220,7 @@ impl ProcFile {
                 let pid = number(name)?;
                 table::process(pid).map(|_| Self::Process(pid))
             }),
+            Self::Pseudos => Some(Self::Pseudo(number(name)?)),
             Self::Process(pid) => row(PROCESS, pid),
             Self::Thread(tid) => row(THREAD, tid),
             Self::Threads(pid) => {
@@ -258,12 +275,23 @@ pub fn top() -> Result<Shared<Node>, Errno> {
     node(ProcFile::Root(ROOT), None)
 }
 
+/// `/dev/pts`, in `dev`.
+///
+/// # Errors
+/// There is no memory.
+pub fn pseudo_terminals(dev: &Shared<Node>) -> Result<Shared<Node>, Errno> {
+    node(ProcFile::Pseudos, Some((dev, b"pts")))
+}
+
 /// The node called `name` in `directory`, which shows `file`.
 ///
 /// # Errors
 /// ENOENT, ENOMEM.
 pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Shared<Node>, Errno> {
     let file = file.named(name).ok_or(Errno::ENOENT)?;
+    if let ProcFile::Pseudo(number) = file {
+        return terminal::pseudo_node(number).ok_or(Errno::ENOENT);
+    }
     let node = node(file, Some((directory, name)))?;
     if !node.is_directory() {
         node.add_link();

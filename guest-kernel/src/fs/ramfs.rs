@@ -112,6 +112,10 @@ impl Tree {
             let node = Node::new(Kind::Characters(device.number()), device.mode())?;
             insert_new(&dev, device.name(), &node)?;
         }
+        if directory::find_in_memory(&dev, b"pts").is_none() {
+            let pts = proc_files::pseudo_terminals(&dev)?;
+            directory::put(&dev, Bytes::InPlace(b"pts"), &pts)?;
+        }
         if directory::find_in_memory(root, b"proc").is_none() {
             directory::put(root, Bytes::InPlace(b"proc"), &proc_files::top()?)?;
         }

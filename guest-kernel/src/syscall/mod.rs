@@ -28,6 +28,7 @@ mod poll;
 mod prctl;
 mod process;
 mod process_memory;
+mod pseudo_terminal;
 mod scheduling;
 mod select;
 mod semaphore;

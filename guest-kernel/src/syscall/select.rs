@@ -26,7 +26,7 @@ const MEANING: [Readiness; 3] = [
         .union(Readiness::HANG_UP)
         .union(Readiness::ERROR),
     Readiness::WRITE.union(Readiness::ERROR),
-    Readiness::empty(),
+    Readiness::PRIORITY,
 ];
 
 /// `select(count, read, write, except, timeout)`, the timeout in seconds and microseconds;

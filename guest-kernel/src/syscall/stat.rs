@@ -16,6 +16,7 @@ use crate::fs::open_file::Object;
 use crate::fs::path::Links;
 use crate::fs::proc_files::ProcFile;
 use crate::fs::stamp::Time;
+use crate::fs::terminal::Terminal;
 use crate::fs::{self, OpenFile};
 use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
@@ -113,6 +114,13 @@ impl Facts {
             Object::Device(device) => Self {
                 mode: linux::S_IFCHR | device.mode(),
                 device: device.number(),
+                ..facts
+            },
+            Object::Slave(_) | Object::Master(_) => Self {
+                mode: linux::S_IFCHR | 0o620,
+                device: file
+                    .terminal()
+                    .map_or_else(|_| DeviceNumber::default(), Terminal::number),
                 ..facts
             },
             Object::Socket(socket) => Self {

@@ -1,9 +1,10 @@
-//! `ioctl`: control of terminals, and the number of bytes that can be read.
+//! `ioctl`: control of terminals, and the number of bytes that can be read. What is asked of the
+//! master of a pseudo-terminal is asked of the terminal, but nobody is in its background.
 
 use core::mem::offset_of;
 
 use arch::{input::Available, trap::Arguments};
-use linux_raw_sys::general::termios;
+use linux_raw_sys::general::{self as linux, termios};
 use linux_raw_sys::ioctl;
 use mm::UserSlice;
 
@@ -13,7 +14,7 @@ use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
 use crate::fs::{self, OpenFile};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
-use crate::syscall::{Errno, SyscallResult, interface, listener};
+use crate::syscall::{Errno, SyscallResult, interface, listener, pseudo_terminal};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
@@ -43,11 +44,18 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             if let Object::Socket(socket) = file.object() {
                 return interface::request(socket, request, argument);
             }
-            let Object::Device(device) = file.object() else {
-                return Err(Errno::ENOTTY);
-            };
-            let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
-            terminal_request(terminal, request, argument)
+            let terminal = file.terminal()?;
+            if let Object::Master(master) = file.object() {
+                return match pseudo_terminal::request(master, request, argument) {
+                    Err(Errno::ENOTTY) => of_either(terminal, true, request, argument),
+                    result => result,
+                };
+            }
+            match terminal.is_hung_up() {
+                true if request == ioctl::TIOCSPGRP => Err(Errno::ENOTTY),
+                true => Err(Errno::EIO),
+                false => of_either(terminal, false, request, argument),
+            }
         }
     }
 }
@@ -57,10 +65,11 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
         Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) => {
             Ok(file.pipe()?.len() as u64)
         }
-        Object::Device(device) => {
-            let terminal = device.terminal().ok_or(Errno::ENOTTY)?;
-            Ok(terminal.available() as u64)
-        }
+        Object::Device(_) | Object::Slave(_) => match file.terminal()? {
+            terminal if terminal.is_hung_up() => Err(Errno::EIO),
+            terminal => Ok(terminal.available() as u64),
+        },
+        Object::Master(master) => Ok(master.available() as u64),
         Object::Node(_) => Ok(file.pages()?.len().saturating_sub(file.offset())),
         Object::Input => Ok(match INPUT.available() {
             Available::Bytes(count) => count as u64,
@@ -71,25 +80,27 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
     }
 }
 
-fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> SyscallResult {
-    /// Arguments of TCFLSH: input, output (of which none waits), and both.
-    const INPUT: u64 = 0;
-    const OUTPUT: u64 = 1;
-    const BOTH: u64 = 2;
+/// A request to a terminal, or to its master.
+fn of_either(terminal: &Terminal, is_master: bool, request: u32, argument: u64) -> SyscallResult {
+    let require_foreground = || match is_master {
+        true => Ok(()),
+        false => terminal.require_foreground(Signal::SIGTTOU),
+    };
     match request {
         ioctl::TCGETS => tell(argument, &termios_bytes(&terminal.settings().to_linux())),
         ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => {
-            terminal.require_foreground(Signal::SIGTTOU)?;
+            require_foreground()?;
             let mut bytes = [0; TERMIOS_SIZE];
             UserSlice::new(argument, TERMIOS_SIZE as u64)
                 .copy_in(&current().space(), &mut bytes)?;
-            let settings = Settings::from_linux(&termios_from(&bytes));
+            let settings = Settings::from_linux(&termios_from(&bytes), terminal.supported());
             terminal.set(settings, request == ioctl::TCSETSF);
             Ok(0)
         }
         ioctl::TIOCGWINSZ => {
-            let WindowSize { rows, columns } = terminal.window_size();
-            let words = [rows, columns, 0, 0].map(u16::to_le_bytes);
+            let size = terminal.window_size();
+            let [x, y] = size.pixels;
+            let words = [size.rows, size.columns, x, y].map(u16::to_le_bytes);
             tell(argument, words.as_flattened())
         }
         ioctl::TIOCSWINSZ => {
@@ -99,30 +110,78 @@ fn terminal_request(terminal: &Terminal, request: u32, argument: u64) -> Syscall
             terminal.set_window_size(WindowSize {
                 rows: word(0),
                 columns: word(2),
+                pixels: [word(4), word(6)],
             });
             Ok(0)
         }
         ioctl::TIOCGPGRP => {
-            require_control(terminal)?;
+            require_control_unless(is_master, terminal)?;
             tell(argument, &terminal.foreground().to_le_bytes())
         }
         ioctl::TIOCGSID => {
-            require_control(terminal)?;
+            require_control_unless(is_master, terminal)?;
+            if terminal.session() == 0 {
+                return Err(Errno::ENOTTY);
+            }
             tell(argument, &terminal.session().to_le_bytes())
         }
         ioctl::TIOCSPGRP => set_foreground(terminal, argument),
         ioctl::TIOCSCTTY => claim(terminal, argument),
-        ioctl::TIOCNOTTY => give_up(terminal),
+        ioctl::TIOCNOTTY if !is_master => give_up(terminal),
+        // What is written is shown at once.
+        ioctl::TIOCOUTQ => tell(argument, &0_u32.to_le_bytes()),
+        ioctl::TCSBRK | ioctl::TCSBRKP => require_foreground().map(|()| 0),
         ioctl::TCFLSH => {
-            terminal.require_foreground(Signal::SIGTTOU)?;
-            match argument {
-                INPUT | BOTH => terminal.flush(),
-                OUTPUT => {}
-                _ => return Err(Errno::EINVAL),
-            }
-            Ok(0)
+            require_foreground()?;
+            flush(terminal, is_master, argument)
+        }
+        ioctl::TCXONC => {
+            require_foreground()?;
+            control_flow(terminal, argument)
         }
         _ => Err(Errno::ENOTTY),
+    }
+}
+
+/// Discards what waits in one direction or both.
+fn flush(terminal: &Terminal, is_master: bool, argument: u64) -> SyscallResult {
+    const INPUT: u64 = 0;
+    const OUTPUT: u64 = 1;
+    const BOTH: u64 = 2;
+    match (argument, is_master) {
+        (INPUT | BOTH, true) => terminal.flush_output(),
+        (INPUT, false) => terminal.flush(),
+        (OUTPUT, false) => terminal.flush_output(),
+        (BOTH, false) => {
+            terminal.flush();
+            terminal.flush_output();
+        }
+        // What a master writes has been taken at once.
+        (OUTPUT, true) => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// Stops output or lets it go on, or sends the key that does so at the other end.
+fn control_flow(terminal: &Terminal, argument: u64) -> SyscallResult {
+    let is_done = match u32::try_from(argument) {
+        Ok(linux::TCOOFF) => terminal.stop_output(true),
+        Ok(linux::TCOON) => terminal.stop_output(false),
+        Ok(linux::TCIOFF) => terminal.send_key(linux::VSTOP),
+        Ok(linux::TCION) => terminal.send_key(linux::VSTART),
+        _ => return Err(Errno::EINVAL),
+    };
+    match is_done {
+        true => Ok(0),
+        false => Err(Errno::ENOTTY),
+    }
+}
+
+fn require_control_unless(is_master: bool, terminal: &Terminal) -> Result<(), Errno> {
+    match is_master {
+        true => Ok(()),
+        false => require_control(terminal),
     }
 }
 
@@ -155,7 +214,7 @@ fn set_foreground(terminal: &Terminal, argument: u64) -> SyscallResult {
 }
 
 /// Makes the terminal that of the session which the process leads and that has none yet. Not
-/// if another has claimed it, unless `argument` is 1: programs have all of root's rights.
+/// if another has claimed it, unless `argument` is 1 and the superuser does it.
 fn claim(terminal: &Terminal, argument: u64) -> SyscallResult {
     const STEAL: u64 = 1;
     let process = current();
@@ -167,7 +226,8 @@ fn claim(terminal: &Terminal, argument: u64) -> SyscallResult {
         terminal.set_foreground(terminal.foreground());
         return Ok(0);
     }
-    let is_taken = terminal.is_claimed() && argument != STEAL;
+    let may_steal = argument == STEAL && process.credentials.is_privileged();
+    let is_taken = terminal.is_claimed() && !may_steal;
     if is_taken || terminal::of_session(session).is_some() {
         return Err(Errno::EPERM);
     }
@@ -189,7 +249,7 @@ fn give_up(terminal: &Terminal) -> SyscallResult {
     Ok(0)
 }
 
-fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
+pub(super) fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
     UserSlice::new(address, bytes.len() as u64).copy_out(&current().space(), bytes)?;
     Ok(0)
 }
@@ -232,12 +292,13 @@ fn termios_from(bytes: &[u8; TERMIOS_SIZE]) -> termios {
 #[cfg(test)]
 mod tests {
     use super::{Settings, termios_bytes, termios_from};
+    use crate::fs::terminal::Supported;
 
     #[test]
     fn settings_survive_the_way_to_a_program_and_back() {
         let bytes = termios_bytes(&Settings::COOKED.to_linux());
         assert_eq!(bytes[17..22], [3, 0x1c, 0x7f, 0x15, 4]);
-        let back = Settings::from_linux(&termios_from(&bytes));
+        let back = Settings::from_linux(&termios_from(&bytes), &Supported::PORT);
         assert_eq!(back, Settings::COOKED);
     }
 }

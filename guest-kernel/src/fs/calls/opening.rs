@@ -7,7 +7,7 @@ use mm::file_pages::FilePages;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::calls::naming;
-use crate::fs::device::Device;
+use crate::fs::device;
 use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{self, Object, OpenFile};
 use crate::fs::opened::Opened;
@@ -140,7 +140,7 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
             _ => return Err(Errno::ELOOP),
         },
         Kind::Proc(_) if writes => return Err(Errno::EACCES),
-        Kind::Characters(number) => Object::Device(Device::of(*number).ok_or(Errno::ENXIO)?),
+        Kind::Characters(number) => device::open(*number, flags)?,
         Kind::Fifo(fifo) => fifo.open(flags)?,
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),
         Kind::File(pages) => {

@@ -33,6 +33,7 @@ fn describe(file: &OpenFile) -> [&'static [u8]; 2] {
         Object::Device(device) => [b"/dev/", device.name()],
         Object::ReadEnd(_) | Object::WriteEnd(_) => [b"pipe:", b"[0]"],
         Object::Input | Object::Output(_) => [b"pipe:", b"[1]"],
+        Object::Slave(_) | Object::Master(_) => [b"/dev/", b"ptmx"],
         Object::Socket(_) => [b"socket:", b"[2]"],
         _ => [b"anon_inode:", b"[file]"],
     }

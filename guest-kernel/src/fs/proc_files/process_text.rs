@@ -9,7 +9,6 @@ use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Shared};
 
-use crate::fs::device::Device;
 use crate::fs::open_file::OpenFile;
 use crate::fs::proc_files::areas_text;
 use crate::fs::proc_files::text::NS_PER_USER_TICK;
@@ -122,14 +121,10 @@ fn write_stat(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let session = process.session();
     let terminal = terminal::of_session(session);
     let (device, foreground) = terminal.map_or((0, -1), |terminal| {
-        let is_it = |device: &Device| {
-            let own = device.terminal();
-            own.is_some_and(|own| core::ptr::eq(own, terminal))
-        };
-        let device = Device::ALL.into_iter().find(is_it);
-        let number = device.map(Device::number).unwrap_or_default();
-        let foreground = i64::from(terminal.foreground());
-        (number.major << 8 | number.minor, foreground)
+        let number = terminal.number();
+        let [minor_low, minor_high] = [number.minor & 0xff, number.minor & !0xff];
+        let device = minor_low | number.major << 8 | minor_high << 12;
+        (device, i64::from(terminal.foreground()))
     });
     write!(to, "{id} ({name}) {state} {parent} {group} {session}")?;
     // Flags, and faults of four kinds.

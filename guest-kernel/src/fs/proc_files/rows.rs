@@ -44,7 +44,7 @@ pub const ROOT: &[Entry] = &[
     text(b"version", SystemText::Version),
 ];
 
-const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n\nBlock devices:\n";
+const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
 
 const SYS: &[Entry] = &[
     directory(b"fs", SYS_FS),

@@ -3,22 +3,39 @@
 
 use abi::Errno;
 
-use crate::fs::terminal::{CONSOLE, LINK, Terminal};
-use crate::proc::signal::{Reaction, Signal, send_to_group};
-use crate::proc::{current, current_thread, stop};
+use crate::fs::terminal::{CONSOLE, Found, LINK, Terminal, pseudo};
+use crate::proc::signal::{Reaction, Signal, send, send_to_group};
+use crate::proc::{current, current_thread, stop, table};
 
 /// The terminal that controls this session.
-pub fn of_session(session: u32) -> Option<&'static Terminal> {
-    let terminals: [&Terminal; 2] = [&CONSOLE, &LINK];
-    let mut terminals = terminals.into_iter();
-    terminals.find(|terminal| terminal.session() == session)
+pub fn of_session(session: u32) -> Option<Found> {
+    find(|terminal| terminal.session() == session && !terminal.is_hung_up())
 }
 
-/// Frees the terminal of a session whose leader has ended, and signals the foreground
-/// group.
+fn find(is_it: impl Fn(&Terminal) -> bool) -> Option<Found> {
+    let ports: [&Terminal; 2] = [&CONSOLE, &LINK];
+    let port = ports.into_iter().find(|terminal| is_it(terminal));
+    let pseudo = || pseudo::find_terminal(is_it).map(Found::Pseudo);
+    port.map(Found::Port).or_else(pseudo)
+}
+
+/// Frees the terminals of a session whose leader has ended, also one that was hung up, and
+/// signals the foreground group.
 pub fn leader_ended(session: u32) {
-    if let Some(terminal) = of_session(session) {
-        send_to_group(terminal.let_go(), Signal::SIGHUP);
+    while let Some(terminal) = find(|terminal| terminal.session() == session) {
+        let foreground = terminal.let_go();
+        send_to_group(foreground, Signal::SIGHUP);
+        if terminal.is_hung_up() {
+            send_to_group(foreground, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Tells the leader of its session that a terminal has been hung up.
+pub fn hung_up(terminal: &Terminal) {
+    let leader = table::process(terminal.session());
+    for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+        leader.inspect(|leader| send(leader, signal));
     }
 }
 
@@ -57,6 +74,7 @@ impl Terminal {
     pub fn let_go(&self) -> u32 {
         let foreground = self.foreground.get();
         self.control(0, 0);
+        pseudo::forget_if_gone(self);
         foreground
     }
 

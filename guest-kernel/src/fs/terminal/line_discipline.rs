@@ -10,11 +10,13 @@
 //! can change while it is queued, and the character that ends input is not itself read.
 
 use linux_raw_sys::general as linux;
+use mm::frames::FRAME_SIZE;
+use mm::{Frame, OutOfMemory};
 
 use crate::fs::terminal::settings::Settings;
 
 /// Capacity of the queue in bytes; the longest line is one less.
-const CAPACITY: usize = 4096;
+const CAPACITY: usize = FRAME_SIZE;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// Stands in the queue for the end of input, with its place marked as a line's end. No
@@ -34,12 +36,19 @@ pub enum Effect {
     Quit,
     /// The suspend key (SIGTSTP).
     Suspend,
+    /// The key that stops output.
+    Stop,
+    /// The key that lets it go on.
+    Start,
 }
 
 /// A terminal's input.
 pub struct LineDiscipline {
     settings: Settings,
-    bytes: [u8; CAPACITY],
+    /// `None` before anything can be typed.
+    bytes: Option<Frame>,
+    /// The next byte is not a control character, whatever it is.
+    is_quoting: bool,
     /// A bit for each byte that ends a line.
     ends: [u64; CAPACITY / WORD_BITS],
     head: usize,
@@ -52,12 +61,24 @@ impl LineDiscipline {
     pub const fn new(settings: Settings) -> Self {
         Self {
             settings,
-            bytes: [0; CAPACITY],
+            bytes: None,
+            is_quoting: false,
             ends: [0; CAPACITY / WORD_BITS],
             head: 0,
             ready: 0,
             len: 0,
         }
+    }
+
+    /// Has room for input from now on.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn prepare(&mut self) -> Result<(), OutOfMemory> {
+        if self.bytes.is_none() {
+            self.bytes = Some(Frame::allocate().ok_or(OutOfMemory)?);
+        }
+        Ok(())
     }
 
     /// What is done with input.
@@ -76,6 +97,7 @@ impl LineDiscipline {
     /// Discards all input.
     pub fn flush(&mut self) {
         (self.head, self.ready, self.len) = (0, 0, 0);
+        self.is_quoting = false;
     }
 
     /// Bytes that can be read at once.
@@ -83,22 +105,45 @@ impl LineDiscipline {
         self.ready
     }
 
-    /// Whether another byte should be taken from the device. While there is input to read,
-    /// a full queue leaves it in the device; a line that is too long to be completed must
+    /// How many bytes more should be taken from the device. While there is input to read,
+    /// a full queue leaves them in the device; a line that is too long to be completed must
     /// continue, though the excess is lost.
+    pub fn room(&self) -> usize {
+        match (CAPACITY - 1).saturating_sub(self.len) {
+            0 if self.ready == 0 => 1,
+            room => room,
+        }
+    }
+
+    /// Whether another byte should be.
     pub fn accepts(&self) -> bool {
-        self.len < CAPACITY - 1 || self.ready == 0
+        self.room() > 0
     }
 
     /// Takes a byte from the device. What should appear on the terminal goes to `echo`.
     pub fn input(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         let settings = self.settings;
+        let byte = match settings.input(linux::ISTRIP) {
+            true => byte & 0x7f,
+            false => byte,
+        };
+        if core::mem::take(&mut self.is_quoting) {
+            return self.add(byte, echo);
+        }
         let byte = match byte {
             b'\r' if settings.input(linux::IGNCR) => return Effect::None,
             b'\r' if settings.input(linux::ICRNL) => b'\n',
             b'\n' if settings.input(linux::INLCR) => b'\r',
             byte => byte,
         };
+        if settings.input(linux::IXON) {
+            if settings.is(byte, linux::VSTART) {
+                return Effect::Start;
+            }
+            if settings.is(byte, linux::VSTOP) {
+                return Effect::Stop;
+            }
+        }
         if settings.local(linux::ISIG) {
             for (index, effect) in [
                 (linux::VINTR, Effect::Interrupt),
@@ -117,8 +162,16 @@ impl LineDiscipline {
         if settings.is_canonical() {
             return self.edit(byte, echo);
         }
+        self.add(byte, echo)
+    }
+
+    /// Adds a byte as it is.
+    fn add(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         self.echo(byte, echo);
-        if self.push(byte, false, CAPACITY) {
+        if self.settings.is_canonical() {
+            // What exceeds the longest line is shown, and lost, as under Linux.
+            self.push(byte, false, CAPACITY - 1);
+        } else if self.push(byte, false, CAPACITY) {
             self.ready = self.len;
             return Effect::Readable;
         }
@@ -128,23 +181,31 @@ impl LineDiscipline {
     /// Canonical mode.
     fn edit(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         let settings = self.settings;
+        let is_extension = |index| settings.local(linux::IEXTEN) && settings.is(byte, index);
         if settings.is(byte, linux::VERASE) {
             self.erase(echo);
+        } else if is_extension(linux::VWERASE) {
+            self.erase_word(echo);
+        } else if is_extension(linux::VLNEXT) {
+            self.is_quoting = true;
+            if settings.local(linux::ECHO | linux::ECHOCTL) {
+                echo(b"^\x08");
+            }
+        } else if is_extension(linux::VREPRINT) {
+            self.reprint(byte, echo);
         } else if settings.is(byte, linux::VKILL) {
             while self.len > self.ready {
                 self.erase(echo);
             }
         } else if settings.is(byte, linux::VEOF) {
             return self.end_line(END_OF_INPUT);
-        } else if byte == b'\n' || settings.is(byte, linux::VEOL) {
+        } else if byte == b'\n' || settings.is(byte, linux::VEOL) || is_extension(linux::VEOL2) {
             if settings.local(linux::ECHO) || settings.local(linux::ECHONL) {
                 echo(b"\n");
             }
             return self.end_line(byte);
         } else {
-            // What exceeds the longest line is shown, and lost, as under Linux.
-            self.push(byte, false, CAPACITY - 1);
-            self.echo(byte, echo);
+            return self.add(byte, echo);
         }
         Effect::None
     }
@@ -159,13 +220,41 @@ impl LineDiscipline {
         Effect::Readable
     }
 
-    /// Takes back the last byte of the line being edited.
+    /// Shows the line being edited again.
+    fn reprint(&self, key: u8, echo: &mut dyn FnMut(&[u8])) {
+        if self.settings.local(linux::ECHO) {
+            self.echo(key, echo);
+            echo(b"\n");
+            (self.ready..self.len).for_each(|at| self.echo(self.byte(at), echo));
+        }
+    }
+
+    /// Takes back the last word of the line being edited, and what is after it.
+    fn erase_word(&mut self, echo: &mut dyn FnMut(&[u8])) {
+        let mut has_letter = false;
+        while self.len > self.ready {
+            let byte = self.byte(self.len - 1);
+            let is_letter = byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+            if has_letter && !is_letter {
+                break;
+            }
+            has_letter |= is_letter;
+            self.erase(echo);
+        }
+    }
+
+    /// Takes back the last character of the line being edited.
     fn erase(&mut self, echo: &mut dyn FnMut(&[u8])) {
         if self.len == self.ready {
             return;
         }
         self.len -= 1;
-        let byte = self.bytes[self.place(self.len)];
+        let mut byte = self.byte(self.len);
+        let goes_on = |byte: u8| byte & 0xc0 == 0x80;
+        while self.settings.input(linux::IUTF8) && goes_on(byte) && self.len > self.ready {
+            self.len -= 1;
+            byte = self.byte(self.len);
+        }
         if self.settings.local(linux::ECHO | linux::ECHOE) {
             let width = self.width(byte);
             for _ in 0..width {
@@ -192,6 +281,12 @@ impl LineDiscipline {
         1 + usize::from(control && self.settings.local(linux::ECHOCTL))
     }
 
+    /// The byte at this place of the queue.
+    fn byte(&self, offset: usize) -> u8 {
+        let bytes = self.bytes.as_ref();
+        bytes.map_or(0, |bytes| bytes.bytes()[self.place(offset)])
+    }
+
     fn place(&self, offset: usize) -> usize {
         (self.head + offset) % CAPACITY
     }
@@ -201,7 +296,10 @@ impl LineDiscipline {
             return false;
         }
         let place = self.place(self.len);
-        self.bytes[place] = byte;
+        let Some(bytes) = &mut self.bytes else {
+            return false;
+        };
+        bytes.bytes_mut()[place] = byte;
         let bit = 1 << (place % WORD_BITS);
         if ends_line {
             self.ends[place / WORD_BITS] |= bit;
@@ -218,7 +316,7 @@ impl LineDiscipline {
     }
 
     fn is_end_of_input(&self, offset: usize) -> bool {
-        offset < self.ready && self.is_end(offset) && self.bytes[self.place(offset)] == END_OF_INPUT
+        offset < self.ready && self.is_end(offset) && self.byte(offset) == END_OF_INPUT
     }
 
     fn drop_front(&mut self, count: usize) {
@@ -238,7 +336,8 @@ impl LineDiscipline {
                 break;
             }
         }
-        &self.bytes[self.head..][..len]
+        let bytes = self.bytes.as_ref();
+        bytes.map_or(&[], |bytes| &bytes.bytes()[self.head..][..len])
     }
 
     /// Drops `count` bytes of the [front](Self::front), which a program has read, and says

@@ -1,103 +1,67 @@
-//! Terminals: the serial ports as files.
+//! Terminals: what is between a program and somebody who types and reads.
 //!
-//! A port receives only once a program reads or polls it. Then each interrupt empties the
-//! port into the line discipline; when that is full the port keeps the rest until there is
-//! a reader, and the sender waits.
+//! ```text
+//!                        +--> line discipline --> program
+//!   Port or MasterSide --+
+//!                        +<-- output, echo <----- program
+//! ```
 //!
-//! The console's input comes by a virtio console, if the machine has one, once a program reads
-//! it; that also knows the size of the screen. Until then the serial port receives, for keys
-//! that send signals, which costs fewer exits.
+//! A terminal is the same whatever is behind it: a serial port with a user (`port.rs`), or, for
+//! a pseudo-terminal, another program that has its master open (`master.rs`). Which session it
+//! controls is in `control.rs`; which pseudo-terminals there are in `pseudo.rs`.
 
 mod control;
 mod line_discipline;
+mod master;
+mod port;
+mod pseudo;
 mod settings;
 
 use core::cell::{Cell, RefCell};
 
-use abi::ports;
+use abi::Errno;
 use linux_raw_sys::general as linux;
+use mm::{OutOfMemory, Owned, Shared};
 
 pub use control::{leader_ended, of_session};
 pub use line_discipline::LineDiscipline;
-pub use settings::Settings;
+pub use master::Master;
+pub use port::{CONSOLE, LINK, Line};
+pub use pseudo::{
+    Slave, is_pseudo, next as next_pseudo, node as pseudo_node, open_master, open_pseudo,
+};
+pub use settings::{Settings, Supported};
 
-use crate::fs::output;
+use crate::fs::device::DeviceNumber;
 use crate::fs::poll::{self, Readiness};
 use crate::fs::terminal::line_discipline::Effect;
+use crate::fs::terminal::master::MasterSide;
+use crate::fs::terminal::port::Port;
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait_queue::{WaitQueue, Woken};
-use abi::Errno;
-use arch::virtio_console::{self, VirtioConsole};
-use arch::{SingleCpu, clock, serial::SerialPort};
+use arch::clock;
+use arch::serial::SerialPort;
 
 /// What the setting `VTIME` counts in.
 const NS_PER_TENTH: u64 = 100_000_000;
 
-/// The console, which has a user.
-pub static CONSOLE: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
-    SerialPort::CONSOLE,
-    ports::SERIAL_GSI,
-    Settings::COOKED,
-    || CONSOLE.receive(),
-    Some(Screen {
-        console: SingleCpu::value(&virtio_console::CONSOLE),
-        interrupt: || CONSOLE.console_changed(),
-        is_used: Cell::new(false),
-    }),
-));
-
-/// The line to another machine.
-pub static LINK: SingleCpu<Terminal> = SingleCpu::new(Terminal::new(
-    SerialPort::LINK,
-    ports::LINK_GSI,
-    Settings::RAW,
-    || LINK.receive(),
-    None,
-));
-
-/// Where a terminal's input comes from and its output goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Its port receives; else there is no input, and the end of it is read at once.
-    pub has_input: bool,
-    /// What is written goes here.
-    pub output: SerialPort,
-    /// Output is displayed, so that input is echoed there.
-    pub is_shown: bool,
-}
-
-/// Size of a terminal's screen in characters.
+/// Size of a terminal's screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSize {
     /// Lines.
     pub rows: u16,
     /// Characters in a line.
     pub columns: u16,
+    /// Width and height in pixels; 0 if nobody has said.
+    pub pixels: [u16; 2],
 }
 
-/// The virtio console of a terminal.
-struct Screen {
-    console: &'static VirtioConsole,
-    /// The handler of its interrupt: `console_changed` of the terminal.
-    interrupt: fn(),
-    /// It receives, and says how large it is.
-    is_used: Cell<bool>,
-}
-
-/// A serial port and the line discipline of its input.
+/// A terminal.
 pub struct Terminal {
-    port: SerialPort,
-    gsi: u32,
-    /// The handler of the port's interrupt: `receive` of this terminal.
-    interrupt: fn(),
-    screen: Option<Screen>,
-    line: Cell<Line>,
+    back: Back,
     input: RefCell<LineDiscipline>,
     readers: WaitQueue,
-    is_receiving: Cell<bool>,
-    /// The port has bytes that there was no room for.
-    is_stalled: Cell<bool>,
     /// The session whose processes it controls, and the group of them that the keyboard's
     /// signals go to; 0 is none.
     session: Cell<u32>,
@@ -108,62 +72,98 @@ pub struct Terminal {
     window_size: Cell<WindowSize>,
 }
 
+/// Where a terminal's input comes from and its output goes.
+enum Back {
+    Port(Port),
+    Master(Owned<MasterSide>),
+}
+
+/// A terminal that was found.
+pub enum Found {
+    /// One of the machine's.
+    Port(&'static Terminal),
+    /// A pseudo-terminal.
+    Pseudo(Shared<Terminal>),
+}
+
+impl core::ops::Deref for Found {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        match self {
+            Self::Port(terminal) => terminal,
+            Self::Pseudo(terminal) => terminal,
+        }
+    }
+}
+
 impl Terminal {
-    const fn new(
-        port: SerialPort,
-        gsi: u32,
-        settings: Settings,
-        interrupt: fn(),
-        screen: Option<Screen>,
-    ) -> Self {
+    const fn new(back: Back, settings: Settings, window_size: WindowSize) -> Self {
         Self {
-            port,
-            gsi,
-            interrupt,
-            screen,
-            line: Cell::new(Line {
-                has_input: true,
-                output: port,
-                is_shown: true,
-            }),
+            back,
             input: RefCell::new(LineDiscipline::new(settings)),
             readers: WaitQueue::new(),
-            is_receiving: Cell::new(false),
-            is_stalled: Cell::new(false),
             session: Cell::new(0),
             foreground: Cell::new(0),
             is_claimed: Cell::new(false),
-            window_size: Cell::new(WindowSize {
-                rows: 24,
-                columns: 80,
-            }),
+            window_size: Cell::new(window_size),
         }
     }
 
-    /// Sets where input comes from and output goes; by default both are the port's own.
-    pub fn connect(&self, line: Line) {
-        self.line.set(line);
+    /// The port behind it, if one is.
+    fn port(&self) -> Option<&Port> {
+        match &self.back {
+            Back::Port(port) => Some(port),
+            Back::Master(_) => None,
+        }
     }
 
-    /// Whether it has a user.
-    pub fn is_used(&self) -> bool {
-        let line = self.line.get();
-        line.has_input || line.is_shown
+    /// What another program has of it, if it is a pseudo-terminal.
+    fn master(&self) -> Option<&MasterSide> {
+        match &self.back {
+            Back::Port(_) => None,
+            Back::Master(master) => Some(&**master),
+        }
     }
 
-    /// The settings of input.
+    /// Its major and minor number.
+    pub fn number(&self) -> DeviceNumber {
+        match &self.back {
+            Back::Port(port) => port.number(),
+            Back::Master(master) => pseudo::device_number(master.number),
+        }
+    }
+
+    /// Whether it has been hung up: nobody is behind it any more.
+    pub fn is_hung_up(&self) -> bool {
+        self.master().is_some_and(MasterSide::is_hung_up)
+    }
+
+    /// The settings.
     pub fn settings(&self) -> Settings {
         self.input.borrow().settings()
     }
 
-    /// Changes them, and discards unread input if `flush`.
+    /// The flags of settings that have an effect.
+    pub fn supported(&self) -> &'static Supported {
+        match &self.back {
+            Back::Port(_) => &Supported::PORT,
+            Back::Master(_) => &Supported::PSEUDO,
+        }
+    }
+
+    /// Changes the settings, and discards unread input if `flush`.
     pub fn set(&self, settings: Settings, flush: bool) {
         let mut input = self.input.borrow_mut();
+        let before = input.settings();
         if flush {
             input.flush();
         }
         input.set(settings);
         drop(input);
+        if let Some(master) = self.master() {
+            master.note_settings(&before, &settings);
+        }
         self.receive_the_rest();
         self.tell_readers();
     }
@@ -171,7 +171,32 @@ impl Terminal {
     /// Discards unread input.
     pub fn flush(&self) {
         self.input.borrow_mut().flush();
+        if let Some(master) = self.master() {
+            master.note_flush();
+        }
         self.receive_the_rest();
+    }
+
+    /// Discards output that nobody has read.
+    pub fn flush_output(&self) {
+        if let Some(master) = self.master() {
+            master.flush();
+        }
+    }
+
+    /// Stops output or lets it go on; whether it can do that.
+    pub fn stop_output(&self, stop: bool) -> bool {
+        let master = self.master();
+        master.inspect(|master| master.stop(stop)).is_some()
+    }
+
+    /// Sends the character at `index` to who is behind it; whether it can do that.
+    pub fn send_key(&self, index: u32) -> bool {
+        let settings = self.settings();
+        let master = self.master();
+        master
+            .inspect(|master| master.type_back(settings.character(index)))
+            .is_some()
     }
 
     /// Size of its screen.
@@ -191,15 +216,21 @@ impl Terminal {
     /// Bytes that can be read at once.
     pub fn available(&self) -> usize {
         self.use_screen();
-        self.start();
+        // Without memory for input there is none.
+        let _ = self.start();
         self.input.borrow().readable()
     }
 
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
-        let mut ready = Readiness::WRITE;
-        let can_read = !self.line.get().has_input || self.available() > 0;
-        ready.set(Readiness::READ, can_read);
+        let (has_input, mut ready) = match &self.back {
+            Back::Port(port) => (port.has_input(), Readiness::WRITE),
+            Back::Master(master) => (true, master.slave_readiness()),
+        };
+        ready.set(
+            Readiness::READ,
+            !has_input || self.is_hung_up() || self.available() > 0,
+        );
         ready
     }
 
@@ -207,12 +238,16 @@ impl Terminal {
     /// 0 at the end of input.
     ///
     /// # Errors
-    /// EAGAIN instead of waiting, EINTR, EFAULT; EIO in the background.
+    /// EAGAIN instead of waiting, EINTR, EFAULT, ENOMEM; EIO in the background, and if it is
+    /// hung up while it is waited for.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        if self.is_hung_up() {
+            return Ok(0);
+        }
         self.require_foreground(Signal::SIGTTIN)?;
         self.use_screen();
-        self.start();
-        let can_wait = self.line.get().has_input && target.left() > 0;
+        self.start()?;
+        let can_wait = self.port().is_none_or(Port::has_input) && target.left() > 0;
         if !can_wait || !self.wait(target.left(), nonblocking)? {
             return Ok(0);
         }
@@ -245,6 +280,9 @@ impl Terminal {
             if ready > 0 && ready >= min {
                 return Ok(true);
             }
+            if self.is_hung_up() {
+                return Err(Errno::EIO);
+            }
             if nonblocking && min > 0 {
                 return match ready {
                     0 => Err(Errno::EAGAIN),
@@ -259,149 +297,91 @@ impl Terminal {
         }
     }
 
-    /// Writes everything.
+    /// Writes everything, and waits for room unless `nonblocking`, where there can be none.
     ///
     /// # Errors
     /// EFAULT, before anything is written; EINTR or EIO in the background, if the settings
-    /// forbid output there (TOSTOP).
-    pub fn write(&self, source: &mut dyn Source) -> Result<u64, Errno> {
-        self.write_by(self.line.get().output, source)
+    /// forbid output there (TOSTOP); of a pseudo-terminal EAGAIN instead of waiting, EIO if it
+    /// is hung up.
+    pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
+        let settings = self.settings();
+        self.require_output(&settings)?;
+        match &self.back {
+            Back::Port(port) => port.send(source),
+            Back::Master(master) => master.write(&settings, source, nonblocking),
+        }
     }
 
-    /// The same, by another port.
+    /// Writes everything by another port.
     ///
     /// # Errors
     /// As for [`write`](Self::write).
     pub fn write_by(&self, port: SerialPort, source: &mut dyn Source) -> Result<u64, Errno> {
-        if self.settings().local(linux::TOSTOP) {
-            self.require_foreground(Signal::SIGTTOU)?;
-        }
-        output::send(port, source)
+        self.require_output(&self.settings())?;
+        crate::fs::output::send(port, source)
     }
 
-    /// Has the virtio console, if there is one, receive instead of the port, and say the size
-    /// of the screen.
-    fn use_screen(&self) {
-        let Some(screen) = &self.screen else { return };
-        // What the port still has comes first.
-        if screen.is_used.get() || self.is_stalled.get() || !screen.console.start() {
-            return;
-        }
-        if self.is_receiving.replace(self.line.get().has_input) {
-            self.port.disable_receive();
-            self.receive();
-            // The queue has become full: the port keeps the rest until a program reads.
-            if self.is_stalled.get() {
-                return;
-            }
-        }
-        screen.is_used.set(true);
-        screen.console.enable_interrupt(screen.interrupt);
-        if let Some(size) = screen.size() {
-            self.window_size.set(size);
-        }
-        self.receive();
-    }
-
-    /// The virtio console has received something, or the screen has another size.
-    fn console_changed(&self) {
-        let Some(screen) = &self.screen else { return };
-        if screen.console.acknowledge()
-            && let Some(size) = screen.size()
-        {
-            self.set_window_size(size);
-        }
-        self.receive();
-    }
-
-    /// Receives from now on, if there is input. Before a program reads, only keys that send
-    /// signals matter, and a port without a user has none.
-    pub fn start(&self) {
-        if self.line.get().has_input && !self.is_receiving.replace(true) {
-            self.port.enable_receive(self.gsi, self.interrupt);
-            self.receive();
+    fn require_output(&self, settings: &Settings) -> Result<(), Errno> {
+        match settings.local(linux::TOSTOP) {
+            true => self.require_foreground(Signal::SIGTTOU),
+            false => Ok(()),
         }
     }
 
-    /// Takes the bytes that there was no room for, if there is now: the port, which still
-    /// has them, does not interrupt again. Behind them the virtio console can receive.
+    /// Has room for input, and receives from now on if a port is behind it.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn start(&self) -> Result<(), OutOfMemory> {
+        match &self.back {
+            Back::Port(port) => self.start_port(port),
+            Back::Master(_) => Ok(()),
+        }
+    }
+
+    /// Takes a byte that has arrived. These are its settings.
+    fn take(&self, byte: u8, settings: &Settings) {
+        let mut echo = |bytes: &[u8]| match &self.back {
+            Back::Port(port) => port.echo(bytes),
+            Back::Master(master) => master.put(settings, bytes),
+        };
+        let effect = self.input.borrow_mut().input(byte, &mut echo);
+        if effect != Effect::Stop && settings.input(linux::IXON | linux::IXANY) {
+            self.stop_output(false);
+        }
+        match effect {
+            Effect::None | Effect::Readable => {}
+            Effect::Interrupt => self.signal(Signal::SIGINT),
+            Effect::Quit => self.signal(Signal::SIGQUIT),
+            Effect::Suspend => self.signal(Signal::SIGTSTP),
+            Effect::Stop => _ = self.stop_output(true),
+            Effect::Start => _ = self.stop_output(false),
+        }
+    }
+
+    /// Takes what there was no room for, if there is now.
     fn receive_the_rest(&self) {
-        if self.is_stalled.get() {
-            self.receive();
-            self.use_screen();
+        match &self.back {
+            Back::Port(port) => self.receive_the_rest_of(port),
+            Back::Master(master) => master.tell_room(),
         }
-    }
-
-    /// The next byte that has arrived.
-    fn next_byte(&self) -> Option<u8> {
-        match &self.screen {
-            Some(screen) if screen.is_used.get() => screen.next_byte(),
-            _ => self.port.receive(),
-        }
-    }
-
-    /// Takes what has arrived, as far as there is room.
-    fn receive(&self) {
-        if !self.is_receiving.get() {
-            return;
-        }
-        self.is_stalled.set(false);
-        loop {
-            if !self.input.borrow().accepts() {
-                self.is_stalled.set(true);
-                break;
-            }
-            let Some(byte) = self.next_byte() else {
-                break;
-            };
-            let Line {
-                output, is_shown, ..
-            } = self.line.get();
-            let mut echo = |bytes: &[u8]| {
-                if is_shown {
-                    output::echo(output, bytes);
-                }
-            };
-            let effect = self.input.borrow_mut().input(byte, &mut echo);
-            match effect {
-                Effect::None | Effect::Readable => {}
-                Effect::Interrupt => self.signal(Signal::SIGINT),
-                Effect::Quit => self.signal(Signal::SIGQUIT),
-                Effect::Suspend => self.signal(Signal::SIGTSTP),
-            }
-        }
-        self.tell_readers();
     }
 
     fn tell_readers(&self) {
         if self.input.borrow().readable() > 0 {
             self.readers.wake_all();
-            poll::changed();
+            match &self.back {
+                Back::Port(_) => poll::changed(),
+                Back::Master(master) => poll::changed_at(&master.of_slaves, Readiness::READ),
+            }
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends a signal to the group in the foreground.
+    pub fn signal(&self, signal: Signal) {
         let group = self.foreground.get();
         if group != 0 {
             send_to_group(group, signal);
         }
-    }
-}
-
-impl Screen {
-    /// Its size, if it has one.
-    fn size(&self) -> Option<WindowSize> {
-        let (columns, rows) = self.console.screen()?;
-        (columns > 0 && rows > 0).then_some(WindowSize { rows, columns })
-    }
-
-    fn next_byte(&self) -> Option<u8> {
-        self.console.available();
-        let mut next = None;
-        self.console.with_received(|bytes| {
-            next = bytes.first().copied();
-            1
-        });
-        next
     }
 }

@@ -1,14 +1,45 @@
 //! A terminal's settings: Linux's `termios`.
 //!
-//! Only supported flags are ever set: a program that sets others reads back the rest.
-//! Output is never processed: the host's terminal knows how lines end.
+//! Only flags that have an effect are ever set: a program that sets others reads back the
+//! rest. The console's output is never processed: the host's terminal knows how lines end.
 
 use linux_raw_sys::general::{self as linux, termios};
 
 /// Control characters that there are places for.
 const CHARACTERS: usize = linux::NCCS as usize;
 
-const INPUT_FLAGS: u32 = linux::ICRNL | linux::INLCR | linux::IGNCR;
+/// Flags that have an effect on a terminal, or of which what they are for never comes.
+pub struct Supported {
+    input: u32,
+    output: u32,
+    local: u32,
+}
+
+impl Supported {
+    /// On a serial port.
+    pub const PORT: Self = Self {
+        input: linux::ICRNL | linux::INLCR | linux::IGNCR,
+        output: 0,
+        local: LOCAL_FLAGS,
+    };
+
+    /// On a pseudo-terminal, where breaks and errors of parity never come.
+    pub const PSEUDO: Self = Self {
+        input: Self::PORT.input
+            | linux::IGNBRK
+            | linux::BRKINT
+            | linux::IGNPAR
+            | linux::PARMRK
+            | linux::INPCK
+            | linux::ISTRIP
+            | linux::IXON
+            | linux::IXANY
+            | linux::IUTF8,
+        output: linux::OPOST | linux::ONLCR | linux::OCRNL | linux::ONLRET,
+        local: LOCAL_FLAGS | linux::IEXTEN,
+    };
+}
+
 const LOCAL_FLAGS: u32 = linux::ISIG
     | linux::ICANON
     | linux::ECHO
@@ -25,10 +56,11 @@ const LINE_DISCIPLINE: u8 = 0;
 
 const CONTROL_FLAGS: u32 = linux::B38400 | linux::CS8 | linux::CREAD | linux::HUPCL;
 
-/// What to do with input.
+/// What to do with input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     input: u32,
+    output: u32,
     control: u32,
     local: u32,
     characters: [u8; CHARACTERS],
@@ -52,8 +84,27 @@ impl Settings {
         characters[linux::VMIN as usize] = 1;
         Self {
             input: linux::ICRNL,
+            output: 0,
             control: CONTROL_FLAGS,
             local: LOCAL_FLAGS & !linux::ECHONL & !linux::NOFLSH & !linux::TOSTOP,
+            characters,
+        }
+    };
+
+    /// For a pseudo-terminal, as Linux has it at first.
+    pub const PSEUDO: Self = {
+        let mut characters = Self::COOKED.characters;
+        characters[linux::VSTART as usize] = control(b'Q');
+        characters[linux::VSTOP as usize] = control(b'S');
+        characters[linux::VREPRINT as usize] = control(b'R');
+        characters[linux::VDISCARD as usize] = control(b'O');
+        characters[linux::VWERASE as usize] = control(b'W');
+        characters[linux::VLNEXT as usize] = control(b'V');
+        Self {
+            input: linux::ICRNL | linux::IXON,
+            output: linux::OPOST | linux::ONLCR,
+            control: linux::B38400 | linux::CS8 | linux::CREAD,
+            local: Self::COOKED.local | linux::IEXTEN,
             characters,
         }
     };
@@ -65,12 +116,13 @@ impl Settings {
         ..Self::COOKED
     };
 
-    /// From what a program wants.
-    pub fn from_linux(wanted: &termios) -> Self {
+    /// From what a program wants, as far as it is supported.
+    pub fn from_linux(wanted: &termios, supported: &Supported) -> Self {
         Self {
-            input: wanted.c_iflag & INPUT_FLAGS,
+            input: wanted.c_iflag & supported.input,
+            output: wanted.c_oflag & supported.output,
             control: wanted.c_cflag,
-            local: wanted.c_lflag & LOCAL_FLAGS,
+            local: wanted.c_lflag & supported.local,
             characters: wanted.c_cc,
         }
     }
@@ -79,7 +131,7 @@ impl Settings {
     pub fn to_linux(self) -> termios {
         termios {
             c_iflag: self.input,
-            c_oflag: 0,
+            c_oflag: self.output,
             c_cflag: self.control,
             c_lflag: self.local,
             c_line: LINE_DISCIPLINE,
@@ -102,9 +154,43 @@ impl Settings {
         self.local(linux::ICANON)
     }
 
-    /// Whether `byte` is the control character at `index`; 0 there means none.
+    /// The control character at `index`; 0 is none.
+    pub fn character(&self, index: u32) -> u8 {
+        self.characters[index as usize % CHARACTERS]
+    }
+
+    /// Whether `byte` is the control character at `index`.
     pub fn is(&self, byte: u8, index: u32) -> bool {
-        byte != 0 && self.characters[index as usize % CHARACTERS] == byte
+        byte != 0 && self.character(index) == byte
+    }
+
+    /// Whether output can be stopped and started by the usual keys, so that who is at the other
+    /// end may do that by himself.
+    pub fn has_usual_flow(&self) -> bool {
+        self.input(linux::IXON)
+            && self.is(control(b'S'), linux::VSTOP)
+            && self.is(control(b'Q'), linux::VSTART)
+    }
+
+    /// Calls `put` with what comes of `bytes` that a program writes, piece by piece.
+    pub fn process_output(&self, bytes: &[u8], put: &mut dyn FnMut(&[u8])) {
+        let has = |flag| self.output & (linux::OPOST | flag) == linux::OPOST | flag;
+        let (ends_lines, ends_returns) = (has(linux::ONLCR), has(linux::OCRNL));
+        let is_special = |&byte: &u8| ends_lines && byte == b'\n' || ends_returns && byte == b'\r';
+        for piece in bytes.split_inclusive(is_special) {
+            let (last, plain) = match piece.split_last() {
+                Some((last, plain)) if is_special(last) => (Some(*last), plain),
+                _ => (None, piece),
+            };
+            if !plain.is_empty() {
+                put(plain);
+            }
+            match last {
+                Some(b'\n') => put(b"\r\n"),
+                Some(_) => put(b"\n"),
+                None => {}
+            }
+        }
     }
 
     /// Bytes that a read outside canonical mode waits for.
@@ -120,7 +206,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Settings, linux};
+    use super::{Settings, Supported, linux};
 
     #[test]
     fn programs_read_back_what_is_done() {
@@ -128,11 +214,37 @@ mod tests {
         wanted.c_iflag |= linux::IXON;
         wanted.c_oflag |= linux::OPOST;
         wanted.c_lflag &= !linux::ECHO;
-        let settings = Settings::from_linux(&wanted);
+        let settings = Settings::from_linux(&wanted, &Supported::PORT);
         assert!(settings.is_canonical() && !settings.local(linux::ECHO));
         let told = settings.to_linux();
         assert_eq!((told.c_iflag, told.c_oflag), (linux::ICRNL, 0));
-        assert_eq!(Settings::from_linux(&told), settings);
+        assert_eq!(Settings::from_linux(&told, &Supported::PORT), settings);
+        let pseudo = Settings::PSEUDO.to_linux();
+        let told = Settings::from_linux(&pseudo, &Supported::PSEUDO);
+        assert_eq!(told, Settings::PSEUDO);
+    }
+
+    #[test]
+    fn output_is_processed_if_it_is_to_be() {
+        let processed = |output, bytes: &[u8]| {
+            let settings = Settings {
+                output,
+                ..Settings::PSEUDO
+            };
+            let mut all = Vec::new();
+            settings.process_output(bytes, &mut |piece| {
+                assert!(!piece.is_empty());
+                all.extend_from_slice(piece);
+            });
+            all
+        };
+        let lines = b"a\n\nb\rc\n";
+        let both = linux::OPOST | linux::ONLCR;
+        assert_eq!(processed(both, lines), b"a\r\n\r\nb\rc\r\n");
+        assert_eq!(processed(both | linux::OCRNL, b"a\rb"), b"a\nb");
+        assert_eq!(processed(linux::ONLCR, lines), lines);
+        assert_eq!(processed(linux::OPOST, lines), lines);
+        assert_eq!(processed(both, b""), b"");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fs::terminal::settings::Supported;
 
 /// A terminal with what its screen got.
 struct Screen {
@@ -8,8 +9,10 @@ struct Screen {
 
 impl Screen {
     fn new(settings: Settings) -> Self {
+        let mut terminal = LineDiscipline::new(settings);
+        assert_eq!(terminal.prepare(), Ok(()));
         Self {
-            terminal: LineDiscipline::new(settings),
+            terminal,
             shown: Vec::new(),
         }
     }
@@ -170,4 +173,43 @@ fn the_end_of_input_waits_behind_a_full_queue() {
         assert_eq!(screen.terminal.readable(), 1, "{part}");
         assert!(screen.read(part).is_empty());
     }
+}
+
+#[test]
+fn words_are_erased_and_keys_quoted() {
+    let mut screen = Screen::new(Settings::PSEUDO);
+    screen.type_in(b"ls /tmp/a-b  \x17\x17c\n");
+    assert_eq!(screen.read(100), b"ls /tmp/c\n");
+    screen.shown.clear();
+    screen.type_in(b"a\x16\x03\x16\n\x16\x04b\n");
+    assert_eq!(screen.read(100), b"a\x03\n\x04b\n");
+    assert_eq!(screen.shown, b"a^\x08^C^\x08\n^\x08^Db\n");
+    screen.shown.clear();
+    screen.type_in(b"ab\x12c\n");
+    assert_eq!(screen.read(100), b"abc\n");
+    assert_eq!(screen.shown, b"ab^R\nabc\n");
+}
+
+#[test]
+fn output_is_stopped_and_started() {
+    let mut screen = Screen::new(Settings::PSEUDO);
+    assert_eq!(screen.type_in(b"a\x13"), Effect::Stop);
+    assert_eq!(screen.type_in(b"\x11"), Effect::Start);
+    screen.type_in(b"b\n");
+    assert_eq!(screen.read(100), b"ab\n");
+    assert_eq!(screen.shown, b"ab\n");
+    let mut screen = Screen::new(Settings::COOKED);
+    assert_eq!(screen.type_in(b"\x13"), Effect::None);
+}
+
+#[test]
+fn characters_of_several_bytes_are_erased_whole() {
+    let mut wanted = Settings::PSEUDO.to_linux();
+    wanted.c_iflag |= linux::IUTF8;
+    let mut screen = Screen::new(Settings::from_linux(&wanted, &Supported::PSEUDO));
+    screen.type_in("aé€\x7f\x7fb\n".as_bytes());
+    assert_eq!(screen.read(100), b"ab\n");
+    assert_eq!(screen.shown, "aé€\x08 \x08\x08 \x08b\n".as_bytes());
+    screen.type_in(b"\x80\x80\x7fc\n");
+    assert_eq!(screen.read(100), b"c\n");
 }

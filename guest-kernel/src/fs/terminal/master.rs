@@ -1,0 +1,391 @@
+//! What is behind a pseudo-terminal: a program that has its master open, types what it writes
+//! there, and reads what the terminal shows (Linux, pty(7), ioctl_tty(2)).
+//!
+//! Output waits in a buffer as a pipe's does, after it was processed; a slave that writes waits
+//! while that is full, and echo that finds it full is lost. A master that writes waits while the
+//! line discipline has no room. What the last slave has left can still be read; then the
+//! master's read is EIO until a slave is opened again.
+
+use core::cell::{Cell, RefCell};
+
+use abi::Errno;
+use linux_raw_sys::general as linux;
+use mm::{OutOfMemory, Shared};
+
+use crate::fs::events::epoll::Watches;
+use crate::fs::pipe::buffer::Buffer;
+use crate::fs::poll::{self, Readiness};
+use crate::fs::terminal::{Settings, Terminal, control, pseudo};
+use crate::fs::transfer::{self, KernelBytes, Next, Source, Step, Target};
+use crate::proc::wait_queue::WaitQueue;
+
+/// Bytes that go through at a time.
+const CHUNK: usize = 256;
+
+/// What the master is told of beside output (Linux, ioctl_tty(2), TIOCPKT).
+mod event {
+    /// Input was discarded.
+    pub const FLUSHREAD: u8 = 1;
+    /// Output was.
+    pub const FLUSHWRITE: u8 = 2;
+    /// Output was stopped.
+    pub const STOP: u8 = 4;
+    /// It goes on.
+    pub const START: u8 = 8;
+    /// The usual keys do not stop and start it any more.
+    pub const NOSTOP: u8 = 16;
+    /// They do again.
+    pub const DOSTOP: u8 = 32;
+}
+
+/// The master's part of a pseudo-terminal.
+pub struct MasterSide {
+    /// Its number, which is its name.
+    pub number: u32,
+    output: RefCell<Buffer>,
+    /// Masters that wait for output, and for room for input; slaves that wait for room.
+    readers: WaitQueue,
+    writers: WaitQueue,
+    slave_writers: WaitQueue,
+    of_master: Watches,
+    /// Of slaves.
+    pub of_slaves: Watches,
+    slaves: Cell<usize>,
+    /// Slaves have been open, and no more are.
+    is_left: Cell<bool>,
+    is_locked: Cell<bool>,
+    is_hung_up: Cell<bool>,
+    is_stopped: Cell<bool>,
+    /// What has happened beside output (`TIOCPKT_` bits), if reads shall tell of it.
+    packet: Cell<Option<u8>>,
+}
+
+impl MasterSide {
+    /// One that only its master has open, and locked.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn new(number: u32) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            number,
+            output: RefCell::new(Buffer::new()?),
+            readers: WaitQueue::new(),
+            writers: WaitQueue::new(),
+            slave_writers: WaitQueue::new(),
+            of_master: Watches::new(),
+            of_slaves: Watches::new(),
+            slaves: Cell::new(0),
+            is_left: Cell::new(false),
+            is_locked: Cell::new(true),
+            is_hung_up: Cell::new(false),
+            is_stopped: Cell::new(false),
+            packet: Cell::new(None),
+        })
+    }
+
+    /// Whether its master has been closed.
+    pub fn is_hung_up(&self) -> bool {
+        self.is_hung_up.get()
+    }
+
+    /// Whether slaves cannot be opened.
+    pub fn is_locked(&self) -> bool {
+        self.is_locked.get()
+    }
+
+    /// A slave more is open.
+    pub fn add_slave(&self) {
+        self.slaves.set(self.slaves.get() + 1);
+        self.is_left.set(false);
+    }
+
+    /// A slave less is open.
+    pub fn remove_slave(&self) {
+        self.slaves.set(self.slaves.get() - 1);
+        if self.slaves.get() == 0 {
+            self.is_left.set(true);
+            self.tell_master(Readiness::READ | Readiness::HANG_UP);
+        }
+    }
+
+    /// What a poll of a slave would find, but for input.
+    pub fn slave_readiness(&self) -> Readiness {
+        if self.is_hung_up() {
+            return Readiness::WRITE | Readiness::ERROR | Readiness::HANG_UP;
+        }
+        match !self.is_stopped.get() && self.output.borrow().has_room() {
+            true => Readiness::WRITE,
+            false => Readiness::empty(),
+        }
+    }
+
+    fn tell_master(&self, what: Readiness) {
+        self.readers.wake_all();
+        poll::changed_at(&self.of_master, what);
+    }
+
+    fn tell_slaves(&self) {
+        self.slave_writers.wake_all();
+        poll::changed_at(&self.of_slaves, Readiness::WRITE);
+    }
+
+    /// There may be room for input.
+    pub fn tell_room(&self) {
+        self.writers.wake_all();
+        poll::changed_at(&self.of_master, Readiness::WRITE);
+    }
+
+    /// Writes what a slave does, and waits for room unless `nonblocking`.
+    ///
+    /// # Errors
+    /// EIO: hung up. EAGAIN instead of waiting, EINTR, EFAULT.
+    pub fn write(
+        &self,
+        settings: &Settings,
+        source: &mut dyn Source,
+        nonblocking: bool,
+    ) -> Result<u64, Errno> {
+        let mut chunk = [0; CHUNK];
+        let result = transfer::run(source, |source, _| {
+            if self.is_hung_up() {
+                return Err(Errno::EIO);
+            }
+            if self.is_stopped.get() || !self.output.borrow().has_room() {
+                self.tell_master(Readiness::READ);
+                if nonblocking {
+                    return Err(Errno::EAGAIN);
+                }
+                self.slave_writers.sleep()?;
+                return Ok(Step {
+                    moved: 0,
+                    next: Next::More,
+                });
+            }
+            let wanted = source.left().min(CHUNK);
+            let moved = source.take(&mut chunk[..wanted]);
+            self.put(settings, &chunk[..moved]);
+            Ok(Step::copied(moved, wanted))
+        });
+        if result.is_ok_and(|count| count > 0) {
+            self.tell_master(Readiness::READ);
+        }
+        result
+    }
+
+    /// Shows a few bytes, as far as there is room.
+    pub fn put(&self, settings: &Settings, bytes: &[u8]) {
+        let mut output = self.output.borrow_mut();
+        settings.process_output(bytes, &mut |piece| {
+            let _ = output.write(&mut KernelBytes(piece), false, false);
+        });
+    }
+
+    /// Has the master read this character, if it is one.
+    pub fn type_back(&self, character: u8) {
+        if character != 0 {
+            self.put(&Settings::RAW, &[character]);
+            self.tell_master(Readiness::READ);
+        }
+    }
+
+    /// Discards output.
+    pub fn flush(&self) {
+        let mut output = self.output.borrow_mut();
+        let len = output.len();
+        output.skip(len);
+        drop(output);
+        self.note(event::FLUSHWRITE, 0);
+        self.tell_slaves();
+    }
+
+    /// Input has been discarded.
+    pub fn note_flush(&self) {
+        self.note(event::FLUSHREAD, 0);
+    }
+
+    /// Stops output of slaves, or lets it go on.
+    pub fn stop(&self, stop: bool) {
+        if self.is_stopped.replace(stop) == stop {
+            return;
+        }
+        match stop {
+            true => self.note(event::STOP, event::START),
+            false => {
+                self.note(event::START, event::STOP);
+                self.tell_slaves();
+            }
+        }
+    }
+
+    /// The settings are others.
+    pub fn note_settings(&self, before: &Settings, after: &Settings) {
+        const DO: u8 = event::DOSTOP;
+        const DO_NOT: u8 = event::NOSTOP;
+        match (before.has_usual_flow(), after.has_usual_flow()) {
+            (false, true) => self.note(DO, DO_NOT),
+            (true, false) => self.note(DO_NOT, DO),
+            _ => {}
+        }
+        if before.input(linux::IXON) && !after.input(linux::IXON) {
+            self.stop(false);
+        }
+    }
+
+    /// Something has happened, which makes another undone.
+    fn note(&self, what: u8, undone: u8) {
+        if let Some(packet) = self.packet.get() {
+            self.packet.set(Some(packet & !undone | what));
+            self.tell_master(Readiness::READ | Readiness::PRIORITY);
+        }
+    }
+}
+
+/// The master of a pseudo-terminal, as an open file.
+pub struct Master(Shared<Terminal>);
+
+impl Master {
+    /// That of `terminal`, which has none yet.
+    pub fn new(terminal: Shared<Terminal>) -> Self {
+        Self(terminal)
+    }
+
+    /// Its terminal.
+    pub fn terminal(&self) -> &Shared<Terminal> {
+        &self.0
+    }
+
+    /// # Panics
+    /// The terminal is no pseudo-terminal.
+    fn side(&self) -> &MasterSide {
+        self.0.master().expect("it is a pseudo-terminal")
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.side().number
+    }
+
+    /// Whether slaves cannot be opened.
+    pub fn is_locked(&self) -> bool {
+        self.side().is_locked()
+    }
+
+    /// Sets that.
+    pub fn set_locked(&self, is_locked: bool) {
+        self.side().is_locked.set(is_locked);
+    }
+
+    /// Whether each read gets a byte before output that says what else has happened.
+    pub fn is_packet(&self) -> bool {
+        self.side().packet.get().is_some()
+    }
+
+    /// Sets that.
+    pub fn set_packet(&self, is_packet: bool) {
+        if is_packet != self.is_packet() {
+            self.side().packet.set(is_packet.then_some(0));
+        }
+    }
+
+    /// Bytes that can be read at once.
+    pub fn available(&self) -> usize {
+        self.side().output.borrow().len()
+    }
+
+    /// Whoever wants to hear of it.
+    pub fn watches(&self) -> &Watches {
+        &self.side().of_master
+    }
+
+    /// What a poll would find.
+    pub fn readiness(&self) -> Readiness {
+        let side = self.side();
+        let has_happened = side.packet.get().is_some_and(|packet| packet != 0);
+        let mut ready = Readiness::empty();
+        ready.set(Readiness::READ, has_happened || self.available() > 0);
+        ready.set(Readiness::PRIORITY, has_happened);
+        ready.set(Readiness::WRITE, self.0.input.borrow().accepts());
+        ready.set(Readiness::HANG_UP, side.is_left.get());
+        ready
+    }
+
+    /// Reads what the terminal shows, and waits for it unless `nonblocking`.
+    ///
+    /// # Errors
+    /// EIO: no slave is open any more. EAGAIN instead of waiting, EINTR, EFAULT.
+    pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        let side = self.side();
+        let happened = || side.packet.get().filter(|&packet| packet != 0);
+        while happened().is_none() && self.available() == 0 {
+            if side.is_left.get() {
+                return Err(Errno::EIO);
+            }
+            if nonblocking {
+                return Err(Errno::EAGAIN);
+            }
+            side.readers.sleep()?;
+        }
+        let (first, has_data) = (side.packet.get(), happened().is_none());
+        let had_room = side.output.borrow().has_room();
+        let result = transfer::run(target, |target, done| match first {
+            Some(byte) if done == 0 => {
+                let moved = target.put(&[byte]);
+                if moved > 0 {
+                    side.packet.set(Some(0));
+                }
+                Ok(Step::copied(moved, 1))
+            }
+            _ if !has_data || self.available() == 0 => Ok(Step::stop()),
+            _ => Ok(side.output.borrow_mut().read(target)),
+        });
+        if !had_room && side.output.borrow().has_room() {
+            side.tell_slaves();
+        }
+        result
+    }
+
+    /// Types what is written, and waits for room unless `nonblocking`.
+    ///
+    /// # Errors
+    /// EAGAIN instead of waiting, EINTR, EFAULT.
+    pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
+        let (terminal, side) = (&self.0, self.side());
+        let mut chunk = [0; CHUNK];
+        transfer::run(source, |source, _| {
+            let settings = terminal.settings();
+            let room = terminal.input.borrow().room();
+            if room == 0 {
+                if nonblocking {
+                    return Err(Errno::EAGAIN);
+                }
+                side.writers.sleep()?;
+                return Ok(Step {
+                    moved: 0,
+                    next: Next::More,
+                });
+            }
+            let wanted = source.left().min(room).min(CHUNK);
+            let moved = source.take(&mut chunk[..wanted]);
+            for &byte in &chunk[..moved] {
+                terminal.take(byte, &settings);
+            }
+            terminal.tell_readers();
+            if self.available() > 0 {
+                side.tell_master(Readiness::READ);
+            }
+            Ok(Step::copied(moved, wanted))
+        })
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        let side = self.side();
+        side.is_hung_up.set(true);
+        self.0.readers.wake_all();
+        side.slave_writers.wake_all();
+        poll::changed_at(&side.of_slaves, Readiness::all());
+        control::hung_up(&self.0);
+        pseudo::forget_if_gone(&self.0);
+    }
+}
