@@ -45,6 +45,8 @@ pub enum Effect {
 /// A terminal's input.
 pub struct LineDiscipline {
     settings: Settings,
+    /// What of them most bytes need: see [`Settings::special`].
+    special: [u64; 4],
     /// `None` before anything can be typed.
     bytes: Option<Frame>,
     /// The next byte is not a control character, whatever it is.
@@ -61,6 +63,7 @@ impl LineDiscipline {
     pub const fn new(settings: Settings) -> Self {
         Self {
             settings,
+            special: settings.special(),
             bytes: None,
             is_quoting: false,
             ends: [0; CAPACITY / WORD_BITS],
@@ -89,6 +92,7 @@ impl LineDiscipline {
     /// Changes that. Leaving canonical mode makes the line being edited readable.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
+        self.special = settings.special();
         if !settings.is_canonical() {
             self.ready = self.len;
         }
@@ -122,6 +126,15 @@ impl LineDiscipline {
 
     /// Takes a byte from the device. What should appear on the terminal goes to `echo`.
     pub fn input(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
+        let is_special = self.special[usize::from(byte) / 64] >> (byte % 64) & 1 != 0;
+        if !is_special && !self.is_quoting {
+            return self.add(byte, echo);
+        }
+        self.input_special(byte, echo)
+    }
+
+    /// Takes a byte that may be more than itself.
+    fn input_special(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         let settings = self.settings;
         let byte = match settings.input(linux::ISTRIP) {
             true => byte & 0x7f,

@@ -164,6 +164,25 @@ impl Settings {
         byte != 0 && self.character(index) == byte
     }
 
+    /// A bit for each byte that may be more than itself: control characters, whether or not
+    /// they have an effect now, and ends of lines.
+    pub const fn special(&self) -> [u64; 4] {
+        const fn with(mut set: [u64; 4], byte: u8) -> [u64; 4] {
+            set[byte as usize / 64] |= 1 << (byte % 64);
+            set
+        }
+        let mut set = with(with([0; 4], b'\r'), b'\n');
+        if self.input & linux::ISTRIP != 0 {
+            (set[2], set[3]) = (u64::MAX, u64::MAX);
+        }
+        let mut at = 0;
+        while at < CHARACTERS {
+            set = with(set, self.characters[at]);
+            at += 1;
+        }
+        set
+    }
+
     /// Whether output can be stopped and started by the usual keys, so that who is at the other
     /// end may do that by himself.
     pub fn has_usual_flow(&self) -> bool {
