@@ -101,6 +101,7 @@ const PROGRAMS: &[Program] = &[
     c("times", "times.c"),
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),
+    c("process_files", "process_files.c"),
     c("epoll", "epoll.c"),
     c("epoll_sockets", "epoll_sockets.c"),
     c("locks", "locks.c"),

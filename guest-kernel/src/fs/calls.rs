@@ -90,8 +90,8 @@ pub fn check_access(node: &Node, mode: u32) -> Result<(), Errno> {
     if mode & !(EXECUTE | WRITE | READ) != 0 {
         return Err(Errno::EINVAL);
     }
-    let is_made_up = matches!(node.kind(), Kind::Proc(_));
-    match mode & WRITE != 0 && is_made_up {
+    let is_read_only = matches!(node.kind(), Kind::Proc(file) if !file.is_writable());
+    match mode & WRITE != 0 && is_read_only {
         true => Err(Errno::EACCES),
         false => permission::check(node, mode),
     }

@@ -10,6 +10,7 @@ mod process_text;
 mod rows;
 mod text;
 mod window;
+mod writing;
 
 use abi::Errno;
 use linux_raw_sys::general as linux;
@@ -29,6 +30,7 @@ use crate::proc::thread::Thread;
 use crate::proc::{current, current_thread, table};
 
 pub use links::ProcLink;
+pub use writing::write;
 
 /// What a node of `/proc` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum ProcFile {
     Descriptor(u32, u32),
     /// Text about the process or thread with this number.
     OfProcess(ProcessText, u32),
+    /// The memory of a process.
+    Memory(u32),
     /// Text about the system.
     System(SystemText),
     /// `/dev/pts`: the directory of pseudo-terminals.
@@ -131,6 +135,24 @@ impl ProcFile {
         )
     }
 
+    /// The process or thread that it is about.
+    fn id(self) -> Option<u32> {
+        match self {
+            Self::Process(id) | Self::Threads(id) | Self::Thread(id) | Self::Memory(id) => Some(id),
+            Self::Descriptors(id) | Self::DescriptorTexts(id) => Some(id),
+            Self::Descriptor(id, _) | Self::OfProcess(_, id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be written.
+    pub fn is_writable(self) -> bool {
+        matches!(
+            self,
+            Self::Memory(_) | Self::OfProcess(ProcessText::Comm | ProcessText::OomAdjustment, _)
+        )
+    }
+
     /// Number of its node: different at least from those of the directories that it is in.
     pub fn number(self) -> u64 {
         const SHIFT: u32 = 32;
@@ -155,6 +177,8 @@ impl ProcFile {
             _ if self.is_directory() => linux::S_IFDIR | 0o555,
             _ if self.is_link() => linux::S_IFLNK | 0o777,
             Self::Pseudo(_) => linux::S_IFCHR,
+            Self::Memory(_) => linux::S_IFREG | 0o600,
+            _ if self.is_writable() => linux::S_IFREG | 0o644,
             _ => linux::S_IFREG | 0o444,
         }
     }
@@ -293,6 +317,15 @@ pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Sha
         return terminal::pseudo_node(number).ok_or(Errno::ENOENT);
     }
     let node = node(file, Some((directory, name)))?;
+    if let Some(process) = file.id().and_then(table::process)
+        && process.attributes().is_dumpable
+    {
+        let credentials = &process.credentials;
+        node.set_owner(
+            credentials.users().effective,
+            credentials.groups().effective,
+        );
+    }
     if !node.is_directory() {
         node.add_link();
     }
@@ -314,6 +347,7 @@ fn node(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Shared<
 /// EISDIR; ESRCH: the process has gone; ENOMEM, EFAULT.
 pub fn read(file: ProcFile, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     match file {
+        ProcFile::Memory(pid) => writing::read_memory(pid, offset, target),
         ProcFile::System(text) => window::read(offset, target, |to| Ok(text.write(to))),
         ProcFile::OfProcess(text, id) => window::read(offset, target, |to| {
             let thread = table::thread(id);

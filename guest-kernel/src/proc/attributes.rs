@@ -46,6 +46,11 @@ pub struct Attributes {
     pub default_timer_slack: u64,
     /// `personality`.
     pub personality: u32,
+    /// How much rather than others it should be ended when memory is short, and the least that
+    /// it may say of that by itself.
+    pub oom_adjustment: i16,
+    /// See there.
+    pub oom_minimum: i16,
     /// Its capabilities.
     pub capabilities: Capabilities,
 }
@@ -62,6 +67,8 @@ impl Attributes {
         timer_slack: 0,
         default_timer_slack: 0,
         personality: 0,
+        oom_adjustment: 0,
+        oom_minimum: 0,
         capabilities: Capabilities {
             effective: 0,
             permitted: 0,

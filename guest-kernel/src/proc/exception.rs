@@ -50,9 +50,11 @@ fn resolve(exception: Exception) -> Result<(), FaultCause> {
     if !error.contains(PageFaultErrorCode::USER_MODE) {
         return Err(FaultCause::Forbidden);
     }
-    current()
-        .space()
-        .resolve(exception.address, exception.error)
+    let process = current();
+    let space = process.space();
+    space.resolve(exception.address, exception.error)?;
+    process.note_fault(space.frames());
+    Ok(())
 }
 
 /// As Linux has them (arch/x86/kernel/traps.c).

@@ -85,6 +85,7 @@ fn replace_memory(
     futex::thread_ends(current_thread());
     posix_timer::delete_all(process);
     space.activate();
+    process.note_frames(process.space().frames());
     let old = process.space.replace(Some(space));
     drop(old);
     exit::return_memory(process);

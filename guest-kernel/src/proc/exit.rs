@@ -98,6 +98,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     process.pending_signals.clear();
     drop(process.actions.take());
     resources::keeper().release(process);
+    process.note_frames(process.space().frames());
     drop(process.space.take());
     ipc::process_ends(process);
     return_memory(process);
@@ -118,7 +119,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
             parent.child_ended.wake_all();
         }
         if let Some(signal) = signal {
-            stop::tell(parent, signal, process.pid(), status, used);
+            stop::tell(parent, signal, process, status, used);
         }
     }
     resources::keeper().process_ended();
@@ -151,7 +152,7 @@ fn give_children_away(process: &Process) {
         child.end_signal.set(Some(Signal::SIGCHLD));
         if let Some(signal) = child.attributes().death_signal {
             // The sender has no use for an error.
-            let _ = signal::send_for(child, signal, Cause::sender(process.pid(), SI_USER));
+            let _ = signal::send_for(child, signal, Cause::sender(process.identity(), SI_USER));
         }
         heir.children.push_back(child);
         match child.is_alive() {

@@ -33,6 +33,7 @@ pub mod thread;
 mod tick;
 mod timer_queue;
 mod trace;
+pub mod usage;
 pub mod wait;
 pub mod wait_queue;
 pub mod wait_status;

@@ -19,6 +19,7 @@ use crate::proc::program::Places;
 use crate::proc::signal::{Actions, Pending, Signal, Signals};
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
+use crate::proc::usage::Usage;
 use crate::proc::wait_queue::WaitQueue;
 use crate::proc::wait_status::WaitStatus;
 
@@ -67,7 +68,7 @@ pub struct Process {
     /// That it has stopped or gone on, until the parent has waited for it.
     pub(super) news: Cell<Option<WaitStatus>>,
     /// What children that have been reaped, and theirs, have used.
-    pub(super) children_time: Cell<CpuTime>,
+    pub(super) children_usage: Cell<Usage>,
     /// The parent's thread that waits until this process has memory of its own (`vfork`).
     pub(super) lender: Cell<Option<&'static Thread>>,
 
@@ -75,6 +76,9 @@ pub struct Process {
     pub(super) members: List<Thread, Members>,
     /// What threads that have ended have used.
     pub(super) ended_time: Cell<CpuTime>,
+    /// Page faults that were resolved, and the most frames that it had.
+    pub(super) faults: Cell<u64>,
+    pub(super) peak: Cell<u64>,
     /// Set as soon as it is clear how the process will end: its threads are to end.
     pub(super) end: Cell<Option<WaitStatus>>,
     /// Whoever waits for other threads to end.
@@ -133,10 +137,12 @@ impl Process {
             sibling_link: Link::new(),
             child_ended: WaitQueue::new(),
             news: Cell::new(None),
-            children_time: Cell::new(CpuTime::ZERO),
+            children_usage: Cell::new(Usage::NONE),
             lender: Cell::new(None),
             members: List::new(),
             ended_time: Cell::new(CpuTime::ZERO),
+            faults: Cell::new(0),
+            peak: Cell::new(0),
             end: Cell::new(None),
             thread_ended: WaitQueue::new(),
             pending_signals: Pending::new(),
@@ -175,6 +181,11 @@ impl Process {
     /// Moves it to a process group.
     pub fn set_group(&self, group: u32) {
         self.group.set(group);
+    }
+
+    /// Its number and its user's, as others are told who has sent something.
+    pub fn identity(&self) -> [u32; 2] {
+        [self.pid(), self.credentials.users().real]
     }
 
     /// Number of its session.
@@ -252,7 +263,7 @@ impl Process {
 
     /// What its reaped children, and theirs, have used.
     pub fn children_cpu_time(&self) -> CpuTime {
-        self.children_time.get()
+        self.children_usage.get().time
     }
 
     /// Whether it has other threads than this one.
@@ -277,7 +288,8 @@ pub struct Name {
 }
 
 impl Name {
-    const EMPTY: Self = Self {
+    /// None.
+    pub const EMPTY: Self = Self {
         bytes: [0; NAME_LEN],
         len: 0,
     };
@@ -299,6 +311,11 @@ impl Name {
         }
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     /// Its bytes and at least one zero.
     pub fn padded(self) -> [u8; NAME_LEN + 1] {
         let mut padded = [0; NAME_LEN + 1];
@@ -309,7 +326,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes[..usize::from(self.len)].escape_ascii().fmt(f)
+        self.bytes().escape_ascii().fmt(f)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{self, AlternateStack, Signal, Signals};
 use crate::proc::table::{self, Slot};
 use crate::proc::thread::{CpuTime, Thread};
+use crate::proc::usage::Usage;
 
 bitflags! {
     /// What a child shares with its parent, and what is to be done besides (`clone`).
@@ -50,6 +51,8 @@ bitflags! {
         const TELL_CHILD = linux::CLONE_CHILD_SETTID;
         /// A zero goes to the child's memory as it ends.
         const CLEAR_AT_END = linux::CLONE_CHILD_CLEARTID;
+        /// The parent gets a descriptor for the child: who calls sees to that.
+        const DESCRIPTOR = linux::CLONE_PIDFD;
         /// No effect: undoing of semaphores, of which there are none; obsolete; tracing; the
         /// scheduler of a disk.
         const WITHOUT_EFFECT = linux::CLONE_SYSVSEM | linux::CLONE_DETACHED
@@ -65,7 +68,7 @@ impl CloneFlags {
             .union(CloneFlags::FILES)
             .union(CloneFlags::SIGNALS);
         if self.contains(Self::THREAD) {
-            self.contains(OF_THREADS) && !self.contains(Self::PARENT_WAITS)
+            self.contains(OF_THREADS) && !self.intersects(Self::PARENT_WAITS | Self::DESCRIPTOR)
         } else {
             self.contains(Self::MEMORY) || !self.contains(Self::SIGNALS)
         }
@@ -176,6 +179,18 @@ fn visit_spaces(each: &mut dyn FnMut(&AddressSpace)) {
 /// EAGAIN: too many threads and processes. ENOMEM. EINVAL: an invalid combination of flags,
 /// or an invalid address.
 pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
+    clone_with(context, request, |_| {})
+}
+
+/// The same, and calls `made` with the process of the child before that runs.
+///
+/// # Errors
+/// As for [`clone`].
+pub fn clone_with(
+    context: &UserContext,
+    request: &Request,
+    made: impl FnOnce(&Process),
+) -> Result<u32, Errno> {
     let flags = request.flags;
     let parent = current_thread();
     let process = parent.process();
@@ -204,6 +219,7 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     };
     let slot = new.slot;
     table::take(&slot);
+    made(child);
     tell_number(&slot, request, child);
     slot.thread
         .blocked_signals
@@ -216,6 +232,7 @@ pub fn clone(context: &UserContext, request: &Request) -> Result<u32, Errno> {
     };
     slot.thread.alternate_stack.set(alternate_stack);
     slot.thread.set_scheduling(parent.scheduling().of_child());
+    slot.thread.name.set(parent.name());
     begin_thread(slot.thread, slot.number, child);
     if flags.contains(CloneFlags::PARENT_WAITS) {
         lend_memory(parent, child);
@@ -291,7 +308,7 @@ fn fork(
     new.prepare().inspect_err(|_| resources.release(child))?;
     child.group.set(parent.group());
     child.session.set(parent.session());
-    child.name.set(parent.name());
+    child.name.set(current_thread().name());
     child.places.set(parent.places());
     child.set_limits(parent.limits());
     child.attributes.set(parent.attributes().of_child());
@@ -315,7 +332,9 @@ fn fork(
 /// Fills in what is the same for every new process; it has its number.
 fn begin_process(process: &Process, space: Shared<AddressSpace>) {
     process.started.set(clock::counter());
-    process.children_time.set(CpuTime::ZERO);
+    process.children_usage.set(Usage::NONE);
+    process.faults.set(0);
+    process.peak.set(0);
     process.ended_time.set(CpuTime::ZERO);
     process.end.set(None);
     process.cpu_alarms.clear();

@@ -95,21 +95,15 @@ fn tell_parent(process: &Process, status: WaitStatus) {
     parent.child_ended.wake_all();
     let flags = parent.action(Signal::SIGCHLD).flags;
     if !flags.contains(ActionFlags::NO_CHILD_STOP) {
-        tell(
-            parent,
-            Signal::SIGCHLD,
-            process.pid(),
-            status,
-            process.cpu_time(),
-        );
+        tell(parent, Signal::SIGCHLD, process, status, process.cpu_time());
     }
 }
 
 /// Sends `signal` to the parent of a child that has ended, stopped or gone on, and has used so
 /// much.
-pub fn tell(parent: &Process, signal: Signal, child: u32, status: WaitStatus, used: CpuTime) {
+pub fn tell(parent: &Process, signal: Signal, child: &Process, status: WaitStatus, used: CpuTime) {
     let (code, status) = status.code_and_status();
-    let cause = Cause::child(child, code, status, used);
+    let cause = Cause::child(child.identity(), code, status, used);
     // The sender has no use for an error.
     let _ = signal::send_for(parent, signal, cause);
 }

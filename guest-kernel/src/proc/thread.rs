@@ -13,7 +13,7 @@ use mm::extended_state::ExtendedState;
 use crate::proc::cpu_time;
 use crate::proc::futex::Waiting;
 use crate::proc::list::{Link, Linked};
-use crate::proc::process::Process;
+use crate::proc::process::{Name, Process};
 use crate::proc::scheduler::current_thread;
 use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{AlternateStack, InterruptedCall, Pending, Signals};
@@ -78,6 +78,9 @@ pub struct Thread {
     pub(super) wait_link: Link<Thread>,
     pub(super) futex: Cell<Waiting>,
 
+    /// Its name, if it is not the first of its process, which has that of the process.
+    pub(super) name: Cell<Name>,
+
     // Its process's.
     pub(super) member_link: Link<Thread>,
     /// Something is to be done before the thread returns to ring 3.
@@ -125,6 +128,7 @@ impl Thread {
             scheduling: Cell::new(Scheduling::DEFAULT),
             wait_link: Link::new(),
             futex: Cell::new(Waiting::NOWHERE),
+            name: Cell::new(Name::EMPTY),
             member_link: Link::new(),
             attention: Cell::new(false),
             doomed: Cell::new(false),
@@ -153,6 +157,24 @@ impl Thread {
     /// The slot is unused.
     pub fn process(&self) -> &'static Process {
         self.process.get().expect("a thread has a process")
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Name {
+        let process = self.process();
+        match self.tid() == process.pid() {
+            true => process.name(),
+            false => self.name.get(),
+        }
+    }
+
+    /// Changes that.
+    pub fn set_name(&self, name: Name) {
+        let process = self.process();
+        match self.tid() == process.pid() {
+            true => process.set_name(name),
+            false => self.name.set(name),
+        }
     }
 
     /// What it is doing.

@@ -9,7 +9,7 @@ use crate::proc::resources;
 use crate::proc::scheduler::current;
 use crate::proc::signal::Signal;
 use crate::proc::table;
-use crate::proc::thread::CpuTime;
+use crate::proc::usage::Usage;
 use crate::proc::wait_status::WaitStatus;
 
 /// Which children are meant.
@@ -50,8 +50,10 @@ pub struct Ended {
     pub pid: u32,
     /// What has become of it.
     pub status: WaitStatus,
+    /// Its user.
+    pub user: u32,
     /// What it and its reaped children used.
-    pub cpu_time: CpuTime,
+    pub usage: Usage,
 }
 
 /// Which kinds of children are meant.
@@ -112,12 +114,12 @@ pub fn wait(which: Which, options: Options) -> Result<Option<Ended>, Errno> {
             let ended = Ended {
                 pid: child.pid(),
                 status,
-                cpu_time: child.ended_time.get().plus(child.children_time.get()),
+                user: child.credentials.users().real,
+                usage: child.usage().plus(child.children_usage()),
             };
             if !options.keep {
-                parent
-                    .children_time
-                    .set(parent.children_time.get().plus(ended.cpu_time));
+                let all = parent.children_usage().plus(ended.usage);
+                parent.children_usage.set(all);
                 release(child);
                 resources::keeper().process_ended();
             }
@@ -167,11 +169,11 @@ fn changed(parent: &'static Process, which: Which, options: Options) -> Option<E
         if !options.keep {
             child.news.set(None);
         }
-        let cpu_time = child.cpu_time().plus(child.children_time.get());
         Some(Ended {
             pid: child.pid(),
             status,
-            cpu_time,
+            user: child.credentials.users().real,
+            usage: child.usage().plus(child.children_usage()),
         })
     })
 }

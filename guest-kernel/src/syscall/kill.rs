@@ -77,7 +77,7 @@ fn of_number(number: i32) -> Option<&'static Process> {
 }
 
 fn by_call(code: i32) -> Cause {
-    Cause::sender(current().pid(), code)
+    Cause::sender(current().identity(), code)
 }
 
 /// The `siginfo_t` at `address`: to others, a process may only say that it sends the signal

@@ -1,6 +1,6 @@
 //! Calls about processes as descriptors.
 
-use arch::trap::Arguments;
+use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
@@ -9,6 +9,7 @@ use crate::fs::open_file::Object;
 use crate::fs::{self, OpenFile};
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Cause, Info, Signal};
+use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::{current, table};
 use crate::syscall::descriptor;
 use crate::syscall::{Errno, SyscallResult};
@@ -28,6 +29,36 @@ pub fn pidfd_open(&[pid, flags, ..]: &Arguments) -> SyscallResult {
     }
     let event = Object::Event(Event::Process(ProcessFile::new(pid)));
     descriptor::add(OpenFile::new(event, linux::O_RDWR | flags)?, 0, true)
+}
+
+/// Makes a child and a descriptor for it, which the child does not inherit and whose number goes
+/// to `address`.
+///
+/// # Errors
+/// As of `clone`, and EFAULT, EMFILE: there is no child then.
+pub(super) fn clone(context: &UserContext, request: &Request, address: u64) -> SyscallResult {
+    let event = Object::Event(Event::Process(ProcessFile::new(0)));
+    let file = OpenFile::new(event, linux::O_RDWR)?;
+    let fd = descriptor::add(file.clone(), 0, true)?;
+    let made = |child: &Process| {
+        if let Object::Event(Event::Process(process)) = file.object() {
+            process.set_pid(child.pid());
+        }
+        let shares_files = request.flags.contains(CloneFlags::FILES);
+        if let Some(files) = fs::of_process(child).filter(|_| !shares_files) {
+            // It is there, as it was in the parent's.
+            let _ = files.close(fd);
+        }
+    };
+    let told = UserPtr::new(address).write(&current().space(), &(fd as u32));
+    let cloned = match told {
+        Ok(()) => spawn::clone_with(context, request, made),
+        Err(_) => Err(Errno::EFAULT),
+    };
+    if cloned.is_err() {
+        fs::files().close(fd)?;
+    }
+    Ok(cloned?.into())
 }
 
 /// The number of the process that a descriptor is.
@@ -51,7 +82,7 @@ pub fn pidfd_send_signal(&[fd, number, info, flags, ..]: &Arguments) -> SyscallR
     let process = process_of(fd)?;
     let own = current();
     let cause = match info {
-        0 => Cause::sender(own.pid(), linux::SI_USER as i32),
+        0 => Cause::sender(own.identity(), linux::SI_USER as i32),
         address => {
             let info = UserPtr::<Info>::new(address).read(&own.space())?;
             if info[0] as u32 != number as u32 {

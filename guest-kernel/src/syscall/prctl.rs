@@ -30,10 +30,10 @@ pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallRe
         pr::PR_SET_NAME => {
             let words = UserPtr::<[u64; 2]>::new(value).read(&space)?;
             let bytes = words.map(u64::to_le_bytes);
-            process.set_name(Name::new(bytes.as_flattened()));
+            current_thread().set_name(Name::new(bytes.as_flattened()));
         }
         pr::PR_GET_NAME => {
-            let bytes = u128::from_le_bytes(process.name().padded());
+            let bytes = u128::from_le_bytes(current_thread().name().padded());
             let words = [bytes as u64, (bytes >> 64) as u64];
             UserPtr::new(value).write(&space, &words)?;
         }

@@ -47,7 +47,21 @@ pub fn clone(context: &mut UserContext) -> SyscallResult {
         end_signal: Signal::new(end_signal),
         has_no_handlers: false,
     };
-    Ok(spawn::clone(context, &request)?.into())
+    if request
+        .flags
+        .contains(CloneFlags::DESCRIPTOR | CloneFlags::TELL_PARENT)
+    {
+        return Err(Errno::EINVAL);
+    }
+    clone_as(context, &request, parent_tid)
+}
+
+/// Makes a child, and if so wanted a descriptor for it, whose number goes to `descriptor`.
+fn clone_as(context: &UserContext, request: &Request, descriptor: u64) -> SyscallResult {
+    match request.flags.contains(CloneFlags::DESCRIPTOR) {
+        true => pidfd::clone(context, request, descriptor),
+        false => Ok(spawn::clone(context, request)?.into()),
+    }
 }
 
 fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
@@ -88,7 +102,7 @@ pub fn clone3(context: &mut UserContext) -> SyscallResult {
     }
     let [
         flags,
-        _pidfd,
+        descriptor,
         child_tid,
         parent_tid,
         end_signal,
@@ -107,6 +121,8 @@ pub fn clone3(context: &mut UserContext) -> SyscallResult {
         || has_no_handlers && flags.contains(CloneFlags::SIGNALS)
         || has_no_end_signal && end_signal != 0
         || end_signal > Signal::MAX.into()
+        || flags.contains(CloneFlags::DESCRIPTOR | CloneFlags::TELL_PARENT)
+            && descriptor == parent_tid
         || (stack == 0) != (stack_size == 0)
         || set_tid != 0
         || set_tid_count != 0
@@ -122,7 +138,7 @@ pub fn clone3(context: &mut UserContext) -> SyscallResult {
         end_signal: Signal::new(end_signal),
         has_no_handlers,
     };
-    Ok(spawn::clone(context, &request)?.into())
+    clone_as(context, &request, descriptor)
 }
 
 /// `sched_yield()`
@@ -161,7 +177,7 @@ pub fn wait4(&[pid, status, options, usage, ..]: &Arguments) -> SyscallResult {
     if status != 0 {
         UserPtr::new(status).write(&process.space(), &ended.status.word())?;
     }
-    usage::write_if_wanted(usage, ended.cpu_time)?;
+    usage::write_if_wanted(usage, &ended.usage)?;
     Ok(ended.pid.into())
 }
 
@@ -216,7 +232,7 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
         UserPtr::new(info).write(&process.space(), &facts)?;
     }
     if let Some(ended) = ended {
-        usage::write_if_wanted(usage, ended.cpu_time)?;
+        usage::write_if_wanted(usage, &ended.usage)?;
     }
     Ok(0)
 }
@@ -230,6 +246,7 @@ fn signal_info(ended: Option<&Ended>) -> [u32; 32] {
         info[0] = Signal::SIGCHLD.number().into();
         info[2] = code;
         info[4] = ended.pid;
+        info[5] = ended.user;
         info[6] = status.into();
     }
     info

@@ -4,10 +4,11 @@ use arch::clock;
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
+use mm::frames::FRAME_SIZE;
 
 use crate::proc::limits::Limit;
 use crate::proc::program::TICKS_PER_SECOND;
-use crate::proc::thread::CpuTime;
+use crate::proc::usage::Usage;
 use crate::proc::{current, current_thread, process::Process};
 use crate::syscall::process::process_of;
 use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns};
@@ -16,23 +17,28 @@ use crate::syscall::{Errno, SyscallResult};
 /// Length of a tick of `times`, whatever the timer's is.
 const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
 
-/// `struct rusage`, of which the two times are known: user and system, each in seconds and
-/// microseconds.
-type Usage = [u64; 18];
+/// `struct rusage`, of which are known the two times (user and system, each in seconds and
+/// microseconds), the most memory in KiB, and the faults that needed no disk, which all are.
+type Fields = [u64; 18];
 
-fn usage(time: CpuTime) -> Usage {
-    let mut usage = [0; 18];
-    for (fields, counts) in usage.chunks_exact_mut(2).zip([time.user, time.system]) {
+fn fields(usage: &Usage) -> Fields {
+    const PEAK: usize = 4;
+    const FAULTS: usize = 8;
+    let mut fields = [0; 18];
+    let times = [usage.time.user, usage.time.system];
+    for (fields, counts) in fields.chunks_exact_mut(2).zip(times) {
         let ns = clock::ns(counts);
         fields.copy_from_slice(&[ns / NS_PER_S, ns % NS_PER_S / NS_PER_US]);
     }
-    usage
+    fields[PEAK] = usage.peak * FRAME_SIZE as u64 / 1024;
+    fields[FAULTS] = usage.faults;
+    fields
 }
 
 /// Writes a `struct rusage` unless the pointer is null.
-pub(super) fn write_if_wanted(address: u64, time: CpuTime) -> Result<(), Errno> {
+pub(super) fn write_if_wanted(address: u64, usage: &Usage) -> Result<(), Errno> {
     if address != 0 {
-        UserPtr::new(address).write(&current().space(), &usage(time))?;
+        UserPtr::new(address).write(&current().space(), &fields(usage))?;
     }
     Ok(())
 }
@@ -40,13 +46,18 @@ pub(super) fn write_if_wanted(address: u64, time: CpuTime) -> Result<(), Errno> 
 /// `getrusage(who, place)`
 pub fn getrusage(&[who, place, ..]: &Arguments) -> SyscallResult {
     const CHILDREN: i32 = linux::RUSAGE_CHILDREN;
-    let time = match who as i32 {
-        0 => current().cpu_time(),
-        1 => current_thread().cpu_time(),
-        CHILDREN => current().children_cpu_time(),
+    let process = current();
+    let usage = match who as i32 {
+        0 => process.usage(),
+        // Faults are counted for all threads together.
+        1 => Usage {
+            time: current_thread().cpu_time(),
+            ..process.usage()
+        },
+        CHILDREN => process.children_usage(),
         _ => return Err(Errno::EINVAL),
     };
-    UserPtr::new(place).write(&current().space(), &usage(time))?;
+    UserPtr::new(place).write(&process.space(), &fields(&usage))?;
     Ok(0)
 }
 

@@ -139,7 +139,7 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
             0 => return link.reopen(flags),
             _ => return Err(Errno::ELOOP),
         },
-        Kind::Proc(_) if writes => return Err(Errno::EACCES),
+        Kind::Proc(file) if writes && !file.is_writable() => return Err(Errno::EACCES),
         Kind::Characters(number) => device::open(*number, flags)?,
         Kind::Fifo(fifo) => fifo.open(flags)?,
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),

@@ -1,5 +1,7 @@
 //! Processes as descriptors (`pidfd`): ready when they have ended.
 
+use core::cell::Cell;
+
 use arch::SingleCpu;
 
 use crate::fs::events::epoll::Watches;
@@ -11,22 +13,27 @@ use crate::proc::table;
 pub static WATCHES: SingleCpu<Watches> = SingleCpu::new(Watches::new());
 
 /// A process by its number, which no other gets before millions of others have had theirs.
-pub struct ProcessFile(u32);
+pub struct ProcessFile(Cell<u32>);
 
 impl ProcessFile {
     /// The process with this number.
     pub fn new(pid: u32) -> Self {
-        Self(pid)
+        Self(Cell::new(pid))
     }
 
     /// Its number.
     pub fn pid(&self) -> u32 {
-        self.0
+        self.0.get()
+    }
+
+    /// Makes it another's: of one that was made for a child to be.
+    pub fn set_pid(&self, pid: u32) {
+        self.0.set(pid);
     }
 
     /// The process, if it has not been reaped.
     pub fn process(&self) -> Option<&'static Process> {
-        table::process(self.0)
+        table::process(self.pid())
     }
 
     /// What a poll would find.

@@ -129,6 +129,7 @@ impl OpenFile {
                     node.times().note_modification();
                     Ok(count)
                 }
+                Kind::Proc(file) => proc_files::write(*file, offset, source),
                 _ => Err(Errno::EBADF),
             },
             Object::Device(device) => device.write(source),

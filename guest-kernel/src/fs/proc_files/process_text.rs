@@ -15,8 +15,9 @@ use crate::fs::proc_files::text::NS_PER_USER_TICK;
 use crate::fs::proc_files::window::Window;
 use crate::fs::{process_files, terminal};
 use crate::proc::limits::INFINITY;
-use crate::proc::process::{Process, Stage};
+use crate::proc::process::{Name, Process, Stage};
 use crate::proc::signal::{Action, Signal, Signals};
+use crate::proc::table;
 use crate::proc::thread::{State, Thread};
 
 /// Text about a process.
@@ -30,8 +31,10 @@ pub enum ProcessText {
     Environment,
     /// Its auxiliary vector.
     Auxiliary,
-    /// The name of its program.
+    /// The name of its program, or of a thread.
     Comm,
+    /// How much rather than others it should be ended when memory is short.
+    OomAdjustment,
     /// Everything in one line.
     Stat,
     /// Its memory in pages, in one line.
@@ -68,7 +71,11 @@ impl ProcessText {
                 push_memory(process, places.auxiliary..end, to);
                 Ok(())
             }
-            Self::Comm => writeln!(to, "{}", process.name()),
+            Self::Comm => {
+                to.push(name_of(process, id).bytes());
+                to.write_str("\n")
+            }
+            Self::OomAdjustment => writeln!(to, "{}", process.attributes().oom_adjustment),
             Self::Stat => write_stat(process, id, to),
             Self::Memory => {
                 let Memory { size, resident, .. } = memory(process);
@@ -80,6 +87,11 @@ impl ProcessText {
             Self::AreasInDetail => return areas_text::write(process, to, true),
         })
     }
+}
+
+/// The name of a process or of a thread of it.
+fn name_of(process: &Process, id: u32) -> Name {
+    table::thread(id).map_or_else(|| process.name(), Thread::name)
 }
 
 /// Bytes of a page.
@@ -116,7 +128,7 @@ fn memory(process: &Process) -> Memory {
 /// All fields of proc_pid_stat(5); those that this kernel does not have are 0.
 fn write_stat(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (parent, group) = (process.parent_pid(), process.group());
-    let name = process.name();
+    let name = name_of(process, id);
     let (state, _) = state(process, id);
     let session = process.session();
     let terminal = terminal::of_session(session);
@@ -192,7 +204,7 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (pid, parent) = (process.pid(), process.parent_pid());
     let (letter, word) = state(process, id);
     let mask = process_files::of_pid(pid).map_or(0, |files| files.mask());
-    writeln!(to, "Name:\t{}\nUmask:\t{mask:04o}", process.name())?;
+    writeln!(to, "Name:\t{}\nUmask:\t{mask:04o}", name_of(process, id))?;
     writeln!(to, "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0")?;
     writeln!(to, "Pid:\t{id}\nPPid:\t{parent}\nTracerPid:\t0")?;
     let credentials = &process.credentials;

@@ -10,6 +10,11 @@ use crate::proc::thread::CpuTime;
 /// `siginfo_t` in words, as programs see it.
 pub type Info = [u64; linux::SI_MAX_SIZE as usize / size_of::<u64>()];
 
+/// Two fields in a word.
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
 /// `siginfo_t` after the signal's number, as much of it as Linux keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
@@ -36,23 +41,24 @@ impl Cause {
         ..Self::KERNEL
     };
 
-    /// A process, by a call that has this code.
-    pub fn sender(pid: u32, code: i32) -> Self {
+    /// A process of this user, by a call that has this code.
+    pub fn sender([pid, user]: [u32; 2], code: i32) -> Self {
         Self {
             errno: 0,
             code,
-            words: [pid.into(), 0, 0, 0],
+            words: [pair(pid, user), 0, 0, 0],
         }
     }
 
     /// A child that has ended, stopped or gone on, and what it has used.
-    pub fn child(pid: u32, code: u32, status: u8, used: CpuTime) -> Self {
+    pub fn child([pid, user]: [u32; 2], code: u32, status: u8, used: CpuTime) -> Self {
         const NS_PER_TICK: u64 = 1_000_000_000 / TICKS_PER_SECOND;
-        let [user, system] = [used.user, used.system].map(|time| clock::ns(time) / NS_PER_TICK);
+        let [user_time, system] =
+            [used.user, used.system].map(|time| clock::ns(time) / NS_PER_TICK);
         Self {
             errno: 0,
             code: code as i32,
-            words: [pid.into(), status.into(), user, system],
+            words: [pair(pid, user), status.into(), user_time, system],
         }
     }
 

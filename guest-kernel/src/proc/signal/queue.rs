@@ -154,7 +154,7 @@ mod tests {
     fn value(value: u64) -> Cause {
         Cause {
             words: [0, value, 0, 0],
-            ..Cause::sender(7, linux::SI_QUEUE)
+            ..Cause::sender([7, 0], linux::SI_QUEUE)
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let pending = Pending::new();
         assert_eq!(pending.add(real_time(), value(1), 0), Err(Errno::EAGAIN));
         assert_eq!(pending.set(), Signals::EMPTY);
-        let by_kill = Cause::sender(7, linux::SI_USER as i32);
+        let by_kill = Cause::sender([7, 0], linux::SI_USER as i32);
         assert_eq!(pending.add(real_time(), by_kill, 0), Ok(()));
         assert_eq!(pending.take(real_time()), Cause::UNKNOWN);
         assert_eq!(pending.add(Signal::SIGTERM, by_kill, 0), Ok(()));
