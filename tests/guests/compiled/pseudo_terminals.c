@@ -227,6 +227,14 @@ static void packets(void) {
     show_read("data", master);
     tcflush(slave, TCIFLUSH);
     show_read("flushed", master);
+    type(master, "\023");
+    show_read("stopped by key", master);
+    type(master, "\003");
+    usleep(50000);
+    show_read("interrupted", master);
+    show_read("echo", master);
+    printf("write %s\n", error(write(slave, "z", 1)));
+    show_read("data", master);
     struct termios raw;
     tcgetattr(slave, &raw);
     raw.c_iflag &= ~IXON;

@@ -15,6 +15,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::events::epoll::Watches;
 use crate::fs::pipe::buffer::Buffer;
 use crate::fs::poll::{self, Readiness};
+use crate::fs::terminal::line_discipline::Effect;
 use crate::fs::terminal::{Settings, Terminal, control, pseudo};
 use crate::fs::transfer::{self, KernelBytes, Next, Source, Step, Target};
 use crate::proc::wait_queue::WaitQueue;
@@ -198,6 +199,19 @@ impl MasterSide {
         self.tell_slaves();
     }
 
+    /// A key has had this effect. Output that was stopped goes on after any key, if the settings
+    /// say so, and after those that send signals; these have also discarded input.
+    fn note_key(&self, settings: &Settings, effect: Effect) {
+        let is_signal = matches!(effect, Effect::Interrupt | Effect::Quit | Effect::Suspend);
+        if is_signal && !settings.local(linux::NOFLSH) {
+            self.note(event::FLUSHREAD | event::FLUSHWRITE, 0);
+        }
+        let by_any = settings.input(linux::IXANY) && effect != Effect::Stop;
+        if settings.input(linux::IXON) && (is_signal || by_any) {
+            self.stop(false);
+        }
+    }
+
     /// Input has been discarded.
     pub fn note_flush(&self) {
         self.note(event::FLUSHREAD, 0);
@@ -367,7 +381,10 @@ impl Master {
             let wanted = source.left().min(room).min(CHUNK);
             let moved = source.take(&mut chunk[..wanted]);
             for &byte in &chunk[..moved] {
-                terminal.take(byte, &settings);
+                let mut echo = |bytes: &[u8]| side.put(&settings, bytes);
+                let effect = terminal.input.borrow_mut().input(byte, &mut echo);
+                side.note_key(&settings, effect);
+                terminal.act(effect);
             }
             terminal.tell_readers();
             if self.available() > 0 {

@@ -339,16 +339,8 @@ impl Terminal {
         }
     }
 
-    /// Takes a byte that has arrived. These are its settings.
-    fn take(&self, byte: u8, settings: &Settings) {
-        let mut echo = |bytes: &[u8]| match &self.back {
-            Back::Port(port) => port.echo(bytes),
-            Back::Master(master) => master.put(settings, bytes),
-        };
-        let effect = self.input.borrow_mut().input(byte, &mut echo);
-        if effect != Effect::Stop && settings.input(linux::IXON | linux::IXANY) {
-            self.stop_output(false);
-        }
+    /// Does what a key is for.
+    fn act(&self, effect: Effect) {
         match effect {
             Effect::None | Effect::Readable => {}
             Effect::Interrupt => self.signal(Signal::SIGINT),

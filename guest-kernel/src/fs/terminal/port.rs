@@ -243,16 +243,18 @@ impl Terminal {
             return;
         }
         port.is_stalled.set(false);
-        let settings = self.settings();
         loop {
-            if !self.input.borrow().accepts() {
+            let mut input = self.input.borrow_mut();
+            if !input.accepts() {
                 port.is_stalled.set(true);
                 break;
             }
             let Some(byte) = port.next_byte() else {
                 break;
             };
-            self.take(byte, &settings);
+            let effect = input.input(byte, &mut |bytes| port.echo(bytes));
+            drop(input);
+            self.act(effect);
         }
         self.tell_readers();
     }
