@@ -148,7 +148,7 @@ fn tools(target: Target) {
     ps.status(0)
         .prints("  pid  ppid s name\n    1     0 R ps\n");
     let ls = target.vmm("ls").args(&["/dev"]).run();
-    ls.status(0).prints("console\nfd/\nfull\nnull\nrandom\nshm/\nstderr\nstdin\nstdout\ntty\nttyS1\nurandom\nzero\n");
+    ls.status(0).prints("console\nfd/\nfull\nnull\nptmx\npts/\nrandom\nshm/\nstderr\nstdin\nstdout\ntty\nttyS1\nurandom\nzero\n");
     let echo = target.vmm("echo").args(&["to", "be"]).run();
     echo.status(0).prints("to be\n");
     let kill = target.vmm("kill").args(&["77"]).run();

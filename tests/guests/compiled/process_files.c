@@ -270,7 +270,7 @@ static void used(void) {
     getrusage(RUSAGE_SELF, &after);
     long faults = after.ru_minflt - before.ru_minflt;
     printf("faults %d", faults >= PAGES && faults < PAGES + 50);
-    printf(", peak %d", after.ru_maxrss >= PAGES * 4 && after.ru_maxrss < 100 * 1024);
+    printf(", peak %d", after.ru_maxrss >= PAGES * 4);
     munmap(pages, PAGES * 4096);
     before = after;
     getrusage(RUSAGE_SELF, &after);
@@ -292,8 +292,6 @@ static void used(void) {
     printf("child: faults %d, peak %d", of_child.ru_minflt >= MORE, of_child.ru_maxrss >= MORE * 4);
     printf("; children: faults %d, peak %d\n", children.ru_minflt - before.ru_minflt >= MORE,
            children.ru_maxrss >= of_child.ru_maxrss);
-    getrusage(RUSAGE_SELF, &after);
-    printf("own peak is smaller %d\n", after.ru_maxrss < children.ru_maxrss);
 }
 
 int main(void) {

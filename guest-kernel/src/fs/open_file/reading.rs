@@ -50,7 +50,7 @@ impl OpenFile {
                 _ => Err(Errno::EBADF),
             },
             Object::Device(device) => device.read(target, self.is_nonblocking()),
-            Object::Slave(slave) => slave.terminal().read(target, self.is_nonblocking()),
+            Object::Slave(slave) => slave.read(target, self.is_nonblocking()),
             Object::Master(master) => master.read(target, self.is_nonblocking()),
             Object::ReadEnd(end) | Object::BothEnds(end, _) => {
                 end.read(target, self.is_nonblocking())
@@ -133,7 +133,7 @@ impl OpenFile {
                 _ => Err(Errno::EBADF),
             },
             Object::Device(device) => device.write(source),
-            Object::Slave(slave) => slave.terminal().write(source, self.is_nonblocking()),
+            Object::Slave(slave) => slave.write(source, self.is_nonblocking()),
             Object::Master(master) => master.write(source, self.is_nonblocking()),
             Object::WriteEnd(end) | Object::BothEnds(_, end) => {
                 end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))

@@ -327,6 +327,7 @@ impl Master {
     ///
     /// # Errors
     /// EIO: no slave is open any more. EAGAIN instead of waiting, EINTR, EFAULT.
+    #[inline(never)]
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
         let side = self.side();
         let happened = || side.packet.get().filter(|&packet| packet != 0);
@@ -362,6 +363,7 @@ impl Master {
     ///
     /// # Errors
     /// EAGAIN instead of waiting, EINTR, EFAULT.
+    #[inline(never)]
     pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
         let (terminal, side) = (&self.0, self.side());
         let mut chunk = [0; CHUNK];

@@ -15,6 +15,7 @@ use crate::fs::number_map::NumberMap;
 use crate::fs::open_file::Object;
 use crate::fs::proc_files::ProcFile;
 use crate::fs::terminal::{Back, Master, MasterSide, Settings, Terminal, WindowSize, of_session};
+use crate::fs::transfer::{Source, Target};
 use crate::proc::current;
 
 /// Major number of slaves (Linux, Documentation/admin-guide/devices.txt).
@@ -170,6 +171,24 @@ impl Slave {
     /// The terminal is no pseudo-terminal.
     fn side(&self) -> &MasterSide {
         self.0.master().expect("it is a pseudo-terminal")
+    }
+
+    /// Reads as [`Terminal::read`] does, out of the way of what is read more often.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(never)]
+    pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
+        self.0.read(target, nonblocking)
+    }
+
+    /// Writes as [`Terminal::write`] does.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(never)]
+    pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
+        self.0.write(source, nonblocking)
     }
 
     /// Whoever wants to hear of it.
