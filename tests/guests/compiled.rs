@@ -96,6 +96,7 @@ const PROGRAMS: &[Program] = &[
     c("futexes", "futexes.c"),
     c("clone", "clone.c"),
     c("crowd", "crowd.c"),
+    c("restartable", "restartable.c"),
     c("limits", "limits.c"),
     c("timers", "timers.c"),
     c("times", "times.c"),

@@ -336,7 +336,7 @@ macro_rules! system_calls {
             preadv2 = vector::preadv2(Int, Hex, Size, Long, Long, Hex);
             pwritev2 = vector::pwritev2(Int, Parts, Size, Long, Long, Hex);
             statx = stat::statx(Folder, Text, Bits(AT_FLAGS), Hex, Hex);
-            rseq = (Hex, Size, Hex, Hex);
+            rseq = thread::rseq(Hex, Size, Hex, Hex);
             pidfd_send_signal = pidfd::pidfd_send_signal(Int, Choice(SIGNALS), Hex, Size);
             pidfd_open = pidfd::pidfd_open(Int, Bits(EVENT_FLAGS));
             clone3 = process::clone3(Hex, Size) with context;

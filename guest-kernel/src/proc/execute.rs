@@ -15,6 +15,7 @@ use crate::proc::posix_timer;
 use crate::proc::process::{Name, Process};
 use crate::proc::program::Start;
 use crate::proc::resources;
+use crate::proc::rseq::Area;
 use crate::proc::scheduler::current_thread;
 use crate::proc::signal::{Actions, AlternateStack, Signal};
 use crate::proc::spawn;
@@ -52,6 +53,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         replace_memory(process, space, actions, &program.start, program.name);
         change_rights(process, program.rights);
         thread.alternate_stack.set(AlternateStack::NONE);
+        thread.area.set(Area::NONE);
         thread.context.use_bases(Bases::ZERO);
         start_anew();
         thread.extended_state.take();
@@ -71,6 +73,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     first.set_scheduling(thread.scheduling());
     first.clear_at_end.set(0);
     first.alternate_stack.set(AlternateStack::NONE);
+    first.area.set(Area::NONE);
     spawn::begin_thread(first, process.pid(), process);
     exit::end_thread(WaitStatus::exited(0))
 }

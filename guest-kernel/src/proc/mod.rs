@@ -20,6 +20,7 @@ pub mod posix_timer;
 pub mod process;
 pub mod program;
 pub mod resources;
+pub mod rseq;
 mod run_queue;
 pub mod scheduler;
 pub mod scheduling;

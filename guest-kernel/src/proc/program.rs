@@ -20,6 +20,7 @@ use crate::proc::arguments::ProgramArguments;
 use crate::proc::credentials::Rights;
 use crate::proc::current;
 use crate::proc::elf::{Elf, ElfError, Segment};
+use crate::proc::rseq;
 use crate::proc::signal;
 
 /// Where a program goes that may be anywhere and that another one loads; and the heap of one
@@ -254,7 +255,7 @@ struct Auxiliary {
 }
 
 impl Auxiliary {
-    const LEN: usize = 21;
+    const LEN: usize = 23;
 
     /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
     fn pairs(&self, bytes: u64, file_name: u64) -> [(u32, u64); Self::LEN] {
@@ -280,6 +281,8 @@ impl Auxiliary {
             (linux::AT_SECURE, is_secure.into()),
             (linux::AT_CLKTCK, TICKS_PER_SECOND),
             (linux::AT_RANDOM, bytes),
+            (linux::AT_RSEQ_FEATURE_SIZE, rseq::FEATURE_SIZE),
+            (linux::AT_RSEQ_ALIGN, rseq::ALIGNMENT),
             (linux::AT_EXECFN, file_name),
             (linux::AT_NULL, 0),
         ]
@@ -357,7 +360,7 @@ fn build_stack(
 }
 
 /// Words that a [`WordWriter`] writes at a time: those of a program with few arguments.
-const BUFFER_LEN: usize = 56;
+const BUFFER_LEN: usize = 60;
 
 /// Writes words upwards, several at a time.
 struct WordWriter<'a> {

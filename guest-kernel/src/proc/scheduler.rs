@@ -195,13 +195,15 @@ pub fn interrupt(number: u8) {
             cpu_alarm::ring(thread.process());
         }
         if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(now), tick::period()) {
-            return yield_now();
+            yield_now();
+            return thread.note_preemption();
         }
     }
     if RUN_QUEUE.is_urgent() {
         thread.state.set(State::Runnable);
         RUN_QUEUE.push_preempted(thread);
         switch_from(thread);
+        thread.note_preemption();
     }
 }
 

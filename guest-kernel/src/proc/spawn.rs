@@ -18,6 +18,7 @@ use crate::proc::limits::Limits;
 use crate::proc::process::{INIT, Name, Process, Stage};
 use crate::proc::program::Places;
 use crate::proc::resources;
+use crate::proc::rseq::Area;
 use crate::proc::scheduler::{self, current, current_thread};
 use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{self, AlternateStack, Signal, Signals};
@@ -231,6 +232,11 @@ pub fn clone_with(
         false => parent.alternate_stack.get(),
     };
     slot.thread.alternate_stack.set(alternate_stack);
+    let area = match flags.contains(CloneFlags::MEMORY) {
+        true => Area::NONE,
+        false => parent.area.get(),
+    };
+    slot.thread.area.set(area);
     slot.thread.set_scheduling(parent.scheduling().of_child());
     slot.thread.name.set(parent.name());
     begin_thread(slot.thread, slot.number, child);

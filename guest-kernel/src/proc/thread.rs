@@ -14,6 +14,7 @@ use crate::proc::cpu_time;
 use crate::proc::futex::Waiting;
 use crate::proc::list::{Link, Linked};
 use crate::proc::process::{Name, Process};
+use crate::proc::rseq::Area;
 use crate::proc::scheduler::current_thread;
 use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{AlternateStack, InterruptedCall, Pending, Signals};
@@ -105,6 +106,8 @@ pub struct Thread {
     pub(super) clear_at_end: Cell<u64>,
     /// Where the list starts of the locks that it holds (`set_robust_list`); 0: nowhere.
     pub(super) robust_list: Cell<u64>,
+    /// What it shares with the kernel for its restartable sequences.
+    pub(super) area: Cell<Area>,
     /// Whether another thread waits for a lock that it holds.
     pub(super) owns_futexes: Cell<bool>,
     /// Whether a child still uses the memory that the thread lent it (`vfork`).
@@ -141,6 +144,7 @@ impl Thread {
             wait_deadline: Cell::new(None),
             clear_at_end: Cell::new(0),
             robust_list: Cell::new(0),
+            area: Cell::new(Area::NONE),
             owns_futexes: Cell::new(false),
             has_lent_memory: Cell::new(false),
         }

@@ -3,6 +3,7 @@
 use arch::trap::Arguments;
 use mm::UserPtr;
 
+use crate::proc::rseq::Area;
 use crate::proc::{current, current_thread};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -49,6 +50,22 @@ pub fn getcpu(&[cpu, node, ..]: &Arguments) -> SyscallResult {
         if address != 0 {
             UserPtr::new(address).write(&current().space(), &0_u32)?;
         }
+    }
+    Ok(0)
+}
+
+/// `rseq(area, size, flags, signature)`: shares an area with the kernel, or does no longer.
+pub fn rseq(&[address, len, flags, signature, ..]: &Arguments) -> SyscallResult {
+    const UNREGISTER: u32 = 1;
+    let area = Area {
+        address,
+        len: len as u32,
+        signature: signature as u32,
+    };
+    match flags as u32 {
+        0 => current_thread().register_area(area)?,
+        UNREGISTER => current_thread().unregister_area(area)?,
+        _ => return Err(Errno::EINVAL),
     }
     Ok(0)
 }

@@ -74,6 +74,23 @@ impl UserContext {
         self.frame.rsp
     }
 
+    /// Address of its next instruction.
+    pub fn instruction_pointer(&self) -> u64 {
+        self.frame.rip
+    }
+
+    /// Goes on at `rip` instead, with all registers as they are.
+    ///
+    /// # Errors
+    /// No program can be there.
+    pub fn continue_at(&mut self, rip: u64) -> Result<(), BadState> {
+        if rip >= USER_END {
+            return Err(BadState);
+        }
+        self.set_return(rip, self.frame.rflags);
+        Ok(())
+    }
+
     /// Everything but x87 and SSE, which are to be at `fx`; and the exception that the
     /// program has to handle, if it is one.
     pub fn machine_state(&self, exception: Option<Exception>, fx: u64) -> MachineState {

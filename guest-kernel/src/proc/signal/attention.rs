@@ -9,6 +9,7 @@ use abi::Errno;
 use abi::errno::AfterHandler;
 use arch::trap::UserContext;
 
+use crate::proc::rseq;
 use crate::proc::signal::sending::{is_deadly, is_killed, take};
 use crate::proc::signal::{Action, ActionFlags, Cause, DefaultAction, Reaction, Signal, frame};
 use crate::proc::thread::Thread;
@@ -83,6 +84,7 @@ pub fn attend(thread: &'static Thread, context: &mut UserContext) {
             handle_lost_frame(signal, context);
         }
     }
+    rseq::leave_section_or_end(thread, context);
     if let Some(call) = call {
         context.repeat_call(call.number);
     }

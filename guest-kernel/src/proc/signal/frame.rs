@@ -18,6 +18,7 @@ use mm::user_memory::BadAddress;
 use crate::proc::exit;
 use crate::proc::extended_state::start_anew;
 use crate::proc::process::Process;
+use crate::proc::rseq;
 use crate::proc::scheduler::current_thread;
 use crate::proc::signal::float_state;
 use crate::proc::signal::{
@@ -54,8 +55,8 @@ pub fn max_frame_size() -> u64 {
 /// the handler.
 ///
 /// # Errors
-/// There is no room for the frame, or no handler at the address; only the stack may have
-/// changed.
+/// There is no room for the frame, no handler at the address, or no sense in the restartable
+/// sequence that is interrupted; only the stack may have changed.
 pub(super) fn push(
     thread: &'static Thread,
     context: &mut UserContext,
@@ -64,6 +65,7 @@ pub(super) fn push(
     cause: Cause,
     exception: Option<Exception>,
 ) -> Result<(), BadAddress> {
+    rseq::leave_section(thread, context)?;
     let process = thread.process();
     let alternate = thread.alternate_stack.get();
     let rsp = context.stack_pointer();
