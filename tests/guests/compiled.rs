@@ -104,6 +104,7 @@ const PROGRAMS: &[Program] = &[
     c("proc", "proc.c"),
     c("process_files", "process_files.c"),
     c("epoll", "epoll.c"),
+    c("inotify", "inotify.c"),
     c("epoll_sockets", "epoll_sockets.c"),
     c("locks", "locks.c"),
     c("pipes", "pipes.c"),

@@ -279,6 +279,9 @@ macro_rules! system_calls {
             waitid = process::waitid(Choice(WAIT_KINDS), Int, Hex, Bits(WAITING), Hex);
             ioprio_set = scheduling::ioprio_set(Int, Int, Int);
             ioprio_get = scheduling::ioprio_get(Int, Int);
+            inotify_init = inotify::inotify_init();
+            inotify_add_watch = inotify::inotify_add_watch(Int, Text, Hex);
+            inotify_rm_watch = inotify::inotify_rm_watch(Int, Int);
             openat = path::openat(Folder, Text, Open, OpenMode);
             mkdirat = path::mkdirat(Folder, Text, Octal);
             mknodat = special::mknodat(Folder, Text, Octal, Hex);
@@ -314,6 +317,7 @@ macro_rules! system_calls {
             epoll_create1 = epoll::epoll_create1(Bits(EVENT_FLAGS));
             dup3 = descriptor::dup3(Int, Int, Bits(PIPE_FLAGS));
             pipe2 = descriptor::pipe2(PairOut, Bits(PIPE_FLAGS));
+            inotify_init1 = inotify::inotify_init1(Bits(EVENT_FLAGS));
             preadv = vector::preadv(Int, Hex, Size, Long);
             pwritev = vector::pwritev(Int, Parts, Size, Long);
             rt_tgsigqueueinfo = kill::rt_tgsigqueueinfo(Int, Int, Choice(SIGNALS), Hex);

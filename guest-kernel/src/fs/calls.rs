@@ -14,6 +14,7 @@ use mm::file_pages::FilePages;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::node::{Kind, Node};
+use crate::fs::notify;
 use crate::fs::open_file::{self, Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Links, Start};
@@ -53,14 +54,17 @@ pub fn find_opened(start: &Start, path: &[u8], links: Links) -> Result<Opened, E
 /// # Errors
 /// As for [`find`]; EISDIR, EINVAL (no file), EACCES, EFBIG, ETXTBSY.
 pub fn truncate(start: &Start, path: &[u8], len: u64) -> Result<(), Errno> {
-    let node = find(start, path, Links::Followed)?;
+    let opened = find_opened(start, path, Links::Followed)?;
+    let node = &opened.node;
     match node.kind() {
         Kind::File(pages) => {
-            permission::check(&node, WRITE)?;
+            permission::check(node, WRITE)?;
             node.check_not_running()?;
             pages.bring_in()?;
-            permission::note_write(&node);
-            open_file::set_len(&node, pages, len)
+            permission::note_write(node);
+            open_file::set_len(node, pages, len)?;
+            notify::opened(&opened, notify::MODIFY);
+            Ok(())
         }
         Kind::Directory(_) => Err(Errno::EISDIR),
         _ => Err(Errno::EINVAL),

@@ -164,6 +164,19 @@ pub fn find_in_memory(directory: &Node, name: &[u8]) -> Option<Shared<Node>> {
     entries.find(name).map(|entry| entry.node.clone())
 }
 
+/// A name that stands for `node` in `directory`.
+pub fn name_of(directory: &Node, node: &Shared<Node>) -> Option<Bytes> {
+    let entries = directory.directory().ok()?.kept().ok()?.borrow();
+    let mut from = 0;
+    while let Some((place, entry)) = entries.next(from) {
+        if Shared::is_same(&entry.node, node) {
+            return entry.name.duplicate().ok();
+        }
+        from = place + 1;
+    }
+    None
+}
+
 /// Puts in a node of the host, which nobody else has.
 fn take_over(directory: &Shared<Node>, name: Bytes, node: &Shared<Node>) -> Result<(), Errno> {
     let place = Place::of(node, directory, &name)?;

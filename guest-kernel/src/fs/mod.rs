@@ -24,6 +24,7 @@ mod link_target;
 pub mod listener;
 pub mod locks;
 pub mod node;
+pub mod notify;
 mod number_map;
 pub mod open_file;
 pub mod opened;

@@ -15,6 +15,7 @@ use mm::{OutOfMemory, Shared};
 
 use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
+use crate::fs::events::inotify;
 use crate::fs::fifo::Fifo;
 use crate::fs::link_target::LinkTarget;
 use crate::fs::locks::FileLocks;
@@ -56,6 +57,8 @@ pub struct Node {
     uses: Cell<i32>,
     /// Whether it may have a name though it has none.
     is_linkable: Cell<bool>,
+    /// Whether somebody watches it.
+    is_watched: Cell<bool>,
     times: Times,
     locks: FileLocks,
 }
@@ -101,6 +104,7 @@ impl Node {
             links: Cell::new(links),
             uses: Cell::new(0),
             is_linkable: Cell::new(false),
+            is_watched: Cell::new(false),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
         })
@@ -270,8 +274,26 @@ impl Node {
         self.links.set(self.links().saturating_add_signed(change));
     }
 
+    /// Whether it has watches (`inotify`).
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.get()
+    }
+
+    /// For [`inotify`]: it has some, or none.
+    pub fn set_watched(&self, is_watched: bool) {
+        self.is_watched.set(is_watched);
+    }
+
     /// When what happened to it.
     pub fn times(&self) -> &Times {
         &self.times
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.is_watched() {
+            inotify::node_ends(self);
+        }
     }
 }

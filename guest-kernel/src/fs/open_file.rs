@@ -21,6 +21,7 @@ use crate::fs::input_stream::INPUT;
 use crate::fs::listener::Listener;
 use crate::fs::locks::Owner;
 use crate::fs::node::Node;
+use crate::fs::notify;
 use crate::fs::opened::{Opened, Writing};
 use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::fs::poll::{self, Readiness};
@@ -319,7 +320,11 @@ impl OpenFile {
     /// EINVAL: not a file, or not open for writing. EFBIG.
     pub fn truncate(&self, len: u64) -> Result<(), Errno> {
         match (self.node(), self.regular()) {
-            (Some(node), Some(pages)) if self.is_writable() => set_len(node, pages, len),
+            (Some(node), Some(pages)) if self.is_writable() => {
+                set_len(node, pages, len)?;
+                notify::file(self, notify::MODIFY);
+                Ok(())
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -408,6 +413,7 @@ impl Drop for OpenFile {
         if let Some(watches) = self.watches() {
             watches.file_ends(self);
         }
+        notify::closed(self);
         if self.has_locks.get()
             && let Some(node) = self.node()
         {

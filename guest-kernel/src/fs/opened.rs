@@ -18,6 +18,15 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// A directory itself.
+    pub fn directory(node: Shared<Node>) -> Self {
+        Self {
+            directory: node.clone(),
+            node,
+            name: Bytes::InPlace(b""),
+        }
+    }
+
     /// The same once more.
     ///
     /// # Errors

@@ -71,6 +71,11 @@ impl<T: Linked<K>, K> SharedList<T, K> {
         self.first.borrow().clone()
     }
 
+    /// The last element.
+    pub fn last(&self) -> Option<Shared<T>> {
+        self.last.borrow().clone()
+    }
+
     /// The element after this one of the list.
     pub fn after(element: &T) -> Option<Shared<T>> {
         element.link().next.borrow().clone()

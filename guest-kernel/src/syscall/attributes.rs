@@ -7,8 +7,11 @@ use mm::{Shared, UserPtr};
 use crate::fs;
 use crate::fs::calls::{self, NewTime};
 use crate::fs::node::Node;
+use crate::fs::notify;
+use crate::fs::opened::Opened;
 use crate::fs::path::Links;
 use crate::fs::stamp::{Stamp, Time};
+use crate::proc::credentials::SAME;
 use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
 use crate::syscall::{Errno, SyscallResult};
@@ -18,14 +21,19 @@ const FOLLOW: u32 = 0;
 
 /// The node that a call with these arguments means.
 pub(super) fn node_at(directory: u64, path: u64, flags: u32) -> Result<Shared<Node>, Errno> {
+    Ok(opened_at(directory, path, flags)?.node)
+}
+
+/// The same, and what it is called.
+fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened, Errno> {
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let path = Path::read(path)?;
     if path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         return match directory as i32 {
-            linux::AT_FDCWD => Ok(fs::files().start()?.directory),
-            _ => node_of(&*fs::any_file(directory)?),
+            linux::AT_FDCWD => Ok(Opened::directory(fs::files().start()?.directory)),
+            _ => opened_of(&*fs::any_file(directory)?),
         };
     }
     let links = match flags & linux::AT_SYMLINK_NOFOLLOW {
@@ -33,49 +41,50 @@ pub(super) fn node_at(directory: u64, path: u64, flags: u32) -> Result<Shared<No
         _ => Links::Kept,
     };
     let start = start(directory, path.bytes())?;
-    calls::find(&start, path.bytes(), links)
+    calls::find_opened(&start, path.bytes(), links)
 }
 
-/// The node that a file was opened by; pipes and standard streams have none, and whatever is
-/// to be changed about them stays.
-fn node_of(file: &fs::OpenFile) -> Result<Shared<Node>, Errno> {
-    file.node().cloned().ok_or(Errno::EPERM)
+/// What a file was opened by; pipes and standard streams have nothing, and whatever is to be
+/// changed about them stays.
+fn opened_of(file: &fs::OpenFile) -> Result<Opened, Errno> {
+    file.opened().ok_or(Errno::EPERM)?.try_clone()
 }
 
 /// `chmod(path, mode)`
 pub fn chmod(&[path, mode, ..]: &Arguments) -> SyscallResult {
-    change_mode(node_at(HERE, path, FOLLOW)?, mode)
+    change_mode(&opened_at(HERE, path, FOLLOW)?, mode)
 }
 
 /// `fchmod(fd, mode)`
 pub fn fchmod(&[fd, mode, ..]: &Arguments) -> SyscallResult {
-    change_mode(node_of(&*fs::file(fd)?)?, mode)
+    change_mode(&opened_of(&*fs::file(fd)?)?, mode)
 }
 
 /// `fchmodat(directory, path, mode)`
 pub fn fchmodat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
-    change_mode(node_at(directory, path, FOLLOW)?, mode)
+    change_mode(&opened_at(directory, path, FOLLOW)?, mode)
 }
 
 /// `fchmodat2(directory, path, mode, flags)`
 pub fn fchmodat2(&[directory, path, mode, flags, ..]: &Arguments) -> SyscallResult {
-    change_mode(node_at(directory, path, flags as u32)?, mode)
+    change_mode(&opened_at(directory, path, flags as u32)?, mode)
 }
 
-fn change_mode(node: Shared<Node>, mode: u64) -> SyscallResult {
-    calls::set_mode(&node, mode as u32)?;
+fn change_mode(opened: &Opened, mode: u64) -> SyscallResult {
+    calls::set_mode(&opened.node, mode as u32)?;
+    notify::opened(opened, notify::ATTRIBUTES);
     Ok(0)
 }
 
 /// `chown(path, user, group)`
 pub fn chown(&[path, user, group, ..]: &Arguments) -> SyscallResult {
-    change_owner(node_at(HERE, path, FOLLOW)?, user, group)
+    change_owner(&opened_at(HERE, path, FOLLOW)?, user, group)
 }
 
 /// `lchown(path, user, group)`
 pub fn lchown(&[path, user, group, ..]: &Arguments) -> SyscallResult {
     change_owner(
-        node_at(HERE, path, linux::AT_SYMLINK_NOFOLLOW)?,
+        &opened_at(HERE, path, linux::AT_SYMLINK_NOFOLLOW)?,
         user,
         group,
     )
@@ -83,16 +92,19 @@ pub fn lchown(&[path, user, group, ..]: &Arguments) -> SyscallResult {
 
 /// `fchown(fd, user, group)`
 pub fn fchown(&[fd, user, group, ..]: &Arguments) -> SyscallResult {
-    change_owner(node_of(&*fs::file(fd)?)?, user, group)
+    change_owner(&opened_of(&*fs::file(fd)?)?, user, group)
 }
 
 /// `fchownat(directory, path, user, group, flags)`
 pub fn fchownat(&[directory, path, user, group, flags, ..]: &Arguments) -> SyscallResult {
-    change_owner(node_at(directory, path, flags as u32)?, user, group)
+    change_owner(&opened_at(directory, path, flags as u32)?, user, group)
 }
 
-fn change_owner(node: Shared<Node>, user: u64, group: u64) -> SyscallResult {
-    calls::set_owner(&node, user as u32, group as u32)?;
+fn change_owner(opened: &Opened, user: u64, group: u64) -> SyscallResult {
+    calls::set_owner(&opened.node, user as u32, group as u32)?;
+    if [user as u32, group as u32] != [SAME; 2] {
+        notify::opened(opened, notify::ATTRIBUTES);
+    }
     Ok(0)
 }
 
@@ -137,10 +149,8 @@ pub fn utime(&[path, times, ..]: &Arguments) -> SyscallResult {
     path_times(path, times)
 }
 
-fn path_times(path: u64, [accessed, modified]: [NewTime; 2]) -> SyscallResult {
-    let node = node_at(HERE, path, FOLLOW)?;
-    calls::set_times(&node, accessed, modified)?;
-    Ok(0)
+fn path_times(path: u64, times: [NewTime; 2]) -> SyscallResult {
+    set_times(&opened_at(HERE, path, FOLLOW)?, times)
 }
 
 fn microseconds(times: u64) -> Result<[NewTime; 2], Errno> {
@@ -177,16 +187,25 @@ fn at(seconds: u64, fraction: u32, unit: u32) -> Result<NewTime, Errno> {
 }
 
 fn change_times(directory: u64, path: u64, flags: u32, times: [NewTime; 2]) -> SyscallResult {
-    let [accessed, modified] = times;
-    let node = match path {
+    let opened = match path {
         0 if directory as i32 != linux::AT_FDCWD => {
             if flags != 0 {
                 return Err(Errno::EINVAL);
             }
-            node_of(&*fs::file(directory)?)?
+            opened_of(&*fs::file(directory)?)?
         }
-        _ => node_at(directory, path, flags)?,
+        _ => opened_at(directory, path, flags)?,
     };
-    calls::set_times(&node, accessed, modified)?;
+    set_times(&opened, times)
+}
+
+fn set_times(opened: &Opened, [accessed, modified]: [NewTime; 2]) -> SyscallResult {
+    calls::set_times(&opened.node, accessed, modified)?;
+    let event = match (accessed, modified) {
+        (_, NewTime::Same) => notify::ACCESS,
+        (NewTime::Same, _) => notify::MODIFY,
+        _ => notify::ATTRIBUTES,
+    };
+    notify::opened(opened, event);
     Ok(0)
 }

@@ -9,6 +9,7 @@ use mm::UserSlice;
 use crate::fs;
 use crate::fs::bytes::NAME_MAX;
 use crate::fs::calls::{self, ListedAt};
+use crate::fs::notify;
 use crate::fs::open_file::Object;
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
@@ -43,6 +44,7 @@ pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
         true
     })?;
     file.set_offset(next);
+    notify::file(&file, notify::ACCESS);
     if done == 0 {
         result?;
     }

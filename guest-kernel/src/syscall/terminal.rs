@@ -8,6 +8,7 @@ use linux_raw_sys::general::{self as linux, termios};
 use linux_raw_sys::ioctl;
 use mm::UserSlice;
 
+use crate::fs::events::Event;
 use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
@@ -76,6 +77,7 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
             Available::End => 0,
         }),
         Object::Socket(socket) => socket.available(),
+        Object::Event(Event::Inotify(inotify)) => Ok(inotify.available()),
         Object::Event(_) | Object::Output(_) => Err(Errno::ENOTTY),
     }
 }

@@ -8,6 +8,7 @@ use crate::fs::bytes::Bytes;
 use crate::fs::directory::{self, Directory};
 use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
+use crate::fs::notify;
 use crate::fs::path::{self, Last, Links, Place, Start};
 use crate::fs::permission::{self, WRITE};
 use crate::proc::current;
@@ -21,6 +22,7 @@ const DIRECTORY_MODES: u32 = 0o1777;
 pub(super) fn create(place: &Place<'_>, kind: Kind, mode: u32) -> Result<Shared<Node>, Errno> {
     let node = create_without_name(&place.directory, kind, mode)?;
     directory::insert(&place.directory, Bytes::name(place.name())?, &node)?;
+    notify::created(&place.directory, place.name(), &node);
     Ok(node)
 }
 
@@ -118,7 +120,9 @@ pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<
         _ => {}
     }
     quota::check_file().map_err(|_| Errno::ENOSPC)?;
-    directory::insert(&place.directory, Bytes::name(place.name())?, node)
+    directory::insert(&place.directory, Bytes::name(place.name())?, node)?;
+    notify::linked(&place.directory, place.name(), node);
+    Ok(())
 }
 
 /// Removes a name that is not a directory's; what it stands for goes when it has no other
@@ -137,7 +141,9 @@ pub fn remove_file(start: &Start, path: &[u8]) -> Result<(), Errno> {
         return Err(Errno::EISDIR);
     }
     place.node()?;
-    directory::remove(&place.directory, place.name())
+    directory::remove(&place.directory, place.name())?;
+    notify::removed(place);
+    Ok(())
 }
 
 /// Removes a directory.
@@ -158,7 +164,9 @@ pub fn remove_directory(start: &Start, path: &[u8]) -> Result<(), Errno> {
     if !directory::is_empty(node)? {
         return Err(Errno::ENOTEMPTY);
     }
-    directory::remove(&place.directory, place.name())
+    directory::remove(&place.directory, place.name())?;
+    notify::removed(place);
+    Ok(())
 }
 
 /// Renames what is at one path to another, as the flags of `renameat2` say: without any, it
@@ -207,11 +215,12 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
             _ => {}
         }
     }
-    directory::rename(
-        node,
-        (&source.directory, source.name()),
-        (&target.directory, target.name()),
-    )
+    let from = (&source.directory, source.name());
+    let to = (&target.directory, target.name());
+    directory::rename(node, from, to)?;
+    let replaced = target.found.as_deref();
+    notify::moved(node, (from.0, from.1), (to.0, to.1), replaced);
+    Ok(())
 }
 
 /// Fails unless the process may move `node` from one place to another.
@@ -236,10 +245,15 @@ fn exchange(one: &Place<'_>, other: &Place<'_>) -> Result<(), Errno> {
     if Shared::is_same(nodes.0, nodes.1) {
         return Ok(());
     }
+    let (first, second) = (one.name(), other.name());
     directory::exchange(
-        (&one.directory, one.name(), nodes.0),
-        (&other.directory, other.name(), nodes.1),
-    )
+        (&one.directory, first, nodes.0),
+        (&other.directory, second, nodes.1),
+    )?;
+    let (first, second) = ((&*one.directory, first), (&*other.directory, second));
+    notify::moved(nodes.0, first, second, None);
+    notify::moved(nodes.1, second, first, None);
+    Ok(())
 }
 
 /// Fails if `node` is a directory and `directory` somewhere in it.

@@ -9,6 +9,7 @@ use crate::fs::bytes::Bytes;
 use crate::fs::calls::naming;
 use crate::fs::device;
 use crate::fs::node::{Kind, Node};
+use crate::fs::notify;
 use crate::fs::open_file::{self, Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Last, Links, Place, Start};
@@ -63,7 +64,12 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         0 => linux::O_LARGEFILE,
         _ => 0,
     };
-    open_node(opened, flags | large)
+    let file = open_node(opened, flags | large)?;
+    notify::file(&file, notify::OPEN);
+    if flags & linux::O_TRUNC != 0 && !is_new && file.regular().is_some() {
+        notify::file(&file, notify::MODIFY);
+    }
+    Ok(file)
 }
 
 /// Fails unless the process may open `node` like this.

@@ -1,8 +1,9 @@
-//! Descriptors that are events: sets of files to wait for, counters, timers, signals and
-//! processes. Each is read as numbers or structures, and can itself be waited for.
+//! Descriptors that are events: sets of files to wait for, counters, timers, signals,
+//! processes and watches of files. Each is read as numbers or structures, and can itself be waited for.
 
 mod counter;
 pub mod epoll;
+pub mod inotify;
 pub mod process;
 pub mod signals;
 pub mod timer;
@@ -12,6 +13,7 @@ use mm::{Owned, Shared};
 
 pub use counter::Counter;
 pub use epoll::Epoll;
+pub use inotify::Inotify;
 pub use process::ProcessFile;
 pub use signals::SignalFile;
 pub use timer::Timer;
@@ -32,6 +34,8 @@ pub enum Event {
     Signals(SignalFile),
     /// The end of a process (`pidfd_open`).
     Process(ProcessFile),
+    /// Watches of files (`inotify_init`).
+    Inotify(Shared<Inotify>),
 }
 
 impl Event {
@@ -49,6 +53,7 @@ impl Event {
             Self::Counter(counter) => counter.read(target, nonblocking),
             Self::Timer(timer) => timer.read(target, nonblocking),
             Self::Signals(signals) => signals.read(target, nonblocking),
+            Self::Inotify(inotify) => inotify.read(target, nonblocking),
             Self::Epoll(_) | Self::Process(_) => Err(Errno::EINVAL),
         }
     }
@@ -72,6 +77,7 @@ impl Event {
             Self::Timer(timer) => timer.readiness(),
             Self::Signals(signals) => signals.readiness(),
             Self::Process(process) => process.readiness(),
+            Self::Inotify(inotify) => inotify.readiness(),
         }
     }
 
@@ -83,6 +89,7 @@ impl Event {
             Self::Timer(timer) => timer.watches(),
             Self::Signals(_) => &signals::WATCHES,
             Self::Process(_) => &process::WATCHES,
+            Self::Inotify(inotify) => inotify.watches(),
         }
     }
 }

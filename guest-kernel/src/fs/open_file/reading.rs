@@ -7,7 +7,7 @@ use crate::fs::input_stream::INPUT;
 use crate::fs::node::Kind;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::transfer::{First, Source, Target};
-use crate::fs::{output, permission, proc_files, regular, size_limit};
+use crate::fs::{notify, output, permission, proc_files, regular, size_limit};
 
 impl OpenFile {
     /// Reads from where the offset is, and moves it.
@@ -36,7 +36,7 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF);
         }
-        match &self.object {
+        let count = match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     if !self.has(linux::O_NOATIME) {
@@ -59,7 +59,11 @@ impl OpenFile {
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
             Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
+        }?;
+        if count > 0 {
+            notify::file(self, notify::ACCESS);
         }
+        Ok(count)
     }
 
     /// Writes to where the offset is, or to the end if so opened, and moves the offset.
@@ -120,7 +124,7 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF);
         }
-        match &self.object {
+        let count = match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     permission::note_write(node);
@@ -142,6 +146,10 @@ impl OpenFile {
             Object::Output(port) => output::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
+        }?;
+        if count > 0 {
+            notify::file(self, notify::MODIFY);
         }
+        Ok(count)
     }
 }
