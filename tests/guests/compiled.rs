@@ -103,6 +103,7 @@ const PROGRAMS: &[Program] = &[
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),
     c("process_files", "process_files.c"),
+    c("holes", "holes.c"),
     c("epoll", "epoll.c"),
     c("inotify", "inotify.c"),
     c("epoll_sockets", "epoll_sockets.c"),

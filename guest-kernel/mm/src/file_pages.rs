@@ -36,6 +36,7 @@ mod tree;
 
 use core::cell::{Cell, RefCell};
 use core::num::NonZero;
+use core::ops::Range;
 
 use abi::Errno;
 
@@ -86,6 +87,8 @@ pub enum Leaving {
     ReadOnly,
     /// All, those that private mappings have instead of the file's too.
     All,
+    /// Those of the file before this one, its own or not.
+    Before(u64),
 }
 
 impl FilePages {
@@ -326,20 +329,62 @@ impl FilePages {
         Ok(())
     }
 
-    /// Clears whole pages from `offset` on; the length stays.
+    /// Makes a hole of zeros from `offset` on, which takes no memory where whole pages are in
+    /// it; the length stays. In the middle of a base it does, since what is below must be
+    /// hidden.
     ///
     /// # Errors
     /// There is no memory; some may have been cleared.
-    pub fn clear(&self, offset: u64, len: u64) -> Result<(), OutOfMemory> {
-        let pages = offset / PAGE..offset.saturating_add(len).div_ceil(PAGE);
-        let has_base = |page: &u64| !self.base.from(page * PAGE).is_empty();
-        for page in pages.clone().take_while(has_base) {
+    pub fn punch(&self, offset: u64, len: u64) -> Result<(), OutOfMemory> {
+        let end = offset.saturating_add(len).min(MAX_LEN);
+        if offset >= end {
+            return Ok(());
+        }
+        let whole = offset.div_ceil(PAGE)..end / PAGE;
+        self.clear_within(offset..end.min(whole.start * PAGE))?;
+        self.clear_within(offset.max(whole.end * PAGE)..end)?;
+        if whole.is_empty() {
+            return Ok(());
+        }
+        let is_last_of_base = self.base.from(whole.end * PAGE).is_empty();
+        let has_base = |page: &u64| !is_last_of_base && !self.base.from(page * PAGE).is_empty();
+        for page in whole.clone().take_while(has_base) {
             self.make_own(page * PAGE)?;
         }
-        self.take_out(pages.start);
+        if whole.start < self.mapped_end.get() {
+            let leaving = Leaving::Before(whole.end);
+            spaces::for_each(&mut |space| space.forget_file(self, whole.start, leaving));
+        }
         let mut written = self.written.borrow_mut();
-        written.for_each(pages, &mut |kept| kept.bytes_mut().fill(0));
+        if is_last_of_base {
+            self.base.truncate(whole.start * PAGE);
+            written.remove(whole);
+        } else {
+            let hidden = whole.end.min(self.base_pages()).max(whole.start);
+            written.for_each(whole.start..hidden, &mut |kept| kept.bytes_mut().fill(0));
+            written.remove(hidden..whole.end);
+        }
         Ok(())
+    }
+
+    /// Clears bytes of one page.
+    fn clear_within(&self, range: Range<u64>) -> Result<(), OutOfMemory> {
+        if range.is_empty() || !self.has_page(range.start / PAGE * PAGE) {
+            return Ok(());
+        }
+        self.make_own(range.start)?;
+        let page = range.start / PAGE;
+        let mut written = self.written.borrow_mut();
+        if let Some(kept) = written.get_mut(page) {
+            let within = |offset: u64| (offset - page * PAGE) as usize;
+            kept.bytes_mut()[within(range.start)..within(range.end)].fill(0);
+        }
+        Ok(())
+    }
+
+    /// Pages that the base has some of.
+    fn base_pages(&self) -> u64 {
+        (self.base.from(0).len() as u64).div_ceil(PAGE)
     }
 
     /// Whether the page at `offset` is anything but zeros that nobody has written.
@@ -348,9 +393,37 @@ impl FilePages {
         is_written || !self.base.from(offset).is_empty()
     }
 
+    /// Where from `offset` on there is anything but a hole, if there is any more.
+    pub fn next_data(&self, offset: u64) -> Option<u64> {
+        let page = match self.has_page(offset / PAGE * PAGE) {
+            true => offset / PAGE,
+            false => self.written.borrow().next(offset / PAGE)?,
+        };
+        let data = offset.max(page * PAGE);
+        (data < self.len()).then_some(data)
+    }
+
+    /// Where from `offset` on there is a hole: at the end at the latest.
+    pub fn next_hole(&self, offset: u64) -> u64 {
+        let mut hole = offset;
+        while hole < self.len() && self.has_page(hole / PAGE * PAGE) {
+            hole = (hole / PAGE + 1) * PAGE;
+        }
+        hole.min(self.len())
+    }
+
+    /// Pages that are no holes.
+    pub fn page_count(&self) -> u64 {
+        let base = match self.base.is_outside() {
+            true => self.len().div_ceil(PAGE),
+            false => self.base_pages(),
+        };
+        base + self.written.borrow().count_from(base)
+    }
+
     /// Frames that hold what was written.
     pub fn frame_count(&self) -> u64 {
-        self.written.borrow().count()
+        self.written.borrow().count_from(0)
     }
 
     /// Before `page` gets a frame of the file's own, unless it has one.

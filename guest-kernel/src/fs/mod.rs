@@ -38,7 +38,7 @@ pub mod proc_files;
 mod process_files;
 mod process_slot;
 pub mod ramfs;
-mod regular;
+pub mod regular;
 pub mod running;
 pub mod seal;
 mod shared_list;

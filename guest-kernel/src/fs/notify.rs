@@ -4,6 +4,7 @@
 //!
 //! Where nobody watches anything, each of these costs a look at one number.
 //!
+//! Only files are told to be read and written, as pipes and devices are many times a second.
 //! A file knows no directory, so the one counts in which it was opened: after it was moved to
 //! another one its events go to neither.
 

@@ -290,15 +290,15 @@ impl OpenFile {
         Ok(to)
     }
 
-    /// All of a file is data as far as anybody is told, and its end is a hole.
+    /// The end is a hole.
     fn seek_data(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
-        let len = self.regular().ok_or(Errno::EINVAL)?.len();
-        let offset = u64::try_from(offset).ok().filter(|&offset| offset < len);
+        let pages = self.regular().ok_or(Errno::EINVAL)?;
+        let offset = u64::try_from(offset).ok();
+        let offset = offset.filter(|&offset| offset < pages.len());
         let offset = offset.ok_or(Errno::ENXIO)?;
-        let to = if whence == linux::SEEK_DATA {
-            offset
-        } else {
-            len
+        let to = match whence {
+            linux::SEEK_DATA => pages.next_data(offset).ok_or(Errno::ENXIO)?,
+            _ => pages.next_hole(offset),
         };
         self.offset.set(to);
         Ok(to)

@@ -43,6 +43,17 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
     })
 }
 
+/// Makes a hole from `offset` on.
+///
+/// # Errors
+/// EPERM: it is sealed. ENOSPC: memory is short; some may have been cleared.
+pub fn punch(file: &FilePages, offset: u64, len: u64) -> Result<(), Errno> {
+    if seal::has(file, Seals::WRITE | Seals::FUTURE_WRITE) {
+        return Err(Errno::EPERM);
+    }
+    file.punch(offset, len).map_err(|_| Errno::ENOSPC)
+}
+
 /// As Linux, page by page: what fits is written (mm/shmem.c).
 fn check_seals(file: &FilePages, at: u64, len: usize) -> Result<(), Errno> {
     let on_page = (FRAME_SIZE - at as usize % FRAME_SIZE).min(len) as u64;

@@ -4,36 +4,40 @@
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 
-use crate::fs;
+use crate::fs::{self, notify, open_file, regular};
 use crate::syscall::{Errno, SyscallResult};
 
-/// `fallocate(fd, mode, offset, length)`: makes a file as long as that, if it is to be; no
-/// memory is set aside.
+/// `fallocate(fd, mode, offset, length)`: makes a file as long as that, if it is to be, for
+/// which no memory is set aside; or a hole. The rest is refused, as of any tmpfs.
 pub fn fallocate(&[fd, mode, offset, len, ..]: &Arguments) -> SyscallResult {
     let file = fs::file(fd)?;
     let (Ok(offset), Ok(len @ 1..)) = (i64::try_from(offset), i64::try_from(len)) else {
         return Err(Errno::EINVAL);
     };
-    let keeps_len = match mode as u32 {
-        0 => false,
-        linux::FALLOC_FL_KEEP_SIZE => true,
-        _ => return Err(Errno::EOPNOTSUPP),
-    };
+    const HOLE: u32 = linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
+    let mode = mode as u32;
+    if ![0, linux::FALLOC_FL_KEEP_SIZE, HOLE].contains(&mode) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if !file.is_writable() {
         return Err(Errno::EBADF);
     }
     if file.is_pipe() {
         return Err(Errno::ESPIPE);
     }
-    match file.node() {
-        Some(node) if node.pages().is_some() => {}
-        Some(node) if node.is_directory() => return Err(Errno::EISDIR),
+    let (node, pages) = match file.node().map(|node| (node, node.pages())) {
+        Some((node, Some(pages))) => (node, pages),
+        Some((node, _)) if node.is_directory() => return Err(Errno::EISDIR),
         _ => return Err(Errno::ENODEV),
-    }
+    };
     let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;
-    if !keeps_len && end > file.len() {
-        file.truncate(end)?;
+    if mode == HOLE {
+        regular::punch(pages, offset as u64, len as u64)?;
+        node.times().note_modification();
+    } else if mode == 0 && end > file.len() {
+        open_file::set_len(node, pages, end)?;
     }
+    notify::file(&file, notify::MODIFY);
     Ok(0)
 }
 

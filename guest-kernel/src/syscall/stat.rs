@@ -73,7 +73,7 @@ impl Facts {
         match node.kind() {
             Kind::File(pages) => Self {
                 size: pages.len(),
-                frames: pages.frame_count(),
+                frames: pages.page_count(),
                 ..facts
             },
             Kind::Link(target) => Self {

@@ -24,12 +24,16 @@ impl AddressSpace {
                 continue;
             };
             let pages = part.pages_from(first * PAGE_SIZE);
+            let found = |page| part.whole_page(page).and_then(|at| file.peek(at));
             let range = pages.start.max(area.start)..pages.end.min(area.end);
             tables.unmap_if(range, |page, address| match leaving {
                 Leaving::All => true,
                 Leaving::ReadOnly => {
-                    let found = part.whole_page(page).and_then(|at| file.peek(at));
-                    found.is_some_and(|found| !found.is_own && found.address == address)
+                    found(page).is_some_and(|found| !found.is_own && found.address == address)
+                }
+                Leaving::Before(end) => {
+                    part.whole_page(page).is_some_and(|at| at / PAGE_SIZE < end)
+                        && found(page).is_some_and(|found| found.address == address)
                 }
             });
         }

@@ -74,6 +74,11 @@ impl Base {
         self.from(offset).len() as u64 / PAGE
     }
 
+    /// Whether it is a file of the host that is not brought in.
+    pub fn is_outside(&self) -> bool {
+        self.outside.get().is_some()
+    }
+
     /// Forgets a file of the host that is not brought in.
     pub fn forget_host(&self) {
         self.outside.set(None);

@@ -98,6 +98,33 @@ fn holes_are_zero_and_cost_nothing() {
 }
 
 #[test]
+fn punched_pages_are_given_back() {
+    let before = frames::free();
+    let file = FilePages::new(base(2 * PAGE as usize));
+    write(&file, 2 * PAGE, &[7; 6 * PAGE as usize]);
+    assert_eq!((file.page_count(), file.frame_count()), (8, 6));
+    file.punch(3 * PAGE + 1, 3 * PAGE).expect("there is memory");
+    assert_eq!((file.page_count(), file.frame_count()), (6, 4));
+    assert_eq!(file.next_hole(5), 4 * PAGE);
+    assert_eq!(file.next_data(4 * PAGE + 9), Some(6 * PAGE));
+    assert_eq!(file.next_hole(6 * PAGE), 8 * PAGE);
+    assert_eq!(file.next_data(8 * PAGE), None);
+    // What is below must be hidden, but not with nothing after it.
+    file.punch(0, PAGE).expect("there is memory");
+    assert_eq!((file.page_count(), file.frame_count()), (6, 5));
+    file.punch(PAGE, u64::MAX).expect("there is memory");
+    assert_eq!((file.page_count(), file.frame_count()), (1, 1));
+    assert_eq!((file.len(), file.next_data(PAGE)), (8 * PAGE, None));
+    file.punch(0, 8 * PAGE).expect("there is memory");
+    assert_eq!(
+        (file.page_count(), read(&file).len()),
+        (0, 8 * PAGE as usize)
+    );
+    drop(file);
+    assert_eq!(frames::free(), before);
+}
+
+#[test]
 fn it_is_what_a_vector_would_be() {
     let mut random = Rng::with_seed(5);
     for start in [0, 100, 3 * PAGE as usize + 5] {
@@ -108,6 +135,11 @@ fn it_is_what_a_vector_would_be() {
             if random.u64(..4) == 0 {
                 expected.resize(at, 0);
                 file.set_len(at as u64).expect("there is memory");
+            } else if random.u64(..4) == 0 {
+                let len = random.u64(1..4 * PAGE) as usize;
+                let end = expected.len().min(at + len);
+                expected[at.min(end)..end].fill(0);
+                file.punch(at as u64, len as u64).expect("there is memory");
             } else {
                 let bytes = vec![round as u8; random.u64(..2 * PAGE) as usize];
                 if !bytes.is_empty() {

@@ -130,9 +130,19 @@ impl PageTree {
         visit(&mut self.root, self.height, pages, each);
     }
 
-    /// How many frames there are.
-    pub fn count(&self) -> u64 {
-        count(&self.root)
+    /// Gives back the frames of these pages.
+    pub fn remove(&mut self, pages: Range<u64>) {
+        remove(&mut self.root, self.height, pages);
+    }
+
+    /// The first page from `from` on that has a frame.
+    pub fn next(&self, from: u64) -> Option<u64> {
+        next(&self.root, self.height, from)
+    }
+
+    /// How many frames there are from this page on.
+    pub fn count_from(&self, first: u64) -> u64 {
+        count(&self.root, self.height, first)
     }
 
     /// Whether no page is kept.
@@ -149,11 +159,59 @@ impl PageTree {
     }
 }
 
-fn count(slot: &Slot) -> u64 {
+/// Counts pages from `first` on, counted from the tree's own first.
+fn count(slot: &Slot, height: u32, first: u64) -> u64 {
     match slot {
         Slot::Empty => 0,
-        Slot::Page(_) => 1,
-        Slot::Table(table) => table.0.iter().map(count).sum(),
+        Slot::Page(_) => (first == 0).into(),
+        Slot::Table(table) => {
+            let below = pages(height - 1);
+            let slots = (0..FANOUT).zip(&table.0);
+            let counts = slots
+                .filter(|(number, _)| first < (number + 1) * below)
+                .map(|(number, slot)| {
+                    count(slot, height - 1, first.saturating_sub(number * below))
+                });
+            counts.sum()
+        }
+    }
+}
+
+/// The first page from `from` on, both counted from the tree's own first.
+fn next(slot: &Slot, height: u32, from: u64) -> Option<u64> {
+    match slot {
+        Slot::Empty => None,
+        Slot::Page(_) => (from == 0).then_some(0),
+        Slot::Table(table) => {
+            let below = pages(height - 1);
+            let slots = (0..FANOUT).zip(&table.0);
+            let mut slots = slots.filter(|(number, _)| from < (number + 1) * below);
+            slots.find_map(|(number, slot)| {
+                let first = number * below;
+                Some(first + next(slot, height - 1, from.saturating_sub(first))?)
+            })
+        }
+    }
+}
+
+/// Gives back pages in a range, counted from the tree's own first; tables that are all in it
+/// go too.
+fn remove(slot: &mut Slot, height: u32, range: Range<u64>) {
+    if range.start == 0 && range.end >= pages(height) {
+        *slot = Slot::Empty;
+        return;
+    }
+    let Slot::Table(table) = slot else {
+        return;
+    };
+    let below = pages(height - 1);
+    for (number, slot) in (0..FANOUT).zip(&mut table.0) {
+        let first = number * below;
+        let start = range.start.saturating_sub(first);
+        let end = range.end.saturating_sub(first).min(below);
+        if start < end {
+            remove(slot, height - 1, start..end);
+        }
     }
 }
 
@@ -251,6 +309,28 @@ mod tests {
             }
             tree.truncate(0);
             assert_eq!(tree.height, 0);
+            assert_eq!(frames::free(), before);
+        }
+    }
+
+    #[test]
+    fn ranges_are_removed_and_skipped() {
+        let before = frames::free();
+        for range in [0..1, 1..33, 0..1024, 32..LIMIT, 1025..1 << 20, 0..LIMIT] {
+            let mut tree = PageTree::new();
+            for page in SOME {
+                insert(&mut tree, page);
+            }
+            tree.remove(range.clone());
+            let left = || SOME.into_iter().filter(|page| !range.contains(page));
+            for page in SOME {
+                assert_eq!(has(&tree, page), !range.contains(&page), "{page} {range:?}");
+                let next = left().find(|&next| next >= page);
+                assert_eq!(tree.next(page), next, "{page} {range:?}");
+                let count = left().filter(|&other| other >= page).count() as u64;
+                assert_eq!(tree.count_from(page), count, "{page} {range:?}");
+            }
+            tree.truncate(0);
             assert_eq!(frames::free(), before);
         }
     }

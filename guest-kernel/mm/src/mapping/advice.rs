@@ -72,7 +72,7 @@ impl AddressSpace {
             }
             let end = area.end.min(range.end);
             let offset = part.offset + (next - part.start);
-            part.file.clear(offset, end - next)?;
+            part.file.punch(offset, end - next)?;
             next = end;
         }
         Ok(())

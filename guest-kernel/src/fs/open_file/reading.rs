@@ -36,13 +36,17 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF);
         }
-        let count = match &self.object {
+        match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     if !self.has(linux::O_NOATIME) {
                         node.times().note_access();
                     }
-                    regular::read(pages, offset, target)
+                    let count = regular::read(pages, offset, target)?;
+                    if count > 0 {
+                        notify::file(self, notify::ACCESS);
+                    }
+                    Ok(count)
                 }
                 Kind::Proc(file) => proc_files::read(*file, offset, target),
                 Kind::Directory(_) => Err(Errno::EISDIR),
@@ -59,11 +63,7 @@ impl OpenFile {
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
             Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
-        }?;
-        if count > 0 {
-            notify::file(self, notify::ACCESS);
         }
-        Ok(count)
     }
 
     /// Writes to where the offset is, or to the end if so opened, and moves the offset.
@@ -124,13 +124,16 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF);
         }
-        let count = match &self.object {
+        match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     permission::note_write(node);
                     let room = size_limit::room(offset, source.left())?;
                     let count = regular::write(pages, offset, &mut First::new(source, room))?;
                     node.times().note_modification();
+                    if count > 0 {
+                        notify::file(self, notify::MODIFY);
+                    }
                     Ok(count)
                 }
                 Kind::Proc(file) => proc_files::write(*file, offset, source),
@@ -146,10 +149,6 @@ impl OpenFile {
             Object::Output(port) => output::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
             Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
-        }?;
-        if count > 0 {
-            notify::file(self, notify::MODIFY);
         }
-        Ok(count)
     }
 }
