@@ -226,12 +226,14 @@ static void waits(void) {
         chmod("a-name", 0600);
         _exit(0);
     }
-    file_watch = wd;
-    show("a read that waits");
+    struct inotify_event waited;
+    long got = read(queue, &waited, sizeof waited);
+    printf("a read that waits: %ld %d %x\n", got, waited.wd == wd, waited.mask);
     waitpid(child, 0, 0);
     chmod("a-name", 0644);
     printf("ready: %d %d\n", poll(&one, 1, 0), epoll_wait(set, &event, 1, 0));
     fcntl(queue, F_SETFL, O_NONBLOCK);
+    file_watch = wd;
     show("taken");
     printf("ready: %d %d\n", poll(&one, 1, 0), epoll_wait(set, &event, 1, 0));
 }
