@@ -74,6 +74,7 @@ impl<'a> CommandLine<'a> {
                 sysret: true,
                 smap: true,
                 extended_state: false,
+                copies: false,
             },
             ram_contents: Contents::Unknown,
             streams: StandardStreams::CONSOLE,
@@ -136,6 +137,7 @@ impl<'a> CommandLine<'a> {
             word::USER_TSC => self.user_tsc = number(value),
             word::SYSRET => self.cpu.sysret = value != word::OFF,
             word::EXTENDED_STATE => self.cpu.extended_state = value == word::PORT,
+            word::COPIES => self.cpu.copies = value == word::PORT,
             word::SMAP => self.cpu.smap = value != word::OFF,
             word::STDIN => {
                 self.streams.input_is_stream = value == word::STREAM;
@@ -225,7 +227,8 @@ mod tests {
             (StandardStreams::CONSOLE, false)
         );
         assert_eq!((line.tick_ns, line.realtime_ns), (10_000_000, 0));
-        assert!(line.cpu.sysret && line.cpu.smap && !line.cpu.extended_state);
+        assert!(line.cpu.sysret && line.cpu.smap);
+        assert!(!line.cpu.extended_state && !line.cpu.copies);
         assert_eq!(line.ram_contents, Contents::Unknown);
         assert_eq!(line.arguments().count(), 0);
     }
@@ -248,11 +251,12 @@ mod tests {
     fn words_are_taken_and_strange_ones_ignored() {
         let line = CommandLine::parse(
             b"  console=ttyS0 quiet init=/bin/spin tick_us=1000 realtime_ns=17 sysret=off \
-              smap=off xstate=port ram=zero =",
+              smap=off xstate=port copies=port ram=zero =",
         );
         assert_eq!(init(&line), "/bin/spin");
         assert_eq!((line.tick_ns, line.realtime_ns), (1_000_000, 17));
-        assert!(!line.cpu.sysret && !line.cpu.smap && line.cpu.extended_state);
+        assert!(!line.cpu.sysret && !line.cpu.smap);
+        assert!(line.cpu.extended_state && line.cpu.copies);
         assert_eq!(line.ram_contents, Contents::Zero);
     }
 

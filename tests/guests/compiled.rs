@@ -110,6 +110,7 @@ const PROGRAMS: &[Program] = &[
     c("locks", "locks.c"),
     c("pipes", "pipes.c"),
     c("file_calls", "file_calls.c"),
+    c("copies", "copies.c"),
     c("scripts", "scripts.c"),
     Program {
         arguments: &["-O2", "-pthread"],

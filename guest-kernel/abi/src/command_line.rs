@@ -17,6 +17,7 @@
 //! | `sysret=off` | return from `syscall` by `iretq` |
 //! | `smap=off` | leave CR4.SMAP clear |
 //! | `xstate=port` | ring 3 has AVX whatever the kernel says; the VMM saves it |
+//! | `copies=port` | long copies go by [`crate::copies`] |
 //! | `files=host` | files of the host are added to those of the initramfs |
 //! | `root=host` | the files are the host's, and the initramfs has none |
 //! | `env=NAME=VALUE` | one more string of init's environment, or another value |
@@ -64,6 +65,8 @@ pub const SYSRET: &[u8] = b"sysret";
 pub const SMAP: &[u8] = b"smap";
 /// How AVX state is saved: by [`PORT`], [`crate::ports::EXTENDED_STATE`].
 pub const EXTENDED_STATE: &[u8] = b"xstate";
+/// What copies much memory: [`PORT`], [`crate::ports::COPIES`].
+pub const COPIES: &[u8] = b"copies";
 /// Where files come from beside the initramfs: [`HOST`], by [`crate::host_files`].
 pub const FILES: &[u8] = b"files";
 /// Where all files come from: likewise.

@@ -10,6 +10,7 @@
 
 pub mod calls;
 pub mod command_line;
+pub mod copies;
 pub mod debug_exit;
 pub mod errno;
 pub mod host_files;

@@ -58,6 +58,10 @@ pub const EXTENDED_STATE_LOAD: u32 = 1;
 /// first page of the buffer of [`crate::host_files`]. Present only if the command line says
 /// so.
 pub const HOST_FILES: u16 = 0x5ec;
+/// Port by which the kernel, on a software-backed KVM, has the VMM copy memory: a write of 4
+/// bytes, the physical address of a request of [`crate::copies`]. Present only if the command
+/// line says so.
+pub const COPIES: u16 = 0x5f0;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.

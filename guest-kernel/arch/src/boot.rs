@@ -2,7 +2,9 @@
 //! defines it by [`entry`](crate::entry).
 
 use crate::pvh::BootInfo;
-use crate::{clock, cpu, descriptors, extended_state, idt, local_apic, paging, trap, user_copy};
+use crate::{
+    clock, copies, cpu, descriptors, extended_state, idt, local_apic, paging, trap, user_copy,
+};
 
 const BOOT_STACK_SIZE: usize = 16 * 1024;
 
@@ -55,6 +57,8 @@ pub struct CpuOptions {
     pub smap: bool,
     /// Whether ring 3 can change more of the CPU than the kernel saves by itself.
     pub extended_state: bool,
+    /// Whether the VMM copies memory faster than this CPU.
+    pub copies: bool,
 }
 
 /// Sets up the CPU as `options` want it: the rest of what ring 3 needs.
@@ -69,6 +73,9 @@ pub fn enable_cpu(options: CpuOptions) {
         extended_state::enable(options.extended_state);
     }
     paging::forget_identity_map();
+    if options.copies {
+        copies::enable();
+    }
     trap::enable_syscall(options.sysret);
     let bus_khz = clock::start(features);
     local_apic::start(features, bus_khz);

@@ -6,7 +6,7 @@
 //! call by an unusual jump.
 //!
 //! The third remedy, `sysret=off` on the command line, is in `trap.S`; the fourth,
-//! `smap=off`, in `user_copy.rs`.
+//! `smap=off`, in `user_copy.rs`; the fifth, `copies=port`, in `copies.rs`.
 
 use abi::virtual_map::USER_END;
 use x86::PageFaultErrorCode;

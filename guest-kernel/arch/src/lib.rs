@@ -16,6 +16,7 @@ pub mod boot;
 mod calibrate;
 pub mod clock;
 pub mod context;
+pub mod copies;
 mod cpu;
 mod descriptors;
 mod doorbell;

@@ -266,6 +266,11 @@ pub unsafe fn load(root: Table) {
     }
 }
 
+/// Physical address of the top table that the CPU uses.
+pub(crate) fn loaded() -> u64 {
+    LOADED.load(Relaxed)
+}
+
 /// Whether the CPU uses the tables under `root`.
 #[inline]
 pub fn is_loaded(root: Table) -> bool {

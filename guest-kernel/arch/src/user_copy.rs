@@ -6,7 +6,8 @@
 //!
 //! SMAP: where it is on, each copy opens user memory by `stac` and closes it by `clac`.
 //! Software-backed KVM cannot execute these two, so its VMM says `smap=off`; SMEP, WP and
-//! the address check in every copy still hold there.
+//! the address check in every copy still hold there. There the VMM makes long copies, as far
+//! as nothing faults: see [`copies`].
 
 use core::arch::asm;
 use core::mem::size_of;
@@ -14,8 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use abi::virtual_map::USER_END;
 
-use crate::cpu;
 use crate::trap::vector;
+use crate::{copies, cpu};
 
 /// A copy met an address that it could not access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,17 +89,25 @@ fn check_range(start: u64, len: usize) -> Result<(), CopyFault> {
 /// below [`USER_END`].
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault> {
     const QWORD: usize = size_of::<u64>();
+    // SAFETY: the caller's promise.
+    let before = unsafe { copies::move_bytes(to, from, len) };
+    let rest = len - before;
     let _user_memory = UserMemory::open();
-    let qwords = len / QWORD;
-    // SAFETY: the caller's promise; the two copies cover `len` bytes together.
+    let qwords = rest / QWORD;
+    // SAFETY: the caller's promise; the copies cover `len` bytes together.
     let copied = unsafe {
+        let (to, from) = (to.add(before), from.add(before));
         let left = copy_qwords(to, from, qwords);
         let whole = (qwords - left) * QWORD;
+        let (to, from) = (to.add(whole), from.add(whole));
+        let crosses = to.addr() % QWORD != 0 || from.addr() % QWORD != 0;
         let tail = match left {
-            0 => len % QWORD - copy_bytes(to.add(whole), from.add(whole), len % QWORD),
+            0 => rest % QWORD,
+            // The first bytes of a word that lies in two pages may be there.
+            _ if crosses => QWORD,
             _ => 0,
         };
-        whole + tail
+        before + whole + tail - copy_bytes(to, from, tail)
     };
     if copied == len {
         return Ok(());

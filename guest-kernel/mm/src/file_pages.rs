@@ -39,6 +39,7 @@ use core::num::NonZero;
 use core::ops::Range;
 
 use abi::Errno;
+use arch::copies;
 
 use crate::file_pages::base::Base;
 use crate::file_pages::tree::PageTree;
@@ -241,11 +242,11 @@ impl FilePages {
             let rest = &mut buffer[done..];
             let count = self.with_bytes(offset.saturating_add(done as u64), |bytes| {
                 let count = bytes.len().min(rest.len());
-                rest[..count].copy_from_slice(&bytes[..count]);
+                copies::copy(&mut rest[..count], &bytes[..count]);
                 count
             });
             if count == 0 {
-                rest.fill(0);
+                copies::clear(rest);
                 return;
             }
             done += count;
@@ -290,7 +291,7 @@ impl FilePages {
         let mut written = self.written.borrow_mut();
         if let Some(last) = written.get_mut(old / PAGE) {
             let within = (old % PAGE) as usize;
-            last.bytes_mut()[within..within + (end - old) as usize].fill(0);
+            copies::clear(&mut last.bytes_mut()[within..within + (end - old) as usize]);
         }
     }
 
@@ -314,7 +315,7 @@ impl FilePages {
             self.leave_read_only(len / PAGE);
             let mut written = self.written.borrow_mut();
             if let Some(last) = written.get_mut(len / PAGE) {
-                last.bytes_mut()[within..].fill(0);
+                copies::clear(&mut last.bytes_mut()[within..]);
             }
         }
         let first = len.div_ceil(PAGE);
@@ -361,7 +362,7 @@ impl FilePages {
             written.remove(whole);
         } else {
             let hidden = whole.end.min(self.base_pages()).max(whole.start);
-            written.for_each(whole.start..hidden, &mut |kept| kept.bytes_mut().fill(0));
+            written.for_each(whole.start..hidden, &mut |kept| copies::clear(kept.bytes_mut()));
             written.remove(hidden..whole.end);
         }
         Ok(())
@@ -455,8 +456,8 @@ impl FilePages {
         }
         let mut frame = Frame::allocate()?;
         let (copied, rest) = frame.bytes_mut().split_at_mut(base.len().min(FRAME_SIZE));
-        copied.copy_from_slice(&base[..copied.len()]);
-        rest.fill(0);
+        copies::copy(copied, &base[..copied.len()]);
+        copies::clear(rest);
         Some(frame.into())
     }
 }

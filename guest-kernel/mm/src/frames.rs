@@ -21,6 +21,7 @@ use core::slice;
 
 use abi::virtual_map::PAGE_SIZE;
 use arch::SingleCpu;
+use arch::copies;
 use arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
 
 /// Bytes in a frame.
@@ -128,7 +129,7 @@ impl Frame {
         let (address, contents) = allocator().borrow_mut().allocate(Contents::Zero)?;
         let mut frame = Self(address);
         if contents == Contents::Unknown {
-            frame.bytes_mut().fill(0);
+            copies::clear(frame.bytes_mut());
         }
         Some(frame)
     }

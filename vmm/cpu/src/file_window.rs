@@ -127,12 +127,21 @@ impl FileWindow {
 
     /// Fills `bytes` from `gpa` on; `None` if not all of that can be read.
     pub(crate) fn read(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        // SAFETY: it is not guest memory.
+        unsafe { self.copy_to(gpa, bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    /// The same for `len` bytes at `to`.
+    ///
+    /// # Safety
+    /// They can be written, and are not in the window.
+    pub(crate) unsafe fn copy_to(&self, gpa: u64, to: *mut u8, len: usize) -> Option<()> {
         let _reading = self.read_here();
-        let end = (gpa - self.0.gpa).checked_add(bytes.len() as u64)?;
+        let end = (gpa - self.0.gpa).checked_add(len as u64)?;
         let host = self.host(gpa).filter(|_| end <= self.used())?;
         // SAFETY: all of the range is mapped readable for good; where a file was cut, the
-        // signal's handler puts zeros. `bytes` is not guest memory.
-        unsafe { ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), bytes.len()) };
+        // signal's handler puts zeros. The rest is the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(host, to, len) };
         Some(())
     }
 

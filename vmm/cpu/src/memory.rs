@@ -119,6 +119,41 @@ impl GuestRam {
         }
     }
 
+    /// Copies `len` bytes from `from`, in RAM or in contents of files, to RAM at `to`. The two
+    /// may overlap.
+    ///
+    /// # Errors
+    /// Not all of a range is one piece of RAM, or contents of files; nothing has changed.
+    pub fn copy(&self, to: u64, from: u64, len: usize) -> Result<(), GuestMemoryError> {
+        let to = self.mmap.get_slice(GuestAddress(to), len)?;
+        match self.files.as_ref().filter(|files| from >= files.gpa()) {
+            Some(files) => {
+                let place = to.ptr_guard_mut();
+                // SAFETY: the slice is RAM of that length, which nobody has references to. It
+                // is not in the window.
+                let copied = unsafe { files.copy_to(from, place.as_ptr(), len) };
+                copied.ok_or(GuestMemoryError::InvalidGuestAddress(GuestAddress(from)))
+            }
+            None => {
+                let from = self.mmap.get_slice(GuestAddress(from), len)?;
+                from.copy_to_volatile_slice(to);
+                Ok(())
+            }
+        }
+    }
+
+    /// Fills `len` bytes of RAM at `gpa` with `byte`.
+    ///
+    /// # Errors
+    /// Not all of the range is one piece of RAM; nothing has changed.
+    pub fn fill(&self, gpa: u64, len: usize, byte: u8) -> Result<(), GuestMemoryError> {
+        let place = self.mmap.get_slice(GuestAddress(gpa), len)?;
+        let start = place.ptr_guard_mut();
+        // SAFETY: the slice is RAM of that length, which nobody has references to.
+        unsafe { start.as_ptr().write_bytes(byte, len) };
+        Ok(())
+    }
+
     /// Maps `len` bytes of `file` from `offset` on in place of RAM at `gpa`, all multiples of
     /// a page: the guest's writes are its own, and the file stays as it is.
     ///

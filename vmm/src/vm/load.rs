@@ -129,7 +129,8 @@ fn command_line(
     if host == HostKind::Software {
         line.option(word::SYSRET, word::OFF)
             .option(word::SMAP, word::OFF)
-            .option(word::EXTENDED_STATE, word::PORT);
+            .option(word::EXTENDED_STATE, word::PORT)
+            .option(word::COPIES, word::PORT);
         // Ring 3 reads the host's counter.
         match vcpu.tsc_offset() {
             Some(offset) => line.number(word::USER_TSC, offset.into()),

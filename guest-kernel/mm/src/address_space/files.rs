@@ -3,6 +3,7 @@
 use abi::Errno;
 use abi::trace::Resolution;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
+use arch::copies;
 use arch::paging::Entry;
 
 use crate::address_space::{AddressSpace, Inner};
@@ -183,8 +184,8 @@ fn contents_of_file(part: &FilePart, page: u64) -> Result<Frame, FaultCause> {
     part.file.note_mapped(offset);
     let (start, end) = ((start - page) as usize, (end - page) as usize);
     let bytes = frame.bytes_mut();
-    bytes[..start].fill(0);
+    copies::clear(&mut bytes[..start]);
     part.file.copy_at(offset, &mut bytes[start..end]);
-    bytes[end..].fill(0);
+    copies::clear(&mut bytes[end..]);
     Ok(frame)
 }

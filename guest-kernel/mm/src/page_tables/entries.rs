@@ -5,6 +5,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Range;
 
 use abi::virtual_map::PAGE_SIZE;
+use arch::copies;
 use arch::paging::{ENTRIES, Entry, Flags, TOP_LEVEL, Table, USED, index};
 use bitflags::bitflags;
 
@@ -59,7 +60,7 @@ pub(crate) fn copy_of(entry: Entry) -> Result<Frame, OutOfMemory> {
     // SAFETY: the entry holds a share of the frame, and while others have one too nobody
     // writes to it. It is not dropped here.
     let original = ManuallyDrop::new(unsafe { Frame::from_address(entry.address()) });
-    copy.bytes_mut().copy_from_slice(original.bytes());
+    copies::copy(copy.bytes_mut(), original.bytes());
     Ok(copy)
 }
 

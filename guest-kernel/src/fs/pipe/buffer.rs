@@ -7,6 +7,7 @@
 
 use core::mem;
 
+use arch::copies;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Owned};
 
@@ -144,7 +145,7 @@ impl Buffer {
             let count = (end - start - skip).min(room.len() - done);
             if let Some(frame) = &slot.frame {
                 let bytes = &frame.bytes()[start + skip..][..count];
-                room[done..][..count].copy_from_slice(bytes);
+                copies::copy(&mut room[done..][..count], bytes);
             }
             (skip, done) = (0, done + count);
         }

@@ -1,6 +1,7 @@
 //! Bytes and room of the kernel's own, and parts of what others have.
 
 use abi::Errno;
+use arch::copies;
 use arch::paging::physical_of;
 
 use crate::fs::transfer::{Source, Target, Transfer};
@@ -22,7 +23,7 @@ impl Source for KernelBytes<'_> {
     fn take(&mut self, buffer: &mut [u8]) -> usize {
         let count = buffer.len().min(self.0.len());
         let (taken, rest) = self.0.split_at(count);
-        buffer[..count].copy_from_slice(taken);
+        copies::copy(&mut buffer[..count], taken);
         self.0 = rest;
         count
     }
@@ -61,7 +62,7 @@ impl Transfer for KernelRoom<'_> {
 impl Target for KernelRoom<'_> {
     fn put(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.left());
-        self.room[self.done..][..count].copy_from_slice(&bytes[..count]);
+        copies::copy(&mut self.room[self.done..][..count], &bytes[..count]);
         self.done += count;
         count
     }

@@ -12,6 +12,7 @@
 //!                            ── probe.rs     whether this is such a KVM
 //! ```
 
+mod copies;
 mod cpuid;
 mod host;
 mod kick;

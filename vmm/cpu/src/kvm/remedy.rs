@@ -25,6 +25,7 @@ pub struct Remedy {
     /// Made when first needed: most runs never do.
     emulator: Option<Emulator>,
     completed: u64,
+    copies: u64,
 }
 
 impl Remedy {
@@ -35,12 +36,18 @@ impl Remedy {
             applies: host == HostKind::Software,
             emulator: None,
             completed: 0,
+            copies: 0,
         }
     }
 
     /// Whether this is a host that needs remedies.
     pub fn applies(&self) -> bool {
         self.applies
+    }
+
+    /// Counts a copy that the VMM has made.
+    pub fn count_copy(&mut self) {
+        self.copies += 1;
     }
 
     /// Executes the instruction at `state.regs.rip`, or delivers the exception that it
@@ -78,6 +85,9 @@ impl Remedy {
 
     /// How often each remedy was needed, by name.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        vec![("emulated_instructions", self.completed)]
+        vec![
+            ("emulated_instructions", self.completed),
+            ("copies", self.copies),
+        ]
     }
 }

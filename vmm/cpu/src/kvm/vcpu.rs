@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
+use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
 use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xcrs, kvm_xsave};
 use kvm_ioctls::{Cap, VcpuFd};
 use vm_memory::{Bytes, GuestAddress};
@@ -11,6 +11,7 @@ use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 use x86::RFlags;
 
+use super::copies::Copies;
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
@@ -243,6 +244,13 @@ impl Vcpu for KvmVcpu {
         if self.attach()? {
             return Ok(VmExit::Interrupted);
         }
+        if let Some(files) = self.vm.ram.files()
+            && files.is_cut()
+            && let Some(message) = files.cut_file()
+        {
+            // The VMM has read it, for a copy or a device.
+            return Ok(VmExit::Failed { message });
+        }
         let mut raw = self.next_exit()?;
         while self.nmi_sent && matches!(raw, RawExit::Hlt) && self.nmi_due()? {
             raw = self.next_exit()?;
@@ -253,6 +261,15 @@ impl Vcpu for KvmVcpu {
                 let request = unsafe { &*data }.first_chunk().copied();
                 if let Some(request) = request {
                     self.move_extended_state(u32::from_le_bytes(request))?;
+                }
+                return Ok(VmExit::Emulated);
+            }
+            RawExit::Out(COPIES, data) if self.remedy.applies() => {
+                // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
+                let request = unsafe { &*data }.first_chunk().copied();
+                if let Some(request) = request {
+                    Copies::new(&self.vm.ram).serve(u32::from_le_bytes(request));
+                    self.remedy.count_copy();
                 }
                 return Ok(VmExit::Emulated);
             }
