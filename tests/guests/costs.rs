@@ -5,9 +5,13 @@
 //! ticks of a second keep them out.
 
 use crate::Case;
+use crate::support::elf::TempFile;
 use crate::support::{Ended, Target};
 
-pub const CASES: &[Case] = &[("operations_cost_no_exit", operations_cost_no_exit)];
+pub const CASES: &[Case] = &[
+    ("operations_cost_no_exit", operations_cost_no_exit),
+    ("long_copies", long_copies),
+];
 /// Limits for the kernel as it is meant to run, not for one with every check on.
 pub const LEAN_CASES: &[Case] = &[("ring_0_instructions", ring_0_instructions)];
 
@@ -64,4 +68,23 @@ fn operations_cost_no_exit(target: Target) {
 /// All exits but those; an access to a local APIC in KVM is none.
 fn exits(run: &Ended) -> u64 {
     run.count(&["exits_total"]) - run.exits("interrupted") - run.exits("emulated")
+}
+
+/// A software-backed KVM has the VMM make one copy for each read of `cat`, however many pages
+/// it crosses; nobody else has it make any.
+fn long_copies(target: Target) {
+    const BUFFER: usize = 32 << 10;
+    let copies = |reads: usize| {
+        let text = "0123456789abcde\n".repeat(reads * BUFFER / 16);
+        let long = TempFile::new("long", text.as_bytes());
+        let file = format!("{}:/long", long.path().display());
+        let run = target.vmm("cat").args(&["/long"]);
+        let run = run.options(&["--file", &file]).run();
+        run.status(0).prints(&text);
+        let is_software = run.report["host_kind"] == "software";
+        is_software.then(|| run.count(&["remedies", "copies"]))
+    };
+    if let (Some(few), Some(many)) = (copies(10), copies(30)) {
+        assert_eq!(many - few, 20);
+    }
 }

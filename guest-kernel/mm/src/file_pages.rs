@@ -24,8 +24,8 @@
 //! end of a file leaves all of them, copies too. The next access finds what the file has then.
 //!
 //! Rejected: reads and writes of whole pages that map them copy-on-write in place of copying.
-//! Only software-backed KVM copies slowly, and there a page took 1.2 to 4.0 ms to map, against
-//! 1.2 to 2.5 ms to copy, on a busy host.
+//! Only software-backed KVM copies slowly, and there the VMM does it (`arch::copies`): so what
+//! lies together in memory is read and written at once, and a long write gets frames that do.
 //!
 //! A frame is zero past the file's length, so that growing takes no time; what programs write
 //! there through a mapping is cleared when the file grows. Nothing is borrowed when these
@@ -42,8 +42,8 @@ use abi::Errno;
 use arch::copies;
 
 use crate::file_pages::base::Base;
-use crate::file_pages::tree::PageTree;
-use crate::frames::{FRAME_SIZE, FrameShare};
+use crate::file_pages::tree::{PageTree, Run};
+use crate::frames::{FRAME_SIZE, FrameRun, FrameShare};
 use crate::{Frame, OutOfMemory, quota, spaces};
 
 /// Longest file, in bytes.
@@ -160,19 +160,29 @@ impl FilePages {
     /// Gives `use_bytes` the bytes from `offset` on, to the end of their page or of the
     /// file: none past its end. It must not write to the same file.
     pub fn with_bytes<R>(&self, offset: u64, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
-        let left = self.len().saturating_sub(offset);
         let within = (offset % PAGE) as usize;
-        let len = left.min((FRAME_SIZE - within) as u64) as usize;
+        self.with_run(offset, FRAME_SIZE - within, use_bytes)
+    }
+
+    /// The same with up to `most` bytes, as many as lie together. There are some unless `most`
+    /// is 0, or the file ends before `offset`.
+    pub fn with_run<R>(&self, offset: u64, most: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        let left = self.len().saturating_sub(offset).min(most as u64);
+        let within = offset % PAGE;
         let written = self.written.borrow();
-        if let Some(kept) = written.get(offset / PAGE) {
-            return use_bytes(&kept.bytes()[within..][..len]);
-        }
-        let base = self.base.from(offset);
-        if base.is_empty() {
-            return use_bytes(&ZEROS[..len]);
-        }
+        let len = match written.run(offset / PAGE, (within + left).div_ceil(PAGE)) {
+            Run::Kept(bytes) => {
+                let bytes = &bytes[within as usize..];
+                return use_bytes(&bytes[..bytes.len().min(left as usize)]);
+            }
+            Run::Gap(pages) => left.min(pages.saturating_mul(PAGE) - within) as usize,
+        };
         // The base may end in the middle of a page; the rest comes with the next call.
-        use_bytes(&base[..len.min(base.len())])
+        let bytes = match self.base.from(offset) {
+            [] => &ZEROS[within as usize..],
+            base => base,
+        };
+        use_bytes(&bytes[..len.min(bytes.len())])
     }
 
     /// The page at `offset`, which is page-aligned, for page tables to map; `None` if it needs
@@ -240,10 +250,10 @@ impl FilePages {
         let mut done = 0;
         while done < buffer.len() {
             let rest = &mut buffer[done..];
-            let count = self.with_bytes(offset.saturating_add(done as u64), |bytes| {
-                let count = bytes.len().min(rest.len());
-                copies::copy(&mut rest[..count], &bytes[..count]);
-                count
+            let at = offset.saturating_add(done as u64);
+            let count = self.with_run(at, rest.len(), |bytes| {
+                copies::copy(&mut rest[..bytes.len()], bytes);
+                bytes.len()
             });
             if count == 0 {
                 copies::clear(rest);
@@ -267,17 +277,67 @@ impl FilePages {
         offset: u64,
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, OutOfMemory> {
-        let page = offset / PAGE;
+        self.write_run(offset, 1, fill)
+    }
+
+    /// The same with more pages, if `wanted` bytes are that many: as many as lie together.
+    ///
+    /// # Errors
+    /// As for [`write_with`](Self::write_with).
+    ///
+    /// # Panics
+    /// As for [`write_with`](Self::write_with).
+    pub fn write_run(
+        &self,
+        offset: u64,
+        wanted: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, OutOfMemory> {
+        let (page, within) = (offset / PAGE, (offset % PAGE) as usize);
         self.leave_read_only(page);
+        let new = self.add_pages(offset, wanted);
         let mut written = self.written.borrow_mut();
-        let kept = written.get_or_insert(page, || self.copy_of_base(page))?;
-        let count = fill(&mut kept.bytes_mut()[(offset % PAGE) as usize..]);
+        let most = match new {
+            0 => {
+                written.get_or_insert(page, || self.copy_of_base(page))?;
+                (within + wanted.max(1)).div_ceil(FRAME_SIZE) as u64
+            }
+            new => new,
+        };
+        let place = &mut written.run_mut(page, most)[within..];
+        let count = fill(place);
+        if new != 0 {
+            copies::clear(&mut place[count..]);
+        }
         drop(written);
         let end = offset + count as u64;
         if end > self.len() {
             self.grow(offset, end);
         }
         Ok(count)
+    }
+
+    /// Gives pages from `offset` on that `wanted` bytes fill frames of unknown contents that lie
+    /// together, if there is nothing of these pages yet. Returns how many pages: none if there
+    /// would be only one.
+    fn add_pages(&self, offset: u64, wanted: usize) -> u64 {
+        let mut most = (wanted / FRAME_SIZE) as u64;
+        if most < 2 || !offset.is_multiple_of(PAGE) || !self.base.from(offset).is_empty() {
+            return 0;
+        }
+        let mut written = self.written.borrow_mut();
+        let page = offset / PAGE;
+        let Run::Gap(gap) = written.run(page, most) else {
+            return 0;
+        };
+        most = most.min(gap).min(quota::frames_for_files());
+        if most < 2 {
+            return 0;
+        }
+        // Without memory the caller finds that, or one frame, by itself.
+        written
+            .insert_run(page, most, FrameRun::allocate)
+            .unwrap_or(0)
     }
 
     /// Makes the file longer; it has been written to from `from` on.

@@ -11,8 +11,10 @@
 
 #![allow(unsafe_code)]
 
+mod run;
 mod share;
 
+pub use run::FrameRun;
 pub use share::FrameShare;
 
 use core::cell::{Cell, RefCell};

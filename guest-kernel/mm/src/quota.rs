@@ -72,11 +72,16 @@ fn check(held: u64, more: u64, free: u64) -> Result<(), OutOfMemory> {
 /// # Errors
 /// It may not.
 pub fn check_file() -> Result<(), OutOfMemory> {
-    let kept = (frames::total() / PROGRAM_PART).max(2 * RESERVE);
-    if frames::free() <= kept {
-        return Err(OutOfMemory);
+    match frames_for_files() {
+        0 => Err(OutOfMemory),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// How many more frames files may have.
+pub fn frames_for_files() -> u64 {
+    let kept = (frames::total() / PROGRAM_PART).max(2 * RESERVE);
+    frames::free().saturating_sub(kept)
 }
 
 /// Frames that `areas` areas are worth.

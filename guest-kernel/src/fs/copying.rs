@@ -3,7 +3,7 @@
 
 use abi::Errno;
 use mm::frames::FRAME_SIZE;
-use mm::{Frame, OutOfMemory};
+use mm::{FilePages, Frame, OutOfMemory, Shared};
 
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::pipe::ReadEnd;
@@ -45,12 +45,23 @@ impl Side<'_> {
         }
     }
 
-    /// The bytes from here on, `skip` of which have been taken before.
-    fn read(self, skip: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let at = match self.place {
+    /// The same side once `count` bytes have been moved: the offset of a file has moved.
+    fn after(self, count: u64) -> Self {
+        let place = self.place.after(count);
+        Self { place, ..self }
+    }
+
+    /// Where it is in the file, if `skip` bytes have been taken before.
+    fn at(self, skip: u64) -> u64 {
+        match self.place {
             Place::Offset => self.file.offset(),
             Place::At(at) => at.saturating_add(skip),
-        };
+        }
+    }
+
+    /// The bytes from here on, `skip` of which have been taken before.
+    fn read(self, skip: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let at = self.at(skip);
         let mut room = KernelRoom::new(buffer);
         let count = self.file.read_at(at, &mut room)?;
         Ok(count as usize)
@@ -63,6 +74,11 @@ impl Side<'_> {
 /// # Errors
 /// Those of reading and writing, if nothing was copied before.
 pub fn from_file(from: Side<'_>, to: Side<'_>, count: u64) -> Result<u64, Errno> {
+    if let (Some(pages), Some(other)) = (from.file.regular(), to.file.regular())
+        && !Shared::is_same(pages, other)
+    {
+        return between_files(from, pages, to, count);
+    }
     through_frame(
         to,
         count,
@@ -74,6 +90,42 @@ pub fn from_file(from: Side<'_>, to: Side<'_>, count: u64) -> Result<u64, Errno>
             }
         },
     )
+}
+
+/// The same where both have pages, and not the same: nothing waits, so what is copied may be
+/// borrowed.
+fn between_files(
+    from: Side<'_>,
+    pages: &FilePages,
+    to: Side<'_>,
+    count: u64,
+) -> Result<u64, Errno> {
+    // Whether it may be read, and that it was.
+    from.read(0, &mut [])?;
+    let start = from.at(0);
+    let mut done = 0;
+    while done < count {
+        let left = usize::try_from(count - done).unwrap_or(usize::MAX);
+        let to = to.after(done);
+        let step = pages.with_run(start.saturating_add(done), left, |bytes| match bytes {
+            [] => Ok((0, 0)),
+            bytes => Ok((to.write(bytes)?, bytes.len() as u64)),
+        });
+        match step {
+            Ok((sent, wanted)) => {
+                done += sent;
+                if sent < wanted || wanted == 0 {
+                    break;
+                }
+            }
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    if from.place == Place::Offset {
+        from.file.set_offset(start.saturating_add(done));
+    }
+    Ok(done)
 }
 
 /// Copies up to `count` bytes, and no more than a page, of a file without an offset; all that
@@ -139,10 +191,7 @@ fn through_frame(
     while done < count {
         let len = (count - done).min(FRAME_SIZE as u64) as usize;
         let step = read(done, &mut frame.bytes_mut()[..len]).and_then(|len| {
-            let to = Side {
-                place: to.place.after(done),
-                ..to
-            };
+            let to = to.after(done);
             let sent = match len {
                 0 => 0,
                 _ => to.write(&frame.bytes()[..len])?,

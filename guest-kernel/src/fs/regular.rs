@@ -13,11 +13,10 @@ use crate::fs::transfer::{self, Source, Step, Target};
 /// EFAULT.
 pub fn read(file: &FilePages, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     transfer::run(target, |target, done| {
-        file.with_bytes(offset.saturating_add(done), |bytes| {
-            let wanted = bytes.len().min(target.left());
-            Ok(match wanted {
+        file.with_run(offset.saturating_add(done), target.left(), |bytes| {
+            Ok(match bytes.len() {
                 0 => Step::stop(),
-                _ => Step::copied(target.put(&bytes[..wanted]), wanted),
+                wanted => Step::copied(target.put(bytes), wanted),
             })
         })
     })
@@ -33,10 +32,10 @@ pub fn write(file: &FilePages, offset: u64, source: &mut dyn Source) -> Result<u
         if at >= MAX_LEN {
             return Err(Errno::EFBIG);
         }
-        check_seals(file, at, source.left())?;
+        let left = check_seals(file, at, source.left())?;
         let mut wanted = 0;
-        let moved = file.write_with(at, |place| {
-            wanted = place.len().min(source.left());
+        let moved = file.write_run(at, left, |place| {
+            wanted = place.len().min(left);
             source.take(&mut place[..wanted])
         });
         Ok(Step::copied(moved.map_err(|_| Errno::ENOSPC)?, wanted))
@@ -54,17 +53,20 @@ pub fn punch(file: &FilePages, offset: u64, len: u64) -> Result<(), Errno> {
     file.punch(offset, len).map_err(|_| Errno::ENOSPC)
 }
 
-/// As Linux, page by page: what fits is written (mm/shmem.c).
-fn check_seals(file: &FilePages, at: u64, len: usize) -> Result<(), Errno> {
-    let on_page = (FRAME_SIZE - at as usize % FRAME_SIZE).min(len) as u64;
-    let grows = || at + on_page > file.len();
-    if file.seals().is_some()
-        && (seal::has(file, Seals::WRITE | Seals::FUTURE_WRITE)
-            || (seal::has(file, Seals::GROW) && grows()))
+/// How many of `len` bytes may be written at once. As Linux, page by page: what fits is written
+/// (mm/shmem.c).
+fn check_seals(file: &FilePages, at: u64, len: usize) -> Result<usize, Errno> {
+    if file.seals().is_none() {
+        return Ok(len);
+    }
+    let on_page = (FRAME_SIZE - at as usize % FRAME_SIZE).min(len);
+    let grows = || at + on_page as u64 > file.len();
+    if seal::has(file, Seals::WRITE | Seals::FUTURE_WRITE)
+        || (seal::has(file, Seals::GROW) && grows())
     {
         return Err(Errno::EPERM);
     }
-    Ok(())
+    Ok(on_page)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Files' bytes, page by page.
 
 use super::{FilePages, MAX_LEN, MappablePage, PAGE};
-use crate::frames;
+use crate::{Frame, frames};
 use fastrand::Rng;
 
 use crate::test_support::pages;
@@ -15,7 +15,7 @@ fn base(len: usize) -> &'static [u8] {
 
 fn write(file: &FilePages, mut offset: u64, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        let count = file.write_with(offset, |place| {
+        let count = file.write_run(offset, bytes.len(), |place| {
             let count = place.len().min(bytes.len());
             place[..count].copy_from_slice(&bytes[..count]);
             count
@@ -29,7 +29,7 @@ fn write(file: &FilePages, mut offset: u64, mut bytes: &[u8]) {
 fn read(file: &FilePages) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        let count = file.with_bytes(bytes.len() as u64, |part| part.to_vec());
+        let count = file.with_run(bytes.len() as u64, 5000, |part| part.to_vec());
         if count.is_empty() {
             return bytes;
         }
@@ -141,7 +141,8 @@ fn it_is_what_a_vector_would_be() {
                 expected[at.min(end)..end].fill(0);
                 file.punch(at as u64, len as u64).expect("there is memory");
             } else {
-                let bytes = vec![round as u8; random.u64(..2 * PAGE) as usize];
+                let most = [2 * PAGE, 40 * PAGE][usize::from(round % 8 == 0)];
+                let bytes = vec![round as u8; random.u64(..most) as usize];
                 if !bytes.is_empty() {
                     expected.resize(expected.len().max(at + bytes.len()), 0);
                     expected[at..][..bytes.len()].copy_from_slice(&bytes);
@@ -151,4 +152,58 @@ fn it_is_what_a_vector_would_be() {
             assert_eq!(read(&file), expected, "start {start}, round {round}");
         }
     }
+}
+
+/// Bytes of what a file gives at once.
+fn run_len(file: &FilePages, offset: u64) -> u64 {
+    file.with_run(offset, usize::MAX, |bytes| bytes.len() as u64)
+}
+
+#[test]
+fn long_writes_and_reads_are_few_pieces() {
+    let file = FilePages::new(&[]);
+    let bytes = base(100 * PAGE as usize);
+    write(&file, 0, bytes);
+    let mut pieces = 0;
+    let mut at = 0;
+    while at < file.len() {
+        at += run_len(&file, at);
+        pieces += 1;
+    }
+    assert!(pieces <= 8, "{pieces} pieces");
+    assert!(read(&file) == bytes);
+    // Again, in frames that have been used.
+    file.set_len(0).expect("there is memory");
+    write(&file, 0, bytes);
+    assert!(run_len(&file, 0) >= 16 * PAGE);
+    assert!(read(&file) == bytes);
+    // A base is one piece as far as nothing hides it.
+    let file = FilePages::new(bytes);
+    assert_eq!(run_len(&file, 5), bytes.len() as u64 - 5);
+    write(&file, 50 * PAGE, b"x");
+    assert_eq!(run_len(&file, 33 * PAGE), 17 * PAGE);
+    assert_eq!(run_len(&file, 50 * PAGE), PAGE);
+    assert_eq!(run_len(&file, 96 * PAGE), 4 * PAGE);
+}
+
+#[test]
+fn a_long_write_that_stops_early_leaves_zeros() {
+    let before = frames::free();
+    let used: Vec<_> = (0..64).map_while(|_| Frame::allocate()).collect();
+    for mut frame in used {
+        frame.bytes_mut().fill(0xff);
+    }
+    let file = FilePages::new(&[]);
+    let written = file.write_run(0, 64 * PAGE as usize, |place| {
+        assert!(place.len() > PAGE as usize);
+        place[..100].fill(1);
+        100
+    });
+    assert_eq!((written, file.len()), (Ok(100), 100));
+    file.set_len(64 * PAGE).expect("there is memory");
+    let bytes = read(&file);
+    assert!(bytes[..100].iter().all(|&byte| byte == 1));
+    assert!(bytes[100..].iter().all(|&byte| byte == 0));
+    drop(file);
+    assert_eq!(frames::free(), before);
 }

@@ -1,10 +1,10 @@
 //! Which frame holds which page of a file: a radix tree that is no higher than the last
 //! page needs, so that a small file takes one frame and nothing else.
 
-use core::mem;
 use core::ops::Range;
+use core::{mem, slice};
 
-use crate::frames::FrameShare;
+use crate::frames::{FrameRun, FrameShare};
 use crate::{OutOfMemory, Owned};
 
 /// Entries of a table, and the bits of a page's number that select one.
@@ -23,6 +23,30 @@ enum Slot {
     Empty,
     Page(FrameShare),
     Table(Owned<Table>),
+}
+
+impl Slot {
+    fn share(&self) -> Option<&FrameShare> {
+        match self {
+            Self::Page(kept) => Some(kept),
+            _ => None,
+        }
+    }
+
+    fn share_mut(&mut self) -> Option<&mut FrameShare> {
+        match self {
+            Self::Page(kept) => Some(kept),
+            _ => None,
+        }
+    }
+}
+
+/// What there is from a page on.
+pub enum Run<'a> {
+    /// These bytes, of whole pages.
+    Kept(&'a [u8]),
+    /// Nothing, for at least so many pages.
+    Gap(u64),
 }
 
 #[derive(Default)]
@@ -73,6 +97,60 @@ impl PageTree {
         }
     }
 
+    /// What there is of `page` and of up to `most` pages from there on, as far as their frames
+    /// follow each other in memory and one table has them.
+    pub fn run(&self, page: u64, most: u64) -> Run<'_> {
+        if page >= pages(self.height) || matches!(self.root, Slot::Empty) {
+            return Run::Gap(LIMIT);
+        }
+        let mut slots = slice::from_ref(&self.root);
+        for height in (1..=self.height).rev() {
+            let Slot::Table(table) = &slots[0] else {
+                let below = pages(height);
+                return Run::Gap(below - page % below);
+            };
+            slots = &table.0[index(page, height)..];
+        }
+        let slots = slots.iter().take(most as usize);
+        match FrameShare::run(slots.clone().map_while(Slot::share)) {
+            [] => Run::Gap(slots.take_while(|slot| slot.share().is_none()).count() as u64),
+            bytes => Run::Kept(bytes),
+        }
+    }
+
+    /// The same of what is kept, to be changed.
+    pub fn run_mut(&mut self, page: u64, most: u64) -> &mut [u8] {
+        let Ok(slots) = self.slots(page, 1) else {
+            return &mut [];
+        };
+        let slots = slots.iter_mut().take(most as usize);
+        FrameShare::run_mut(slots.map_while(Slot::share_mut))
+    }
+
+    /// Keeps frames for up to `most` pages from `page` on, as many as `make` gives when it is
+    /// told how many there can be in one table, and says how many. Nothing is kept of them yet.
+    ///
+    /// # Errors
+    /// There is no memory for what leads to them.
+    ///
+    /// # Panics
+    /// Not all of them are below [`LIMIT`].
+    pub fn insert_run(
+        &mut self,
+        page: u64,
+        most: u64,
+        make: impl FnOnce(u64) -> Option<FrameRun>,
+    ) -> Result<u64, OutOfMemory> {
+        let slots = self.slots(page, most)?;
+        let most = most.min(slots.len() as u64);
+        let mut count = 0;
+        for (slot, frame) in slots.iter_mut().zip(make(most).into_iter().flatten()) {
+            *slot = Slot::Page(frame.into());
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// What is kept of `page`, which `make` gives if there is nothing.
     ///
     /// # Errors
@@ -85,27 +163,33 @@ impl PageTree {
         page: u64,
         make: impl FnOnce() -> Option<FrameShare>,
     ) -> Result<&mut FrameShare, OutOfMemory> {
-        assert!(page < LIMIT, "page {page} is beyond every file");
-        while page >= pages(self.height) {
-            self.grow()?;
-        }
-        let mut slot = &mut self.root;
-        for height in (1..=self.height).rev() {
-            if let Slot::Empty = slot {
-                *slot = Slot::Table(Owned::new(Table::default())?);
-            }
-            let Slot::Table(table) = slot else {
-                unreachable!("pages are at the bottom of the tree");
-            };
-            slot = &mut table.0[index(page, height)];
-        }
+        let slot = &mut self.slots(page, 1)?[0];
         if let Slot::Empty = slot {
             *slot = Slot::Page(make().ok_or(OutOfMemory)?);
         }
-        match slot {
-            Slot::Page(kept) => Ok(kept),
-            _ => unreachable!("the bottom of the tree has pages only"),
+        slot.share_mut().ok_or(OutOfMemory)
+    }
+
+    /// The slots of `page` and of those after it in the same table, which is as large as `count`
+    /// pages need it.
+    #[inline]
+    fn slots(&mut self, page: u64, count: u64) -> Result<&mut [Slot], OutOfMemory> {
+        assert!(page < LIMIT, "page {page} is beyond every file");
+        let last = (page | (FANOUT - 1)).min(page + count - 1);
+        while last >= pages(self.height) {
+            self.grow()?;
         }
+        let mut slots = slice::from_mut(&mut self.root);
+        for height in (1..=self.height).rev() {
+            if let Slot::Empty = slots[0] {
+                slots[0] = Slot::Table(Owned::new(Table::default())?);
+            }
+            let Slot::Table(table) = &mut slots[0] else {
+                unreachable!("pages are at the bottom of the tree");
+            };
+            slots = &mut table.0[index(page, height)..];
+        }
+        Ok(slots)
     }
 
     /// What is kept of `page`, to be changed.

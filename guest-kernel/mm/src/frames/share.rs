@@ -44,12 +44,46 @@ impl FrameShare {
         unsafe { slice::from_raw_parts((DIRECT_MAP + self.0) as *const u8, FRAME_SIZE) }
     }
 
+    /// The contents of several frames that follow each other in memory: as many as do so, from
+    /// the first on.
+    pub fn run<'a>(mut shares: impl Iterator<Item = &'a Self>) -> &'a [u8] {
+        let Some(first) = shares.next() else {
+            return &[];
+        };
+        let len = run_len(first.0, shares.map(Self::address));
+        // SAFETY: as in `bytes`, of frames whose shares are borrowed and which lie one after
+        // the other in the direct map.
+        unsafe { slice::from_raw_parts((DIRECT_MAP + first.0) as *const u8, len) }
+    }
+
+    /// The same for all who share them.
+    pub fn run_mut<'a>(mut shares: impl Iterator<Item = &'a mut Self>) -> &'a mut [u8] {
+        let Some(first) = shares.next() else {
+            return &mut [];
+        };
+        let len = run_len(first.0, shares.map(|share| share.0));
+        // SAFETY: as in `bytes_mut` and `run`.
+        unsafe { slice::from_raw_parts_mut((DIRECT_MAP + first.0) as *mut u8, len) }
+    }
+
     /// The frame's contents, for all who share it.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; a file gives nobody its bytes while it changes them, and page
         // tables give nobody theirs.
         unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.0) as *mut u8, FRAME_SIZE) }
     }
+}
+
+/// Bytes of a frame and of those `after` it, as far as they follow each other.
+fn run_len(first: u64, after: impl Iterator<Item = u64>) -> usize {
+    let mut len = FRAME_SIZE;
+    for address in after {
+        if address != first + len as u64 {
+            break;
+        }
+        len += FRAME_SIZE;
+    }
+    len
 }
 
 impl Drop for FrameShare {
