@@ -19,7 +19,7 @@ use core::ops::Range;
 use abi::trace::{Resolution, wanted};
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::paging::{self, Flags};
-use arch::{shared, trace, vdso};
+use arch::{copies, shared, trace, vdso};
 
 use self::files::{Step, map_file, write_shared};
 use crate::area::{Area, Kind, OnFork};
@@ -30,6 +30,9 @@ use crate::mapping::SEARCH_END;
 use crate::page_tables::{Access, PageTables};
 use crate::user_memory::BadAddress;
 use crate::{OutOfMemory, quota};
+
+/// Frames that must be free for a program before it gets some that it may not need.
+const PLENTY: u64 = 1024;
 
 /// How far the stack may grow, in bytes, unless the program has been told otherwise.
 pub const STACK_LIMIT: u64 = 8 << 20;
@@ -236,12 +239,10 @@ impl AddressSpace {
         self.barriers.set(self.barriers.get() | kinds);
     }
 
-    /// The physical address of what is at `address`, up to the end of the page, if that is
-    /// mapped for reading.
-    pub fn mapped(&self, address: u64) -> Option<u64> {
-        let entry = self.inner.borrow().tables.get(address & !(PAGE_SIZE - 1))?;
-        let physical = entry.address() + address % PAGE_SIZE;
-        entry.has(Flags::PRESENT).then_some(physical)
+    /// The physical address of what is at `address`, and how many bytes from there on, up to
+    /// `most`, lie together and are mapped for reading, as far as this is found at once.
+    pub fn mapped(&self, address: u64, most: u64) -> Option<(u64, u64)> {
+        self.inner.borrow().tables.run(address, most)
     }
 
     /// Bytes in all areas.
@@ -315,6 +316,9 @@ impl Inner {
                     _ => (Frame::allocate_zeroed().ok_or(OutOfMemory)?, of_zeros),
                 };
                 tables.map(page, frame, area.access)?;
+                if copies::are_slow() && matches!(area.kind, Kind::Zero) {
+                    map_ahead(tables, area, page, held);
+                }
                 done
             }
             Some(entry) if attempt == Attempt::Write && !entry.has(Flags::WRITABLE) => {
@@ -359,6 +363,17 @@ impl Inner {
             self.size += start - page;
         }
         Ok(())
+    }
+}
+
+/// Maps pages of zeros after `page`, if the program seems to touch one after the other: that
+/// costs less than a fault for each.
+fn map_ahead(tables: &mut PageTables, area: &Area, page: u64, held: u64) {
+    const MOST: u64 = 16;
+    let is_next = page > area.start && tables.get(page - PAGE_SIZE).is_some();
+    let most = ((area.end - page) / PAGE_SIZE - 1).min(MOST);
+    if is_next && quota::check_pages(held, PLENTY + most).is_ok() {
+        tables.map_zeroed(page + PAGE_SIZE, most, area.access);
     }
 }
 

@@ -422,7 +422,9 @@ impl FilePages {
             written.remove(whole);
         } else {
             let hidden = whole.end.min(self.base_pages()).max(whole.start);
-            written.for_each(whole.start..hidden, &mut |kept| copies::clear(kept.bytes_mut()));
+            written.for_each(whole.start..hidden, &mut |kept| {
+                copies::clear(kept.bytes_mut())
+            });
             written.remove(hidden..whole.end);
         }
         Ok(())

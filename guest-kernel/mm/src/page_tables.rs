@@ -29,7 +29,7 @@ use self::entries::{
     add, copy_of, flags, is_unused, leaf, leaves, levels, new_table, release, take,
 };
 use crate::OutOfMemory;
-use crate::frames::{FRAME_SIZE, Frame, use_count};
+use crate::frames::{FRAME_SIZE, Frame, FrameRun, use_count};
 use arch::paging::{self, ENTRIES, Entry, Flags, TOP_LEVEL, Table, index};
 
 /// Flags of entries that lead to tables; those of pages decide.
@@ -88,6 +88,24 @@ impl PageTables {
         (!entry.is_empty()).then_some(entry)
     }
 
+    /// See [`AddressSpace::mapped`](crate::AddressSpace::mapped).
+    pub fn run(&self, address: u64, most: u64) -> Option<(u64, u64)> {
+        let table = leaf(self.root, address & !(PAGE_SIZE - 1)).ok()?;
+        let slots = index(address, 0)..ENTRIES;
+        let entries = slots.map(|slot| table.get(slot));
+        let mut pages = entries.map_while(|entry| {
+            let is_there = entry.has(Flags::PRESENT);
+            is_there.then(|| entry.address())
+        });
+        let within = address % PAGE_SIZE;
+        let first = pages.next()?;
+        let mut end = first + PAGE_SIZE;
+        while end - first - within < most && pages.next() == Some(end) {
+            end += PAGE_SIZE;
+        }
+        Some((first + within, (end - first - within).min(most)))
+    }
+
     /// Maps `frame` at `page`, which is not mapped.
     ///
     /// # Errors
@@ -98,6 +116,23 @@ impl PageTables {
         // SAFETY: the frame was the caller's own and is the program's now.
         unsafe { self.fill(table, index(page, 0), entry) };
         Ok(())
+    }
+
+    /// Maps frames of zeros at up to `most` pages from `page` on: those of the same table that
+    /// follow each other and that nothing is mapped at.
+    pub fn map_zeroed(&mut self, page: u64, most: u64, access: Access) {
+        let Ok(table) = leaf(self.root, page) else {
+            return;
+        };
+        let slots = index(page, 0)..ENTRIES;
+        let is_free = |slot: &usize| table.get(*slot).is_empty();
+        let free = slots.clone().take(most as usize).take_while(is_free);
+        let run = FrameRun::allocate_zeroed(free.count() as u64);
+        for (slot, frame) in slots.zip(run.into_iter().flatten()) {
+            let entry = Entry::new(frame.into_address(), flags(access, true));
+            // SAFETY: as for `map`.
+            unsafe { self.fill(table, slot, entry) };
+        }
     }
 
     /// Fills an empty entry of one of these tables.

@@ -17,6 +17,8 @@ use crate::proc::current;
 
 /// Most bytes that one call moves (Linux, MAX_RW_COUNT).
 const MAX_LEN: u64 = 0x7fff_f000;
+/// Most bytes that are named as one piece of physical memory.
+const MAX_PIECE: u64 = 16 * PAGE_SIZE;
 /// Bytes of an `iovec`: address and length.
 const VECTOR_SIZE: u64 = 16;
 /// Vectors that a call can have.
@@ -258,13 +260,11 @@ impl Source for UserBytes {
         let mut lent = 0;
         let mut wants_more = true;
         while wants_more && self.left > 0 && self.next_piece() {
-            let Some(address) = mapped(self.start) else {
+            let most = self.len.min(self.left).min(MAX_PIECE);
+            let Some((address, count)) = mapped(self.start, most) else {
                 self.fault = Some(CopyFault::missing(self.start));
                 break;
             };
-            let count = (PAGE_SIZE - self.start % PAGE_SIZE)
-                .min(self.len)
-                .min(self.left);
             wants_more = read(address, count as usize);
             self.start += count;
             self.len -= count;
@@ -276,16 +276,16 @@ impl Source for UserBytes {
 }
 
 /// The physical address of what the current process has at `address`, whose page is mapped
-/// if it was not.
-fn mapped(address: u64) -> Option<u64> {
+/// if it was not, and how many bytes, up to `most`, lie together there.
+fn mapped(address: u64, most: u64) -> Option<(u64, u64)> {
     if address >= USER_END {
         return None;
     }
     let space = current().space();
-    space.mapped(address).or_else(|| {
+    space.mapped(address, most).or_else(|| {
         let CopyFault { error, .. } = CopyFault::missing(address);
         space.resolve(address, error).ok()?;
-        space.mapped(address)
+        space.mapped(address, most)
     })
 }
 

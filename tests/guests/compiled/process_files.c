@@ -265,7 +265,8 @@ static void used(void) {
     enum { PAGES = 500 };
     char *pages = mmap(0, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     madvise(pages, PAGES * 4096, MADV_NOHUGEPAGE);
-    for (int i = 0; i < PAGES; i++)
+    // Backwards: a kernel may map more pages of those that are touched in order.
+    for (int i = PAGES; i-- > 0;)
         pages[i * 4096] = 1;
     getrusage(RUSAGE_SELF, &after);
     long faults = after.ru_minflt - before.ru_minflt;
@@ -281,7 +282,7 @@ static void used(void) {
     if (child == 0) {
         pages = mmap(0, MORE * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         madvise(pages, MORE * 4096, MADV_NOHUGEPAGE);
-        for (int i = 0; i < MORE; i++)
+        for (int i = MORE; i-- > 0;)
             pages[i * 4096] = 1;
         _exit(0);
     }

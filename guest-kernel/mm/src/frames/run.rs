@@ -1,8 +1,11 @@
 //! Several frames that follow each other in memory, so that a long copy is one piece.
 
 use core::ops::Range;
+use core::slice;
 
 use abi::virtual_map::PAGE_SIZE;
+use arch::copies;
+use arch::paging::DIRECT_MAP;
 
 use crate::frames::{Frame, FrameAllocator, NO_FRAME, allocator};
 
@@ -15,6 +18,19 @@ impl FrameRun {
     pub fn allocate(most: u64) -> Option<Self> {
         let run = allocator().borrow_mut().allocate_run(most);
         (!run.is_empty()).then_some(Self(run))
+    }
+
+    /// The same, filled with zeros.
+    pub fn allocate_zeroed(most: u64) -> Option<Self> {
+        let mut run = Self::allocate(most)?;
+        copies::clear(run.bytes_mut());
+        Some(run)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = (self.0.end - self.0.start) as usize;
+        // SAFETY: the frames are RAM, which the direct map maps, and nobody else has them.
+        unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.0.start) as *mut u8, len) }
     }
 }
 

@@ -19,7 +19,7 @@ const TRANSMIT: usize = virtio_mmio::TRANSMIT as usize;
 const NO_INTERRUPT: u16 = 1 << 0;
 
 /// Bytes that a guest can send as one message, far more than drivers do.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 4 << 20;
 /// Bytes that are copied from guest RAM at a time.
 const CHUNK: usize = 1 << 16;
 
