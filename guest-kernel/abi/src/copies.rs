@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! kernel                                           VMM
-//! writes a Request anywhere in RAM
+//! writes a request anywhere in RAM
 //! writes its physical address to the port   -----> walks the page tables, copies,
 //! reads how much has been done                     and says how much, in one exit
 //! ```
