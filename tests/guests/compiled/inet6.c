@@ -102,10 +102,31 @@ static void options(void)
     say("only", value);
 }
 
+// As libraries ask for the address that they would send from, whatever the family.
+static void sources(void)
+{
+    puts("== sources");
+    struct sockaddr none = {AF_UNSPEC, {0}};
+    int six = socket(AF_INET6, SOCK_DGRAM, 0);
+    struct sockaddr_in6 peer = {AF_INET6, htons(80), 0, IN6ADDR_LOOPBACK_INIT};
+    say("no port", port_of(six));
+    say("to IPv6", connect(six, (struct sockaddr *)&peer, sizeof peer));
+    say("disconnect", connect(six, &none, sizeof none));
+    say("no port", port_of(six));
+    struct sockaddr_in local = at4("127.0.0.1", 80);
+    say("to IPv4", connect(six, (struct sockaddr *)&local, sizeof local));
+    socklen_t size = sizeof peer;
+    say("name", getsockname(six, (struct sockaddr *)&peer, &size));
+    char text[INET6_ADDRSTRLEN];
+    printf("%s %d\n", inet_ntop(AF_INET6, &peer.sin6_addr, text, sizeof text), peer.sin6_port != 0);
+    close(six);
+}
+
 int main(void)
 {
     streams();
     messages();
     options();
+    sources();
     return 0;
 }

@@ -86,6 +86,21 @@ int main(void)
     say("bind away", bind(third, (struct sockaddr *)&(struct sockaddr_in){AF_INET, 0, {htonl(0xc0000201)}, {0}}, 16));
     close(third);
 
+    puts("== names");
+    int chosen = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in local = at4("0.0.0.0", 0);
+    say("bind", bind(chosen, (struct sockaddr *)&local, sizeof local));
+    local = name_of(chosen);
+    close(chosen);
+    chosen = socket(AF_INET, SOCK_DGRAM, 0);
+    say("bind", bind(chosen, (struct sockaddr *)&local, sizeof local));
+    struct sockaddr_in there = at4("127.0.0.1", 80);
+    say("connect", connect(chosen, (struct sockaddr *)&there, sizeof there));
+    printf("from %s\n", inet_ntoa(name_of(chosen).sin_addr));
+    say("disconnect", connect(chosen, &none, sizeof none));
+    printf("from %s %d\n", inet_ntoa(name_of(chosen).sin_addr), name_of(chosen).sin_port == local.sin_port);
+    close(chosen);
+
     puts("== reuse");
     int fd[2];
     struct sockaddr_in shared = at4("127.0.0.1", 0);

@@ -21,7 +21,7 @@ use mm::{Shared, frames};
 
 use crate::fs::events::epoll::Watches;
 use crate::fs::poll::{self, Readiness};
-use crate::fs::socket::address::Address;
+use crate::fs::socket::address::{Address, InetAddress};
 use crate::fs::socket::chain::{Chain, Chained, Next};
 use crate::fs::socket::message::{Credentials, Inbox};
 use crate::fs::socket::options::Options;
@@ -159,6 +159,8 @@ pub struct Endpoint {
     pub peer: RefCell<Option<Shared<Endpoint>>>,
     /// Its address.
     pub name: RefCell<Address>,
+    /// The part of it that a program has chosen: any machine, or port 0, if that was left open.
+    pub chosen: Cell<Option<InetAddress>>,
     /// That of its peer.
     pub peer_name: RefCell<Address>,
     /// Who made it.
@@ -222,6 +224,7 @@ impl Endpoint {
             watches: Watches::new(),
             peer: RefCell::new(None),
             name: RefCell::new(Address::None),
+            chosen: Cell::new(None),
             peer_name: RefCell::new(Address::None),
             credentials: Cell::new(Credentials::NOBODY),
             peer_credentials: Cell::new(Credentials::NOBODY),

@@ -40,6 +40,7 @@ pub fn bind(endpoint: &Shared<Endpoint>, address: InetAddress, is_v6: bool) -> R
     if endpoint.name.borrow().inet().is_some() || endpoint.stage.get() != Stage::Idle {
         return Err(Errno::EINVAL);
     }
+    let chosen = address;
     let address = match address.port {
         0 => InetAddress {
             port: free_port(endpoint, address.ip)?,
@@ -48,8 +49,29 @@ pub fn bind(endpoint: &Shared<Endpoint>, address: InetAddress, is_v6: bool) -> R
         _ if is_taken(endpoint, address) => return Err(Errno::EADDRINUSE),
         _ => address,
     };
+    endpoint.chosen.set(Some(chosen));
     set_name(endpoint, address);
     Ok(())
+}
+
+/// Takes away what no program has chosen of its address: a port stays for a chosen machine.
+pub fn forget_name(endpoint: &Shared<Endpoint>) {
+    let (chosen, name) = (endpoint.chosen.get(), endpoint.name.borrow().inet());
+    match (chosen, name) {
+        (Some(chosen), Some(name)) if !chosen.is_any() || chosen.port != 0 => {
+            set_name(
+                endpoint,
+                InetAddress {
+                    ip: chosen.ip,
+                    ..name
+                },
+            );
+        }
+        _ => {
+            names::remove(endpoint);
+            endpoint.name.replace(Address::None);
+        }
+    }
 }
 
 /// Gives it an address by which others find it.

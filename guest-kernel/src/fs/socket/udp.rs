@@ -29,10 +29,11 @@ pub fn connect(endpoint: &Shared<Endpoint>, to: InetAddress, is_v6: bool) -> Res
     Ok(())
 }
 
-/// Sends to nobody but those who are named from now on.
+/// Sends to nobody but those who are named from now on, and from any address again.
 pub fn disconnect(endpoint: &Shared<Endpoint>) {
     endpoint.peer_name.replace(Address::None);
     endpoint.stage.set(Stage::Idle);
+    inet::forget_name(endpoint);
 }
 
 /// Sends a message: lost if there is no room for it, or nobody has the port.
