@@ -29,7 +29,12 @@ for line, prompt in [
 ]:
     os.write(master, line)
     print(until(prompt))
-while os.tcgetpgrp(master) == child:
+def doing(pid):
+    with open(f"/proc/{pid}/stat") as fields:
+        return fields.read().split()[1:3]
+
+# Until the job sleeps, and the shell waits for it.
+while doing(os.tcgetpgrp(master)) != ["(sleep)", "S"] or doing(child) != ["(bash)", "S"]:
     select.select([], [], [], 0.01)
 os.write(master, b"\x1a")
 print(until(b"$ "))

@@ -52,8 +52,11 @@ fn much_takes_few_exits(target: Target) {
     assert!(output(command) == bytes);
     let report = std::fs::read(report.path()).expect("there is a report");
     let report: Value = serde_json::from_slice(&report).expect("it is JSON");
-    let exits = report["exits_total"].as_u64();
-    assert!(exits.is_some_and(|exits| exits <= MOST), "{report:#}");
+    // What a KVM that emulates ring 0 leaves to the VMM is beside the point.
+    let rows = report["exits"].as_array().into_iter().flatten();
+    let rows = rows.filter(|row| row["reason"] != "emulated");
+    let exits: u64 = rows.filter_map(|row| row["count"].as_u64()).sum();
+    assert!((1..=MOST).contains(&exits), "{report:#}");
 }
 
 /// One word that shows a lost or doubled piece.

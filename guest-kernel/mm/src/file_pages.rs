@@ -32,18 +32,19 @@
 //! functions return, so a page fault may read any file.
 
 mod base;
+mod holes;
 mod tree;
+mod writing;
 
 use core::cell::{Cell, RefCell};
 use core::num::NonZero;
-use core::ops::Range;
 
 use abi::Errno;
 use arch::copies;
 
 use crate::file_pages::base::Base;
 use crate::file_pages::tree::{PageTree, Run};
-use crate::frames::{FRAME_SIZE, FrameRun, FrameShare};
+use crate::frames::{FRAME_SIZE, FrameShare};
 use crate::{Frame, OutOfMemory, quota, spaces};
 
 /// Longest file, in bytes.
@@ -263,98 +264,6 @@ impl FilePages {
         }
     }
 
-    /// Calls `fill` with the bytes from `offset` on, to the end of their page; it returns
-    /// how many it has overwritten. The file grows to hold them. `fill` must not use the
-    /// same file.
-    ///
-    /// # Errors
-    /// There is no memory; nothing has changed.
-    ///
-    /// # Panics
-    /// `offset` is not below [`MAX_LEN`].
-    pub fn write_with(
-        &self,
-        offset: u64,
-        fill: impl FnOnce(&mut [u8]) -> usize,
-    ) -> Result<usize, OutOfMemory> {
-        self.write_run(offset, 1, fill)
-    }
-
-    /// The same with more pages, if `wanted` bytes are that many: as many as lie together.
-    ///
-    /// # Errors
-    /// As for [`write_with`](Self::write_with).
-    ///
-    /// # Panics
-    /// As for [`write_with`](Self::write_with).
-    pub fn write_run(
-        &self,
-        offset: u64,
-        wanted: usize,
-        fill: impl FnOnce(&mut [u8]) -> usize,
-    ) -> Result<usize, OutOfMemory> {
-        let (page, within) = (offset / PAGE, (offset % PAGE) as usize);
-        self.leave_read_only(page);
-        let new = self.add_pages(offset, wanted);
-        let mut written = self.written.borrow_mut();
-        let most = match new {
-            0 => {
-                written.get_or_insert(page, || self.copy_of_base(page))?;
-                (within + wanted.max(1)).div_ceil(FRAME_SIZE) as u64
-            }
-            new => new,
-        };
-        let place = &mut written.run_mut(page, most)[within..];
-        let count = fill(place);
-        if new != 0 {
-            copies::clear(&mut place[count..]);
-        }
-        drop(written);
-        let end = offset + count as u64;
-        if end > self.len() {
-            self.grow(offset, end);
-        }
-        Ok(count)
-    }
-
-    /// Gives pages from `offset` on that `wanted` bytes fill frames of unknown contents that lie
-    /// together, if there is nothing of these pages yet. Returns how many pages: none if there
-    /// would be only one.
-    fn add_pages(&self, offset: u64, wanted: usize) -> u64 {
-        let mut most = (wanted / FRAME_SIZE) as u64;
-        if most < 2 || !offset.is_multiple_of(PAGE) || !self.base.from(offset).is_empty() {
-            return 0;
-        }
-        let mut written = self.written.borrow_mut();
-        let page = offset / PAGE;
-        let Run::Gap(gap) = written.run(page, most) else {
-            return 0;
-        };
-        most = most.min(gap).min(quota::frames_for_files());
-        if most < 2 {
-            return 0;
-        }
-        // Without memory the caller finds that, or one frame, by itself.
-        written
-            .insert_run(page, most, FrameRun::allocate)
-            .unwrap_or(0)
-    }
-
-    /// Makes the file longer; it has been written to from `from` on.
-    fn grow(&self, from: u64, len: u64) {
-        let old = self.len();
-        self.len.set(len);
-        let end = old.next_multiple_of(PAGE).min(from);
-        if self.mapped_end.get() <= old / PAGE || old >= end {
-            return;
-        }
-        let mut written = self.written.borrow_mut();
-        if let Some(last) = written.get_mut(old / PAGE) {
-            let within = (old % PAGE) as usize;
-            copies::clear(&mut last.bytes_mut()[within..within + (end - old) as usize]);
-        }
-    }
-
     /// Truncates the file, or extends it with zeros. One of the host that is not brought in
     /// loses all of its bytes.
     ///
@@ -388,91 +297,6 @@ impl FilePages {
         self.written.borrow_mut().truncate(first);
         self.len.set(len);
         Ok(())
-    }
-
-    /// Makes a hole of zeros from `offset` on, which takes no memory where whole pages are in
-    /// it; the length stays. In the middle of a base it does, since what is below must be
-    /// hidden.
-    ///
-    /// # Errors
-    /// There is no memory; some may have been cleared.
-    pub fn punch(&self, offset: u64, len: u64) -> Result<(), OutOfMemory> {
-        let end = offset.saturating_add(len).min(MAX_LEN);
-        if offset >= end {
-            return Ok(());
-        }
-        let whole = offset.div_ceil(PAGE)..end / PAGE;
-        self.clear_within(offset..end.min(whole.start * PAGE))?;
-        self.clear_within(offset.max(whole.end * PAGE)..end)?;
-        if whole.is_empty() {
-            return Ok(());
-        }
-        let is_last_of_base = self.base.from(whole.end * PAGE).is_empty();
-        let has_base = |page: &u64| !is_last_of_base && !self.base.from(page * PAGE).is_empty();
-        for page in whole.clone().take_while(has_base) {
-            self.make_own(page * PAGE)?;
-        }
-        if whole.start < self.mapped_end.get() {
-            let leaving = Leaving::Before(whole.end);
-            spaces::for_each(&mut |space| space.forget_file(self, whole.start, leaving));
-        }
-        let mut written = self.written.borrow_mut();
-        if is_last_of_base {
-            self.base.truncate(whole.start * PAGE);
-            written.remove(whole);
-        } else {
-            let hidden = whole.end.min(self.base_pages()).max(whole.start);
-            written.for_each(whole.start..hidden, &mut |kept| {
-                copies::clear(kept.bytes_mut())
-            });
-            written.remove(hidden..whole.end);
-        }
-        Ok(())
-    }
-
-    /// Clears bytes of one page.
-    fn clear_within(&self, range: Range<u64>) -> Result<(), OutOfMemory> {
-        if range.is_empty() || !self.has_page(range.start / PAGE * PAGE) {
-            return Ok(());
-        }
-        self.make_own(range.start)?;
-        let page = range.start / PAGE;
-        let mut written = self.written.borrow_mut();
-        if let Some(kept) = written.get_mut(page) {
-            let within = |offset: u64| (offset - page * PAGE) as usize;
-            kept.bytes_mut()[within(range.start)..within(range.end)].fill(0);
-        }
-        Ok(())
-    }
-
-    /// Pages that the base has some of.
-    fn base_pages(&self) -> u64 {
-        (self.base.from(0).len() as u64).div_ceil(PAGE)
-    }
-
-    /// Whether the page at `offset` is anything but zeros that nobody has written.
-    pub fn has_page(&self, offset: u64) -> bool {
-        let is_written = self.written.borrow().get(offset / PAGE).is_some();
-        is_written || !self.base.from(offset).is_empty()
-    }
-
-    /// Where from `offset` on there is anything but a hole, if there is any more.
-    pub fn next_data(&self, offset: u64) -> Option<u64> {
-        let page = match self.has_page(offset / PAGE * PAGE) {
-            true => offset / PAGE,
-            false => self.written.borrow().next(offset / PAGE)?,
-        };
-        let data = offset.max(page * PAGE);
-        (data < self.len()).then_some(data)
-    }
-
-    /// Where from `offset` on there is a hole: at the end at the latest.
-    pub fn next_hole(&self, offset: u64) -> u64 {
-        let mut hole = offset;
-        while hole < self.len() && self.has_page(hole / PAGE * PAGE) {
-            hole = (hole / PAGE + 1) * PAGE;
-        }
-        hole.min(self.len())
     }
 
     /// Pages that are no holes.

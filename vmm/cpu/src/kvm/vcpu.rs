@@ -1,26 +1,25 @@
 //! One vCPU inside KVM.
 
+mod write_state;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
-use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xcrs, kvm_xsave};
+use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xsave};
 use kvm_ioctls::{Cap, VcpuFd};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
-use x86::RFlags;
 
 use super::copies::Copies;
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{
-    msrs_to_read, msrs_to_write, sregs_of, state_from_kvm, update_events, update_sregs,
-};
+use super::registers::{msrs_to_read, state_from_kvm};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
-use super::xsave::{load_xsave, update_xsave, update_ymm_high};
+use super::xsave::load_xsave;
 use super::{KvmHost, KvmVm, failed, retried, tsc_offset};
 use crate::exit::VmExit;
 use crate::state::ring;
@@ -180,63 +179,6 @@ impl KvmVcpu {
             Helped::Ended(exit) => Ok(exit),
         }
     }
-
-    /// Replaces the state, which is `old` if that is known: the parts that stay as they are
-    /// cost nothing then.
-    fn write_state(&mut self, state: &CpuState, old: Option<&CpuState>) -> Result<(), CpuError> {
-        let fd = &mut self.fd;
-        if old.is_none_or(|old| sregs_of(old) != sregs_of(state)) {
-            let mut sregs = fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
-            update_sregs(&mut sregs, state);
-            fd.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
-        }
-        fd.set_regs(&(&state.regs).into())
-            .map_err(failed("KVM_SET_REGS"))?;
-        // KVM says the one at exits only, and takes the other when the guest goes on.
-        let run = fd.get_kvm_run();
-        run.if_flag = u8::from(state.regs.rflags & RFlags::INTERRUPT_FLAG.bits() != 0);
-        run.cr8 = state.cr8;
-        self.cr8 = state.cr8 as u8;
-        if old.is_none_or(|old| old.debug != state.debug) {
-            fd.set_debug_regs(&(&state.debug).into())
-                .map_err(failed("KVM_SET_DEBUGREGS"))?;
-        }
-        if old.is_none_or(|old| old.msrs != state.msrs) {
-            let msrs = msrs_to_write(state.msrs).ok_or(CpuError::Unsupported("too many MSRs"))?;
-            fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
-        }
-        if old.is_none_or(|old| old.interruptibility != state.interruptibility) {
-            let events = fd.get_vcpu_events();
-            let mut events = events.map_err(failed("KVM_GET_VCPU_EVENTS"))?;
-            update_events(&mut events, state.interruptibility);
-            fd.set_vcpu_events(&events)
-                .map_err(failed("KVM_SET_VCPU_EVENTS"))?;
-        }
-        let (new, old) = (&state.extended, old.map(|old| (&old.fx, &old.extended)));
-        if self.has_xcr0 && old.is_none_or(|(_, old)| old.xcr0 != new.xcr0) {
-            fd.set_xcrs(&xcrs(new.xcr0))
-                .map_err(failed("KVM_SET_XCRS"))?;
-        }
-        if old.is_none_or(|(fx, old)| *fx != state.fx || old.ymm_high != new.ymm_high) {
-            let mut xsave = fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
-            update_xsave(&mut xsave, &state.fx);
-            update_ymm_high(&mut xsave, &new.ymm_high);
-            // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes
-            // that `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
-            unsafe { fd.set_xsave(&xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
-        }
-        Ok(())
-    }
-}
-
-/// XCR0 as KVM takes it.
-fn xcrs(xcr0: u64) -> kvm_xcrs {
-    let mut xcrs = kvm_xcrs {
-        nr_xcrs: 1,
-        ..kvm_xcrs::default()
-    };
-    xcrs.xcrs[0].value = xcr0;
-    xcrs
 }
 
 impl Vcpu for KvmVcpu {
