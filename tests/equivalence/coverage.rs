@@ -84,8 +84,13 @@ impl Table<'_> {
     pub fn missed(&self) -> Vec<Code> {
         Code::values()
             .filter(|&code| (self.implements)(code) && self.coverage.generated(code) == 0)
-            .filter(|&code| matches!(forms::exclusion(code), None | Some(Excluded::NoFeature)))
+            .filter(|&code| forms::exclusion(code).is_none())
             .collect()
+    }
+
+    /// Forms that the emulator has where the host's processor does.
+    pub fn without_feature(&self) -> Vec<Code> {
+        self.excluded(Excluded::NoFeature)
     }
 
     /// Forms that use memory and never had a page fault served.

@@ -93,13 +93,13 @@ fn differences(
     let Kept { case, missing, .. } = kept;
     let (left, right) = (&actual.ending, &expected.ending);
     let by_kvm = engine == Engine::Kvm;
-    let intel = by_kvm && vendor::is_intel();
+    let another = by_kvm && vendor::is_another();
     let lenient = || explain::is_leniently_executed(case, &left.end, &right.end);
-    if by_kvm && lenient() || intel && vendor::excuses(case, left, right) {
+    if by_kvm && lenient() || another && vendor::excuses(case, left, right) {
         return Vec::new();
     }
     let scope = Scope {
-        pointers: missing.is_none() && !intel,
+        pointers: missing.is_none() && !another,
         by_kvm,
     };
     let mut differences = compare::endings(case, left, right, scope);

@@ -46,9 +46,9 @@ impl Engines {
         self.reference == engine || self.tested == engine
     }
 
-    /// Whether the emulator is compared with a processor that takes after Intel's manual.
-    pub fn against_intel(&self) -> bool {
-        self.need(Engine::Emu) && self.need(Engine::Kvm) && vendor::is_intel()
+    /// Whether the emulator is compared with a processor that it does not follow.
+    pub fn against_another(&self) -> bool {
+        self.need(Engine::Emu) && self.need(Engine::Kvm) && vendor::is_another()
     }
 }
 
@@ -89,7 +89,7 @@ impl Pair {
             tested: Machine::of(engines.tested, watchdog)?,
             engines,
             scope: Scope {
-                pointers: engines.mode != Mode::Serving && !engines.against_intel(),
+                pointers: engines.mode != Mode::Serving && !engines.against_another(),
                 by_kvm: engines.need(Engine::Kvm),
             },
         };
@@ -126,7 +126,7 @@ impl Pair {
                 || matches!(ending.end, End::Broken(_))
                 || self.scope.by_kvm
                     && explain::is_leniently_executed(case, &other.end, &ending.end)
-                || self.engines.against_intel() && vendor::excuses(case, other, ending)
+                || self.engines.against_another() && vendor::excuses(case, other, ending)
         };
         let mut endings = cases.iter().zip(&tested).zip(&reference);
         // What such a one has done to another's memory is not looked at, or not the same.
@@ -176,7 +176,7 @@ impl Pair {
             let memory = compare::memory(case, &tested[at], &self.reference, &self.tested);
             differences.extend(memory);
             let excused = || {
-                self.engines.against_intel() && vendor::excuses(case, &reference[at], &tested[at])
+                self.engines.against_another() && vendor::excuses(case, &reference[at], &tested[at])
             };
             if !differences.is_empty() && !excused() {
                 list.push((at, differences));

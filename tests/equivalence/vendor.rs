@@ -1,5 +1,5 @@
-//! Differences of Intel's processors from AMD's, which the emulator follows: a table of
-//! excuses, each with its reference.
+//! Differences of other processors from AMD's of today (Zen 4), which the emulator follows: a
+//! table of excuses, each with its reference. Intel's are such, and AMD's of before (Zen 3).
 //!
 //! A sequence with an excuse is not compared at all, for what comes after a difference
 //! differs as well. Rejected: masks for single registers, which are more code and say
@@ -9,8 +9,8 @@ use std::arch::x86_64::__cpuid;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-use iced_x86::{Code, Instruction, Mnemonic};
-use x86::vector::{AC, DB, GP, PF};
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
+use x86::vector::{AC, DB, GP, PF, UD};
 
 use super::case::Case;
 use super::ending::{End, Ending};
@@ -18,16 +18,21 @@ use super::explain::{self, is_prefix};
 use super::forms;
 use super::undefined::is_repeated;
 
-/// Whether the host's processor follows Intel's manual.
-pub fn is_intel() -> bool {
-    static IS_INTEL: LazyLock<bool> = LazyLock::new(|| {
+/// Whether the host's processor is such another one: Intel's, or of AMD's Zen 3 family without
+/// AVX-512.
+pub fn is_another() -> bool {
+    static IS_ANOTHER: LazyLock<bool> = LazyLock::new(|| {
+        const ZEN_3_AND_4: u32 = 0xa;
         let leaf = __cpuid(0);
         let name = [leaf.ebx, leaf.edx, leaf.ecx]
             .map(u32::to_le_bytes)
             .concat();
-        name != b"AuthenticAMD" && name != b"HygonGenuine"
+        let is_amd = name == b"AuthenticAMD" || name == b"HygonGenuine";
+        let extended_family = __cpuid(1).eax >> 20 & 0xff;
+        let is_older = extended_family == ZEN_3_AND_4 && !is_x86_feature_detected!("avx512f");
+        !is_amd || is_older
     });
-    *IS_INTEL
+    *IS_ANOTHER
 }
 
 /// Whether a form is not compared: it stores the pointers of the last x87 instruction,
@@ -41,10 +46,10 @@ pub fn differs(code: Code) -> bool {
 /// this one may.
 type Excuse = (&'static str, fn(&Ends) -> bool);
 
-/// How a sequence ended by either manual.
+/// How a sequence ended, by another processor and by AMD's of today.
 struct Ends<'a> {
     case: &'a Case,
-    intel: &'a End,
+    other: &'a End,
     amd: &'a End,
 }
 
@@ -65,7 +70,7 @@ const EXCUSES: &[Excuse] = &[
         "66 before a near branch: ignored (SDM vol. 2 JMP), RIP has 16 bits (APM vol. 3 1.2.2)",
         |ends| {
             let is_short = rip(ends.amd).is_some_and(|rip| rip <= 0xffff);
-            ends.intel != ends.amd && is_short && has_sized_branch(ends.case)
+            ends.other != ends.amd && is_short && has_sized_branch(ends.case)
         },
     ),
     (
@@ -74,39 +79,52 @@ const EXCUSES: &[Excuse] = &[
     ),
     (
         "alignment of vectors is checked (APM vol. 2 8.2.18) or not (SDM vol. 2 2.6, MOVUPS)",
-        |ends| has(ends.amd, AC) && ends.last_of_amd(is_vector_access),
+        |ends| (has(ends.amd, AC) || has(ends.other, AC)) && ends.last(is_vector_access),
     ),
     (
-        "which word of its frame a far return reads first (in no manual)",
-        |ends| ends.both(PF) && ends.last(returns_far),
+        "which word of its frame a far return reads and checks first (in no manual)",
+        |ends| ends.refused() && ends.last(returns_far),
     ),
     (
         "which byte a masked store faults at (in no manual)",
         |ends| {
             use Mnemonic::{Maskmovdqu, Maskmovq, Vmaskmovdqu};
             let is = |name: Mnemonic| matches!(name, Maskmovdqu | Maskmovq | Vmaskmovdqu);
-            ends.both(PF) && ends.last(|insn| is(insn.mnemonic()))
+            ends.refused() && ends.last(|insn| is(insn.mnemonic()))
         },
     ),
     (
         "whether a fault comes before x87 registers become MMX registers (in no manual)",
-        |ends| ends.intel == ends.amd && ends.last(is_mmx),
+        |ends| ends.other == ends.amd && ends.last(is_mmx),
     ),
     (
         "whether an x87 store with an exception looks at its operand (in no manual)",
-        |ends| rip(ends.intel) != rip(ends.amd) && ends.last_of_amd(is_x87_store),
+        |ends| rip(ends.other) != rip(ends.amd) && ends.last_of_amd(is_x87_store),
     ),
     (
         "a store of more than 8 bytes may fault when it is half done (SDM vol. 3 9.1.1)",
         |ends| ends.both(PF) && ends.last(is_long_access),
     ),
     (
-        "whether an area's header or its pages are looked at first (in no manual)",
-        |ends| {
-            let refused = |end: &End| has(end, GP) || has(end, PF);
-            let both = refused(ends.amd) && refused(ends.intel);
-            both && ends.last(|insn| forms::has_area(insn.code()))
-        },
+        "in which order, and of which parts, an area's address, header and pages are looked at (in \
+         no manual)",
+        |ends| ends.last(|insn| forms::has_area(insn.code())),
+    ),
+    (
+        "whether all bytes are fetched of what the first ones make #UD (in no manual)",
+        |ends| has(ends.other, UD) && has(ends.amd, PF) && rip(ends.other) == rip(ends.amd),
+    ),
+    (
+        "whether the operand of SHA's instructions must be aligned (SDM vol. 2 2.4; Zen 3: no)",
+        |ends| (has(ends.amd, GP) || has(ends.other, GP)) && ends.last(is_sha),
+    ),
+    (
+        "what a gather that faults has made of its mask (in no manual)",
+        |ends| ends.last(Instruction::is_vsib),
+    ),
+    (
+        "whether a conversion that cannot be stored has raised flags of MXCSR (in no manual)",
+        |ends| ends.last(|insn| insn.mnemonic() == Mnemonic::Vcvtps2ph),
     ),
     (
         "32-bit addresses of a repeated instruction with nothing to do (in no manual)",
@@ -119,10 +137,10 @@ const EXCUSES: &[Excuse] = &[
 ];
 
 /// Whether the manuals let `case` end in both ways.
-pub fn excuses(case: &Case, intel: &Ending, amd: &Ending) -> bool {
+pub fn excuses(case: &Case, other: &Ending, amd: &Ending) -> bool {
     let ends = Ends {
         case,
-        intel: &intel.end,
+        other: &other.end,
         amd: &amd.end,
     };
     EXCUSES.iter().any(|(_, applies)| applies(&ends))
@@ -138,7 +156,7 @@ impl Ends<'_> {
 
     /// Whether the instruction at which one of the two faulted `is` so.
     fn last(&self, is: impl Fn(&Instruction) -> bool) -> bool {
-        let rips = [self.intel, self.amd].into_iter().filter_map(rip);
+        let rips = [self.other, self.amd].into_iter().filter_map(rip);
         let mut found = rips.filter_map(|rip| explain::instruction_at(self.case, rip));
         found.any(|insn| is(&insn))
     }
@@ -149,9 +167,15 @@ impl Ends<'_> {
         insn.is_some_and(|insn| is(&insn))
     }
 
+    /// Whether each was refused an access.
+    fn refused(&self) -> bool {
+        let refused = |end: &End| has(end, PF) || has(end, GP);
+        refused(self.amd) && refused(self.other)
+    }
+
     /// Whether both faulted so.
     fn both(&self, vector: u8) -> bool {
-        has(self.amd, vector) && has(self.intel, vector)
+        has(self.amd, vector) && has(self.other, vector)
     }
 }
 
@@ -212,6 +236,10 @@ fn is_vector_access(insn: &Instruction) -> bool {
     use Mnemonic::{Vcvtph2ps, Vcvtps2ph};
     let converts = matches!(insn.mnemonic(), Vcvtph2ps | Vcvtps2ph);
     insn.memory_size().size() >= 16 || insn.is_vsib() || converts
+}
+
+fn is_sha(insn: &Instruction) -> bool {
+    insn.cpuid_features().contains(&CpuidFeature::SHA)
 }
 
 fn is_mmx(insn: &Instruction) -> bool {
