@@ -9,13 +9,11 @@ mod support;
 use std::time::Duration;
 
 use assembly::code;
-use support::Target;
 use support::suite::{self, Case};
+use support::{Target, software_kvm};
 use vmm::accel::{AccelChoice, Accelerator};
 use vmm::bare::{BareMachine, ENTRY};
-use vmm::cpu::{
-    DebugRegs, Dtable, ExtendedState, HostKind, Interruptibility, Msrs, Mtrrs, Regs, Shadow,
-};
+use vmm::cpu::{DebugRegs, Dtable, ExtendedState, Interruptibility, Msrs, Mtrrs, Regs, Shadow};
 use vmm::devices::{ApicMode, Msi};
 use vmm::exit::VmExit;
 use x86::vector::NMI;
@@ -51,9 +49,8 @@ fn main() {
     const KVM: &[Target] = &[Target::KvmUserApic];
     let mut trials = suite::on(&[Target::Emu, Target::KvmUserApic], CASES);
     trials.extend(suite::on(&[Target::Emu], WINDOW_CASES));
-    let late = Accelerator::open(AccelChoice::Kvm, false)
-        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
-        .then_some("software-backed KVM opens interrupt windows late in ring 0");
+    let late =
+        software_kvm().then_some("software-backed KVM opens interrupt windows late in ring 0");
     trials.extend(suite::on_unless(late, KVM, WINDOW_CASES));
     trials.extend(suite::on(
         &[Target::Kvm],

@@ -27,9 +27,7 @@ use serde_json::Value;
 use support::elf::TempFile;
 use support::kernel::Kernel;
 use support::suite::{self, Case};
-use support::{Target, binary, shell_status};
-use vmm::accel::{AccelChoice, Accelerator};
-use vmm::cpu::HostKind;
+use support::{Target, binary, shell_status, software_kvm};
 
 use streams::Output;
 
@@ -52,9 +50,7 @@ fn main() {
     ]
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
-    let late = Accelerator::open(AccelChoice::Kvm, false)
-        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
-        .then_some("software-backed KVM does not tell when CR8 falls");
+    let late = software_kvm().then_some("software-backed KVM does not tell when CR8 falls");
     let cases = interrupts::PRIORITY_CASES;
     trials.extend(suite::on(&[Target::Emu, Target::Kvm], cases));
     trials.extend(suite::on_unless(late, &[Target::KvmUserApic], cases));

@@ -84,13 +84,13 @@ impl Table<'_> {
     pub fn missed(&self) -> Vec<Code> {
         Code::values()
             .filter(|&code| (self.implements)(code) && self.coverage.generated(code) == 0)
-            .filter(|&code| forms::exclusion(code).is_none())
+            .filter(|&code| matches!(forms::exclusion(code), None | Some(Excluded::NoFeature)))
             .collect()
     }
 
     /// Forms that the emulator has where the host's processor does.
-    pub fn without_feature(&self) -> Vec<Code> {
-        self.excluded(Excluded::NoFeature)
+    pub fn absent(&self) -> Vec<Code> {
+        self.excluded(Excluded::Absent)
     }
 
     /// Forms that use memory and never had a page fault served.

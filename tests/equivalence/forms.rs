@@ -15,6 +15,8 @@ pub enum Excluded {
     OtherMode,
     /// It belongs to a feature that this test does not know.
     NoFeature,
+    /// It belongs to one that this processor lacks.
+    Absent,
     /// Its result depends on the processor or the time, not on its operands.
     Unpredictable,
     /// Software-backed KVM lets ring 3 see the host's descriptors or entry points.
@@ -29,9 +31,10 @@ pub enum Excluded {
 
 impl Excluded {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OtherMode,
         Self::NoFeature,
+        Self::Absent,
         Self::Unpredictable,
         Self::HostTables,
         Self::VendorsDiffer,
@@ -44,6 +47,7 @@ impl Excluded {
         match self {
             Self::OtherMode => "not of 64-bit mode",
             Self::NoFeature => "of a feature that is not tested",
+            Self::Absent => "of a feature that this processor lacks",
             Self::Unpredictable => "result depends on processor or time",
             Self::HostTables => "software-backed KVM shows ring 3 the host's tables",
             Self::VendorsDiffer => "AMD and Intel differ",
@@ -88,8 +92,12 @@ pub fn exclusion(code: Code) -> Option<Excluded> {
     if !info.is_instruction() || !info.mode64() || !encoded {
         return Some(Excluded::OtherMode);
     }
-    if !code.cpuid_features().iter().all(|&feature| has(feature)) {
-        return Some(Excluded::NoFeature);
+    let features = code.cpuid_features().iter();
+    let present: Option<Vec<bool>> = features.map(|&feature| presence(feature)).collect();
+    match present {
+        None => return Some(Excluded::NoFeature),
+        Some(present) if present.contains(&false) => return Some(Excluded::Absent),
+        Some(_) => {}
     }
     if code == Code::Ud0 {
         // The same without a ModRM byte, as AMD's manual has it.
@@ -98,14 +106,11 @@ pub fn exclusion(code: Code) -> Option<Excluded> {
     by_mnemonic(code).or_else(|| by_operands(code))
 }
 
-fn has(feature: CpuidFeature) -> bool {
-    is_baseline(feature) || is_present(feature)
-}
-
-/// Whether this processor has the feature, one of those that not all have.
-fn is_present(feature: CpuidFeature) -> bool {
+/// Whether this processor has the feature; `None` if the test does not know it.
+fn presence(feature: CpuidFeature) -> Option<bool> {
     use CpuidFeature as F;
-    match feature {
+    Some(match feature {
+        _ if is_baseline(feature) => true,
         F::AVX => layout::has_avx(),
         F::AVX2 => std::is_x86_feature_detected!("avx2"),
         F::FMA => std::is_x86_feature_detected!("fma"),
@@ -128,8 +133,8 @@ fn is_present(feature: CpuidFeature) -> bool {
         F::INVPCID => structured(10),
         F::CLFLUSHOPT => structured(23),
         F::CLWB => structured(24),
-        _ => false,
-    }
+        _ => return None,
+    })
 }
 
 /// A bit of ebx in leaf 7.

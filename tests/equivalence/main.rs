@@ -217,7 +217,7 @@ fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), F
         coverage: &results.coverage,
         implements: Emulator::implements,
     };
-    let lacking = table.without_feature();
+    let lacking = table.absent();
     if *name == RANDOM && !lacking.is_empty() {
         println!("{name}: not tried, as this processor lacks them: {lacking:?}");
     }

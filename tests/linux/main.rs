@@ -76,6 +76,15 @@ fn main() {
                 case.name
             );
         }
+        for target in TARGETS
+            .iter()
+            .filter(|target| !case.targets.contains(target))
+        {
+            eprintln!(
+                "{}: does not run on {target}, where it takes minutes",
+                case.name
+            );
+        }
         for &target in case.targets {
             let no_target = target.missing();
             let ignored = lacking.is_some() || (no_target.is_some() && !target.required());

@@ -8,10 +8,11 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
-use crate::software_kvm;
 use crate::support::elf::TempFile;
 use crate::support::suite::{self, Case};
-use crate::support::{Ended, TIMEOUT, Target, binary, busybox, output_with_input, required};
+use crate::support::{
+    Ended, TIMEOUT, Target, binary, busybox, output_with_input, required, software_kvm,
+};
 use vmm::boot::Initramfs;
 
 /// Names the kernel.

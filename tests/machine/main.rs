@@ -20,11 +20,9 @@ mod registers;
 use std::arch::x86_64::__cpuid;
 
 use libtest_mimic::{Failed, Trial};
-use vmm::accel::{AccelChoice, Accelerator};
-use vmm::cpu::HostKind;
 
 use support::kernel::Kernel;
-use support::{Target, output_with_input, qemu, required, suite};
+use support::{Target, output_with_input, qemu, required, software_kvm, suite};
 
 /// A kernel that exits with status 0, and what it prints.
 #[derive(Clone, Copy)]
@@ -145,11 +143,6 @@ fn is_intel() -> bool {
 fn on_qemu() -> bool {
     const HYPERVISOR: u32 = 0x4000_0000;
     __cpuid(HYPERVISOR).ebx == u32::from_le_bytes(*b"TCGT")
-}
-
-fn software_kvm() -> bool {
-    Accelerator::open(AccelChoice::Kvm, false)
-        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
 }
 
 fn main() {

@@ -22,6 +22,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::Value;
+use vmm::accel::{AccelChoice, Accelerator};
+use vmm::cpu::HostKind;
 
 use self::elf::TempFile;
 pub use self::ended::Ended;
@@ -44,6 +46,12 @@ pub const CHECKED_GUEST: bool = option_env!("RINGFENCE_GUEST_PROFILE").is_some()
 /// Why limits of what the guest takes do not count, if they do not.
 pub fn checked_guest() -> Option<&'static str> {
     CHECKED_GUEST.then_some("the guest has every check on, which no limit allows for")
+}
+
+/// Whether this host's KVM emulates ring 0.
+pub fn software_kvm() -> bool {
+    Accelerator::open(AccelChoice::Kvm, false)
+        .is_ok_and(|(kvm, _)| kvm.host_kind() == HostKind::Software)
 }
 
 /// One way to run a guest.
