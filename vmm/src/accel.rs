@@ -120,23 +120,10 @@ impl Accelerator {
         }
     }
 
-    /// Checks that it can make a machine of `cpus` vCPUs.
+    /// Makes the `cpus` vCPUs, at least one, of a machine with this RAM; `emu` is for the emulator.
     ///
     /// # Errors
-    /// It cannot make so many.
-    pub fn check_cpus(&self, cpus: u8) -> Result<(), CpuError> {
-        match self {
-            Self::Kvm(_) if cpus > 1 => Err(CpuError::Unsupported(
-                "several CPUs: under KVM there is one as yet; take --accel emu",
-            )),
-            Self::Kvm(_) | Self::Emu => Ok(()),
-        }
-    }
-
-    /// Makes all vCPUs of a machine with this RAM: see [`check_cpus`](Self::check_cpus).
-    ///
-    /// # Errors
-    /// As of [`create_vcpu`](Self::create_vcpu).
+    /// As of [`create_vcpu`](Self::create_vcpu); several under KVM.
     pub fn create_vcpus(
         &self,
         ram: &GuestRam,
@@ -144,12 +131,16 @@ impl Accelerator {
         emu: EmuConfig,
         cpus: u8,
     ) -> Result<Vec<Box<dyn Vcpu>>, CpuError> {
-        self.check_cpus(cpus)?;
-        if cpus > 1 {
-            let vcpus = Emulator::several(ram, emu, cpus).into_iter();
-            return Ok(vcpus.map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect());
+        match (self, cpus) {
+            (_, 0 | 1) => Ok(vec![self.create_vcpu(ram, apic, emu)?]),
+            (Self::Emu, _) => {
+                let vcpus = Emulator::several(ram, emu, cpus).into_iter();
+                Ok(vcpus.map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect())
+            }
+            (Self::Kvm(_), _) => Err(CpuError::Unsupported(
+                "several CPUs: under KVM there is one as yet; take the emulator",
+            )),
         }
-        Ok(vec![self.create_vcpu(ram, apic, emu)?])
     }
 
     /// Makes the only vCPU of a machine with this RAM; `emu` is for the emulator.
