@@ -19,7 +19,6 @@ use crate::fs::device::Device;
 use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
-use crate::fs::listener::Listener;
 use crate::fs::locks::Owner;
 use crate::fs::node::Node;
 use crate::fs::notify;
@@ -27,6 +26,7 @@ use crate::fs::opened::{Opened, Writing};
 use crate::fs::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::fs::poll::{self, Readiness};
 use crate::fs::seal::{self, Seals};
+use crate::fs::sigio::Recipient;
 use crate::fs::size_limit;
 use crate::fs::socket::{self, Socket};
 use crate::fs::terminal::{Master, Slave, Terminal};
@@ -93,7 +93,7 @@ pub struct OpenFile {
     /// Whether it may have locks.
     has_locks: Cell<bool>,
     /// Who is told by signals what can be done, with `FASYNC` among the flags.
-    listener: Cell<Listener>,
+    recipient: Cell<Recipient>,
 }
 
 impl OpenFile {
@@ -143,7 +143,7 @@ impl OpenFile {
             flags: Cell::new(flags & kept),
             offset: Cell::new(0),
             has_locks: Cell::new(false),
-            listener: Cell::new(Listener::NONE),
+            recipient: Cell::new(Recipient::NONE),
         })?)
     }
 
@@ -194,7 +194,7 @@ impl OpenFile {
         self.flags.set(others | flag);
     }
 
-    /// Says whether the listener shall be told by signals what can be done.
+    /// Says whether the recipient shall be told by signals what can be done.
     ///
     /// # Errors
     /// ENOTTY: it is neither a pipe nor a socket. ENOMEM.
@@ -208,8 +208,8 @@ impl OpenFile {
         let watches = watches.ok_or(Errno::ENOTTY)?;
         if is_async != this.has(linux::FASYNC) {
             match is_async {
-                true => watches.listen(this)?,
-                false => watches.stop_listening(this),
+                true => watches.tell_by_signal(this)?,
+                false => watches.stop_telling(this),
             }
             this.flags.set(this.flags.get() ^ linux::FASYNC);
         }
@@ -217,13 +217,13 @@ impl OpenFile {
     }
 
     /// Who is told so.
-    pub fn listener(&self) -> Listener {
-        self.listener.get()
+    pub fn recipient(&self) -> Recipient {
+        self.recipient.get()
     }
 
     /// Says who.
-    pub fn set_listener(&self, listener: Listener) {
-        self.listener.set(listener);
+    pub fn set_recipient(&self, recipient: Recipient) {
+        self.recipient.set(recipient);
     }
 
     /// Whether it can be read.

@@ -6,7 +6,7 @@ use mm::{Shared, UserPtr};
 
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
 use crate::proc::current;
-use crate::syscall::{Errno, SyscallResult, listener, locks};
+use crate::syscall::{Errno, SyscallResult, locks, sigio};
 
 /// One past the highest descriptor that the current process may have.
 pub fn limit() -> usize {
@@ -117,10 +117,10 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         | linux::F_OFD_GETLK
         | linux::F_OFD_SETLK
         | linux::F_OFD_SETLKW => locks::control(&file, command, argument),
-        linux::F_SETOWN => listener::set(&file, argument),
-        linux::F_GETOWN => listener::get(&file),
-        linux::F_SETOWN_EX => listener::set_extended(&file, argument),
-        linux::F_GETOWN_EX => listener::get_extended(&file, argument),
+        linux::F_SETOWN => sigio::set(&file, argument),
+        linux::F_GETOWN => sigio::get(&file),
+        linux::F_SETOWN_EX => sigio::set_extended(&file, argument),
+        linux::F_GETOWN_EX => sigio::get_extended(&file, argument),
         linux::F_GETPIPE_SZ => Ok(file.pipe()?.size() as u64),
         linux::F_SETPIPE_SZ => {
             let pipe = file.pipe()?;

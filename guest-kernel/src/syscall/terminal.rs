@@ -15,7 +15,7 @@ use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
 use crate::fs::{self, OpenFile};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
-use crate::syscall::{Errno, SyscallResult, interface, listener, pseudo_terminal};
+use crate::syscall::{Errno, SyscallResult, interface, pseudo_terminal, sigio};
 
 /// Bytes of Linux's `struct termios`, without what aligns its end: the kernel's has none.
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
@@ -40,7 +40,7 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             file.set_nonblocking(value != [0; 4]);
             Ok(0)
         }
-        ioctl::FIOASYNC => listener::set_async(&file, argument),
+        ioctl::FIOASYNC => sigio::set_async(&file, argument),
         request => {
             if let Object::Socket(socket) = file.object() {
                 return interface::request(socket, request, argument);

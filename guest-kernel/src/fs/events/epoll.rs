@@ -38,7 +38,7 @@ const WAYS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLEXCLUSIVE |
 
 /// A file in a set.
 pub struct Watch {
-    /// The set; of none, the file's listener is told by a signal.
+    /// The set; of none, the file's recipient is told by a signal.
     epoll: Option<Weak<Epoll>>,
     file: Weak<OpenFile>,
     fd: usize,
@@ -76,9 +76,9 @@ impl Watch {
         self.epoll.as_ref()?.upgrade()
     }
 
-    fn tell_listener(&self) {
+    fn tell_recipient(&self) {
         if let Some(file) = self.file.upgrade() {
-            file.listener().tell();
+            file.recipient().tell();
         }
     }
 
@@ -156,7 +156,7 @@ impl Watches {
         let mut woken = false;
         for watch in self.iter().filter(|watch| watch.wants(what)) {
             let Some(epoll) = watch.epoll() else {
-                watch.tell_listener();
+                watch.tell_recipient();
                 continue;
             };
             // Of those that are exclusive, one that somebody waits for is enough.
@@ -196,11 +196,11 @@ impl Watches {
         }
     }
 
-    /// Has the listener of an open file of the object told, if it is not yet.
+    /// Has the recipient of an open file of the object told, if it is not yet.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn listen(&self, file: &Shared<OpenFile>) -> Result<(), Errno> {
+    pub fn tell_by_signal(&self, file: &Shared<OpenFile>) -> Result<(), Errno> {
         let mut events = Readiness::empty();
         events.set(Readiness::READ, file.is_readable());
         events.set(Readiness::WRITE, file.is_writable());
@@ -210,8 +210,8 @@ impl Watches {
         Ok(())
     }
 
-    /// Undoes [`Self::listen`].
-    pub fn stop_listening(&self, file: &OpenFile) {
+    /// Undoes [`Self::tell_by_signal`].
+    pub fn stop_telling(&self, file: &OpenFile) {
         let mut watches = self.iter();
         let own = watches.find(|watch| watch.epoll.is_none() && watch.file.is_to(file));
         if let Some(watch) = own {

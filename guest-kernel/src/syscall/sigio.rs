@@ -4,7 +4,7 @@ use linux_raw_sys::general::{self as linux, f_owner_ex};
 use mm::{Shared, UserSlice};
 
 use crate::fs::OpenFile;
-use crate::fs::listener::{Listener, Who};
+use crate::fs::sigio::{Recipient, Who};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -26,13 +26,13 @@ pub fn set(file: &OpenFile, argument: u64) -> SyscallResult {
         pid @ 1.. => Who::Process(pid.unsigned_abs()),
         group => Who::Group(group.unsigned_abs()),
     };
-    file.set_listener(Listener::new(who)?);
+    file.set_recipient(Recipient::new(who)?);
     Ok(0)
 }
 
 /// `F_GETOWN`
 pub fn get(file: &OpenFile) -> SyscallResult {
-    Ok(match file.listener().who() {
+    Ok(match file.recipient().who() {
         Who::Nobody => 0,
         Who::Thread(number) | Who::Process(number) => number.into(),
         Who::Group(group) => u64::from(group).wrapping_neg(),
@@ -52,13 +52,13 @@ pub fn set_extended(file: &OpenFile, address: u64) -> SyscallResult {
         _ => return Err(Errno::EINVAL),
     };
     let who = if number == 0 { Who::Nobody } else { who };
-    file.set_listener(Listener::new(who)?);
+    file.set_recipient(Recipient::new(who)?);
     Ok(0)
 }
 
 /// `F_GETOWN_EX`
 pub fn get_extended(file: &OpenFile, address: u64) -> SyscallResult {
-    let (kind, number) = match file.listener().who() {
+    let (kind, number) = match file.recipient().who() {
         Who::Nobody => (linux::F_OWNER_TID, 0),
         Who::Thread(tid) => (linux::F_OWNER_TID, tid),
         Who::Process(pid) => (linux::F_OWNER_PID, pid),

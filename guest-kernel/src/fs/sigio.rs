@@ -38,12 +38,12 @@ fn in_group(group: u32) -> impl Iterator<Item = &'static Process> {
 
 /// That, and with whose rights.
 #[derive(Clone, Copy, Debug)]
-pub struct Listener {
+pub struct Recipient {
     who: Who,
     by: Ids,
 }
 
-impl Listener {
+impl Recipient {
     /// Nobody.
     pub const NONE: Self = Self {
         who: Who::Nobody,
