@@ -101,10 +101,13 @@ impl Pair {
     pub fn run(&mut self, cases: &[Case]) -> Outcome {
         let (tested, served) = match self.engines.mode {
             Mode::Batches | Mode::Stepping => (self.tested.run(cases), Vec::new()),
-            Mode::Serving => cases
-                .iter()
-                .map(|case| self.tested.run_serving(case, missing_for(case)))
-                .unzip(),
+            Mode::Serving => {
+                self.tested.load(cases);
+                cases
+                    .iter()
+                    .map(|case| self.tested.run_serving(case, missing_for(case)))
+                    .unzip()
+            }
         };
         let mut reference = self.reference.run(cases);
         let mut differences = self.compare(cases, &reference, &tested);
@@ -142,15 +145,18 @@ impl Pair {
         }
     }
 
-    /// A sequence with a wild address may change what belongs to another of its batch:
-    /// where the tested engine runs them one by one, so does the reference now.
+    /// A sequence with a wild address may read and change what belongs to another of its batch:
+    /// where the tested engine loads all and runs them one by one, so does the reference now.
     fn run_reference_again(&mut self, cases: &[Case]) -> Vec<Ending> {
         match self.engines.mode {
             Mode::Batches | Mode::Stepping => self.reference.run(cases),
-            Mode::Serving => cases
-                .chunks(1)
-                .flat_map(|case| self.reference.run(case))
-                .collect(),
+            Mode::Serving => {
+                self.reference.load(cases);
+                cases
+                    .chunks(1)
+                    .flat_map(|case| self.reference.run(case))
+                    .collect()
+            }
         }
     }
 
