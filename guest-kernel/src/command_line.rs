@@ -194,12 +194,18 @@ fn environment_string(written: &[u8]) -> Option<&[u8]> {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
+    /// As many digits never overflow, so that they need no check.
+    const SURE: usize = u64::MAX.ilog10() as usize;
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, &digit| {
-        let digit = digit.checked_sub(b'0').filter(|&digit| digit <= 9)?;
-        value.checked_mul(10)?.checked_add(u64::from(digit))
+    let (sure, rest) = digits.split_at(digits.len().min(SURE));
+    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|&digit| digit <= 9);
+    let value = sure.iter().try_fold(0, |value: u64, &byte| {
+        Some(value * 10 + u64::from(digit(byte)?))
+    })?;
+    rest.iter().try_fold(value, |value, &byte| {
+        value.checked_mul(10)?.checked_add(u64::from(digit(byte)?))
     })
 }
 

@@ -79,6 +79,26 @@ boot_gdtr:
     .set UNCACHED, {UNCACHED}           # the same, for devices
     .set NX, {NO_EXECUTE}
     .set IMAGE_DATA, {IMAGE_DATA}       # 4 KiB
+    .set IMAGE_RODATA, {IMAGE_RODATA}
+    .set IMAGE_TEXT, {IMAGE_TEXT}
+
+    .pushsection .rodata.boot_entries, "a"
+    .balign 8
+    .global image_text
+image_text:                             # paging::protect_image
+    .set frame, 0
+    .rept 512 * {IMAGE_TABLES}
+    .quad frame + IMAGE_TEXT
+    .set frame, frame + 0x1000
+    .endr
+    .global image_rodata
+image_rodata:
+    .set frame, 0
+    .rept 512 * {IMAGE_TABLES}
+    .quad frame + IMAGE_RODATA
+    .set frame, frame + 0x1000
+    .endr
+    .popsection
 
     .pushsection .data.boot_tables, "aw"
     .balign 4096

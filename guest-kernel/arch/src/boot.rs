@@ -93,6 +93,8 @@ core::arch::global_asm!(
     UNCACHED = const paging::KERNEL_LARGE.union(paging::UNCACHED).bits(),
     NO_EXECUTE = const paging::Flags::NO_EXECUTE.bits(),
     IMAGE_DATA = const paging::IMAGE_DATA.bits(),
+    IMAGE_RODATA = const paging::IMAGE_RODATA.bits(),
+    IMAGE_TEXT = const paging::IMAGE_TEXT.bits(),
     KERNEL_LOAD = const abi::virtual_map::KERNEL_LOAD,
     DEVICES = const paging::DEVICES.start,
     NOTE_SHARED_PAGE = const abi::shared::NOTE_SHARED_PAGE,

@@ -116,35 +116,29 @@ pub const IMAGE_TABLES: usize = 2;
 
 /// Flags of pages of the image that hold variables.
 pub(crate) const IMAGE_DATA: Flags = IMAGE_RODATA.union(Flags::WRITABLE);
-const IMAGE_RODATA: Flags = IMAGE_TEXT.union(Flags::NO_EXECUTE);
-const IMAGE_TEXT: Flags = Flags::PRESENT.union(Flags::GLOBAL).union(USED);
+/// Those of constants.
+pub(crate) const IMAGE_RODATA: Flags = IMAGE_TEXT.union(Flags::NO_EXECUTE);
+/// Those of code.
+pub(crate) const IMAGE_TEXT: Flags = Flags::PRESENT.union(Flags::GLOBAL).union(USED);
 
 /// Maps each part of the kernel's image with its own permissions: boot.S maps all of it
-/// with large pages, and has tables in which every page holds variables, as most do. What
+/// with large pages, and has tables in which every page holds variables, as most do, beside
+/// what code and constants have instead, since only the linker knows which those are. What
 /// follows the image, up to the end of these tables, stays as in the direct map, but for a page
 /// right behind it. Takes effect with the next load of CR3.
 pub fn protect_image() {
     let parts = [
-        (image::text_start(), image::rodata_start(), IMAGE_TEXT),
-        (image::rodata_start(), image::data_start(), IMAGE_RODATA),
+        (image::text_start(), image::rodata_start(), text_entries()),
+        (image::rodata_start(), image::data_start(), rodata_entries()),
     ];
     let table_of = |number: usize| {
         let offset = (number * size_of::<[Entry; ENTRIES]>()) as u64;
         boot_table(pt_image() + offset)
     };
-    for (start, end, flags) in parts {
-        let mut page = start;
-        while page < end {
-            // A run ends with its part or its table.
-            let run = end.min((page & !(LARGE_PAGE - 1)) + LARGE_PAGE) - page;
-            let entry = Entry::new(physical(page), flags);
-            // SAFETY: the table is not in use yet.
-            unsafe {
-                let count = (run / PAGE_SIZE) as usize;
-                table_of(index(page, 1)).set_run(index(page, 0), count, entry);
-            }
-            page += run;
-        }
+    for (start, end, entries) in parts {
+        let [start, end] = [start, end].map(|page| (physical(page) / PAGE_SIZE) as usize);
+        // SAFETY: the tables are not in use yet, and kernel.ld keeps the image within them.
+        unsafe { table_of(0).set_all(start, &entries[start..end]) };
     }
     for guard in [boot::stack_guard(), image::end()] {
         if guard < KERNEL_BASE + IMAGE_TABLES as u64 * LARGE_PAGE {
@@ -333,6 +327,24 @@ pub mod image {
         /// Past the last byte, at the end of a page.
         end = __image_end,
     }
+}
+
+/// What would map each page of the image as code, and as constants: see boot.S.
+fn text_entries() -> &'static ImageEntries {
+    // SAFETY: boot.S has so many there, and nothing writes to them.
+    unsafe { &image_text }
+}
+
+fn rodata_entries() -> &'static ImageEntries {
+    // SAFETY: as for `text_entries`.
+    unsafe { &image_rodata }
+}
+
+type ImageEntries = [Entry; ENTRIES * IMAGE_TABLES];
+
+unsafe extern "C" {
+    static image_text: ImageEntries;
+    static image_rodata: ImageEntries;
 }
 
 macro_rules! boot_tables {

@@ -104,21 +104,15 @@ impl Table {
         unsafe { self.slot(index).write_volatile(entry) }
     }
 
-    /// Makes `count` entries from `first` on, which end within the table, map pages that follow
-    /// each other, as `entry` does the first.
+    /// Replaces entries from `first` on, which may be in tables that follow this one in memory.
     ///
     /// # Safety
-    /// As for [`Self::set`].
+    /// As for [`Self::set`]; and the CPU uses none of these tables yet.
     #[inline]
-    pub unsafe fn set_run(self, first: usize, count: usize, entry: Entry) {
-        let mut slot = self.slot(first);
-        let mut entry = entry.0;
-        for _ in 0..count.min(ENTRIES - first % ENTRIES) {
-            // SAFETY: the slot is inside the table; the caller's promise.
-            unsafe { slot.write_volatile(Entry(entry)) };
-            slot = slot.wrapping_add(1);
-            entry += virtual_map::PAGE_SIZE;
-        }
+    pub unsafe fn set_all(self, first: usize, entries: &[Entry]) {
+        let slot = ((DIRECT_MAP + self.0) as *mut Entry).wrapping_add(first);
+        // SAFETY: the caller's promise.
+        unsafe { slot.copy_from_nonoverlapping(entries.as_ptr(), entries.len()) };
     }
 
     /// The table that entry `index` leads to.
