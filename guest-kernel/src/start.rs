@@ -124,12 +124,13 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
 /// from the initramfs: booting should take few instructions, and the tree takes many.
 fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), Errno> {
     if let Some(file) = initramfs::find(initramfs, path) {
-        let program = Shared::new(FilePages::new(file))?;
-        if Elf::parse(&program).and_then(Elf::interpreter) == Ok(None) {
-            let interpreter = None;
+        let program = Elf::parse(Shared::new(FilePages::new(file))?);
+        if let Ok(program) = program
+            && program.interpreter() == Ok(None)
+        {
             let image = Image {
                 program,
-                interpreter,
+                interpreter: None,
                 rights: Rights::default(),
             };
             return Ok((image, Interpreters::default()));

@@ -27,8 +27,8 @@ const POINTER: u64 = size_of::<u64>() as u64;
 /// can grow.
 pub struct ProgramArguments {
     strings: FilePages,
-    /// Where each starts in `strings`, 8 bytes each, but for the file's name.
-    offsets: FilePages,
+    /// How many there are but for the file's name.
+    count: u64,
     argument_count: u64,
     /// Where the arguments end in `strings`.
     argument_end: u64,
@@ -42,7 +42,7 @@ impl ProgramArguments {
     pub fn new(stack: u64) -> Self {
         Self {
             strings: FilePages::new(&[]),
-            offsets: FilePages::new(&[]),
+            count: 0,
             argument_count: 0,
             argument_end: 0,
             file_name: 0,
@@ -65,10 +65,10 @@ impl ProgramArguments {
     ) -> Result<(), Errno> {
         self.push_interpreters(interpreters, file_name)?;
         self.push_array(space, argv, !interpreters.is_empty())?;
-        if self.count() == 0 {
+        if self.count == 0 {
             self.push([])?;
         }
-        self.argument_count = self.count();
+        self.argument_count = self.count;
         self.argument_end = self.strings.len();
         self.push_array(space, envp, false)?;
         self.finish(file_name)
@@ -107,7 +107,7 @@ impl ProgramArguments {
 
     /// How many strings there are.
     pub fn count(&self) -> u64 {
-        self.offsets.len() / POINTER
+        self.count
     }
 
     /// How many of them are arguments.
@@ -145,17 +145,36 @@ impl ProgramArguments {
         &self.strings
     }
 
-    /// Offset in the strings at which each of them starts.
-    pub fn offsets(&self) -> impl Iterator<Item = u64> {
-        (0..self.count()).map(|number| {
-            let mut offset = [0; POINTER as usize];
-            self.offsets.copy_at(number * POINTER, &mut offset);
-            u64::from_le_bytes(offset)
+    /// Offset in the strings at which each of them starts, but for the file's name. They are
+    /// searched for their ends: that costs less than to keep it.
+    pub fn starts(&self) -> impl Iterator<Item = u64> {
+        let mut next = 0;
+        (0..self.count).map(move |_| {
+            let start = next;
+            next = self.end_of_string(start);
+            start
         })
     }
 
+    /// Where the string ends that starts at `start`, behind its zero.
+    fn end_of_string(&self, start: u64) -> u64 {
+        let mut end = start;
+        while end < self.strings.len() {
+            let (len, is_end) = self.strings.with_bytes(end, |bytes| {
+                let string = CStr::from_bytes_until_nul(bytes).ok();
+                let len = string.map_or(bytes.len(), |string| string.count_bytes() + 1);
+                (len as u64, string.is_some())
+            });
+            end += len;
+            if is_end {
+                break;
+            }
+        }
+        end
+    }
+
     fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
-        self.start_string()?;
+        self.count += 1;
         self.push_string(pieces)
     }
 
@@ -181,20 +200,10 @@ impl ProgramArguments {
         Ok(())
     }
 
-    /// Records the start of the next string.
-    fn start_string(&mut self) -> Result<(), Errno> {
-        let start = self.strings.len().to_le_bytes();
-        self.offsets.write_with(self.offsets.len(), |place| {
-            place[..start.len()].copy_from_slice(&start);
-            start.len()
-        })?;
-        Ok(())
-    }
-
     /// Lets `fill` continue the last string.
     fn append(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<(), Errno> {
         self.strings.write_with(self.strings.len(), fill)?;
-        if self.strings.len() + self.offsets.len() > self.limit {
+        if self.strings.len() + self.count * POINTER > self.limit {
             return Err(Errno::E2BIG);
         }
         Ok(())
@@ -227,7 +236,7 @@ impl ProgramArguments {
 
     /// Appends the string at `address` in user memory.
     fn push_user_string(&mut self, space: &AddressSpace, address: u64) -> Result<(), Errno> {
-        self.start_string()?;
+        self.count += 1;
         let start = self.strings.len();
         let mut next = address;
         loop {
@@ -286,7 +295,7 @@ mod tests {
         arguments.finish(b"/ls").expect("room");
         assert_eq!(bytes(&arguments), b"ls\0\0-la\0/ls\0");
         assert_eq!(arguments.ends(), [4, 8]);
-        assert_eq!(arguments.offsets().collect::<Vec<_>>(), [0, 3, 4]);
+        assert_eq!(arguments.starts().collect::<Vec<_>>(), [0, 3, 4]);
         assert_eq!((arguments.argument_count(), arguments.count()), (2, 3));
         drop(arguments);
         assert_eq!(frames::free(), before);

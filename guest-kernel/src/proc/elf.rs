@@ -18,8 +18,8 @@ use linux_raw_sys::elf_uapi::{
     PF_W, PF_X, PT_INTERP, PT_LOAD, SELFMAG,
 };
 use linux_raw_sys::general::PATH_MAX;
-use mm::FilePages;
 use mm::page_tables::Access;
+use mm::{FilePages, Shared};
 
 /// A file that cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +37,9 @@ impl From<ElfError> for Errno {
 }
 
 /// An executable whose header has been checked.
-#[derive(Clone, Copy)]
-pub struct Elf<'a> {
-    file: &'a FilePages,
+pub struct Elf {
+    /// All of it.
+    pub file: Shared<FilePages>,
     /// Address of the first instruction, before any bias.
     pub entry: u64,
     /// Whether it may be put anywhere: all addresses are relative to where that is.
@@ -79,12 +79,12 @@ macro_rules! field {
     }};
 }
 
-impl<'a> Elf<'a> {
+impl Elf {
     /// Checks the header of `file`.
     ///
     /// # Errors
     /// Not an executable for this kernel.
-    pub fn parse(file: &'a FilePages) -> Result<Self, ElfError> {
+    pub fn parse(file: Shared<FilePages>) -> Result<Self, ElfError> {
         const CLASS: usize = SELFMAG as usize;
         let mut header = [0; HEADER_SIZE];
         file.copy_at(0, &mut header);
@@ -111,17 +111,24 @@ impl<'a> Elf<'a> {
         Ok(elf)
     }
 
-    fn headers(self) -> impl Iterator<Item = [u8; PROGRAM_HEADER_SIZE]> + use<'a> {
-        (0..u64::from(self.header_count)).map(move |number| {
-            let mut header = [0; PROGRAM_HEADER_SIZE];
-            let offset = self.table_offset + number * PROGRAM_HEADER_SIZE as u64;
-            self.file.copy_at(offset, &mut header);
-            header
+    /// The program headers, several of which are read at a time.
+    fn headers(&self) -> impl Iterator<Item = [u8; PROGRAM_HEADER_SIZE]> {
+        const AT_ONCE: usize = 8;
+        let mut headers = [[0; PROGRAM_HEADER_SIZE]; AT_ONCE];
+        let count = usize::from(self.header_count);
+        (0..count).map(move |number| {
+            if number.is_multiple_of(AT_ONCE) {
+                let wanted = (count - number).min(AT_ONCE);
+                let offset = self.table_offset + (number * PROGRAM_HEADER_SIZE) as u64;
+                let place = headers[..wanted].as_flattened_mut();
+                self.file.copy_at(offset, place);
+            }
+            headers[number % AT_ONCE]
         })
     }
 
     /// The parts to be mapped, in the file's order.
-    pub fn segments(self) -> impl Iterator<Item = Result<Segment, ElfError>> + use<'a> {
+    pub fn segments(&self) -> impl Iterator<Item = Result<Segment, ElfError>> {
         self.headers()
             .filter_map(move |header| self.segment(&header).transpose())
     }
@@ -131,7 +138,7 @@ impl<'a> Elf<'a> {
     ///
     /// # Errors
     /// There is no path of a possible length.
-    pub fn interpreter(self) -> Result<Option<Range<u64>>, ElfError> {
+    pub fn interpreter(&self) -> Result<Option<Range<u64>>, ElfError> {
         /// A byte and a zero.
         const SHORTEST: u64 = 2;
         let kind = |header: &[u8; PROGRAM_HEADER_SIZE]| field!(header, Elf64_Phdr, p_type, u32);
@@ -158,7 +165,7 @@ impl<'a> Elf<'a> {
     ///
     /// # Errors
     /// A segment is malformed.
-    pub fn span(self) -> Result<(Range<u64>, u64), ElfError> {
+    pub fn span(&self) -> Result<(Range<u64>, u64), ElfError> {
         let (mut start, mut end, mut alignment) = (u64::MAX, 0, PAGE_SIZE);
         for header in self.headers() {
             if let Some(segment) = self.segment(&header)? {
@@ -176,17 +183,17 @@ impl<'a> Elf<'a> {
     }
 
     /// Where the program itself finds its program headers, if `segment` has them.
-    pub fn headers_in(self, segment: &Segment) -> Option<u64> {
+    pub fn headers_in(&self, segment: &Segment) -> Option<u64> {
         let offset = self.table_offset.checked_sub(segment.offset)?;
         let end = offset + self.table_size();
         (end <= segment.len).then_some(segment.start + offset)
     }
 
-    fn table_size(self) -> u64 {
+    fn table_size(&self) -> u64 {
         u64::from(self.header_count) * PROGRAM_HEADER_SIZE as u64
     }
 
-    fn segment(self, header: &[u8; PROGRAM_HEADER_SIZE]) -> Result<Option<Segment>, ElfError> {
+    fn segment(&self, header: &[u8; PROGRAM_HEADER_SIZE]) -> Result<Option<Segment>, ElfError> {
         if field!(header, Elf64_Phdr, p_type, u32) != PT_LOAD {
             return Ok(None);
         }
@@ -216,7 +223,7 @@ impl<'a> Elf<'a> {
         }))
     }
 
-    fn check_part(self, offset: u64, len: u64) -> Result<(), ElfError> {
+    fn check_part(&self, offset: u64, len: u64) -> Result<(), ElfError> {
         match offset.checked_add(len) {
             Some(end) if end <= self.file.len() => Ok(()),
             _ => Err(ElfError::Malformed),
@@ -226,7 +233,7 @@ impl<'a> Elf<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Elf, ElfError, FilePages, Segment};
+    use super::{Access, Elf, ElfError, FilePages, Segment, Shared};
 
     const E_TYPE: usize = 16;
     const E_PHOFF: usize = 32;
@@ -256,9 +263,12 @@ mod tests {
         file
     }
 
+    fn parse(file: Vec<u8>) -> Result<Elf, ElfError> {
+        Elf::parse(Shared::new(FilePages::new(file.leak())).expect("memory"))
+    }
+
     fn segments(file: Vec<u8>) -> Result<Vec<Segment>, ElfError> {
-        let file = FilePages::new(file.leak());
-        Elf::parse(&file)?.segments().collect()
+        parse(file)?.segments().collect()
     }
 
     fn with(at: usize, bytes: &[u8]) -> Vec<u8> {
@@ -283,8 +293,7 @@ mod tests {
     }
 
     fn header_address(file: Vec<u8>) -> Option<u64> {
-        let file = FilePages::new(file.leak());
-        let elf = Elf::parse(&file).expect("the file is in order");
+        let elf = parse(file).expect("the file is in order");
         assert_eq!(elf.header_count, 1);
         let mut segments = elf.segments().flatten();
         segments.find_map(|segment| elf.headers_in(&segment))
@@ -303,8 +312,7 @@ mod tests {
     #[test]
     fn a_static_pie_is_relative() {
         for (kind, is_relative) in [(2, false), (3, true)] {
-            let file = FilePages::new(with(E_TYPE, &[kind]).leak());
-            let elf = Elf::parse(&file).map(|elf| elf.is_relative);
+            let elf = parse(with(E_TYPE, &[kind])).map(|elf| elf.is_relative);
             assert_eq!(elf, Ok(is_relative));
         }
     }
@@ -328,23 +336,18 @@ mod tests {
             let mut file = with(PHDR, &[3]);
             file[P_FILESZ] = size as u8;
             file[0x78..][..path.len()].copy_from_slice(path);
-            let file = FilePages::new(file.leak());
-            Elf::parse(&file).and_then(Elf::interpreter)
+            parse(file).and_then(|elf| elf.interpreter())
         };
         assert_eq!(find(b"/ld.so\0", 7), Ok(Some(0x78..0x7e)));
         for (path, size) in [(&b"\0"[..], 1), (b"/ld.so", 6), (b"/ld\0", 0x11)] {
             assert_eq!(find(path, size), Err(ElfError::Malformed));
         }
-        let file = FilePages::new(file().leak());
-        assert_eq!(Elf::parse(&file).and_then(Elf::interpreter), Ok(None));
+        assert_eq!(parse(file()).and_then(|elf| elf.interpreter()), Ok(None));
     }
 
     #[test]
     fn a_span_is_in_pages() {
-        let of = |file: Vec<u8>| {
-            let file = FilePages::new(file.leak());
-            Elf::parse(&file).and_then(Elf::span)
-        };
+        let of = |file: Vec<u8>| parse(file).and_then(|elf| elf.span());
         assert_eq!(of(file()), Ok((0x40_0000..0x40_1000, 0x1000)));
         let aligned = of(with(PHDR + 48, &[0, 0, 0x20]));
         assert_eq!(aligned, Ok((0x40_0000..0x40_1000, 0x20_0000)));

@@ -13,6 +13,7 @@ use linux_raw_sys::elf_uapi::Elf64_Phdr;
 use mm::address_space::MemoryLimits;
 use mm::area::FilePart;
 use mm::mapping::VDSO;
+use mm::page_tables::Access;
 use mm::user_memory::BadAddress;
 use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 
@@ -73,9 +74,9 @@ impl From<LoadError> for Errno {
 /// The files of a program.
 pub struct Image {
     /// The program itself.
-    pub program: Shared<FilePages>,
+    pub program: Elf,
     /// What loads it and is started in its place, if it is dynamic.
-    pub interpreter: Option<Shared<FilePages>>,
+    pub interpreter: Option<Elf>,
     /// Whose rights it has.
     pub rights: Rights,
 }
@@ -120,6 +121,14 @@ impl Places {
     };
 }
 
+/// The program in `file`, that loads another.
+///
+/// # Errors
+/// It is none.
+pub fn interpreter(file: Shared<FilePages>) -> Result<Elf, LoadError> {
+    Elf::parse(file).map_err(LoadError::Interpreter)
+}
+
 /// An address space with the program in `image`, about to start with `arguments`.
 ///
 /// # Errors
@@ -129,23 +138,21 @@ pub fn load(
     arguments: &ProgramArguments,
     limits: MemoryLimits,
 ) -> Result<(AddressSpace, Start), LoadError> {
-    let elf = Elf::parse(&image.program)?;
+    let elf = &image.program;
     let space = AddressSpace::new(limits)?;
     let loads_itself = image.interpreter.is_none();
     let base = (!loads_itself).then_some(RELATIVE_BASE);
-    let program = map(&space, &image.program, elf, base)?;
+    let program = map(&space, elf, base)?;
     let heap = match loads_itself && elf.is_relative {
         true => RELATIVE_BASE,
         false => program.end,
     };
     space.start_heap(heap);
-    let interpreter = image.interpreter.as_ref().map(|file| {
-        let of_interpreter = |error| match error {
+    let interpreter = image.interpreter.as_ref().map(|elf| {
+        map(&space, elf, None).map_err(|error| match error {
             LoadError::File(error) => LoadError::Interpreter(error),
             other => other,
-        };
-        let elf = Elf::parse(file).map_err(LoadError::Interpreter)?;
-        map(&space, file, elf, None).map_err(of_interpreter)
+        })
     });
     let interpreter = interpreter.transpose()?;
     space.map_vdso().map_err(LoadError::Memory)?;
@@ -179,12 +186,7 @@ struct Mapped {
 
 /// Maps all of an executable. If it may be anywhere, it goes to `base` or, without that, where
 /// mappings go.
-fn map(
-    space: &AddressSpace,
-    file: &Shared<FilePages>,
-    elf: Elf<'_>,
-    base: Option<u64>,
-) -> Result<Mapped, LoadError> {
+fn map(space: &AddressSpace, elf: &Elf, base: Option<u64>) -> Result<Mapped, LoadError> {
     let bias = match elf.is_relative {
         true => bias(space, elf, base)?,
         false => 0,
@@ -192,7 +194,8 @@ fn map(
     let (mut headers, mut end) = (None, 0);
     for segment in elf.segments() {
         let segment = segment?;
-        let segment_end = map_segment(space, file, segment, bias).map_err(LoadError::Memory)?;
+        let segment_end =
+            map_segment(space, &elf.file, segment, bias).map_err(LoadError::Memory)?;
         headers = headers.or(elf.headers_in(&segment));
         end = end.max(segment_end);
     }
@@ -205,7 +208,7 @@ fn map(
 }
 
 /// What the addresses of an executable that may be anywhere are to be shifted by.
-fn bias(space: &AddressSpace, elf: Elf<'_>, base: Option<u64>) -> Result<u64, LoadError> {
+fn bias(space: &AddressSpace, elf: &Elf, base: Option<u64>) -> Result<u64, LoadError> {
     let (span, alignment) = elf.span()?;
     let base = match base {
         Some(base) => base,
@@ -232,12 +235,19 @@ fn map_segment(
     let end = start.checked_add(len).ok_or(Errno::ENOEXEC)?;
     let end = end.checked_next_multiple_of(PAGE_SIZE);
     let end = end.ok_or(Errno::ENOEXEC)?;
-    let part = FilePart {
+    let mut part = FilePart {
         file: file.clone(),
         offset: segment.offset,
         start,
         len: segment.len,
     };
+    let is_file_only = segment.len == len && !segment.access.contains(Access::WRITE);
+    if is_file_only && segment.offset % PAGE_SIZE == start % PAGE_SIZE {
+        // Whole pages of the file, as on Linux, which all who run it have in common.
+        part.offset -= start % PAGE_SIZE;
+        part.start -= start % PAGE_SIZE;
+        part.len = end - part.start;
+    }
     space.map_segment(start & !(PAGE_SIZE - 1)..end, segment.access, part)?;
     Ok(end)
 }
@@ -333,7 +343,7 @@ fn build_stack(
     }
     let mut writer = WordWriter::new(space, stack);
     writer.push(arguments.argument_count())?;
-    let mut pointers = arguments.offsets().map(|offset| strings_start + offset);
+    let mut pointers = arguments.starts().map(|offset| strings_start + offset);
     for pointer in pointers.by_ref().take(arguments.argument_count() as usize) {
         writer.push(pointer)?;
     }

@@ -51,7 +51,8 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
         interpreters.add(&line)?;
         opened = interpreter(here, line.path())?;
     };
-    let interpreter = match Elf::parse(&program).and_then(Elf::interpreter)? {
+    let program = Elf::parse(program)?;
+    let interpreter = match program.interpreter()? {
         None => None,
         Some(place) => {
             let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
@@ -59,12 +60,12 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
                 .bytes_mut()
                 .get_mut(..(place.end - place.start) as usize);
             let path = path.ok_or(ElfError::Malformed)?;
-            program.copy_at(place.start, path);
+            program.file.copy_at(place.start, path);
             let end = path.iter().position(|&byte| byte == 0);
             let path = &path[..end.unwrap_or(path.len())];
             let node = interpreter(here, path)?.node;
             node.check_not_written()?;
-            Some(calls::executable(&node)?)
+            Some(program::interpreter(calls::executable(&node)?)?)
         }
     };
     let rights = permission::rights(&opened.node);
