@@ -181,9 +181,11 @@ impl AreaTree {
 
     /// Merges two areas that meet at `at`, if they can be.
     pub fn merge(&mut self, at: u64) {
-        let joins = |(lower, upper): (&Area, &Area)| lower.joins(upper);
-        let lower = self.before(at);
-        if !lower.zip(self.at_or_after(at)).is_some_and(joins) {
+        let lower = at.checked_sub(1).and_then(|last| self.at_or_after(last));
+        let Some(lower) = lower.filter(|lower| lower.end == at) else {
+            return;
+        };
+        if !self.at_or_after(at).is_some_and(|upper| lower.joins(upper)) {
             return;
         }
         let upper = self.remove(at);

@@ -366,9 +366,9 @@ impl PageTables {
                 Frame::from_address(table.address()).free_zeroed();
             }
             take(parent, 1);
-            self.frames -= 1;
             depth -= 1;
         }
+        self.frames -= (deepest - depth) as u64;
         if depth < deepest && self.is_active() {
             self.activate();
         }

@@ -22,7 +22,6 @@ const MIDDLE: usize = 128;
 const TOPS: usize = 256;
 const MIDDLE_SPAN: usize = MIDDLE * CHUNK;
 
-#[derive(Clone)]
 struct Chunk<T> {
     used: u32,
     marks: u32,
@@ -218,6 +217,20 @@ fn copy_chunks<T: Clone>(
         }
     }
     Ok(())
+}
+
+impl<T: Clone> Clone for Chunk<T> {
+    /// Visits the numbers that are used: mostly three.
+    fn clone(&self) -> Self {
+        let mut values = [const { None }; CHUNK];
+        let mut left = self.used;
+        while left != 0 {
+            let number = left.trailing_zeros() as usize;
+            values[number].clone_from(&self.values[number]);
+            left &= left - 1;
+        }
+        Self { values, ..*self }
+    }
 }
 
 impl<T> Chunk<T> {

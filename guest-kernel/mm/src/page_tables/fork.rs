@@ -23,24 +23,34 @@ impl PageTables {
     ) -> Result<(), OutOfMemory> {
         for leaf in leaves(self.root, range) {
             let target = child.leaf_or_new(leaf.start)?;
+            let mut given = 0;
+            let mut enough = true;
             for (slot, entry) in leaf.entries() {
                 let kept = match sharing {
                     Sharing::Private => entry.with(entry.flags() - Flags::WRITABLE),
                     Sharing::Shared => entry,
                 };
                 let sharers = use_count(entry.address());
-                sharers.set(sharers.get().checked_add(1).ok_or(OutOfMemory)?);
+                let Some(count) = sharers.get().checked_add(1) else {
+                    enough = false;
+                    break;
+                };
+                sharers.set(count);
                 // SAFETY: the count now has both. Nobody can write to a private page
                 // any more once `finish_fork` has flushed it; the child's entry was empty.
                 unsafe {
                     leaf.table.set(slot, kept);
                     target.set(slot, kept);
                 }
-                add(target, 1);
-                child.frames += 1;
+                given += 1;
             }
+            add(target, given);
+            child.frames += u64::from(given);
             if is_unused(target) {
                 child.prune(leaf.start);
+            }
+            if !enough {
+                return Err(OutOfMemory);
             }
         }
         Ok(())
