@@ -18,6 +18,8 @@ pub const READ: u32 = 4;
 
 /// Anybody's permission to run a file.
 const EXECUTABLE: u32 = 0o111;
+/// Of a program that acts as its group.
+const GROUP_PROGRAM: u32 = linux::S_ISGID | linux::S_IXGRP;
 
 /// Fails unless the process may use `node` in these ways.
 ///
@@ -86,7 +88,8 @@ pub fn check_removal(directory: &Node, node: &Node) -> Result<(), Errno> {
 }
 
 /// Gives a new node in `directory` to the process, and says with which mode: group and
-/// set-group-ID bit may come from the directory.
+/// set-group-ID bit may come from the directory. Nobody makes a program that acts as a group
+/// that he is not in.
 pub fn own_new(directory: &Node, node: &Node, mode: u32) {
     let credentials = &current().credentials;
     let inherits = directory.mode() & linux::S_ISGID != 0;
@@ -95,8 +98,14 @@ pub fn own_new(directory: &Node, node: &Node, mode: u32) {
         false => credentials.groups().files,
     };
     node.set_owner(credentials.users().files, group);
-    if inherits && node.is_directory() {
+    if !inherits {
+        return;
+    }
+    let acts_as_group = mode & GROUP_PROGRAM == GROUP_PROGRAM;
+    if node.is_directory() {
         node.set_mode(mode | linux::S_ISGID);
+    } else if acts_as_group && credentials.users().files != 0 && !credentials.is_in(group) {
+        node.set_mode(mode & !linux::S_ISGID);
     }
 }
 
@@ -123,11 +132,10 @@ pub fn drop_privileges(node: &Node) {
 
 /// Whose rights a program of this file has.
 pub fn rights(node: &Node) -> Rights {
-    const GROUP: u32 = linux::S_ISGID | linux::S_IXGRP;
     let mode = node.mode();
     Rights {
         user: (mode & linux::S_ISUID != 0).then(|| node.user()),
-        group: (mode & GROUP == GROUP).then(|| node.group()),
+        group: (mode & GROUP_PROGRAM == GROUP_PROGRAM).then(|| node.group()),
     }
 }
 

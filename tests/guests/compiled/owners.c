@@ -304,6 +304,42 @@ static void capabilities(void)
 	say("change rules", prctl(PR_SET_SECUREBITS, 0));
 }
 
+static void in_group(const char *path)
+{
+	close(creat(path, 02777));
+	show(path);
+	unlink(path);
+	mknod(path, S_IFREG | 02755, 0);
+	show(path);
+	unlink(path);
+	close(creat(path, 02745));
+	show(path);
+	unlink(path);
+}
+
+// The bit by which programs act as their group is for those who are in it.
+static void set_group_id(void)
+{
+	const int modes[] = {0777, 02777};
+	umask(0);
+	mkdir("theirs", 0777);
+	chown("theirs", NOBODY, LONER);
+	for (int i = 0; i < 2; i++) {
+		chmod("theirs", modes[i]);
+		fflush(stdout);
+		if (!fork()) {
+			setgid(NOBODY), setuid(NOBODY);
+			in_group("theirs/somebody's");
+			say("chmod of a folder", chmod("theirs", 02777));
+			show("theirs");
+			exit(0);
+		}
+		wait(NULL);
+		chmod("theirs", modes[i]);
+		in_group("theirs/superuser's");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 1 << 16);
@@ -319,8 +355,8 @@ int main(int argc, char **argv)
 	chmod(".", 0755);
 	umask(022);
 	void (*const parts[])(void) = {as_superuser, as_other,     changing,
-	                               by_effective, limited, capabilities};
-	for (int n = 0; n < 6; n++) {
+	                               by_effective, limited, capabilities, set_group_id};
+	for (int n = 0; n < 7; n++) {
 		char name[2] = {'0' + n, 0};
 		mkdir(name, 0755);
 		fflush(stdout);

@@ -20,7 +20,7 @@ pub fn set_mode(node: &Node, mode: u32) -> Result<(), Errno> {
     permission::check_owner(node)?;
     let credentials = &current().credentials;
     let keeps_group = credentials.users().files == 0 || credentials.is_in(node.group());
-    let refused = match keeps_group || node.is_directory() {
+    let refused = match keeps_group {
         true => 0,
         false => linux::S_ISGID,
     };

@@ -59,6 +59,11 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         directory: place.directory.clone(),
         name: Bytes::name(place.name())?,
     };
+    // There is nothing in a new file to be cut off.
+    let flags = match is_new {
+        true => flags & !linux::O_TRUNC,
+        false => flags,
+    };
     // O_LARGEFILE is always reported of what can be used.
     let large = match flags & linux::O_PATH {
         0 => linux::O_LARGEFILE,
@@ -66,7 +71,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
     };
     let file = open_node(opened, flags | large)?;
     notify::file(&file, notify::OPEN);
-    if flags & linux::O_TRUNC != 0 && !is_new && file.regular().is_some() {
+    if flags & linux::O_TRUNC != 0 && file.regular().is_some() {
         notify::file(&file, notify::MODIFY);
     }
     Ok(file)
