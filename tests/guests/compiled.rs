@@ -88,6 +88,10 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_superuser: true,
+        ..c("others", "others.c")
+    },
+    Program {
+        needs_superuser: true,
         ..c("ipc_owners", "ipc_owners.c")
     },
     c("signals_queue", "signals_queue.c"),

@@ -38,6 +38,8 @@ pub struct Attributes {
     pub is_dumpable: bool,
     /// Whether it keeps capabilities as another user.
     pub keeps_capabilities: bool,
+    /// Whether it runs another program than its parent did when it was made.
+    pub has_executed: bool,
     /// Whether it wants no huge pages.
     pub no_huge_pages: bool,
     /// By how many nanoseconds sleeps may be late.
@@ -63,6 +65,7 @@ impl Attributes {
         no_new_privileges: false,
         is_dumpable: false,
         keeps_capabilities: false,
+        has_executed: false,
         no_huge_pages: false,
         timer_slack: 0,
         default_timer_slack: 0,
@@ -96,6 +99,7 @@ impl Attributes {
         Self {
             death_signal: None,
             adopts_orphans: false,
+            has_executed: false,
             default_timer_slack: self.timer_slack,
             ..self
         }
@@ -129,6 +133,7 @@ impl Attributes {
         Self {
             is_dumpable: true,
             keeps_capabilities: false,
+            has_executed: true,
             capabilities: Capabilities {
                 effective: permitted,
                 permitted,
@@ -140,6 +145,18 @@ impl Attributes {
 }
 
 impl Process {
+    /// Whether it may look into another process, as the user and group that `id` chooses (Linux,
+    /// ptrace(2)).
+    pub fn may_look_into(&self, other: &Self, id: impl Fn(Ids) -> u32) -> bool {
+        let (own, its) = (&self.credentials, &other.credentials);
+        let is_all = |ids: Ids, id| [ids.real, ids.effective, ids.saved] == [id; 3];
+        let is_same =
+            is_all(its.users(), id(own.users())) && is_all(its.groups(), id(own.groups()));
+        self.pid() == other.pid()
+            || own.is_privileged()
+            || is_same && other.attributes().is_dumpable
+    }
+
     /// What it has said.
     pub fn attributes(&self) -> Attributes {
         self.attributes.get()

@@ -44,6 +44,8 @@ pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
             (net::SOL_SOCKET, net::SCM_CREDENTIALS) if family == Family::Unix => {
                 attached.credentials = Some(read_credentials(data)?);
             }
+            // Of Unix sockets, and nothing to others.
+            (net::SOL_SOCKET, net::SCM_RIGHTS | net::SCM_CREDENTIALS) => {}
             (net::SOL_SOCKET, _) => return Err(Errno::EINVAL),
             // Others are for a network.
             _ => {}

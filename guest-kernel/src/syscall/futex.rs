@@ -25,6 +25,9 @@ pub fn get_robust_list(&[tid, head, size, ..]: &Arguments) -> SyscallResult {
         0 => current_thread(),
         tid => table::thread(tid).ok_or(Errno::ESRCH)?,
     };
+    if !current().may_look_into(thread.process(), |ids| ids.real) {
+        return Err(Errno::EPERM);
+    }
     let space = current().space();
     UserPtr::new(size).write(&space, &futex::ROBUST_HEAD_SIZE)?;
     UserPtr::new(head).write(&space, &thread.robust_list())?;

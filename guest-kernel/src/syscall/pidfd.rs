@@ -61,17 +61,18 @@ pub(super) fn clone(context: &UserContext, request: &Request, address: u64) -> S
     Ok(cloned?.into())
 }
 
-/// The number of the process that a descriptor is.
-pub(super) fn pid_of(fd: u64) -> Result<u32, Errno> {
-    match fs::file(fd)?.object() {
-        Object::Event(Event::Process(process)) => Ok(process.pid()),
+/// The number of the process that a descriptor is, and whether nobody wants to wait for it.
+pub(super) fn pid_of(fd: u64) -> Result<(u32, bool), Errno> {
+    let file = fs::file(fd)?;
+    match file.object() {
+        Object::Event(Event::Process(process)) => Ok((process.pid(), file.is_nonblocking())),
         _ => Err(Errno::EBADF),
     }
 }
 
 /// The process that a descriptor is, as long as it has not been reaped.
 fn process_of(fd: u64) -> Result<&'static Process, Errno> {
-    table::process(pid_of(fd)?).ok_or(Errno::ESRCH)
+    table::process(pid_of(fd)?.0).ok_or(Errno::ESRCH)
 }
 
 /// `pidfd_send_signal(fd, signal, info, flags)`; 0 is none and only checks.
@@ -108,6 +109,10 @@ pub fn pidfd_getfd(&[fd, other, flags, ..]: &Arguments) -> SyscallResult {
     if flags as u32 != 0 {
         return Err(Errno::EINVAL);
     }
-    let files = fs::of_process(process_of(fd)?).ok_or(Errno::ESRCH)?;
+    let process = process_of(fd)?;
+    if !current().may_look_into(process, |ids| ids.real) {
+        return Err(Errno::EPERM);
+    }
+    let files = fs::of_process(process).ok_or(Errno::ESRCH)?;
     descriptor::add(files.get(other)?, 0, true)
 }

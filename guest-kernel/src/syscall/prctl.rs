@@ -164,7 +164,14 @@ pub fn capset(&[header, data, ..]: &Arguments) -> SyscallResult {
     }
     let [effective, permitted, inheritable] = sets.map(|set| set & ALL_CAPABILITIES);
     let old = process.attributes().capabilities;
-    let may_inherit = old.inheritable | old.permitted | old.bounding;
+    let (own, any) = (
+        old.inheritable | old.permitted,
+        old.inheritable | old.bounding,
+    );
+    let may_inherit = match old.effective & (1 << linux::CAP_SETPCAP) {
+        0 => own & any,
+        _ => any,
+    };
     if permitted & !old.permitted != 0
         || effective & !permitted != 0
         || inheritable & !may_inherit != 0

@@ -209,17 +209,22 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
     }
     let process = current();
     let id = id as u32;
+    let mut is_hasty = false;
     let which = match kind as u32 {
         linux::P_ALL => Which::Any,
         linux::P_PID | linux::P_PGID if (id as i32) < 0 => return Err(Errno::EINVAL),
-        linux::P_PIDFD => Which::Pid(pidfd::pid_of(id.into())?),
+        linux::P_PIDFD => {
+            let (pid, is_nonblocking) = pidfd::pid_of(id.into())?;
+            is_hasty = is_nonblocking && options & linux::WNOHANG == 0;
+            Which::Pid(pid)
+        }
         linux::P_PID if id != 0 => Which::Pid(id),
         linux::P_PGID if id != 0 => Which::Group(id),
         linux::P_PGID => Which::Group(process.group()),
         _ => return Err(Errno::EINVAL),
     };
     let how = Options {
-        without_waiting: options & linux::WNOHANG != 0,
+        without_waiting: is_hasty || options & linux::WNOHANG != 0,
         keep: options & linux::WNOWAIT != 0,
         without_ends: options & linux::WEXITED == 0,
         stops: options & linux::WSTOPPED != 0,
@@ -227,6 +232,9 @@ pub fn waitid(&[kind, id, info, options, usage, ..]: &Arguments) -> SyscallResul
         kind: child_kind(options),
     };
     let ended = wait::wait(which, how)?;
+    if is_hasty && ended.is_none() {
+        return Err(Errno::EAGAIN);
+    }
     if info != 0 {
         let facts = signal_info(ended.as_ref());
         UserPtr::new(info).write(&process.space(), &facts)?;
@@ -291,18 +299,24 @@ pub fn getsid(&[pid, ..]: &Arguments) -> SyscallResult {
     Ok(process_of(pid)?.session().into())
 }
 
-/// `setpgid(pid, group)`: moves the process itself or a child to a group of the same
-/// session, or to a new one of its own.
+/// `setpgid(pid, group)`: moves the process itself or a child, until that runs another program, to
+/// a group of the same session, or to a new one of its own.
 pub fn setpgid(&[pid, group, ..]: &Arguments) -> SyscallResult {
+    let group = u32::try_from(group as i32).map_err(|_| Errno::EINVAL)?;
     let process = process_of(pid)?;
-    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
     let group = if group == 0 { process.pid() } else { group };
     let own = current();
     if process.pid() != own.pid() && process.parent_pid() != own.pid() {
         return Err(Errno::ESRCH);
     }
     let leads_session = process.session() == process.pid();
-    if leads_session || process.session() != own.session() {
+    if process.session() != own.session() {
+        return Err(Errno::EPERM);
+    }
+    if process.pid() != own.pid() && process.attributes().has_executed {
+        return Err(Errno::EACCES);
+    }
+    if leads_session {
         return Err(Errno::EPERM);
     }
     let is_new = group == process.pid();

@@ -84,6 +84,9 @@ fn over_pieces(
     }
     let process = table::process(pid as u32).filter(|process| process.is_alive());
     let process = process.ok_or(Errno::ESRCH)?;
+    if !current().may_look_into(process, |ids| ids.real) {
+        return Err(Errno::EPERM);
+    }
     let (here, there) = (current().space(), process.space());
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let mut done = 0;

@@ -27,8 +27,18 @@ fn thread_of(tid: u64) -> Result<&'static Thread, Errno> {
     }
 }
 
-/// Does something to all threads that `which` and `who` name: a thread, a group, or those of the
-/// one user.
+/// Fails unless the current process may say how much of the CPU a thread gets.
+fn check_owner(thread: &Thread) -> Result<(), Errno> {
+    let own = &current().credentials;
+    let users = thread.process().credentials.users();
+    match own.is_privileged() || [users.real, users.effective].contains(&own.users().effective) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
+    }
+}
+
+/// Does something to all threads that `which` and `who` name: a thread, a group, or those of a
+/// user.
 ///
 /// # Errors
 /// ESRCH: there are none.
@@ -38,23 +48,26 @@ fn each(which: Whose, who: u64, mut act: impl FnMut(&'static Thread)) -> Result<
         found = true;
         act(thread);
     };
-    let mut of_group = |group: u32| {
-        let is_meant = |process: &&Process| process.is_alive() && process.group() == group;
+    let mut of = |is_meant: &dyn Fn(&Process) -> bool| {
         table::processes()
-            .filter(is_meant)
+            .filter(|process| process.is_alive() && is_meant(process))
             .for_each(|process| process.threads().for_each(&mut act));
     };
+    let own = current();
+    let or = |own: u32| if who as u32 == 0 { own } else { who as u32 };
     match which {
         Whose::Thread => match who as u32 {
             0 => act(current_thread()),
             tid => table::thread(tid).into_iter().for_each(act),
         },
-        Whose::Group if who as u32 == 0 => of_group(current().group()),
-        Whose::Group => of_group(who as u32),
-        Whose::User if who as u32 == 0 => table::processes()
-            .filter(|process| process.is_alive())
-            .for_each(|process| process.threads().for_each(&mut act)),
-        Whose::User => {}
+        Whose::Group => {
+            let group = or(own.group());
+            of(&|process| process.group() == group);
+        }
+        Whose::User => {
+            let user = or(own.credentials.users().real);
+            of(&|process| process.credentials.users().real == user);
+        }
     }
     if found { Ok(()) } else { Err(Errno::ESRCH) }
 }
@@ -99,7 +112,9 @@ pub fn setpriority(&[which, who, nice, ..]: &Arguments) -> SyscallResult {
     let which = Whose::from_number(which, linux::PRIO_PROCESS)?;
     each(which, who, |thread| {
         let own = thread.scheduling();
-        if nice < own.nice && !is_privileged {
+        if let Err(refused) = check_owner(thread) {
+            result = Err(refused);
+        } else if nice < own.nice && !is_privileged {
             result = Err(Errno::EACCES);
         } else {
             thread.set_scheduling(Scheduling { nice, ..own });
@@ -131,13 +146,19 @@ pub fn ioprio_set(&[which, who, priority, ..]: &Arguments) -> SyscallResult {
     if !is_valid {
         return Err(Errno::EINVAL);
     }
-    each(Whose::from_number(which, 1)?, who, |thread| {
-        thread.set_scheduling(Scheduling {
-            io_priority: priority as u16,
-            ..thread.scheduling()
-        });
-    })?;
-    Ok(0)
+    let mut result = Ok(0);
+    each(
+        Whose::from_number(which, 1)?,
+        who,
+        |thread| match check_owner(thread) {
+            Err(refused) => result = Err(refused),
+            Ok(()) => thread.set_scheduling(Scheduling {
+                io_priority: priority as u16,
+                ..thread.scheduling()
+            }),
+        },
+    )?;
+    result
 }
 
 /// The least and the highest priority of a policy.
@@ -160,7 +181,9 @@ fn set_policy(thread: &Thread, policy: u32, priority: u32) -> SyscallResult {
     if policy == linux::SCHED_DEADLINE || !(least..=highest).contains(&priority) {
         return Err(Errno::EINVAL);
     }
-    if priority != 0 && !current().credentials.is_privileged() {
+    check_owner(thread)?;
+    let asks_for_more = priority != 0 || thread.scheduling().resets_at_fork && !resets_at_fork;
+    if asks_for_more && !current().credentials.is_privileged() {
         return Err(Errno::EPERM);
     }
     thread.set_scheduling(Scheduling {
@@ -261,7 +284,7 @@ pub fn sched_setaffinity(&[pid, size, mask, ..]: &Arguments) -> SyscallResult {
     if (pid as i32) < 0 {
         return Err(Errno::ESRCH);
     }
-    thread_of(pid)?;
+    check_owner(thread_of(pid)?)?;
     if first[0] & 1 == 0 {
         return Err(Errno::EINVAL);
     }

@@ -74,14 +74,7 @@ fn adjust(process: &Process, written: &[u8]) -> Result<(), Errno> {
 /// file was opened.
 fn memory(pid: u32) -> Result<Shared<AddressSpace>, Errno> {
     let process = table::process(pid).ok_or(Errno::ESRCH)?;
-    let own = current();
-    let users = process.credentials.users();
-    let user = own.credentials.users().files;
-    let is_same = [users.real, users.effective, users.saved] == [user; 3];
-    let may = process.pid() == own.pid()
-        || own.credentials.is_privileged()
-        || is_same && process.attributes().is_dumpable;
-    match may {
+    match current().may_look_into(process, |ids| ids.files) {
         true => space(process).ok_or(Errno::ESRCH),
         false => Err(Errno::EACCES),
     }

@@ -10,6 +10,10 @@ use crate::fs::socket::address::{Address, InetAddress};
 use crate::fs::socket::endpoint::{Endpoint, Family, Stage, Style};
 use crate::fs::socket::names;
 use crate::fs::socket::options::Kept;
+use crate::proc::current;
+
+/// Ports below are the superuser's.
+const FIRST_FREE_TO_ALL: u16 = 1024;
 
 /// Ports that sockets get which ask for none (`net.ipv4.ip_local_port_range`).
 const FIRST_PORT: u16 = 32_768;
@@ -36,6 +40,10 @@ pub fn bind(endpoint: &Shared<Endpoint>, address: InetAddress, is_v6: bool) -> R
     check_family(endpoint, address, is_v6)?;
     if !address.is_any() && !address.is_local() && !endpoint.options.has(Kept::FreeBind) {
         return Err(Errno::EADDRNOTAVAIL);
+    }
+    let is_reserved = (1..FIRST_FREE_TO_ALL).contains(&address.port);
+    if is_reserved && !current().credentials.is_privileged() {
+        return Err(Errno::EACCES);
     }
     if endpoint.name.borrow().inet().is_some() || endpoint.stage.get() != Stage::Idle {
         return Err(Errno::EINVAL);
