@@ -107,6 +107,7 @@ const PROGRAMS: &[Program] = &[
     c("vdso", "vdso.c"),
     c("proc", "proc.c"),
     c("process_files", "process_files.c"),
+    c("map_names", "map_names.c"),
     c("holes", "holes.c"),
     c("epoll", "epoll.c"),
     c("inotify", "inotify.c"),

@@ -33,11 +33,12 @@
 
 mod base;
 mod holes;
+mod label;
 mod tree;
 mod writing;
 
 use core::cell::{Cell, RefCell};
-use core::num::NonZero;
+use core::num::{NonZero, NonZeroU32};
 
 use abi::Errno;
 use arch::copies;
@@ -46,6 +47,8 @@ use crate::file_pages::base::Base;
 use crate::file_pages::tree::{PageTree, Run};
 use crate::frames::{FRAME_SIZE, FrameShare};
 use crate::{Frame, OutOfMemory, quota, spaces};
+
+pub use label::forget_by;
 
 /// Longest file, in bytes.
 pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
@@ -71,6 +74,8 @@ pub struct FilePages {
     read_only_end: Cell<u64>,
     /// What nobody may do to it any more, if it is a file that can be sealed.
     seals: Cell<Option<u32>>,
+    /// What those who keep files' names know it by.
+    label: Cell<Option<NonZeroU32>>,
 }
 
 /// A page of a file as page tables may map it, as long as the file keeps it.
@@ -103,6 +108,7 @@ impl FilePages {
             mapped_end: Cell::new(0),
             read_only_end: Cell::new(0),
             seals: Cell::new(None),
+            label: Cell::new(None),
         }
     }
 
@@ -120,11 +126,10 @@ impl FilePages {
     /// The host's file `node`, which has `len` bytes. It must be
     /// [brought in](Self::bring_in) before its bytes are used.
     pub fn of_host(node: NonZero<u64>, len: u64) -> Self {
-        Self {
-            base: Base::of_host(node),
-            len: Cell::new(len),
-            ..Self::new(&[])
-        }
+        let mut file = Self::new(&[]);
+        file.base = Base::of_host(node);
+        file.len.set(len);
+        file
     }
 
     /// Has the host map the file, if it is one of the host's. Its length is what it is now.
@@ -156,6 +161,12 @@ impl FilePages {
     /// A number, unique among the files alive.
     pub fn id(&self) -> u64 {
         core::ptr::from_ref(self) as u64
+    }
+
+    /// Whether it has been made of the very bytes that `other` has been made of.
+    pub fn has_base_of(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|file| file.base.from(0));
+        !own.is_empty() && core::ptr::eq(own, others)
     }
 
     /// Gives `use_bytes` the bytes from `offset` on, to the end of their page or of the

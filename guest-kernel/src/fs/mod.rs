@@ -22,6 +22,7 @@ pub mod initramfs;
 pub mod input_stream;
 mod link_target;
 pub mod locks;
+pub mod mapped;
 pub mod node;
 pub mod notify;
 mod number_map;

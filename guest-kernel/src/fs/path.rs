@@ -13,6 +13,7 @@ use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::bytes::NAME_MAX;
 use crate::fs::directory;
+use crate::fs::mapped;
 use crate::fs::node::{Kind, Node};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, EXECUTE};
@@ -323,7 +324,6 @@ pub fn write_opened<'b>(
     opened: &Opened,
     buffer: &'b mut [u8],
 ) -> Result<&'b [u8], Errno> {
-    const DELETED: &[u8] = b" (deleted)";
     if opened.node.is_directory() {
         return write_path(root, &opened.node, buffer);
     }
@@ -332,6 +332,30 @@ pub fn write_opened<'b>(
         Err(Errno::ENOENT) => false,
         Err(errno) => return Err(errno),
     };
+    if let Some(pages) = opened.node.pages()
+        && !is_there
+        && pages.label().is_some()
+    {
+        // It may have been renamed.
+        let found = mapped::describe(root, pages, buffer)?;
+        return found.map(|(_, path)| path).ok_or(Errno::ENOENT);
+    }
+    let name = (&opened.directory, &*opened.name);
+    write_name(root, name, is_there, buffer)
+}
+
+/// The path of a name in a directory, written from the end of `buffer` backwards; followed by
+/// ` (deleted)` unless what had it `is_there`.
+///
+/// # Errors
+/// ERANGE if the buffer is too small, ENOENT if the directory has been removed.
+pub fn write_name<'b>(
+    root: &Shared<Node>,
+    (directory, name): (&Shared<Node>, &[u8]),
+    is_there: bool,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], Errno> {
+    const DELETED: &[u8] = b" (deleted)";
     let mut end = buffer.len();
     let mut push = |bytes: &[u8]| {
         end = end.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
@@ -341,11 +365,11 @@ pub fn write_opened<'b>(
     if !is_there {
         push(DELETED)?;
     }
-    push(&opened.name)?;
-    if !Shared::is_same(&opened.directory, root) {
+    push(name)?;
+    if !Shared::is_same(directory, root) {
         push(b"/")?;
     }
-    let start = write_path(root, &opened.directory, &mut buffer[..end])?.len();
+    let start = write_path(root, directory, &mut buffer[..end])?.len();
     Ok(&buffer[end - start..])
 }
 

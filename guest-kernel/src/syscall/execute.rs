@@ -13,7 +13,7 @@ use mm::{Frame, OutOfMemory, Shared};
 
 use crate::fs::opened::{Opened, Running};
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, calls, permission, running};
+use crate::fs::{self, calls, mapped, permission, running};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::elf::Elf;
 use crate::proc::execute::{self, Loaded};
@@ -63,9 +63,11 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
             program.file.copy_at(place.start, path);
             let end = path.iter().position(|&byte| byte == 0);
             let path = &path[..end.unwrap_or(path.len())];
-            let node = interpreter(here, path)?.node;
-            node.check_not_written()?;
-            Some(program::interpreter(calls::executable(&node)?)?)
+            let opened = interpreter(here, path)?;
+            opened.node.check_not_written()?;
+            let file = program::interpreter(calls::executable(&opened.node)?)?;
+            mapped::note(&opened);
+            Some(file)
         }
     };
     let rights = permission::rights(&opened.node);

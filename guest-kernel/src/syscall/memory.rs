@@ -9,7 +9,7 @@ use mm::mapping::{Backing, Place, Request, Target};
 use mm::page_tables::Access;
 
 use crate::fs::seal::{self, Seals};
-use crate::fs::{self, Object};
+use crate::fs::{self, Object, mapped};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -144,6 +144,9 @@ fn file(
         });
     }
     let file = open.pages()?.clone();
+    if let Some(opened) = open.opened() {
+        mapped::note(opened);
+    }
     if !is_shared {
         return Ok(Backing::File { file, offset });
     }

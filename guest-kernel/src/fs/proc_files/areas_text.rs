@@ -6,11 +6,12 @@ use abi::Errno;
 use mm::inspect::Seen;
 use mm::mapping::VDSO;
 use mm::page_tables::Access;
-use mm::{Frame, OutOfMemory, Shared};
+use mm::{FilePages, Frame, OutOfMemory, Shared};
 
 use crate::fs::proc_files::process_text::{PAGE, space};
 use crate::fs::proc_files::window::Window;
-use crate::fs::{path, process_files, running};
+use crate::fs::{mapped, process_files, running};
+use crate::proc::ipc::shared_memory;
 use crate::proc::process::Process;
 
 /// Writes a line for each area, up to the end of the window; perhaps with what is in memory of it.
@@ -59,53 +60,71 @@ fn write_area(process: &Process, seen: &Seen, to: &mut Window) -> Result<(), Err
         false => '-',
     };
     let sharing = if seen.is_shared() { 's' } else { 'p' };
-    let program = running::program(process).ok();
-    let program = program.as_ref();
     let file = seen.file();
-    let mapped = file.and_then(|(pages, _)| {
-        program.filter(|opened| {
-            opened
-                .node
-                .pages()
-                .is_some_and(|own| Shared::is_same(own, pages))
-        })
-    });
-    let offset = file.map_or(0, |(_, offset)| offset);
-    let number = mapped.map_or(0, |opened| opened.node.number());
+    let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
+    let stack = process.places().stack;
+    let (number, name) = match file {
+        Some((pages, _)) => name_of(process, pages, &mut frame)?,
+        None if area.start == VDSO => (0, &b"[vdso]"[..]),
+        None if (area.start..area.end).contains(&stack) => (0, &b"[stack]"[..]),
+        None if seen.is_heap => (0, &b"[heap]"[..]),
+        None => (0, &b""[..]),
+    };
     let mut line = Line::default();
     let _ = write!(
         line,
-        "{:08x}-{:08x} {}{}{}{sharing} {offset:08x} 00:{:02x} {number} ",
+        "{:08x}-{:08x} {}{}{}{sharing} {:08x} 00:{:02x} {number} ",
         area.start,
         area.end,
         letter(Access::READ, 'r'),
         letter(Access::WRITE, 'w'),
         letter(Access::EXECUTE, 'x'),
+        file.map_or(0, |(_, offset)| offset),
         u8::from(file.is_some()),
     );
-    let stack = process.places().stack;
-    let name = match area.start {
-        VDSO => "[vdso]",
-        _ if (area.start..area.end).contains(&stack) => "[stack]",
-        _ if seen.is_heap => "[heap]",
-        _ => "",
-    };
     to.push(&line.bytes[..line.len]);
-    if name.is_empty() && mapped.is_none() {
-        to.push(b"\n");
-        return Ok(());
+    if !name.is_empty() {
+        let _ = write!(to, "{:1$}", "", NAME_COLUMN.saturating_sub(line.len));
     }
-    let _ = write!(to, "{:1$}", "", NAME_COLUMN.saturating_sub(line.len));
-    to.push(name.as_bytes());
-    if let Some(opened) = mapped {
-        let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-        let root = process_files::files().start()?.root;
-        if let Ok(path) = path::write_opened(&root, opened, frame.bytes_mut()) {
-            to.push(path);
-        }
+    // A line ends nowhere else.
+    let mut parts = name.split(|&byte| byte == b'\n');
+    to.push(parts.next().unwrap_or_default());
+    for part in parts {
+        to.push(b"\\012");
+        to.push(part);
     }
     to.push(b"\n");
     Ok(())
+}
+
+/// The number of a mapped file, and what it is called.
+fn name_of<'f>(
+    process: &Process,
+    pages: &Shared<FilePages>,
+    frame: &'f mut Frame,
+) -> Result<(u64, &'f [u8]), Errno> {
+    if pages.label().is_none()
+        && let Ok(opened) = running::program(process)
+    {
+        mapped::note_program(pages, &opened);
+    }
+    if pages.label().is_some() {
+        let root = process_files::files().start()?.root;
+        return match mapped::describe(&root, pages, frame.bytes_mut()) {
+            Ok(Some(found)) => Ok(found),
+            Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
+            // Its directory is nowhere.
+            Ok(None) | Err(_) => Ok((0, b"")),
+        };
+    }
+    let Some((key, number)) = shared_memory::named(pages) else {
+        return Ok((0, b"/dev/zero (deleted)"));
+    };
+    let mut line = Line::default();
+    let _ = write!(line, "/SYSV{key:08x} (deleted)");
+    let name = &mut frame.bytes_mut()[..line.len];
+    name.copy_from_slice(&line.bytes[..line.len]);
+    Ok((number, name))
 }
 
 /// The start of a line, whose length counts.

@@ -33,6 +33,8 @@ const LOCKED: u32 = 0o2000;
 pub struct Segment {
     permissions: Permissions,
     file: Shared<FilePages>,
+    /// The key that it was made with.
+    made_with: i32,
     /// Bytes, as they were asked for.
     pub size: u64,
     /// When it was last attached.
@@ -77,6 +79,7 @@ pub fn get(key: i32, size: u64, flags: u32) -> Result<u64, Errno> {
         Ok(Shared::new(Segment {
             permissions,
             file,
+            made_with: key,
             size,
             attached: Cell::new(0),
             detached: Cell::new(0),
@@ -141,6 +144,13 @@ pub fn detach(address: u64) -> Result<(), Errno> {
     drop(file);
     sweep();
     Ok(())
+}
+
+/// The key that the segment was made with whose bytes these are, and its number.
+pub fn named(file: &Shared<FilePages>) -> Option<(i32, u64)> {
+    let is_it = |segment: &Segment| Shared::is_same(&segment.file, file);
+    let (_, segment) = SEGMENTS.find_by(is_it)?;
+    Some((segment.made_with, SEGMENTS.number_of(&segment)?))
 }
 
 /// Removes a segment once nobody has it attached.
