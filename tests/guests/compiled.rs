@@ -80,6 +80,10 @@ const fn c(name: &'static str, source: &'static str) -> Program {
 const PROGRAMS: &[Program] = &[
     c("fifos", "fifos.c"),
     c("links", "links.c"),
+    Program {
+        needs_superuser: true,
+        ..c("attributes", "attributes.c")
+    },
     c("pseudo_terminals", "pseudo_terminals.c"),
     c("open_flags", "open_flags.c"),
     Program {

@@ -84,6 +84,7 @@ errnos! {
     ENOSYS "No such system call.",
     ENOTEMPTY "Directory not empty.",
     ENOMSG "No message of that type.",
+    ENODATA "No such attribute.",
     EIDRM "It was removed.",
     EOVERFLOW "Value too large.",
     EOPNOTSUPP "Not supported.",

@@ -16,6 +16,7 @@ pub mod copying;
 pub mod device;
 pub mod directory;
 pub mod events;
+pub mod extended;
 pub mod fifo;
 mod file_table;
 pub mod initramfs;

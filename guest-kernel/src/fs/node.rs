@@ -16,6 +16,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::device::DeviceNumber;
 use crate::fs::directory::Directory;
 use crate::fs::events::inotify;
+use crate::fs::extended::Attributes;
 use crate::fs::fifo::Fifo;
 use crate::fs::link_target::LinkTarget;
 use crate::fs::locks::FileLocks;
@@ -61,6 +62,7 @@ pub struct Node {
     is_watched: Cell<bool>,
     times: Times,
     locks: FileLocks,
+    attributes: Attributes,
 }
 
 /// Number of the node made last.
@@ -107,6 +109,7 @@ impl Node {
             is_watched: Cell::new(false),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
+            attributes: Attributes::none(),
         })
     }
 
@@ -142,6 +145,11 @@ impl Node {
     /// The locks that programs have set on it.
     pub fn locks(&self) -> &FileLocks {
         &self.locks
+    }
+
+    /// Its extended attributes.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
     /// Counts one more that writes it (1) or runs it (-1).

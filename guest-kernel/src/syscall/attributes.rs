@@ -25,7 +25,7 @@ pub(super) fn node_at(directory: u64, path: u64, flags: u32) -> Result<Shared<No
 }
 
 /// The same, and what it is called.
-fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened, Errno> {
+pub(super) fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened, Errno> {
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -46,7 +46,7 @@ fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened, Errno> {
 
 /// What a file was opened by; pipes and standard streams have nothing, and whatever is to be
 /// changed about them stays.
-fn opened_of(file: &fs::OpenFile) -> Result<Opened, Errno> {
+pub(super) fn opened_of(file: &fs::OpenFile) -> Result<Opened, Errno> {
     file.opened().ok_or(Errno::EPERM)?.try_clone()
 }
 
