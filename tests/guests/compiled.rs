@@ -96,6 +96,10 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_superuser: true,
+        ..c("message_queues", "message_queues.c")
+    },
+    Program {
+        needs_superuser: true,
         ..c("ipc_owners", "ipc_owners.c")
     },
     c("signals_queue", "signals_queue.c"),

@@ -276,6 +276,12 @@ macro_rules! system_calls {
             epoll_ctl = epoll::epoll_ctl(Int, Choice(EPOLL), Int, Hex);
             tgkill = kill::tgkill(Int, Int, Choice(SIGNALS));
             utimes = attributes::utimes(Text, Hex);
+            mq_open = message_queue::mq_open(Text, Open, OpenMode, Hex);
+            mq_unlink = message_queue::mq_unlink(Text);
+            mq_timedsend = message_queue::mq_timedsend(Int, Bytes, Size, Int, Hex);
+            mq_timedreceive = message_queue::mq_timedreceive(Int, BytesOut, Size, Hex, Hex);
+            mq_notify = message_queue::mq_notify(Int, Hex);
+            mq_getsetattr = message_queue::mq_getsetattr(Int, Hex, Hex);
             waitid = process::waitid(Choice(WAIT_KINDS), Int, Hex, Bits(WAITING), Hex);
             ioprio_set = scheduling::ioprio_set(Int, Int, Int);
             ioprio_get = scheduling::ioprio_get(Int, Int);

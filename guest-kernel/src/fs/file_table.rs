@@ -8,10 +8,11 @@ use core::cell::{Cell, RefCell};
 use abi::Errno;
 use mm::{OutOfMemory, Shared};
 
+use crate::fs::events::Event;
 use crate::fs::locks::Owner;
 use crate::fs::node::Node;
 use crate::fs::number_map::{self, NumberMap};
-use crate::fs::open_file::OpenFile;
+use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::path::Start;
 use crate::fs::ramfs;
 use crate::fs::standard::StandardStreams;
@@ -156,7 +157,7 @@ impl FileTable {
         }
     }
 
-    /// Notes that its process may have locks, which go with the descriptors.
+    /// Notes that its process may have locks, or listen to queues, which goes with the descriptors.
     pub fn note_locks(&self) {
         self.has_locks.set(true);
     }
@@ -176,6 +177,9 @@ impl FileTable {
             && let Some(node) = file.node()
         {
             node.locks().release_all(Owner::process(self));
+            if let Object::Event(Event::Queue(queue)) = file.object() {
+                queue.stop_listening(Owner::process(self));
+            }
         }
     }
 

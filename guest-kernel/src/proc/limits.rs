@@ -12,6 +12,9 @@ const COUNT: usize = 16;
 /// Frames of the machine for each signal that may be pending, as Linux has them.
 const FRAMES_PER_SIGNAL: u64 = 64;
 
+/// Bytes of a user's message queues (Linux, MQ_BYTES_MAX).
+const QUEUE_BYTES: u64 = 819_200;
+
 /// No limit.
 pub const INFINITY: u64 = u64::MAX;
 
@@ -43,6 +46,7 @@ impl Limits {
         for (resource, most) in [
             (linux::RLIMIT_NPROC, table::most() as u64 / 2),
             (linux::RLIMIT_CORE, 0),
+            (linux::RLIMIT_MSGQUEUE, QUEUE_BYTES),
             (
                 linux::RLIMIT_SIGPENDING,
                 frames::total() / FRAMES_PER_SIGNAL,

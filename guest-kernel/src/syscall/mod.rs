@@ -22,6 +22,7 @@ mod locks;
 mod memory;
 mod memory_file;
 mod message;
+mod message_queue;
 mod path;
 mod pidfd;
 mod poll;

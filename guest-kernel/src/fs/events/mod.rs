@@ -5,6 +5,7 @@ mod counter;
 pub mod epoll;
 pub mod inotify;
 pub mod process;
+pub mod queue;
 pub mod signals;
 pub mod timer;
 
@@ -15,6 +16,7 @@ pub use counter::Counter;
 pub use epoll::Epoll;
 pub use inotify::Inotify;
 pub use process::ProcessFile;
+pub use queue::Queue;
 pub use signals::SignalFile;
 pub use timer::Timer;
 
@@ -36,6 +38,8 @@ pub enum Event {
     Process(ProcessFile),
     /// Watches of files (`inotify_init`).
     Inotify(Shared<Inotify>),
+    /// Messages with priorities (`mq_open`).
+    Queue(Shared<Queue>),
 }
 
 impl Event {
@@ -54,7 +58,7 @@ impl Event {
             Self::Timer(timer) => timer.read(target, nonblocking),
             Self::Signals(signals) => signals.read(target, nonblocking),
             Self::Inotify(inotify) => inotify.read(target, nonblocking),
-            Self::Epoll(_) | Self::Process(_) => Err(Errno::EINVAL),
+            Self::Epoll(_) | Self::Process(_) | Self::Queue(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -78,6 +82,7 @@ impl Event {
             Self::Signals(signals) => signals.readiness(),
             Self::Process(process) => process.readiness(),
             Self::Inotify(inotify) => inotify.readiness(),
+            Self::Queue(queue) => queue.readiness(),
         }
     }
 
@@ -90,6 +95,7 @@ impl Event {
             Self::Signals(_) => &signals::WATCHES,
             Self::Process(_) => &process::WATCHES,
             Self::Inotify(inotify) => inotify.watches(),
+            Self::Queue(queue) => queue.watches(),
         }
     }
 }

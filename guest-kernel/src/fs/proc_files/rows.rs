@@ -1,5 +1,6 @@
 //! What there is in `/proc`: a row for each file (Linux, proc(5)).
 
+use crate::fs::events::queue;
 use crate::fs::proc_files::process_text::ProcessText as Text;
 use crate::fs::proc_files::text::SystemText::{self, Fixed, Number};
 use crate::fs::proc_files::{ProcFile, ProcLink};
@@ -56,8 +57,17 @@ const SYS: &[Entry] = &[
 const SYS_FS: &[Entry] = &[
     text(b"file-max", SystemText::MostFiles),
     text(b"file-nr", SystemText::OpenFiles),
+    directory(b"mqueue", SYS_FS_MQUEUE),
     text(b"nr_open", Number(crate::fs::FILE_LIMIT as u64)),
     text(b"pipe-max-size", Number(1 << 20)),
+];
+
+const SYS_FS_MQUEUE: &[Entry] = &[
+    text(b"msg_default", Number(queue::MESSAGES_MAX)),
+    text(b"msg_max", Number(queue::MESSAGES_MAX)),
+    text(b"msgsize_default", Number(queue::SIZE_MAX)),
+    text(b"msgsize_max", Number(queue::SIZE_MAX)),
+    text(b"queues_max", Number(queue::QUEUES_MAX as u64)),
 ];
 
 /// Semaphores of a set and in all, operations of a call, sets.

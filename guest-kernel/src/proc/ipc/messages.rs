@@ -45,17 +45,20 @@ pub struct Queue {
     is_removed: Cell<bool>,
 }
 
-/// Messages, the oldest first.
+/// Messages, in the order in which they are received if nobody chooses.
 #[derive(Default)]
-struct Messages {
+pub struct Messages {
     first: Option<Owned<Message>>,
     count: u64,
     bytes: u64,
 }
 
-struct Message {
-    kind: i64,
-    len: u64,
+/// A message.
+pub struct Message {
+    /// Its type, or its priority.
+    pub kind: i64,
+    /// Bytes of its text.
+    pub len: u64,
     text: Option<Owned<Chunk>>,
     next: Option<Owned<Message>>,
 }
@@ -105,7 +108,10 @@ pub fn remove(queue: &Shared<Queue>) {
 }
 
 /// Copies a message in.
-fn copy_in(space: &AddressSpace, kind: i64, text: UserSlice) -> Result<Owned<Message>, Errno> {
+///
+/// # Errors
+/// EFAULT, ENOMEM.
+pub fn copy_in(space: &AddressSpace, kind: i64, text: UserSlice) -> Result<Owned<Message>, Errno> {
     quota::check_file()?;
     let mut message = Owned::new(Message {
         kind,
@@ -117,6 +123,7 @@ fn copy_in(space: &AddressSpace, kind: i64, text: UserSlice) -> Result<Owned<Mes
     let mut at = text.len().next_multiple_of(CHUNK as u64);
     while at > 0 {
         at -= CHUNK as u64;
+        quota::check_file()?;
         let mut chunk = Chunk {
             bytes: [0; CHUNK],
             next: message.text.take(),
@@ -129,7 +136,11 @@ fn copy_in(space: &AddressSpace, kind: i64, text: UserSlice) -> Result<Owned<Mes
 }
 
 impl Message {
-    fn copy_out(&self, space: &AddressSpace, text: UserSlice) -> Result<(), Errno> {
+    /// Copies its text out, as much as there is room for.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_out(&self, space: &AddressSpace, text: UserSlice) -> Result<(), Errno> {
         let mut at = 0;
         let mut next = self.text.as_deref();
         while let Some(chunk) = next {
@@ -161,6 +172,34 @@ impl Messages {
             place = &mut message.next;
         }
         *place = Some(message);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Puts a message behind those of its kind and of higher ones.
+    pub fn insert(&mut self, mut message: Owned<Message>) {
+        self.count += 1;
+        self.bytes += message.len;
+        let mut place = &mut self.first;
+        while place
+            .as_ref()
+            .is_some_and(|other| other.kind >= message.kind)
+        {
+            match place {
+                Some(other) => place = &mut other.next,
+                None => break,
+            }
+        }
+        message.next = place.take();
+        *place = Some(message);
+    }
+
+    /// Takes out the first.
+    pub fn take_first(&mut self) -> Option<Owned<Message>> {
+        self.take(Choice::Any, None).ok()
     }
 
     /// Takes out the first that `chooses` likes best.

@@ -1,0 +1,330 @@
+//! Queues of messages with priorities, found by name (POSIX, `mq_open`).
+//!
+//! A queue is a file that is in no directory: its node has owner, mode and times, and its name is
+//! in a table of all queues. It ends when it has no name and nobody has it open.
+
+use core::cell::{Cell, RefCell};
+
+use abi::Errno;
+use arch::SingleCpu;
+use linux_raw_sys::general as linux;
+use mm::{FilePages, Owned, Shared, UserSlice};
+
+use crate::fs::bytes::Bytes;
+use crate::fs::events::Event;
+use crate::fs::events::epoll::Watches;
+use crate::fs::locks::Owner;
+use crate::fs::node::{Kind, Node};
+use crate::fs::open_file::{Object, OpenFile};
+use crate::fs::opened::Opened;
+use crate::fs::permission::{self, READ, WRITE};
+use crate::fs::poll::{self, Readiness};
+use crate::fs::ramfs;
+use crate::proc::ipc::messages::{Message, Messages, copy_in};
+use crate::proc::signal::{self, Cause, Signal};
+use crate::proc::wait_queue::{WaitQueue, Woken};
+use crate::proc::{current, table};
+
+/// Queues that there can be at once (Linux, queues_max).
+pub const QUEUES_MAX: usize = 256;
+/// What a queue has if it is not told otherwise, and may have of an ordinary user.
+pub const MESSAGES_MAX: u64 = 10;
+/// The same of the bytes of a message.
+pub const SIZE_MAX: u64 = 8192;
+/// What those of the superuser may have (Linux, HARD_MSGMAX and HARD_MSGSIZEMAX).
+const HARD_MESSAGES_MAX: u64 = 65_536;
+const HARD_SIZE_MAX: u64 = 16 << 20;
+/// Priorities are below this.
+pub const PRIORITIES: u64 = 32_768;
+
+/// What Linux counts for a message and for a priority, beside the bytes, against a user's limit.
+const MESSAGE_COST: u64 = 48;
+const PRIORITY_COST: u64 = 48;
+
+type Slots = [Option<Shared<Queue>>; QUEUES_MAX];
+
+/// All queues with names, once there are some.
+static QUEUES: SingleCpu<RefCell<Option<Owned<Slots>>>> = SingleCpu::new(RefCell::new(None));
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Most messages.
+    pub messages: u64,
+    /// Most bytes of each.
+    pub bytes: u64,
+}
+
+/// Who hears of the next message that comes to an empty queue.
+#[derive(Clone, Copy)]
+pub struct Listener {
+    /// The process that has asked for it, by its descriptors, and its number.
+    pub owner: Owner,
+    /// Its number.
+    pub pid: u32,
+    /// The signal it gets, and the value with it; nothing, if only nobody else shall hear.
+    pub signal: Option<(Signal, u64)>,
+}
+
+/// A queue.
+pub struct Queue {
+    name: Bytes,
+    node: Shared<Node>,
+    size: Size,
+    messages: RefCell<Messages>,
+    listener: Cell<Option<Listener>>,
+    senders: WaitQueue,
+    receivers: WaitQueue,
+    watches: Watches,
+}
+
+/// How a call waits: not at all, or until a moment in nanoseconds after boot, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// Not.
+    None,
+    /// Until then, or as long as it takes.
+    Until(Option<u64>),
+}
+
+fn find(name: &[u8]) -> Option<Shared<Queue>> {
+    let queues = QUEUES.borrow();
+    let mut all = queues.iter().flat_map(|slots| slots.iter().flatten());
+    all.find(|queue| *queue.name == *name).cloned()
+}
+
+/// Opens the queue of this name, made with `mode` and `size` if `flags` say so.
+///
+/// # Errors
+/// ENOENT, EEXIST, EACCES, EINVAL: a size that cannot be. ENOSPC: too many queues. EMFILE: the
+/// user's would be too large. ENFILE, ENOMEM.
+pub fn open(
+    name: &[u8],
+    flags: u32,
+    mode: u32,
+    size: Option<Size>,
+) -> Result<Shared<OpenFile>, Errno> {
+    let queue = match find(name) {
+        Some(_) if flags & linux::O_CREAT != 0 && flags & linux::O_EXCL != 0 => {
+            return Err(Errno::EEXIST);
+        }
+        Some(queue) => {
+            let wanted = match flags & linux::O_ACCMODE {
+                linux::O_RDONLY => READ,
+                linux::O_WRONLY => WRITE,
+                linux::O_RDWR => READ | WRITE,
+                _ => return Err(Errno::EINVAL),
+            };
+            permission::check(&queue.node, wanted)?;
+            queue
+        }
+        None if flags & linux::O_CREAT == 0 => return Err(Errno::ENOENT),
+        None => make(name, mode, size)?,
+    };
+    let opened = Opened {
+        node: queue.node.clone(),
+        directory: ramfs::root()?,
+        name: queue.name.duplicate()?,
+    };
+    let flags = flags & (linux::O_ACCMODE | linux::O_NONBLOCK);
+    OpenFile::at(Object::Event(Event::Queue(queue)), flags, opened)
+}
+
+fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Errno> {
+    let size = size.unwrap_or(Size {
+        messages: MESSAGES_MAX,
+        bytes: SIZE_MAX,
+    });
+    let process = current();
+    let user = process.credentials.users().files;
+    let most = match process.credentials.is_privileged() {
+        true => [HARD_MESSAGES_MAX, HARD_SIZE_MAX],
+        false => [MESSAGES_MAX, SIZE_MAX],
+    };
+    let is_possible = (1..=most[0]).contains(&size.messages) && (1..=most[1]).contains(&size.bytes);
+    if !is_possible {
+        return Err(Errno::EINVAL);
+    }
+    let limit = process.limits().soft(linux::RLIMIT_MSGQUEUE);
+    if cost_of(user).saturating_add(size.cost()) > limit {
+        return Err(Errno::EMFILE);
+    }
+    mm::check_object()?;
+    let pages = Shared::new(FilePages::new(&[]))?;
+    let node = Node::new(Kind::File(pages), mode)?;
+    node.set_owner(user, process.credentials.groups().files);
+    node.set_links(1);
+    let queue = Shared::new(Queue {
+        name: Bytes::name(name)?,
+        node,
+        size,
+        messages: RefCell::default(),
+        listener: Cell::new(None),
+        senders: WaitQueue::new(),
+        receivers: WaitQueue::new(),
+        watches: Watches::new(),
+    })?;
+    let mut queues = QUEUES.borrow_mut();
+    let slots = match &mut *queues {
+        Some(slots) => slots,
+        none => none.insert(Owned::new([const { None }; QUEUES_MAX])?),
+    };
+    let free = slots.iter_mut().find(|slot| slot.is_none());
+    *free.ok_or(Errno::ENOSPC)? = Some(queue.clone());
+    Ok(queue)
+}
+
+impl Size {
+    /// What a queue of this size costs its user.
+    fn cost(self) -> u64 {
+        let priorities = self.messages.min(PRIORITIES) * PRIORITY_COST;
+        self.messages * (MESSAGE_COST + self.bytes) + priorities
+    }
+}
+
+/// What the queues of a user cost, those that have names.
+fn cost_of(user: u32) -> u64 {
+    let queues = QUEUES.borrow();
+    let all = queues.iter().flat_map(|slots| slots.iter().flatten());
+    all.filter(|queue| queue.node.user() == user)
+        .map(|queue| queue.size.cost())
+        .sum()
+}
+
+/// Takes the name of a queue away.
+///
+/// # Errors
+/// ENOENT; EPERM: it is another user's.
+pub fn unlink(name: &[u8]) -> Result<(), Errno> {
+    let queue = find(name).ok_or(Errno::ENOENT)?;
+    permission::check_owner(&queue.node)?;
+    queue.node.set_links(0);
+    let mut queues = QUEUES.borrow_mut();
+    let mut all = queues.iter_mut().flat_map(|slots| slots.iter_mut());
+    let slot = all.find(|slot| {
+        slot.as_ref()
+            .is_some_and(|own| Shared::is_same(own, &queue))
+    });
+    let removed = slot.and_then(Option::take);
+    drop(queues);
+    drop(removed);
+    Ok(())
+}
+
+impl Queue {
+    /// What it holds at most.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// How many messages it has.
+    pub fn count(&self) -> u64 {
+        self.messages.borrow().count()
+    }
+
+    /// Sends a message, once there is room.
+    ///
+    /// # Errors
+    /// EMSGSIZE; EAGAIN, ETIMEDOUT, RESTART instead of waiting on; EFAULT, ENOMEM.
+    pub fn send(&self, priority: u32, text: UserSlice, patience: Patience) -> Result<(), Errno> {
+        if text.len() > self.size.bytes {
+            return Err(Errno::EMSGSIZE);
+        }
+        let message = copy_in(&current().space(), priority.into(), text)?;
+        while self.count() >= self.size.messages {
+            wait(&self.senders, patience)?;
+        }
+        let was_empty = self.count() == 0;
+        let is_awaited = !self.receivers.is_empty();
+        self.messages.borrow_mut().insert(message);
+        self.node.times().note_modification();
+        if was_empty && !is_awaited {
+            self.tell();
+        }
+        self.receivers.wake_all();
+        poll::changed_at(&self.watches, Readiness::READ);
+        Ok(())
+    }
+
+    /// Takes out the message with the highest priority, once there is one.
+    ///
+    /// # Errors
+    /// EAGAIN, ETIMEDOUT, RESTART instead of waiting on.
+    pub fn receive(&self, patience: Patience) -> Result<Owned<Message>, Errno> {
+        let message = loop {
+            let first = self.messages.borrow_mut().take_first();
+            match first {
+                Some(message) => break message,
+                None => wait(&self.receivers, patience)?,
+            }
+        };
+        self.node.times().note_access();
+        self.senders.wake_all();
+        poll::changed_at(&self.watches, Readiness::WRITE);
+        Ok(message)
+    }
+
+    /// Tells the listener, for the only time.
+    fn tell(&self) {
+        let Some(listener) = self.listener.take() else {
+            return;
+        };
+        let process = table::process(listener.pid);
+        if let (Some((signal, value)), Some(process)) = (listener.signal, process) {
+            let sender = current();
+            let from = [sender.pid(), sender.credentials.users().real];
+            let mut cause = Cause::sender(from, linux::SI_MESGQ);
+            cause.words[1] = value;
+            // Without room for the value it is lost, as on Linux.
+            let _ = signal::send_for(process, signal, cause);
+        }
+    }
+
+    /// Has `listener` hear of the next message.
+    ///
+    /// # Errors
+    /// EBUSY: somebody does already.
+    pub fn listen(&self, listener: Listener) -> Result<(), Errno> {
+        if self.listener.get().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        self.listener.set(Some(listener));
+        Ok(())
+    }
+
+    /// Has that process, which closes a descriptor of it or says so, not hear any more.
+    pub fn stop_listening(&self, owner: Owner) {
+        if self
+            .listener
+            .get()
+            .is_some_and(|listener| listener.owner == owner)
+        {
+            self.listener.set(None);
+        }
+    }
+
+    /// What a poll would find.
+    pub fn readiness(&self) -> Readiness {
+        let count = self.count();
+        let mut ready = Readiness::empty();
+        ready.set(Readiness::READ, count > 0);
+        ready.set(Readiness::WRITE, count < self.size.messages);
+        ready
+    }
+
+    /// Whoever wants to hear of it.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
+    }
+}
+
+fn wait(queue: &WaitQueue, patience: Patience) -> Result<(), Errno> {
+    match patience {
+        Patience::None => Err(Errno::EAGAIN),
+        Patience::Until(None) => Ok(queue.sleep()?),
+        Patience::Until(Some(deadline)) => match queue.sleep_until(deadline)? {
+            Woken::Up => Ok(()),
+            Woken::TimedOut => Err(Errno::ETIMEDOUT),
+        },
+    }
+}
