@@ -106,6 +106,7 @@ const PROGRAMS: &[Program] = &[
     c("sigio", "sigio.c"),
     c("edges", "edges.c"),
     c("futexes", "futexes.c"),
+    c("futex_several", "futex_several.c"),
     c("clone", "clone.c"),
     c("crowd", "crowd.c"),
     c("restartable", "restartable.c"),

@@ -354,7 +354,11 @@ macro_rules! system_calls {
             pidfd_getfd = pidfd::pidfd_getfd(Int, Int, Size);
             faccessat2 = path::faccessat2(Folder, Text, Bits(ACCESS), Bits(AT_FLAGS));
             epoll_pwait2 = epoll::epoll_pwait2(Int, Hex, Int, Hex, Hex, Size);
+            futex_waitv = futex2::futex_waitv(Hex, Size, Hex, Hex, Choice(CLOCKS));
             fchmodat2 = attributes::fchmodat2(Folder, Text, Octal, Bits(AT_FLAGS));
+            futex_wake = futex2::futex_wake(Hex, Hex, Int, Hex);
+            futex_wait = futex2::futex_wait(Hex, Hex, Hex, Hex, Hex, Choice(CLOCKS));
+            futex_requeue = futex2::futex_requeue(Hex, Hex, Int, Int);
         }
     };
 }

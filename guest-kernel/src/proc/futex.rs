@@ -6,9 +6,11 @@
 
 mod owned;
 mod robust;
+mod several;
 
 pub use owned::{lock, unlock};
 pub use robust::HEAD_SIZE as ROBUST_HEAD_SIZE;
+pub use several::{Expected, Several, wait_any};
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -105,12 +107,15 @@ impl Waiting {
 /// The waiters, in the list of their key.
 struct Table {
     lists: [List<Thread, Waits>; LISTS],
+    /// Those that wait for several words.
+    several: List<Thread, Waits>,
 }
 
 impl Table {
     const fn new() -> Self {
         Self {
             lists: [const { List::new() }; LISTS],
+            several: List::new(),
         }
     }
 
@@ -202,13 +207,22 @@ pub fn wake(key: Key, bits: u32, count: u64) -> Result<u64, Errno> {
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(TABLE.take(key, bits, count, scheduler::wake))
+    Ok(wake_any(key, bits, count))
+}
+
+/// The same, and those that wait for other words too come last.
+fn wake_any(key: Key, bits: u32, count: u64) -> u64 {
+    let woken = TABLE.take(key, bits, count, scheduler::wake);
+    match TABLE.several.is_empty() {
+        true => woken,
+        false => woken + several::wake(key, count - woken),
+    }
 }
 
 /// Wakes up to `wake_count` threads and lets up to `move_count` others wait for another
 /// word; says how many both are together.
 pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
-    let woken = TABLE.take(key, ANY, wake_count, scheduler::wake);
+    let woken = wake_any(key, ANY, wake_count);
     if key == target {
         return woken;
     }
@@ -235,7 +249,7 @@ pub fn thread_ends(thread: &Thread) {
     // A bad address is ignored.
     let _ = UserPtr::<u32>::new(address).write(&space, &0);
     if let Ok(key) = Key::new(&space, address, false) {
-        TABLE.take(key, ANY, 1, scheduler::wake);
+        wake_any(key, ANY, 1);
     }
 }
 

@@ -8,10 +8,11 @@
 use core::cell::{Cell, RefCell};
 
 use arch::context::Context;
+use mm::Owned;
 use mm::extended_state::ExtendedState;
 
 use crate::proc::cpu_time;
-use crate::proc::futex::Waiting;
+use crate::proc::futex::{Several, Waiting};
 use crate::proc::list::{Link, Linked};
 use crate::proc::process::{Name, Process};
 use crate::proc::rseq::Area;
@@ -78,6 +79,8 @@ pub struct Thread {
     // Whoever the thread waits for.
     pub(super) wait_link: Link<Thread>,
     pub(super) futex: Cell<Waiting>,
+    /// Those that it waits for at once (`futex_waitv`).
+    pub(super) futexes: RefCell<Option<Owned<Several>>>,
 
     /// Its name, if it is not the first of its process, which has that of the process.
     pub(super) name: Cell<Name>,
@@ -131,6 +134,7 @@ impl Thread {
             scheduling: Cell::new(Scheduling::DEFAULT),
             wait_link: Link::new(),
             futex: Cell::new(Waiting::NOWHERE),
+            futexes: RefCell::new(None),
             name: Cell::new(Name::EMPTY),
             member_link: Link::new(),
             attention: Cell::new(false),

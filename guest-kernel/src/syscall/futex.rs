@@ -114,7 +114,7 @@ pub fn futex(
 }
 
 /// The word at `address`, which has to be there if others may share it.
-fn key(space: &AddressSpace, address: u64, is_private: bool) -> Result<Key, Errno> {
+pub(super) fn key(space: &AddressSpace, address: u64, is_private: bool) -> Result<Key, Errno> {
     if address.is_multiple_of(size_of::<u32>() as u64) {
         if address >= USER_END {
             return Err(Errno::EFAULT);

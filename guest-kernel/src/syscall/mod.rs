@@ -12,6 +12,7 @@ mod event;
 pub mod execute;
 mod file;
 mod futex;
+mod futex2;
 mod inotify;
 mod interface;
 mod ipc;

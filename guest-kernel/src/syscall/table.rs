@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use crate::syscall::{
     Errno, Handler, SyscallResult, advice, alarm, attributes, copying, credentials, descriptor,
-    epoll, event, execute, file, futex, inotify, ipc, kill, link, listing, locks, memory,
+    epoll, event, execute, file, futex, futex2, inotify, ipc, kill, link, listing, locks, memory,
     memory_file, message, message_queue, path, pidfd, poll, prctl, process, process_memory,
     scheduling, select, semaphore, signal, socket, socket_option, space, special, stat, system,
     terminal, thread, time, timer, usage, vector, xattr,
