@@ -111,9 +111,17 @@ impl Directory {
             .map(|place| use_place(&place.parent, &place.name))
     }
 
-    /// Whether its entries are generated, so that nobody can change them.
+    /// What of `/proc` it is, if its entries are generated, so that nobody can change them.
+    pub fn generated(&self) -> Option<ProcFile> {
+        match self.contents {
+            Contents::Proc(file) => Some(file),
+            Contents::Kept { .. } => None,
+        }
+    }
+
+    /// Whether its entries are generated.
     pub fn is_generated(&self) -> bool {
-        matches!(self.contents, Contents::Proc(_))
+        self.generated().is_some()
     }
 
     fn set_place(&self, place: Option<Place>) {

@@ -6,6 +6,7 @@ use mm::UserPtr;
 
 use crate::fs::events::{Event, ProcessFile};
 use crate::fs::open_file::Object;
+use crate::fs::proc_files::ProcFile;
 use crate::fs::{self, OpenFile};
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Cause, Info, Signal};
@@ -75,12 +76,25 @@ fn process_of(fd: u64) -> Result<&'static Process, Errno> {
     table::process(pid_of(fd)?.0).ok_or(Errno::ESRCH)
 }
 
-/// `pidfd_send_signal(fd, signal, info, flags)`; 0 is none and only checks.
+/// The number of the process whose directory of `/proc` a descriptor is.
+fn pid_of_directory(fd: u64) -> Option<u32> {
+    let file = fs::file(fd).ok()?;
+    match file.node()?.directory().ok()?.generated()? {
+        ProcFile::Process(pid) => Some(pid),
+        _ => None,
+    }
+}
+
+/// `pidfd_send_signal(fd, signal, info, flags)`; 0 is none and only checks. The directory of a
+/// process in `/proc` was a descriptor for it before there were others, and is.
 pub fn pidfd_send_signal(&[fd, number, info, flags, ..]: &Arguments) -> SyscallResult {
     if flags as u32 != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = process_of(fd)?;
+    let process = match pid_of_directory(fd) {
+        Some(pid) => table::process(pid).ok_or(Errno::ESRCH)?,
+        None => process_of(fd)?,
+    };
     let own = current();
     let cause = match info {
         0 => Cause::sender(own.identity(), linux::SI_USER as i32),

@@ -259,6 +259,30 @@ static void pidfds(void) {
     close(fd);
 }
 
+// Directories of /proc stand for processes too, where signals are sent.
+static void directories(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d", child);
+    int directory = open(path, O_RDONLY | O_DIRECTORY), named = open(path, O_PATH);
+    int tasks = openat(directory, "task", O_RDONLY | O_DIRECTORY);
+    printf("directory: check %s", error(syscall(SYS_pidfd_send_signal, directory, 0, 0, 0)));
+    printf(", O_PATH %s", error(syscall(SYS_pidfd_send_signal, named, 0, 0, 0)));
+    printf(", task %s", error(syscall(SYS_pidfd_send_signal, tasks, 0, 0, 0)));
+    printf(", kill %s", error(syscall(SYS_pidfd_send_signal, directory, SIGKILL, 0, 0)));
+    int status = 0;
+    waitpid(child, &status, 0);
+    printf(", ended by %d", WTERMSIG(status));
+    printf(", gone %s\n", error(syscall(SYS_pidfd_send_signal, directory, 0, 0, 0)));
+    close(directory);
+    close(named);
+    close(tasks);
+}
+
 static void used(void) {
     struct rusage before, after, children;
     getrusage(RUSAGE_SELF, &before);
@@ -303,6 +327,7 @@ int main(void) {
     other_user();
     memory();
     pidfds();
+    directories();
     used();
     return 0;
 }
