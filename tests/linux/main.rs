@@ -55,12 +55,15 @@ const CASES: &[Case] = &[
         &["redis-server", "redis-cli"],
         include_str!("redis.sh"),
     )),
+    in_emulator(case("ripgrep", &["rg"], include_str!("ripgrep.sh"))),
     case("sqlite", &["sqlite3"], include_str!("sqlite.sh")),
     case(
         "terminals",
         &["bash", "python3", "script", "stty"],
         include_str!("terminals.sh"),
     ),
+    in_emulator(case("tini", &["tini"], include_str!("tini.sh"))),
+    case("zsh", &["zsh"], include_str!("zsh.sh")),
 ];
 
 /// One APIC is enough: programs see neither.
