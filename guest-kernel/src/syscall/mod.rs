@@ -5,6 +5,7 @@ mod alarm;
 mod ancillary;
 mod attributes;
 mod copying;
+mod cpu_clock;
 mod credentials;
 mod descriptor;
 mod epoll;

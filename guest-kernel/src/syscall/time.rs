@@ -7,7 +7,7 @@ use mm::UserPtr;
 use crate::fs::stamp::{Stamp, Time};
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread, system};
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, cpu_clock};
 
 pub use arch::clock::now_ns;
 
@@ -95,8 +95,7 @@ pub fn of_stamp(stamp: Stamp) -> Time {
 
 /// What a clock shows, if there is such a clock.
 fn read_clock(clock: u64) -> Option<u64> {
-    let used = |time: crate::proc::thread::CpuTime| clock::ns(time.user + time.system);
-    Some(match u32::try_from(clock).ok()? {
+    Some(match clock as u32 {
         linux::CLOCK_MONOTONIC
         | linux::CLOCK_MONOTONIC_RAW
         | linux::CLOCK_MONOTONIC_COARSE
@@ -104,9 +103,7 @@ fn read_clock(clock: u64) -> Option<u64> {
         linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => {
             now_ns().wrapping_add(system::boot_time_ns())
         }
-        linux::CLOCK_PROCESS_CPUTIME_ID => used(current().cpu_time()),
-        linux::CLOCK_THREAD_CPUTIME_ID => used(current_thread().cpu_time()),
-        _ => return None,
+        number => return cpu_clock::read(number),
     })
 }
 
@@ -156,7 +153,7 @@ pub fn nanosleep(&[duration, remaining, ..]: &Arguments) -> SyscallResult {
 
 /// `clock_nanosleep(clock, flags, time, remaining)`
 pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> SyscallResult {
-    let clock = u32::try_from(clock).map_err(|_| Errno::EINVAL)?;
+    let clock = clock as u32;
     let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
     let ns = read_ns(time)?;
     sleep_until(match clock {

@@ -1,6 +1,7 @@
 // The timers of a process: of real time and of CPU time.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,51 @@ static void made(void) {
     printf(" %ld\n", result(syscall(SYS_timer_getoverrun, 12345)));
 }
 
+static void *wait_for(void *barrier) {
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    return 0;
+}
+
+// Each process and thread has a clock of what it uses, which has a number.
+static void numbered(void) {
+    clockid_t own, of_thread, of_other, of_child;
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, 0, 2);
+    pthread_create(&thread, 0, wait_for, &barrier);
+    pthread_barrier_wait(&barrier);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    clock_getcpuclockid(getpid(), &own);
+    clock_getcpuclockid(child, &of_child);
+    pthread_getcpuclockid(pthread_self(), &of_thread);
+    pthread_getcpuclockid(thread, &of_other);
+    long start = ms(CLOCK_PROCESS_CPUTIME_ID);
+    while (ms(CLOCK_PROCESS_CPUTIME_ID) < start + 50) {}
+    long used = ms(CLOCK_THREAD_CPUTIME_ID);
+    printf("thread %d ", ms(of_thread) >= used);
+    printf("process %d ", ms(own) >= ms(of_thread));
+    printf("ring 3 %d ", ms(own & ~3 | 1) <= ms(own) && ms(own & ~3 | 1) > 0);
+    printf("idle %d %d\n", ms(of_other) < 40, ms(of_child) < 40);
+    struct timespec time;
+    clockid_t none[] = {own | 3, ~99999 * 8 | 2, of_child | 4};
+    for (int i = 0; i < 3; i++) {
+        long result = syscall(SYS_clock_gettime, none[i], &time);
+        printf("none: %ld %s\n", result, strerrorname_np(errno));
+    }
+    printf("resolution %d", clock_getres(of_other, &time));
+    printf(" %ld\n", time.tv_nsec);
+    kill(child, SIGKILL);
+    waitpid(child, 0, 0);
+    printf("gone %d", clock_gettime(of_child, &time));
+    printf(" %s\n", strerrorname_np(errno));
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, 0);
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     of_cpu_time(ITIMER_VIRTUAL, SIGVTALRM);
@@ -182,5 +228,6 @@ int main(void) {
     due(ITIMER_PROF, SIGPROF);
     in_children();
     made();
+    numbered();
     return 0;
 }
