@@ -63,6 +63,11 @@ const CASES: &[Case] = &[
         include_str!("terminals.sh"),
     ),
     in_emulator(case("tini", &["tini"], include_str!("tini.sh"))),
+    in_emulator(case(
+        "tools",
+        &["lua", "tclsh", "jq", "vim", "ssh-keygen", "curl"],
+        include_str!("tools.sh"),
+    )),
     case("zsh", &["zsh"], include_str!("zsh.sh")),
 ];
 
