@@ -188,6 +188,31 @@ impl AddressSpace {
         }
     }
 
+    /// Maps the code at `address`, which is about to be executed, if possible: that saves a
+    /// fault.
+    pub fn bring_code(&self, address: u64) {
+        // The fault that there is without it says why.
+        let _ = self.resolve_page(address & !(PAGE_SIZE - 1), Attempt::Execute);
+    }
+
+    /// Gives this and `child`, which it has been forked to, pages of their own at `address`, if
+    /// there is a page: both are about to write there, and this saves them a fault.
+    pub fn part(&self, child: &Self, address: u64) {
+        let page = address & !(PAGE_SIZE - 1);
+        let (mut own, mut other) = (self.inner.borrow_mut(), child.inner.borrow_mut());
+        let area = own.areas.at_or_after(page);
+        let Some(access) = area.filter(|area| area.parts(page)).map(|area| area.access) else {
+            return;
+        };
+        if let Some(entry) = own.tables.get(page)
+            && quota::check_page(other.held()).is_ok()
+            && other.tables.make_writable(page, entry, access).is_ok()
+        {
+            // Where a third has the page too, and there is no memory, it stays as it is.
+            let _ = own.tables.make_writable(page, entry, access);
+        }
+    }
+
     /// Writes `bytes` to `address`, as the program could, whether or not this address
     /// space is active.
     ///
@@ -290,18 +315,18 @@ impl Inner {
 
     /// See [`AddressSpace::resolve_page`].
     fn resolve(&mut self, page: u64, attempt: Attempt) -> Result<Step, FaultCause> {
-        let mut of_zeros = Resolution::DemandZero;
-        if self
-            .areas
-            .at_or_after(page)
-            .is_none_or(|area| area.start > page)
-        {
-            self.grow_stack(page)?;
-            of_zeros = Resolution::StackGrowth;
-        }
         let held = self.held();
-        let Self { tables, areas, .. } = self;
-        let area = areas.at_or_after(page).ok_or(FaultCause::NotMapped)?;
+        let mut of_zeros = Resolution::DemandZero;
+        let area = match self.areas.at_or_after(page) {
+            Some(area) if area.start <= page => area,
+            _ => {
+                self.grow_stack(page)?;
+                of_zeros = Resolution::StackGrowth;
+                let grown = self.areas.at_or_after(page);
+                grown.ok_or(FaultCause::NotMapped)?
+            }
+        };
+        let tables = &mut self.tables;
         if !attempt.is_allowed(area.access) {
             return Err(FaultCause::Forbidden);
         }

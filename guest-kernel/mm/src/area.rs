@@ -137,6 +137,15 @@ impl Area {
         is_copied == [true; 2] && self.sharing() == other.sharing()
     }
 
+    /// Whether a page at `page` is one that a child, and this, have copies of when they write to
+    /// it.
+    pub fn parts(&self, page: u64) -> bool {
+        self.start <= page
+            && self.access.contains(Access::WRITE)
+            && self.on_fork == OnFork::Copy
+            && self.sharing() == Sharing::Private
+    }
+
     /// The file that it is mapped from.
     pub fn file(&self) -> Option<&FilePart> {
         match &self.kind {

@@ -243,9 +243,8 @@ impl PageTables {
                 }
                 gone += 1;
             }
-            take(leaf.table, gone);
             self.frames -= u64::from(gone);
-            if is_unused(leaf.table) {
+            if take(leaf.table, gone) == 0 {
                 self.prune(leaf.start);
             }
         }
@@ -356,7 +355,8 @@ impl PageTables {
             path[depth] = child;
         }
         let deepest = depth;
-        while depth > 0 && is_unused(path[depth]) {
+        let mut is_empty = is_unused(path[depth]);
+        while depth > 0 && is_empty {
             let (table, parent) = (path[depth], path[depth - 1]);
             // SAFETY: an empty table maps nothing, and nothing but this entry leads to it.
             // Cached entries of it are flushed below, before the frame is reused. Without
@@ -365,7 +365,7 @@ impl PageTables {
                 parent.set(index(page, TOP_LEVEL + 1 - depth as u32), Entry::EMPTY);
                 Frame::from_address(table.address()).free_zeroed();
             }
-            take(parent, 1);
+            is_empty = take(parent, 1) == 0;
             depth -= 1;
         }
         self.frames -= (deepest - depth) as u64;

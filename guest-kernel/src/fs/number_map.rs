@@ -5,7 +5,7 @@
 //! else. A map that is short of memory fails as it grows, and has changed nothing.
 //!
 //! ```text
-//! number   0..32  32..64 ...  224..256 | from 256 on: far -> middle -> chunk
+//! number   0..16  16..32 ...  112..128 | from 128 on: far -> middle -> chunk
 //! ```
 
 use mm::{OutOfMemory, Owned};
@@ -14,17 +14,17 @@ use mm::{OutOfMemory, Owned};
 pub const LIMIT: usize = TOPS * MIDDLE_SPAN;
 
 /// Numbers in a chunk: as many as a word has bits.
-const CHUNK: usize = u32::BITS as usize;
+const CHUNK: usize = u16::BITS as usize;
 /// Chunks in the map itself.
 const NEAR: usize = 8;
 /// Chunks in a middle, and middles.
-const MIDDLE: usize = 128;
+const MIDDLE: usize = 256;
 const TOPS: usize = 256;
 const MIDDLE_SPAN: usize = MIDDLE * CHUNK;
 
 struct Chunk<T> {
-    used: u32,
-    marks: u32,
+    used: u16,
+    marks: u16,
     values: [Option<T>; CHUNK],
 }
 
@@ -135,7 +135,7 @@ impl<T> NumberMap<T> {
     /// The lowest number from `from` on that has no value; [`LIMIT`] if there is none.
     pub fn first_missing(&mut self, from: usize) -> usize {
         let start = from.max(self.first_free);
-        let free = self.find(start, |chunk| chunk.map_or(u32::MAX, |chunk| !chunk.used));
+        let free = self.find(start, |chunk| chunk.map_or(u16::MAX, |chunk| !chunk.used));
         if from <= self.first_free {
             self.first_free = free;
         }
@@ -158,7 +158,7 @@ impl<T> NumberMap<T> {
 
     /// The lowest number from `from` on whose bit `bits` gives for its chunk. A map without a
     /// tree has nothing there to be looked at.
-    fn find(&self, from: usize, bits: impl Fn(Option<&Chunk<T>>) -> u32) -> usize {
+    fn find(&self, from: usize, bits: impl Fn(Option<&Chunk<T>>) -> u16) -> usize {
         let mut number = from;
         for chunk in self.near.iter().skip(from / CHUNK) {
             let wanted = bits(chunk.as_deref()) >> (number % CHUNK);
@@ -242,7 +242,7 @@ impl<T> Chunk<T> {
     }
 }
 
-fn bit(number: usize) -> u32 {
+fn bit(number: usize) -> u16 {
     1 << (number % CHUNK)
 }
 

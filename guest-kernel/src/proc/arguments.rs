@@ -145,32 +145,29 @@ impl ProgramArguments {
         &self.strings
     }
 
-    /// Offset in the strings at which each of them starts, but for the file's name. They are
-    /// searched for their ends: that costs less than to keep it.
-    pub fn starts(&self) -> impl Iterator<Item = u64> {
-        let mut next = 0;
-        (0..self.count).map(move |_| {
-            let start = next;
-            next = self.end_of_string(start);
-            start
-        })
-    }
-
-    /// Where the string ends that starts at `start`, behind its zero.
-    fn end_of_string(&self, start: u64) -> u64 {
-        let mut end = start;
-        while end < self.strings.len() {
-            let (len, is_end) = self.strings.with_bytes(end, |bytes| {
-                let string = CStr::from_bytes_until_nul(bytes).ok();
-                let len = string.map_or(bytes.len(), |string| string.count_bytes() + 1);
-                (len as u64, string.is_some())
-            });
-            end += len;
-            if is_end {
-                break;
-            }
+    /// Calls `each` with the offset in the strings at which each of them starts, but for the
+    /// file's name, until it fails. They are searched for their ends: that costs less than to
+    /// keep these.
+    ///
+    /// # Errors
+    /// That of `each`.
+    pub fn for_each_start<E>(&self, mut each: impl FnMut(u64) -> Result<(), E>) -> Result<(), E> {
+        let (mut start, mut searched, mut left) = (0, 0, self.count);
+        while left > 0 && searched < self.strings.len() {
+            searched += self.strings.with_bytes(searched, |bytes| {
+                let mut rest = bytes;
+                while left > 0
+                    && let Ok(string) = CStr::from_bytes_until_nul(rest)
+                {
+                    each(start)?;
+                    left -= 1;
+                    rest = &rest[string.count_bytes() + 1..];
+                    start = searched + (bytes.len() - rest.len()) as u64;
+                }
+                Ok(bytes.len() as u64)
+            })?;
         }
-        end
+        Ok(())
     }
 
     fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
@@ -278,6 +275,16 @@ mod tests {
     use abi::Errno;
     use mm::frames;
 
+    fn starts(arguments: &ProgramArguments) -> Vec<u64> {
+        let mut starts = Vec::new();
+        let each = |start| {
+            starts.push(start);
+            Ok::<_, ()>(())
+        };
+        arguments.for_each_start(each).expect("it does not fail");
+        starts
+    }
+
     fn bytes(arguments: &ProgramArguments) -> Vec<u8> {
         let mut bytes = vec![0; arguments.strings().len() as usize];
         arguments.strings().copy_at(0, &mut bytes);
@@ -295,7 +302,7 @@ mod tests {
         arguments.finish(b"/ls").expect("room");
         assert_eq!(bytes(&arguments), b"ls\0\0-la\0/ls\0");
         assert_eq!(arguments.ends(), [4, 8]);
-        assert_eq!(arguments.starts().collect::<Vec<_>>(), [0, 3, 4]);
+        assert_eq!(starts(&arguments), [0, 3, 4]);
         assert_eq!((arguments.argument_count(), arguments.count()), (2, 3));
         drop(arguments);
         assert_eq!(frames::free(), before);
@@ -308,6 +315,8 @@ mod tests {
         arguments.push_argument([&long[..]]).expect("room");
         assert_eq!(bytes(&arguments).len(), 5001);
         assert_eq!(bytes(&arguments)[4999..], [b'x', 0]);
+        arguments.push_argument([&b"a"[..]]).expect("room");
+        assert_eq!(starts(&arguments), [0, 5001]);
         let endless = std::iter::repeat_n(&[b'x'; 1024][..], MAX_STRING as usize / 1024);
         assert_eq!(arguments.push_argument(endless), Err(Errno::E2BIG));
     }

@@ -164,8 +164,10 @@ pub fn load(
         ids: image.rights.ids(&current().credentials),
     };
     let places = build_stack(&space, &auxiliary, arguments)?;
+    let entry = interpreter.map_or(program.entry, |mapped| mapped.entry);
+    space.bring_code(entry);
     let start = Start {
-        entry: interpreter.map_or(program.entry, |mapped| mapped.entry),
+        entry,
         stack: places.stack,
         places,
     };
@@ -268,7 +270,7 @@ impl Auxiliary {
     const LEN: usize = 23;
 
     /// `bytes` is where [`RANDOM`] random ones are, and [`PLATFORM`] behind them.
-    fn pairs(&self, bytes: u64, file_name: u64) -> [(u32, u64); Self::LEN] {
+    fn pairs(&self, bytes: u64, file_name: u64) -> [[u64; 2]; Self::LEN] {
         let [user, effective_user, group, effective_group] = self.ids;
         let is_secure = user != effective_user || group != effective_group;
         [
@@ -296,6 +298,7 @@ impl Auxiliary {
             (linux::AT_EXECFN, file_name),
             (linux::AT_NULL, 0),
         ]
+        .map(|(kind, value)| [kind.into(), value])
     }
 }
 
@@ -343,20 +346,18 @@ fn build_stack(
     }
     let mut writer = WordWriter::new(space, stack);
     writer.push(arguments.argument_count())?;
-    let mut pointers = arguments.starts().map(|offset| strings_start + offset);
-    for pointer in pointers.by_ref().take(arguments.argument_count() as usize) {
-        writer.push(pointer)?;
-    }
-    writer.push(0)?;
-    for pointer in pointers {
-        writer.push(pointer)?;
-    }
+    let mut arguments_left = arguments.argument_count();
+    arguments.for_each_start(|start| {
+        writer.push(strings_start + start)?;
+        arguments_left = arguments_left.wrapping_sub(1);
+        match arguments_left {
+            0 => writer.push(0),
+            _ => Ok(()),
+        }
+    })?;
     writer.push(0)?;
     let [argument_end, file_name] = arguments.ends().map(|offset| strings_start + offset);
-    for (kind, value) in auxiliary.pairs(bytes, file_name) {
-        writer.push(u64::from(kind))?;
-        writer.push(value)?;
-    }
+    writer.push_all(auxiliary.pairs(bytes, file_name).as_flattened())?;
     writer.flush()?;
     let auxiliary_len = (Auxiliary::LEN * 2 * size_of::<u64>()) as u64;
     Ok(Places {
@@ -396,6 +397,16 @@ impl<'a> WordWriter<'a> {
         }
         self.buffer[self.used] = word;
         self.used += 1;
+        Ok(())
+    }
+
+    /// The same for several words, which may fill the buffer.
+    fn push_all(&mut self, words: &[u64]) -> Result<(), BadAddress> {
+        if words.len() > self.buffer.len() - self.used {
+            self.flush()?;
+        }
+        self.buffer[self.used..][..words.len()].copy_from_slice(words);
+        self.used += words.len();
         Ok(())
     }
 

@@ -220,7 +220,10 @@ fn fork(
     let space = if flags.contains(CloneFlags::MEMORY) {
         parent.space()
     } else {
-        Shared::new(parent.space().fork()?)?
+        let own = parent.space();
+        let space = own.fork()?;
+        own.part(&space, new.context.stack_pointer());
+        Shared::new(space)?
     };
     let actions = match request.has_no_handlers {
         true => parent.actions_of_program()?,

@@ -5,6 +5,7 @@ mod shared;
 
 use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
+use arch::paging::Flags;
 
 use crate::address_space::{MemoryLimits, STACK_LIMIT};
 use crate::area::MayWrite;
@@ -165,6 +166,33 @@ fn whole_pages_of_files_are_not_copied_before_a_write() {
     assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [1, 9, 3].map(Ok));
     assert_eq!([0, 1, 2].map(|n| read(&child, page(n))), [8, 9, 3].map(Ok));
     assert_eq!((bytes[0], bytes[4096]), (1, 2));
+    drop((space, child));
+    assert_eq!(frames::free(), before);
+}
+
+/// Each has its own page before anyone writes, unless there is none, or it is shared.
+#[test]
+fn a_page_that_both_will_write_to_is_parted_at_once() {
+    let before = frames::free();
+    let space = space();
+    assert_eq!(space.map(zero(Place::Free(BASE), 2)), Ok(BASE));
+    let shared = Backing::Shared(MayWrite(true));
+    let shared = space.map(request(Place::Free(page(2)), 1, READ_WRITE, shared));
+    assert_eq!(shared, Ok(page(2)));
+    assert_eq!([0, 2].map(|n| write(&space, page(n), 7)), [Ok(()); 2]);
+    let child = space.fork().expect("there is memory");
+    (0..4).for_each(|n| space.part(&child, page(n) + 5));
+    let frame = |space: &AddressSpace, n| space.mapped(page(n), PAGE_SIZE).map(|(at, _)| at);
+    assert_ne!(frame(&space, 0), frame(&child, 0));
+    assert_eq!((frame(&space, 1), frame(&child, 1)), (None, None));
+    assert_eq!(frame(&space, 2), frame(&child, 2));
+    let is_writable = |space: &AddressSpace| {
+        let entry = space.inner().tables.get(page(0));
+        entry.is_some_and(|entry| entry.has(Flags::WRITABLE))
+    };
+    assert!(is_writable(&space) && is_writable(&child));
+    assert_eq!(write(&child, page(0), 8), Ok(()));
+    assert_eq!([&space, &child].map(|s| read(s, page(0))), [Ok(7), Ok(8)]);
     drop((space, child));
     assert_eq!(frames::free(), before);
 }

@@ -79,10 +79,12 @@ pub(crate) fn add(table: Table, count: u32) {
     used.set(used.get() + count);
 }
 
-/// Counts entries that `table` has lost.
-pub(crate) fn take(table: Table, count: u32) {
+/// Counts entries that `table` has lost; says how many are left.
+pub(crate) fn take(table: Table, count: u32) -> u32 {
     let used = use_count(table.address());
-    used.set(used.get() - count);
+    let left = used.get() - count;
+    used.set(left);
+    left
 }
 
 /// The levels of a walk, but for the last. Not an inclusive range: of that, the compiler does
