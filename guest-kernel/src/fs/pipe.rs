@@ -14,7 +14,7 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::events::epoll::Watches;
 use crate::fs::pipe::buffer::{Buffer, ResizeError};
 use crate::fs::poll::{self, Readiness};
-use crate::fs::transfer::{self, Next, Source, Step, Target};
+use crate::fs::transfer::{self, KernelBytes, Next, Source, Step, Target};
 use crate::proc::wait_queue::WaitQueue;
 
 /// A pipe, which both ends share.
@@ -54,6 +54,12 @@ impl End {
     fn close(&self) -> bool {
         self.files.set(self.files.get() - 1);
         !self.is_open()
+    }
+
+    /// Whether anybody is to be told.
+    #[inline]
+    fn is_watched(&self) -> bool {
+        !self.waiters.is_empty() || poll::is_watched(&self.watches)
     }
 
     /// Tells who is at this end.
@@ -148,7 +154,8 @@ impl ReadEnd {
         if target.left() > 0 && !self.wait(nonblocking)? {
             return Ok(0);
         }
-        let was_full = !buffer.borrow().has_room();
+        let is_awaited = !write.waiters.is_empty();
+        let was_full = write.is_watched() && !buffer.borrow().has_room();
         let result = transfer::run(target, |target, _| {
             let mut buffer = buffer.borrow_mut();
             Ok(match buffer.is_empty() {
@@ -156,9 +163,7 @@ impl ReadEnd {
                 false => buffer.read(target),
             })
         });
-        if was_full && result.is_ok() {
-            write.tell(Readiness::WRITE);
-        }
+        self.took(is_awaited, was_full && result.is_ok());
         result
     }
 
@@ -167,6 +172,7 @@ impl ReadEnd {
     ///
     /// # Errors
     /// EAGAIN instead of waiting, EINTR.
+    #[inline(always)]
     pub fn wait(&self, nonblocking: bool) -> Result<bool, Errno> {
         let Pipe {
             buffer,
@@ -191,14 +197,30 @@ impl ReadEnd {
         self.0.buffer.borrow_mut().peek(skip, room)
     }
 
+    /// Gives `use_bytes` the next bytes, as many as lie together: none if there are none. All of
+    /// them stay. It must not wait, or use the same pipe.
+    pub fn with_first<R>(&self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        use_bytes(self.0.buffer.borrow_mut().first())
+    }
+
     /// Takes out the next bytes, at most as many as there are.
     pub fn skip(&self, count: usize) {
-        let mut buffer = self.0.buffer.borrow_mut();
-        let was_full = !buffer.has_room();
-        buffer.skip(count);
-        drop(buffer);
+        let Pipe { buffer, write, .. } = &*self.0;
+        let is_awaited = !write.waiters.is_empty();
+        let was_full = !buffer.borrow().has_room();
+        buffer.borrow_mut().skip(count);
+        self.took(is_awaited, was_full);
+    }
+
+    /// Bytes have been taken out, for which a writer has waited or not.
+    #[inline(always)]
+    fn took(&self, is_awaited: bool, was_full: bool) {
+        let Pipe { buffer, write, .. } = &*self.0;
+        if !is_awaited {
+            buffer.borrow_mut().trim();
+        }
         if was_full {
-            self.0.write.tell(Readiness::WRITE);
+            write.tell(Readiness::WRITE);
         }
     }
 
@@ -289,6 +311,25 @@ impl WriteEnd {
             read.tell(Readiness::READ);
         }
         result
+    }
+
+    /// Writes from the first of `bytes` on, as many as lie together and there is room for, and
+    /// says how many. Whoever reads is to be [told](Self::tell_reader).
+    ///
+    /// # Errors
+    /// EPIPE if nobody can read it. EAGAIN: there is no room.
+    pub fn put(&self, bytes: &[u8]) -> Result<u64, Errno> {
+        if !self.0.has_reader() {
+            return Err(Errno::EPIPE);
+        }
+        let mut source = KernelBytes(bytes);
+        let step = self.0.buffer.borrow_mut().write(&mut source, false, false);
+        step.map_or(Err(Errno::EAGAIN), |step| Ok(step.moved as u64))
+    }
+
+    /// Tells who reads that there are bytes.
+    pub fn tell_reader(&self) {
+        self.0.read.tell(Readiness::READ);
     }
 
     /// Waits until there is room, unless `nonblocking`.

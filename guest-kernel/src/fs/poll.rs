@@ -61,6 +61,12 @@ pub fn changed_at(watches: &Watches, what: Readiness) {
     watches.ring(what);
 }
 
+/// Whether [`changed_at`] would tell anybody.
+#[inline]
+pub fn is_watched(watches: &Watches) -> bool {
+    !WAITING.is_empty() || !watches.is_empty()
+}
+
 /// Lets those look again that wait in calls.
 pub fn wake() {
     WAITING.wake_all();

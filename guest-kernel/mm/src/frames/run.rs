@@ -1,19 +1,23 @@
 //! Several frames that follow each other in memory, so that a long copy is one piece.
 
 use core::ops::Range;
-use core::slice;
+use core::{mem, slice};
 
 use abi::virtual_map::PAGE_SIZE;
 use arch::copies;
 use arch::paging::DIRECT_MAP;
 
-use crate::frames::{Frame, FrameAllocator, NO_FRAME, allocator};
+use crate::frames::{FRAME_SIZE, Frame, FrameAllocator, NO_FRAME, allocator};
 
-/// Free frames one after the other, contents unknown, that are taken one by one; dropping it
-/// frees the rest.
+/// Frames one after the other that belong to whoever has this value, or none. They can be taken
+/// one by one; dropping it frees the rest.
+#[derive(Debug, Default)]
 pub struct FrameRun(Range<u64>);
 
 impl FrameRun {
+    /// Without frames.
+    pub const EMPTY: Self = Self(0..0);
+
     /// Up to `most` frames: as many as follow each other where the next are taken from.
     pub fn allocate(most: u64) -> Option<Self> {
         let run = allocator().borrow_mut().allocate_run(most);
@@ -27,10 +31,41 @@ impl FrameRun {
         Some(run)
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        let len = (self.0.end - self.0.start) as usize;
+    /// How many bytes its frames hold.
+    pub fn len(&self) -> usize {
+        (self.0.end - self.0.start) as usize
+    }
+
+    /// Whether it has no frames.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes out the first frames, as many as hold `len` bytes; at most all.
+    pub fn take_front(&mut self, len: usize) -> Self {
+        let len = len.next_multiple_of(FRAME_SIZE).min(self.len());
+        let middle = self.0.start + len as u64;
+        Self(mem::replace(&mut self.0.start, middle)..middle)
+    }
+
+    /// The contents of its frames.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: as for `bytes_mut`, and what is borrowed stays.
+        unsafe { slice::from_raw_parts((DIRECT_MAP + self.0.start) as *const u8, self.len()) }
+    }
+
+    /// The contents of its frames.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
         // SAFETY: the frames are RAM, which the direct map maps, and nobody else has them.
         unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.0.start) as *mut u8, len) }
+    }
+}
+
+impl From<Frame> for FrameRun {
+    fn from(frame: Frame) -> Self {
+        let start = frame.into_address();
+        Self(start..start + PAGE_SIZE)
     }
 }
 
@@ -51,7 +86,9 @@ impl Iterator for FrameRun {
 
 impl Drop for FrameRun {
     fn drop(&mut self) {
-        self.for_each(drop);
+        if !self.is_empty() {
+            self.for_each(drop);
+        }
     }
 }
 
@@ -59,11 +96,13 @@ impl FrameAllocator {
     /// Frames as [`allocate`](Self::allocate) would give them one by one, of unknown contents,
     /// as long as each lies before or behind those that came before it.
     fn allocate_run(&mut self, most: u64) -> Range<u64> {
+        if most == 0 {
+            return 0..0;
+        }
         let most = most * PAGE_SIZE;
-        let mut run = match (self.take_returned(), most) {
-            (_, 0) => return 0..0,
-            (Some((frame, _)), _) => frame..frame + PAGE_SIZE,
-            (None, _) => return self.take_fresh_run(most),
+        let mut run = match self.take_returned() {
+            Some((frame, _)) => frame..frame + PAGE_SIZE,
+            None => return self.take_fresh_run(most),
         };
         while run.end - run.start < most && self.returned != NO_FRAME {
             if self.returned == run.start - PAGE_SIZE {
@@ -103,6 +142,22 @@ mod tests {
     use crate::frames::free;
 
     #[test]
+    fn a_run_is_taken_in_parts() {
+        let before = free();
+        let mut run = FrameRun::allocate(5).expect("there is memory");
+        run.bytes_mut()[4096..8192].fill(7);
+        let first = run.take_front(1);
+        assert_eq!((first.len(), run.len()), (4096, 4 * 4096));
+        assert_eq!(run.bytes()[..4096], [7; 4096]);
+        drop(first);
+        assert_eq!(free(), before - 4);
+        let rest = run.take_front(usize::MAX / 2);
+        assert!(run.is_empty() && rest.len() == 4 * 4096);
+        drop((run, rest));
+        assert_eq!(free(), before);
+    }
+
+    #[test]
     fn runs_are_found_in_whatever_order_frames_came_back() {
         let before = free();
         let frames: Vec<_> = (0..20).map_while(|_| Frame::allocate()).collect();
@@ -123,7 +178,12 @@ mod tests {
         assert_eq!(first, frames.iter().map(Frame::address).min());
         drop(frames);
         assert_eq!(free(), before);
+        assert!(FrameRun::allocate(0).is_none());
         let all: Vec<_> = core::iter::from_fn(|| FrameRun::allocate(1000)).collect();
+        assert_eq!(
+            all.iter().map(|run| run.len() as u64).sum::<u64>(),
+            before * PAGE_SIZE
+        );
         assert_eq!(free(), 0);
         drop(all);
         assert_eq!(free(), before);

@@ -143,10 +143,16 @@ impl Watches {
         Self(SharedList::new())
     }
 
+    /// Whether it is nobody.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Tells those that want any of `what`.
     #[inline]
     pub fn ring(&self, what: Readiness) {
-        if !self.0.is_empty() {
+        if !self.is_empty() {
             self.ring_all(what, next_event());
         }
     }

@@ -131,3 +131,66 @@ fn a_pipe_without_ends_takes_no_memory() {
     drop((reader, writer));
     assert_eq!(frames::free(), before);
 }
+
+/// Long writes share slots of several frames with short ones, whatever was read between.
+#[test]
+fn all_sizes_come_out_as_they_went_in() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let before = frames::free();
+    let (reader, writer) = new();
+    let (mut sent, mut got) = (0_u64, 0_u64);
+    for _ in 0..2000 {
+        let most = [8, 5000, 2 * SIZE][random.usize(..3)];
+        let len = random.usize(1..=most);
+        if random.bool() {
+            let bytes: Vec<_> = (sent..).take(len).map(|n| (n % 251) as u8).collect();
+            let (room, used) = (writer.room(), reader.pipe().len());
+            match write(&writer, &bytes) {
+                Ok(count) => sent += count,
+                Err(errno) => assert_eq!(errno, Errno::EAGAIN),
+            }
+            assert!(reader.pipe().len() <= SIZE && reader.pipe().len() - used >= room.min(len));
+        } else if let Ok(bytes) = read(&reader, len) {
+            assert!(!bytes.is_empty());
+            for byte in bytes {
+                assert_eq!(byte, (got % 251) as u8);
+                got += 1;
+            }
+        }
+        assert_eq!(reader.pipe().len() as u64, sent - got);
+    }
+    assert!(sent > 1_000_000, "{sent}");
+    drop((reader, writer));
+    assert_eq!(frames::free(), before);
+}
+
+#[test]
+fn frames_go_as_they_are_read() {
+    let (reader, writer) = new();
+    let before = frames::free();
+    assert_eq!(write(&writer, &[1; SIZE]), Ok(SIZE as u64));
+    assert_eq!(before - frames::free(), 16 - 1 + 1);
+    assert_eq!(
+        read(&reader, 3 * 4096 + 1).map(|bytes| bytes.len()),
+        Ok(3 * 4096 + 1)
+    );
+    assert_eq!((writer.room(), before - frames::free()), (3 * 4096, 13));
+    assert_eq!(write(&writer, &[2; SIZE]), Ok(3 * 4096));
+    reader.skip(SIZE - 2);
+    assert_eq!(read(&reader, SIZE).map(|bytes| bytes.len()), Ok(1));
+    assert_eq!((writer.room(), frames::free()), (SIZE, before));
+}
+
+#[test]
+fn what_stops_at_a_fault_takes_no_more_frames_than_it_fills() {
+    let (reader, writer) = new();
+    let mut source = User::new(&[5; SIZE]).with_end(5000);
+    assert_eq!(writer.write(&mut source, true, false), Ok(5000));
+    assert_eq!(writer.room(), SIZE - 2 * 4096);
+    assert_eq!(writer.put(&[6; SIZE]), Ok(SIZE as u64 - 2 * 4096));
+    assert_eq!(writer.put(&[7; SIZE]), Err(Errno::EAGAIN));
+    let lens = [(); 3].map(|()| reader.with_first(<[u8]>::len));
+    assert_eq!(lens, [5000; 3]);
+    drop(reader);
+    assert_eq!(writer.put(&[7]), Err(Errno::EPIPE));
+}
