@@ -49,6 +49,23 @@ pub enum Run<'a> {
     Gap(u64),
 }
 
+/// Places of pages of which nothing is kept.
+pub struct Vacant<'a>(&'a mut [Slot]);
+
+impl Vacant<'_> {
+    /// How many pages they are.
+    pub fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// Keeps these frames there, from the first on.
+    pub fn put(self, frames: FrameRun) {
+        for (slot, frame) in self.0.iter_mut().zip(frames) {
+            *slot = Slot::Page(frame.into());
+        }
+    }
+}
+
 #[derive(Default)]
 struct Table([Slot; FANOUT as usize]);
 
@@ -127,28 +144,19 @@ impl PageTree {
         FrameShare::run_mut(slots.map_while(Slot::share_mut))
     }
 
-    /// Keeps frames for up to `most` pages from `page` on, as many as `make` gives when it is
-    /// told how many there can be in one table, and says how many. Nothing is kept of them yet.
+    /// The places of up to `most` pages from `page` on, as far as nothing is kept of them and one
+    /// table has them.
     ///
     /// # Errors
     /// There is no memory for what leads to them.
     ///
     /// # Panics
     /// Not all of them are below [`LIMIT`].
-    pub fn insert_run(
-        &mut self,
-        page: u64,
-        most: u64,
-        make: impl FnOnce(u64) -> Option<FrameRun>,
-    ) -> Result<u64, OutOfMemory> {
+    pub fn vacant(&mut self, page: u64, most: u64) -> Result<Vacant<'_>, OutOfMemory> {
         let slots = self.slots(page, most)?;
-        let most = most.min(slots.len() as u64);
-        let mut count = 0;
-        for (slot, frame) in slots.iter_mut().zip(make(most).into_iter().flatten()) {
-            *slot = Slot::Page(frame.into());
-            count += 1;
-        }
-        Ok(count)
+        let first = slots.iter().take(most as usize);
+        let count = first.take_while(|slot| matches!(slot, Slot::Empty)).count();
+        Ok(Vacant(&mut slots[..count]))
     }
 
     /// What is kept of `page`, which `make` gives if there is nothing.

@@ -2,7 +2,7 @@
 
 use arch::copies;
 
-use super::tree::Run;
+use super::tree::{PageTree, Vacant};
 use super::{FilePages, PAGE};
 use crate::frames::{FRAME_SIZE, FrameRun};
 use crate::{OutOfMemory, quota};
@@ -38,22 +38,18 @@ impl FilePages {
         wanted: usize,
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, OutOfMemory> {
-        let (page, within) = (offset / PAGE, (offset % PAGE) as usize);
-        self.leave_read_only(page);
-        let new = self.add_pages(offset, wanted);
+        self.leave_read_only(offset / PAGE);
         let mut written = self.written.borrow_mut();
-        let most = match new {
-            0 => {
-                written.get_or_insert(page, || self.copy_of_base(page))?;
-                (within + wanted.max(1)).div_ceil(FRAME_SIZE) as u64
+        let count = match self.new_pages(&mut written, offset, wanted) {
+            Some((vacant, mut frames)) => {
+                let count = fill(frames.bytes_mut());
+                let mut filled = frames.take_front(count);
+                copies::clear(&mut filled.bytes_mut()[count..]);
+                vacant.put(filled);
+                count
             }
-            new => new,
+            None => self.fill_kept(&mut written, offset, wanted, fill)?,
         };
-        let place = &mut written.run_mut(page, most)[within..];
-        let count = fill(place);
-        if new != 0 {
-            copies::clear(&mut place[count..]);
-        }
         drop(written);
         let end = offset + count as u64;
         if end > self.len() {
@@ -62,27 +58,37 @@ impl FilePages {
         Ok(count)
     }
 
-    /// Gives pages from `offset` on that `wanted` bytes fill frames of unknown contents that lie
-    /// together, if there is nothing of these pages yet. Returns how many pages: none if there
-    /// would be only one.
-    fn add_pages(&self, offset: u64, wanted: usize) -> u64 {
-        let mut most = (wanted / FRAME_SIZE) as u64;
-        if most < 2 || !offset.is_multiple_of(PAGE) || !self.base.from(offset).is_empty() {
-            return 0;
+    /// The places of pages from `offset` on that `wanted` bytes fill but for the last, and frames
+    /// of unknown contents for them that lie together; if there is a page's worth of bytes,
+    /// nothing yet in their place, and memory.
+    fn new_pages<'a>(
+        &self,
+        written: &'a mut PageTree,
+        offset: u64,
+        wanted: usize,
+    ) -> Option<(Vacant<'a>, FrameRun)> {
+        let is_new = offset.is_multiple_of(PAGE) && self.base.from(offset).is_empty();
+        if wanted < FRAME_SIZE || !is_new {
+            return None;
         }
-        let mut written = self.written.borrow_mut();
-        let page = offset / PAGE;
-        let Run::Gap(gap) = written.run(page, most) else {
-            return 0;
-        };
-        most = most.min(gap).min(quota::frames_for_files());
-        if most < 2 {
-            return 0;
-        }
-        // Without memory the caller finds that, or one frame, by itself.
-        written
-            .insert_run(page, most, FrameRun::allocate)
-            .unwrap_or(0)
+        let most = quota::frames_for_files().min(wanted.div_ceil(FRAME_SIZE) as u64);
+        let vacant = written.vacant(offset / PAGE, most.max(1)).ok()?;
+        let frames = FrameRun::allocate(most.min(vacant.count()))?;
+        Some((vacant, frames))
+    }
+
+    /// Writes to what the file keeps from `offset` on, which gets a page if there is none.
+    fn fill_kept(
+        &self,
+        written: &mut PageTree,
+        offset: u64,
+        wanted: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, OutOfMemory> {
+        let (page, within) = (offset / PAGE, (offset % PAGE) as usize);
+        written.get_or_insert(page, || self.copy_of_base(page))?;
+        let most = (within + wanted.max(1)).div_ceil(FRAME_SIZE) as u64;
+        Ok(fill(&mut written.run_mut(page, most)[within..]))
     }
 
     /// Makes the file longer; it has been written to from `from` on.
