@@ -15,6 +15,9 @@ use crate::paging::{self, physical};
 /// Bytes from which on an exit is worth it.
 const LEAST: usize = 512;
 
+/// A page of zeros.
+pub static ZEROS: [u8; 4096] = [0; 4096];
+
 static ARE_SLOW: AtomicBool = AtomicBool::new(false);
 
 /// The request; there is never more than one.
@@ -51,13 +54,23 @@ pub fn copy(to: &mut [u8], from: &[u8]) {
 /// Fills `bytes` with zeros.
 #[inline]
 pub fn clear(bytes: &mut [u8]) {
-    let mut done = 0;
-    if bytes.len() >= LEAST && are_slow() {
-        // SAFETY: they are borrowed exclusively.
-        done = unsafe { ask_for_all(FILL, bytes.as_mut_ptr() as u64, 0, bytes.len()) };
-    }
+    // SAFETY: they are borrowed exclusively.
+    let done = unsafe { clear_bytes(bytes.as_mut_ptr(), bytes.len()) };
     if done < bytes.len() {
         bytes[done..].fill(0);
+    }
+}
+
+/// As [`move_bytes`], with zeros.
+///
+/// # Safety
+/// The target is valid for `len` bytes, or user memory.
+#[inline]
+pub(crate) unsafe fn clear_bytes(to: *mut u8, len: usize) -> usize {
+    match len >= LEAST && are_slow() {
+        // SAFETY: the caller's promise.
+        true => unsafe { ask_for_all(FILL, to as u64, 0, len) },
+        false => 0,
     }
 }
 

@@ -73,6 +73,25 @@ pub fn to_user(to: u64, from: &[u8]) -> Result<(), CopyFault> {
     unsafe { copy(to as *mut u8, from.as_ptr(), from.len()) }
 }
 
+/// Puts `len` zeros into user memory at `to`.
+///
+/// # Errors
+/// As for [`from_user`], for what could not be written.
+pub fn clear_user(to: u64, len: usize) -> Result<(), CopyFault> {
+    check_range(to, len)?;
+    // SAFETY: it is user memory, of which the kernel holds no references.
+    let mut done = unsafe { copies::clear_bytes(to as *mut u8, len) };
+    while done < len {
+        let part = &copies::ZEROS[..copies::ZEROS.len().min(len - done)];
+        to_user(to + done as u64, part).map_err(|fault| CopyFault {
+            copied: done + fault.copied,
+            ..fault
+        })?;
+        done += part.len();
+    }
+    Ok(())
+}
+
 fn check_range(start: u64, len: usize) -> Result<(), CopyFault> {
     match start.checked_add(len as u64) {
         Some(end) if end <= USER_END => Ok(()),
@@ -84,10 +103,38 @@ fn check_range(start: u64, len: usize) -> Result<(), CopyFault> {
     }
 }
 
+/// Copies of fewer bytes are one string instruction.
+const SHORT: usize = size_of::<u64>();
+
 /// # Safety
 /// Of source and target one is kernel memory valid for `len` bytes, the other lies
 /// below [`USER_END`].
+#[inline]
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault> {
+    let copied = if len < SHORT {
+        let _user_memory = UserMemory::open();
+        // SAFETY: the caller's promise.
+        len - unsafe { copy_bytes(to, from, len) }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { copy_long(to, from, len) }
+    };
+    if copied == len {
+        return Ok(());
+    }
+    Err(CopyFault {
+        copied,
+        address: FAULT_ADDRESS.load(Relaxed),
+        error: FAULT_ERROR.load(Relaxed) as u32,
+    })
+}
+
+/// Returns how many bytes were copied, all but for a fault.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(never)]
+unsafe fn copy_long(to: *mut u8, from: *const u8, len: usize) -> usize {
     const QWORD: usize = size_of::<u64>();
     // SAFETY: the caller's promise.
     let before = unsafe { copies::move_bytes(to, from, len) };
@@ -95,7 +142,7 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault
     let _user_memory = UserMemory::open();
     let qwords = rest / QWORD;
     // SAFETY: the caller's promise; the copies cover `len` bytes together.
-    let copied = unsafe {
+    unsafe {
         let (to, from) = (to.add(before), from.add(before));
         let left = copy_qwords(to, from, qwords);
         let whole = (qwords - left) * QWORD;
@@ -108,15 +155,7 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault
             _ => 0,
         };
         before + whole + tail - copy_bytes(to, from, tail)
-    };
-    if copied == len {
-        return Ok(());
     }
-    Err(CopyFault {
-        copied,
-        address: FAULT_ADDRESS.load(Relaxed),
-        error: FAULT_ERROR.load(Relaxed) as u32,
-    })
 }
 
 /// While it lives, SMAP admits the kernel to user memory.

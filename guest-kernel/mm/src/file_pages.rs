@@ -41,7 +41,7 @@ use core::cell::{Cell, RefCell};
 use core::num::{NonZero, NonZeroU32};
 
 use abi::Errno;
-use arch::copies;
+use arch::copies::{self, ZEROS};
 
 use crate::file_pages::base::Base;
 use crate::file_pages::tree::{PageTree, Run};
@@ -54,14 +54,6 @@ pub use label::forget_by;
 pub const MAX_LEN: u64 = tree::LIMIT * PAGE;
 
 const PAGE: u64 = FRAME_SIZE as u64;
-
-/// The base, for bytes never written.
-static ZEROS: [u8; FRAME_SIZE] = [0; FRAME_SIZE];
-
-/// A page of zeros.
-pub fn zeros() -> &'static [u8] {
-    &ZEROS
-}
 
 /// A file's bytes.
 pub struct FilePages {
@@ -189,7 +181,7 @@ impl FilePages {
             }
             Run::Gap(pages) => left.min(pages.saturating_mul(PAGE) - within) as usize,
         };
-        // The base may end in the middle of a page; the rest comes with the next call.
+        // What was never written is zeros. The base may end in the middle of a page; the rest comes with the next call.
         let bytes = match self.base.from(offset) {
             [] => &ZEROS[within as usize..],
             base => base,

@@ -4,7 +4,6 @@ use abi::Errno;
 use arch::random;
 use arch::serial::SerialPort;
 use linux_raw_sys::general as linux;
-use mm::file_pages;
 
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{self, Found, Terminal};
@@ -145,7 +144,10 @@ impl Device {
                 let bytes = [(); 8].map(|()| random::number().to_ne_bytes());
                 Ok(put(target, bytes.as_flattened()))
             }),
-            _ => transfer::run(target, |target, _| Ok(put(target, file_pages::zeros()))),
+            _ => transfer::run(target, |target, _| {
+                let wanted = target.left();
+                Ok(Step::copied(target.put_zeros(), wanted))
+            }),
         }
     }
 

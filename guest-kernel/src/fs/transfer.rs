@@ -8,6 +8,7 @@ mod kernel_bytes;
 
 use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
+use arch::copies::ZEROS;
 use arch::user_copy::{self, CopyFault};
 use mm::UserSlice;
 
@@ -59,6 +60,19 @@ pub trait Target: Transfer {
     /// Copies the front of `bytes` out and says how much: less than there are and room is
     /// left for only if it must be [resolved](Transfer::resolve).
     fn put(&mut self, bytes: &[u8]) -> usize;
+
+    /// The same with zeros, of which there are as many as there is room for.
+    fn put_zeros(&mut self) -> usize {
+        let mut done = 0;
+        while self.left() > 0 {
+            let put = self.put(&ZEROS);
+            if put == 0 {
+                break;
+            }
+            done += put;
+        }
+        done
+    }
 }
 
 /// Makes `step` until nothing is left or it moves no more, and says how many bytes were
@@ -213,27 +227,44 @@ impl UserBytes {
     }
 
     /// Copies up to `len` bytes by `copy(address in user memory, done, how many)`.
+    #[inline]
     fn copy(
         &mut self,
         len: usize,
         mut copy: impl FnMut(u64, usize, usize) -> Result<(), CopyFault>,
     ) -> usize {
         let len = len.min(self.left());
+        if len as u64 <= self.len {
+            return self.copy_in_piece(len, |address| copy(address, 0, len));
+        }
         let mut done = 0;
         while done < len && self.next_piece() {
             let count = (len - done).min(usize::try_from(self.len).unwrap_or(usize::MAX));
-            let result = copy(self.start, done, count);
-            let copied = result.err().map_or(count, |fault| fault.copied);
-            self.start += copied as u64;
-            self.len -= copied as u64;
-            self.left -= copied as u64;
+            let copied = self.copy_in_piece(count, |address| copy(address, done, count));
             done += copied;
-            if result.is_err() {
-                self.fault = result.err();
+            if copied < count {
                 break;
             }
         }
         done
+    }
+
+    /// Copies `count` bytes of the current piece by `copy(address in user memory)`.
+    #[inline]
+    fn copy_in_piece(
+        &mut self,
+        count: usize,
+        copy: impl FnOnce(u64) -> Result<(), CopyFault>,
+    ) -> usize {
+        let result = copy(self.start);
+        let copied = result.err().map_or(count, |fault| fault.copied);
+        self.start += copied as u64;
+        self.len -= copied as u64;
+        self.left -= copied as u64;
+        if result.is_err() {
+            self.fault = result.err();
+        }
+        copied
     }
 }
 
@@ -293,6 +324,12 @@ impl Target for UserBytes {
     fn put(&mut self, bytes: &[u8]) -> usize {
         self.copy(bytes.len(), |address, done, count| {
             user_copy::to_user(address, &bytes[done..][..count])
+        })
+    }
+
+    fn put_zeros(&mut self) -> usize {
+        self.copy(self.left(), |address, _, count| {
+            user_copy::clear_user(address, count)
         })
     }
 }
