@@ -1,5 +1,5 @@
-//! Copies from one open file to another, through a frame, so that nothing is borrowed while
-//! the one that is written to waits.
+//! Copies from one open file to another: of what lies together where the one that is written to
+//! does not wait, so that what is copied may be borrowed; else through a frame.
 
 use abi::Errno;
 use mm::frames::FRAME_SIZE;
@@ -45,6 +45,42 @@ impl Side<'_> {
         }
     }
 
+    /// Whether it can be [written at once](Self::put).
+    fn can_put(self) -> bool {
+        self.file.regular().is_some() || self.file.write_end().is_some()
+    }
+
+    /// Waits until there is room for something.
+    ///
+    /// # Errors
+    /// EAGAIN instead of waiting, EINTR, EPIPE.
+    fn wait(self, nonblocking: bool) -> Result<(), Errno> {
+        match self.file.write_end() {
+            Some(end) => end.wait(nonblocking || self.file.is_nonblocking()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes without waiting, and says how much, and of how much: a pipe may take the rest of
+    /// `bytes` with the next call. It is told of by [`tell`](Self::tell).
+    ///
+    /// # Errors
+    /// EAGAIN: there is no room. Those of writing.
+    fn put(self, bytes: &[u8]) -> Result<(u64, u64), Errno> {
+        match self.file.write_end() {
+            _ if bytes.is_empty() => Ok((0, 0)),
+            Some(end) => end.put(bytes).map(|sent| (sent, sent)),
+            None => Ok((self.write(bytes)?, bytes.len() as u64)),
+        }
+    }
+
+    /// Tells who reads what was put there.
+    fn tell(self) {
+        if let Some(end) = self.file.write_end() {
+            end.tell_reader();
+        }
+    }
+
     /// The same side once `count` bytes have been moved: the offset of a file has moved.
     fn after(self, count: u64) -> Self {
         let place = self.place.after(count);
@@ -69,15 +105,24 @@ impl Side<'_> {
 }
 
 /// Copies up to `count` bytes of a file that has an offset; ends when there are no more, or
-/// fewer are written than could be.
+/// fewer are written than could be. Waits for room in a pipe unless `nonblocking`.
 ///
 /// # Errors
 /// Those of reading and writing, if nothing was copied before.
-pub fn from_file(from: Side<'_>, to: Side<'_>, count: u64) -> Result<u64, Errno> {
-    if let (Some(pages), Some(other)) = (from.file.regular(), to.file.regular())
-        && !Shared::is_same(pages, other)
+pub fn from_file(
+    from: Side<'_>,
+    to: Side<'_>,
+    count: u64,
+    nonblocking: bool,
+) -> Result<u64, Errno> {
+    let is_other = |pages: &&Shared<FilePages>| match to.file.regular() {
+        Some(other) => !Shared::is_same(pages, other),
+        None => true,
+    };
+    if let Some(pages) = from.file.regular().filter(is_other)
+        && to.can_put()
     {
-        return between_files(from, pages, to, count);
+        return from_pages(from, pages, to, count, nonblocking);
     }
     through_frame(
         to,
@@ -92,38 +137,52 @@ pub fn from_file(from: Side<'_>, to: Side<'_>, count: u64) -> Result<u64, Errno>
     )
 }
 
-/// The same where both have pages, and not the same: nothing waits, so what is copied may be
-/// borrowed.
-fn between_files(
+/// The same of a file's pages, to what is not the same file and can be written at once.
+fn from_pages(
     from: Side<'_>,
     pages: &FilePages,
     to: Side<'_>,
     count: u64,
+    nonblocking: bool,
 ) -> Result<u64, Errno> {
     // Whether it may be read, and that it was.
     from.read(0, &mut [])?;
     let start = from.at(0);
-    let mut done = 0;
-    while done < count {
+    let done = repeat(count, |done| {
+        to.wait(nonblocking)?;
         let left = usize::try_from(count - done).unwrap_or(usize::MAX);
         let to = to.after(done);
-        let step = pages.with_run(start.saturating_add(done), left, |bytes| match bytes {
-            [] => Ok((0, 0)),
-            bytes => Ok((to.write(bytes)?, bytes.len() as u64)),
-        });
-        match step {
-            Ok((sent, wanted)) => {
-                done += sent;
-                if sent < wanted || wanted == 0 {
+        let step = pages.with_run(start.saturating_add(done), left, |bytes| to.put(bytes));
+        to.tell();
+        step
+    })?;
+    if from.place == Place::Offset {
+        from.file.set_offset(start.saturating_add(done));
+    }
+    Ok(done)
+}
+
+/// Makes `step`, which is told how much has been done, until that is `count`; it says how much
+/// it has moved, and of how much. None comes after one that has moved nothing, or not all.
+///
+/// # Errors
+/// Those of `step`, if nothing was moved before.
+fn repeat(
+    count: u64,
+    mut step: impl FnMut(u64) -> Result<(u64, u64), Errno>,
+) -> Result<u64, Errno> {
+    let mut done = 0;
+    while done < count {
+        match step(done) {
+            Ok((moved, wanted)) => {
+                done += moved;
+                if moved < wanted || moved == 0 {
                     break;
                 }
             }
             Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,
         }
-    }
-    if from.place == Place::Offset {
-        from.file.set_offset(start.saturating_add(done));
     }
     Ok(done)
 }
@@ -157,12 +216,26 @@ pub fn from_pipe(
     if !from.wait(nonblocking)? {
         return Ok(0);
     }
-    through_frame(
-        to,
-        count,
-        |_, buffer| Ok(from.peek(0, buffer)),
-        |sent| from.skip(sent as usize),
-    )
+    if !to.can_put() {
+        return through_frame(
+            to,
+            count,
+            |_, buffer| Ok(from.peek(0, buffer)),
+            |sent| from.skip(sent as usize),
+        );
+    }
+    repeat(count, |done| {
+        // Others may have filled it while this waited for bytes.
+        if done == 0 {
+            to.wait(nonblocking)?;
+        }
+        let left = usize::try_from(count - done).unwrap_or(usize::MAX);
+        let to = to.after(done);
+        let (sent, wanted) = from.with_first(|bytes| to.put(&bytes[..bytes.len().min(left)]))?;
+        to.tell();
+        from.skip(sent as usize);
+        Ok((sent, wanted))
+    })
 }
 
 /// Copies up to `count` bytes that are in a pipe to another, and leaves them there. Waits for
@@ -187,30 +260,16 @@ fn through_frame(
     mut take: impl FnMut(u64),
 ) -> Result<u64, Errno> {
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-    let mut done = 0;
-    while done < count {
+    repeat(count, |done| {
         let len = (count - done).min(FRAME_SIZE as u64) as usize;
-        let step = read(done, &mut frame.bytes_mut()[..len]).and_then(|len| {
-            let to = to.after(done);
-            let sent = match len {
-                0 => 0,
-                _ => to.write(&frame.bytes()[..len])?,
-            };
-            Ok((len, sent))
-        });
-        match step {
-            Ok((len, sent)) => {
-                take(sent);
-                done += sent;
-                if len == 0 || sent < len as u64 {
-                    break;
-                }
-            }
-            Err(errno) if done == 0 => return Err(errno),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
+        let len = read(done, &mut frame.bytes_mut()[..len])?;
+        let sent = match len {
+            0 => 0,
+            _ => to.after(done).write(&frame.bytes()[..len])?,
+        };
+        take(sent);
+        Ok((sent, len as u64))
+    })
 }
 
 /// The pipe end that a file is, if bytes come out of it.

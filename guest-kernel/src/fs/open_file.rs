@@ -287,6 +287,14 @@ impl OpenFile {
         }
     }
 
+    /// The end that bytes go into, if it is one.
+    pub fn write_end(&self) -> Option<&WriteEnd> {
+        match &self.object {
+            Object::WriteEnd(end) | Object::BothEnds(_, end) => Some(end),
+            _ => None,
+        }
+    }
+
     /// The terminal that it is, or the master of.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub fn sendfile(&[output, input, start, count, ..]: &Arguments) -> SyscallResult
         file: &output,
         place: Place::Offset,
     };
-    let done = written(copying::from_file(from, to, count.min(MAX_COUNT)))?;
+    let done = written(copying::from_file(from, to, count.min(MAX_COUNT), false))?;
     start.advance(place, done)?;
     Ok(done)
 }
@@ -100,7 +100,7 @@ pub fn copy_file_range(&[input, start, output, place, count, flags]: &Arguments)
     require(!(is_same && overlaps), Errno::EINVAL)?;
     let side = |file, place| Side { file, place };
     let (from, to) = (side(&input, from_place), side(&output, to_place));
-    let done = written(copying::from_file(from, to, count))?;
+    let done = written(copying::from_file(from, to, count, false))?;
     start.advance(from_place, done)?;
     place.advance(to_place, done)?;
     Ok(done)
@@ -163,7 +163,7 @@ pub fn splice(&[input, start, output, place, count, flags]: &Arguments) -> Sysca
                 file: &input,
                 place: from_place,
             };
-            copying::from_file(from, to, room)
+            copying::from_file(from, to, room, nonblocking)
         }
     };
     let done = written(done)?;
