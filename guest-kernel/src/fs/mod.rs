@@ -53,5 +53,5 @@ pub mod transfer;
 
 pub use file_table::{DEFAULT_LIMIT, FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::{Object, OpenFile};
-pub use process_files::{any_file, file, files, of_process, start, stop_sharing};
+pub use process_files::{any_file, file, file_inline, files, of_process, start, stop_sharing};
 pub use standard::{StandardErrors, StandardStreams};

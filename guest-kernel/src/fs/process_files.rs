@@ -36,7 +36,13 @@ pub fn files() -> Shared<FileTable> {
 /// # Errors
 /// EBADF; also if it only stands for a node (`O_PATH`).
 pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
-    let file = any_file(fd)?;
+    file_inline(fd)
+}
+
+/// The same for calls that are made so often that a call of a function counts.
+#[inline(always)]
+pub fn file_inline(fd: u64) -> Result<Shared<OpenFile>, Errno> {
+    let file = of_current(fd)?;
     match file.is_path() {
         true => Err(Errno::EBADF),
         false => Ok(file),
@@ -49,6 +55,11 @@ pub fn file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
 /// # Errors
 /// EBADF.
 pub fn any_file(fd: u64) -> Result<Shared<OpenFile>, Errno> {
+    of_current(fd)
+}
+
+#[inline(always)]
+fn of_current(fd: u64) -> Result<Shared<OpenFile>, Errno> {
     let files = slot(current()).borrow();
     files.as_ref().expect("a process has files").get(fd)
 }

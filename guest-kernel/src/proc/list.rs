@@ -95,7 +95,14 @@ impl<T: Linked<K>, K> List<T, K> {
     /// Takes out the first element.
     pub fn pop_front(&self) -> Option<&'static T> {
         let element = self.first.get()?;
-        self.remove(element);
+        let link = element.link();
+        link.is_linked.set(false);
+        let next = link.next.take();
+        self.first.set(next);
+        match next {
+            Some(next) => next.link().previous.set(None),
+            None => self.last.set(None),
+        }
         Some(element)
     }
 

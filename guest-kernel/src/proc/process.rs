@@ -278,6 +278,15 @@ impl Process {
     pub fn space(&self) -> Shared<AddressSpace> {
         self.space.borrow().clone().expect("a process has memory")
     }
+
+    /// Makes that the one that ring 3 and user copies use.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn activate_space(&self) {
+        let space = self.space.borrow();
+        space.as_ref().expect("a process has memory").activate();
+    }
 }
 
 /// A program's name, cut to 15 bytes as Linux does.

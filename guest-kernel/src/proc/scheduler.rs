@@ -159,7 +159,9 @@ fn pop() -> Option<&'static Thread> {
     thread
 }
 
-/// Waits for interrupts until one makes a thread runnable. An idle machine takes no ticks.
+/// Waits for interrupts until one makes a thread runnable. An idle machine takes no ticks. Out
+/// of line, so that a switch to another thread need not save what this uses.
+#[inline(never)]
 fn idle() -> &'static Thread {
     let thread = loop {
         tick::await_only(next_deadline());
@@ -174,12 +176,13 @@ fn idle() -> &'static Thread {
 }
 
 /// Makes `next` the current thread, but for the switch of stacks.
+#[inline]
 fn take_cpu(next: &'static Thread) {
     next.state.set(State::Running);
     cpu_time::switch(CURRENT.replace(next));
     let process = next.process();
     if !ptr::eq(PROCESS.replace(process), process) {
-        process.space().activate();
+        process.activate_space();
     }
 }
 

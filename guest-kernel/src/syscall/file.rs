@@ -10,13 +10,13 @@ use crate::syscall::{Errno, SyscallResult};
 
 /// `read(fd, buffer, count)`
 pub fn read(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
-    let file = fs::file(fd)?;
+    let file = fs::file_inline(fd)?;
     file.read(&mut UserBytes::one(buffer, count)?)
 }
 
 /// `write(fd, buffer, count)`
 pub fn write(&[fd, buffer, count, ..]: &Arguments) -> SyscallResult {
-    let file = fs::file(fd)?;
+    let file = fs::file_inline(fd)?;
     let mut source = UserBytes::one(buffer, count)?;
     written(file.write(&mut source))
 }

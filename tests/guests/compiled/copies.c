@@ -186,6 +186,85 @@ static void pipes(void)
     }
 }
 
+static ssize_t all(int from, off_t *start, int to, size_t len)
+{
+    size_t done = 0;
+    for (ssize_t moved; done < len && (moved = splice(from, start, to, 0, len - done, 0)) > 0;)
+        done += moved;
+    return done;
+}
+
+/* From a file through two pipes to a file, a part of it by a read, the rest by sendfile. */
+static void splices(void)
+{
+    int from = file("from"), one[2], other[2];
+    /* How often pipes() has asked for a number depends on who ran when. */
+    state = 1;
+    pwrite(from, source, SIZE, 0);
+    pipe(one), pipe(other);
+    for (int i = 0; i < LENGTHS; i++) {
+        size_t len = lengths[i] < 60000 ? lengths[i] : 15 * PAGE + i;
+        int to = file("to");
+        off_t start = next(PAGE), first = start;
+        lseek(to, next(3 * PAGE), SEEK_SET);
+        size_t at = lseek(to, 0, SEEK_CUR);
+        ssize_t in = all(from, &start, one[1], len);
+        ssize_t between = all(one[0], 0, other[1], len);
+        memset(target, 7, sizeof target);
+        ssize_t got = read(other[0], target + 9, len / 3);
+        int good = only(9, source + first, len / 3, 7);
+        ssize_t out = all(other[0], 0, to, len - len / 3);
+        ssize_t sent = sendfile(to, from, &start, PAGE + i);
+        memset(target, 7, sizeof target);
+        ssize_t end = pread(to, target, sizeof target, 0);
+        good += !memcmp(target + at, source + first + len / 3, len - len / 3 + PAGE + i);
+        printf("splices: %zd %zd %zd %zd %zd %d %zd %d\n", in, between, got, out, sent, (int)start, end, good);
+        close(to);
+    }
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        off_t start = 77;
+        /* More than a pipe holds. */
+        _exit(sendfile(one[1], from, &start, 80 * PAGE) != 80 * PAGE);
+    }
+    close(one[1]);
+    memset(target, 7, sizeof target);
+    size_t done = 0;
+    for (ssize_t got; (got = read(one[0], target + done, next(30000) + 1)) > 0;)
+        done += got;
+    int status;
+    waitpid(child, &status, 0);
+    printf("sendfile to a pipe: %zu %d %d\n", done, status, only(0, source + 77, 80 * PAGE, 7));
+    close(one[0]), close(other[0]), close(other[1]), close(from);
+}
+
+/* Zeros of all lengths, also where nothing can be written. */
+static void zeros(void)
+{
+    int zero = open("/dev/zero", O_RDWR), good = 0;
+    state = 2;
+    static const unsigned char none[SIZE];
+    for (int i = 0; i < LENGTHS; i++) {
+        size_t at = next(2 * PAGE);
+        memset(target, 7, sizeof target);
+        good += read(zero, target + at, lengths[i]) == (ssize_t)lengths[i];
+        good += only(at, none, lengths[i], 7);
+    }
+    unsigned char *area = mmap(0, 20 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(area, 5, 10 * PAGE);
+    mprotect(area + 6 * PAGE, PAGE, PROT_READ);
+    ssize_t got = read(zero, area + 100, 10 * PAGE);
+    printf("zeros: %d of %d, %s %08x\n", good, LENGTHS * 2,
+           got < 0 ? strerror(errno) : got == 6 * PAGE - 100 ? "up to it" : "?", sum(area, 10 * PAGE));
+    struct iovec parts[2] = {{area + 3, 5 * PAGE}, {target + 11, 7 * PAGE}};
+    memset(area, 5, 6 * PAGE);
+    got = readv(zero, parts, 2);
+    printf("zeros: %zd %08x %08x\n", got, sum(area, 10 * PAGE), sum(target, sizeof target));
+    munmap(area, 20 * PAGE);
+    close(zero);
+}
+
 /* Each process has its own copy of what it writes to, and fresh memory is zero. */
 static void memory(void)
 {
@@ -223,6 +302,8 @@ int main(void)
     onto_itself();
     between();
     pipes();
+    splices();
+    zeros();
     memory();
     return 0;
 }

@@ -37,6 +37,17 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         match &self.object {
+            Object::ReadEnd(end) | Object::BothEnds(end, _) => {
+                end.read(target, self.is_nonblocking())
+            }
+            _ => self.read_other(offset, target),
+        }
+    }
+
+    /// What is no pipe: out of line, so that pipes need not save what all others use.
+    #[inline(never)]
+    fn read_other(&self, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
+        match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     if !self.has(linux::O_NOATIME) {
@@ -56,13 +67,12 @@ impl OpenFile {
             Object::Device(device) => device.read(target, self.is_nonblocking()),
             Object::Slave(slave) => slave.read(target, self.is_nonblocking()),
             Object::Master(master) => master.read(target, self.is_nonblocking()),
-            Object::ReadEnd(end) | Object::BothEnds(end, _) => {
-                end.read(target, self.is_nonblocking())
-            }
             Object::Event(event) => event.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
-            Object::WriteEnd(_) | Object::Output(_) => Err(Errno::EBADF),
+            Object::ReadEnd(_) | Object::BothEnds(..) | Object::WriteEnd(_) | Object::Output(_) => {
+                Err(Errno::EBADF)
+            }
         }
     }
 
@@ -125,6 +135,17 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         match &self.object {
+            Object::WriteEnd(end) | Object::BothEnds(_, end) => {
+                end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
+            }
+            _ => self.write_other(offset, source),
+        }
+    }
+
+    /// As [`read_other`](Self::read_other).
+    #[inline(never)]
+    fn write_other(&self, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
+        match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
                     permission::note_write(node);
@@ -142,13 +163,12 @@ impl OpenFile {
             Object::Device(device) => device.write(source),
             Object::Slave(slave) => slave.write(source, self.is_nonblocking()),
             Object::Master(master) => master.write(source, self.is_nonblocking()),
-            Object::WriteEnd(end) | Object::BothEnds(_, end) => {
-                end.write(source, self.is_nonblocking(), self.has(linux::O_DIRECT))
-            }
             Object::Event(event) => event.write(source, self.is_nonblocking()),
             Object::Output(port) => output::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
-            Object::ReadEnd(_) | Object::Input => Err(Errno::EBADF),
+            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) | Object::Input => {
+                Err(Errno::EBADF)
+            }
         }
     }
 }
