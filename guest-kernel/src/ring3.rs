@@ -7,11 +7,11 @@ use crate::syscall;
 
 /// Serves the current thread until it ends.
 pub extern "C" fn serve(context: &mut UserMode) -> ! {
-    let thread = proc::current_thread();
+    let (thread, process) = (proc::current_thread(), proc::current());
     loop {
-        proc::enter_ring_3();
+        proc::enter_ring_3(thread);
         let trap = context.run();
-        proc::leave_ring_3();
+        proc::leave_ring_3(thread, process);
         match trap {
             Trap::Syscall => syscall::serve(context),
             Trap::Interrupt(number) => proc::scheduler::interrupt(number),

@@ -1,10 +1,12 @@
 //! From the boot loader to the kernel's `start`, which is above this crate: the image
 //! defines it by [`entry`](crate::entry).
 
+use core::cell::Cell;
+
+use crate::processors::{self, Cpu};
 use crate::pvh::BootInfo;
-use crate::{
-    clock, copies, cpu, descriptors, extended_state, idt, local_apic, paging, trap, user_copy,
-};
+use crate::{SingleCpu, clock, copies, cpu, descriptors, extended_state, idt};
+use crate::{local_apic, paging, trap, user_copy};
 
 const BOOT_STACK_SIZE: usize = 16 * 1024;
 
@@ -24,7 +26,7 @@ pub(crate) fn stack_guard() -> u64 {
 
 /// Called by `boot.S` once, with the physical address of the start info.
 extern "C" fn kernel_main(start_info: u64) -> ! {
-    descriptors::load();
+    descriptors::load(processors::current());
     idt::load();
     // SAFETY: boot.S passes on ebx as the boot loader left it.
     let info = unsafe { BootInfo::read(start_info) };
@@ -65,20 +67,54 @@ pub struct CpuOptions {
 pub fn enable_cpu(options: CpuOptions) {
     let mut features = cpu::Features::detect();
     features.smap &= options.smap;
-    cpu::enable_in_cr4(features);
-    if features.smap {
-        user_copy::use_smap();
-    }
-    if features.xsave {
-        extended_state::enable(options.extended_state);
-    }
+    let set_up = SetUp {
+        features,
+        options,
+        bus_khz: 0,
+    };
+    set_up.enable(processors::current());
     paging::forget_identity_map();
     if options.copies {
         copies::enable();
     }
-    trap::enable_syscall(options.sysret);
     let bus_khz = clock::start(features);
     local_apic::start(features, bus_khz);
+    SET_UP.set(Some(SetUp { bus_khz, ..set_up }));
+}
+
+/// How the CPUs are set up.
+#[derive(Clone, Copy)]
+struct SetUp {
+    features: cpu::Features,
+    options: CpuOptions,
+    bus_khz: u64,
+}
+
+/// How the first CPU was.
+static SET_UP: SingleCpu<Cell<Option<SetUp>>> = SingleCpu::new(Cell::new(None));
+
+impl SetUp {
+    /// Sets up all that needs no clock of `cpu`, which is this one.
+    fn enable(self, cpu: &Cpu) {
+        let Self {
+            features, options, ..
+        } = self;
+        cpu::enable_in_cr4(features);
+        if features.smap {
+            user_copy::use_smap();
+        }
+        if features.xsave {
+            extended_state::enable(options.extended_state);
+        }
+        trap::enable_syscall(cpu, options.sysret);
+    }
+}
+
+/// Sets up `cpu`, which is this one, as the first one was, which waits.
+pub(crate) fn enable_other(cpu: &Cpu) {
+    let set_up = SET_UP.get().expect("the first CPU is set up");
+    set_up.enable(cpu);
+    local_apic::start(set_up.features, set_up.bus_khz);
 }
 
 #[cfg(feature = "image")]

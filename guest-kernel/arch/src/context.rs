@@ -13,11 +13,11 @@ use core::ptr;
 use abi::virtual_map::USER_END;
 use x86::msr;
 
-use crate::SingleCpu;
 use crate::cpu;
 use crate::descriptors;
 use crate::extended_state;
 use crate::kernel_stack::KernelStack;
+use crate::processors::{self, Cpu};
 use crate::trap::{UserContext, UserMode};
 
 /// A thread's kernel stack, and its saved stack pointer.
@@ -66,14 +66,6 @@ impl Bases {
 /// What runs on a new thread's stack.
 pub type Main = extern "C" fn(&mut UserMode) -> !;
 
-/// Where the boot code is saved when it leaves for the first thread, though never resumed.
-static BOOT: SingleCpu<Context> = SingleCpu::new(Context::unused());
-
-/// The context of the thread whose stack is in use. A safe switch must know it for certain,
-/// so it is no argument.
-static CURRENT: SingleCpu<Cell<&'static Context>> =
-    SingleCpu::new(Cell::new(SingleCpu::value(&BOOT)));
-
 /// What a switch pops from a stack.
 #[repr(C)]
 struct Saved {
@@ -106,14 +98,14 @@ impl Context {
     /// There is a thread already.
     pub fn prepare(&self, stack: KernelStack, user: &UserContext, bases: Bases, main: Main) {
         let top = stack.top();
-        let place = top.cast::<UserContext>().wrapping_sub(1);
+        let place = top.cast::<UserMode>().wrapping_sub(1);
         let frame = place.cast::<Saved>().wrapping_sub(1);
         let before = self.stack.replace(Some(stack));
         assert!(before.is_none(), "the thread has a stack already");
         // SAFETY: both places are on the stack, which nobody uses yet, and aligned: the
         // stack's end to a page, the context's size to 16 bytes, the frame to 8.
         unsafe {
-            ptr::copy_nonoverlapping(user, place, 1);
+            ptr::copy_nonoverlapping(user, &raw mut (*place).context, 1);
             frame.write(Saved {
                 r15: 0,
                 r14: 0,
@@ -136,9 +128,10 @@ impl Context {
     /// `next` was not saved or prepared.
     #[inline]
     pub fn switch_to(next: &'static Self) {
-        let current = CURRENT.get();
+        let cpu = processors::current();
+        let current = cpu.context.get();
         current.note_bases();
-        let rsp = next.resume();
+        let rsp = next.resume(cpu);
         // SAFETY: `resume` says that `rsp` is where a thread was left, or made, that has
         // not run since, and has its stack; the place to save at is the running thread's.
         unsafe { switch_stacks(current.rsp.as_ptr(), rsp) }
@@ -153,8 +146,9 @@ impl Context {
     /// # Panics
     /// As for [`switch_to`](Self::switch_to).
     pub unsafe fn leave_to(next: &'static Self, release: impl FnOnce(KernelStack)) -> ! {
-        let current = CURRENT.get();
-        let rsp = next.resume();
+        let cpu = processors::current();
+        let current = cpu.context.get();
+        let rsp = next.resume(cpu);
         if let Some(stack) = current.stack.take() {
             release(stack);
         }
@@ -164,14 +158,20 @@ impl Context {
         unreachable!("a thread was resumed after its end")
     }
 
-    /// Loads the CPU state of this thread, which is the running one from now on, and returns
-    /// its saved stack pointer.
+    /// Loads the state of this thread, which is the running one from now on, into `cpu`, which is
+    /// this one, and returns its saved stack pointer.
     #[inline]
-    fn resume(&'static self) -> u64 {
+    fn resume(&'static self, cpu: &'static Cpu) -> u64 {
         let rsp = self.rsp.replace(0);
         assert!(rsp != 0, "a switch to a thread that was not left");
-        CURRENT.set(self);
-        descriptors::set_trap_stack(self.top.get());
+        cpu.context.set(self);
+        let top = self.top.get();
+        if !top.is_null() {
+            descriptors::set_trap_stack(cpu, top);
+            // SAFETY: `prepare` made it there, and nobody refers to it while the thread does
+            // not run.
+            unsafe { (*top.cast::<UserMode>().sub(1)).cpu = cpu };
+        }
         // A selector that a program loaded may have changed a base and would be seen by
         // the next one: selectors do not survive a switch.
         // SAFETY: the kernel uses none of these segments, and all of them may be null.

@@ -105,6 +105,18 @@ pub fn enable_in_cr4(features: Features) {
     unsafe { asm!("mov cr4, {}", in(reg) cr4.bits(), options(nostack, preserves_flags)) };
 }
 
+/// Forgets all translations, those of the kernel too.
+pub fn flush_tlb() {
+    let cr4: u64;
+    // SAFETY: changes PGE alone, and back, which flushes (Intel SDM vol. 3A 5.10.4.1).
+    unsafe {
+        asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags));
+        let without = cr4 & !Cr4Flags::PAGE_GLOBAL.bits();
+        asm!("mov cr4, {}", in(reg) without, options(nostack, preserves_flags));
+        asm!("mov cr4, {}", in(reg) cr4, options(nostack, preserves_flags));
+    }
+}
+
 /// CR4 as the boot code sets it.
 pub const fn initial_cr4() -> Cr4Flags {
     Cr4Flags::PHYSICAL_ADDRESS_EXTENSION

@@ -8,14 +8,21 @@ use core::arch::asm;
 use core::mem::size_of;
 use core::ptr;
 
+use abi::virtual_map::PAGE_SIZE;
 use x86::{DescriptorFlags, segment};
+
+use crate::kernel_stack::STACK_PAGES;
+use crate::processors::{Cpu, MOST};
 
 /// Selectors; the user ones with RPL 3.
 pub const KERNEL_CODE: u16 = 0x08;
 pub const KERNEL_DATA: u16 = 0x10;
 pub const USER_DATA: u16 = 0x23;
 pub const USER_CODE: u16 = 0x2b;
+/// That of the first CPU; others follow.
 const TASK_STATE: u16 = 0x30;
+/// Entries of a TSS.
+const TASK_STATE_LEN: usize = 2;
 
 /// IA32_STAR: `syscall` loads cs from bits 32 to 47 and ss from 8 above; `sysretq` loads
 /// cs from 16 above bits 48 to 63 and ss from 8 above (both with RPL 3).
@@ -67,20 +74,18 @@ impl Descriptor {
     }
 }
 
-pub const GDT_LEN: usize = 8;
+pub const GDT_LEN: usize = TASK_STATE as usize / 8 + TASK_STATE_LEN * MOST;
 
-/// The GDT; writable, since `ltr` marks the TSS busy.
-pub static mut GDT: [Descriptor; GDT_LEN] = [
-    Descriptor::NULL,
-    Descriptor::code(0),
-    Descriptor::data(0),
-    Descriptor::NULL,
-    Descriptor::data(3),
-    Descriptor::code(3),
-    // The TSS, whose address no constant can spell in pieces: see `load`.
-    Descriptor::NULL,
-    Descriptor::NULL,
-];
+/// The GDT of all CPUs; writable, since `ltr` marks the TSS busy. It ends with the TSS of each,
+/// whose address no constant can spell in pieces: see `load`.
+pub static mut GDT: [Descriptor; GDT_LEN] = {
+    let mut entries = [Descriptor::NULL; GDT_LEN];
+    entries[KERNEL_CODE as usize / 8] = Descriptor::code(0);
+    entries[KERNEL_DATA as usize / 8] = Descriptor::data(0);
+    entries[USER_DATA as usize / 8] = Descriptor::data(3);
+    entries[USER_CODE as usize / 8] = Descriptor::code(3);
+    entries
+};
 
 /// The 64-bit task-state segment: which stacks traps use.
 #[repr(C, packed(4))]
@@ -100,9 +105,9 @@ pub struct TaskState {
 }
 
 const _: () = assert!(size_of::<TaskState>() == 104);
-pub const TSS_RSP0: usize = core::mem::offset_of!(TaskState, rsp0);
-const _: () = assert!(TSS_RSP0 == 4);
+const _: () = assert!(core::mem::offset_of!(TaskState, rsp0) == 4);
 
+/// Bytes of each stack in [`TaskState::ist`].
 const EMERGENCY_STACK_SIZE: usize = 4096;
 
 #[repr(C, align(16))]
@@ -122,25 +127,41 @@ pub const IST_DOUBLE_FAULT: u8 = 1;
 pub const IST_NMI: u8 = 2;
 pub const IST_MACHINE_CHECK: u8 = 3;
 
-pub static mut TSS: TaskState = TaskState {
-    reserved_0: 0,
-    rsp0: ptr::null_mut(),
-    rsp1: 0,
-    rsp2: 0,
-    reserved_1: 0,
-    ist: [
+impl TaskState {
+    /// Without stacks.
+    pub const EMPTY: Self = Self {
+        reserved_0: 0,
+        rsp0: ptr::null_mut(),
+        rsp1: 0,
+        rsp2: 0,
+        reserved_1: 0,
+        ist: [ptr::null_mut(); 7],
+        reserved_2: 0,
+        reserved_3: 0,
+        io_map_base: size_of::<TaskState>() as u16,
+    };
+
+    /// That of the first CPU.
+    pub const OF_BOOT: Self = Self::with_stacks([
         stack_end(&raw mut DOUBLE_FAULT_STACK),
         stack_end(&raw mut NMI_STACK),
         stack_end(&raw mut MACHINE_CHECK_STACK),
-        ptr::null_mut(),
-        ptr::null_mut(),
-        ptr::null_mut(),
-        ptr::null_mut(),
-    ],
-    reserved_2: 0,
-    reserved_3: 0,
-    io_map_base: size_of::<TaskState>() as u16,
-};
+    ]);
+
+    const fn with_stacks([double_fault, nmi, machine_check]: [*mut u8; 3]) -> Self {
+        let mut ist = Self::EMPTY.ist;
+        ist[IST_DOUBLE_FAULT as usize - 1] = double_fault;
+        ist[IST_NMI as usize - 1] = nmi;
+        ist[IST_MACHINE_CHECK as usize - 1] = machine_check;
+        Self { ist, ..Self::EMPTY }
+    }
+
+    /// That of a CPU whose stacks for emergencies share the one that ends at `top`.
+    pub fn with_stacks_below(top: *mut u8) -> Self {
+        const { assert!(STACK_PAGES * PAGE_SIZE as usize >= 3 * EMERGENCY_STACK_SIZE) };
+        Self::with_stacks([0, 1, 2].map(|below| top.wrapping_sub(below * EMERGENCY_STACK_SIZE)))
+    }
+}
 
 const fn stack_end(stack: *mut EmergencyStack) -> *mut u8 {
     stack.wrapping_add(1).cast()
@@ -153,33 +174,63 @@ pub struct TableRegister {
     pub base: u64,
 }
 
-/// Completes the GDT, loads it from the kernel's window (the boot code used its physical
-/// address) and loads the TSS. The segment registers keep what the boot code put there.
-pub fn load() {
-    let [low, high] = Descriptor::task_state((&raw const TSS) as u64);
+/// Completes the GDT for `cpu`, which is this one, loads it from the kernel's window (the boot
+/// code used its physical address) and loads the TSS. The segment registers keep what the boot
+/// code put there.
+pub fn load(cpu: &Cpu) {
+    let [low, high] = Descriptor::task_state(cpu.task_state() as u64);
     let register = TableRegister {
         limit: (size_of::<[Descriptor; GDT_LEN]>() - 1) as u16,
         base: (&raw const GDT) as u64,
     };
-    // SAFETY: nothing else refers to the GDT while it is written; afterwards it
-    // describes the segments in use as before, and a TSS that lives as long as the
-    // kernel.
+    let selector = TASK_STATE + (cpu.number() * TASK_STATE_LEN * 8) as u16;
+    // SAFETY: nobody else refers to these entries of the GDT; afterwards it describes the
+    // segments in use as before, and a TSS that lives as long as the kernel.
     unsafe {
         let entries = (&raw mut GDT).cast::<Descriptor>();
-        let index = usize::from(TASK_STATE / 8);
+        let index = usize::from(selector / 8);
         entries.add(index).write(low);
         entries.add(index + 1).write(high);
         asm!("lgdt [{}]", in(reg) &raw const register, options(nostack, preserves_flags));
-        asm!("ltr {:x}", in(reg) TASK_STATE, options(nostack, preserves_flags));
+        asm!("ltr {:x}", in(reg) selector, options(nostack, preserves_flags));
     }
 }
 
-/// Makes traps from ring 3 push their frame below `top`.
-#[inline]
-pub fn set_trap_stack(top: *mut u8) {
-    // SAFETY: a plain store; the CPU reads the field only as it leaves ring 3.
-    unsafe { (&raw mut TSS.rsp0).write_unaligned(top) }
+/// What the entry of `syscall` of a CPU uses: see `trap.S`.
+#[repr(C)]
+pub struct SyscallArea {
+    /// rsp of the program between `syscall` and its saving.
+    user_rsp: u64,
+    /// As in the TSS.
+    rsp0: *mut u8,
 }
+
+/// Makes traps from ring 3 push their frame below `top`, on `cpu`, which is this one.
+#[inline]
+pub fn set_trap_stack(cpu: &Cpu, top: *mut u8) {
+    // SAFETY: plain stores; the CPU reads the fields only as it leaves ring 3, and no other
+    // writes them.
+    unsafe {
+        (&raw mut (*cpu.task_state()).rsp0).write_unaligned(top);
+        let areas = (&raw mut syscall_areas).cast::<SyscallArea>();
+        (&raw mut (*areas.add(cpu.number())).rsp0).write(top);
+    }
+}
+
+#[cfg(feature = "image")]
+unsafe extern "C" {
+    static mut syscall_areas: [SyscallArea; MOST];
+}
+
+/// Tests have no `trap.S`.
+#[cfg(not(feature = "image"))]
+#[allow(non_upper_case_globals)]
+static mut syscall_areas: [SyscallArea; MOST] = [const {
+    SyscallArea {
+        user_rsp: 0,
+        rsp0: ptr::null_mut(),
+    }
+}; MOST];
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@
 use abi::virtual_map::USER_END;
 use x86::PageFaultErrorCode;
 
+use crate::processors;
 use crate::shared;
 use crate::trap::{Exception, Trap, UserContext, syscall_target, vector};
 use crate::user_copy;
@@ -65,7 +66,7 @@ fn int_n(context: &mut UserContext, exception: Exception) -> Trap {
 /// and flags are in rcx and r11, as untrusted as all registers of a program: only its own
 /// return depends on them.
 fn syscall_in_ring_3(context: &mut UserContext, exception: Exception) -> Trap {
-    let target = syscall_target();
+    let target = syscall_target(processors::current());
     let rip = context.registers.rcx;
     let error = PageFaultErrorCode::from_bits_retain(exception.error.into());
     let is_syscall = error.contains(USER_FETCH)

@@ -34,6 +34,7 @@ pub mod paging;
 #[cfg(feature = "image")]
 mod panic;
 mod port;
+pub mod processors;
 pub mod pvh;
 pub mod random;
 pub mod serial;

@@ -24,6 +24,8 @@ const X2APIC_ENABLE: u64 = 1 << 10;
 enum Register {
     EndOfInterrupt = 0xb0,
     SpuriousVector = 0xf0,
+    CommandLow = 0x300,
+    CommandHigh = 0x310,
     LvtTimer = 0x320,
     LvtLint0 = 0x350,
     LvtLint1 = 0x360,
@@ -31,6 +33,11 @@ enum Register {
     CurrentCount = 0x390,
     DivideConfiguration = 0x3e0,
 }
+
+/// Commands: the level is the one that all but an old INIT want.
+const ASSERT: u32 = 1 << 14;
+const INIT: u32 = 5 << 8 | ASSERT;
+const START_UP: u32 = 6 << 8 | ASSERT;
 
 const SOFTWARE_ENABLE: u32 = 1 << 8;
 const LVT_MASKED: u32 = 1 << 16;
@@ -107,6 +114,34 @@ pub fn clear_deadline() {
 /// Signals the end of the current interrupt (EOI).
 pub fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
+}
+
+/// Interrupts the CPU with this number by `vector`.
+pub(crate) fn send_interrupt(cpu: u32, vector: u8) {
+    send(cpu, ASSERT | u32::from(vector));
+}
+
+/// Resets the CPU with this number, which then waits for [`send_start`].
+pub(crate) fn send_init(cpu: u32) {
+    send(cpu, INIT);
+}
+
+/// Has it start in real mode at this page of the first MiB.
+pub(crate) fn send_start(cpu: u32, page: u8) {
+    send(cpu, START_UP | u32::from(page));
+}
+
+/// Numbers of CPUs are those of their local APICs.
+fn send(number: u32, command: u32) {
+    if X2APIC.load(Relaxed) {
+        let register = x2apic_register(Register::CommandLow as u32);
+        // SAFETY: the register exists; what the other CPU does with the command is in `startup`
+        // and `processors`.
+        unsafe { cpu::write_msr(register, u64::from(number) << 32 | u64::from(command)) }
+    } else {
+        write(Register::CommandHigh, number << 24);
+        write(Register::CommandLow, command);
+    }
 }
 
 /// The timer counting down, for [`crate::calibrate`].

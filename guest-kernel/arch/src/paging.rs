@@ -7,11 +7,10 @@ mod table;
 
 use core::arch::asm;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::virtual_map::{self, KERNEL_BASE, PAGE_SIZE};
 
-use crate::{boot, cpu};
+use crate::{boot, cpu, processors};
 
 pub use table::{DIRECT_MAP, ENTRIES, Entry, Flags, TOP_LEVEL, Table, USED, index};
 
@@ -102,6 +101,7 @@ pub unsafe fn unmap_stack_page(page: usize, address: u64) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { table.set(index, Entry::EMPTY) };
     forget_page(address);
+    processors::flush_kernel_elsewhere();
     frame
 }
 
@@ -236,15 +236,16 @@ pub unsafe fn unshare_kernel(root: Table) {
     }
 }
 
+/// Where those tables are.
+pub(crate) fn kernel_tables() -> u64 {
+    physical(boot_pml4())
+}
+
 /// Loads CR3 with tables whose user half is empty.
 pub fn activate_kernel_tables() {
     // SAFETY: boot.S's table stays for good.
     unsafe { load(boot_table(boot_pml4())) }
 }
-
-/// Physical address of the top table that the CPU uses, as far as this module has loaded
-/// it: reading CR3 traps on software-backed KVM.
-static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Loads CR3 with the tables under `root`, which flushes the TLB entries of the user half.
 ///
@@ -254,21 +255,33 @@ static LOADED: AtomicU64 = AtomicU64::new(0);
 pub unsafe fn load(root: Table) {
     // In tests no CPU uses the tables, and there is more than one.
     if cfg!(feature = "image") {
-        LOADED.store(root.address(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { asm!("mov cr3, {}", in(reg) root.address(), options(nostack, preserves_flags)) }
+        processors::current().root.set(root.address());
+        flush_user(root.address());
     }
+}
+
+/// The same, by the address of the top table, as a CPU whose own tables these are.
+pub(crate) fn flush_user(root: u64) {
+    // SAFETY: whoever has noted the address as that of the tables in use answers for it.
+    unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) }
+}
+
+/// Has all other CPUs that use the tables under `root` forget what they know of them, and waits
+/// until they have.
+#[inline(always)]
+pub fn forget_elsewhere(root: Table) {
+    processors::flush_elsewhere(root.address());
 }
 
 /// Physical address of the top table that the CPU uses.
 pub(crate) fn loaded() -> u64 {
-    LOADED.load(Relaxed)
+    processors::current().root.get()
 }
 
 /// Whether the CPU uses the tables under `root`.
 #[inline]
 pub fn is_loaded(root: Table) -> bool {
-    LOADED.load(Relaxed) == root.address()
+    loaded() == root.address()
 }
 
 /// Invalidates the TLB entry of the page at `page`.

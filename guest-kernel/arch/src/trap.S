@@ -1,11 +1,14 @@
 # Every way into the kernel, and the way back to ring 3.
 #
-# One CPU, so what other kernels keep per CPU behind gs is a plain variable here, and gs
-# is never swapped. A trap from ring 3 saves everything into the UserContext that ends
-# where TSS.rsp0 points, then returns to whoever called enter_user. Traps from ring 0 are
-# few: an interrupt while idle, and faults of the three instructions that may fault.
+# What other kernels keep per CPU behind gs is beside the UserContext here, or in the entry of
+# `syscall`, of which each CPU has its own; and gs is never swapped. A trap from ring 3 saves
+# everything into the UserContext that ends where TSS.rsp0 points, then returns to whoever called
+# enter_user, without the lock that kernel code needs. Traps from ring 0 are few: an interrupt
+# while idle, and faults of the three instructions that may fault.
 
     .set OFFSET_GPR, {FX_SIZE}
+    # Where a UserMode keeps the kernel's rsp, from its UserContext on.
+    .set OFFSET_RSP, -8
 
 # The general registers of a UserContext.
     .macro pop_general
@@ -93,34 +96,45 @@ save_user:
     push r14
     push r15
     fxsave64 [rsp - OFFSET_GPR]
-    mov rsp, [rip + {kernel_rsp}]
+    mov rsp, [rsp - OFFSET_GPR + OFFSET_RSP]
     push 2                              # all flags clear: gates leave DF, AC and NT as
     popfq                               # the program had them
     pop_callee_saved
     ret                                 # from enter_user
 
 # The `syscall` instruction: rcx = rip, r11 = rflags, rsp still the program's. Makes the
-# frame that a gate would have made.
+# frame that a gate would have made. One for each CPU, with its SyscallArea.
+    .pushsection .data.syscall, "aw"
     .balign 16
-    .global syscall_entry
-syscall_entry:
-    mov [rip + {user_rsp}], rsp
-    mov rsp, [rip + {tss} + {TSS_RSP0}]
+    .global syscall_areas
+syscall_areas:
+    .popsection
+    .balign {SYSCALL_ENTRY_SIZE}
+    .global syscall_entries
+syscall_entries:
+    .rept {MOST_CPUS}
+    .balign {SYSCALL_ENTRY_SIZE}
+    .pushsection .data.syscall
+2:  .quad 0, 0
+    .popsection
+    mov [rip + 2b], rsp
+    mov rsp, [rip + 2b + 8]
     push {USER_DATA}
-    push qword ptr [rip + {user_rsp}]
+    push qword ptr [rip + 2b]
     push r11
     push {USER_CODE}
     push rcx
     push 0
     push {VECTOR_SYSCALL}
     jmp save_user
+    .endr
 
 # extern "C" fn enter_user(context: *mut UserContext)
     .balign 16
     .global enter_user
 enter_user:
     push_callee_saved
-    mov [rip + {kernel_rsp}], rsp
+    mov [rdi + OFFSET_RSP], rsp
     fxrstor64 [rdi]
     lea rsp, [rdi + OFFSET_GPR]
     mov rax, [rip + {sysret_vector}]    # VECTOR_SYSCALL, or no vector at all
@@ -170,14 +184,15 @@ kernel_trap:
 
 # iretq refused to return to ring 3 (a non-canonical rip, say), so the program is at
 # fault. rsp points into its UserContext, whose frame is whole: what the CPU pushed lies
-# below it. Hand it out as a trap from ring 3; the general registers are lost.
+# below it, with rsp as iretq had it, at the frame's rip. Hand it out as a trap from ring 3; the
+# general registers are lost.
 user_return_refused:
     mov rax, [rsp]                      # vector
     mov rcx, [rsp + 8]                  # error code
-    mov rdx, [rip + {tss} + {TSS_RSP0}] # end of the UserContext
-    mov [rdx - 56], rax
-    mov [rdx - 48], rcx
-    mov rsp, [rip + {kernel_rsp}]
+    mov rdx, [rsp + 40]                 # rsp
+    mov [rdx - 16], rax
+    mov [rdx - 8], rcx
+    mov rsp, [rdx - {OFFSET_RIP} + OFFSET_RSP]
     pop_callee_saved
     ret                                 # from enter_user
 
@@ -191,8 +206,8 @@ fatal_trap:
     call {fatal_trap_handler}
     ud2
 
-# extern "C" fn wait_for_interrupt_unchecked(): the handler clears IF in the flags that
-# it returns to.
+# extern "C" fn wait_for_interrupt_unchecked(cpu: &'static Cpu) -> u64: kernel_trap_handler
+# finds the CPU in rdi, leaves the vector in rax, and clears IF in the flags that it returns to.
     .balign 16
     .global wait_for_interrupt
 wait_for_interrupt:
@@ -210,7 +225,7 @@ switch_stacks:
     pop_callee_saved
     ret
 
-# Where the first switch to a new thread returns to: rsp = rbx = its UserContext.
+# Where the first switch to a new thread returns to: rsp = rbx = its UserMode.
     .global start_thread
 start_thread:
     mov rdi, rbx

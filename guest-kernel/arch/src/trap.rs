@@ -10,11 +10,12 @@
 
 use core::mem::{offset_of, size_of};
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::trace::{Kind, wanted};
 use x86::{RFLAGS_FIXED, RFlags, fx, msr};
 
+use crate::processors::{self, Cpu};
 use crate::trace;
 use crate::{cpu, descriptors, kvm_software, user_copy};
 
@@ -254,19 +255,38 @@ impl UserContext {
 /// Only [`Context::prepare`](crate::context::Context::prepare) makes one, and a thread's
 /// main function only borrows it: so no other context can be run, and no other thread can
 /// run this one.
-#[repr(transparent)]
-pub struct UserMode(UserContext);
+#[repr(C)]
+pub struct UserMode {
+    /// Where it runs: set as a CPU switches to the thread.
+    pub(crate) cpu: *const Cpu,
+    /// rsp of the kernel as it entered ring 3.
+    kernel_rsp: u64,
+    pub(crate) context: UserContext,
+}
+
+// See `trap.S`; and the context must end at the stack's top, with nothing behind it.
+const _: () = {
+    let before = size_of::<*const Cpu>() + size_of::<u64>();
+    assert!(offset_of!(UserMode, context) == before && before == 16);
+    assert!(offset_of!(UserMode, kernel_rsp) + 8 == offset_of!(UserMode, context));
+    assert!(size_of::<UserMode>() == before + size_of::<UserContext>());
+};
 
 impl UserMode {
     /// Runs the program until it traps.
     pub fn run(&mut self) -> Trap {
-        let context = &mut self.0;
+        // SAFETY: the switch to this thread has stored it, and CPUs are static.
+        let cpu = unsafe { &*self.cpu };
+        let context = &mut self.context;
+        processors::release();
         // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
         // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
         // the forbidden flags; MXCSR has no reserved bits), which cannot touch kernel
         // memory; enter_user returns when the CPU has saved everything in this context
-        // again: it ends where the switch to this thread has set the trap stack.
+        // again: it ends where the switch to this thread has set the trap stack of this CPU, which
+        // no other thread uses until then.
         unsafe { enter_user(context) };
+        processors::acquire(cpu);
         let number = context.frame.vector;
         match number {
             VECTOR_SYSCALL => Trap::Syscall,
@@ -280,26 +300,28 @@ impl Deref for UserMode {
     type Target = UserContext;
 
     fn deref(&self) -> &UserContext {
-        &self.0
+        &self.context
     }
 }
 
 impl DerefMut for UserMode {
     fn deref_mut(&mut self) -> &mut UserContext {
-        &mut self.0
+        &mut self.context
     }
 }
 
-/// Halts until an interrupt comes and returns its vector.
+/// Halts until an interrupt comes and returns its vector. Meanwhile other CPUs may be in the
+/// kernel.
 pub fn wait_for_interrupt() -> u8 {
-    // SAFETY: the only thing that interrupts is an external interrupt, whose handler
-    // stores a byte and comes back with interrupts off.
-    unsafe { wait_for_interrupt_unchecked() };
-    IDLE_VECTOR.load(Relaxed)
+    let cpu = processors::current();
+    processors::release();
+    // SAFETY: the only thing that interrupts is an external interrupt, whose handler waits for
+    // the kernel, leaves a vector and comes back with interrupts off.
+    unsafe { wait_for_interrupt_unchecked(cpu) as u8 }
 }
 
 /// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
-pub(crate) fn enable_syscall(sysret: bool) {
+pub(crate) fn enable_syscall(cpu: &Cpu, sysret: bool) {
     if sysret {
         SYSRET_VECTOR.store(VECTOR_SYSCALL, Relaxed);
     }
@@ -307,37 +329,42 @@ pub(crate) fn enable_syscall(sysret: bool) {
     // trap.S, which expects interrupts off as SFMASK makes them.
     unsafe {
         cpu::write_msr(msr::STAR, descriptors::STAR);
-        cpu::write_msr(msr::LSTAR, syscall_target());
+        cpu::write_msr(msr::LSTAR, syscall_target(cpu));
         cpu::write_msr(msr::SFMASK, SFMASK.bits());
     }
 }
 
-/// The entry of `syscall`.
-pub(crate) fn syscall_target() -> u64 {
-    syscall_entry as *const () as u64
+/// Bytes of each entry of `syscall`, at least.
+const SYSCALL_ENTRY_SIZE: usize = 64;
+
+/// The entry of `syscall` of a CPU.
+pub(crate) fn syscall_target(cpu: &Cpu) -> u64 {
+    syscall_entries as *const () as u64 + (cpu.number() * SYSCALL_ENTRY_SIZE) as u64
 }
 
-/// Vector of the interrupt that ended the last wait.
-static IDLE_VECTOR: AtomicU8 = AtomicU8::new(0);
 /// Traps that return by `sysretq`: [`VECTOR_SYSCALL`], or none.
 static SYSRET_VECTOR: AtomicU64 = AtomicU64::new(u64::MAX);
-/// rsp of the kernel as it entered ring 3.
-#[cfg(feature = "image")]
-static KERNEL_RSP: AtomicU64 = AtomicU64::new(0);
-/// rsp of the program between `syscall` and its saving.
-#[cfg(feature = "image")]
-static USER_RSP: AtomicU64 = AtomicU64::new(0);
-
 /// A trap in ring 0, as `trap.S` lays it out.
 #[repr(C)]
 struct KernelTrap {
-    scratch: [u64; 9],
+    /// r11, r10, r9 and r8.
+    others: [u64; 4],
+    rdi: u64,
+    rsi: u64,
+    rdx: u64,
+    rcx: u64,
+    rax: u64,
     frame: TrapFrame,
 }
 
 extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
     let frame = &mut trap.frame;
     let number = frame.vector as u8;
+    if number >= vector::FIRST_INTERRUPT {
+        // SAFETY: interrupts are on in ring 0 only in `wait_for_interrupt`, which has its CPU
+        // there.
+        processors::acquire(unsafe { &*(trap.rdi as *const Cpu) });
+    }
     if trace::wants(wanted::TRAPS) {
         frame.trace((number == vector::PF).then(|| Exception {
             vector: number,
@@ -347,7 +374,7 @@ extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
         }));
     }
     if number >= vector::FIRST_INTERRUPT {
-        IDLE_VECTOR.store(number, Relaxed);
+        trap.rax = number.into();
         frame.rflags &= !RFlags::INTERRUPT_FLAG.bits();
     } else if let Some(rip) = user_copy::resume_after_fault(number, frame.error, frame.rip) {
         frame.rip = rip;
@@ -371,9 +398,9 @@ extern "C" fn fatal_trap_handler(number: u64, rip: u64, rsp: u64) -> ! {
 
 unsafe extern "C" {
     fn enter_user(context: *mut UserContext);
-    fn syscall_entry();
+    fn syscall_entries();
     #[link_name = "wait_for_interrupt"]
-    fn wait_for_interrupt_unchecked();
+    fn wait_for_interrupt_unchecked(cpu: &'static Cpu) -> u64;
 }
 
 #[cfg(feature = "image")]
@@ -382,14 +409,12 @@ core::arch::global_asm!(
     FX_SIZE = const size_of::<FxState>(),
     OFFSET_VECTOR = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, vector),
     OFFSET_RIP = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, rip),
-    TSS_RSP0 = const descriptors::TSS_RSP0,
+    SYSCALL_ENTRY_SIZE = const SYSCALL_ENTRY_SIZE,
+    MOST_CPUS = const processors::MOST,
     USER_DATA = const descriptors::USER_DATA,
     USER_CODE = const descriptors::USER_CODE,
     VECTOR_SYSCALL = const VECTOR_SYSCALL,
-    kernel_rsp = sym KERNEL_RSP,
-    user_rsp = sym USER_RSP,
     sysret_vector = sym SYSRET_VECTOR,
-    tss = sym descriptors::TSS,
     kernel_trap_handler = sym kernel_trap_handler,
     fatal_trap_handler = sym fatal_trap_handler,
 );

@@ -1,33 +1,44 @@
 //! CPU time of threads, by the time-stamp counter.
 //!
-//! What the current thread uses is gathered here and written to its descriptor when the
-//! CPU goes to another, since this is done at every entry to the kernel and every exit.
+//! A thread that has a CPU is charged at every entry to the kernel and every exit: up to the
+//! mark, all has been accounted.
 
 use core::cell::Cell;
 
-use arch::{SingleCpu, clock};
+use arch::clock;
 
-use crate::proc::thread::{CpuTime, Thread};
+use crate::proc::scheduler::current_thread;
+use crate::proc::thread::{CpuTime, State, Thread};
 
-struct Meter {
-    /// The counter up to which all time has been accounted.
+/// What a thread has for it.
+pub(super) struct Meter {
+    /// The counter up to which all time has been accounted, while the thread has a CPU.
     mark: Cell<u64>,
     /// The counter as the current turn began.
     turn: Cell<u64>,
-    /// What the current thread has used since then.
     user: Cell<u64>,
     system: Cell<u64>,
 }
 
-static METER: SingleCpu<Meter> = SingleCpu::new(Meter {
-    mark: Cell::new(0),
-    turn: Cell::new(0),
-    user: Cell::new(0),
-    system: Cell::new(0),
-});
-
 impl Meter {
+    /// Nothing used.
+    pub const fn new() -> Self {
+        Self {
+            mark: Cell::new(0),
+            turn: Cell::new(0),
+            user: Cell::new(0),
+            system: Cell::new(0),
+        }
+    }
+
+    /// Forgets what was used.
+    pub fn clear(&self) {
+        self.user.set(0);
+        self.system.set(0);
+    }
+
     /// Gives the time since the mark to `account`; returns the counter.
+    #[inline(always)]
     fn charge(&self, account: &Cell<u64>) -> u64 {
         let now = clock::counter();
         account.set(
@@ -38,52 +49,55 @@ impl Meter {
         self.mark.set(now);
         now
     }
-}
 
-/// The kernel is about to run the current thread's program.
-pub fn enter_ring_3() {
-    METER.charge(&METER.system);
-}
-
-/// The program has come back.
-pub fn leave_ring_3() {
-    METER.charge(&METER.user);
-}
-
-/// The current thread's turn is over; says for how long it had the CPU.
-pub fn end_turn() -> u64 {
-    let now = METER.charge(&METER.system);
-    now.wrapping_sub(METER.turn.replace(now))
-}
-
-/// The CPU goes from `last` to another thread.
-pub fn switch(last: &Thread) {
-    last.cpu_time.set(last.cpu_time.get().plus(take()));
-}
-
-/// What `thread`, which is the current one, has used in all.
-pub fn used_by_current(thread: &Thread) -> CpuTime {
-    METER.charge(&METER.system);
-    let used = thread.cpu_time.get().plus(take());
-    thread.cpu_time.set(used);
-    used
-}
-
-fn take() -> CpuTime {
-    CpuTime {
-        user: METER.user.take(),
-        system: METER.system.take(),
+    fn used(&self) -> CpuTime {
+        CpuTime {
+            user: self.user.get(),
+            system: self.system.get(),
+        }
     }
 }
 
-/// Ends idle time, which began when the last turn was over.
-pub fn stop_idling() {
-    let now = clock::counter();
-    METER.mark.set(now);
-    METER.turn.set(now);
+/// The kernel is about to run the program of the current thread.
+#[inline(always)]
+pub fn enter_ring_3(thread: &Thread) {
+    thread.meter.charge(&thread.meter.system);
 }
 
-/// For how long the current turn has lasted at `now`.
-pub fn turn(now: u64) -> u64 {
-    now.wrapping_sub(METER.turn.get())
+/// The program has come back.
+#[inline(always)]
+pub fn leave_ring_3(thread: &Thread) {
+    thread.meter.charge(&thread.meter.user);
+}
+
+/// The turn of the current thread is over; says for how long it had the CPU.
+pub fn end_turn(thread: &Thread) -> u64 {
+    let now = thread.meter.charge(&thread.meter.system);
+    now.wrapping_sub(thread.meter.turn.replace(now))
+}
+
+/// A thread gets the CPU.
+pub fn begin_turn(thread: &Thread) {
+    let now = clock::counter();
+    thread.meter.mark.set(now);
+    thread.meter.turn.set(now);
+}
+
+/// For how long the current turn of a thread has lasted at `now`.
+pub fn turn(thread: &Thread, now: u64) -> u64 {
+    now.wrapping_sub(thread.meter.turn.get())
+}
+
+impl Thread {
+    /// What it has used.
+    pub fn cpu_time(&self) -> CpuTime {
+        let meter = &self.meter;
+        if core::ptr::eq(self, current_thread()) {
+            meter.charge(&meter.system);
+        } else if self.state() == State::Running {
+            // On another CPU: in ring 3, or on its way.
+            meter.charge(&meter.user);
+        }
+        meter.used()
+    }
 }

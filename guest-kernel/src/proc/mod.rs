@@ -39,5 +39,5 @@ pub mod wait;
 pub mod wait_queue;
 pub mod wait_status;
 
-pub use cpu_time::{enter_ring_3, leave_ring_3};
-pub use scheduler::{current, current_thread};
+pub use cpu_time::enter_ring_3;
+pub use scheduler::{current, current_thread, leave_ring_3};

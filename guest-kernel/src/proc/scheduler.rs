@@ -4,8 +4,13 @@
 //! over, or until an interrupt wakes an urgent thread: see `run_queue`. No cost here
 //! depends on the number of threads.
 //!
-//! A thread that finds no other to switch to waits for an interrupt in place, on its own
-//! stack. Rejected: an idle thread, which costs two more switches for each wait.
+//! All CPUs take threads from one queue, which so needs no balancing: whoever becomes free takes
+//! the next that may run there. A thread that becomes runnable rouses a CPU that waits, if there
+//! is one.
+//!
+//! On a machine with one CPU, a thread that finds no other to switch to waits for an interrupt in
+//! place, on its own stack. Rejected: an idle thread, which costs two more switches for each
+//! wait. Several CPUs have each a context for it: another one may run the thread meanwhile.
 
 use core::cell::Cell;
 use core::ptr;
@@ -13,7 +18,7 @@ use core::ptr;
 use abi::trace::wanted;
 use arch::context::Context;
 use arch::trap::{vector, wait_for_interrupt};
-use arch::{SingleCpu, clock, io_apic, local_apic};
+use arch::{SingleCpu, clock, io_apic, local_apic, paging, processors};
 use arch::{shared, trace};
 use mm::kernel_stacks;
 
@@ -29,10 +34,18 @@ use crate::proc::{alarm, cpu_alarm, cpu_time, event_timer, posix_timer};
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
 static TIMERS: SingleCpu<TimerQueue<Thread>> = SingleCpu::new(TimerQueue::new());
 
+/// CPUs, a bit for each.
+pub type CpuMask = u32;
+
+/// CPUs that wait for threads, and that nobody has roused.
+static IDLE: SingleCpu<Cell<CpuMask>> = SingleCpu::new(Cell::new(0));
+
 /// Whether an interrupt is being served.
 static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 
-/// The thread that has the CPU, and its process, which nearly every system call asks for.
+/// The thread that has the CPU, and its process, which nearly every system call asks for. They are
+/// those of the CPU that is in the kernel: each says so as it comes in. A CPU without a thread has
+/// the thread that boots the kernel.
 static CURRENT: SingleCpu<Cell<&'static Thread>> = SingleCpu::new(Cell::new(boot_thread()));
 static PROCESS: SingleCpu<Cell<&'static Process>> = SingleCpu::new(Cell::new(table::no_process()));
 
@@ -51,43 +64,80 @@ pub fn current() -> &'static Process {
     PROCESS.get()
 }
 
+/// The program of `thread` has come back, on this CPU.
+#[inline(always)]
+pub fn leave_ring_3(thread: &'static Thread, process: &'static Process) {
+    CURRENT.set(thread);
+    PROCESS.set(process);
+    cpu_time::leave_ring_3(thread);
+}
+
 /// Starts the tick, and the first thread, which is runnable. The boot stack is not used
-/// any more.
+/// any more, but for idle waits if there are several CPUs.
 pub fn start(tick_ns: u64) -> ! {
     tick::start(tick_ns);
-    end_turn();
+    if processors::are_several() {
+        run_threads();
+    }
     let first = pop().expect("there is a first thread");
     take_cpu(first);
     kernel_stacks::leave_to(first.context())
+}
+
+/// Runs threads on this CPU, one of several, as long as the machine runs.
+pub fn run_threads() -> ! {
+    loop {
+        let next = pop().unwrap_or_else(idle);
+        take_cpu(next);
+        extended_state::load(next);
+        Context::switch_to(next.context());
+    }
 }
 
 /// Lets a new thread have its turns.
 pub fn add(thread: &'static Thread) {
     thread.state.set(State::Runnable);
     RUN_QUEUE.push(thread);
+    rouse(thread);
 }
 
-/// Makes a blocked thread runnable; others are left as they are.
+/// Makes a blocked thread runnable, and one that runs on another CPU enter the kernel, as what
+/// it is to attend to may have changed; others are left as they are.
 pub fn wake(thread: &'static Thread) {
-    if thread.state() != State::Blocked {
-        return;
+    match thread.state() {
+        State::Blocked if INTERRUPT.get() => {
+            thread.state.set(State::Runnable);
+            RUN_QUEUE.push_woken(thread);
+            rouse(thread);
+        }
+        State::Blocked => add(thread),
+        State::Running if !ptr::eq(thread, current_thread()) => {
+            processors::interrupt(thread.cpu.get());
+        }
+        State::Running | State::Runnable | State::Unused => {}
     }
-    if INTERRUPT.get() {
-        thread.state.set(State::Runnable);
-        RUN_QUEUE.push_woken(thread);
-    } else {
-        add(thread);
+}
+
+/// Rouses a CPU that waits for threads and may run this one.
+fn rouse(thread: &Thread) {
+    let fit = IDLE.get() & thread.cpus.get();
+    if fit != 0 {
+        let number = fit.trailing_zeros();
+        IDLE.set(IDLE.get() & !(1 << number));
+        if number as usize != processors::number() {
+            processors::interrupt(number as usize);
+        }
     }
 }
 
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
+    let thread = current_thread();
     if RUN_QUEUE.is_empty() {
         // No thread was kept waiting, so no credit is charged.
-        cpu_time::end_turn();
+        cpu_time::end_turn(thread);
         return;
     }
-    let thread = current_thread();
     add(thread);
     switch_from(thread);
 }
@@ -120,7 +170,7 @@ pub fn end_current() -> ! {
     take_cpu(next);
     thread.extended_state.take();
     extended_state::load(next);
-    kernel_stacks::leave_to(next.context())
+    kernel_stacks::leave_to(context_of(next))
 }
 
 /// Gives the CPU to the next thread, and returns when `thread`, which is the current one,
@@ -134,7 +184,15 @@ fn switch_from(thread: &'static Thread) {
     shared::count(&shared::PAGE.context_switches);
     take_cpu(next);
     extended_state::switch(thread, next);
-    Context::switch_to(next.context());
+    Context::switch_to(context_of(next));
+}
+
+/// Where a thread goes on: each CPU has a context for when it has none.
+fn context_of(thread: &'static Thread) -> &'static Context {
+    match processors::are_several() && ptr::eq(thread, boot_thread()) {
+        true => processors::idle(),
+        false => thread.context(),
+    }
 }
 
 /// The thread whose turn it is after the current one's, as soon as there is one.
@@ -142,13 +200,19 @@ fn next() -> &'static Thread {
     end_turn();
     match pop() {
         Some(thread) => thread,
-        None => idle(),
+        None if processors::are_several() => boot_thread(),
+        None => {
+            let thread = idle();
+            cpu_time::begin_turn(thread);
+            thread
+        }
     }
 }
 
 /// Charges the current turn to its thread's credit, which decides the next turn.
 fn end_turn() {
-    run_queue::charge(current_thread(), cpu_time::end_turn(), tick::period());
+    let thread = current_thread();
+    run_queue::charge(thread, cpu_time::end_turn(thread), tick::period());
 }
 
 fn pop() -> Option<&'static Thread> {
@@ -163,23 +227,37 @@ fn pop() -> Option<&'static Thread> {
 /// of line, so that a switch to another thread need not save what this uses.
 #[inline(never)]
 fn idle() -> &'static Thread {
-    let thread = loop {
+    let (thread, process) = (CURRENT.get(), PROCESS.get());
+    let own = 1 << processors::number();
+    let next = loop {
         tick::await_only(next_deadline());
-        serve(wait_for_interrupt());
+        IDLE.set(IDLE.get() | own);
+        let number = wait_for_interrupt();
+        IDLE.set(IDLE.get() & !own);
+        CURRENT.set(thread);
+        PROCESS.set(process);
+        serve(number);
         if let Some(thread) = pop() {
             break thread;
         }
     };
-    cpu_time::stop_idling();
     tick::restart(next_deadline());
-    thread
+    next
 }
 
 /// Makes `next` the current thread, but for the switch of stacks.
 #[inline]
 fn take_cpu(next: &'static Thread) {
+    if processors::are_several() && ptr::eq(next, boot_thread()) {
+        // Nobody is to wait for a CPU that is idle to flush what it knows of a program's tables.
+        CURRENT.set(next);
+        PROCESS.set(table::no_process());
+        return paging::activate_kernel_tables();
+    }
     next.state.set(State::Running);
-    cpu_time::switch(CURRENT.replace(next));
+    next.cpu.set(processors::number());
+    cpu_time::begin_turn(next);
+    CURRENT.set(next);
     let process = next.process();
     if !ptr::eq(PROCESS.replace(process), process) {
         process.activate_space();
@@ -197,7 +275,7 @@ pub fn interrupt(number: u8) {
         if is_tick {
             cpu_alarm::ring(thread.process());
         }
-        if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(now), tick::period()) {
+        if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(thread, now), tick::period()) {
             yield_now();
             return thread.note_preemption();
         }

@@ -276,7 +276,7 @@ fn begin_process(process: &Process, space: Shared<AddressSpace>) {
 pub(super) fn begin_thread(thread: &'static Thread, tid: u32, process: &'static Process) {
     thread.tid.set(tid);
     thread.process.set(Some(process));
-    thread.cpu_time.set(CpuTime::ZERO);
+    thread.meter.clear();
     thread.credit.set(0);
     thread.attention.set(false);
     thread.doomed.set(false);

@@ -11,12 +11,12 @@ use arch::context::Context;
 use mm::Owned;
 use mm::extended_state::ExtendedState;
 
-use crate::proc::cpu_time;
+use crate::proc::cpu_time::Meter;
 use crate::proc::futex::{Several, Waiting};
 use crate::proc::list::{Link, Linked};
 use crate::proc::process::{Name, Process};
 use crate::proc::rseq::Area;
-use crate::proc::scheduler::current_thread;
+use crate::proc::scheduler::CpuMask;
 use crate::proc::scheduling::Scheduling;
 use crate::proc::signal::{AlternateStack, InterruptedCall, Pending, Signals};
 use crate::proc::timer_queue::{Timed, Timer};
@@ -69,7 +69,11 @@ pub struct Thread {
     pub(super) extended_state: RefCell<Option<ExtendedState>>,
     pub(super) queue_link: Link<Thread>,
     pub(super) timer: Timer<Thread>,
-    pub(super) cpu_time: Cell<CpuTime>,
+    pub(super) meter: Meter,
+    /// The CPU that it runs on, or ran on last.
+    pub(super) cpu: Cell<usize>,
+    /// Those that it may run on, a bit for each.
+    pub(super) cpus: Cell<CpuMask>,
     /// Counts of CPU time that it has left of its turn; what it owes if negative.
     pub(super) credit: Cell<i64>,
     /// How much a turn is worth: see `scheduling`.
@@ -128,7 +132,9 @@ impl Thread {
             extended_state: RefCell::new(None),
             queue_link: Link::new(),
             timer: Timer::new(),
-            cpu_time: Cell::new(CpuTime::ZERO),
+            meter: Meter::new(),
+            cpu: Cell::new(0),
+            cpus: Cell::new(CpuMask::MAX),
             credit: Cell::new(0),
             weight: Cell::new(0),
             scheduling: Cell::new(Scheduling::DEFAULT),
@@ -198,15 +204,6 @@ impl Thread {
     /// What the kernel saves for it while it does not run.
     pub fn context(&self) -> &Context {
         &self.context
-    }
-
-    /// What it has used.
-    pub fn cpu_time(&'static self) -> CpuTime {
-        if core::ptr::eq(self, current_thread()) {
-            cpu_time::used_by_current(self)
-        } else {
-            self.cpu_time.get()
-        }
     }
 
     /// Which signals it blocks.

@@ -1,0 +1,259 @@
+//! The CPUs: what belongs to each, which of them has the kernel, and what one asks of another.
+//!
+//! One CPU at a time is in the kernel: it holds a lock, which is taken as ring 3 is left or an
+//! idle wait ends, and released as either begins. It is fair: who comes first has it first.
+//! All code outside of this crate runs between the two, so that it never knows; here only the
+//! entries (`trap.S`), the waits for the lock and the start of a CPU run without it, and touch
+//! nothing but what is their CPU's or atomic. Rejected: a register for the CPU at hand (gs), whose
+//! exchange at each entry software-backed KVM cannot execute: the holder of the lock is known
+//! without. Finer locks, which pay off where paths through the kernel are long: the first would
+//! be for the copies of files and pipes.
+//!
+//! A CPU whose tables have lost an entry flushes before anybody uses the frame again: the holder
+//! of the lock asks those that use the tables, and waits. They are in ring 3, and an interrupt
+//! brings them to the lock; or on their way to it. There they flush while they wait: so nobody
+//! waits for a CPU that waits for him. One that has just released the lock takes the interrupt in
+//! ring 3, as interrupts are off until then; one that is idle uses the kernel's tables alone.
+//! Pages of kernel stacks, which all CPUs share, are only used by who has the lock, or on behalf
+//! of a thread that a holder has switched to: there it is enough to flush with the lock.
+
+use core::cell::{Cell, UnsafeCell};
+use core::hint::spin_loop;
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+};
+
+use crate::SingleCpu;
+use crate::context::Context;
+use crate::descriptors::TaskState;
+use crate::trap::vector;
+use crate::{cpu, local_apic, paging};
+
+/// Most CPUs.
+pub const MOST: usize = 32;
+
+/// A CPU.
+#[repr(C, align(64))]
+pub(crate) struct Cpu {
+    number: Cell<usize>,
+    /// The CPU reads it at traps, and its owner writes it.
+    task_state: UnsafeCell<TaskState>,
+    /// The context of the thread whose stack is in use.
+    pub context: Cell<&'static Context>,
+    /// Physical address of the top table in use: reading CR3 traps on software-backed KVM.
+    pub root: Cell<u64>,
+    /// What others want flushed: [`USER`], [`ALL`].
+    requests: AtomicU32,
+    /// Whether it waits for the lock.
+    is_waiting: AtomicBool,
+}
+
+/// Flush the entries of the user half.
+const USER: u32 = 1 << 0;
+/// Flush those of the kernel too.
+const ALL: u32 = 1 << 1;
+
+// SAFETY: what is not atomic is for the holder of the lock, and for the CPU itself while no
+// holder can touch it: as it starts, and at its traps.
+unsafe impl Sync for Cpu {}
+
+impl Cpu {
+    const fn new(task_state: TaskState) -> Self {
+        Self {
+            number: Cell::new(0),
+            task_state: UnsafeCell::new(task_state),
+            context: Cell::new(&SingleCpu::value(&IDLE)[0]),
+            root: Cell::new(0),
+            requests: AtomicU32::new(0),
+            is_waiting: AtomicBool::new(false),
+        }
+    }
+
+    /// Its number, and that of its local APIC.
+    pub fn number(&self) -> usize {
+        self.number.get()
+    }
+
+    /// Where its task-state segment is.
+    pub fn task_state(&self) -> *mut TaskState {
+        self.task_state.get()
+    }
+
+    /// Its own context, in which it waits for threads.
+    fn idle(&self) -> &'static Context {
+        &IDLE[self.number()]
+    }
+
+    /// Flushes what others have asked for.
+    fn serve_requests(&self) {
+        loop {
+            let wanted = self.requests.load(Acquire);
+            if wanted == 0 {
+                return;
+            }
+            match wanted & ALL {
+                0 => paging::flush_user(self.root.get()),
+                _ => cpu::flush_tlb(),
+            }
+            // Another request may have come since.
+            let _ = self.requests.compare_exchange(wanted, 0, Release, Relaxed);
+        }
+    }
+}
+
+/// Where each CPU waits for threads: the first on the boot stack.
+static IDLE: SingleCpu<[Context; MOST]> = SingleCpu::new([const { Context::unused() }; MOST]);
+
+static CPUS: [Cpu; MOST] = {
+    let mut cpus = [const { Cpu::new(TaskState::EMPTY) }; MOST];
+    cpus[0] = Cpu::new(TaskState::OF_BOOT);
+    cpus
+};
+
+/// How many are running.
+static COUNT: AtomicU32 = AtomicU32::new(1);
+/// Whether there is anybody to share the kernel with.
+static ARE_SEVERAL: AtomicBool = AtomicBool::new(false);
+
+/// The lock: the next ticket, and the one whose turn it is.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+static TURN: AtomicU32 = AtomicU32::new(0);
+/// The CPU that holds it.
+static HOLDER: AtomicPtr<Cpu> = AtomicPtr::new((&raw const CPUS).cast::<Cpu>().cast_mut());
+
+/// This CPU.
+#[inline(always)]
+pub(crate) fn current() -> &'static Cpu {
+    // SAFETY: only references to elements of `CPUS` are stored there.
+    unsafe { &*HOLDER.load(Relaxed) }
+}
+
+/// The number of this CPU.
+pub fn number() -> usize {
+    current().number()
+}
+
+/// How many CPUs there are; their numbers are below that.
+pub fn count() -> usize {
+    COUNT.load(Relaxed) as usize
+}
+
+/// Whether there are more than one.
+#[inline(always)]
+pub fn are_several() -> bool {
+    ARE_SEVERAL.load(Relaxed)
+}
+
+/// The context in which this CPU waits for threads, on a stack of its own.
+pub fn idle() -> &'static Context {
+    current().idle()
+}
+
+/// Makes CPU `number` enter the kernel.
+pub fn interrupt(number: usize) {
+    local_apic::send_interrupt(number as u32, vector::WAKE);
+}
+
+/// Lets other CPUs into the kernel.
+#[inline(always)]
+pub(crate) fn release() {
+    if are_several() {
+        // Only the holder writes it.
+        TURN.store(TURN.load(Relaxed).wrapping_add(1), Release);
+    }
+}
+
+/// Waits until `cpu`, which is this one, may be in the kernel.
+#[inline(always)]
+pub(crate) fn acquire(cpu: &'static Cpu) {
+    if are_several() {
+        wait_for_turn(cpu);
+    }
+}
+
+#[inline(never)]
+fn wait_for_turn(cpu: &'static Cpu) {
+    let ticket = NEXT.fetch_add(1, SeqCst);
+    if TURN.load(Acquire) != ticket {
+        cpu.is_waiting.store(true, SeqCst);
+        while TURN.load(Acquire) != ticket {
+            cpu.serve_requests();
+            spin_loop();
+        }
+        cpu.is_waiting.store(false, Relaxed);
+    }
+    HOLDER.store((&raw const *cpu).cast_mut(), Relaxed);
+    cpu.serve_requests();
+}
+
+/// All CPUs that run, but this one.
+fn others() -> impl Iterator<Item = &'static Cpu> {
+    let own = number();
+    let all = CPUS.iter().take(count());
+    all.filter(move |cpu| cpu.number() != own)
+}
+
+/// Has the other CPUs that use the tables at `root` flush what they know of the user half, and
+/// waits until they have.
+#[inline(always)]
+pub(crate) fn flush_elsewhere(root: u64) {
+    if are_several() {
+        flush_others(|cpu| cpu.root.get() == root);
+    }
+}
+
+#[inline(never)]
+fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
+    let meant = || others().filter(|cpu| is_meant(cpu));
+    for cpu in meant() {
+        cpu.requests.fetch_or(USER, SeqCst);
+        // Who waits for the lock looks for requests, and sees this one.
+        if !cpu.is_waiting.load(SeqCst) {
+            interrupt(cpu.number());
+        }
+    }
+    for cpu in meant() {
+        while cpu.requests.load(Acquire) & USER != 0 {
+            spin_loop();
+        }
+    }
+}
+
+/// Has each other CPU flush all of its TLB before it is in the kernel again.
+pub(crate) fn flush_kernel_elsewhere() {
+    if are_several() {
+        others().for_each(|cpu| {
+            cpu.requests.fetch_or(ALL, SeqCst);
+        });
+    }
+}
+
+/// Waits until all writes that other CPUs have made for programs in the address space at `root`
+/// before this are seen, and they see those of this one: as in the manuals, a serializing
+/// instruction on each.
+pub(crate) fn synchronize(root: u64) {
+    flush_elsewhere(root);
+}
+
+/// The next CPU that may be started, with this number and its state so.
+pub(crate) fn prepare(task_state: TaskState) -> &'static Cpu {
+    let number = count();
+    let cpu = &CPUS[number];
+    cpu.number.set(number);
+    // SAFETY: the CPU does not run yet, and nobody else uses its state.
+    unsafe { cpu.task_state().write(task_state) };
+    cpu.context.set(cpu.idle());
+    cpu
+}
+
+/// The one that was prepared runs, and waits for the lock or will.
+pub(crate) fn add() {
+    if !are_several() {
+        // This one holds it.
+        NEXT.store(1, Relaxed);
+        TURN.store(0, Relaxed);
+    }
+    COUNT.store(COUNT.load(Relaxed) + 1, Relaxed);
+    ARE_SEVERAL.store(true, SeqCst);
+}
