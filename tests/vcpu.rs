@@ -96,7 +96,7 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
     }
 
     let choice = match target {
-        Target::Emu => AccelChoice::Emu,
+        Target::Emu | Target::EmuSeveral => AccelChoice::Emu,
         Target::Kvm | Target::KvmUserApic => AccelChoice::Kvm,
     };
     let (accelerator, _) = Accelerator::open(choice, false).expect("the target is there");

@@ -27,6 +27,8 @@ pub enum Files {
 pub struct CommandLine<'a> {
     /// Path of the first program.
     pub init: Word<'a>,
+    /// How many CPUs there are.
+    pub cpus: usize,
     /// Time between timer ticks.
     pub tick_ns: u64,
     /// Nanoseconds since 1970 when the time-stamp counter was zero.
@@ -67,6 +69,7 @@ impl<'a> CommandLine<'a> {
     pub fn parse(text: &'a [u8]) -> Self {
         let mut line = Self {
             init: DEFAULT_INIT,
+            cpus: 1,
             tick_ns: DEFAULT_TICK_NS,
             realtime_ns: 0,
             user_tsc: Some(0),
@@ -128,6 +131,10 @@ impl<'a> CommandLine<'a> {
         let (name, value) = (&text[..equals], &text[equals + 1..]);
         match name {
             word::INIT => self.init = Word::new(value),
+            word::CPUS => {
+                let cpus = number(value).and_then(|cpus| usize::try_from(cpus).ok());
+                self.cpus = cpus.unwrap_or(self.cpus);
+            }
             word::TICK_US => {
                 if let Some(us) = number(value).filter(|us| word::TICK_US_RANGE.contains(us)) {
                     self.tick_ns = us * 1000;

@@ -8,6 +8,7 @@ use crate::syscall;
 /// Serves the current thread until it ends.
 pub extern "C" fn serve(context: &mut UserMode) -> ! {
     let (thread, process) = (proc::current_thread(), proc::current());
+    proc::rseq::begin(thread);
     loop {
         proc::enter_ring_3(thread);
         let trap = context.run();

@@ -7,9 +7,9 @@ use abi::words::Word;
 use arch::pvh::BootInfo;
 use arch::serial::{Log, SerialPort};
 use arch::trap::UserContext;
-use arch::{boot, clock, shared, virtio_console};
+use arch::{boot, clock, log_line, shared, startup, virtio_console};
 use mm::address_space::{MemoryLimits, STACK_LIMIT};
-use mm::{FilePages, Shared};
+use mm::{FilePages, Shared, kernel_stacks};
 
 use crate::command_line::{CommandLine, Files};
 use crate::fs::node::Node;
@@ -57,6 +57,7 @@ pub fn start(info: &BootInfo) -> ! {
         .for_each(virtio_console::add);
     mm::start(info, options.ram_contents);
     boot::enable_cpu(options.cpu);
+    start_cpus(options.cpus);
     syscall::time::start(options.realtime_ns, options.user_tsc);
     ramfs::start(initramfs, options.files != Files::Initramfs);
     if let Some(word) = options.host_name {
@@ -74,6 +75,16 @@ pub fn start(info: &BootInfo) -> ! {
     }
     shared::enter_ring_3(clock::counter());
     scheduler::start(options.tick_ns)
+}
+
+/// Starts the CPUs but this one.
+fn start_cpus(count: usize) {
+    if count > 1 {
+        let running = startup::start_others(count, scheduler::run_threads, kernel_stacks::for_cpu);
+        if running < count {
+            log_line!("{running} of {count} CPUs have started");
+        }
+    }
 }
 
 /// Makes init, ready to run.

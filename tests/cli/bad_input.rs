@@ -116,7 +116,7 @@ fn sizes_and_durations() {
         (["--memory", "2T"], "between 6M and 1T"),
         (["--memory", "12345678"], "units of 4K"),
         (["--cpus", "0"], "1..=32"),
-        (["--cpus", "2"], "one CPU as yet"),
+        (["--cpus", "33"], "1..=32"),
         (["--tick", "10us"], "between 1ms and 1s"),
         (["--tick", "2s"], "between 1ms and 1s"),
     ] {

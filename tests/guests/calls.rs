@@ -93,7 +93,7 @@ fn sleep_halts(target: Target) {
 /// but where time is counted instructions.
 fn ticks_preempt_a_spinner(target: Target) {
     let (attempts, time): (usize, &[&str]) = match target {
-        Target::Emu => (1, &["--deterministic"]),
+        Target::Emu | Target::EmuSeveral => (1, &["--deterministic"]),
         _ => (4, &[]),
     };
     for tick_ms in [10, 20] {

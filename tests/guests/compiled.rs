@@ -109,6 +109,8 @@ const PROGRAMS: &[Program] = &[
     c("futex_several", "futex_several.c"),
     c("clone", "clone.c"),
     c("crowd", "crowd.c"),
+    c("cpus", "cpus.c"),
+    c("translations", "translations.c"),
     c("restartable", "restartable.c"),
     c("limits", "limits.c"),
     c("timers", "timers.c"),
@@ -237,7 +239,7 @@ pub fn trials() -> Vec<Trial> {
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);
         }
-        for target in Target::ALL {
+        for target in [Target::ALL.as_slice(), &[Target::EmuSeveral]].concat() {
             let no_target = target.missing();
             let ignored = (missing.is_some() && !required("compilers"))
                 || (no_target.is_some() && !required(target.accel()));

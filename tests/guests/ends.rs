@@ -61,7 +61,7 @@ fn max_instructions(target: Target) {
         .args(&["600000"])
         .options(&["--max-instructions", &limit])
         .run();
-    if target == Target::Emu {
+    if target.accel() == "emu" {
         run.status(124).outcome("too_many_instructions");
         assert_eq!(run.count(&["emu", "instructions"]), LIMIT, "{run}");
     } else {

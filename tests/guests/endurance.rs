@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
 fn soak(target: Target) {
     let rounds = match target {
         Target::Emu => "10000",
+        Target::EmuSeveral => "1000",
         _ => "20",
     };
     let run = target.vmm("soak").args(&[rounds]).run();

@@ -39,6 +39,15 @@ fn main() {
     ]
     .concat();
     let mut trials = suite::on(&Target::ALL, &cases);
+    let on_several = [
+        calls::CASES,
+        endurance::CASES,
+        ends::CASES,
+        faults::CASES,
+        programs::CASES,
+        signals::CASES,
+    ];
+    trials.extend(suite::on(&[Target::EmuSeveral], &on_several.concat()));
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
     let weak = faults::weak_processor();
     trials.extend(suite::on(&[Target::Emu], faults::STATE_CASES));

@@ -59,6 +59,8 @@ pub fn software_kvm() -> bool {
 pub enum Target {
     /// The emulator.
     Emu,
+    /// The same with four CPUs.
+    EmuSeveral,
     /// KVM with its own local APIC.
     Kvm,
     /// KVM with the VMM's local APIC.
@@ -66,13 +68,13 @@ pub enum Target {
 }
 
 impl Target {
-    /// All of them, the emulator first.
+    /// All of them with one CPU, the emulator first.
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
     /// The accelerator's name on the command line.
     pub fn accel(self) -> &'static str {
         match self {
-            Self::Emu => "emu",
+            Self::Emu | Self::EmuSeveral => "emu",
             Self::Kvm | Self::KvmUserApic => "kvm",
         }
     }
@@ -81,6 +83,7 @@ impl Target {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Emu => &["--accel", "emu"],
+            Self::EmuSeveral => &["--accel", "emu", "--cpus", "4"],
             Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
             Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
         }
@@ -89,7 +92,7 @@ impl Target {
     /// Why it cannot run here, if it cannot.
     pub fn missing(self) -> Option<&'static str> {
         static KVM_ERROR: OnceLock<Option<String>> = OnceLock::new();
-        if self == Self::Emu {
+        if self.accel() == "emu" {
             return None;
         }
         let error =
@@ -117,6 +120,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Emu => "emu",
+            Self::EmuSeveral => "emu_4_cpus",
             Self::Kvm => "kvm",
             Self::KvmUserApic => "kvm_user_apic",
         })

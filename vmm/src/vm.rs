@@ -70,11 +70,6 @@ pub enum VmError {
     Tick(Duration),
     #[error("{0} CPUs: give 1 to {most} with --cpus", most = Emulator::MOST)]
     Cpus(u8),
-    #[error(
-        "a machine for a program has one CPU as yet: leave --cpus out, or give a kernel without \
-         PROGRAM"
-    )]
-    OneCpu,
     #[error("host: {0}")]
     Host(#[from] io::Error),
     #[error("the vCPU's thread panicked; this is a bug of Ringfence")]

@@ -3,6 +3,7 @@
 //! | word | meaning |
 //! |---|---|
 //! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
+//! | `cpus=N` | there are N CPUs, whose local APICs have the IDs from 0 on (default 1) |
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
 //! | `user_tsc=N` | ring 3 reads a time-stamp counter that is N behind ring 0's (default 0) |
@@ -40,6 +41,8 @@ pub const SEPARATOR: &[u8] = b"--";
 
 /// Path of the first program, a [`Word`](crate::words::Word).
 pub const INIT: &[u8] = b"init";
+/// How many CPUs there are.
+pub const CPUS: &[u8] = b"cpus";
 /// Timer tick in microseconds, in [`TICK_US_RANGE`].
 pub const TICK_US: &[u8] = b"tick_us";
 /// Nanoseconds from 1970 to when the time-stamp counter was zero.

@@ -2,9 +2,9 @@
 //! register, and most of the kernel's unsafe code. The rest is in the crates above: `mm`,
 //! with the rest of the unsafe code, and `guest-kernel`, which has none.
 //!
-//! One CPU, and interrupts are off whenever the kernel runs, but for the one instruction
-//! that waits for them. So no two pieces of kernel code ever run at once, which is what
-//! [`SingleCpu`] rests on, and kernel code may use the SSE registers that the
+//! One CPU at a time is in the kernel (`processors`), and interrupts are off whenever it runs, but
+//! for the one instruction that waits for them. So no two pieces of kernel code ever run at once,
+//! which is what [`SingleCpu`] rests on, and kernel code may use the SSE registers that the
 //! precompiled `core` uses: entry saves the program's.
 
 #![cfg_attr(feature = "image", no_std)]
@@ -40,6 +40,7 @@ pub mod random;
 pub mod serial;
 pub mod shared;
 mod single_cpu;
+pub mod startup;
 pub mod trace;
 pub mod trap;
 pub mod user_copy;

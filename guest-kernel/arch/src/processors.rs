@@ -229,11 +229,12 @@ pub(crate) fn flush_kernel_elsewhere() {
     }
 }
 
-/// Waits until all writes that other CPUs have made for programs in the address space at `root`
-/// before this are seen, and they see those of this one: as in the manuals, a serializing
-/// instruction on each.
-pub(crate) fn synchronize(root: u64) {
-    flush_elsewhere(root);
+/// Has each other CPU that runs a program execute a serializing instruction, and waits until it
+/// has.
+pub fn synchronize() {
+    if are_several() {
+        flush_others(|cpu| cpu.root.get() != paging::kernel_tables());
+    }
 }
 
 /// The next CPU that may be started, with this number and its state so.

@@ -5,13 +5,13 @@ use core::ops::Deref;
 /// A global that is not `Sync` by itself: a `Cell` or a `RefCell`, which costs no locked
 /// instruction and whose borrows are checked.
 ///
-/// Rejected: spin locks. With one CPU and no interrupts in the kernel, a lock that is held
-/// could never be released.
+/// Rejected: a lock for each. There is one for the whole kernel: see
+/// [`processors`](crate::processors).
 pub struct SingleCpu<T>(T);
 
-// SAFETY: the machine has one CPU and the kernel runs with interrupts off (the one `sti`
-// is in `wait_for_interrupt`, whose handlers touch only atomics), so nothing is ever
-// used by two threads of execution at once.
+// SAFETY: one CPU at a time is in the kernel, with interrupts off (the one `sti` is in
+// `wait_for_interrupt`, whose handler takes the kernel first), so nothing is ever used by two
+// threads of execution at once. What runs outside of that is in this crate, and uses none.
 unsafe impl<T> Sync for SingleCpu<T> {}
 
 impl<T> SingleCpu<T> {

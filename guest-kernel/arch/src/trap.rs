@@ -313,11 +313,11 @@ impl DerefMut for UserMode {
 /// Halts until an interrupt comes and returns its vector. Meanwhile other CPUs may be in the
 /// kernel.
 pub fn wait_for_interrupt() -> u8 {
-    let cpu = processors::current();
+    let cpu = &raw const *processors::current();
     processors::release();
     // SAFETY: the only thing that interrupts is an external interrupt, whose handler waits for
     // the kernel, leaves a vector and comes back with interrupts off.
-    unsafe { wait_for_interrupt_unchecked(cpu) as u8 }
+    unsafe { wait_for_interrupt_unchecked(cpu.cast()) as u8 }
 }
 
 /// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
@@ -400,7 +400,7 @@ unsafe extern "C" {
     fn enter_user(context: *mut UserContext);
     fn syscall_entries();
     #[link_name = "wait_for_interrupt"]
-    fn wait_for_interrupt_unchecked(cpu: &'static Cpu) -> u64;
+    fn wait_for_interrupt_unchecked(cpu: *const ()) -> u64;
 }
 
 #[cfg(feature = "image")]

@@ -113,6 +113,7 @@ vdso_data:                              # struct Data in vdso.rs
 .Lns_per_count: .quad 0
 .Lrealtime_at_boot: .quad 0
 .Lis_usable: .quad 0
+.Lare_several: .quad 0
 
     .set CLOCKS_SINCE_1970, 1 << 0 | 1 << 5 # REALTIME and its coarse one
     # MONOTONIC, its raw and its coarse one, BOOTTIME
@@ -121,6 +122,7 @@ vdso_data:                              # struct Data in vdso.rs
     .set NS_PER_S, 1000000000
     .set SYS_GETTIMEOFDAY, 96
     .set SYS_TIME, 201
+    .set SYS_GETCPU, 309
     .set SYS_CLOCK_GETTIME, 228
     .set SYS_CLOCK_GETRES, 229
 
@@ -209,9 +211,12 @@ vdso_data:                              # struct Data in vdso.rs
     syscall
     ret
 
-    # int getcpu(unsigned *rdi, unsigned *rsi): there is one CPU, on one node.
+    # int getcpu(unsigned *rdi, unsigned *rsi): one CPU, or ask the kernel; one node. Programs that
+    # ask often have an area of restartable sequences.
     .balign 16
 .Lgetcpu:
+    cmp qword ptr [rip + .Lare_several], 0
+    jne 4f
     xor eax, eax
     test rdi, rdi
     jz 2f
@@ -220,6 +225,10 @@ vdso_data:                              # struct Data in vdso.rs
     jz 3f
     mov [rsi], eax
 3:  ret
+4:  xor edx, edx
+    mov eax, SYS_GETCPU
+    syscall
+    ret
 .Lcode_end:
 vdso_end:
     .popsection

@@ -8,7 +8,7 @@
 
 use core::cell::Cell;
 
-use crate::{SingleCpu, clock};
+use crate::{SingleCpu, clock, processors};
 
 core::arch::global_asm!(include_str!("vdso.S"));
 
@@ -19,11 +19,11 @@ unsafe extern "C" {
 }
 
 /// What `vdso.S` has at `vdso_data`.
-type Data = [u64; 4];
+type Data = [u64; 5];
 
 static DATA: SingleCpu<Cell<Data>> = SingleCpu::new(Cell::new([0; _]));
 
-/// Lets programs tell the time: so many nanoseconds after 1970 at boot, by a counter that is
+/// Lets programs tell the time, and the CPU if there is one, as all CPUs run now: so many nanoseconds after 1970 at boot, by a counter that is
 /// `offset` behind the kernel's. Without an offset they ask the kernel.
 pub fn start(realtime_at_boot: u64, offset: Option<u64>) {
     let (counter_at_boot, ns_per_count) = clock::parameters();
@@ -32,6 +32,7 @@ pub fn start(realtime_at_boot: u64, offset: Option<u64>) {
         ns_per_count,
         realtime_at_boot,
         offset.is_some().into(),
+        processors::are_several().into(),
     ]);
 }
 

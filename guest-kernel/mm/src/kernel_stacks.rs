@@ -10,6 +10,7 @@ use core::cell::RefCell;
 use arch::SingleCpu;
 use arch::context::Context;
 use arch::kernel_stack::{KernelStack, STACK_COUNT, STACK_PAGES};
+use arch::startup;
 
 use crate::OutOfMemory;
 use crate::frames::{self, Frame};
@@ -54,6 +55,12 @@ pub fn allocate() -> Result<KernelStack, OutOfMemory> {
     // SAFETY: the number was free, so there is no such stack; the frames were this
     // function's own.
     Ok(unsafe { KernelStack::map(number, frames) })
+}
+
+/// The stacks of a CPU that is to start, if there are frames.
+pub fn for_cpu() -> Option<startup::Stacks> {
+    let (idle, emergencies) = (allocate().ok()?, allocate().ok()?);
+    Some(startup::Stacks { idle, emergencies })
 }
 
 /// Gives back a stack that is not in use.

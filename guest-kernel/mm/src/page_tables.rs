@@ -219,6 +219,10 @@ impl PageTables {
         if self.is_active() {
             paging::forget_page(page);
         }
+        if is_shared {
+            // Other threads are not to read the old frame any more.
+            self.forget_elsewhere();
+        }
         Ok(is_shared)
     }
 
@@ -245,7 +249,7 @@ impl PageTables {
             }
             self.frames -= u64::from(gone);
             if take(leaf.table, gone) == 0 {
-                self.prune(leaf.start);
+                self.prune_unflushed(leaf.start);
             }
         }
         self.forget(range);
@@ -299,14 +303,15 @@ impl PageTables {
                 gone += 1;
             }
             take(from.table, gone);
-            self.prune(from.start);
+            self.prune_unflushed(from.start);
         }
         self.forget(range);
         Ok(())
     }
 
-    /// Flushes the TLB entries of the pages in `range`.
+    /// Flushes the TLB entries of the pages in `range`, and of the tables for them.
     fn forget(&self, range: Range<u64>) {
+        self.forget_elsewhere();
         if !self.is_active() {
             return;
         }
@@ -317,6 +322,11 @@ impl PageTables {
         for page in range.step_by(PAGE_SIZE as usize) {
             paging::forget_page(page);
         }
+    }
+
+    /// Flushes those of all pages on other CPUs.
+    pub(super) fn forget_elsewhere(&self) {
+        paging::forget_elsewhere(self.root);
     }
 
     /// The table with the entry of `page`, made if there is none.
@@ -345,6 +355,13 @@ impl PageTables {
 
     /// Frees the empty tables on the walk to `page`.
     fn prune(&mut self, page: u64) {
+        if self.prune_unflushed(page) {
+            self.forget_elsewhere();
+        }
+    }
+
+    /// The same, but for the TLB entries of other CPUs; whether there was any.
+    fn prune_unflushed(&mut self, page: u64) -> bool {
         let mut path = [self.root; TOP_LEVEL as usize + 1];
         let mut depth = 0;
         for level in levels() {
@@ -369,9 +386,11 @@ impl PageTables {
             depth -= 1;
         }
         self.frames -= (deepest - depth) as u64;
-        if depth < deepest && self.is_active() {
+        let is_pruned = depth < deepest;
+        if is_pruned && self.is_active() {
             self.activate();
         }
+        is_pruned
     }
 }
 

@@ -71,6 +71,7 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         .prepare(stack, &user, Bases::ZERO, spawn::main());
     first.blocked_signals.set(thread.blocked_signals.get());
     first.set_scheduling(thread.scheduling());
+    first.cpus.set(thread.cpus.get());
     first.clear_at_end.set(0);
     first.alternate_stack.set(AlternateStack::NONE);
     first.area.set(Area::NONE);

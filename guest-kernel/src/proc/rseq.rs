@@ -1,9 +1,9 @@
 //! Restartable sequences (`rseq`): short code of a program that is to run to its end without
 //! another thread of this CPU in between, and that starts anew if one has come.
 //!
-//! A thread shares an area with the kernel, in which it names the section that it is in. There
-//! is one CPU, so what the area says of CPU, node and concurrency is the same for ever, and is
-//! written once. The section is looked at only where it matters: after a thread has been
+//! A thread shares an area with the kernel, in which it names the section that it is in. What the
+//! area says of CPU and concurrency, which is the CPU's number, is written as the thread goes on on
+//! another CPU; there is one node. The section is looked at only where it matters: after a thread has been
 //! preempted, and before a handler is called. Rejected: a look at each switch, as a thread that
 //! blocks is in a system call, which a section must not make.
 //!
@@ -14,6 +14,7 @@
 
 use abi::Errno;
 use abi::virtual_map::USER_END;
+use arch::processors;
 use arch::trap::UserContext;
 use mm::user_memory::BadAddress;
 use mm::{AddressSpace, UserPtr, UserSlice};
@@ -30,6 +31,8 @@ pub const ALIGNMENT: u64 = 32;
 
 /// Offset of the section in an area.
 const SECTION: u64 = 8;
+/// Offset of the number that no other thread of the program that runs has.
+const CONCURRENCY: u64 = 24;
 /// What stands before the instruction at which a thread goes on: proof that it is meant to.
 const SIGNATURE_SIZE: u64 = size_of::<u32>() as u64;
 /// No CPU yet.
@@ -68,8 +71,14 @@ impl Area {
 
     /// Says that the thread is on `cpu`, and in no section.
     fn fill(self, space: &AddressSpace, at_start: u32, cpu: u32) -> Result<(), BadAddress> {
-        let words = [at_start, cpu, 0, 0, 0, 0, 0];
+        let words = [at_start, cpu, 0, 0, 0, 0, at_start];
         UserPtr::new(self.address).write(space, &words)
+    }
+
+    /// Says that it is on `cpu`.
+    fn move_to(self, space: &AddressSpace, cpu: u32) -> Result<(), BadAddress> {
+        UserPtr::new(self.address).write(space, &[cpu, cpu])?;
+        UserPtr::new(self.address.wrapping_add(CONCURRENCY)).write(space, &cpu)
     }
 }
 
@@ -86,8 +95,10 @@ impl Thread {
             return Err(Errno::EBUSY);
         }
         area.check()?;
-        area.fill(&self.process().space(), 0, 0)?;
+        let cpu = processors::number();
+        area.fill(&self.process().space(), cpu as u32, cpu as u32)?;
         self.area.set(area);
+        self.area_cpu.set(cpu);
         Ok(())
     }
 
@@ -116,12 +127,30 @@ impl Thread {
         }
     }
 
+    /// The thread goes on, as the current one: says on which CPU if it is another one. A program
+    /// whose area is not there any more is ended.
+    pub(super) fn note_cpu(&self) {
+        let (area, cpu) = (self.area.get(), processors::number());
+        if area.address == 0 || self.area_cpu.replace(cpu) == cpu {
+            return;
+        }
+        let process = self.process();
+        if area.move_to(&process.space(), cpu as u32).is_err() {
+            exit::doom(process, WaitStatus::killed(Signal::SIGSEGV));
+        }
+    }
+
     /// Has the section end in which the thread may have been preempted.
     pub(super) fn note_preemption(&self) {
         if self.area.get().address != 0 {
             self.attention.set(true);
         }
     }
+}
+
+/// The thread, a new one, begins.
+pub fn begin(thread: &Thread) {
+    thread.note_cpu();
 }
 
 /// Leaves the section in which the current thread, whose program is in state `context`, was

@@ -11,6 +11,7 @@
 //! from turns only.
 
 use crate::proc::list::List;
+use crate::proc::scheduler::CpuMask;
 use crate::proc::scheduling::NORMAL_WEIGHT;
 use crate::proc::thread::{Runs, Thread};
 
@@ -37,14 +38,16 @@ impl RunQueue {
         }
     }
 
-    /// Whether no thread is queued.
-    pub fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.preempted.is_empty() && self.others.is_empty()
+    /// Whether no thread is queued that may run on any of `cpus`.
+    pub fn is_empty(&self, cpus: CpuMask) -> bool {
+        [&self.urgent, &self.preempted, &self.others]
+            .iter()
+            .all(|list| first(list, cpus).is_none())
     }
 
-    /// Whether an urgent thread is queued.
-    pub fn is_urgent(&self) -> bool {
-        !self.urgent.is_empty()
+    /// Whether such a thread is queued that is urgent.
+    pub fn is_urgent(&self, cpus: CpuMask) -> bool {
+        first(&self.urgent, cpus).is_some()
     }
 
     /// Puts a thread behind all others.
@@ -66,25 +69,26 @@ impl RunQueue {
         self.preempted.push_front(thread);
     }
 
-    /// Takes out the thread whose turn it is; a new turn is worth `tick` counts.
-    pub fn pop(&self, tick: u64) -> Option<&'static Thread> {
-        if let Some(thread) = self.urgent.pop_front() {
+    /// Takes out the thread whose turn it is of those that may run on any of `cpus`; a new turn is
+    /// worth `tick` counts.
+    pub fn pop(&self, tick: u64, cpus: CpuMask) -> Option<&'static Thread> {
+        if let Some(thread) = take(&self.urgent, cpus) {
             return Some(thread);
         }
-        while let Some(thread) = self.preempted.pop_front() {
+        while let Some(thread) = take(&self.preempted, cpus) {
             if thread.credit.get() > 0 {
                 return Some(thread);
             }
             self.push(thread);
         }
         loop {
-            let thread = self.others.pop_front()?;
+            let thread = take(&self.others, cpus)?;
             let turn = tick * u64::from(thread.weight.get()) / u64::from(NORMAL_WEIGHT);
             let credit = thread.credit.get() + signed(turn);
             thread
                 .credit
                 .set(credit.min(signed(turn + end_of_turn(tick))));
-            if self.others.is_empty() {
+            if first(&self.others, cpus).is_none() {
                 // Nobody was kept waiting, so nothing is owed.
                 thread.credit.set(thread.credit.get().max(signed(turn)));
                 return Some(thread);
@@ -95,6 +99,18 @@ impl RunQueue {
             self.push(thread);
         }
     }
+}
+
+/// The first thread that may run on any of `cpus`. Those that may not are few: a program has to
+/// ask for it.
+fn first(list: &List<Thread, Runs>, cpus: CpuMask) -> Option<&'static Thread> {
+    list.iter().find(|thread| thread.cpus.get() & cpus != 0)
+}
+
+fn take(list: &List<Thread, Runs>, cpus: CpuMask) -> Option<&'static Thread> {
+    let thread = first(list, cpus)?;
+    list.remove(thread);
+    Some(thread)
 }
 
 /// The credit with which a turn is over at a tick: the next would come later by more than
@@ -127,6 +143,7 @@ mod tests {
     use fastrand::Rng;
 
     const TICK: u64 = 1000;
+    const ALL: CpuMask = CpuMask::MAX;
 
     fn threads<const N: usize>() -> [&'static Thread; N] {
         std::array::from_fn(|_| {
@@ -144,7 +161,7 @@ mod tests {
         let mut used = [0; N];
         all.iter().for_each(|thread| queue.push(thread));
         let mut now = 0;
-        let mut thread = queue.pop(TICK).expect("there are threads");
+        let mut thread = queue.pop(TICK, ALL).expect("there are threads");
         let mut turn = now;
         while now < ticks * TICK {
             now = (now / TICK + 1) * TICK + late();
@@ -153,7 +170,7 @@ mod tests {
                 used[number.expect("it is one of them")] += now - turn;
                 charge(thread, now - turn, TICK);
                 queue.push(thread);
-                thread = queue.pop(TICK).expect("there are threads");
+                thread = queue.pop(TICK, ALL).expect("there are threads");
                 turn = now;
             }
         }
@@ -183,7 +200,7 @@ mod tests {
             .into_iter()
             .for_each(|thread| queue.push(thread));
         for _ in 0..300 {
-            let thread = queue.pop(TICK).expect("there are threads");
+            let thread = queue.pop(TICK, ALL).expect("there are threads");
             turns[usize::from(std::ptr::eq(thread, normal))] += 1;
             charge(thread, TICK, TICK);
             queue.push(thread);
@@ -211,7 +228,7 @@ mod tests {
         let [a, b, c] = threads();
         [a, b, c].into_iter().for_each(|thread| queue.push(thread));
         for expected in [a, b, c, a, b, c] {
-            let thread = queue.pop(TICK).expect("there are threads");
+            let thread = queue.pop(TICK, ALL).expect("there are threads");
             assert!(std::ptr::eq(thread, expected));
             charge(thread, TICK, TICK);
             queue.push(thread);
@@ -224,22 +241,22 @@ mod tests {
         let [sleeper, spinner] = threads();
         queue.push(sleeper);
         queue.push(spinner);
-        let first = queue.pop(TICK).expect("there are threads");
+        let first = queue.pop(TICK, ALL).expect("there are threads");
         assert!(std::ptr::eq(first, sleeper));
         charge(sleeper, TICK / 2, TICK);
-        let second = queue.pop(TICK).expect("there are threads");
+        let second = queue.pop(TICK, ALL).expect("there are threads");
         queue.push_preempted(second);
         queue.push_woken(sleeper);
-        assert!(queue.is_urgent());
+        assert!(queue.is_urgent(ALL));
         assert!(std::ptr::eq(
-            queue.pop(TICK).expect("two are there"),
+            queue.pop(TICK, ALL).expect("two are there"),
             sleeper
         ));
         charge(sleeper, TICK, TICK);
         queue.push_woken(sleeper);
-        assert!(!queue.is_urgent());
+        assert!(!queue.is_urgent(ALL));
         assert!(std::ptr::eq(
-            queue.pop(TICK).expect("two are there"),
+            queue.pop(TICK, ALL).expect("two are there"),
             spinner
         ));
     }
@@ -252,13 +269,37 @@ mod tests {
         queue.push(other);
         for used in [TICK / 2, TICK / 4, TICK / 2] {
             assert!(std::ptr::eq(
-                queue.pop(TICK).expect("two are there"),
+                queue.pop(TICK, ALL).expect("two are there"),
                 thread
             ));
             charge(thread, used, TICK);
             queue.push_preempted(thread);
         }
-        assert!(std::ptr::eq(queue.pop(TICK).expect("two are there"), other));
+        assert!(std::ptr::eq(
+            queue.pop(TICK, ALL).expect("two are there"),
+            other
+        ));
+    }
+
+    #[test]
+    fn a_cpu_gets_the_threads_that_may_run_there() {
+        let queue = RunQueue::new();
+        let [first, second, third] = threads();
+        [first, second, third]
+            .into_iter()
+            .for_each(|thread| queue.push(thread));
+        first.cpus.set(0b10);
+        third.cpus.set(0b100);
+        assert!(queue.is_empty(0b1000) || queue.pop(TICK, 0b1000).is_some());
+        assert!(
+            queue
+                .pop(TICK, 0b1)
+                .is_none_or(|thread| std::ptr::eq(thread, second))
+        );
+        assert!(queue.is_empty(0b1) && !queue.is_empty(0b100));
+        let next = queue.pop(TICK, 0b110).expect("two are there");
+        assert!(std::ptr::eq(next, first));
+        assert!(queue.pop(TICK, 0b10).is_none());
     }
 
     #[test]
@@ -267,7 +308,7 @@ mod tests {
         let [thread] = threads();
         charge(thread, u64::MAX, TICK);
         queue.push(thread);
-        assert!(queue.pop(TICK).is_some());
-        assert!(queue.is_empty() && queue.pop(TICK).is_none());
+        assert!(queue.pop(TICK, ALL).is_some());
+        assert!(queue.is_empty(ALL) && queue.pop(TICK, ALL).is_none());
     }
 }

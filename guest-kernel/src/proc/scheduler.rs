@@ -86,8 +86,12 @@ pub fn start(tick_ns: u64) -> ! {
 
 /// Runs threads on this CPU, one of several, as long as the machine runs.
 pub fn run_threads() -> ! {
+    CURRENT.set(boot_thread());
+    PROCESS.set(table::no_process());
+    tick::restart(next_deadline());
+    let mut first = pop();
     loop {
-        let next = pop().unwrap_or_else(idle);
+        let next = first.take().unwrap_or_else(idle);
         take_cpu(next);
         extended_state::load(next);
         Context::switch_to(next.context());
@@ -118,22 +122,48 @@ pub fn wake(thread: &'static Thread) {
     }
 }
 
-/// Rouses a CPU that waits for threads and may run this one.
+/// Rouses a CPU that waits for threads and may run this one: this one, if it is one of them.
 fn rouse(thread: &Thread) {
     let fit = IDLE.get() & thread.cpus.get();
-    if fit != 0 {
+    if fit & own_mask() != 0 {
+        IDLE.set(IDLE.get() & !own_mask());
+    } else if fit != 0 {
         let number = fit.trailing_zeros();
         IDLE.set(IDLE.get() & !(1 << number));
-        if number as usize != processors::number() {
-            processors::interrupt(number as usize);
+        processors::interrupt(number as usize);
+    }
+}
+
+/// This CPU.
+fn own_mask() -> CpuMask {
+    1 << processors::number()
+}
+
+/// All CPUs.
+pub fn all_cpus() -> CpuMask {
+    CpuMask::MAX >> (CpuMask::BITS as usize - processors::count())
+}
+
+/// Lets `thread` run on these CPUs only, at least one of which there is.
+pub fn set_cpus(thread: &'static Thread, cpus: CpuMask) {
+    thread.cpus.set(cpus);
+    match thread.state() {
+        State::Running if !ptr::eq(thread, current_thread()) => {
+            processors::interrupt(thread.cpu.get());
         }
+        State::Running if cpus & own_mask() == 0 => {
+            add(thread);
+            switch_from(thread);
+        }
+        State::Runnable => rouse(thread),
+        State::Running | State::Blocked | State::Unused => {}
     }
 }
 
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
     let thread = current_thread();
-    if RUN_QUEUE.is_empty() {
+    if RUN_QUEUE.is_empty(own_mask()) {
         // No thread was kept waiting, so no credit is charged.
         cpu_time::end_turn(thread);
         return;
@@ -185,6 +215,7 @@ fn switch_from(thread: &'static Thread) {
     take_cpu(next);
     extended_state::switch(thread, next);
     Context::switch_to(context_of(next));
+    thread.note_cpu();
 }
 
 /// Where a thread goes on: each CPU has a context for when it has none.
@@ -216,7 +247,7 @@ fn end_turn() {
 }
 
 fn pop() -> Option<&'static Thread> {
-    let thread = RUN_QUEUE.pop(tick::period());
+    let thread = RUN_QUEUE.pop(tick::period(), own_mask());
     if trace::wants(wanted::SCHED) {
         super::trace::turn(thread);
     }
@@ -228,15 +259,15 @@ fn pop() -> Option<&'static Thread> {
 #[inline(never)]
 fn idle() -> &'static Thread {
     let (thread, process) = (CURRENT.get(), PROCESS.get());
-    let own = 1 << processors::number();
+    let own = own_mask();
     let next = loop {
         tick::await_only(next_deadline());
         IDLE.set(IDLE.get() | own);
         let number = wait_for_interrupt();
-        IDLE.set(IDLE.get() & !own);
         CURRENT.set(thread);
         PROCESS.set(process);
         serve(number);
+        IDLE.set(IDLE.get() & !own);
         if let Some(thread) = pop() {
             break thread;
         }
@@ -268,6 +299,11 @@ fn take_cpu(next: &'static Thread) {
 pub fn interrupt(number: u8) {
     serve(number);
     let thread = current_thread();
+    if thread.cpus.get() & own_mask() == 0 {
+        add(thread);
+        switch_from(thread);
+        return thread.note_preemption();
+    }
     if number == vector::TIMER {
         let now = clock::counter();
         let is_tick = tick::take(now);
@@ -280,7 +316,7 @@ pub fn interrupt(number: u8) {
             return thread.note_preemption();
         }
     }
-    if RUN_QUEUE.is_urgent() {
+    if RUN_QUEUE.is_urgent(own_mask()) {
         thread.state.set(State::Runnable);
         RUN_QUEUE.push_preempted(thread);
         switch_from(thread);

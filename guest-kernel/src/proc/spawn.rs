@@ -160,6 +160,8 @@ fn inherit(parent: &Thread, thread: &Thread, flags: CloneFlags) {
         false => parent.area.get(),
     };
     thread.area.set(area);
+    thread.area_cpu.set(parent.area_cpu.get());
+    thread.cpus.set(parent.cpus.get());
     thread.set_scheduling(parent.scheduling().of_child());
     thread.name.set(parent.name());
 }

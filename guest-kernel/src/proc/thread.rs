@@ -115,6 +115,8 @@ pub struct Thread {
     pub(super) robust_list: Cell<u64>,
     /// What it shares with the kernel for its restartable sequences.
     pub(super) area: Cell<Area>,
+    /// The CPU that it says there.
+    pub(super) area_cpu: Cell<usize>,
     /// Whether another thread waits for a lock that it holds.
     pub(super) owns_futexes: Cell<bool>,
     /// Whether a child still uses the memory that the thread lent it (`vfork`).
@@ -155,6 +157,7 @@ impl Thread {
             clear_at_end: Cell::new(0),
             robust_list: Cell::new(0),
             area: Cell::new(Area::NONE),
+            area_cpu: Cell::new(0),
             owns_futexes: Cell::new(false),
             has_lent_memory: Cell::new(false),
         }
@@ -199,6 +202,16 @@ impl Thread {
     /// Whether something is to be done before it returns to ring 3.
     pub fn needs_attention(&self) -> bool {
         self.attention.get()
+    }
+
+    /// The CPU that it runs on, or ran on last.
+    pub fn cpu(&self) -> usize {
+        self.cpu.get()
+    }
+
+    /// Those that it may run on.
+    pub fn cpus(&self) -> CpuMask {
+        self.cpus.get()
     }
 
     /// What the kernel saves for it while it does not run.

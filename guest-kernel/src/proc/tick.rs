@@ -3,7 +3,7 @@
 //! The timer is set to one deadline at a time. While a program runs that is the next tick,
 //! counted from the one before and not from when its interrupt was served, so that ticks do
 //! not drift; or that of a sleeper who wants to wake earlier. While nothing runs it is only
-//! the latter.
+//! the latter. Each CPU has its own timer, and ticks only while it runs a program.
 
 use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
@@ -11,14 +11,12 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::trace::{Kind, wanted};
 use arch::shared;
 use arch::trace;
-use arch::{SingleCpu, clock, local_apic};
+use arch::{SingleCpu, clock, local_apic, processors};
 
-/// In counts of the time-stamp counter.
+/// The timer of a CPU, in counts of the time-stamp counter.
 #[derive(Clone, Copy)]
 struct Tick {
-    /// From tick to tick.
-    period: u64,
-    /// The next one.
+    /// The next tick.
     next: u64,
     /// What the timer is set to; [`NEVER`] if it is not.
     set_to: u64,
@@ -26,79 +24,94 @@ struct Tick {
 
 const NEVER: u64 = u64::MAX;
 
-static TICK: SingleCpu<Cell<Tick>> = SingleCpu::new(Cell::new(Tick {
-    period: 0,
+const IDLE: Tick = Tick {
     next: NEVER,
     set_to: NEVER,
-}));
+};
+
+static TICKS: SingleCpu<[Cell<Tick>; processors::MOST]> =
+    SingleCpu::new([const { Cell::new(IDLE) }; processors::MOST]);
+
+/// From tick to tick.
+static PERIOD: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
+
+/// That of this CPU.
+fn own() -> &'static Cell<Tick> {
+    &TICKS[processors::number()]
+}
 
 /// Starts the tick.
 pub fn start(tick_ns: u64) {
-    let period = clock::counts(tick_ns);
-    TICK.set(Tick {
-        period,
-        ..TICK.get()
-    });
+    PERIOD.set(clock::counts(tick_ns));
     restart(None);
 }
 
 /// Counts from tick to tick.
 pub fn period() -> u64 {
-    TICK.get().period
+    PERIOD.get()
 }
 
 /// Gives whoever runs a whole tick from now, unless `sleeper` wants to wake before.
 pub fn restart(sleeper: Option<u64>) {
-    let tick = TICK.get();
-    let next = clock::counter().saturating_add(tick.period);
-    TICK.set(Tick { next, ..tick });
+    let next = clock::counter().saturating_add(period());
+    own().set(Tick {
+        next,
+        ..own().get()
+    });
     set_to(next.min(sleeper.unwrap_or(NEVER)));
 }
 
 /// Records that the timer has interrupted, and so is not set any more.
 pub fn note_interrupt() {
-    TICK.set(Tick {
+    own().set(Tick {
         set_to: NEVER,
-        ..TICK.get()
+        ..own().get()
     });
 }
 
 /// Takes the tick that is due at `now`; says whether one was.
 pub fn take(now: u64) -> bool {
-    let tick = TICK.get();
+    let tick = own().get();
     let is_due = now >= tick.next;
     if is_due {
         shared::count(&shared::PAGE.timer_ticks);
         if trace::wants(wanted::TICKS) {
             trace::send(Kind::Tick, &[shared::PAGE.timer_ticks.load(Relaxed)]);
         }
-        let next = next_tick(tick.next, tick.period, now);
-        TICK.set(Tick { next, ..tick });
+        let next = next_tick(tick.next, period(), now);
+        own().set(Tick { next, ..tick });
     }
     is_due
 }
 
 /// Sets the timer to the next tick, or to when `sleeper` wants to wake.
 pub fn await_next(sleeper: Option<u64>) {
-    set_to(TICK.get().next.min(sleeper.unwrap_or(NEVER)));
+    set_to(own().get().next.min(sleeper.unwrap_or(NEVER)));
 }
 
 /// Makes sure that the timer interrupts at `deadline` at the latest.
 pub fn await_no_later_than(deadline: u64) {
-    if deadline < TICK.get().set_to {
+    if deadline < own().get().set_to {
         set_to(deadline);
     }
 }
 
-/// Sets the timer to when `sleeper` wants to wake, and to nothing else.
+/// Sets the timer to when `sleeper` wants to wake, and to nothing else; to nothing at all, if that
+/// of another CPU is set to come first. That stays so: whoever sets his timer anew looks at all who
+/// sleep.
 pub fn await_only(sleeper: Option<u64>) {
-    set_to(sleeper.unwrap_or(NEVER));
+    let deadline = sleeper.unwrap_or(NEVER);
+    let others = TICKS.iter().enumerate().take(processors::count());
+    let is_awaited = others
+        .filter(|(number, _)| *number != processors::number())
+        .any(|(_, tick)| tick.get().set_to <= deadline);
+    set_to(if is_awaited { NEVER } else { deadline });
 }
 
 fn set_to(deadline: u64) {
-    let tick = TICK.get();
+    let tick = own().get();
     if tick.set_to != deadline {
-        TICK.set(Tick {
+        own().set(Tick {
             set_to: deadline,
             ..tick
         });

@@ -1,6 +1,7 @@
 //! Calls that say how memory will be used, or ask where it is.
 
 use abi::virtual_map::PAGE_SIZE;
+use arch::processors;
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::UserSlice;
@@ -92,8 +93,8 @@ pub fn munlockall(_: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// `membarrier(command, flags, cpu)`: all threads run on one CPU, which switches between them
-/// with all that a barrier does.
+/// `membarrier(command, flags, cpu)`: whoever runs on another CPU enters the kernel, with all that
+/// a barrier does; others will.
 pub fn membarrier(&[command, flags, ..]: &Arguments) -> SyscallResult {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1 << 0;
@@ -125,6 +126,9 @@ pub fn membarrier(&[command, flags, ..]: &Arguments) -> SyscallResult {
         {
             Err(Errno::EPERM)
         }
-        _ => Ok(0),
+        _ => {
+            processors::synchronize();
+            Ok(0)
+        }
     }
 }

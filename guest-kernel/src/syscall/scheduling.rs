@@ -5,6 +5,7 @@ use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice};
 
 use crate::proc::process::Process;
+use crate::proc::scheduler::CpuMask;
 use crate::proc::scheduling::Scheduling;
 use crate::proc::thread::Thread;
 use crate::proc::{current, current_thread, scheduler, table};
@@ -261,7 +262,7 @@ pub fn sched_rr_get_interval(&[pid, interval, ..]: &Arguments) -> SyscallResult 
     Ok(0)
 }
 
-/// `sched_getaffinity(pid, size, mask)`: there is one CPU.
+/// `sched_getaffinity(pid, size, mask)`
 pub fn sched_getaffinity(&[pid, size, mask, ..]: &Arguments) -> SyscallResult {
     let size = u64::from(size as u32);
     if size < MASK_SIZE || !size.is_multiple_of(MASK_SIZE) {
@@ -270,24 +271,26 @@ pub fn sched_getaffinity(&[pid, size, mask, ..]: &Arguments) -> SyscallResult {
     if (pid as i32) < 0 {
         return Err(Errno::ESRCH);
     }
-    thread_of(pid)?;
-    UserPtr::new(mask).write(&current().space(), &[1_u64])?;
+    let cpus = thread_of(pid)?.cpus() & scheduler::all_cpus();
+    UserPtr::new(mask).write(&current().space(), &[u64::from(cpus)])?;
     Ok(MASK_SIZE)
 }
 
-/// `sched_setaffinity(pid, size, mask)`: it must be among those that are meant.
+/// `sched_setaffinity(pid, size, mask)`: of the CPUs that are meant, there must be one.
 pub fn sched_setaffinity(&[pid, size, mask, ..]: &Arguments) -> SyscallResult {
-    let mut first = [0];
-    if size as u32 != 0 {
-        UserSlice::new(mask, 1).copy_in(&current().space(), &mut first)?;
-    }
+    let mut bytes = [0; size_of::<CpuMask>()];
+    let len = (size as u32 as usize).min(bytes.len());
+    UserSlice::new(mask, len as u64).copy_in(&current().space(), &mut bytes[..len])?;
+    let cpus = CpuMask::from_le_bytes(bytes) & scheduler::all_cpus();
     if (pid as i32) < 0 {
         return Err(Errno::ESRCH);
     }
-    check_owner(thread_of(pid)?)?;
-    if first[0] & 1 == 0 {
+    let thread = thread_of(pid)?;
+    check_owner(thread)?;
+    if cpus == 0 {
         return Err(Errno::EINVAL);
     }
+    scheduler::set_cpus(thread, cpus);
     Ok(0)
 }
 

@@ -46,9 +46,9 @@ fn write_base(address: u64, base: u64) -> SyscallResult {
 
 /// `getcpu(cpu, node)`
 pub fn getcpu(&[cpu, node, ..]: &Arguments) -> SyscallResult {
-    for address in [cpu, node] {
+    for (address, number) in [(cpu, current_thread().cpu()), (node, 0)] {
         if address != 0 {
-            UserPtr::new(address).write(&current().space(), &0_u32)?;
+            UserPtr::new(address).write(&current().space(), &(number as u32))?;
         }
     }
     Ok(0)

@@ -32,8 +32,7 @@ pub struct CpuArgs {
     /// HLT and interrupt windows are visible exits
     #[arg(long, value_enum, default_value_t = Apic::Kernel)]
     apic: Apic,
-    /// CPUs of the machine, 1 to 32: more than one only for a kernel without PROGRAM, in the
-    /// emulator
+    /// CPUs of the machine, 1 to 32: more than one only in the emulator
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
     cpus: u8,
     /// End the run after exactly N guest instructions (status 124); needs --accel emu
@@ -81,13 +80,12 @@ impl CpuArgs {
                 }
             }
         }
-        let why = match (self.accel, &config.program) {
-            (_, Some(_)) => Some("is for a kernel without PROGRAM: a machine for one has one CPU"),
-            (Accel::Kvm, None) => Some("needs --accel emu: under KVM there is one CPU"),
-            (Accel::Auto | Accel::Emu, None) => None,
-        };
-        if let Some(why) = why.filter(|_| self.cpus > 1) {
-            return Err(Misuse(format!("--cpus {} {why} as yet", self.cpus)));
+        if matches!(self.accel, Accel::Kvm) && self.cpus > 1 {
+            let why = "under KVM there is one CPU as yet";
+            return Err(Misuse(format!(
+                "--cpus {} needs --accel emu: {why}",
+                self.cpus
+            )));
         }
         config.accel = match self.accel {
             Accel::Auto => AccelChoice::Auto,

@@ -44,7 +44,7 @@ pub struct VmConfig {
     pub accel: AccelChoice,
     /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
     pub apic: ApicMode,
-    /// How many CPUs the machine has: 1, or for another kernel in the emulator up to
+    /// How many CPUs the machine has: 1, or in the emulator up to
     /// [`Emulator::MOST`](crate::cpu::emu::Emulator::MOST).
     pub cpus: u8,
     /// Bytes of RAM: 6 MiB to 1 TiB, a multiple of 4096; under KVM at most what
@@ -157,9 +157,6 @@ impl VmConfig {
         }
         if !(1..=Emulator::MOST).contains(&self.cpus) {
             return Err(VmError::Cpus(self.cpus));
-        }
-        if self.program.is_some() && self.cpus > 1 {
-            return Err(VmError::OneCpu);
         }
         Ok(())
     }

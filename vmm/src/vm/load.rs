@@ -103,6 +103,9 @@ fn command_line(
 ) -> Result<Vec<u8>, CpuError> {
     let mut line = CommandLine::default();
     line.text(word::INIT, program.path().as_bytes());
+    if config.cpus > 1 {
+        line.number(word::CPUS, config.cpus.into());
+    }
     line.number(word::TICK_US, config.tick.as_micros());
     // Fresh anonymous memory of the host is zero.
     line.option(word::RAM, word::ZERO);

@@ -61,5 +61,6 @@ impl PageTables {
         if self.is_active() {
             self.activate();
         }
+        self.forget_elsewhere();
     }
 }

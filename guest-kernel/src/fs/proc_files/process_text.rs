@@ -16,9 +16,10 @@ use crate::fs::proc_files::window::Window;
 use crate::fs::{process_files, terminal};
 use crate::proc::limits::INFINITY;
 use crate::proc::process::{Name, Process, Stage};
+use crate::proc::scheduler::CpuMask;
 use crate::proc::signal::{Action, Signal, Signals};
-use crate::proc::table;
 use crate::proc::thread::{State, Thread};
+use crate::proc::{scheduler, table};
 
 /// Text about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +185,22 @@ fn state(process: &Process, id: u32) -> (char, &'static str) {
     }
 }
 
+/// The numbers of the bits that are set, and the end of the line.
+fn write_ranges(to: &mut dyn Write, mut bits: u32) -> fmt::Result {
+    let mut separator = "";
+    while bits != 0 {
+        let start = bits.trailing_zeros();
+        let end = start + (bits >> start).trailing_ones();
+        match end - start {
+            1 => write!(to, "{separator}{start}")?,
+            _ => write!(to, "{separator}{start}-{}", end - 1)?,
+        }
+        separator = ",";
+        bits &= u32::MAX.checked_shl(end).unwrap_or(0);
+    }
+    writeln!(to)
+}
+
 /// Signals that are pending, blocked by its first thread, ignored and caught.
 fn signals(process: &Process) -> [Signals; 4] {
     let first = process.threads().next();
@@ -267,7 +284,10 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
         writeln!(to, "{name}:\t{capabilities:016x}")?;
     }
     writeln!(to, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
-    writeln!(to, "Cpus_allowed:\t1\nCpus_allowed_list:\t0")?;
+    let first = process.threads().next();
+    let cpus = first.map_or(CpuMask::MAX, Thread::cpus) & scheduler::all_cpus();
+    write!(to, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t")?;
+    write_ranges(to, cpus)?;
     writeln!(to, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;
     writeln!(
         to,

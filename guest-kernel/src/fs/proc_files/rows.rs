@@ -25,7 +25,7 @@ const fn directory(name: &'static [u8], entries: &'static [Entry]) -> Entry {
 /// `/proc`.
 pub const ROOT: &[Entry] = &[
     text(b"cmdline", Fixed("\n")),
-    text(b"cpuinfo", SystemText::Processor),
+    text(b"cpuinfo", SystemText::Processors),
     text(b"devices", Fixed(DEVICES)),
     text(b"filesystems", Fixed("nodev\trootfs\nnodev\tproc\n")),
     text(b"interrupts", Fixed("           CPU0       \n")),

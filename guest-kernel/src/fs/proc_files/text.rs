@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arch::identity::Identity;
-use arch::{clock, random, shared};
+use arch::{clock, processors, random, shared};
 use mm::frames::{self, FRAME_SIZE};
 use mm::free_frames;
 
@@ -27,8 +27,8 @@ pub enum SystemText {
     Fixed(&'static str),
     /// A number that never changes.
     Number(u64),
-    /// The processor.
-    Processor,
+    /// The processors.
+    Processors,
     /// Loads, which nobody measures, and how many threads there are.
     Loads,
     /// Seconds since boot, and seconds idle.
@@ -66,7 +66,9 @@ impl SystemText {
         match self {
             Self::Fixed(text) => to.write_str(text),
             Self::Number(number) => writeln!(to, "{number}"),
-            Self::Processor => write_processor(to),
+            Self::Processors => {
+                (0..processors::count()).try_for_each(|number| write_processor(to, number))
+            }
             Self::Loads => {
                 let (running, all) = threads();
                 let last = table::processes().map(Process::pid).max().unwrap_or(0);
@@ -121,7 +123,8 @@ fn used() -> CpuTime {
 
 fn idle_ns() -> u64 {
     let used = used();
-    clock::now_ns().saturating_sub(clock::ns(used.user + used.system))
+    let all = clock::now_ns() * processors::count() as u64;
+    all.saturating_sub(clock::ns(used.user + used.system))
 }
 
 fn write_memory(to: &mut dyn Write) -> fmt::Result {
@@ -162,8 +165,12 @@ fn write_counts(to: &mut dyn Write) -> fmt::Result {
     let ticks = |ns: u64| ns / NS_PER_USER_TICK;
     let [user, system] = [used.user, used.system].map(|counts| ticks(clock::ns(counts)));
     let idle = ticks(idle_ns());
-    for name in ["cpu ", "cpu0"] {
-        writeln!(to, "{name} {user} 0 {system} {idle} 0 0 0 0 0 0")?;
+    writeln!(to, "cpu  {user} 0 {system} {idle} 0 0 0 0 0 0")?;
+    // Nobody counts which CPU it was: each has its share.
+    let cpus = processors::count() as u64;
+    let [user, system, idle] = [user, system, idle].map(|all| all / cpus);
+    for cpu in 0..cpus {
+        writeln!(to, "cpu{cpu} {user} 0 {system} {idle} 0 0 0 0 0 0")?;
     }
     let count = |counter: &AtomicU64| counter.load(Relaxed);
     let (running, _) = threads();
@@ -175,19 +182,26 @@ fn write_counts(to: &mut dyn Write) -> fmt::Result {
     writeln!(to, "procs_running {running}\nprocs_blocked 0")
 }
 
-fn write_processor(to: &mut dyn Write) -> fmt::Result {
+fn write_processor(to: &mut dyn Write, number: usize) -> fmt::Result {
+    let cpus = processors::count();
     let processor = Identity::read();
     let vendor = core::str::from_utf8(&processor.vendor).unwrap_or("unknown");
     let brand = core::str::from_utf8(&processor.brand).unwrap_or("unknown");
     let brand = brand.trim_matches(['\0', ' ']);
     let [family, model, stepping] = processor.signature;
     let (mhz, rest) = (processor.khz / 1000, processor.khz % 1000);
-    writeln!(to, "processor\t: 0\nvendor_id\t: {vendor}")?;
+    writeln!(to, "processor\t: {number}\nvendor_id\t: {vendor}")?;
     writeln!(to, "cpu family\t: {family}\nmodel\t\t: {model}")?;
     writeln!(to, "model name\t: {brand}\nstepping\t: {stepping}")?;
     writeln!(to, "cpu MHz\t\t: {mhz}.{rest:03}")?;
-    writeln!(to, "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0")?;
-    writeln!(to, "cpu cores\t: 1\napicid\t\t: 0\nfpu\t\t: yes")?;
+    writeln!(
+        to,
+        "physical id\t: 0\nsiblings\t: {cpus}\ncore id\t\t: {number}"
+    )?;
+    writeln!(
+        to,
+        "cpu cores\t: {cpus}\napicid\t\t: {number}\nfpu\t\t: yes"
+    )?;
     write!(to, "flags\t\t:")?;
     for feature in processor.features() {
         write!(to, " {feature}")?;
