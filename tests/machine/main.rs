@@ -15,6 +15,7 @@ mod interrupts;
 mod linux;
 mod modes;
 mod monitor;
+mod processors;
 mod registers;
 
 use std::arch::x86_64::__cpuid;
@@ -30,6 +31,8 @@ struct Case {
     name: &'static str,
     kernel: fn() -> Kernel,
     prints: &'static str,
+    /// CPUs of the machine.
+    cpus: u8,
     /// The machines that are known to be wrong, and how.
     wrong: &'static [(Wrong, &'static str)],
 }
@@ -41,8 +44,15 @@ impl Case {
             name,
             kernel,
             prints,
+            cpus: 1,
             wrong: &[],
         }
+    }
+
+    /// The same with several CPUs.
+    const fn cpus(mut self, cpus: u8) -> Self {
+        self.cpus = cpus;
+        self
     }
 
     /// The same but for some machines.
@@ -119,14 +129,15 @@ impl Machine {
     fn run(self, case: Case) {
         let kernel = (case.kernel)().write();
         let path = kernel.path().to_str().expect("its name is text");
+        let cpus = case.cpus.to_string();
         match self {
             Self::Vmm(target) => {
-                let run = target.vmm("hello").options(&["--kernel", path]);
+                let run = target.kernel(path).options(&["--cpus", &cpus]);
                 run.run().status(0).prints(case.prints);
             }
             Self::Qemu => {
                 let mut qemu = qemu::machine(&["-M", "pc", "-cpu", "max"]);
-                let output = output_with_input(qemu.args(["-kernel", path]), None);
+                let output = output_with_input(qemu.args(["-smp", &cpus, "-kernel", path]), None);
                 assert_eq!(String::from_utf8_lossy(&output.stdout), case.prints);
                 assert_eq!(output.status.code(), Some(qemu::exit_status(0)));
             }
@@ -159,6 +170,7 @@ fn main() {
         gates::CASES,
         registers::CASES,
         modes::CASES,
+        processors::CASES,
     ]
     .concat();
     let machines = Machine::ALL.into_iter();

@@ -14,15 +14,19 @@
 //! instructions. Rejected: kernels as files, which nobody reads.
 
 use assembly::code;
-use x86::{Cr0Flags, Cr4Flags, DescriptorFlags, EferFlags, PageTableFlags, msr};
+use x86::{Cr4Flags, DescriptorFlags, EferFlags, PageTableFlags};
 
 use super::elf::{self, KERNEL_ENTRY, KERNEL_LOAD, TempFile};
 
-const TABLES: u64 = KERNEL_LOAD + 0x1000;
-const GDT: u64 = KERNEL_LOAD + 0x7000;
+/// Where the page tables lie.
+pub const TABLES: u64 = KERNEL_LOAD + 0x1000;
+/// Where the GDT lies.
+pub const GDT: u64 = KERNEL_LOAD + 0x7000;
 const TSS: u64 = GDT + 0x100;
-const GDT_REGISTER: u64 = GDT + 0x200;
-const IDT_REGISTER: u64 = GDT + 0x210;
+/// What GDTR is loaded with.
+pub const GDT_REGISTER: u64 = GDT + 0x200;
+/// What IDTR is loaded with.
+pub const IDT_REGISTER: u64 = GDT + 0x210;
 const IDT: u64 = KERNEL_LOAD + 0x8000;
 /// Where the stack of [`Kernel::long_mode`] begins.
 pub const STACK_TOP: u64 = KERNEL_LOAD + 0xc000;
@@ -69,6 +73,49 @@ pub const FREE: u64 = 0x20_0000;
 /// An address that is not mapped.
 pub const UNMAPPED: u64 = 4 << 30;
 
+/// What [`into_long_mode`] sets in CR4 and EFER.
+pub const PAE_AND_SSE: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+    .union(Cr4Flags::OSFXSR)
+    .union(Cr4Flags::OSXMMEXCPT_ENABLE)
+    .bits();
+pub const SCE_LME_NXE: u64 = EferFlags::SYSTEM_CALL_EXTENSIONS
+    .union(EferFlags::LONG_MODE_ENABLE)
+    .union(EferFlags::NO_EXECUTE_ENABLE)
+    .bits();
+
+/// From protected mode without paging to 64-bit code at `$code` (APM vol. 2 14.6.1).
+macro_rules! into_long_mode {
+    ($code:expr) => {
+        code!(
+            ".code32",
+            "lgdt [{gdt_register}]",
+            "mov eax, {tables}",
+            "mov cr3, eax",
+            "mov eax, cr4",
+            "or eax, {pae_and_sse}",
+            "mov cr4, eax",
+            "mov ecx, {efer}",
+            "rdmsr",
+            "or eax, {sce_lme_nxe}",
+            "wrmsr",
+            "mov eax, cr0",
+            "or eax, {paging}",
+            "mov cr0, eax",
+            // jmp far
+            ".byte 0xea; .long {code}; .short {code_selector}",
+            gdt_register = const $crate::support::kernel::GDT_REGISTER,
+            tables = const $crate::support::kernel::TABLES,
+            pae_and_sse = const $crate::support::kernel::PAE_AND_SSE,
+            efer = const ::x86::msr::EFER,
+            sce_lme_nxe = const $crate::support::kernel::SCE_LME_NXE,
+            paging = const ::x86::Cr0Flags::PAGING.bits(),
+            code = const $code,
+            code_selector = const $crate::support::kernel::CODE_SELECTOR,
+        )
+    };
+}
+pub(crate) use into_long_mode;
+
 /// A kernel in the making: what lies where.
 #[derive(Debug)]
 pub struct Kernel(Vec<(u64, Vec<u8>)>);
@@ -79,11 +126,11 @@ impl Kernel {
     pub fn long_mode(code: &[u8]) -> Self {
         let gdt = segments();
         Self(vec![
-            (KERNEL_ENTRY, into_long_mode().to_vec()),
+            (KERNEL_ENTRY, into_long_mode!(CODE).to_vec()),
             (TABLES, page_tables()),
             (GDT_REGISTER, table_register(GDT, gdt.len())),
             (GDT, gdt),
-            (TSS, task_state()),
+            (TSS, task_state(HANDLER_STACK_TOP)),
             (IDT_REGISTER, table_register(IDT, 1)),
             (CODE, [load_segments(), code].concat()),
         ])
@@ -178,44 +225,6 @@ pub fn program(code: &[u8]) -> TempFile {
     TempFile::new("program", &elf::executable(code))
 }
 
-/// From protected mode without paging to the code at [`CODE`] (APM vol. 2 14.6.1).
-fn into_long_mode() -> &'static [u8] {
-    const PAE_AND_SSE: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
-        .union(Cr4Flags::OSFXSR)
-        .union(Cr4Flags::OSXMMEXCPT_ENABLE)
-        .bits();
-    const SCE_LME_NXE: u64 = EferFlags::SYSTEM_CALL_EXTENSIONS
-        .union(EferFlags::LONG_MODE_ENABLE)
-        .union(EferFlags::NO_EXECUTE_ENABLE)
-        .bits();
-    code!(
-        ".code32",
-        "lgdt [{gdt_register}]",
-        "mov eax, {tables}",
-        "mov cr3, eax",
-        "mov eax, cr4",
-        "or eax, {pae_and_sse}",
-        "mov cr4, eax",
-        "mov ecx, {efer}",
-        "rdmsr",
-        "or eax, {sce_lme_nxe}",
-        "wrmsr",
-        "mov eax, cr0",
-        "or eax, {paging}",
-        "mov cr0, eax",
-        // jmp far
-        ".byte 0xea; .long {code}; .short {code_selector}",
-        gdt_register = const GDT_REGISTER,
-        tables = const TABLES,
-        pae_and_sse = const PAE_AND_SSE,
-        efer = const msr::EFER,
-        sce_lme_nxe = const SCE_LME_NXE,
-        paging = const Cr0Flags::PAGING.bits(),
-        code = const CODE,
-        code_selector = const CODE_SELECTOR,
-    )
-}
-
 /// Loads what the start of [`Kernel::long_mode`] promises.
 fn load_segments() -> &'static [u8] {
     code!(
@@ -249,23 +258,30 @@ fn page_tables() -> Vec<u8> {
 
 /// The GDT: [`SEGMENTS`], then the TSS (SDM vol. 3 8.2.3), then spare entries.
 fn segments() -> Vec<u8> {
-    const AVAILABLE_TSS: u64 = 0x89 << 40;
-    let limit = task_state().len() as u64 - 1;
-    let low = TSS & 0xff_ffff;
-    let high = TSS >> 24 & 0xff;
-    let task = [limit | low << 16 | AVAILABLE_TSS | high << 56, TSS >> 32];
-    let mut table = bytes(&[&SEGMENTS[..], &task].concat());
+    let mut table = bytes(&[&SEGMENTS[..], &task_descriptor(TSS)].concat());
     table.resize((TSS - GDT) as usize, 0);
     table
 }
 
+/// The descriptor of a TSS at `address`, of which the TSS is [`task_state`]'s.
+pub fn task_descriptor(address: u64) -> [u64; 2] {
+    const AVAILABLE_TSS: u64 = 0x89 << 40;
+    let low = address & 0xff_ffff;
+    let high = address >> 24 & 0xff;
+    [
+        TSS_LEN as u64 - 1 | low << 16 | AVAILABLE_TSS | high << 56,
+        address >> 32,
+    ]
+}
+
+const TSS_LEN: usize = 0x68;
+
 /// A TSS: stack of ring 0 and IST 1, no I/O bitmap (SDM vol. 3 8.7).
-fn task_state() -> Vec<u8> {
-    const LEN: usize = 0x68;
-    let mut tss = vec![0; LEN];
-    tss[0x04..0x0c].copy_from_slice(&HANDLER_STACK_TOP.to_le_bytes());
-    tss[0x24..0x2c].copy_from_slice(&HANDLER_STACK_TOP.to_le_bytes());
-    tss[0x66..].copy_from_slice(&(LEN as u16).to_le_bytes());
+pub fn task_state(stack_top: u64) -> Vec<u8> {
+    let mut tss = vec![0; TSS_LEN];
+    tss[0x04..0x0c].copy_from_slice(&stack_top.to_le_bytes());
+    tss[0x24..0x2c].copy_from_slice(&stack_top.to_le_bytes());
+    tss[0x66..].copy_from_slice(&(TSS_LEN as u16).to_le_bytes());
     tss
 }
 
@@ -282,6 +298,7 @@ fn table_register(base: u64, len: usize) -> Vec<u8> {
     [&limit.to_le_bytes()[..], &base.to_le_bytes()].concat()
 }
 
-fn bytes(longs: &[u64]) -> Vec<u8> {
+/// Their bytes, as they lie in memory.
+pub fn bytes(longs: &[u64]) -> Vec<u8> {
     longs.iter().flat_map(|long| long.to_le_bytes()).collect()
 }

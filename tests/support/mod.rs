@@ -7,6 +7,7 @@ pub mod busybox;
 pub mod elf;
 mod ended;
 pub mod kernel;
+pub mod processors;
 pub mod qemu;
 pub mod suite;
 
@@ -114,6 +115,16 @@ impl Target {
             input: None,
         }
     }
+
+    /// The same of a kernel without a program, a file.
+    pub fn kernel(self, path: &str) -> Run {
+        Run {
+            target: self,
+            options: vec!["--kernel".to_owned(), path.to_owned()],
+            words: Vec::new(),
+            input: None,
+        }
+    }
 }
 
 impl fmt::Display for Target {
@@ -179,7 +190,8 @@ impl Run {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let kept = std::env::var_os(REPORTS);
-        let program = self.words[0].rsplit('/').next().unwrap_or_default();
+        let program = self.words.first().map_or("kernel", String::as_str);
+        let program = program.rsplit('/').next().unwrap_or_default();
         let name = format!(
             "{program}-{}-{}-{count}.json",
             self.target,

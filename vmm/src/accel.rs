@@ -123,7 +123,7 @@ impl Accelerator {
     /// Makes the `cpus` vCPUs, at least one, of a machine with this RAM; `emu` is for the emulator.
     ///
     /// # Errors
-    /// As of [`create_vcpu`](Self::create_vcpu); several under KVM.
+    /// As of [`create_vcpu`](Self::create_vcpu).
     pub fn create_vcpus(
         &self,
         ram: &GuestRam,
@@ -131,16 +131,24 @@ impl Accelerator {
         emu: EmuConfig,
         cpus: u8,
     ) -> Result<Vec<Box<dyn Vcpu>>, CpuError> {
-        match (self, cpus) {
-            (_, 0 | 1) => Ok(vec![self.create_vcpu(ram, apic, emu)?]),
-            (Self::Emu, _) => {
+        Ok(match self {
+            Self::Emu if cpus > 1 => {
                 let vcpus = Emulator::several(ram, emu, cpus).into_iter();
-                Ok(vcpus.map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect())
+                vcpus.map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect()
             }
-            (Self::Kvm(_), _) => Err(CpuError::Unsupported(
-                "several CPUs: under KVM there is one as yet; take the emulator",
-            )),
-        }
+            Self::Kvm(host) if cpus > host.max_cpus() => {
+                return Err(CpuError::Unsupported(
+                    "a guest under this host's KVM cannot have so many CPUs: give less with \
+                     --cpus, or use --accel emu",
+                ));
+            }
+            Self::Kvm(host) if cpus > 1 => {
+                let vm = KvmVm::new(host, ram.clone(), apic == ApicMode::Kernel)?;
+                let vcpus = KvmVcpu::several(host, &vm, cpus)?.into_iter();
+                vcpus.map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect()
+            }
+            Self::Kvm(_) | Self::Emu => vec![self.create_vcpu(ram, apic, emu)?],
+        })
     }
 
     /// Makes the only vCPU of a machine with this RAM; `emu` is for the emulator.

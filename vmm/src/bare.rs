@@ -91,8 +91,8 @@ impl BareMachine {
             link: None,
             files: None,
         });
-        let control = Control::new(self.vcpu.kicker(), EventFd::new(EFD_NONBLOCK)?)?;
-        Ok(RunLoop::new(vec![self.vcpu], devices, control, None))
+        let control = Control::new([self.vcpu.kicker()], EventFd::new(EFD_NONBLOCK)?)?;
+        Ok(RunLoop::new(vec![self.vcpu], devices, control))
     }
 
     /// The vCPU.
@@ -144,7 +144,7 @@ mod tests {
         ];
         let mut run_loop = machine(&code).into_run_loop().expect("descriptors");
         run_loop.run().expect("it runs");
-        let exits = run_loop.counts.finish(1.0);
+        let exits = run_loop.counts[0].finish(1.0);
         let port = |port| exits.count_of(ExitReason::PioOut, ExitDetail::Port(port));
         assert_eq!((port(0x80), port(0xf4)), (5000, 1));
     }

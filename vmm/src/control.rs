@@ -1,11 +1,14 @@
-//! Control of a running vCPU by other threads: stop it, queue console input, wake it.
+//! Control of running vCPUs by other threads: stop them, queue console input, wake them.
+//!
+//! A vCPU has a thread of its own, or one thread runs all of them: see `run_loop`. Threads
+//! have numbers from 0; the first also gets what is meant for the machine, such as input.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -56,10 +59,36 @@ impl StopReason {
     }
 }
 
-/// The only state that the vCPU's thread shares with others.
-pub struct Control {
+/// What there is for each thread that runs vCPUs.
+struct Runner {
     kick: Arc<dyn Kick>,
     thread: OnceLock<Thread>,
+    /// Whether it sleeps, or is about to.
+    asleep: AtomicBool,
+    /// Whether it is to check if the guest has halted for good.
+    look: AtomicBool,
+    /// Expires at the next deadline of a local APIC that the VMM keeps.
+    timer: Mutex<TimerFd>,
+}
+
+impl Runner {
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn kick(&self) {
+        self.kick.kick();
+        self.unpark();
+    }
+}
+
+/// The only state that the vCPUs' threads share with others.
+pub struct Control {
+    runners: Vec<Runner>,
+    /// Whether a vCPU has ended the run.
+    ended: AtomicBool,
     /// Zero, or the first [`StopReason`].
     stop: AtomicU64,
     /// Signalled with it, for those who wait for descriptors.
@@ -71,16 +100,12 @@ pub struct Control {
     input_ended: AtomicBool,
     /// Why that is, if it is a failure of the host.
     input_error: Mutex<Option<io::Error>>,
-    /// Whether the vCPU's thread is to check if the guest has halted for good.
-    look: AtomicBool,
     /// Whether the guest has asked for input yet.
     input_wanted: AtomicBool,
     /// Signalled when the guest first asks for input, and when it has taken some.
     room: EventFd,
     /// A new size of the screen, in the halves: columns, rows; else zero.
     screen: AtomicU32,
-    /// Expires at the next deadline of a local APIC that the VMM keeps.
-    timer: Mutex<TimerFd>,
 }
 
 impl std::fmt::Debug for Control {
@@ -96,52 +121,114 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Control {
-    /// For the vCPU that `kick` makes return; signals `stopped` when the run is to end.
+    /// For threads whose vCPU each of `kicks` makes return; signals `stopped` when the run is
+    /// to end.
     ///
     /// # Errors
     /// The host is out of descriptors.
-    pub fn new(kick: Arc<dyn Kick>, stopped: EventFd) -> io::Result<Arc<Self>> {
+    pub fn new(
+        kicks: impl IntoIterator<Item = Arc<dyn Kick>>,
+        stopped: EventFd,
+    ) -> io::Result<Arc<Self>> {
+        let runners = kicks.into_iter().map(|kick| {
+            Ok(Runner {
+                kick,
+                thread: OnceLock::new(),
+                asleep: AtomicBool::new(false),
+                look: AtomicBool::new(false),
+                timer: Mutex::new(TimerFd::new()?),
+            })
+        });
         Ok(Arc::new(Self {
-            kick,
-            thread: OnceLock::new(),
+            runners: runners.collect::<io::Result<_>>()?,
+            ended: AtomicBool::new(false),
             stop: AtomicU64::new(0),
             stopped,
             input: Mutex::default(),
             input_len: AtomicUsize::new(0),
             input_ended: AtomicBool::new(false),
             input_error: Mutex::default(),
-            look: AtomicBool::new(false),
             input_wanted: AtomicBool::new(false),
             room: EventFd::new(EFD_NONBLOCK)?,
             screen: AtomicU32::new(0),
-            timer: Mutex::new(TimerFd::new()?),
         }))
     }
 
-    /// Says which thread runs the vCPU, so that a kick also wakes it when it sleeps.
-    pub fn attach(&self, thread: Thread) {
-        // A second call would be a second thread for one vCPU; the first one stays.
-        let _ = self.thread.set(thread);
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.runners.len()
     }
 
-    /// Makes the vCPU's thread check requests now.
+    /// Says which thread is number `number`, so that a kick also wakes it when it sleeps.
+    pub fn attach(&self, number: usize, thread: Thread) {
+        // A second call would be a second thread for one vCPU; the first one stays.
+        let _ = self.runners[number].thread.set(thread);
+    }
+
+    /// Makes the first thread check requests now.
     pub fn kick(&self) {
-        self.kick.kick();
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+        self.expired(0);
+    }
+
+    /// Makes a thread check requests now: its timer has expired.
+    pub fn expired(&self, thread: usize) {
+        self.runners[thread].kick();
+    }
+
+    fn kick_all(&self) {
+        self.runners.iter().for_each(Runner::kick);
+    }
+
+    /// Makes a thread look at its local APIC, which has a message. One that sleeps needs no
+    /// kick: it looks as soon as it wakes.
+    pub fn wake(&self, thread: usize) {
+        match self.runners.get(thread) {
+            Some(runner) if runner.asleep.load(Ordering::SeqCst) => runner.unpark(),
+            Some(runner) => runner.kick(),
+            None => {}
         }
     }
 
-    /// Makes the vCPU's thread check whether the guest has halted for good, where a halt is
-    /// no exit.
+    /// Sleeps, on this thread, until there is a request or until `limit` is over.
+    pub fn sleep(&self, thread: usize, limit: Option<Duration>) {
+        let asleep = &self.runners[thread].asleep;
+        asleep.store(true, Ordering::SeqCst);
+        match limit {
+            Some(limit) => thread::park_timeout(limit),
+            None => thread::park(),
+        }
+        asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Makes the threads check whether the guest has halted for good, where a halt is no
+    /// exit.
     pub fn look_for_halt(&self) {
-        self.look.store(true, Ordering::Release);
-        self.kick();
+        for thread in 0..self.runners.len() {
+            self.look(thread);
+        }
+    }
+
+    /// The same of one thread.
+    pub fn look(&self, thread: usize) {
+        let runner = &self.runners[thread];
+        runner.look.store(true, Ordering::Release);
+        runner.kick();
     }
 
     /// Whether that was requested since the last call.
-    pub fn take_look(&self) -> bool {
-        self.look.swap(false, Ordering::AcqRel)
+    pub fn take_look(&self, thread: usize) -> bool {
+        self.runners[thread].look.swap(false, Ordering::AcqRel)
+    }
+
+    /// A vCPU has ended the run: makes the threads of the others leave it too.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.kick_all();
+    }
+
+    /// Whether one has.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Asks for the run to end; the first reason wins.
@@ -151,7 +238,7 @@ impl Control {
             .compare_exchange(0, reason.encode(), Ordering::AcqRel, Ordering::Acquire);
         // Fails only if the counter is full, and then the event is signalled.
         let _ = self.stopped.write(1);
-        self.kick();
+        self.kick_all();
     }
 
     /// Why the run is to end, if it is.
@@ -237,12 +324,12 @@ impl Control {
         }
     }
 
-    /// Arms the timer to expire after `delay`, or disarms it.
+    /// Arms a thread's timer to expire after `delay`, or disarms it.
     ///
     /// # Errors
     /// The host refuses the setting.
-    pub fn set_timer(&self, delay: Option<Duration>) -> io::Result<()> {
-        let mut timer = lock(&self.timer);
+    pub fn set_timer(&self, thread: usize, delay: Option<Duration>) -> io::Result<()> {
+        let mut timer = lock(&self.runners[thread].timer);
         match delay {
             Some(delay) => timer.reset(delay.max(MIN_DELAY), None)?,
             None => timer.clear()?,
@@ -250,9 +337,9 @@ impl Control {
         Ok(())
     }
 
-    /// The timer's descriptor. Each expiry is one edge: nobody reads it, since a read
-    /// would block if the timer were set anew in between.
-    pub fn timer_fd(&self) -> RawFd {
-        lock(&self.timer).as_raw_fd()
+    /// The descriptor of a thread's timer. Each expiry is one edge: nobody reads it, since a
+    /// read would block if the timer were set anew in between.
+    pub fn timer_fd(&self, thread: usize) -> RawFd {
+        lock(&self.runners[thread].timer).as_raw_fd()
     }
 }

@@ -130,12 +130,14 @@ pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> i
     let flag = Rc::clone(&finished);
     watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
 
-    let kicked = Arc::clone(control);
-    let expired = move || match sources.halts_unseen {
-        true => kicked.look_for_halt(),
-        false => kicked.kick(),
-    };
-    watch(&mut manager, &control.timer_fd(), EDGE, expired)?;
+    for thread in 0..control.threads() {
+        let kicked = Arc::clone(control);
+        let expired = move || match sources.halts_unseen {
+            true => kicked.look(thread),
+            false => kicked.expired(thread),
+        };
+        watch(&mut manager, &control.timer_fd(thread), EDGE, expired)?;
+    }
 
     // Keeps the descriptors open as long as they are watched.
     let deadline = sources.deadline.map(Deadline::at).transpose()?;
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_cannot_be_watched_is_an_error() {
-        let control = Control::new(Arc::new(NoKick), event()).expect("descriptors");
+        let control = Control::new([Arc::new(NoKick) as _], event()).expect("descriptors");
         let file = File::open("Cargo.toml").expect("the package's own");
         let sources = EventSources {
             input: None,

@@ -32,6 +32,19 @@ pub struct HostInstructions {
     pub error: Option<String>,
 }
 
+impl HostInstructions {
+    /// Those of two threads together.
+    pub fn and(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Self {
+            total: sum(self.total, other.total),
+            guest_ring0: sum(self.guest_ring0, other.guest_ring0),
+            guest_ring3: sum(self.guest_ring3, other.guest_ring3),
+            error: self.error.or(other.error),
+        }
+    }
+}
+
 /// Counts instructions of the thread that made it.
 #[derive(Debug)]
 pub struct InstructionCounter {

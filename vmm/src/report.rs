@@ -91,7 +91,9 @@ pub struct Report {
     /// Fields `exits` and `exits_total`.
     #[serde(flatten)]
     pub exits: ExitTable,
-    /// KVM's in-kernel statistics of the vCPU, under KVM's names.
+    /// The same of each vCPU, by number, where there are several.
+    pub vcpus: Vec<ExitTable>,
+    /// KVM's in-kernel statistics of the vCPUs, under KVM's names.
     pub kvm: Option<Counters>,
     /// How often each remedy for a software-backed KVM was applied; with KVM only.
     pub remedies: Option<Counters>,

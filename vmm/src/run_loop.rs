@@ -1,4 +1,4 @@
-//! Runs a vCPU: enter the guest, count the exit, serve it, until the run ends.
+//! Runs vCPUs: enter the guest, count the exit, serve it, until the run ends.
 //!
 //! ```text
 //!        ┌────────────────────────────────────────────┐
@@ -12,19 +12,20 @@
 //! An exit's time is all that passes between the vCPU's return and its next entry, but
 //! for sleep. Not every exit is timed: see `sampler`.
 //!
-//! Everything here happens on one thread, which owns the devices and has all vCPUs, in turns
-//! where there are several; other threads reach it through `Control` alone. Nothing here
-//! knows which accelerator runs.
+//! A loop runs on a thread of its own. It has one vCPU, and the machine's devices while it
+//! serves an exit (`board`); or it has all vCPUs, in turns (`turns`). Other threads reach it
+//! through `Control` alone. Nothing here knows which accelerator runs.
 
+mod board;
 mod input;
+mod looks;
 mod lost;
 mod sampler;
 mod ticks;
 mod turns;
 
-use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::control::Control;
@@ -33,6 +34,8 @@ use crate::devices::Devices;
 use crate::exit::VmExit;
 use crate::report::{ExitCounts, Outcome};
 use crate::trace::Tracer;
+use board::Held;
+pub use board::{Board, End};
 use sampler::Sampler;
 pub use ticks::{LoopTicks, host_ticks};
 pub use turns::Turns;
@@ -103,21 +106,21 @@ pub fn dispatch(exit: &mut VmExit<'_>, devices: &mut Devices, clock: &GuestClock
 /// short for people to notice, long enough for more to come.
 const FLUSH_AFTER: Duration = Duration::from_millis(5);
 
-/// vCPUs with their devices, about to run.
+/// vCPUs of a thread with their machine's devices, about to run.
 pub struct RunLoop {
     /// The vCPUs.
     pub vcpus: Turns,
-    /// The machine's devices.
-    pub devices: Devices,
-    /// Exits so far.
-    pub counts: ExitCounts,
+    /// What it shares with the loops of other vCPUs.
+    pub board: Arc<Mutex<Board>>,
+    /// Exits so far, of each vCPU.
+    pub counts: Vec<ExitCounts>,
     /// Where the time went, once the run has ended.
     pub ticks: LoopTicks,
-    /// The vCPU that ran last, at the end of a run that ended badly.
+    /// The vCPU that ended a run that ended badly.
     pub last_state: Option<CpuState>,
-    /// The tracer, if there is one.
-    pub(crate) tracer: Option<Tracer>,
     control: Arc<Control>,
+    /// The number of its thread, and of its first vCPU.
+    thread: usize,
     clock: GuestClock,
     sampler: Sampler,
     max_instructions: Option<u64>,
@@ -128,75 +131,119 @@ pub struct RunLoop {
 }
 
 impl RunLoop {
-    /// `max_instructions`, of all vCPUs, end the run with
-    /// [`Outcome::too_many_instructions`]. Several vCPUs must be the emulator's.
-    pub fn new(
-        vcpus: Vec<Box<dyn Vcpu>>,
+    /// One for each thread: `vcpus` has the vCPUs of each, of which there is one, or all are
+    /// the emulator's and on one thread. `control` is for so many threads. `max_instructions`,
+    /// of all vCPUs, end the run with [`Outcome::too_many_instructions`].
+    ///
+    /// # Panics
+    /// A thread has no vCPU.
+    pub(crate) fn all(
+        vcpus: Vec<Vec<Box<dyn Vcpu>>>,
         devices: Devices,
-        control: Arc<Control>,
+        tracer: Option<Tracer>,
+        control: &Arc<Control>,
         max_instructions: Option<u64>,
-    ) -> Self {
-        let mut vcpus = Turns::new(vcpus);
-        let clock = vcpus.current().clock();
-        let counts = ExitCounts::new();
-        Self {
-            vcpus,
-            devices,
-            counts,
-            ticks: LoopTicks::default(),
-            last_state: None,
-            tracer: None,
-            control,
-            clock,
-            sampler: Sampler::new(),
-            max_instructions,
-            armed: None,
-            flush_due: false,
-        }
+    ) -> Vec<Self> {
+        let cpus = vcpus.iter().map(Vec::len).sum();
+        let board = Board::new(devices, tracer, cpus, vcpus.len());
+        let board = Arc::new(Mutex::new(board));
+        let loops = (0..).zip(vcpus).map(|(thread, vcpus)| {
+            let mut vcpus = Turns::new(thread, vcpus);
+            Self {
+                clock: vcpus.current().clock(),
+                counts: (0..vcpus.count()).map(|_| ExitCounts::new()).collect(),
+                vcpus,
+                board: Arc::clone(&board),
+                ticks: LoopTicks::default(),
+                last_state: None,
+                control: Arc::clone(control),
+                thread,
+                sampler: Sampler::new(),
+                max_instructions,
+                armed: None,
+                flush_due: false,
+            }
+        });
+        loops.collect()
     }
 
-    /// Runs until the guest ends, is stopped, or the accelerator fails.
+    /// The one of a machine whose vCPUs are on one thread.
     ///
-    /// # Errors
-    /// A failure of the accelerator or of the host's timer.
-    pub fn run(&mut self) -> Result<Outcome, CpuError> {
+    /// # Panics
+    /// There is no vCPU.
+    pub fn new(vcpus: Vec<Box<dyn Vcpu>>, devices: Devices, control: Arc<Control>) -> Self {
+        let mut loops = Self::all(vec![vcpus], devices, None, &control, None);
+        loops.remove(0)
+    }
+
+    /// Runs until the guest ends, is stopped, or the accelerator fails. How the run ended says
+    /// the loop that is the last to leave it.
+    pub fn run(&mut self) -> Option<End> {
         let started = host_ticks();
-        let result = self.run_until_ended();
-        if result.as_ref().map_or(true, Outcome::is_unexpected) {
-            // An error is ignored, as the run has ended.
-            self.last_state = self.vcpus.current().state().ok();
+        let shared = Arc::clone(&self.board);
+        let only_cpu = (self.control.threads() > 1).then_some(self.thread);
+        let mut board = Held::new(&shared, only_cpu);
+        let result = self.run_until_ended(&mut board);
+        let is_unexpected = result.as_ref().map_or(true, Outcome::is_unexpected);
+        if board.end.is_none() {
+            if is_unexpected {
+                // An error is ignored, as the run has ended.
+                self.last_state = self.vcpus.current().state().ok();
+            }
+            let cpu = self.vcpus.number();
+            board.end = Some(End { cpu, result });
+            self.control.end();
         }
         self.vcpus.detach();
         self.ticks.total = host_ticks().wrapping_sub(started);
-        self.devices.flush_output();
-        let trace_error = self.finish_trace();
-        let outcome = result?;
-        if !outcome.is_orderly() {
-            return Ok(outcome);
+        board.threads -= 1;
+        match board.threads {
+            0 => self.finish(&mut board),
+            _ => None,
         }
-        // Buffered output belongs to the run.
-        let lost = self.lost_output();
-        let lost = lost.or_else(|| self.lost_trace(trace_error?));
-        Ok(lost.unwrap_or(outcome))
     }
 
-    fn run_until_ended(&mut self) -> Result<Outcome, CpuError> {
-        if let Some(outcome) = self.begin_turn()? {
+    /// All vCPUs have stopped: flushes what belongs to the run.
+    fn finish(&mut self, board: &mut Board) -> Option<End> {
+        board.devices.flush_output();
+        let tracer = board.tracer.take();
+        let trace_error = tracer.and_then(|tracer| tracer.finish(&self.clock));
+        let End { cpu, result } = board.end.take()?;
+        let result = result.map(|outcome| {
+            if !outcome.is_orderly() {
+                return outcome;
+            }
+            let lost = self.lost_output(board);
+            let lost = lost.or_else(|| self.lost_trace(trace_error?));
+            lost.unwrap_or(outcome)
+        });
+        Some(End { cpu, result })
+    }
+
+    fn run_until_ended(&mut self, board: &mut Held<'_>) -> Result<Outcome, CpuError> {
+        let ended = match self.thread {
+            0 => self.begin_turn()?,
+            // It may have to wait to be started.
+            _ => self.next_turn(board)?,
+        };
+        if let Some(outcome) = ended {
             return Ok(outcome);
         }
-        self.deliver_interrupts()?;
+        self.deliver_interrupts(board)?;
         let takes_turns = self.vcpus.are_several();
         loop {
-            let mut exit = self.vcpus.current().run()?;
+            let turn = self.vcpus.turn();
+            let vcpu = self.vcpus.current();
+            let mut exit = board.without(move || vcpu.run())?;
             if takes_turns && matches!(exit, VmExit::InstructionLimit) {
-                if let Some(outcome) = self.next_turn()? {
+                if let Some(outcome) = self.next_turn(board)? {
                     return Ok(outcome);
                 }
-                self.deliver_interrupts()?;
+                self.deliver_interrupts(board)?;
                 continue;
             }
-            if matches!(exit, VmExit::Interrupted) && self.control.take_look() {
-                if let Some(outcome) = self.look_for_halt()? {
+            if matches!(exit, VmExit::Interrupted) && self.control.take_look(self.thread) {
+                if let Some(outcome) = self.look_for_halt(board)? {
                     return Ok(outcome);
                 }
                 continue;
@@ -204,27 +251,27 @@ impl RunLoop {
             let (reason, detail) = exit.key();
             if let VmExit::PioIn { port, size, data } = &exit {
                 let items = data.len() / usize::from(*size).max(1);
-                self.counts.record_items((*port).into(), items as u64);
+                self.counts[turn].record_items((*port).into(), items as u64);
             }
-            if let Some(tracer) = &mut self.tracer {
+            if let Some(tracer) = &mut board.tracer {
                 tracer.exit_begins(&self.clock);
             }
             let weight = self.sampler.weight(reason);
             let left = if weight == 0 { 0 } else { host_ticks() };
-            let step = dispatch(&mut exit, &mut self.devices, &self.clock);
-            if let Some(tracer) = &mut self.tracer {
+            let step = dispatch(&mut exit, &mut board.devices, &self.clock);
+            if let Some(tracer) = &mut board.tracer {
                 tracer.exit_served(&exit, &self.clock);
                 tracer.exit_ends(self.vcpus.current().location()?);
             }
-            self.take_input();
+            self.take_input(board);
             let asleep = self.ticks.asleep;
             let ended = match step {
-                Step::Continue if self.devices.has_lost_output() => self.lost_output(),
+                Step::Continue if board.devices.has_lost_output() => self.lost_output(board),
                 Step::Continue => None,
-                step => self.follow(step)?,
+                step => self.follow(step, board)?,
             };
             if ended.is_none() {
-                self.deliver_interrupts()?;
+                self.deliver_interrupts(board)?;
             }
             let ticks = if weight == 0 {
                 0
@@ -233,7 +280,7 @@ impl RunLoop {
                 awake.saturating_sub(self.ticks.asleep - asleep) * weight
             };
             self.ticks.serving += ticks;
-            self.counts.record(reason, detail, ticks);
+            self.counts[turn].record(reason, detail, ticks);
             if let Some(outcome) = ended {
                 return Ok(outcome);
             }
@@ -241,58 +288,52 @@ impl RunLoop {
     }
 
     /// Continues after an exit as its [`Step`] says.
-    fn follow(&mut self, step: Step) -> Result<Option<Outcome>, CpuError> {
+    fn follow(&mut self, step: Step, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
         let ended = match step {
             Step::Continue => None,
             Step::Levels => {
-                self.vcpus.current().report_eoi(&self.devices.levels())?;
+                let levels = board.devices.levels();
+                self.vcpus.current().report_eoi(&levels)?;
                 None
             }
-            Step::Idle => self.idle()?,
-            Step::Kicked => self.serve_kick(),
+            Step::Idle => self.idle(board)?,
+            Step::Kicked => self.kicked(board)?,
             Step::InstructionLimit => Some(Outcome::too_many_instructions()),
             Step::Ended(outcome) => Some(outcome),
         };
-        Ok(ended.or_else(|| self.lost_output()))
+        Ok(ended.or_else(|| self.lost_output(board)))
     }
 
     /// The vCPU has halted.
-    fn idle(&mut self) -> Result<Option<Outcome>, CpuError> {
+    fn idle(&mut self, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
         let halted = host_ticks();
-        self.trace(|tracer, _| tracer.flush());
-        self.vcpus.halt()?;
-        let ended = self.next_turn()?;
-        self.trace(|tracer, clock| tracer.slept(clock));
+        if let Some(tracer) = &mut board.tracer {
+            tracer.flush();
+        }
+        self.halt(board)?;
+        let ended = self.next_turn(board)?;
+        if let Some(tracer) = &mut board.tracer {
+            tracer.slept(&self.clock);
+        }
         self.ticks.asleep += host_ticks().wrapping_sub(halted);
         Ok(ended)
     }
 
-    /// Does something with the tracer, if there is one.
-    fn trace(&mut self, act: impl FnOnce(&mut Tracer, &GuestClock)) {
-        if let Some(tracer) = &mut self.tracer {
-            act(tracer, &self.clock);
-        }
-    }
-
-    /// Ends the trace. Returns the failure of the host that ended it before, if any.
-    fn finish_trace(&mut self) -> Option<io::Error> {
-        self.tracer.take()?.finish(&self.clock)
-    }
-
     /// Tells the vCPU what devices have written to RAM; brings what they have raised to the
     /// local APIC, and the most urgent interrupt from there to the vCPU.
-    fn deliver_interrupts(&mut self) -> Result<(), CpuError> {
+    fn deliver_interrupts(&mut self, board: &mut Board) -> Result<(), CpuError> {
         let vcpu = self.vcpus.current();
-        if self.devices.has_written() {
-            for range in self.devices.take_written() {
+        let devices = &mut board.devices;
+        if devices.has_written() {
+            for range in devices.take_written() {
                 vcpu.ram_written(range);
             }
         }
-        while let Some(msi) = self.devices.take_msi() {
+        while let Some(msi) = devices.take_msi() {
             vcpu.signal_msi(msi.address, msi.data)?;
         }
-        let Some(apic) = self.devices.local_apic() else {
-            return self.flush_soon();
+        let Some(apic) = devices.local_apic() else {
+            return self.flush_soon(devices);
         };
         if apic.wants_tsc() {
             apic.tell_tsc(vcpu.tsc()?, self.clock.now_ns());
@@ -313,6 +354,7 @@ impl RunLoop {
         }
         let deadline = apic.next_deadline();
         self.vcpus.want_window(waits);
+        self.wake_others(devices);
         if deadline != self.armed {
             self.armed = deadline;
             if let GuestClock::Counted(time) = &self.clock {
@@ -329,11 +371,27 @@ impl RunLoop {
         Ok(())
     }
 
+    /// Has the threads of other vCPUs look at what has come to their local APICs.
+    #[inline]
+    fn wake_others(&self, devices: &mut Devices) {
+        let mut woken = devices.take_woken();
+        if self.control.threads() == 1 {
+            return;
+        }
+        while woken != 0 {
+            let cpu = woken.trailing_zeros() as usize;
+            woken &= woken - 1;
+            if cpu != self.thread {
+                self.control.wake(cpu);
+            }
+        }
+    }
+
     /// Arms a timer to flush the start of a line, such as a prompt, where a halt is no
     /// exit, at which it would be flushed.
     #[inline]
-    fn flush_soon(&mut self) -> Result<(), CpuError> {
-        if self.flush_due || !self.devices.output_waits() {
+    fn flush_soon(&mut self, devices: &Devices) -> Result<(), CpuError> {
+        if self.flush_due || !devices.output_waits() {
             return Ok(());
         }
         self.flush_due = true;
@@ -341,47 +399,43 @@ impl RunLoop {
     }
 
     fn set_timer(&self, delay: Option<Duration>) -> Result<(), CpuError> {
-        let set = self.control.set_timer(delay);
+        let set = self.control.set_timer(self.thread, delay);
         set.map_err(|source| CpuError::Kvm {
             call: "timerfd_settime",
             source,
         })
     }
 
-    /// Serves requests of other threads: a stop, console input, the timer.
-    fn serve_kick(&mut self) -> Option<Outcome> {
-        if let Some(reason) = self.control.stop_reason() {
-            return Some(reason.outcome());
-        }
-        if let Some(size) = self.control.take_screen() {
-            self.devices.set_screen(size);
-        }
-        self.take_input();
-        self.devices.flush_output();
-        self.flush_due = false;
-        if let Some(apic) = self.devices.local_apic() {
-            apic.advance(self.clock.now_ns());
-        }
-        None
-    }
-
-    /// Serves a kick that is not counted as an exit: checks whether the guest has halted
-    /// for good, where a halt is no exit.
-    fn look_for_halt(&mut self) -> Result<Option<Outcome>, CpuError> {
-        if self.vcpus.current().halted()? && self.is_dead_halt()? {
-            return Ok(Some(Outcome::halted()));
-        }
-        // Another kick may have come with this one.
-        let ended = self.serve_kick();
-        if ended.is_none() {
-            self.deliver_interrupts()?;
+    /// Another thread has a request, perhaps that the vCPU stops and waits to be started.
+    fn kicked(&mut self, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
+        let ended = self.serve_kick(board);
+        let apic = board.devices.local_apic();
+        if ended.is_none() && apic.is_some_and(|apic| apic.is_restarted()) {
+            return self.next_turn(board);
         }
         Ok(ended)
     }
 
-    /// Whether the only vCPU, which has halted, can never wake.
-    fn is_dead_halt(&mut self) -> Result<bool, CpuError> {
-        Ok(!self.vcpus.current().interrupts_enabled()? && !self.devices.may_send_nmi())
+    /// Serves requests of other threads: a stop, console input, the timer.
+    fn serve_kick(&mut self, board: &mut Board) -> Option<Outcome> {
+        if let Some(reason) = self.control.stop_reason() {
+            return Some(reason.outcome());
+        }
+        if self.control.has_ended() {
+            // By another vCPU, whose outcome it is that counts.
+            return Some(Outcome::halted());
+        }
+        if let Some(size) = self.control.take_screen() {
+            board.devices.set_screen(size);
+        }
+        self.take_input(board);
+        board.devices.flush_output();
+        self.flush_due = false;
+        if let Some(apic) = board.devices.local_apic() {
+            apic.advance(self.clock.now_ns());
+        }
+        self.wake_others(&mut board.devices);
+        None
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! Vm::new   checks everything that can be wrong before anything starts:
 //!           accelerator, RAM, kernel, initramfs, devices, vCPUs
-//! Vm::run   spawns the vCPUs' thread (run_loop), serves events on the calling one
+//! Vm::run   spawns the vCPUs' threads (run_loop), serves events on the calling one
 //!           (events) until it ends, and puts the report together
 //! ```
 
@@ -14,7 +14,7 @@ mod load;
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -24,17 +24,17 @@ use crate::boot::BootError;
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig, Emulator};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{CpuError, Vcpu};
+use crate::cpu::{Accel, CpuError, HostKind, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig};
 use crate::events::{self, EventSources};
 use crate::host_files::{FilesError, SaveError};
-use crate::host_instructions::InstructionCounter;
+use crate::host_instructions::{HostInstructions, InstructionCounter};
 use crate::layout::{MAX_RAM, MIN_RAM};
 use crate::memory::RamError;
 use crate::output::{Output, Outputs, screen_size};
 use crate::program::ProgramError;
 use crate::report::Report;
-use crate::run_loop::{RunLoop, host_ticks};
+use crate::run_loop::{End, RunLoop, host_ticks};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 pub use config::{ConsoleKind, TICK_RANGE, VmConfig};
@@ -98,7 +98,7 @@ impl Vm {
     pub fn new(config: VmConfig, outputs: impl Into<Outputs>) -> Result<Self, VmError> {
         config.check()?;
         let choice = match config.accel {
-            AccelChoice::Auto if config.deterministic || config.cpus > 1 => AccelChoice::Emu,
+            AccelChoice::Auto if config.deterministic => AccelChoice::Emu,
             choice => choice,
         };
         let counted = config.max_instructions.is_some() || config.deterministic;
@@ -198,52 +198,79 @@ impl Vm {
     /// The host lacks what a run needs (descriptors, a thread).
     pub fn run(mut self) -> Result<Report, VmError> {
         let setting = self.setting;
-        let control = Control::new(self.vcpus[0].kicker(), self.stop)?;
+        let ring = Ring::of(&setting.ram, &setting.kernel);
+        let vcpu = self.vcpus[0].as_mut();
+        let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
+        let tracer = tracer.transpose()?;
+        let vcpus: Vec<_> = match setting.accelerator.accel() {
+            Accel::Emu => vec![self.vcpus],
+            Accel::Kvm => self.vcpus.into_iter().map(|vcpu| vec![vcpu]).collect(),
+        };
+        let kicks = vcpus.iter().map(|vcpus| vcpus[0].kicker());
+        let control = Control::new(kicks, self.stop)?;
         if let Some(link) = self.devices.link() {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
-        let ring = Ring::of(&setting.ram, &setting.kernel);
-        let vcpu = self.vcpus[0].as_mut();
-        let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
-        let done = EventFd::new(EFD_NONBLOCK)?;
-        let signal_done = SignalOnDrop(done.try_clone()?);
-        let mut run_loop = RunLoop::new(
-            self.vcpus,
-            self.devices,
-            control.clone(),
-            self.max_instructions,
-        );
-        run_loop.tracer = tracer.transpose()?;
+        let loops = RunLoop::all(vcpus, self.devices, tracer, &control, self.max_instructions);
         let host_kind = setting.accelerator.host_kind();
         let counted = self.count_host_instructions.then_some(host_kind);
+        let done = EventFd::new(EFD_NONBLOCK)?;
         let (entered, entered_ticks) = (Instant::now(), host_ticks());
-        let on_thread = Arc::clone(&control);
-        let thread = thread::Builder::new().name("vcpu0".into()).spawn(move || {
-            let _signal = signal_done;
-            // Before the guest can halt: a kick that finds no thread to wake is lost.
-            on_thread.attach(thread::current());
-            let counter = counted.map(InstructionCounter::start);
-            let result = run_loop.run();
-            (run_loop, result, counter.map(InstructionCounter::finish))
-        })?;
+        let threads = start(loops, &control, &done, counted);
         let served = events::serve(&control, self.sources, &done);
         if served.is_err() {
             // Nothing else would end the run.
             control.stop(StopReason::Timeout);
         }
-        let joined = thread.join();
+        let joined: Result<Vec<_>, _> = threads?.into_iter().map(JoinHandle::join).collect();
         served?;
-        let (run_loop, result, host_instructions) = joined.map_err(|_| VmError::VcpuPanicked)?;
+        let left = joined.map_err(|_| VmError::VcpuPanicked)?;
         let at = Instant::now();
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
-        Ok(setting.report(Ended {
-            run_loop,
-            result,
-            host_instructions,
+        Ok(setting.report(Ended::new(
+            left,
             at,
-            ns_per_tick: (at - entered).as_nanos() as f64 / ticks as f64,
-        })?)
+            (at - entered).as_nanos() as f64 / ticks as f64,
+        )?)?)
+    }
+}
+
+/// A loop that its thread has left, how the run ended, if this was the last one, and what the
+/// host has counted.
+type Left = (RunLoop, Option<End>, Option<HostInstructions>);
+
+/// Starts a thread for each of `loops`. `done` is signalled when all have ended.
+fn start(
+    loops: Vec<RunLoop>,
+    control: &Arc<Control>,
+    done: &EventFd,
+    counted: Option<HostKind>,
+) -> io::Result<Vec<JoinHandle<Left>>> {
+    let signal_done = Arc::new(SignalOnDrop(done.try_clone()?));
+    let mut threads = Vec::new();
+    for (number, mut run_loop) in loops.into_iter().enumerate() {
+        // The last thing that it does, whatever ends the thread.
+        let leaving = Leaving(Arc::clone(control), Arc::clone(&signal_done));
+        let builder = thread::Builder::new().name(format!("vcpu{number}"));
+        threads.push(builder.spawn(move || {
+            let Leaving(control, _) = &leaving;
+            // Before the guest can halt: a kick that finds no thread to wake is lost.
+            control.attach(number, thread::current());
+            let counter = counted.map(InstructionCounter::start);
+            let end = run_loop.run();
+            (run_loop, end, counter.map(InstructionCounter::finish))
+        })?);
+    }
+    Ok(threads)
+}
+
+/// Ends the run when it goes out of scope: a thread that panics does not leave others behind.
+struct Leaving(Arc<Control>, #[allow(dead_code)] Arc<SignalOnDrop>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -123,8 +123,9 @@ pub trait Vcpu: Send {
     /// A failed ioctl.
     fn interrupts_enabled(&mut self) -> Result<bool, CpuError>;
 
-    /// Whether the vCPU has halted where that is no exit: it waits inside the accelerator,
-    /// which keeps its local APIC, and continues to wait when it runs again.
+    /// Whether the vCPU has halted, or not been started yet, where that is no exit: it waits
+    /// inside the accelerator, which keeps its local APIC, and continues to wait when it runs
+    /// again.
     ///
     /// # Errors
     /// A failed ioctl.

@@ -27,6 +27,20 @@ impl Regs {
     pub const RDI: usize = 7;
 }
 
+/// Which of a machine's processors this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its number from 0, which is its APIC ID.
+    pub id: u8,
+    /// How many there are.
+    pub count: u8,
+}
+
+impl Place {
+    /// That of the only one.
+    pub const ONLY: Self = Self { id: 0, count: 1 };
+}
+
 /// The current position of a vCPU in the guest's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location {

@@ -80,8 +80,8 @@ impl CpuArgs {
                 }
             }
         }
-        if matches!(self.accel, Accel::Kvm) && self.cpus > 1 {
-            let why = "under KVM there is one CPU as yet";
+        if matches!(self.accel, Accel::Kvm) && self.cpus > 1 && config.program.is_some() {
+            let why = "under KVM, a machine for a program has one CPU as yet";
             return Err(Misuse(format!(
                 "--cpus {} needs --accel emu: {why}",
                 self.cpus

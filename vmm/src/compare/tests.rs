@@ -48,6 +48,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             idle_ns: 0,
         },
         exits: counts.finish(1.0),
+        vcpus: Vec::new(),
         kvm: None,
         remedies: None,
         emu: emulated.then_some(EmuCounters {

@@ -1,6 +1,6 @@
 //! Interrupt lines, from the devices to the I/O APIC and on to a local APIC that is ours.
 
-use super::local_apic::Ipi;
+use super::local_apic::{Ipi, LocalApic};
 use super::streams::Line;
 use super::{DeliveryMode, Devices, Link};
 
@@ -87,16 +87,19 @@ impl Devices {
     /// To all local APICs that a message is meant for; one of lowest priority to that of them
     /// whose CPU has the least urgent work (11.6.2.4).
     fn deliver(&mut self, ipi: Ipi) {
-        let meant = self
-            .local_apics
-            .iter_mut()
-            .filter(|apic| apic.is_meant(&ipi));
+        let apics = (0..).zip(&mut self.local_apics);
+        let meant = apics.filter(|(_, apic)| apic.is_meant(&ipi));
+        let woken = &mut self.woken;
+        let mut accept = |(cpu, apic): (u32, &mut LocalApic)| {
+            apic.accept(ipi);
+            *woken |= 1 << cpu;
+        };
         match ipi.mode {
             DeliveryMode::LowestPriority => meant
-                .min_by_key(|apic| apic.processor_priority())
+                .min_by_key(|(_, apic)| apic.processor_priority())
                 .into_iter()
-                .for_each(|apic| apic.accept(ipi)),
-            _ => meant.for_each(|apic| apic.accept(ipi)),
+                .for_each(accept),
+            _ => meant.for_each(&mut accept),
         }
     }
 }

@@ -14,7 +14,7 @@
 //!   0xfeb0_1000, GSI 11 -> virtio errors
 //! ```
 //!
-//! [`Devices`] belongs to the vCPUs' thread, so devices are plain state without locks. They
+//! One thread at a time has [`Devices`], so devices are plain state without locks. They
 //! see offsets, never addresses; guest time, in nanoseconds, is passed in. Ports,
 //! addresses, widths and values are guest input: each has a defined effect, nothing panics,
 //! and no access makes a device grow.
@@ -67,7 +67,7 @@ pub enum ApicMode {
 pub struct DevicesConfig {
     /// Who keeps the local APICs.
     pub apic: ApicMode,
-    /// How many CPUs the machine has: 1 to 255.
+    /// How many CPUs the machine has: 1 to 32.
     pub cpus: u8,
     /// Frequency of each vCPU's time-stamp counter, which is zero at guest time zero.
     pub tsc_khz: u32,
@@ -113,6 +113,9 @@ pub struct Devices {
     local_apics: Vec<LocalApic>,
     /// Which CPU makes the accesses.
     cpu: usize,
+    /// CPUs whose local APICs, if they are the VMM's, have got messages since
+    /// [`take_woken`](Self::take_woken), a bit each.
+    woken: u32,
 }
 
 impl Devices {
@@ -133,6 +136,7 @@ impl Devices {
                     .collect(),
             },
             cpu: 0,
+            woken: 0,
         };
         board.connect_serial_lines();
         board
@@ -279,6 +283,12 @@ impl Devices {
     /// Those of all CPUs, by number.
     pub fn local_apics(&mut self) -> &mut [LocalApic] {
         &mut self.local_apics
+    }
+
+    /// The CPUs whose local APICs have got messages since the last call, a bit each.
+    #[inline]
+    pub fn take_woken(&mut self) -> u32 {
+        std::mem::take(&mut self.woken)
     }
 
     /// Whether a device may interrupt a CPU that has interrupts off.

@@ -211,6 +211,32 @@ impl ExitTable {
         }
     }
 
+    /// Those of several vCPUs together.
+    pub fn sum(tables: &[Self]) -> Self {
+        if let [only] = tables {
+            return only.clone();
+        }
+        let mut rows: Vec<_> = tables.iter().flat_map(|table| table.rows.clone()).collect();
+        rows.sort_by_key(|row| (row.reason, row.detail));
+        rows.dedup_by(|row, sum| {
+            let same = (row.reason, row.detail) == (sum.reason, sum.detail);
+            if same {
+                sum.count += row.count;
+                sum.ns = sum.ns.saturating_add(row.ns);
+            }
+            same
+        });
+        let fetched = tables.iter().flat_map(|table| &table.fetched);
+        let mut all = ExitCounts::new();
+        for &(port, items) in fetched {
+            all.add_fetched(port, items);
+        }
+        Self {
+            fetched: all.fetched,
+            ..Self::new(rows)
+        }
+    }
+
     /// The exits by reason and detail.
     pub fn rows(&self) -> &[ExitRow] {
         &self.rows
@@ -253,7 +279,7 @@ impl ExitTable {
 
 #[cfg(test)]
 mod tests {
-    use super::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow};
+    use super::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, ExitTable};
     use crate::exit::ExitReason;
 
     #[test]
@@ -301,6 +327,31 @@ mod tests {
             (items(ExitReason::PioIn), items(ExitReason::PioOut)),
             (8, 0)
         );
+    }
+
+    #[test]
+    fn exits_of_several_vcpus_add_up() {
+        let mut one = ExitCounts::new();
+        one.record(ExitReason::Hlt, None, 1);
+        one.record(ExitReason::PioIn, Some(0x60), 2);
+        one.record_items(0x60, 5);
+        let mut other = ExitCounts::new();
+        other.record(ExitReason::PioIn, Some(0x60), 3);
+        other.record_items(0x60, 2);
+        other.record(ExitReason::PioIn, Some(0x20), 4);
+        let both = ExitTable::sum(&[one.finish(1.0), other.finish(1.0)]);
+        let rows = both.rows().iter();
+        let rows: Vec<_> = rows.map(|row| (row.detail, row.count, row.ns)).collect();
+        assert_eq!(
+            rows,
+            [
+                (ExitDetail::Port(0x20), 1, 4),
+                (ExitDetail::Port(0x60), 2, 5),
+                (ExitDetail::None, 1, 1)
+            ]
+        );
+        assert_eq!(both.total(), 4);
+        assert_eq!(both.items_of(ExitReason::PioIn, ExitDetail::Port(0x60)), 7);
     }
 
     #[test]

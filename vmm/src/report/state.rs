@@ -18,6 +18,8 @@ const ACROSS: usize = 3;
 /// strings in JSON, where a number of 64 bits would lose some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct State {
+    /// The number of the vCPU.
+    pub cpu: u8,
     /// Privilege level, 0 to 3.
     pub ring: u8,
     /// The instruction at `rip`, if it can be read.
@@ -72,11 +74,12 @@ pub struct Images<'a> {
 }
 
 impl State {
-    /// The state of `cpu`, with the code in `ram`.
-    pub fn new(cpu: &CpuState, ram: &GuestRam, images: Images<'_>) -> Self {
+    /// The state `cpu` of the vCPU with this number, with the code in `ram`.
+    pub fn new(cpu: &CpuState, number: u8, ram: &GuestRam, images: Images<'_>) -> Self {
         let code = instruction_at(ram, cpu);
         let ring = cpu.ring();
         Self {
+            cpu: number,
             ring,
             symbol: symbol(ring, cpu.regs.rip, code.as_ref(), images),
             instruction: code.map(|code| Instruction {
@@ -140,8 +143,12 @@ fn registers(cpu: &CpuState) -> Registers {
 }
 
 impl fmt::Display for State {
+    /// In the alternate form with the number of the vCPU, for a machine that has several.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "CPU at its end, in ring {}", self.ring)?;
+        match f.alternate() {
+            true => writeln!(f, "CPU {} at its end, in ring {}", self.cpu, self.ring)?,
+            false => writeln!(f, "CPU at its end, in ring {}", self.ring)?,
+        }
         if let Some(symbol) = &self.symbol {
             let Symbol {
                 image,
@@ -183,13 +190,15 @@ mod tests {
         ram.write(0x1000, &[0xfa, 0xf4]).expect("it is RAM");
         let mut cpu = boot::start_state(0x1001);
         cpu.regs.gpr[15] = 0xfedc_ba98_7654_3210;
-        let state = State::new(&cpu, &ram, IMAGES);
+        let state = State::new(&cpu, 1, &ram, IMAGES);
         let text = state.to_string();
         assert!(
             text.starts_with("CPU at its end, in ring 0\n  at hlt  (f4)\n"),
             "{text}"
         );
         assert!(text.contains("  r15    fedcba9876543210"), "{text}");
+        let text = format!("{state:#}");
+        assert!(text.starts_with("CPU 1 at its end, in ring 0\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         let json = serde_json::to_value(&state).expect("it serializes");
         assert_eq!(json["registers"]["rip"], "0x1001");
@@ -201,7 +210,7 @@ mod tests {
     #[test]
     fn a_place_is_one_line_whatever_its_names() {
         let ram = GuestRam::new(0x10_0000).expect("memory");
-        let mut state = State::new(&boot::start_state(0), &ram, IMAGES);
+        let mut state = State::new(&boot::start_state(0), 1, &ram, IMAGES);
         state.symbol = Some(Symbol {
             image: "a\nb".to_owned(),
             name: "\x1b[31m".to_owned(),
@@ -214,7 +223,7 @@ mod tests {
     #[test]
     fn code_that_is_nowhere_is_said_to_be() {
         let ram = GuestRam::new(0x10_0000).expect("memory");
-        let state = State::new(&boot::start_state(0x8000_0000), &ram, IMAGES);
+        let state = State::new(&boot::start_state(0x8000_0000), 1, &ram, IMAGES);
         assert_eq!(state.instruction, None);
         assert!(state.to_string().contains("cannot be read"));
     }

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Counters, EmuCounters, ExitCounts, GuestCounters, HostInstructions, LoopTimes, Outcome, Report,
-    Times,
+    Counters, EmuCounters, ExitCounts, ExitTable, GuestCounters, HostInstructions, LoopTimes,
+    Outcome, Report, Times,
 };
 use crate::cpu::InstructionCounts;
 use crate::cpu::{Accel, HostKind};
@@ -33,14 +33,15 @@ fn kvm_report() -> Report {
         boot_ns: Some(12_340_000),
         time: Times::new(
             41_234_567,
-            LoopTimes {
+            &[LoopTimes {
                 total_ns: 40_000_000,
                 accelerator_ns: 38_000_000,
                 asleep_ns: 0,
-            },
+            }],
             None,
         ),
         exits: exits.finish(0.5),
+        vcpus: Vec::new(),
         kvm: Some(
             [("exits", 1234), ("nmi", 0), ("halt_exits", 7)]
                 .into_iter()
@@ -80,6 +81,7 @@ fn emu_report() -> Report {
         boot_ns: None,
         time: Times::default(),
         exits: ExitCounts::new().finish(1.0),
+        vcpus: vec![ExitTable::default(); 2],
         kvm: None,
         remedies: None,
         emu: Some(EmuCounters::from(counts)),
@@ -191,7 +193,7 @@ fn json_has_every_field_in_order() {
         r#"{"reason":"msr_read","detail":"msr 0xc0000080","count":1,"ns":1},"#,
         r#"{"reason":"msr_write","detail":"msr 0x838","count":1,"ns":0},"#,
         r#"{"reason":"interrupted","detail":null,"count":1,"ns":1000000}],"#,
-        r#""exits_total":18,"kvm":{"exits":1234,"nmi":0,"halt_exits":7},"#,
+        r#""exits_total":18,"vcpus":[],"kvm":{"exits":1234,"nmi":0,"halt_exits":7},"#,
         r#""remedies":{"syscall":0,"sysret":0},"emu":null,"#,
         r#""host_instructions":null,"#,
         r#""guest":{"syscalls":4,"context_switches":0,"timer_ticks":3,"page_faults":10,"#,
@@ -238,6 +240,10 @@ fn json_of_a_run_without_exits() {
             "time": { "setup_ns": 0, "guest_ns": 0, "vmm_ns": 0, "idle_ns": 0 },
             "exits": [],
             "exits_total": 0,
+            "vcpus": [
+                { "exits": [], "exits_total": 0 },
+                { "exits": [], "exits_total": 0 },
+            ],
             "kvm": null,
             "remedies": null,
             "emu": { "instructions": 17, "ring0": 17, "ring3": 0 },

@@ -18,10 +18,12 @@ const BAR_LEN: u64 = 40;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_head(f, self)?;
-        if let Some(state) = &self.state {
-            write!(f, "\n{state}")?;
+        match &self.state {
+            Some(state) if self.cpus > 1 => write!(f, "\n{state:#}")?,
+            Some(state) => write!(f, "\n{state}")?,
+            None => {}
         }
-        write_exits(f, &self.exits)?;
+        write_exits(f, self)?;
         let counters = |counters: &Option<Counters>| -> Vec<(String, u64)> {
             let counters = counters.iter().flat_map(Counters::iter);
             let counters = counters.filter(|&(_, value)| value != 0);
@@ -141,27 +143,36 @@ pub fn machine(accel: Accel, host_kind: HostKind, apic: ApicMode) -> String {
     format!("{accel}, local APIC in {apic}")
 }
 
-fn write_exits(f: &mut fmt::Formatter<'_>, exits: &ExitTable) -> fmt::Result {
+/// vCPUs that have a column each, at most; more are in the totals alone.
+const MOST_COLUMNS: usize = 8;
+
+fn write_exits(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let exits = &report.exits;
     if exits.total() == 0 {
         return writeln!(f, "\nNo VM exits");
     }
-    let mut lines = vec![["reason", "detail", "device", "count", "time", "mean"].map(String::from)];
+    let apart: &[ExitTable] = match report.vcpus.len() {
+        2..=MOST_COLUMNS => &report.vcpus,
+        _ => &[],
+    };
+    let head = ["reason", "detail", "device", "count", "time", "mean"].map(String::from);
+    let vcpus = (0..apart.len()).map(|number| format!("CPU {number}"));
+    let mut lines: Vec<Vec<String>> = vec![head.into_iter().chain(vcpus).collect()];
     lines.extend(exits.rows().iter().map(|row| {
-        exit_line(
+        let line = exit_line(
             row.reason.name(),
             row.detail.to_string(),
             device(row.detail),
             row.count,
             row.ns,
-        )
+        );
+        let counts = apart.iter();
+        let counts = counts.map(|vcpu| vcpu.count_of(row.reason, row.detail).to_string());
+        line.into_iter().chain(counts).collect()
     }));
-    lines.push(exit_line(
-        "total",
-        String::new(),
-        "",
-        exits.total(),
-        exits.total_ns(),
-    ));
+    let line = exit_line("total", String::new(), "", exits.total(), exits.total_ns());
+    let totals = apart.iter().map(|vcpu| vcpu.total().to_string());
+    lines.push(line.into_iter().chain(totals).collect());
     writeln!(f, "\nVM exits")?;
     table::write(f, &lines, 3)
 }

@@ -36,12 +36,23 @@ pub struct LoopTimes {
 impl Times {
     /// The parts of a run of `wall_ns`. A guest whose local APIC is inside KVM halts inside
     /// KVM, whose counters say for how long.
-    pub fn new(wall_ns: u64, measured: LoopTimes, kvm: Option<&Counters>) -> Self {
+    /// Where vCPUs have a thread each, it is the mean of what `loops` measured.
+    pub fn new(wall_ns: u64, loops: &[LoopTimes], kvm: Option<&Counters>) -> Self {
+        let count = loops.len().max(1) as u64;
+        let mean = |of: fn(&LoopTimes) -> u64| {
+            let sum = loops.iter().map(of).fold(0, u64::saturating_add);
+            sum / count
+        };
+        let measured = LoopTimes {
+            total_ns: mean(|times| times.total_ns),
+            accelerator_ns: mean(|times| times.accelerator_ns),
+            asleep_ns: mean(|times| times.asleep_ns),
+        };
         let halted = KVM_HALTED
             .iter()
             .filter_map(|name| kvm?.get(name))
-            .fold(0, u64::saturating_add)
-            .min(measured.accelerator_ns);
+            .fold(0, u64::saturating_add);
+        let halted = (halted / count).min(measured.accelerator_ns);
         let total_ns = measured.total_ns.min(wall_ns);
         let guest_ns = (measured.accelerator_ns - halted).min(total_ns);
         let idle_ns = measured
@@ -91,15 +102,26 @@ mod tests {
         .into_iter()
         .collect();
         assert_eq!(
-            Times::new(1000, MEASURED, None),
+            Times::new(1000, &[MEASURED], None),
             times(100, 700, 150, 50),
             "halts in the VMM"
         );
         assert_eq!(
-            Times::new(1000, MEASURED, Some(&kvm)),
+            Times::new(1000, &[MEASURED], Some(&kvm)),
             times(100, 380, 150, 370),
             "halts in KVM"
         );
+    }
+
+    #[test]
+    fn vcpus_count_in_the_mean() {
+        let idle = LoopTimes {
+            total_ns: 900,
+            accelerator_ns: 0,
+            asleep_ns: 900,
+        };
+        let both = Times::new(1000, &[MEASURED, idle], None);
+        assert_eq!(both, times(100, 350, 75, 475));
     }
 
     #[test]
@@ -120,7 +142,7 @@ mod tests {
                     guest_ns,
                     vmm_ns,
                     idle_ns,
-                } = Times::new(1000, measured, kvm);
+                } = Times::new(1000, &[measured], kvm);
                 assert_eq!(setup_ns + guest_ns + vmm_ns + idle_ns, 1000);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::RunLoop;
+use super::{Board, RunLoop};
 use crate::control::StopReason;
 use crate::devices::{Line, StreamError};
 use crate::output::is_given_up;
@@ -11,8 +11,8 @@ use crate::report::Outcome;
 impl RunLoop {
     /// The end that the run has because the host takes no more of what the guest writes. The
     /// kernel's own lines are no reason to end a program.
-    pub(super) fn lost_output(&mut self) -> Option<Outcome> {
-        let StreamError { line, error } = self.devices.take_output_error()?;
+    pub(super) fn lost_output(&self, board: &mut Board) -> Option<Outcome> {
+        let StreamError { line, error } = board.devices.take_output_error()?;
         match error.kind() {
             io::ErrorKind::BrokenPipe if line == Line::Log => None,
             io::ErrorKind::BrokenPipe => Some(Outcome::broken_pipe(line.name())),

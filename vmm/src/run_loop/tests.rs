@@ -300,12 +300,13 @@ fn run_by(clock: GuestClock, script: Vec<Act>, ready: bool) -> (Outcome, Vec<Don
         clock,
     };
     let stopped = EventFd::new(EFD_NONBLOCK).expect("an event");
-    let control = Control::new(vcpu.kicker(), stopped).expect("descriptors");
+    let control = Control::new([vcpu.kicker()], stopped).expect("descriptors");
     for slot in waiting {
         *slot.lock().expect("not poisoned") = Some(Arc::clone(&control));
     }
-    let mut run_loop = RunLoop::new(vec![Box::new(vcpu)], devices(), control, None);
-    let outcome = run_loop.run().expect("scripts do not fail");
+    let mut run_loop = RunLoop::new(vec![Box::new(vcpu)], devices(), control);
+    let end = run_loop.run().expect("it is the only loop");
+    let outcome = end.result.expect("scripts do not fail");
     let done = log.lock().expect("not poisoned").clone();
     (outcome, done, run_loop)
 }
@@ -326,7 +327,7 @@ fn a_ready_vcpu_gets_its_interrupt_at_once() {
     let (outcome, done, run_loop) = run(script, true);
     assert_eq!(outcome, Outcome::exited(0));
     assert_eq!(done, [Done::Injected(VECTOR)]);
-    let table = run_loop.counts.finish(1.0);
+    let table = run_loop.counts[0].finish(1.0);
     assert_eq!(table.count(ExitReason::MsrWrite), 3);
     assert_eq!(table.count(ExitReason::PioOut), 1);
 }
@@ -364,7 +365,7 @@ fn a_halted_vcpu_sleeps_until_its_timer() {
     script.push(Act::End);
     let (_, done, run_loop) = run(script, true);
     assert_eq!(done, [Done::Injected(VECTOR)]);
-    assert_eq!(run_loop.counts.finish(1.0).count(ExitReason::Hlt), 1);
+    assert_eq!(run_loop.counts[0].finish(1.0).count(ExitReason::Hlt), 1);
 }
 
 #[test]
@@ -377,7 +378,7 @@ fn a_halt_that_nothing_ends_is_the_end() {
     script.push(Act::DeadHalt);
     let (outcome, _, run_loop) = run(script, false);
     assert_eq!(outcome, Outcome::halted());
-    assert_eq!(run_loop.counts.finish(1.0).count(ExitReason::Hlt), 1);
+    assert_eq!(run_loop.counts[0].finish(1.0).count(ExitReason::Hlt), 1);
 }
 
 #[test]

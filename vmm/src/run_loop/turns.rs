@@ -1,4 +1,5 @@
-//! Whose turn it is, where one thread runs several vCPUs, and sleep while none can run.
+//! Whose turn it is, where one thread runs several vCPUs, and sleep while none of a thread's
+//! can run.
 //!
 //! ```text
 //!   vCPU 0 ── end of its turn, pause, halt ──► vCPU 1 ── ... ──► vCPU 0
@@ -7,10 +8,10 @@
 //!
 //! The order depends on nothing but the guest, so that counted runs repeat exactly. An
 //! interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
-//! which runs at a time: switching threads takes as long as a turn.
+//! which runs at a time: switching threads takes as long as a turn. Where each vCPU has a
+//! thread, it always has its turn.
 
-use std::thread;
-
+use super::board::{Activity, Board, Held};
 use super::{GuestClock, RunLoop, duration_until};
 use crate::cpu::{CpuError, CpuState, InstructionCounts, Vcpu};
 use crate::devices::Startup;
@@ -19,43 +20,34 @@ use crate::report::Outcome;
 /// Most instructions of a turn: some 50 us, many times what changing turns takes.
 const TURN: u64 = 10_000;
 
-/// Whether a vCPU has something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Activity {
-    Runs,
-    /// It has halted, with interrupts on or off.
-    Halted {
-        interruptible: bool,
-    },
-}
-
 /// One of the vCPUs.
 struct Member {
     vcpu: Box<dyn Vcpu>,
-    activity: Activity,
     /// Whether it is asked for an interrupt window.
     window: bool,
 }
 
-/// All vCPUs of a machine, one of which has its turn.
+/// The vCPUs of a thread, one of which has its turn.
 pub struct Turns {
+    /// The number of the first.
+    first: usize,
     members: Vec<Member>,
     turn: usize,
 }
 
 impl Turns {
-    /// Vcpus by number, at least one; the first has its turn.
+    /// Vcpus by number, from `first` on, at least one; the first has its turn.
     ///
     /// # Panics
     /// There is none.
-    pub fn new(vcpus: Vec<Box<dyn Vcpu>>) -> Self {
+    pub fn new(first: usize, vcpus: Vec<Box<dyn Vcpu>>) -> Self {
         assert!(!vcpus.is_empty(), "a machine has a CPU");
         let member = |vcpu| Member {
             vcpu,
-            activity: Activity::Runs,
             window: false,
         };
         Self {
+            first,
             members: vcpus.into_iter().map(member).collect(),
             turn: 0,
         }
@@ -65,6 +57,22 @@ impl Turns {
     #[inline]
     pub fn current(&mut self) -> &mut dyn Vcpu {
         self.members[self.turn].vcpu.as_mut()
+    }
+
+    /// Which of them that is.
+    #[inline]
+    pub fn turn(&self) -> usize {
+        self.turn
+    }
+
+    /// Its number in the machine.
+    pub fn number(&self) -> usize {
+        self.first + self.turn
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.members.len()
     }
 
     /// Whether there are others.
@@ -93,13 +101,6 @@ impl Turns {
         }
     }
 
-    /// The current one has halted.
-    pub(super) fn halt(&mut self) -> Result<(), CpuError> {
-        let interruptible = self.current().interrupts_enabled()?;
-        self.members[self.turn].activity = Activity::Halted { interruptible };
-        Ok(())
-    }
-
     /// Says whether the current one is to tell when it can take an interrupt.
     pub(super) fn want_window(&mut self, wanted: bool) {
         let member = &mut self.members[self.turn];
@@ -111,23 +112,30 @@ impl Turns {
 }
 
 impl RunLoop {
+    /// The current vCPU has halted.
+    pub(super) fn halt(&mut self, board: &mut Board) -> Result<(), CpuError> {
+        let interruptible = self.vcpus.current().interrupts_enabled()?;
+        board.activities[self.vcpus.number()] = Activity::Halted { interruptible };
+        Ok(())
+    }
+
     /// The current vCPU has no more to do for now: the turn goes to the next that has, perhaps
     /// itself, once there is one.
-    pub(super) fn next_turn(&mut self) -> Result<Option<Outcome>, CpuError> {
-        if self.find_turn()? {
+    pub(super) fn next_turn(&mut self, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
+        if self.find_turn(board)? {
             return self.begin_turn();
         }
         loop {
-            if let Some(outcome) = self.serve_kick() {
+            if let Some(outcome) = self.serve_kick(board) {
                 return Ok(Some(outcome));
             }
-            if self.find_turn()? {
+            if self.find_turn(board)? {
                 return self.begin_turn();
             }
-            if self.is_dead() {
+            if board.is_dead() {
                 return Ok(Some(Outcome::halted()));
             }
-            self.sleep();
+            self.sleep(board);
         }
     }
 
@@ -149,11 +157,11 @@ impl RunLoop {
     }
 
     /// Gives the turn to the next vCPU that has something to do; whether there is one.
-    fn find_turn(&mut self) -> Result<bool, CpuError> {
+    fn find_turn(&mut self, board: &mut Board) -> Result<bool, CpuError> {
         for _ in 0..self.vcpus.members.len() {
             self.vcpus.turn = (self.vcpus.turn + 1) % self.vcpus.members.len();
-            self.devices.select(self.vcpus.turn);
-            if self.can_run()? {
+            board.devices.select(self.vcpus.number());
+            if self.can_run(board)? {
                 return Ok(true);
             }
         }
@@ -161,55 +169,47 @@ impl RunLoop {
     }
 
     /// Whether the vCPU whose turn it would be has something to do.
-    fn can_run(&mut self) -> Result<bool, CpuError> {
+    fn can_run(&mut self, board: &mut Board) -> Result<bool, CpuError> {
         let now = self.clock.now_ns();
-        let member = &mut self.vcpus.members[self.vcpus.turn];
-        let Some(apic) = self.devices.local_apic() else {
+        let activity = &mut board.activities[self.vcpus.number()];
+        let vcpu = self.vcpus.current();
+        let Some(apic) = board.devices.local_apic() else {
             return Ok(true);
         };
         apic.advance(now);
         if let Some(Startup::At(page)) = apic.take_startup() {
             let mut state = CpuState::started_at(page);
             state.msrs.apic_base = apic.apic_base();
-            state.tsc = member.vcpu.tsc()?;
-            member.vcpu.set_state(&state)?;
-            member.activity = Activity::Runs;
+            state.tsc = vcpu.tsc()?;
+            vcpu.set_state(&state)?;
+            *activity = Activity::Runs;
         }
-        let runs = match member.activity {
+        let runs = match *activity {
             _ if apic.waits() => false,
             Activity::Runs => true,
             Activity::Halted { interruptible } => apic.wakes(interruptible),
         };
         if runs {
-            member.activity = Activity::Runs;
+            *activity = Activity::Runs;
         }
         Ok(runs)
     }
 
-    /// Whether no vCPU, none of which runs, can ever wake.
-    fn is_dead(&mut self) -> bool {
-        let mut members = self.vcpus.members.iter().zip(self.devices.local_apics());
-        let all = members.all(|(member, apic)| {
-            let halted = Activity::Halted {
-                interruptible: false,
-            };
-            apic.waits() || member.activity == halted
-        });
-        all && !self.devices.may_send_nmi()
-    }
-
     /// Sleeps until the next deadline of a local APIC, or until another thread has a request;
     /// where time is counted, skips it.
-    fn sleep(&mut self) {
-        let apics = self.devices.local_apics().iter();
-        let deadline = apics.filter_map(|apic| apic.next_deadline()).min();
-        match (deadline, &self.clock) {
-            // No instruction runs, so only this advances counted time.
-            (Some(at), GuestClock::Counted(time)) => time.skip_to(at),
-            (Some(at), GuestClock::Host(_)) => {
-                thread::park_timeout(duration_until(at, &self.clock));
+    fn sleep(&mut self, board: &mut Held<'_>) {
+        let own = self.vcpus.first..self.vcpus.first + self.vcpus.count();
+        let apics = board.devices.local_apics().get(own).unwrap_or_default();
+        let deadline = apics.iter().filter_map(|apic| apic.next_deadline()).min();
+        let limit = match (deadline, &self.clock) {
+            (Some(at), GuestClock::Counted(time)) => {
+                // No instruction runs, so only this advances counted time.
+                time.skip_to(at);
+                return;
             }
-            (None, _) => thread::park(),
-        }
+            (Some(at), GuestClock::Host(_)) => Some(duration_until(at, &self.clock)),
+            (None, _) => None,
+        };
+        board.without(|| self.control.sleep(self.thread, limit));
     }
 }

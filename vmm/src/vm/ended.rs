@@ -1,5 +1,6 @@
 //! From a run that is over to its report.
 
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::accel::Accelerator;
@@ -12,8 +13,10 @@ use crate::host_instructions::HostInstructions;
 use crate::image::Image;
 use crate::memory::GuestRam;
 use crate::program::Program;
-use crate::report::{Counters, EmuCounters, Images, Outcome, Report, State, Times};
-use crate::run_loop::RunLoop;
+use crate::report::{Counters, EmuCounters, ExitTable, Images, Outcome, Report, State, Times};
+use crate::run_loop::{End, RunLoop};
+
+use super::{Left, VmError};
 
 /// The facts of a machine for a report, independent of its run.
 pub struct Setting {
@@ -33,12 +36,38 @@ pub struct Setting {
 
 /// A run that is over.
 pub struct Ended {
-    pub run_loop: RunLoop,
-    pub result: Result<Outcome, CpuError>,
-    pub host_instructions: Option<HostInstructions>,
-    pub at: Instant,
+    /// The loops of all vCPUs, by number.
+    loops: Vec<RunLoop>,
+    end: End,
+    host_instructions: Option<HostInstructions>,
+    at: Instant,
     /// Nanoseconds in a tick of `host_ticks`.
-    pub ns_per_tick: f64,
+    ns_per_tick: f64,
+}
+
+impl Ended {
+    /// From what the threads of all vCPUs have left, at time `at`.
+    ///
+    /// # Errors
+    /// None says how the run ended.
+    pub fn new(left: Vec<Left>, at: Instant, ns_per_tick: f64) -> Result<Self, VmError> {
+        let (mut loops, mut end, mut counted) = (Vec::new(), None, None::<HostInstructions>);
+        for (run_loop, its_end, instructions) in left {
+            loops.push(run_loop);
+            end = end.or(its_end);
+            counted = match (counted, instructions) {
+                (Some(one), Some(other)) => Some(one.and(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(Self {
+            loops,
+            end: end.ok_or(VmError::VcpuPanicked)?,
+            host_instructions: counted,
+            at,
+            ns_per_tick,
+        })
+    }
 }
 
 impl Setting {
@@ -48,17 +77,20 @@ impl Setting {
     /// The accelerator does not say what it has counted.
     pub fn report(&self, ended: Ended) -> Result<Report, CpuError> {
         let Ended {
-            mut run_loop,
+            mut loops,
+            end,
             ns_per_tick,
             ..
         } = ended;
-        let mut outcome = ended
+        let mut outcome = end
             .result
             .unwrap_or_else(|error| Outcome::error(error.to_string()));
-        let input_error = run_loop.devices.take_input_error();
+        let board = Arc::clone(&loops[0].board);
+        let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        let input_error = board.devices.take_input_error();
         let input_error = input_error.map(|error| format!("standard input: {error}"));
         let mut warnings = Vec::from_iter(input_error);
-        if let Some(saving) = run_loop.devices.saving() {
+        if let Some(saving) = board.devices.saving() {
             let succeeded = outcome == Outcome::exited(0);
             let (lines, failure) = saving.finish(succeeded);
             warnings.extend(lines);
@@ -67,17 +99,25 @@ impl Setting {
                 failure => warnings.extend(failure),
             }
         }
-        let state = run_loop.last_state.take();
-        let state = state.map(|state| State::new(&state, &self.ram, self.images()));
+        let state = loops.iter_mut().find_map(|one| one.last_state.take());
+        let state = state.map(|state| State::new(&state, end.cpu as u8, &self.ram, self.images()));
         let shared = guest_counters::read(&self.ram, &self.kernel);
-        let vcpu = run_loop.vcpus.current();
+        let vcpu = loops[0].vcpus.current();
         let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
-        let counters = vcpu.counters()?;
-        let instructions = run_loop.vcpus.instructions();
+        let (kvm, remedies) = counters(&mut loops)?;
+        let instructions = loops[0].vcpus.instructions();
         let mut guest = shared.guest;
         guest.boot_instructions = instructions.and_then(|counts| counts.boot);
         let wall_ns = nanoseconds(ended.at - self.started);
-        let kvm = counters.kvm.map(Counters::from_iter);
+        let times: Vec<_> = loops
+            .iter()
+            .map(|one| one.ticks.times(ns_per_tick))
+            .collect();
+        let vcpus: Vec<_> = loops
+            .iter()
+            .flat_map(|one| &one.counts)
+            .map(|counts| counts.finish(ns_per_tick))
+            .collect();
         Ok(Report {
             accel: self.accelerator.accel(),
             apic: self.apic,
@@ -88,13 +128,15 @@ impl Setting {
             warnings,
             wall_ns,
             boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
-            time: Times::new(wall_ns, run_loop.ticks.times(ns_per_tick), kvm.as_ref()),
-            exits: run_loop.counts.finish(ns_per_tick),
+            time: Times::new(wall_ns, &times, kvm.as_ref()),
+            exits: ExitTable::sum(&vcpus),
+            vcpus: if vcpus.len() > 1 { vcpus } else { Vec::new() },
             kvm,
-            remedies: counters.remedies.map(|by_vmm| {
+            remedies: remedies.map(|by_vmm| {
                 let by_guest = shared.remedies.into_iter();
                 let by_guest = by_guest.filter_map(|(name, count)| Some((name, count?)));
-                by_vmm.into_iter().chain(by_guest).collect()
+                let by_vmm = by_vmm.iter();
+                by_vmm.chain(by_guest).collect()
             }),
             emu: instructions.map(EmuCounters::from),
             host_instructions: ended.host_instructions,
@@ -118,6 +160,21 @@ impl Setting {
             ),
         }
     }
+}
+
+/// Those of the accelerator and the remedies, of all vCPUs together.
+fn counters(loops: &mut [RunLoop]) -> Result<(Option<Counters>, Option<Counters>), CpuError> {
+    let (mut kvm, mut remedies) = (None::<Counters>, None::<Counters>);
+    for one in loops {
+        let counters = one.vcpus.current().counters()?;
+        for (name, count) in counters.kvm.into_iter().flatten() {
+            kvm.get_or_insert_default().add(&name, count);
+        }
+        for (name, count) in counters.remedies.into_iter().flatten() {
+            remedies.get_or_insert_default().add(name, count);
+        }
+    }
+    Ok((kvm, remedies))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

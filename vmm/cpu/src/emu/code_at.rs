@@ -10,8 +10,9 @@ use crate::emu::cpu::{Cpu, Machine};
 use crate::emu::decode::options;
 use crate::emu::memory::ram::{Ram, to_page_end};
 use crate::emu::memory::walk::Want;
-use crate::emu::state::control::{Place, Privilege, canonical};
+use crate::emu::state::control::{Privilege, canonical};
 use crate::memory::{FileWindow, GuestRam};
+use crate::state::Place;
 
 /// An instruction as it lies in guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

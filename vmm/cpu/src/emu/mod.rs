@@ -52,12 +52,12 @@ use memory::ram::{Ram, to_page_end};
 use memory::walk::PHYSICAL_BITS;
 use outside::exit::{ExitKind, failed};
 use outside::meter::TSC_KHZ;
-use state::control::Place;
 use state::exception::Stop;
 
 use crate::exit::VmExit;
 use crate::file_window::Reading;
 use crate::memory::{FileWindow, GuestRam};
+use crate::state::Place;
 use crate::{
     AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
 };

@@ -4,7 +4,8 @@
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 
-use super::{KvmHost, failed};
+use super::{KvmHost, failed, topology};
+use crate::state::Place;
 use crate::{CpuError, HostKind, kvm_clock};
 
 /// Frequency of KVM's local APIC timer before its divider, in kHz.
@@ -35,7 +36,12 @@ const LZCNT: u32 = 1 << 5;
 /// The guest's CPUID. With `local_apic` inside KVM it has x2APIC and the TSC-deadline
 /// timer, which the VMM cannot offer from outside; leaf 0x4000_0010 has the frequencies of
 /// TSC and local APIC in kHz.
-pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<CpuId, CpuError> {
+pub fn guest_cpuid(
+    host: &KvmHost,
+    local_apic: bool,
+    tsc_khz: u32,
+    place: Place,
+) -> Result<CpuId, CpuError> {
     let supported = host
         .kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
@@ -64,14 +70,13 @@ pub fn guest_cpuid(host: &KvmHost, local_apic: bool, tsc_khz: u32) -> Result<Cpu
         .iter_mut()
         .filter(|entry| entry.function == FEATURES)
     {
-        // Bits 24 to 31: the initial APIC id of this only vCPU.
-        entry.ebx &= 0x00ff_ffff;
         entry.ecx |= HYPERVISOR_PRESENT;
         entry.ecx &= !(X2APIC | TSC_DEADLINE);
         if local_apic {
             entry.ecx |= X2APIC | TSC_DEADLINE;
         }
     }
+    topology::write(&mut entries, place);
     entries.push(hypervisor_leaf());
     entries.push(kvm_cpuid_entry2 {
         function: HYPERVISOR_TIMING,

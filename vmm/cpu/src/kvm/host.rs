@@ -6,6 +6,7 @@ use std::path::Path;
 use kvm_ioctls::{Cap, Kvm};
 
 use super::{cpuid, probe};
+use crate::emu::Emulator;
 use crate::size::Size;
 use crate::{CpuError, HostKind};
 
@@ -23,6 +24,8 @@ const API_VERSION: i32 = 12;
 /// Most memory of one machine: KVM takes 2 MiB of the host's for each GiB, and a
 /// millisecond, before the guest runs.
 const MAX_MEMORY: u64 = 256 << 30;
+/// Most CPUs of one machine: as many as in the emulator.
+const MOST_CPUS: u8 = Emulator::MOST;
 
 /// Why KVM cannot be used here, and what would help.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +131,12 @@ impl KvmHost {
     /// An ioctl that the host refuses.
     pub fn address_bits(&self) -> Result<u32, CpuError> {
         cpuid::address_bits(self)
+    }
+
+    /// CPUs that one machine can have at most.
+    pub fn max_cpus(&self) -> u8 {
+        let most = self.kvm.get_max_vcpus();
+        u8::try_from(most).map_or(MOST_CPUS, |most| most.clamp(1, MOST_CPUS))
     }
 
     /// Bytes that one machine can have at most: as many as the host has, up to 256 GiB.

@@ -6,6 +6,7 @@
 //!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
 //!                            ── registers.rs KVM's register structs and ours
 //!                            ── cpuid.rs     what the guest's CPUID says
+//!                            ── topology.rs which of the CPUs it is
 //!                            ── stats.rs     KVM's own counters
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
 //!                            ── tsc_offset.rs  how far the guest's counter is ahead
@@ -21,6 +22,7 @@ mod raw_exit;
 mod registers;
 mod remedy;
 mod stats;
+mod topology;
 mod tsc_offset;
 mod vcpu;
 mod xsave;
@@ -28,7 +30,7 @@ mod xsave;
 pub use host::{KvmHost, KvmUnavailable};
 pub use vcpu::KvmVcpu;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_bindings::{
     KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MEM_READONLY, KvmIrqRouting, kvm_enable_cap,
@@ -37,7 +39,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VmFd;
 
-use super::CpuError;
+use super::{CpuError, GuestClock};
 use crate::memory::{FileWindow, GuestRam, RamRegion};
 
 /// Three pages in the hole that KVM on Intel takes for a task state segment of its own, to
@@ -85,7 +87,11 @@ pub struct KvmVm {
     ram: GuestRam,
     /// How many are of RAM; those of files follow.
     ram_slots: u32,
+    /// Bytes of files that have memory slots.
+    files_backed: Mutex<u64>,
     has_local_apic: bool,
+    /// The vCPUs' common clock.
+    clock: GuestClock,
 }
 
 impl KvmVm {
@@ -110,6 +116,8 @@ impl KvmVm {
         let vm = Self {
             fd,
             has_local_apic: local_apic,
+            clock: GuestClock::host(),
+            files_backed: Mutex::new(0),
             ram_slots: slots(&ram).count() as u32,
             ram,
         };
@@ -134,20 +142,21 @@ impl KvmVm {
         set.map_err(failed("KVM_SET_USER_MEMORY_REGION"))
     }
 
-    /// Adds memory slots for contents of files, read-only, if there are more than for the
-    /// first `backed` bytes. Returns for how many there are slots now.
-    fn back_files(&self, files: &FileWindow, mut backed: u64) -> Result<u64, CpuError> {
-        while backed < files.used() {
+    /// Adds memory slots for contents of files, read-only, if some have none yet.
+    fn back_files(&self, files: &FileWindow) -> Result<(), CpuError> {
+        let backed = self.files_backed.lock();
+        let mut backed = backed.unwrap_or_else(PoisonError::into_inner);
+        while *backed < files.used() {
             let region = RamRegion {
-                gpa: files.gpa() + backed,
-                len: FILE_SLOT.min(files.size() - backed),
-                hva: files.host_base().wrapping_add(backed as usize),
+                gpa: files.gpa() + *backed,
+                len: FILE_SLOT.min(files.size() - *backed),
+                hva: files.host_base().wrapping_add(*backed as usize),
             };
-            let slot = self.ram_slots + (backed / FILE_SLOT) as u32;
+            let slot = self.ram_slots + (*backed / FILE_SLOT) as u32;
             self.set_slot(slot, region, KVM_MEM_READONLY)?;
-            backed += region.len;
+            *backed += region.len;
         }
-        Ok(backed)
+        Ok(())
     }
 
     /// Fills the routing table with `messages`. KVM takes its first entries, as many as

@@ -6,7 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
-use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_interrupt, kvm_xsave};
+use kvm_bindings::{
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, kvm_interrupt,
+    kvm_xsave,
+};
 use kvm_ioctls::{Cap, VcpuFd};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
@@ -16,16 +19,16 @@ use super::copies::Copies;
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
-use super::registers::{msrs_to_read, state_from_kvm};
+use super::registers::{msrs_to_read, msrs_to_write, state_from_kvm};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
 use super::xsave::load_xsave;
 use super::{KvmHost, KvmVm, failed, retried, tsc_offset};
 use crate::exit::VmExit;
-use crate::state::ring;
+use crate::state::{Place, ring};
 use crate::{
     AcceleratorCounters, CpuError, CpuState, ExtendedState, GuestClock, InstructionCounts,
-    Interruptibility, Kick, Location, Vcpu,
+    Interruptibility, Kick, Location, Msrs, Mtrrs, Vcpu,
 };
 
 ioctl_iow_nr!(KVM_INTERRUPT, kvm_bindings::KVMIO, 0x86, kvm_interrupt);
@@ -35,7 +38,6 @@ pub struct KvmVcpu {
     fd: VcpuFd,
     kick: Arc<KickTarget>,
     attached: bool,
-    clock: GuestClock,
     tsc_khz: u32,
     vm_stats: Option<Stats>,
     vcpu_stats: Option<Stats>,
@@ -50,8 +52,6 @@ pub struct KvmVcpu {
     held: Option<RawExit>,
     /// Whether an NMI was sent that may wait still.
     nmi_sent: bool,
-    /// Bytes of files that have memory slots.
-    files_backed: u64,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -62,12 +62,38 @@ impl KvmVcpu {
     /// # Errors
     /// An ioctl that the host refuses.
     pub fn new(host: &KvmHost, vm: &Arc<KvmVm>) -> Result<Self, CpuError> {
-        let fd = retried(|| vm.fd.create_vcpu(0)).map_err(failed("KVM_CREATE_VCPU"))?;
+        Self::one(host, vm, Place::ONLY)
+    }
+
+    /// Makes the `count` vCPUs of `vm`, 1 to [`KvmHost::max_cpus`], for a thread each. All but
+    /// the first wait to be started: where KVM keeps the local APICs, by a message there.
+    ///
+    /// # Errors
+    /// An ioctl that the host refuses.
+    pub fn several(host: &KvmHost, vm: &Arc<KvmVm>, count: u8) -> Result<Vec<Self>, CpuError> {
+        let places = (0..count).map(|id| Place { id, count });
+        places.map(|place| Self::one(host, vm, place)).collect()
+    }
+
+    fn one(host: &KvmHost, vm: &Arc<KvmVm>, place: Place) -> Result<Self, CpuError> {
+        let fd = retried(|| vm.fd.create_vcpu(place.id.into()));
+        let fd = fd.map_err(failed("KVM_CREATE_VCPU"))?;
         let tsc_khz = fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
-        let cpuid = guest_cpuid(host, vm.has_local_apic, tsc_khz)?;
+        let cpuid = guest_cpuid(host, vm.has_local_apic, tsc_khz, place)?;
         fd.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
+        let is_first = place.id == 0;
+        if !is_first {
+            // Its start leaves these as they are.
+            let mtrrs = Mtrrs::by_firmware();
+            let msrs = msrs_to_write(Msrs {
+                mtrrs,
+                ..Msrs::default()
+            });
+            let msrs = msrs.ok_or(CpuError::Unsupported("too many MSRs"))?;
+            fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))?;
+        }
         Ok(Self {
-            vm_stats: Stats::open(&vm.fd)?,
+            vm_stats: if is_first { Stats::open(&vm.fd)? } else { None },
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
             pkru_word: pkru_word(&cpuid),
@@ -75,11 +101,9 @@ impl KvmVcpu {
             cr8: 0,
             held: None,
             nmi_sent: false,
-            files_backed: 0,
             fd,
             kick: Arc::default(),
             attached: false,
-            clock: GuestClock::host(),
             tsc_khz,
             vm: Arc::clone(vm),
         })
@@ -130,12 +154,16 @@ impl KvmVcpu {
             self.held = None;
             return Ok(held);
         }
-        if let Some(files) = self.vm.ram.files()
-            && files.used() > self.files_backed
-        {
-            self.files_backed = self.vm.back_files(files, self.files_backed)?;
+        if let Some(files) = self.vm.ram.files() {
+            self.vm.back_files(files)?;
         }
-        let raw = RawExit::classify(self.fd.run())?;
+        let raw = loop {
+            match self.fd.run() {
+                // It has waited to be started, and something has come.
+                Err(error) if error.errno() == libc::EAGAIN => {}
+                result => break RawExit::classify(result)?,
+            }
+        };
         let cr8 = self.fd.get_kvm_run().cr8 as u8;
         if cr8 == self.cr8 || self.vm.has_local_apic {
             return Ok(raw);
@@ -272,7 +300,10 @@ impl Vcpu for KvmVcpu {
             return Ok(false);
         }
         let state = self.fd.get_mp_state().map_err(failed("KVM_GET_MP_STATE"))?;
-        Ok(state.mp_state == KVM_MP_STATE_HALTED)
+        Ok(matches!(
+            state.mp_state,
+            KVM_MP_STATE_HALTED | KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED
+        ))
     }
 
     fn ready(&mut self) -> bool {
@@ -346,7 +377,7 @@ impl Vcpu for KvmVcpu {
     }
 
     fn clock(&self) -> GuestClock {
-        self.clock.clone()
+        self.vm.clock.clone()
     }
 
     fn detach(&mut self) {

@@ -63,9 +63,16 @@ impl LocalApic {
         std::mem::take(&mut self.nmi)
     }
 
+    /// Whether it does not go on as before: it waits to be started, or has been.
+    pub fn is_restarted(&self) -> bool {
+        self.startup.is_some()
+    }
+
     /// Whether there is something that ends a halt, with interrupts on or off.
     pub fn wakes(&self, interruptible: bool) -> bool {
-        self.nmi || interruptible && self.pending().is_some()
+        self.nmi
+            || matches!(self.startup, Some(Startup::At(_)))
+            || interruptible && self.pending().is_some()
     }
 
     /// The vector that the CPU should take now: the highest requested one, if its priority

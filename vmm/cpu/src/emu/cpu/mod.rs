@@ -53,9 +53,10 @@ use crate::emu::outside::events::{Events, Kicked};
 use crate::emu::outside::exit::Outside;
 use crate::emu::outside::meter::Meter;
 use crate::emu::outside::random::Random;
-use crate::emu::state::control::{Control, Place};
+use crate::emu::state::control::Control;
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Registers;
+use crate::state::Place;
 use kvm_clock::KvmClock;
 
 use crate::GuestClock;

@@ -6,8 +6,9 @@ use x86::{PageFaultErrorCode as Fault, PageTableFlags as Flags, vector};
 use crate::emu::memory::mmu::Mmu;
 use crate::emu::memory::ram::{PAGE, Ram};
 use crate::emu::memory::walk::{Translation, Want, read_pdptes, walk};
-use crate::emu::state::control::{Control, Place, Privilege, bits};
+use crate::emu::state::control::{Control, Privilege, bits};
 use crate::memory::GuestRam;
+use crate::state::Place;
 
 const RAM: u64 = 1 << 20;
 /// Tables of the four levels, top first.

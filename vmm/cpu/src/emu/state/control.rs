@@ -7,6 +7,7 @@ use crate::emu::state::breakpoints::DebugRegisters;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::FpMode;
 use crate::emu::state::segment::{CS, SS, has};
+use crate::state::Place;
 use crate::{Dtable, Msrs, Segment};
 
 /// Bits of CR0, CR4 and EFER that the emulator looks at, under the manuals' names (AMD APM
@@ -72,20 +73,6 @@ pub enum Privilege {
     Supervisor = 1,
     /// Supervisor with RFLAGS.AC set, which lifts SMAP.
     SupervisorAc = 2,
-}
-
-/// Which of a machine's processors this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its number from 0, which is its APIC ID.
-    pub id: u8,
-    /// How many there are.
-    pub count: u8,
-}
-
-impl Place {
-    /// That of the only one.
-    pub const ONLY: Self = Self { id: 0, count: 1 };
 }
 
 /// The control state.

@@ -4,7 +4,8 @@ use iced_x86::{Code, CpuidFeature, EncodingKind, OpCodeOperandKind as Kind};
 
 use crate::emu::Emulator;
 use crate::emu::cpu::cpuid;
-use crate::emu::state::control::{Control, Place};
+use crate::emu::state::control::Control;
+use crate::state::Place;
 
 /// Whether an operand is an MMX register, for which a bit of their own tells.
 fn is_mmx(code: Code) -> bool {

@@ -42,6 +42,10 @@ impl KvmVcpu {
             let events = fd.get_vcpu_events();
             let mut events = events.map_err(failed("KVM_GET_VCPU_EVENTS"))?;
             update_events(&mut events, state.interruptibility);
+            if old.is_none() {
+                // One that KVM has not delivered yet was for the state before.
+                events.interrupt.injected = 0;
+            }
             fd.set_vcpu_events(&events)
                 .map_err(failed("KVM_SET_VCPU_EVENTS"))?;
         }

@@ -1,0 +1,142 @@
+//! What the threads of a machine share: its devices, its trace, and how it ended.
+//!
+//! One lock is around all of it, which a thread has while it serves an exit and not while its
+//! guest runs or sleeps. Where one thread runs all vCPUs it keeps the lock, which costs nothing
+//! then. Rejected: an owner thread for the devices, since an exit would take two switches of
+//! threads, some 10 us, where most take 0.1 us to serve; a lock for each device, since an exit
+//! of one (a byte of output) raises lines of another (the I/O APIC) and messages of a third.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::looks::Standing;
+use crate::cpu::CpuError;
+use crate::devices::Devices;
+use crate::report::Outcome;
+use crate::trace::Tracer;
+
+/// Whether a vCPU has something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    Runs,
+    /// It has halted, with interrupts on or off.
+    Halted {
+        interruptible: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct End {
+    /// The CPU that ended it.
+    pub cpu: usize,
+    /// Its outcome, or a failure of the accelerator or of the host's timer.
+    pub result: Result<Outcome, CpuError>,
+}
+
+/// The shared part of a machine.
+pub struct Board {
+    /// The devices.
+    pub devices: Devices,
+    /// The tracer, if there is one.
+    pub(crate) tracer: Option<Tracer>,
+    /// What each vCPU does, where the VMM keeps the local APICs.
+    pub(super) activities: Vec<Activity>,
+    /// What each vCPU was seen to do, where KVM keeps the local APICs.
+    pub(super) standing: Vec<Option<Standing>>,
+    /// Threads that have not left their run loops.
+    pub(super) threads: usize,
+    pub(super) end: Option<End>,
+}
+
+impl Board {
+    /// For `cpus` vCPUs, on so many threads.
+    pub(super) fn new(
+        devices: Devices,
+        tracer: Option<Tracer>,
+        cpus: usize,
+        threads: usize,
+    ) -> Self {
+        Self {
+            devices,
+            tracer,
+            activities: vec![Activity::Runs; cpus],
+            standing: vec![None; cpus],
+            threads,
+            end: None,
+        }
+    }
+
+    /// Whether no vCPU, none of which runs, can ever wake.
+    pub(super) fn is_dead(&mut self) -> bool {
+        let halted = Activity::Halted {
+            interruptible: false,
+        };
+        let apics = self.devices.local_apics().iter();
+        let mut cpus = self.activities.iter().zip(apics);
+        let all =
+            cpus.all(|(&activity, apic)| apic.waits() || activity == halted && !apic.wakes(false));
+        all && !self.devices.may_send_nmi()
+    }
+}
+
+/// The board while a thread has it.
+pub(super) struct Held<'a> {
+    shared: &'a Mutex<Board>,
+    /// `None` only while [`without`](Self::without) does something.
+    guard: Option<MutexGuard<'a, Board>>,
+    /// The thread's CPU, if there are other threads.
+    cpu: Option<usize>,
+}
+
+impl<'a> Held<'a> {
+    /// Waits until no other thread has the board.
+    pub fn new(shared: &'a Mutex<Board>, cpu: Option<usize>) -> Self {
+        let mut held = Self {
+            shared,
+            guard: None,
+            cpu,
+        };
+        held.take();
+        held
+    }
+
+    fn take(&mut self) {
+        let guard = self.shared.lock();
+        // A thread that panics ends the run.
+        let mut guard = guard.unwrap_or_else(PoisonError::into_inner);
+        if let Some(cpu) = self.cpu {
+            guard.devices.select(cpu);
+        }
+        self.guard = Some(guard);
+    }
+
+    /// Does something meanwhile that takes long: other threads, if there are some, may have the
+    /// board.
+    #[inline]
+    pub fn without<R>(&mut self, act: impl FnOnce() -> R) -> R {
+        if self.cpu.is_none() {
+            return act();
+        }
+        self.guard = None;
+        let result = act();
+        self.take();
+        result
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Board;
+
+    #[inline]
+    fn deref(&self) -> &Board {
+        self.guard.as_ref().expect("it is held")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Board {
+        self.guard.as_mut().expect("it is held")
+    }
+}
