@@ -12,6 +12,7 @@ mod support;
 mod commands;
 mod guests;
 mod interrupts;
+mod processors;
 mod streams;
 
 use std::fmt;
@@ -45,6 +46,7 @@ fn main() {
     let cases = [
         guests::CASES,
         interrupts::CASES,
+        processors::CASES,
         streams::CASES,
         commands::CASES,
     ]
@@ -102,6 +104,14 @@ fn ends(target: Target, kernel: &Kernel, output: Output) {
     });
 }
 
+/// The same on two CPUs.
+fn both_end(target: Target, kernel: &Kernel) {
+    let kernel = kernel.write();
+    each_ends(&Cause::ALL, |cause| {
+        Running::start_two(target, &kernel, cause.limit())
+    });
+}
+
 /// Lets each of `causes` end what `start` starts, and asserts that the status says so.
 fn each_ends(causes: &[Cause], start: impl Fn(Cause) -> Running) {
     for &cause in causes {
@@ -136,9 +146,14 @@ fn in_time(cause: Cause, start: impl Fn() -> Running) -> Ended {
 /// Asserts that `kernel` ends by itself, with this status and kind of outcome.
 fn ends_itself(target: Target, kernel: &Kernel, status: i32, outcome: &str) {
     let kernel = kernel.write();
-    let ended = Running::start(target, &kernel, PATIENCE, Output::Pipe).wait(Instant::now());
-    assert_eq!(ended.status(), status, "{ended}");
-    assert_eq!(ended.report["outcome"]["kind"], outcome, "{ended}");
+    let running = Running::start(target, &kernel, PATIENCE, Output::Pipe);
+    running.ends_itself(status, outcome);
+}
+
+/// The same on two CPUs.
+fn two_end_themselves(target: Target, kernel: &Kernel, status: i32, outcome: &str) -> Ended {
+    let kernel = kernel.write();
+    Running::start_two(target, &kernel, PATIENCE).ends_itself(status, outcome)
 }
 
 /// A command of `vmm`, to end after `limit`.
@@ -187,6 +202,21 @@ impl fmt::Display for Ended {
 impl Running {
     /// Runs `kernel`.
     fn start(target: Target, kernel: &TempFile, limit: Duration, output: Output) -> Self {
+        Self::start_with(target, kernel, limit, output, &["hello"])
+    }
+
+    /// The same on two CPUs.
+    fn start_two(target: Target, kernel: &TempFile, limit: Duration) -> Self {
+        Self::start_with(target, kernel, limit, Output::Pipe, &["--cpus", "2"])
+    }
+
+    fn start_with(
+        target: Target,
+        kernel: &TempFile,
+        limit: Duration,
+        output: Output,
+        more: &[&str],
+    ) -> Self {
         let report = TempFile::new("report", b"");
         let mut command = vmm("run", limit);
         command
@@ -195,7 +225,7 @@ impl Running {
             .arg(report.path())
             .arg("--kernel")
             .arg(kernel.path())
-            .arg("hello");
+            .args(more);
         Self::spawn(command, report, output)
     }
 
@@ -230,6 +260,13 @@ impl Running {
             }
         };
         self.wait(due)
+    }
+
+    fn ends_itself(self, status: i32, outcome: &str) -> Ended {
+        let ended = self.wait(Instant::now());
+        assert_eq!(ended.status(), status, "{ended}");
+        assert_eq!(ended.report["outcome"]["kind"], outcome, "{ended}");
+        ended
     }
 
     fn wait(mut self, due: Instant) -> Ended {

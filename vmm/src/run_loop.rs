@@ -253,6 +253,7 @@ impl RunLoop {
                 let items = data.len() / usize::from(*size).max(1);
                 self.counts[turn].record_items((*port).into(), items as u64);
             }
+            let name = board.name(self.thread + turn);
             if let Some(tracer) = &mut board.tracer {
                 tracer.exit_begins(&self.clock);
             }
@@ -261,7 +262,8 @@ impl RunLoop {
             let step = dispatch(&mut exit, &mut board.devices, &self.clock);
             if let Some(tracer) = &mut board.tracer {
                 tracer.exit_served(&exit, &self.clock);
-                tracer.exit_ends(self.vcpus.current().location()?);
+                let location = self.vcpus.current().location()?;
+                tracer.exit_ends(location, name);
             }
             self.take_input(board);
             let asleep = self.ticks.asleep;
@@ -311,9 +313,10 @@ impl RunLoop {
             tracer.flush();
         }
         self.halt(board)?;
+        let number = self.vcpus.number();
         let ended = self.next_turn(board)?;
-        if let Some(tracer) = &mut board.tracer {
-            tracer.slept(&self.clock);
+        if ended.is_some() {
+            board.resume(number, &self.clock);
         }
         self.ticks.asleep += host_ticks().wrapping_sub(halted);
         Ok(ended)

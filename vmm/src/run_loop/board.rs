@@ -6,11 +6,12 @@
 //! threads, some 10 us, where most take 0.1 us to serve; a lock for each device, since an exit
 //! of one (a byte of output) raises lines of another (the I/O APIC) and messages of a third.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::looks::Standing;
-use crate::cpu::CpuError;
+use crate::cpu::{CpuError, GuestClock};
 use crate::devices::Devices;
 use crate::report::Outcome;
 use crate::trace::Tracer;
@@ -22,6 +23,8 @@ pub(super) enum Activity {
     /// It has halted, with interrupts on or off.
     Halted {
         interruptible: bool,
+        /// When, in guest time.
+        since_ns: u64,
     },
 }
 
@@ -67,15 +70,33 @@ impl Board {
         }
     }
 
+    /// A vCPU's number, where there are several, as a trace names it.
+    pub(super) fn name(&self, cpu: usize) -> Option<u8> {
+        (self.activities.len() > 1).then_some(cpu as u8)
+    }
+
+    /// A vCPU goes on, or the run has ended: tells the tracer how long it was halted, if it was.
+    pub(super) fn resume(&mut self, cpu: usize, clock: &GuestClock) {
+        let before = mem::replace(&mut self.activities[cpu], Activity::Runs);
+        let name = self.name(cpu);
+        if let (Activity::Halted { since_ns, .. }, Some(tracer)) = (before, &mut self.tracer) {
+            tracer.slept(since_ns, name, clock);
+        }
+    }
+
     /// Whether no vCPU, none of which runs, can ever wake.
     pub(super) fn is_dead(&mut self) -> bool {
-        let halted = Activity::Halted {
-            interruptible: false,
-        };
-        let apics = self.devices.local_apics().iter();
-        let mut cpus = self.activities.iter().zip(apics);
-        let all =
-            cpus.all(|(&activity, apic)| apic.waits() || activity == halted && !apic.wakes(false));
+        let mut cpus = self.activities.iter().zip(self.devices.local_apics());
+        let all = cpus.all(|(activity, apic)| {
+            let stands = matches!(
+                activity,
+                Activity::Halted {
+                    interruptible: false,
+                    ..
+                }
+            );
+            apic.waits() || stands && !apic.wakes(false)
+        });
         all && !self.devices.may_send_nmi()
     }
 }

@@ -115,7 +115,10 @@ impl RunLoop {
     /// The current vCPU has halted.
     pub(super) fn halt(&mut self, board: &mut Board) -> Result<(), CpuError> {
         let interruptible = self.vcpus.current().interrupts_enabled()?;
-        board.activities[self.vcpus.number()] = Activity::Halted { interruptible };
+        board.activities[self.vcpus.number()] = Activity::Halted {
+            interruptible,
+            since_ns: self.clock.now_ns(),
+        };
         Ok(())
     }
 
@@ -171,7 +174,7 @@ impl RunLoop {
     /// Whether the vCPU whose turn it would be has something to do.
     fn can_run(&mut self, board: &mut Board) -> Result<bool, CpuError> {
         let now = self.clock.now_ns();
-        let activity = &mut board.activities[self.vcpus.number()];
+        let number = self.vcpus.number();
         let vcpu = self.vcpus.current();
         let Some(apic) = board.devices.local_apic() else {
             return Ok(true);
@@ -182,15 +185,15 @@ impl RunLoop {
             state.msrs.apic_base = apic.apic_base();
             state.tsc = vcpu.tsc()?;
             vcpu.set_state(&state)?;
-            *activity = Activity::Runs;
+            board.activities[number] = Activity::Runs;
         }
-        let runs = match *activity {
+        let runs = match board.activities[number] {
             _ if apic.waits() => false,
             Activity::Runs => true,
-            Activity::Halted { interruptible } => apic.wakes(interruptible),
+            Activity::Halted { interruptible, .. } => apic.wakes(interruptible),
         };
         if runs {
-            *activity = Activity::Runs;
+            board.resume(number, &self.clock);
         }
         Ok(runs)
     }

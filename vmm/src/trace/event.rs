@@ -33,6 +33,8 @@ pub enum What<'a> {
     Exit(&'a ExitEvent),
     /// The halted vCPU continues.
     Slept {
+        /// Which, if there are several.
+        cpu: Option<u8>,
         /// Since when it was halted.
         since_ns: u64,
     },
@@ -83,6 +85,8 @@ const PAYLOAD: usize = 16;
 /// A VM exit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitEvent {
+    /// Of which vCPU, if there are several.
+    pub cpu: Option<u8>,
     /// Why.
     pub reason: ExitReason,
     /// Port, address or MSR.
@@ -105,6 +109,7 @@ impl ExitEvent {
     pub(super) fn new(exit: &VmExit<'_>) -> Self {
         let (reason, detail) = exit.key();
         let mut event = Self {
+            cpu: None,
             reason,
             detail,
             size: 0,

@@ -6,7 +6,7 @@
 //!   run loop ─────exits────────────────────┘   who runs, calls under way
 //! ```
 //!
-//! The tracer belongs to the vCPU's thread. It reads the ring before it reports a VM exit,
+//! The tracer belongs to the thread that serves an exit. It reads the ring before it reports a VM exit,
 //! while the guest is stopped: so the order of events needs no clock. Times are nanoseconds
 //! of guest time since the machine was made; the guest's are its time-stamp counter,
 //! brought into the span since the last event.
@@ -192,26 +192,26 @@ impl Tracer {
         self.exit = Some((clock.now_ns(), ExitEvent::new(exit)));
     }
 
-    /// Reports the exit, at which the guest is at `location`.
+    /// Reports the exit, at which the guest is at `location`; of this vCPU, if there are
+    /// several.
     #[cold]
-    pub(crate) fn exit_ends(&mut self, location: Location) {
+    pub(crate) fn exit_ends(&mut self, location: Location, cpu: Option<u8>) {
         let Some((served_ns, mut exit)) = self.exit.take() else {
             return;
         };
-        exit.location = location;
+        (exit.location, exit.cpu) = (location, cpu);
         exit.served_ns = served_ns.saturating_sub(self.last_ns);
         let ns = self.last_ns;
         self.emit(ns, self.running(), &What::Exit(&exit));
         self.last_ns = self.last_ns.max(served_ns);
     }
 
-    /// The vCPU has waited for an interrupt since the last event.
+    /// The vCPU, of which it is said which if there are several, has waited for an interrupt.
     #[cold]
-    pub(crate) fn slept(&mut self, clock: &GuestClock) {
-        let since_ns = self.last_ns;
+    pub(crate) fn slept(&mut self, since_ns: u64, cpu: Option<u8>, clock: &GuestClock) {
         self.last_ns = self.last_ns.max(clock.now_ns());
         let ns = self.last_ns;
-        self.emit(ns, self.running(), &What::Slept { since_ns });
+        self.emit(ns, self.running(), &What::Slept { cpu, since_ns });
     }
 
     /// The guest waits: flushes the trace, so that the reader sees why.

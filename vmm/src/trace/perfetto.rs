@@ -32,6 +32,8 @@ const RUNNING: ThreadId = ThreadId {
     pid: MACHINE,
     tid: MACHINE + 1,
 };
+/// Where there are several vCPUs: the track of the first.
+const FIRST_OF_SEVERAL: u32 = MACHINE + 2;
 
 /// Threads whose names are kept. Beyond these all are named anew.
 const MAX_THREADS: usize = 1 << 16;
@@ -42,6 +44,8 @@ pub struct PerfettoSink<W> {
     has_begun: bool,
     /// Names of the threads that have been told.
     names: HashMap<ThreadId, String>,
+    /// The vCPUs, of several, that have been named, a bit each.
+    vcpus: u32,
     /// Who runs, and since when.
     turn: Option<(ThreadId, u64)>,
 }
@@ -53,6 +57,7 @@ impl<W: Write + Send> PerfettoSink<W> {
             writer,
             has_begun: false,
             names: HashMap::new(),
+            vcpus: 0,
             turn: None,
         }
     }
@@ -153,7 +158,26 @@ impl<W: Write + Send> PerfettoSink<W> {
             "rip": hex(exit.location.rip), "ring": exit.location.ring,
         });
         let span = (ns, ns.saturating_add(exit.served_ns));
-        self.slice(VCPU, "exits", &name, span, args)
+        let track = self.vcpu(exit.cpu)?;
+        self.slice(track, "exits", &name, span, args)
+    }
+
+    /// The track of a vCPU: that of the only one, or one for each of several.
+    fn vcpu(&mut self, cpu: Option<u8>) -> io::Result<ThreadId> {
+        let Some(cpu) = cpu else {
+            return Ok(VCPU);
+        };
+        let track = ThreadId {
+            pid: MACHINE,
+            tid: FIRST_OF_SEVERAL + u32::from(cpu),
+        };
+        let bit = 1_u32.checked_shl(cpu.into()).unwrap_or(0);
+        if self.vcpus & bit == 0 {
+            self.vcpus |= bit;
+            let name = format!("vCPU {cpu}");
+            self.write(&metadata("thread_name", track, &name))?;
+        }
+        Ok(track)
     }
 
     fn call(&mut self, event: &Event<'_>, call: &Call, result: Option<String>) -> io::Result<()> {
@@ -179,8 +203,9 @@ impl<W: Write + Send> TraceSink for PerfettoSink<W> {
         let ns = event.ns;
         match event.what {
             What::Exit(exit) => self.exit(ns, exit),
-            What::Slept { since_ns } => {
-                self.slice(VCPU, "exits", "halted", (since_ns, ns), Value::Null)
+            What::Slept { cpu, since_ns } => {
+                let track = self.vcpu(cpu)?;
+                self.slice(track, "exits", "halted", (since_ns, ns), Value::Null)
             }
             What::Call(_) => self.track(event.thread).map(|_| ()),
             What::Return {

@@ -114,7 +114,7 @@ impl<W: Write + Send> TextSink<W> {
     fn what(&mut self, event: &Event<'_>) {
         match event.what {
             What::Exit(exit) => self.exit(exit),
-            What::Slept { since_ns } => {
+            What::Slept { since_ns, .. } => {
                 let slept = event.ns.saturating_sub(since_ns) as f64;
                 self.add(format_args!(
                     "vCPU was halted for {}",
@@ -220,7 +220,10 @@ impl<W: Write + Send> TraceSink for TextSink<W> {
 
 fn who(event: &Event<'_>) -> String {
     match (&event.what, event.thread) {
-        (What::Exit(_) | What::Slept { .. }, _) => "[vCPU]".to_owned(),
+        (What::Exit(ExitEvent { cpu, .. }) | What::Slept { cpu, .. }, _) => match cpu {
+            None => "[vCPU]".to_owned(),
+            Some(cpu) => format!("[vCPU {cpu}]"),
+        },
         (What::Note(_), _) => "[vmm]".to_owned(),
         (_, Some(thread)) => format!("[{}]", thread_text(thread)),
         (_, None) => "[kernel]".to_owned(),
