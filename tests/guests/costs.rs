@@ -75,12 +75,12 @@ fn exits(run: &Ended) -> u64 {
 /// What is printed costs few exits, whatever the machine.
 fn ten_megabytes(target: Target) {
     const MEGABYTES: usize = 10;
-    const MOST: u64 = 40;
+    const MOST: u64 = 30;
     let text = "0123456789abcde\n".repeat(MEGABYTES << 16);
     let long = TempFile::new("ten", text.as_bytes());
     let file = format!("{}:/ten", long.path().display());
     let run = target.vmm("cat").args(&["/ten"]);
-    let run = run.options(&["--file", &file]).run();
+    let run = run.options(&["--file", &file, "--tick", "1s"]).run();
     run.status(0).prints(&text);
     let exits = run.count(&["exits_total"]);
     assert!(exits <= MOST * MEGABYTES as u64, "{exits} exits");

@@ -30,8 +30,8 @@ fn main(arguments: Arguments) -> u8 {
 }
 
 fn copy(fd: Fd) -> Result<()> {
-    // Each bufferful of output is a VM exit.
-    let mut buffer = [0; 32 << 10];
+    // Each bufferful of output is a VM exit; one of input is another where the VMM copies.
+    let mut buffer = [0; 128 << 10];
     loop {
         match file::read(fd, &mut buffer)? {
             0 => return Ok(()),
