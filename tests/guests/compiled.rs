@@ -104,6 +104,7 @@ const PROGRAMS: &[Program] = &[
     },
     c("signals_queue", "signals_queue.c"),
     c("sigio", "sigio.c"),
+    c("signal_io", "signal_io.c"),
     c("edges", "edges.c"),
     c("futexes", "futexes.c"),
     c("futex_several", "futex_several.c"),

@@ -30,6 +30,7 @@ use crate::fs::sigio::Recipient;
 use crate::fs::size_limit;
 use crate::fs::socket::{self, Socket};
 use crate::fs::terminal::{Master, Slave, Terminal};
+use crate::proc::signal::Signal;
 
 /// Open files that there can be at once, in all processes together: one for two frames of
 /// memory.
@@ -94,6 +95,8 @@ pub struct OpenFile {
     has_locks: Cell<bool>,
     /// Who is told by signals what can be done, with `FASYNC` among the flags.
     recipient: Cell<Recipient>,
+    /// By which signal, if not by SIGIO alone.
+    signal: Cell<Option<Signal>>,
 }
 
 impl OpenFile {
@@ -144,6 +147,7 @@ impl OpenFile {
             offset: Cell::new(0),
             has_locks: Cell::new(false),
             recipient: Cell::new(Recipient::NONE),
+            signal: Cell::new(None),
         })?)
     }
 
@@ -194,11 +198,11 @@ impl OpenFile {
         self.flags.set(others | flag);
     }
 
-    /// Says whether the recipient shall be told by signals what can be done.
+    /// Says whether the recipient shall be told by signals what can be done, as of descriptor `fd`.
     ///
     /// # Errors
     /// ENOTTY: it is neither a pipe nor a socket. ENOMEM.
-    pub fn set_async(this: &Shared<Self>, is_async: bool) -> Result<(), Errno> {
+    pub fn set_async(this: &Shared<Self>, fd: u64, is_async: bool) -> Result<(), Errno> {
         let watches = match this.object {
             Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) | Object::Socket(_) => {
                 this.watches()
@@ -208,7 +212,7 @@ impl OpenFile {
         let watches = watches.ok_or(Errno::ENOTTY)?;
         if is_async != this.has(linux::FASYNC) {
             match is_async {
-                true => watches.tell_by_signal(this)?,
+                true => watches.tell_by_signal(this, fd as u32 as usize)?,
                 false => watches.stop_telling(this),
             }
             this.flags.set(this.flags.get() ^ linux::FASYNC);
@@ -224,6 +228,16 @@ impl OpenFile {
     /// Says who.
     pub fn set_recipient(&self, recipient: Recipient) {
         self.recipient.set(recipient);
+    }
+
+    /// By which signal, if not by SIGIO alone.
+    pub fn signal(&self) -> Option<Signal> {
+        self.signal.get()
+    }
+
+    /// Says which.
+    pub fn set_signal(&self, signal: Option<Signal>) {
+        self.signal.set(signal);
     }
 
     /// Whether it can be read.

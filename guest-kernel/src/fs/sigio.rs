@@ -2,7 +2,9 @@
 //! (`F_SETOWN`).
 
 use abi::Errno;
+use linux_raw_sys::general as linux;
 
+use crate::fs::poll::Readiness;
 use crate::proc::credentials::Ids;
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Cause, Signal};
@@ -67,24 +69,50 @@ impl Recipient {
         self.who
     }
 
-    /// Sends the signal.
-    pub fn tell(self) {
+    /// Sends SIGIO or, with what has become possible with which descriptor, the signal that was
+    /// chosen. Where there is no room for that it is SIGIO too.
+    pub fn tell(self, chosen: Option<Signal>, fd: usize, what: Readiness) {
         let may = |process: &Process| self.by.may_signal(process.credentials.users());
+        let cause = cause(fd, what);
         let send = |process: &Process| {
             if may(process) {
-                signal::send(process, Signal::SIGIO);
+                let sent = chosen.map(|signal| signal::send_for(process, signal, cause));
+                if sent.is_none_or(|sent| sent.is_err()) {
+                    signal::send(process, Signal::SIGIO);
+                }
             }
         };
         match self.who {
             Who::Nobody => {}
             Who::Thread(tid) => {
                 if let Some(thread) = table::thread(tid).filter(|thread| may(thread.process())) {
-                    // Only values of programs may find no room.
-                    let _ = signal::send_to_thread(thread, Signal::SIGIO, Cause::KERNEL);
+                    let sent = chosen.map(|signal| signal::send_to_thread(thread, signal, cause));
+                    if sent.is_none_or(|sent| sent.is_err()) {
+                        // Only values of programs may find no room.
+                        let _ = signal::send_to_thread(thread, Signal::SIGIO, Cause::KERNEL);
+                    }
                 }
             }
             Who::Process(pid) => table::process(pid).into_iter().for_each(send),
             Who::Group(group) => in_group(group).for_each(send),
         }
+    }
+}
+
+/// What comes with a signal that was chosen: what can be done, as a code and as `poll` has it.
+fn cause(fd: usize, what: Readiness) -> Cause {
+    /// Bytes that come before all others can be written too (Linux, EPOLLWRBAND).
+    const WRITE_BAND: u64 = 0x200;
+    let (code, band) = match what.contains(Readiness::WRITE) && !what.contains(Readiness::READ) {
+        true => (
+            linux::POLL_OUT,
+            u64::from(Readiness::WRITE.bits()) | WRITE_BAND,
+        ),
+        false => (linux::POLL_IN, Readiness::READ.bits().into()),
+    };
+    Cause {
+        errno: 0,
+        code: code as i32,
+        words: [band, fd as u64, 0, 0],
     }
 }

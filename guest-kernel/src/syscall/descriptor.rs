@@ -103,7 +103,7 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         }
         linux::F_GETFL => Ok(file.flags().into()),
         linux::F_SETFL => {
-            match OpenFile::set_async(&file, argument as u32 & linux::FASYNC != 0) {
+            match OpenFile::set_async(&file, fd, argument as u32 & linux::FASYNC != 0) {
                 // What cannot tell by signals has no such flag.
                 Ok(()) | Err(Errno::ENOTTY) => {}
                 Err(errno) => return Err(errno),
@@ -121,6 +121,8 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
         linux::F_GETOWN => sigio::get(&file),
         linux::F_SETOWN_EX => sigio::set_extended(&file, argument),
         linux::F_GETOWN_EX => sigio::get_extended(&file, argument),
+        linux::F_SETSIG => sigio::set_signal(&file, argument),
+        linux::F_GETSIG => sigio::get_signal(&file),
         linux::F_GETPIPE_SZ => Ok(file.pipe()?.size() as u64),
         linux::F_SETPIPE_SZ => {
             let pipe = file.pipe()?;

@@ -6,15 +6,16 @@ use mm::{Shared, UserSlice};
 use crate::fs::OpenFile;
 use crate::fs::sigio::{Recipient, Who};
 use crate::proc::current;
+use crate::proc::signal::Signal;
 use crate::syscall::{Errno, SyscallResult};
 
 const _: () = assert!(size_of::<f_owner_ex>() == 8);
 
 /// `FIOASYNC`: whether the int at `address` is not 0.
-pub fn set_async(file: &Shared<OpenFile>, address: u64) -> SyscallResult {
+pub fn set_async(file: &Shared<OpenFile>, fd: u64, address: u64) -> SyscallResult {
     let mut value = [0; 4];
     UserSlice::new(address, 4).copy_in(&current().space(), &mut value)?;
-    OpenFile::set_async(file, value != [0; 4])?;
+    OpenFile::set_async(file, fd, value != [0; 4])?;
     Ok(0)
 }
 
@@ -67,4 +68,19 @@ pub fn get_extended(file: &OpenFile, address: u64) -> SyscallResult {
     let bytes = (u64::from(kind) | u64::from(number) << 32).to_le_bytes();
     UserSlice::new(address, 8).copy_out(&current().space(), &bytes)?;
     Ok(0)
+}
+
+/// `F_SETSIG`: the signal that says more than SIGIO does; 0 for none.
+pub fn set_signal(file: &OpenFile, number: u64) -> SyscallResult {
+    let signal = match number {
+        0 => None,
+        number => Some(Signal::new(number).ok_or(Errno::EINVAL)?),
+    };
+    file.set_signal(signal);
+    Ok(0)
+}
+
+/// `F_GETSIG`
+pub fn get_signal(file: &OpenFile) -> SyscallResult {
+    Ok(file.signal().map_or(0, |signal| signal.number().into()))
 }

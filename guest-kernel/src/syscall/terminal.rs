@@ -40,7 +40,7 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             file.set_nonblocking(value != [0; 4]);
             Ok(0)
         }
-        ioctl::FIOASYNC => sigio::set_async(&file, argument),
+        ioctl::FIOASYNC => sigio::set_async(&file, fd, argument),
         request => {
             if let Object::Socket(socket) = file.object() {
                 return interface::request(socket, request, argument);

@@ -76,9 +76,11 @@ impl Watch {
         self.epoll.as_ref()?.upgrade()
     }
 
-    fn tell_recipient(&self) {
+    fn tell_recipient(&self, what: Readiness) {
         if let Some(file) = self.file.upgrade() {
-            file.recipient().tell();
+            let wanted = Readiness::from_bits_retain(self.events.get() as u16);
+            let what = what & wanted;
+            file.recipient().tell(file.signal(), self.fd, what);
         }
     }
 
@@ -162,7 +164,7 @@ impl Watches {
         let mut woken = false;
         for watch in self.iter().filter(|watch| watch.wants(what)) {
             let Some(epoll) = watch.epoll() else {
-                watch.tell_recipient();
+                watch.tell_recipient(what);
                 continue;
             };
             // Of those that are exclusive, one that somebody waits for is enough.
@@ -202,16 +204,16 @@ impl Watches {
         }
     }
 
-    /// Has the recipient of an open file of the object told, if it is not yet.
+    /// Has the recipient of an open file of the object told, if it is not yet, by this descriptor.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn tell_by_signal(&self, file: &Shared<OpenFile>) -> Result<(), Errno> {
+    pub fn tell_by_signal(&self, file: &Shared<OpenFile>, fd: usize) -> Result<(), Errno> {
         let mut events = Readiness::empty();
         events.set(Readiness::READ, file.is_readable());
         events.set(Readiness::WRITE, file.is_writable());
         mm::check_object()?;
-        let watch = Watch::new(None, file, 0, events.bits().into(), 0)?;
+        let watch = Watch::new(None, file, fd, events.bits().into(), 0)?;
         self.0.push_back(watch);
         Ok(())
     }
