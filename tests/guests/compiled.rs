@@ -117,6 +117,10 @@ const PROGRAMS: &[Program] = &[
     c("timers", "timers.c"),
     c("times", "times.c"),
     c("vdso", "vdso.c"),
+    Program {
+        needs_superuser: true,
+        ..c("set_clock", "set_clock.c")
+    },
     c("proc", "proc.c"),
     c("process_files", "process_files.c"),
     c("map_names", "map_names.c"),

@@ -236,8 +236,10 @@ macro_rules! system_calls {
             prctl = prctl::prctl(Choice(PROCESS), Hex, Hex, Hex, Hex);
             arch_prctl = thread::arch_prctl(Choice(BASES), Hex);
             setrlimit = usage::setrlimit(Choice(LIMITS), Hex);
+            adjtimex = clock_setting::adjtimex(Hex);
             chroot = path::chroot(Text);
             sync = file::sync();
+            settimeofday = clock_setting::settimeofday(Hex, Hex);
             gettid = process::gettid();
             readahead = space::readahead(Int, Long, Size);
             setxattr = xattr::setxattr(Text, Text, Bytes, Size, Hex);
@@ -267,7 +269,7 @@ macro_rules! system_calls {
             timer_gettime = timer::timer_gettime(Int, Hex);
             timer_getoverrun = timer::timer_getoverrun(Int);
             timer_delete = timer::timer_delete(Int);
-            clock_settime = (Choice(CLOCKS), Hex);
+            clock_settime = clock_setting::clock_settime(Choice(CLOCKS), Time);
             clock_gettime = time::clock_gettime(Choice(CLOCKS), TimeOut);
             clock_getres = time::clock_getres(Choice(CLOCKS), TimeOut);
             clock_nanosleep = time::clock_nanosleep(Choice(CLOCKS), Bits(TIMER), Time, Hex);
@@ -329,6 +331,7 @@ macro_rules! system_calls {
             rt_tgsigqueueinfo = kill::rt_tgsigqueueinfo(Int, Int, Choice(SIGNALS), Hex);
             recvmmsg = message::recvmmsg(Int, Hex, Size, Hex, Hex);
             prlimit64 = usage::prlimit64(Int, Choice(LIMITS), Hex, Hex);
+            clock_adjtime = clock_setting::clock_adjtime(Choice(CLOCKS), Hex);
             syncfs = space::syncfs(Int);
             sendmmsg = message::sendmmsg(Int, Hex, Size, Hex);
             getcpu = thread::getcpu(Hex, Hex, Hex);

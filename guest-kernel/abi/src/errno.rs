@@ -90,6 +90,7 @@ errnos! {
     EOPNOTSUPP "Not supported.",
     ELIBBAD "What should load the program is no such thing.",
     ETXTBSY "A program that runs, or a file that is being written.",
+    ECANCELED "Called off.",
     ETIMEDOUT "Time is up.",
     ESOCKTNOSUPPORT "No such kind of socket.",
     EPROTONOSUPPORT "No such protocol.",

@@ -4,7 +4,9 @@
 //! the nanosecond, and neither is ever behind the other. Only software-backed KVM has two
 //! counters: ring 3 reads the host's, and ring 0 one that KVM sets off from it.
 //!
-//! None of it changes while the machine runs, so the page needs no sequence counter.
+//! Nothing but the time of day changes while the machine runs, in one word: so the page needs no
+//! sequence counter. Who sets the clock takes the page from all programs, and each gets a new one
+//! when it touches it.
 
 use core::cell::Cell;
 
@@ -21,6 +23,9 @@ unsafe extern "C" {
 /// What `vdso.S` has at `vdso_data`.
 type Data = [u64; 5];
 
+/// Where in it the time of day at boot is.
+const REALTIME: usize = 2;
+
 static DATA: SingleCpu<Cell<Data>> = SingleCpu::new(Cell::new([0; _]));
 
 /// Lets programs tell the time, and the CPU if there is one, as all CPUs run now: so many nanoseconds after 1970 at boot, by a counter that is
@@ -34,6 +39,13 @@ pub fn start(realtime_at_boot: u64, offset: Option<u64>) {
         offset.is_some().into(),
         processors::are_several().into(),
     ]);
+}
+
+/// Changes the time of day: from now on so many nanoseconds after 1970 at boot.
+pub fn set_realtime(realtime_at_boot: u64) {
+    let mut data = DATA.get();
+    data[REALTIME] = realtime_at_boot;
+    DATA.set(data);
 }
 
 /// Fills a page with the vDSO.

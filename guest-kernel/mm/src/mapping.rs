@@ -146,6 +146,16 @@ impl AddressSpace {
         })
     }
 
+    /// Unmaps the vDSO's page, wherever it is: the next access makes it anew.
+    pub(crate) fn renew_vdso(&self) {
+        let mut inner = self.inner();
+        let Inner { tables, areas, .. } = &mut *inner;
+        let mut all = areas.range(0..USER_END);
+        if let Some(area) = all.find(|area| matches!(area.kind, Kind::Vdso)) {
+            tables.unmap(area.start..area.end);
+        }
+    }
+
     /// Where there is room for `len` bytes.
     pub fn find_gap(&self, len: u64) -> Option<u64> {
         self.inner().find_gap(round_up(len).ok()?)

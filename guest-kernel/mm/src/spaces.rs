@@ -35,6 +35,11 @@ pub(crate) fn for_each(each: &mut dyn FnMut(&AddressSpace)) {
     }
 }
 
+/// Takes the vDSO's page from all programs, so that each gets it anew.
+pub fn renew_vdso() {
+    for_each(&mut |space| space.renew_vdso());
+}
+
 /// Whether anybody has a shared mapping of the file that is writable, or can be made so.
 pub fn may_write_shared(file: &FilePages) -> bool {
     let mut found = false;

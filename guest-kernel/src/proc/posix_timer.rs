@@ -63,6 +63,8 @@ pub struct PosixTimer {
     interval_ns: Cell<u64>,
     /// When it was due last, as its signal is pending.
     pending_since: Cell<Option<u64>>,
+    /// Whether it is due at a time of day.
+    is_of_day: Cell<bool>,
     /// Intervals that had passed, besides the first, as its last signal was taken.
     overrun: Cell<u32>,
     link: Link<PosixTimer>,
@@ -123,6 +125,7 @@ fn new_slot() -> Result<&'static PosixTimer, Errno> {
         interval: Cell::new(0),
         interval_ns: Cell::new(0),
         pending_since: Cell::new(None),
+        is_of_day: Cell::new(false),
         overrun: Cell::new(0),
         link: Link::new(),
     });
@@ -189,9 +192,10 @@ impl PosixTimer {
     }
 
     /// Sets it to `deadline`, by the time-stamp counter, and from then on to each end of so many
-    /// nanoseconds; or to nothing.
-    pub fn set(&'static self, deadline: Option<u64>, interval_ns: u64) {
+    /// nanoseconds; or to nothing. One that `is_of_day` moves when the clock is set.
+    pub fn set(&'static self, deadline: Option<u64>, interval_ns: u64, is_of_day: bool) {
         DEADLINES.remove(self);
+        self.is_of_day.set(is_of_day);
         self.pending_since.set(None);
         self.interval.set(0);
         self.interval_ns.set(0);
@@ -239,6 +243,16 @@ impl PosixTimer {
             // Ignored: it goes on, at most once a tick.
             self.pending_since.set(None);
             self.start(now.saturating_add(self.interval.get().max(tick::period())));
+        }
+    }
+}
+
+/// The clock has been set forward by so many counts, or back.
+pub fn clock_was_set(change: i64) {
+    for timer in table::processes().flat_map(|process| process.timers.iter()) {
+        if let Some(deadline) = timer.timer.deadline().filter(|_| timer.is_of_day.get()) {
+            DEADLINES.remove(timer);
+            timer.start(deadline.saturating_add_signed(change.saturating_neg()));
         }
     }
 }

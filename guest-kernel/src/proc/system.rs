@@ -5,7 +5,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::Errno;
-use arch::SingleCpu;
+use arch::{SingleCpu, clock};
 
 /// Name of the system.
 pub const KERNEL_NAME: &str = "Linux";
@@ -26,6 +26,33 @@ pub fn boot_time_ns() -> u64 {
 pub fn set_boot_time(ns: u64) {
     BOOT_TIME.store(ns, Relaxed);
 }
+
+/// Sets it anew: what has been stamped with the time-stamp counter until now keeps its time.
+pub fn change_boot_time(ns: u64) {
+    let mut changes = CHANGES.get();
+    // What was stamped before all that are known will have the time of the first of them.
+    changes.rotate_left(1);
+    changes[MOST_CHANGES - 1] = Some((clock::counter(), boot_time_ns()));
+    CHANGES.set(changes);
+    set_boot_time(ns);
+}
+
+/// The time of day at boot, by the clock as it was set when the time-stamp counter was `count`.
+pub fn boot_time_at(count: u64) -> u64 {
+    let changes = CHANGES.get();
+    let mut known = changes.iter().flatten();
+    let then = known.find(|(until, _)| count <= *until);
+    then.map_or_else(boot_time_ns, |(_, boot_time)| *boot_time)
+}
+
+/// Changes of the clock that are known: enough for those who set it once, or step it now and then.
+const MOST_CHANGES: usize = 16;
+
+/// The last times that it was changed, the oldest first: the time-stamp counter then, and the time
+/// at boot before.
+static CHANGES: SingleCpu<Cell<Changes>> = SingleCpu::new(Cell::new([None; MOST_CHANGES]));
+
+type Changes = [Option<(u64, u64)>; MOST_CHANGES];
 
 /// A name that the superuser can change.
 pub struct Name {

@@ -4,7 +4,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{Owned, Shared, UserPtr};
 
-use crate::fs::events::timer::Setting;
+use crate::fs::events::timer::{OnSet, Setting};
 use crate::fs::events::{Counter, Event, SignalFile, Timer};
 use crate::fs::open_file::Object;
 use crate::fs::{self, OpenFile};
@@ -127,7 +127,12 @@ pub fn timerfd_settime(&[fd, flags, new, old, ..]: &Arguments) -> SyscallResult 
         Ok(next) => next.saturating_add(now_ns() as i64),
         Err(_) => i64::MAX,
     });
-    timer.set(Setting { next, interval })?;
+    let on_set = match is_absolute && timer.is_realtime() {
+        false => OnSet::Stays,
+        true if flags & linux::TFD_TIMER_CANCEL_ON_SET != 0 => OnSet::Cancels,
+        true => OnSet::Moves,
+    };
+    timer.set(Setting { next, interval }, on_set)?;
     if old != 0 {
         UserPtr::new(old).write(&space, &times(before))?;
     }

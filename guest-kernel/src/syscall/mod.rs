@@ -4,6 +4,7 @@ mod advice;
 mod alarm;
 mod ancillary;
 mod attributes;
+mod clock_setting;
 mod copying;
 mod cpu_clock;
 mod credentials;

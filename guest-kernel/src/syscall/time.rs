@@ -1,6 +1,6 @@
 //! Calls about time.
 
-use arch::{clock, trap::Arguments, vdso};
+use arch::{SingleCpu, clock, trap::Arguments, vdso};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
@@ -24,10 +24,13 @@ pub fn start(ns_at_zero: u64, user_offset: Option<u64>) {
     vdso::start(at_boot, user_offset);
 }
 
-/// `struct timespec`: seconds and nanoseconds, both signed.
-type Timespec = [u64; 2];
+/// Who waits for a time of day.
+pub(super) static CLOCK_CHANGES: SingleCpu<WaitQueue> = SingleCpu::new(WaitQueue::new());
 
-fn timespec(ns: u64) -> Timespec {
+/// `struct timespec`: seconds and nanoseconds, both signed.
+pub(super) type Timespec = [u64; 2];
+
+pub(super) fn timespec(ns: u64) -> Timespec {
     [ns / NS_PER_S, ns % NS_PER_S]
 }
 
@@ -84,7 +87,7 @@ pub fn of_stamp(stamp: Stamp) -> Time {
         Stamp::Told(time) => time,
         Stamp::Counted(count) => {
             let [seconds, nanoseconds] =
-                timespec(clock::at_ns(count).wrapping_add(system::boot_time_ns()));
+                timespec(clock::at_ns(count).wrapping_add(system::boot_time_at(count)));
             Time {
                 seconds: seconds as i64,
                 nanoseconds: nanoseconds as u32,
@@ -157,7 +160,7 @@ pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> Sysc
     let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
     let ns = read_ns(time)?;
     sleep_until(match clock {
-        linux::CLOCK_REALTIME if is_absolute => since_boot(ns),
+        linux::CLOCK_REALTIME if is_absolute => return sleep_to_time_of_day(ns),
         linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME if is_absolute => ns,
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
             return sleep_for(ns, remaining);
@@ -187,6 +190,17 @@ fn sleep_until(deadline_ns: u64) -> SyscallResult {
     let nobody = WaitQueue::new();
     loop {
         match nobody.sleep_until(deadline_ns) {
+            Ok(Woken::TimedOut) => return Ok(0),
+            Ok(Woken::Up) => {}
+            Err(Interrupted) => return Err(Errno::RESTART_UNHANDLED),
+        }
+    }
+}
+
+/// Sleeps up to a time of day, which may come sooner or later than it seems when the clock is set.
+fn sleep_to_time_of_day(ns: u64) -> SyscallResult {
+    loop {
+        match CLOCK_CHANGES.sleep_until(since_boot(ns)) {
             Ok(Woken::TimedOut) => return Ok(0),
             Ok(Woken::Up) => {}
             Err(Interrupted) => return Err(Errno::RESTART_UNHANDLED),

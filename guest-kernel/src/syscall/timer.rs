@@ -105,7 +105,8 @@ pub fn timer_settime(&[number, flags, new, old, ..]: &Arguments) -> SyscallResul
         at if is_absolute => Some(clock::counter_at(at)),
         rest => Some(clock::counter().saturating_add(clock::counts(rest))),
     };
-    timer.set(deadline, interval);
+    let is_of_day = is_absolute && timer.is_realtime();
+    timer.set(deadline, interval, is_of_day);
     if old != 0 {
         UserPtr::new(old).write(&space, &before)?;
     }

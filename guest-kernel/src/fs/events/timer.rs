@@ -29,6 +29,9 @@ pub struct TimerFile {
     /// before.
     next: Cell<Option<i64>>,
     interval: Cell<u64>,
+    on_set: Cell<OnSet>,
+    /// Whether the clock has been set, which cancels it.
+    is_cancelled: Cell<bool>,
     readers: WaitQueue,
     watches: Watches,
     /// When it is to interrupt, and its place in the heap.
@@ -43,6 +46,17 @@ pub struct Setting {
     pub next: Option<i64>,
     /// From time to time; 0: it comes once.
     pub interval: u64,
+}
+
+/// What becomes of a timer when the clock is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSet {
+    /// Nothing: it is not about the time of day.
+    Stays,
+    /// It keeps its time of day.
+    Moves,
+    /// That, and its readers are told (TFD_TIMER_CANCEL_ON_SET).
+    Cancels,
 }
 
 /// A timer; it stops with its open file.
@@ -60,6 +74,8 @@ impl Timer {
         let state = Shared::new(TimerFile {
             next: Cell::new(None),
             interval: Cell::new(0),
+            on_set: Cell::new(OnSet::Stays),
+            is_cancelled: Cell::new(false),
             readers: WaitQueue::new(),
             watches: Watches::new(),
             deadline: Cell::new(0),
@@ -76,15 +92,20 @@ impl Timer {
     /// Sets it.
     ///
     /// # Errors
-    /// There is no memory; it is as before.
-    pub fn set(&self, setting: Setting) -> Result<(), OutOfMemory> {
+    /// ECANCELED: the clock was set, which would have cancelled it, and again will. It is set
+    /// nevertheless. ENOMEM: it is as before.
+    pub fn set(&self, setting: Setting, on_set: OnSet) -> Result<(), Errno> {
         match setting.next {
             None => disarm(&self.state),
             Some(next) => arm(&self.state, next)?,
         }
         self.state.next.set(setting.next);
         self.state.interval.set(setting.interval);
-        Ok(())
+        self.state.on_set.set(on_set);
+        match self.state.is_cancelled.take() && on_set == OnSet::Cancels {
+            true => Err(Errno::ECANCELED),
+            false => Ok(()),
+        }
     }
 
     /// As it is set; one that comes once and has come is not.
@@ -114,12 +135,16 @@ impl Timer {
     /// Reads how often it has expired, once it has.
     ///
     /// # Errors
-    /// EINVAL: no room for a number. EAGAIN instead of waiting, EINTR, EFAULT.
+    /// EINVAL: no room for a number. EAGAIN instead of waiting, EINTR, EFAULT. ECANCELED: the
+    /// clock has been set.
     pub fn read(&self, target: &mut dyn Target, nonblocking: bool) -> Result<u64, Errno> {
         if target.left() < NUMBER_SIZE {
             return Err(Errno::EINVAL);
         }
         let count = loop {
+            if self.state.is_cancelled.take() {
+                return Err(Errno::ECANCELED);
+            }
             match self.expirations() {
                 0 if nonblocking => return Err(Errno::EAGAIN),
                 0 => self.state.readers.sleep()?,
@@ -134,7 +159,7 @@ impl Timer {
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
         match self.expirations() {
-            0 => Readiness::empty(),
+            0 if !self.state.is_cancelled.get() => Readiness::empty(),
             _ => Readiness::READ,
         }
     }
@@ -199,4 +224,35 @@ pub fn ring() {
         poll::changed_at(&timer.watches, Readiness::READ);
     }
     event_timer::set(ARMED.borrow().deadline());
+}
+
+/// The clock has been set forward by so many nanoseconds, or back.
+pub fn clock_was_set(change: i64) {
+    let mut place = 0;
+    while let Some(timer) = at(place) {
+        place += 1;
+        if timer.on_set.get() != OnSet::Stays {
+            let next = timer.next.get().map(|next| next.saturating_sub(change));
+            timer.next.set(next);
+            let deadline = timer.deadline.get();
+            timer
+                .deadline
+                .set(deadline.saturating_add_signed(change.saturating_neg()));
+        }
+    }
+    ARMED.borrow_mut().order();
+    place = 0;
+    while let Some(timer) = at(place) {
+        place += 1;
+        if timer.on_set.get() == OnSet::Cancels {
+            timer.is_cancelled.set(true);
+            timer.readers.wake_all();
+            poll::changed_at(&timer.watches, Readiness::READ);
+        }
+    }
+    ring();
+}
+
+fn at(place: usize) -> Option<Shared<TimerFile>> {
+    ARMED.borrow().at(place)
 }

@@ -86,12 +86,35 @@ impl Heap {
         let _ = self.timers.put(one, b, false);
     }
 
+    /// The timer at `place`.
+    pub fn at(&self, place: usize) -> Option<Shared<TimerFile>> {
+        self.timers.get(place).cloned()
+    }
+
+    /// Orders all timers, whose deadlines have changed.
+    pub fn order(&mut self) {
+        for place in 0..self.len {
+            self.rise(place);
+        }
+    }
+
     /// Moves the timer at `place` to where it belongs.
-    fn settle(&mut self, mut place: usize) {
+    fn settle(&mut self, place: usize) {
+        let place = self.rise(place);
+        self.sink(place);
+    }
+
+    /// Moves the timer at `place` up, as far as it belongs; where it is then.
+    fn rise(&mut self, mut place: usize) -> usize {
         while place > 0 && self.deadline_at(place) < self.deadline_at((place - 1) / 2) {
             self.swap(place, (place - 1) / 2);
             place = (place - 1) / 2;
         }
+        place
+    }
+
+    /// Moves the timer at `place` down, as far as it belongs.
+    fn sink(&mut self, mut place: usize) {
         loop {
             let below = match self.deadline_at(2 * place + 1) <= self.deadline_at(2 * place + 2) {
                 true => 2 * place + 1,
