@@ -100,6 +100,10 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_superuser: true,
+        ..c("settings", "settings.c")
+    },
+    Program {
+        needs_superuser: true,
         ..c("ipc_owners", "ipc_owners.c")
     },
     c("signals_queue", "signals_queue.c"),

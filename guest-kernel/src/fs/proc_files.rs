@@ -5,6 +5,7 @@
 //! generates the whole text again and takes the part at its offset.
 
 mod areas_text;
+mod ipc_text;
 mod links;
 mod process_text;
 mod rows;
@@ -147,10 +148,14 @@ impl ProcFile {
 
     /// Whether it can be written.
     pub fn is_writable(self) -> bool {
-        matches!(
-            self,
-            Self::Memory(_) | Self::OfProcess(ProcessText::Comm | ProcessText::OomAdjustment, _)
-        )
+        match self {
+            Self::Memory(_) => true,
+            Self::System(text) => text.is_writable(),
+            Self::OfProcess(text, _) => {
+                matches!(text, ProcessText::Comm | ProcessText::OomAdjustment)
+            }
+            _ => false,
+        }
     }
 
     /// Number of its node: different at least from those of the directories that it is in.

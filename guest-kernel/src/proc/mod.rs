@@ -25,6 +25,7 @@ mod run_queue;
 pub mod scheduler;
 pub mod scheduling;
 pub mod script;
+pub mod settings;
 pub mod signal;
 pub mod spawn;
 pub mod stop;

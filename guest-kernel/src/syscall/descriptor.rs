@@ -6,6 +6,7 @@ use mm::{Shared, UserPtr};
 
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
 use crate::proc::current;
+use crate::proc::settings::Setting;
 use crate::syscall::{Errno, SyscallResult, locks, sigio};
 
 /// One past the highest descriptor that the current process may have.
@@ -130,6 +131,10 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             let size = argument as u32;
             if size > 1 << 31 {
                 return Err(Errno::EINVAL);
+            }
+            let is_much = u64::from(size) > Setting::PipeSize.get();
+            if is_much && !current().credentials.is_privileged() {
+                return Err(Errno::EPERM);
             }
             let size = pipe.resize(size as usize)?;
             Ok(size as u64)

@@ -13,6 +13,7 @@ use crate::proc::current;
 use crate::proc::ipc::messages::{self, QUEUES};
 use crate::proc::ipc::shared_memory::{self, Attachment, SEGMENTS, Segment};
 use crate::proc::ipc::{Item, Permissions, READ, SLOTS, Table, WRITE};
+use crate::proc::settings::Setting;
 use crate::syscall::time::of_stamp;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -164,10 +165,8 @@ pub fn shmctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
     match command {
         INFO => {
             let most = shared_memory::MOST;
-            put(
-                structure,
-                [most, 1, SLOTS as u64, SLOTS as u64, most, 0, 0, 0, 0],
-            )?;
+            let [size, segments] = [Setting::SegmentSize, Setting::Segments].map(Setting::get);
+            put(structure, [size, 1, segments, segments, most, 0, 0, 0, 0])?;
             return Ok(SEGMENTS.count(|_| 0).1);
         }
         SHM_INFO => {
@@ -246,7 +245,7 @@ pub fn msgctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
         let words = [
             pair(pool, map),
             pair(messages::LONGEST as u32, room),
-            pair(SLOTS as u32, 16),
+            pair(Setting::Queues.get() as u32, 16),
             pair(headers, 0xffff),
         ];
         put(structure, words)?;

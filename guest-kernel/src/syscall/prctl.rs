@@ -99,8 +99,10 @@ pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallRe
         }
         // Nothing is ambient.
         pr::PR_CAP_AMBIENT
-            if matches!(value as u32, pr::PR_CAP_AMBIENT_CLEAR_ALL)
-                || value as u32 == pr::PR_CAP_AMBIENT_IS_SET && third < CAPABILITIES => {}
+            if value as u32 == pr::PR_CAP_AMBIENT_CLEAR_ALL && rest_is_zero
+                || value as u32 == pr::PR_CAP_AMBIENT_IS_SET
+                    && third < CAPABILITIES
+                    && [fourth, fifth] == [0; 2] => {}
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

@@ -70,11 +70,27 @@ static void fails(const char *what, long result) {
 
 static void make(const char *path) { close(open(path, O_CREAT | O_WRONLY, 0644)); }
 
+// What /proc says of a watch.
+static void described(int wd, const char *path) {
+    char name[64], line[256];
+    unsigned number, mask;
+    unsigned long node;
+    struct stat st;
+    stat(path, &st);
+    sprintf(name, "/proc/self/fdinfo/%d", queue);
+    FILE *file = fopen(name, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "inotify wd:%x ino:%lx sdev:%*x mask:%x", &number, &node, &mask) == 3 && number == wd)
+            printf("watch of the file %d, for %x\n", node == st.st_ino, mask);
+    if (file) fclose(file);
+}
+
 static void contents(void) {
     char byte;
     int fd = open("f", O_CREAT | O_RDWR, 0644);
     show("create");
     file_watch = inotify_add_watch(queue, "f", IN_ALL_EVENTS);
+    described(file_watch, "f");
     printf("written %ld\n", write(fd, "abc", 3) + pwrite(fd, "d", 1, 5));
     show("write twice");
     lseek(fd, 0, SEEK_SET);

@@ -178,11 +178,75 @@ static void messages(key_t key) {
     printf(" %d %d\n", ended(), is(msgctl(id, IPC_STAT, &stat)) != 0);
 }
 
+/* The line about the object with this number. */
+static char *row_of(const char *path, int id) {
+    static char line[512];
+    FILE *file = fopen(path, "r");
+    int is_head = 1;
+    while (file && fgets(line, sizeof line, file)) {
+        int key, number;
+        if (is_head)
+            printf("%s", line);
+        is_head = 0;
+        if (sscanf(line, "%d %d", &key, &number) == 2 && number == id) {
+            printf("key %d\n", key);
+            fclose(file);
+            /* From the mode on. */
+            return line + 22;
+        }
+    }
+    if (file)
+        fclose(file);
+    strcpy(line, "none");
+    return line;
+}
+
+static int is_now(unsigned long seconds) {
+    return llabs((long long)seconds - time(0)) < 5;
+}
+
+static void tables(void) {
+    struct { long type; char text[100]; } message = {1, "x"};
+    struct sembuf up = {1, 3, 0};
+    unsigned mode, own[2], owner[4];
+    unsigned long n[8];
+    int id = shmget(IPC_PRIVATE, 2 * PAGE + 1, 0640);
+    char *at = shmat(id, 0, 0);
+    at[0] = 1;
+    sscanf(row_of("/proc/sysvipc/shm", id), "%o %lu %u %u %lu %u %u %u %u %lu %lu %lu %lu %lu", &mode,
+           &n[0], &own[0], &own[1], &n[1], &owner[0], &owner[1], &owner[2], &owner[3], &n[2], &n[3],
+           &n[4], &n[5], &n[6]);
+    printf("segment %o size %lu attached %lu resident %lu swapped %lu\n", mode, n[0], n[1], n[5], n[6]);
+    printf(" by me %d %d, owner %d %d\n", own[0] == getpid(), own[1] == getpid(),
+           owner[0] == getuid() && owner[1] == getgid(), owner[2] == getuid() && owner[3] == getgid());
+    printf(" times %d %lu %d\n", is_now(n[2]), n[3], is_now(n[4]));
+    shmctl(id, IPC_RMID, 0);
+    sscanf(row_of("/proc/sysvipc/shm", id), "%o", &mode);
+    printf("going %o\n", mode);
+    shmdt(at);
+    printf("gone %s\n", row_of("/proc/sysvipc/shm", id));
+    id = msgget(IPC_PRIVATE, 0600);
+    msgsnd(id, &message, 100, 0);
+    msgsnd(id, &message, 20, 0);
+    sscanf(row_of("/proc/sysvipc/msg", id), "%o %lu %lu %u %u %u %u %u %u %lu %lu %lu", &mode, &n[0], &n[1],
+           &own[0], &own[1], &owner[0], &owner[1], &owner[2], &owner[3], &n[2], &n[3], &n[4]);
+    printf("queue %o bytes %lu messages %lu by me %d %d\n", mode, n[0], n[1], own[0] == getpid(), own[1]);
+    printf(" times %d %lu %d\n", is_now(n[2]), n[3], is_now(n[4]));
+    msgctl(id, IPC_RMID, 0);
+    id = semget(IPC_PRIVATE, 7, 0604);
+    semop(id, &up, 1);
+    sscanf(row_of("/proc/sysvipc/sem", id), "%o %lu %u %u %u %u %lu %lu", &mode, &n[0], &owner[0], &owner[1],
+           &owner[2], &owner[3], &n[1], &n[2]);
+    printf("set %o of %lu times %d %d\n", mode, n[0], is_now(n[1]), is_now(n[2]));
+    semctl(id, 0, IPC_RMID);
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
     key_t key = 0x52460000 + getpid() % 30000;
     memory(key);
     semaphores(key);
     messages(key);
+    tables();
     return 0;
 }

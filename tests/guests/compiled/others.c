@@ -129,6 +129,20 @@ static void groups(void)
 	close(ends[0]);
 }
 
+// The lines of a file that begin with one of these words.
+static void lines_of(const char *path, const char *words[])
+{
+	char line[256];
+	FILE *file = fopen(path, "r");
+	while (file && fgets(line, sizeof line, file))
+		for (const char **word = words; *word; word++)
+			if (!strncmp(line, *word, strlen(*word)))
+				printf("%s", line);
+	if (file)
+		fclose(file);
+	fflush(stdout);
+}
+
 static void descriptor(void)
 {
 	pid_t pid = sleeper(0);
@@ -140,6 +154,9 @@ static void descriptor(void)
 	poll(&ready, 1, -1);
 	say("waitid of one that has ended", waitid(P_PIDFD, fd, &info, WEXITED));
 	printf("it was %s, status %d\n", info.si_pid == pid ? "the child" : "another", info.si_status);
+	char path[64];
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	lines_of(path, (const char *[]){"Pid:", NULL});
 	close(fd);
 }
 
@@ -152,6 +169,8 @@ static void capabilities(void)
 	say("inheriting it", syscall(SYS_capset, &header, data));
 	data[0].inheritable = 1 << CAP_KILL;
 	say("inheriting another", syscall(SYS_capset, &header, data));
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	lines_of("/proc/self/status", (const char *[]){"CapInh", "CapPrm", "CapEff", "CapAmb", "NoNew", NULL});
 }
 
 // What is for Unix sockets means nothing to others.

@@ -14,6 +14,7 @@
 mod queue;
 
 use core::cell::{Cell, RefCell};
+use core::fmt;
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -29,9 +30,12 @@ use crate::fs::shared_list::{Link, Linked, SharedList};
 use crate::fs::transfer::Target;
 use crate::proc::wait_queue::WaitQueue;
 
-/// Linux's limits: queues, and watches of a small machine.
-const MAX_INSTANCES: usize = 128;
-const MAX_WATCHES: usize = 65_536;
+pub use queue::MAX_EVENTS;
+
+/// Queues that there can be, as on Linux.
+pub const MAX_INSTANCES: usize = 128;
+/// Watches that there can be, as on a small machine's Linux.
+pub const MAX_WATCHES: usize = 65_536;
 
 /// What a watch says beside its events.
 const WAYS: u32 = linux::IN_ONESHOT | linux::IN_EXCL_UNLINK;
@@ -294,6 +298,28 @@ impl Inotify {
             true => Readiness::empty(),
             false => Readiness::READ,
         }
+    }
+
+    /// Writes a line for each watch, as `/proc/PID/fdinfo` has them.
+    ///
+    /// # Errors
+    /// `to` is full.
+    pub fn write_watches(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let items = self.items.borrow();
+        let mut next = items.next(0);
+        while let Some(number) = next {
+            if let Some(watch) = items.get(number) {
+                let node = watch.node.upgrade().map_or(0, |node| node.number());
+                let mask = watch.mask.get();
+                write!(
+                    to,
+                    "inotify wd:{number:x} ino:{node:x} sdev:1 mask:{mask:x}"
+                )?;
+                writeln!(to, " ignored_mask:0")?;
+            }
+            next = items.next(number + 1);
+        }
+        Ok(())
     }
 
     /// Whoever wants to hear of it.

@@ -9,7 +9,8 @@ use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Shared};
 
-use crate::fs::open_file::OpenFile;
+use crate::fs::events::Event;
+use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::proc_files::areas_text;
 use crate::fs::proc_files::text::NS_PER_USER_TICK;
 use crate::fs::proc_files::window::Window;
@@ -272,18 +273,22 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     ] {
         writeln!(to, "{name}:\t{signals:016x}")?;
     }
-    const ALL: u64 = (1 << (linux::CAP_LAST_CAP + 1)) - 1;
-    let held = if credentials.is_privileged() { ALL } else { 0 };
+    let attributes = process.attributes();
+    let held = attributes.capabilities;
     for (name, capabilities) in [
-        ("CapInh", 0),
-        ("CapPrm", held),
-        ("CapEff", held),
-        ("CapBnd", ALL),
+        ("CapInh", held.inheritable),
+        ("CapPrm", held.permitted),
+        ("CapEff", held.effective),
+        ("CapBnd", held.bounding),
         ("CapAmb", 0),
     ] {
         writeln!(to, "{name}:\t{capabilities:016x}")?;
     }
-    writeln!(to, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
+    let no_new = u8::from(attributes.no_new_privileges);
+    writeln!(
+        to,
+        "NoNewPrivs:\t{no_new}\nSeccomp:\t0\nSeccomp_filters:\t0"
+    )?;
     let first = process.threads().next();
     let cpus = first.map_or(CpuMask::MAX, Thread::cpus) & scheduler::all_cpus();
     write!(to, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t")?;
@@ -340,5 +345,16 @@ fn write_limits(process: &Process, to: &mut dyn Write) -> fmt::Result {
 pub fn write_descriptor(file: &OpenFile, to: &mut dyn Write) -> fmt::Result {
     let number = file.node().map_or(0, |node| node.number());
     writeln!(to, "pos:\t{}\nflags:\t0{:o}", file.offset(), file.flags())?;
-    writeln!(to, "mnt_id:\t1\nino:\t{number}")
+    writeln!(to, "mnt_id:\t1\nino:\t{number}")?;
+    match file.object() {
+        Object::Event(Event::Inotify(inotify)) => inotify.write_watches(to),
+        Object::Event(Event::Process(process)) => {
+            // As Linux tells of one that has been reaped.
+            let pid = process
+                .process()
+                .map_or(-1, |process| i64::from(process.pid()));
+            writeln!(to, "Pid:\t{pid}\nNSpid:\t{pid}")
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,10 +1,12 @@
 //! What there is in `/proc`: a row for each file (Linux, proc(5)).
 
+use crate::fs::events::inotify;
 use crate::fs::events::queue;
 use crate::fs::proc_files::process_text::ProcessText as Text;
 use crate::fs::proc_files::text::SystemText::{self, Fixed, Number};
 use crate::fs::proc_files::{ProcFile, ProcLink};
 use crate::proc::ipc::{self, messages, semaphores, shared_memory};
+use crate::proc::settings::Setting;
 use crate::proc::{system, table};
 
 /// A name in a directory of `/proc`.
@@ -40,12 +42,19 @@ pub const ROOT: &[Entry] = &[
         Fixed("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     ),
     directory(b"sys", SYS),
+    directory(b"sysvipc", SYSVIPC),
     Entry(b"thread-self", ProcFile::CurrentThread),
     text(b"uptime", SystemText::Uptime),
     text(b"version", SystemText::Version),
 ];
 
 const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
+
+const SYSVIPC: &[Entry] = &[
+    text(b"msg", SystemText::Queues),
+    text(b"sem", SystemText::Sets),
+    text(b"shm", SystemText::Segments),
+];
 
 const SYS: &[Entry] = &[
     directory(b"fs", SYS_FS),
@@ -58,8 +67,15 @@ const SYS_FS: &[Entry] = &[
     text(b"file-max", SystemText::MostFiles),
     text(b"file-nr", SystemText::OpenFiles),
     directory(b"mqueue", SYS_FS_MQUEUE),
+    directory(b"inotify", SYS_FS_INOTIFY),
     text(b"nr_open", Number(crate::fs::FILE_LIMIT as u64)),
-    text(b"pipe-max-size", Number(1 << 20)),
+    text(b"pipe-max-size", SystemText::Setting(Setting::PipeSize)),
+];
+
+const SYS_FS_INOTIFY: &[Entry] = &[
+    text(b"max_queued_events", Number(inotify::MAX_EVENTS as u64)),
+    text(b"max_user_instances", Number(inotify::MAX_INSTANCES as u64)),
+    text(b"max_user_watches", Number(inotify::MAX_WATCHES as u64)),
 ];
 
 const SYS_FS_MQUEUE: &[Entry] = &[
@@ -84,7 +100,7 @@ const SYS_KERNEL: &[Entry] = &[
     text(b"domainname", SystemText::DomainName),
     text(b"msgmax", Number(messages::LONGEST)),
     text(b"msgmnb", Number(messages::ROOM)),
-    text(b"msgmni", Number(ipc::SLOTS as u64)),
+    text(b"msgmni", SystemText::Setting(Setting::Queues)),
     text(b"ngroups_max", Number(65_536)),
     text(b"osrelease", SystemText::Line(system::RELEASE)),
     text(b"ostype", SystemText::Line(system::KERNEL_NAME)),
@@ -95,8 +111,8 @@ const SYS_KERNEL: &[Entry] = &[
     text(b"randomize_va_space", Number(0)),
     text(b"sem", SystemText::Line(SEMAPHORES)),
     text(b"shmall", Number(shared_memory::MOST)),
-    text(b"shmmax", Number(shared_memory::MOST)),
-    text(b"shmmni", Number(ipc::SLOTS as u64)),
+    text(b"shmmax", SystemText::Setting(Setting::SegmentSize)),
+    text(b"shmmni", SystemText::Setting(Setting::Segments)),
     text(b"tainted", Number(0)),
     text(b"threads-max", SystemText::MostThreads),
     text(b"version", SystemText::Line(system::VERSION)),
@@ -109,7 +125,15 @@ const SYS_KERNEL_RANDOM: &[Entry] = &[
     text(b"uuid", SystemText::Uuid),
 ];
 
-const SYS_NET: &[Entry] = &[directory(b"core", &[text(b"somaxconn", Number(4096))])];
+const SYS_NET: &[Entry] = &[
+    directory(b"core", &[text(b"somaxconn", Number(4096))]),
+    directory(b"ipv4", SYS_NET_IPV4),
+];
+
+const SYS_NET_IPV4: &[Entry] = &[text(
+    b"ip_unprivileged_port_start",
+    Number(crate::fs::socket::FIRST_FREE_TO_ALL as u64),
+)];
 
 const SYS_VM: &[Entry] = &[
     text(b"max_map_count", Number(mm::mapping::MAX_AREAS as u64)),

@@ -9,13 +9,16 @@ use mm::frames::{self, FRAME_SIZE};
 use mm::free_frames;
 
 use crate::fs::open_file;
+use crate::fs::proc_files::ipc_text;
 use crate::proc::process::Process;
 use crate::proc::program::TICKS_PER_SECOND;
+use crate::proc::settings::Setting;
 use crate::proc::system;
 use crate::proc::table;
 use crate::proc::thread::{CpuTime, State};
 
-const NS_PER_S: u64 = 1_000_000_000;
+/// Nanoseconds in a second.
+pub const NS_PER_S: u64 = 1_000_000_000;
 /// Nanoseconds in what times of processes are told in.
 pub const NS_PER_USER_TICK: u64 = NS_PER_S / TICKS_PER_SECOND;
 const FRAME_KIB: u64 = FRAME_SIZE as u64 / 1024;
@@ -29,6 +32,14 @@ pub enum SystemText {
     Number(u64),
     /// The processors.
     Processors,
+    /// One that the superuser can change.
+    Setting(Setting),
+    /// System V's shared memory.
+    Segments,
+    /// Its queues of messages.
+    Queues,
+    /// Its sets of semaphores.
+    Sets,
     /// Loads, which nobody measures, and how many threads there are.
     Loads,
     /// Seconds since boot, and seconds idle.
@@ -58,6 +69,11 @@ pub enum SystemText {
 }
 
 impl SystemText {
+    /// Whether the superuser can write it.
+    pub fn is_writable(self) -> bool {
+        matches!(self, Self::Setting(_) | Self::HostName | Self::DomainName)
+    }
+
     /// Writes it.
     ///
     /// # Errors
@@ -69,6 +85,10 @@ impl SystemText {
             Self::Processors => {
                 (0..processors::count()).try_for_each(|number| write_processor(to, number))
             }
+            Self::Setting(setting) => writeln!(to, "{}", setting.get()),
+            Self::Segments => ipc_text::write_segments(to),
+            Self::Queues => ipc_text::write_queues(to),
+            Self::Sets => ipc_text::write_sets(to),
             Self::Loads => {
                 let (running, all) = threads();
                 let last = table::processes().map(Process::pid).max().unwrap_or(0);

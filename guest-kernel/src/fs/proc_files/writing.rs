@@ -1,17 +1,20 @@
 //! Files of `/proc` that can be written, and the memory of processes.
 
+use core::str::FromStr;
+
 use abi::Errno;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Frame, OutOfMemory, Shared};
 
 use crate::fs::proc_files::ProcFile;
 use crate::fs::proc_files::process_text::{ProcessText, space};
+use crate::fs::proc_files::text::SystemText;
 use crate::fs::transfer::{self, Source, Step, Target};
 use crate::proc::process::{Name, Process};
-use crate::proc::{current, table};
+use crate::proc::{current, system, table};
 
 /// Bytes of a text that count.
-const TEXT: usize = 32;
+const TEXT: usize = system::Name::MAX + 1;
 
 /// Writes to a file of `/proc`, to memory at `offset`.
 ///
@@ -19,11 +22,9 @@ const TEXT: usize = 32;
 /// EINVAL: what is written, or who writes it. ESRCH: the process has gone. EACCES, EIO, EFAULT,
 /// ENOMEM.
 pub fn write(file: ProcFile, offset: u64, source: &mut dyn Source) -> Result<u64, Errno> {
-    let (text, id) = match file {
-        ProcFile::Memory(pid) => return write_memory(pid, offset, source),
-        ProcFile::OfProcess(text, id) => (text, id),
-        _ => return Err(Errno::EBADF),
-    };
+    if let ProcFile::Memory(pid) = file {
+        return write_memory(pid, offset, source);
+    }
     let (mut buffer, mut len) = ([0; TEXT], 0);
     // The rest counts as written.
     let all = source.left() as u64;
@@ -34,29 +35,46 @@ pub fn write(file: ProcFile, offset: u64, source: &mut dyn Source) -> Result<u64
         }
     }
     let written = &buffer[..len];
-    match text {
-        ProcessText::Comm => {
+    match file {
+        ProcFile::OfProcess(ProcessText::Comm, id) => {
             let thread = table::thread(id).ok_or(Errno::ESRCH)?;
             if thread.process().pid() != current().pid() {
                 return Err(Errno::EINVAL);
             }
             thread.set_name(Name::new(written));
         }
-        ProcessText::OomAdjustment => {
+        ProcFile::OfProcess(ProcessText::OomAdjustment, id) => {
             adjust(table::process(id).ok_or(Errno::ESRCH)?, written)?;
         }
+        ProcFile::System(text) => change(text, written)?,
         _ => return Err(Errno::EBADF),
     }
     Ok(all)
 }
 
+/// Changes what is so for all. Whoever may open the file may do it.
+fn change(text: SystemText, written: &[u8]) -> Result<(), Errno> {
+    match text {
+        SystemText::HostName => system::HOST_NAME.set(written.trim_ascii()),
+        SystemText::DomainName => system::DOMAIN_NAME.set(written.trim_ascii()),
+        SystemText::Setting(setting) => setting.set(parse(written)?),
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// The number that a text is.
+fn parse<T: FromStr>(written: &[u8]) -> Result<T, Errno> {
+    let text = str::from_utf8(written).map_err(|_| Errno::EINVAL)?;
+    text.trim().parse().map_err(|_| Errno::EINVAL)
+}
+
 /// Takes how much rather than others a process should be ended.
 fn adjust(process: &Process, written: &[u8]) -> Result<(), Errno> {
     const MOST: i16 = 1000;
-    let value = core::str::from_utf8(written).ok();
-    let value = value.and_then(|text| text.trim().parse::<i16>().ok());
-    let value = value.filter(|value| value.abs() <= MOST);
-    let value = value.ok_or(Errno::EINVAL)?;
+    let value: i16 = parse(written)?;
+    if !(-MOST..=MOST).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
     let is_privileged = current().credentials.is_privileged();
     if value < process.attributes().oom_minimum && !is_privileged {
         return Err(Errno::EACCES);

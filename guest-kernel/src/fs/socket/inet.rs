@@ -13,7 +13,7 @@ use crate::fs::socket::options::Kept;
 use crate::proc::current;
 
 /// Ports below are the superuser's.
-const FIRST_FREE_TO_ALL: u16 = 1024;
+pub const FIRST_FREE_TO_ALL: u16 = 1024;
 
 /// Ports that sockets get which ask for none (`net.ipv4.ip_local_port_range`).
 const FIRST_PORT: u16 = 32_768;

@@ -36,6 +36,7 @@ use arch::clock;
 use mm::Shared;
 
 pub use endpoint::{Endpoint, Family, Patience, Shut, Stage, Style};
+pub use inet::FIRST_FREE_TO_ALL;
 pub use message::{Attached, Credentials};
 pub use rights::{MAX as MOST_RIGHTS, Rights, collect};
 pub use transport::{Incoming, Outgoing};

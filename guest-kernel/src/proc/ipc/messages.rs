@@ -8,6 +8,7 @@ use mm::{AddressSpace, Owned, Shared, UserSlice, quota};
 
 use crate::proc::ipc::{Item, NO_WAIT, Permissions, Table};
 use crate::proc::scheduler::current;
+use crate::proc::settings::Setting;
 use crate::proc::wait_queue::WaitQueue;
 
 /// Bytes of the longest message.
@@ -82,6 +83,7 @@ pub fn get(key: i32, flags: u32) -> Result<u64, Errno> {
     QUEUES.get(
         key,
         flags,
+        Setting::Queues.get(),
         |_| Ok(()),
         |permissions| {
             Ok(Shared::new(Queue {

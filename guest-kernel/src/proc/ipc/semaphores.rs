@@ -9,7 +9,7 @@ use abi::Errno;
 use arch::{SingleCpu, clock};
 use mm::{Owned, Shared, quota};
 
-use crate::proc::ipc::{Item, NO_WAIT, Permissions, READ, Table, WRITE};
+use crate::proc::ipc::{Item, NO_WAIT, Permissions, READ, SLOTS, Table, WRITE};
 use crate::proc::scheduler::current;
 use crate::proc::wait_queue::{WaitQueue, Woken};
 
@@ -96,7 +96,7 @@ pub fn get(key: i32, len: u64, flags: u32) -> Result<u64, Errno> {
         true => Err(Errno::EINVAL),
         false => Ok(()),
     };
-    SETS.get(key, flags, check, |permissions| {
+    SETS.get(key, flags, SLOTS as u64, check, |permissions| {
         if len == 0 {
             return Err(Errno::EINVAL);
         }

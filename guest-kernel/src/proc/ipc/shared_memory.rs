@@ -14,6 +14,7 @@ use mm::{Shared, spaces};
 
 use crate::proc::ipc::{EXECUTE, Item, PRIVATE, Permissions, READ, Table, WRITE};
 use crate::proc::scheduler::current;
+use crate::proc::settings::Setting;
 
 /// All segments.
 pub static SEGMENTS: SingleCpu<Table<Segment>> = SingleCpu::new(Table::new());
@@ -70,8 +71,9 @@ pub fn get(key: i32, size: u64, flags: u32) -> Result<u64, Errno> {
         true => Err(Errno::EINVAL),
         false => Ok(()),
     };
-    SEGMENTS.get(key, flags, check, |permissions| {
-        if size == 0 || size > MAX_LEN {
+    let most = Setting::Segments.get();
+    SEGMENTS.get(key, flags, most, check, |permissions| {
+        if size == 0 || size > MAX_LEN || size > Setting::SegmentSize.get() {
             return Err(Errno::EINVAL);
         }
         let file = Shared::new(FilePages::new(&[]))?;

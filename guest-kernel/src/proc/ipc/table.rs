@@ -107,12 +107,13 @@ impl<T: Item> Table<T> {
     /// `check` sees one that was there.
     ///
     /// # Errors
-    /// ENOENT, EEXIST, ENOSPC: there are too many. EACCES: `flags` have permissions that one
+    /// ENOENT, EEXIST, ENOSPC: there are `most`. EACCES: `flags` have permissions that one
     /// that was there does not give. ENOMEM, and those of the functions.
     pub fn get(
         &self,
         key: i32,
         flags: u32,
+        most: u64,
         check: impl FnOnce(&T) -> Result<(), Errno>,
         make: impl FnOnce(Permissions) -> Result<Shared<T>, Errno>,
     ) -> Result<u64, Errno> {
@@ -132,6 +133,9 @@ impl<T: Item> Table<T> {
             return Err(Errno::ENOENT);
         }
         quota::check_file()?;
+        if self.count(|_| 0).0 >= most {
+            return Err(Errno::ENOSPC);
+        }
         let sequence = self.sequence.get();
         let process = current();
         let credentials = &process.credentials;

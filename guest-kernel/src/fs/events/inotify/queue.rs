@@ -13,7 +13,7 @@ use crate::fs::shared_list::{Link, Linked, SharedList};
 use crate::fs::transfer::Target;
 
 /// Events in a queue, as on Linux; one more says that some are lost.
-const MAX_EVENTS: usize = 16_384;
+pub const MAX_EVENTS: usize = 16_384;
 /// Bytes of a `struct inotify_event` without its name, and what names are padded to.
 const HEADER: usize = 16;
 const NO_WATCH: u32 = u32::MAX;

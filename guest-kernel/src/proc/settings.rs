@@ -1,0 +1,63 @@
+//! Numbers that the superuser can change for all (`/proc/sys`).
+
+use core::cell::Cell;
+use core::ops::RangeInclusive;
+
+use abi::Errno;
+use arch::SingleCpu;
+
+use crate::proc::ipc::{SLOTS, shared_memory};
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Most bytes of a segment of shared memory (`kernel.shmmax`).
+    SegmentSize,
+    /// Most segments (`kernel.shmmni`).
+    Segments,
+    /// Most queues of messages (`kernel.msgmni`).
+    Queues,
+    /// Most bytes of others' pipes than the superuser's (`fs.pipe-max-size`).
+    PipeSize,
+}
+
+static VALUES: SingleCpu<[Cell<u64>; 4]> = SingleCpu::new([
+    Cell::new(shared_memory::MOST),
+    Cell::new(SLOTS as u64),
+    Cell::new(SLOTS as u64),
+    Cell::new(*Setting::PIPE_SIZES.end()),
+]);
+
+impl Setting {
+    /// From a page to what a pipe can have.
+    const PIPE_SIZES: RangeInclusive<u64> = 4096..=1 << 20;
+
+    /// What it is.
+    pub fn get(self) -> u64 {
+        VALUES[self as usize].get()
+    }
+
+    /// Changes it.
+    ///
+    /// # Errors
+    /// EINVAL: it cannot be that.
+    pub fn set(self, value: u64) -> Result<(), Errno> {
+        let possible = match self {
+            Self::SegmentSize => 0..=u64::MAX,
+            Self::Segments | Self::Queues => 0..=SLOTS as u64,
+            Self::PipeSize => Self::PIPE_SIZES,
+        };
+        let value = match self {
+            // Pipes have powers of two.
+            Self::PipeSize if possible.contains(&value) => value.next_power_of_two(),
+            _ => value,
+        };
+        match possible.contains(&value) {
+            true => {
+                VALUES[self as usize].set(value);
+                Ok(())
+            }
+            false => Err(Errno::EINVAL),
+        }
+    }
+}
