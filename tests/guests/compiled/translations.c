@@ -83,6 +83,10 @@ static void let_use(int round, int before) {
     }
 }
 
+/* A child that shares the pages of the round. */
+static pid_t sharer;
+static void end_sharer(void);
+
 /* Has all use fresh pages while `change` changes them, and for a while after. */
 static void try(const char *what, enum use how, void (*change)(void), int does_fault) {
     int fault_count = 0, all_stale = 0;
@@ -100,6 +104,7 @@ static void try(const char *what, enum use how, void (*change)(void), int does_f
         else let_use(round, before);
         fault_count += faults - before, all_stale += stale;
         rest();
+        if (sharer) end_sharer();
         munmap(fresh, PAGES * PAGE);
     }
     printf("%s: %d stale, %d faults\n", what, all_stale, fault_count);
@@ -122,20 +127,26 @@ static void move(void) {
     munmap(target, PAGES * PAGE);
 }
 
-/* A child shares the pages, and this process writes to each: to a copy. */
+/* By which that child is told that the round is over. */
+static int sharers_pipe[2];
+
+static void end_sharer(void) {
+    close(sharers_pipe[0]), close(sharers_pipe[1]);
+    waitpid(sharer, 0, 0);
+    sharer = 0;
+}
+
+/* This process writes to each page, which a child shares: to a copy. */
 static void copy(void) {
-    int ends[2];
-    pipe(ends);
-    pid_t child = fork();
-    if (!child) {
+    pipe(sharers_pipe);
+    sharer = fork();
+    if (!sharer) {
         char byte;
-        close(ends[1]);
-        read(ends[0], &byte, 1);
+        close(sharers_pipe[1]);
+        read(sharers_pipe[0], &byte, 1);
         _exit(0);
     }
     for (int page = 0; page < PAGES; page++) memset((char *)pages + page * PAGE, 'n', USERS);
-    close(ends[1]), close(ends[0]);
-    waitpid(child, 0, 0);
 }
 
 /* A child sees what was there as it was made, whatever the others write meanwhile. */
@@ -145,7 +156,7 @@ static void watch(void) {
     if (!child) {
         char first[PAGES * PAGE];
         memcpy(first, (char *)pages, sizeof first);
-        for (int i = 0; i < 20; i++) sched_yield();
+        for (int i = 0; i < 1000; i++) sched_yield();
         _exit(memcmp(first, (char *)pages, sizeof first) != 0);
     }
     int status;
