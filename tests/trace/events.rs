@@ -1,5 +1,9 @@
 //! The events of guest programs.
 
+use assembly::code;
+
+use crate::support::kernel::{FREE, Kernel, exit};
+use crate::support::processors::{start_others, with_others};
 use crate::support::{Target, software_kvm};
 use crate::{Case, trace};
 
@@ -13,6 +17,7 @@ pub const CASES: &[Case] = &[
     ("filters", filters),
     ("a_full_ring_loses_nothing", full_ring),
     ("programs_do_not_notice", programs_do_not_notice),
+    ("each_cpu_has_its_lines", each_cpu),
 ];
 
 /// A trace as strace shows it: each call by number of process, name, arguments and result.
@@ -317,4 +322,39 @@ fn programs_do_not_notice(target: Target) {
         );
         assert_eq!(traced.stdout, plain.stdout, "{program:?}");
     }
+}
+
+/// The second CPU writes to a port of its own, and lets the first one go on.
+fn each_cpu(target: Target) {
+    const GO: u64 = FREE;
+    let first = code!(
+        "2: pause",
+        "cmp dword ptr [{go}], 1",
+        "jne 2b",
+        "mov edx, 0x2000",
+        "out dx, al",
+        go = const GO,
+    );
+    let second = code!(
+        "mov edx, 0x2001",
+        "out dx, al",
+        "mov dword ptr [{go}], 1",
+        "2: cli",
+        "hlt",
+        "jmp 2b",
+        go = const GO,
+    );
+    let first = [&start_others(), first, &exit(0)].concat();
+    let kernel = with_others(Kernel::long_mode(&first), second).write();
+    let path = kernel.path().to_str().expect("its name is text");
+    let traced = trace(target, &["--cpus", "2", "--kernel", path], &[]);
+    assert_eq!(traced.status, Some(0), "{}", traced.stderr);
+    for (cpu, port) in [(0, 0x2000), (1, 0x2001)] {
+        let (who, what) = (format!("[vCPU {cpu}]"), format!("pio_out port {port:#x}"));
+        let lines = traced.text.lines();
+        let lines = lines.filter(|line| line.contains(&what) && line.contains(&who));
+        assert_eq!(lines.count(), 1, "{}", traced.text);
+        assert_eq!(traced.count(&what), 1, "{}", traced.text);
+    }
+    assert!(traced.times().is_sorted(), "{}", traced.text);
 }

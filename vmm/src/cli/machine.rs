@@ -32,7 +32,7 @@ pub struct CpuArgs {
     /// HLT and interrupt windows are visible exits
     #[arg(long, value_enum, default_value_t = Apic::Kernel)]
     apic: Apic,
-    /// CPUs of the machine, 1 to 32: more than one only in the emulator
+    /// CPUs of the machine, 1 to 32, as far as KVM has so many
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
     cpus: u8,
     /// End the run after exactly N guest instructions (status 124); needs --accel emu
@@ -79,13 +79,6 @@ impl CpuArgs {
                     return Err(Misuse(format!("{option} needs --accel emu: {why}")));
                 }
             }
-        }
-        if matches!(self.accel, Accel::Kvm) && self.cpus > 1 && config.program.is_some() {
-            let why = "under KVM, a machine for a program has one CPU as yet";
-            return Err(Misuse(format!(
-                "--cpus {} needs --accel emu: {why}",
-                self.cpus
-            )));
         }
         config.accel = match self.accel {
             Accel::Auto => AccelChoice::Auto,
