@@ -41,7 +41,7 @@ fn hello(target: Target) {
         "[kernel]     new process: pid 1",
         "[kernel]     switch to pid 1 (hello)",
         "[pid 1]      trap #PF: ",
-        "[pid 1]      page fault: execution of 0x",
+        "[pid 1]      page fault: read of 0x",
         r#"[pid 1]      write(1, "Hello from ring 3!\n", 19 <unfinished ...>"#,
         "[vCPU]       pio_out port 0x3f8 (serial), 1 byte 0x48 'H', rip 0xffffffff80",
         "[pid 1]      <... write resumed>) = 19",
@@ -160,8 +160,9 @@ fn page_faults(target: Target) {
     assert_eq!(cow.status, Some(0), "{}", cow.stderr);
     cow.has(": file pages in place")
         .has(": demand zero")
-        .has(": copy on write")
-        .has(": no longer shared, writable");
+        .has(": copy on write");
+    let mmap = trace(target, &["--only", "faults"], &["mmap"]);
+    mmap.has(": no longer shared, writable");
     let pages = (1 << 20) / 4096;
     // Where KVM emulates ring 0 the kernel maps 16 pages ahead.
     let at_once = match target != Target::Emu && software_kvm() {
