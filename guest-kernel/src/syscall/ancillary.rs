@@ -29,6 +29,8 @@ pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
     if len > MOST {
         return Err(Errno::ENOBUFS);
     }
+    // Of all messages together; each goes in front of those before.
+    let (mut reversed, mut count) = (Rights::new(), 0);
     let mut at = 0;
     while control != 0 && len.saturating_sub(at) >= HEADER_SIZE {
         let [size, level_and_kind] = read_words(control.wrapping_add(at))?;
@@ -39,7 +41,11 @@ pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
         let (level, kind) = (level_and_kind as u32, (level_and_kind >> 32) as u32);
         match (level, kind) {
             (net::SOL_SOCKET, net::SCM_RIGHTS) if family == Family::Unix => {
-                attached.rights = read_rights(data)?.or(attached.rights);
+                count += data.len() / FD_SIZE;
+                if count > MOST_RIGHTS as u64 {
+                    return Err(Errno::EINVAL);
+                }
+                read_rights(data, &mut reversed)?;
             }
             (net::SOL_SOCKET, net::SCM_CREDENTIALS) if family == Family::Unix => {
                 attached.credentials = Some(read_credentials(data)?);
@@ -52,6 +58,7 @@ pub fn read(family: Family, control: u64, len: u64) -> Result<Attached, Errno> {
         }
         at += size.next_multiple_of(ALIGNMENT);
     }
+    attached.rights = (count > 0).then(|| reversed.reversed());
     Ok(attached)
 }
 
@@ -61,21 +68,14 @@ fn read_words(address: u64) -> Result<[u64; 2], Errno> {
     Ok(bytes.map(u64::from_le_bytes))
 }
 
-fn read_rights(data: UserSlice) -> Result<Option<Rights>, Errno> {
-    let count = data.len() / FD_SIZE;
-    if count > MOST_RIGHTS as u64 {
-        return Err(Errno::EINVAL);
-    }
-    let mut rights = Rights::new();
-    // Each goes in front of those before.
-    for number in (0..count).rev() {
+fn read_rights(data: UserSlice, reversed: &mut Rights) -> Result<(), Errno> {
+    for number in 0..data.len() / FD_SIZE {
         let mut fd = [0; FD_SIZE as usize];
         let place = data.part(number * FD_SIZE, FD_SIZE);
         place.copy_in(&current().space(), &mut fd)?;
-        let file = fs::file(u32::from_le_bytes(fd).into())?;
-        rights.push(file)?;
+        reversed.push(fs::file(u32::from_le_bytes(fd).into())?)?;
     }
-    Ok((count > 0).then_some(rights))
+    Ok(())
 }
 
 fn read_credentials(data: UserSlice) -> Result<Credentials, Errno> {

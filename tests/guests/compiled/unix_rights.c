@@ -183,6 +183,37 @@ static void glued(void)
     close(fd[1]);
 }
 
+// Several control messages come as one.
+static void several(const int *counts, int messages)
+{
+    int fd[2], pipes[2];
+    static char room[4096];
+    struct iovec part = {"x", 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room};
+    puts("== several control messages");
+    socketpair(AF_UNIX, SOCK_STREAM, 0, fd);
+    pipe(pipes);
+    for (int i = 0, next = 0; i < messages; i++) {
+        struct cmsghdr *header = (struct cmsghdr *)(room + message.msg_controllen);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(counts[i] * sizeof(int));
+        for (int j = 0; j < counts[i]; j++)
+            ((int *)CMSG_DATA(header))[j] = pipes[next++ % 2];
+        message.msg_controllen += CMSG_SPACE(counts[i] * sizeof(int));
+    }
+    say("sendmsg", sendmsg(fd[0], &message, 0));
+    receive(fd[1], 100, sizeof control, MSG_DONTWAIT);
+    for (int i = 0; i < file_count; i++)
+        printf("%s", (fcntl(files[i], F_GETFL) & O_ACCMODE) == O_WRONLY ? "w" : "r");
+    printf(" %d\n", file_count);
+    close_files();
+    for (int i = 0; i < 2; i++) {
+        close(fd[i]);
+        close(pipes[i]);
+    }
+}
+
 static void children(void)
 {
     int fd[2], pipes[2], status;
@@ -271,6 +302,9 @@ int main(void)
     passing(SOCK_DGRAM, "datagram");
     passing(SOCK_SEQPACKET, "sequence");
     glued();
+    several((int[]){1, 0, 3, 1}, 4);
+    several((int[]){200, 53}, 2);
+    several((int[]){200, 54}, 2);
     children();
     cycles();
     return 0;

@@ -133,6 +133,15 @@ impl Rights {
         Some(right)
     }
 
+    /// The same files, the last one first; they are in no inbox.
+    pub fn reversed(mut self) -> Self {
+        let mut reversed = Self::new();
+        while let Some(right) = self.take() {
+            reversed.put(right);
+        }
+        reversed
+    }
+
     /// Takes the first one out; they are in no inbox.
     pub fn pop(&mut self) -> Option<Shared<OpenFile>> {
         let right = self.take()?;
