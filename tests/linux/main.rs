@@ -11,7 +11,7 @@ use std::process::Command;
 use libtest_mimic::{Failed, Trial};
 use support::{Target, output_with_input, shell_status, suite};
 
-/// A script, and the programs that it needs.
+/// A script, and the programs and files that it needs.
 struct Case {
     name: &'static str,
     needs: &'static [&'static str],
@@ -50,6 +50,12 @@ const CASES: &[Case] = &[
     ),
     case("perl", &["perl"], include_str!("perl.sh")),
     case("python", &["python3"], include_str!("python.sh")),
+    // Debian's libpython3.11-testsuite.
+    in_emulator(case(
+        "python_tests",
+        &["/usr/lib/python3.11/test/test_os.py"],
+        include_str!("python_tests.sh"),
+    )),
     in_emulator(case(
         "redis",
         &["redis-server", "redis-cli"],
@@ -112,7 +118,7 @@ fn main() {
     suite::main(trials)
 }
 
-/// Whether PATH leads to a program.
+/// Whether PATH leads to a program, or a file is there if the name is a path.
 fn is_there(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut files = std::env::split_paths(&path).map(|folder| folder.join(name));
