@@ -127,6 +127,10 @@ const PROGRAMS: &[Program] = &[
     },
     c("proc", "proc.c"),
     c("process_files", "process_files.c"),
+    Program {
+        needs_superuser: true,
+        ..c("inspection", "inspection.c")
+    },
     c("map_names", "map_names.c"),
     c("holes", "holes.c"),
     c("epoll", "epoll.c"),

@@ -337,6 +337,7 @@ macro_rules! system_calls {
             getcpu = thread::getcpu(Hex, Hex, Hex);
             process_vm_readv = process_memory::process_vm_readv(Int, Hex, Size, Hex, Size, Hex);
             process_vm_writev = process_memory::process_vm_writev(Int, Hex, Size, Hex, Size, Hex);
+            kcmp = compare::kcmp(Int, Int, Int, Int, Int);
             sched_setattr = scheduling::sched_setattr(Int, Hex, Int);
             sched_getattr = scheduling::sched_getattr(Int, Hex, Int, Int);
             renameat2 = path::renameat2(Folder, Text, Folder, Text, Bits(RENAMING));
@@ -356,6 +357,7 @@ macro_rules! system_calls {
             close_range = descriptor::close_range(Size, Size, Bits(CLOSING));
             pidfd_getfd = pidfd::pidfd_getfd(Int, Int, Size);
             faccessat2 = path::faccessat2(Folder, Text, Bits(ACCESS), Bits(AT_FLAGS));
+            process_madvise = process_memory::process_madvise(Int, Hex, Size, Choice(ADVICE), Hex);
             epoll_pwait2 = epoll::epoll_pwait2(Int, Hex, Int, Hex, Hex, Size);
             futex_waitv = futex2::futex_waitv(Hex, Size, Hex, Hex, Choice(CLOCKS));
             fchmodat2 = attributes::fchmodat2(Folder, Text, Octal, Bits(AT_FLAGS));

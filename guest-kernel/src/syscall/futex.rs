@@ -7,6 +7,7 @@ use mm::{AddressSpace, UserPtr};
 
 use crate::proc::futex::{self, Key};
 use crate::proc::{current, current_thread, table};
+use crate::syscall::process_memory::check_inspectable;
 use crate::syscall::time::{self, deadline_after};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -25,9 +26,7 @@ pub fn get_robust_list(&[tid, head, size, ..]: &Arguments) -> SyscallResult {
         0 => current_thread(),
         tid => table::thread(tid).ok_or(Errno::ESRCH)?,
     };
-    if !current().may_look_into(thread.process(), |ids| ids.real) {
-        return Err(Errno::EPERM);
-    }
+    check_inspectable(thread.process())?;
     let space = current().space();
     UserPtr::new(size).write(&space, &futex::ROBUST_HEAD_SIZE)?;
     UserPtr::new(head).write(&space, &thread.robust_list())?;

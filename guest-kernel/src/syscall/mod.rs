@@ -5,6 +5,7 @@ mod alarm;
 mod ancillary;
 mod attributes;
 mod clock_setting;
+mod compare;
 mod copying;
 mod cpu_clock;
 mod credentials;

@@ -13,6 +13,7 @@ use crate::proc::signal::{self, Cause, Info, Signal};
 use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::{current, table};
 use crate::syscall::descriptor;
+use crate::syscall::process_memory::check_inspectable;
 use crate::syscall::{Errno, SyscallResult};
 
 /// `pidfd_open(pid, flags)`
@@ -72,7 +73,7 @@ pub(super) fn pid_of(fd: u64) -> Result<(u32, bool), Errno> {
 }
 
 /// The process that a descriptor is, as long as it has not been reaped.
-fn process_of(fd: u64) -> Result<&'static Process, Errno> {
+pub(super) fn process_of(fd: u64) -> Result<&'static Process, Errno> {
     table::process(pid_of(fd)?.0).ok_or(Errno::ESRCH)
 }
 
@@ -124,9 +125,7 @@ pub fn pidfd_getfd(&[fd, other, flags, ..]: &Arguments) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     let process = process_of(fd)?;
-    if !current().may_look_into(process, |ids| ids.real) {
-        return Err(Errno::EPERM);
-    }
+    check_inspectable(process)?;
     let files = fs::of_process(process).ok_or(Errno::ESRCH)?;
     descriptor::add(files.get(other)?, 0, true)
 }

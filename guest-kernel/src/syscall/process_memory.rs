@@ -3,11 +3,12 @@
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
-use mm::{AddressSpace, Frame, OutOfMemory, UserSlice};
+use mm::{AddressSpace, Frame, OutOfMemory, UserPtr, UserSlice};
 
 use crate::fs::transfer::{Source, Target, Transfer, UserBytes};
+use crate::proc::process::Process;
 use crate::proc::{current, table};
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, pidfd};
 
 /// Bytes of an `iovec`: address and length.
 const VECTOR_SIZE: u64 = 16;
@@ -84,9 +85,7 @@ fn over_pieces(
     }
     let process = table::process(pid as u32).filter(|process| process.is_alive());
     let process = process.ok_or(Errno::ESRCH)?;
-    if !current().may_look_into(process, |ids| ids.real) {
-        return Err(Errno::EPERM);
-    }
+    check_inspectable(process)?;
     let (here, there) = (current().space(), process.space());
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let mut done = 0;
@@ -110,6 +109,49 @@ fn over_pieces(
             if copied < part {
                 return Ok(done);
             }
+        }
+    }
+    Ok(done)
+}
+
+/// Fails unless the current process may look into another, or it is itself.
+///
+/// # Errors
+/// EPERM.
+pub(super) fn check_inspectable(process: &Process) -> Result<(), Errno> {
+    match current().may_look_into(process, |ids| ids.real) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
+    }
+}
+
+/// `process_madvise(pidfd, vectors, count, advice, flags)`: what has no effect on contents; it has
+/// none on anything here.
+pub fn process_madvise(&[fd, vectors, count, advice, flags, ..]: &Arguments) -> SyscallResult {
+    if flags as u32 != 0 || count > linux::UIO_MAXIOV.into() {
+        return Err(Errno::EINVAL);
+    }
+    let process = pidfd::process_of(fd)?;
+    check_inspectable(process)?;
+    let is_known = matches!(
+        advice as u32,
+        linux::MADV_COLD | linux::MADV_PAGEOUT | linux::MADV_WILLNEED | linux::MADV_COLLAPSE
+    );
+    if !is_known {
+        return Err(Errno::EINVAL);
+    }
+    if !process.is_alive() {
+        return Err(Errno::ESRCH);
+    }
+    let (here, there) = (current().space(), process.space());
+    let mut done = 0;
+    for number in 0..count {
+        let at = vectors.wrapping_add(number * VECTOR_SIZE);
+        let [start, len]: [u64; 2] = UserPtr::new(at).read(&here)?;
+        match there.check_mapped(start, len) {
+            Ok(()) => done += len,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
         }
     }
     Ok(done)

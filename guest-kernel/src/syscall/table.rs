@@ -6,9 +6,9 @@ use arch::trap::UserContext;
 use syscalls::Sysno;
 
 use crate::syscall::{
-    Errno, Handler, SyscallResult, advice, alarm, attributes, clock_setting, copying, credentials,
-    descriptor, epoll, event, execute, file, futex, futex2, inotify, ipc, kill, link, listing,
-    locks, memory, memory_file, message, message_queue, path, pidfd, poll, prctl, process,
+    Errno, Handler, SyscallResult, advice, alarm, attributes, clock_setting, compare, copying,
+    credentials, descriptor, epoll, event, execute, file, futex, futex2, inotify, ipc, kill, link,
+    listing, locks, memory, memory_file, message, message_queue, path, pidfd, poll, prctl, process,
     process_memory, scheduling, select, semaphore, signal, socket, socket_option, space, special,
     stat, system, terminal, thread, time, timer, usage, vector, xattr,
 };
