@@ -20,13 +20,25 @@ use crate::fs::path;
 
 /// The names by labels. Nobody has the label 0.
 #[cfg(not(test))]
-static NAMES: arch::SingleCpu<RefCell<NumberMap<Name>>> =
-    arch::SingleCpu::new(RefCell::new(NumberMap::EMPTY));
+static NAMES: arch::SingleCpu<RefCell<Names>> = arch::SingleCpu::new(RefCell::new(Names::NONE));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]
 std::thread_local! {
-    static NAMES: RefCell<NumberMap<Name>> = const { RefCell::new(NumberMap::EMPTY) };
+    static NAMES: RefCell<Names> = const { RefCell::new(Names::NONE) };
+}
+
+/// The names, and how many there are: without any they take no memory.
+struct Names {
+    map: NumberMap<Name>,
+    count: usize,
+}
+
+impl Names {
+    const NONE: Self = Self {
+        map: NumberMap::EMPTY,
+        count: 0,
+    };
 }
 
 /// What a file was called when it was first mapped, or has been renamed to.
@@ -37,7 +49,7 @@ struct Name {
     number: u64,
 }
 
-fn with_names<R>(act: impl FnOnce(&mut NumberMap<Name>) -> R) -> R {
+fn with_names<R>(act: impl FnOnce(&mut Names) -> R) -> R {
     #[cfg(not(test))]
     return act(&mut NAMES.borrow_mut());
     #[cfg(test)]
@@ -76,10 +88,11 @@ fn note_pages(pages: &FilePages, (directory, name): (&Shared<Node>, &[u8]), node
         number: node.number(),
     };
     let label = with_names(|names| {
-        let free = names.first_missing(1);
-        if free == LIMIT || names.put(free, name, false).is_err() {
+        let free = names.map.first_missing(1);
+        if free == LIMIT || names.map.put(free, name, false).is_err() {
             return None;
         }
+        names.count += 1;
         NonZeroU32::new(u32::try_from(free).ok()?)
     });
     if let Some(label) = label {
@@ -88,7 +101,14 @@ fn note_pages(pages: &FilePages, (directory, name): (&Shared<Node>, &[u8]), node
 }
 
 fn forget(label: NonZeroU32) {
-    let name = with_names(|names| names.take(label.get() as usize));
+    let name = with_names(|names| {
+        let name = names.map.take(label.get() as usize)?;
+        names.count -= 1;
+        if names.count == 0 {
+            *names = Names::NONE;
+        }
+        Some(name)
+    });
     // It may be the last to have its directory.
     drop(name);
 }
@@ -110,7 +130,7 @@ pub fn renamed(node: &Node, from: (&Shared<Node>, &[u8]), to: (&Shared<Node>, &[
     };
     let before = with_names(|names| {
         let number = label.get() as usize;
-        let old = names.get(number)?;
+        let old = names.map.get(number)?;
         if !Shared::is_same(&old.directory, from.0) || *old.name != *from.1 {
             return None;
         }
@@ -119,7 +139,7 @@ pub fn renamed(node: &Node, from: (&Shared<Node>, &[u8]), to: (&Shared<Node>, &[
             name,
             number: old.number,
         };
-        names.put(number, new, false).ok().flatten()
+        names.map.put(number, new, false).ok().flatten()
     });
     drop(before);
 }
@@ -137,7 +157,7 @@ pub fn describe<'b>(
         return Ok(None);
     };
     let found = with_names(|names| {
-        let name = names.get(label.get() as usize)?;
+        let name = names.map.get(label.get() as usize)?;
         let copy = name.name.duplicate().ok()?;
         Some((name.directory.clone(), copy, name.number))
     });
