@@ -266,10 +266,11 @@ fn segments() -> Vec<u8> {
 /// The descriptor of a TSS at `address`, of which the TSS is [`task_state`]'s.
 pub fn task_descriptor(address: u64) -> [u64; 2] {
     const AVAILABLE_TSS: u64 = 0x89 << 40;
+    let limit = TSS_LEN as u64 - 1;
     let low = address & 0xff_ffff;
     let high = address >> 24 & 0xff;
     [
-        TSS_LEN as u64 - 1 | low << 16 | AVAILABLE_TSS | high << 56,
+        limit | low << 16 | AVAILABLE_TSS | high << 56,
         address >> 32,
     ]
 }
