@@ -105,7 +105,7 @@ impl Side<'_> {
 }
 
 /// Copies up to `count` bytes of a file that has an offset; ends when there are no more, or
-/// fewer are written than could be. Waits for room in a pipe unless `nonblocking`.
+/// fewer are written than could be. Waits for the first room in a pipe unless `nonblocking`.
 ///
 /// # Errors
 /// Those of reading and writing, if nothing was copied before.
@@ -149,7 +149,10 @@ fn from_pages(
     from.read(0, &mut [])?;
     let start = from.at(0);
     let done = repeat(count, |done| {
-        to.wait(nonblocking)?;
+        // As Linux, with what there is room for then (fs/splice.c, `splice_file_to_pipe`).
+        if done == 0 {
+            to.wait(nonblocking)?;
+        }
         let left = usize::try_from(count - done).unwrap_or(usize::MAX);
         let to = to.after(done);
         let step = pages.with_run(start.saturating_add(done), left, |bytes| to.put(bytes));
