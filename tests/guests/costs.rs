@@ -22,8 +22,8 @@ pub const LEAN_CASES: &[Case] = &[("ring_0_instructions", ring_0_instructions)];
 const LIMITS: [(&str, &str, u64); 7] = [
     ("getpid", "getpid by syscall", 120),
     ("getpid_int80", "getpid by int 0x80", 130),
-    ("yield", "sched_yield to another process and back", 850),
-    ("pipe", "a byte through a pipe and back", 3400),
+    ("yield", "sched_yield to another process and back", 700),
+    ("pipe", "a byte through a pipe and back", 2321),
     ("fork", "fork, exit, wait", 6990),
     ("exec", "fork, exec, exit, wait", 21_800),
     ("touch", "first touch of a page", 500),
