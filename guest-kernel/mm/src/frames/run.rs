@@ -7,7 +7,7 @@ use abi::virtual_map::PAGE_SIZE;
 use arch::copies;
 use arch::paging::DIRECT_MAP;
 
-use crate::frames::{FRAME_SIZE, Frame, FrameAllocator, NO_FRAME, allocator};
+use crate::frames::{Contents, FRAME_SIZE, Frame, FrameAllocator, NO_FRAME, allocator};
 
 /// Frames one after the other that belong to whoever has this value, or none. They can be taken
 /// one by one; dropping it frees the rest.
@@ -115,6 +115,15 @@ impl FrameAllocator {
             self.take_returned();
         }
         self.free -= (run.end - run.start) / PAGE_SIZE;
+        let fresh = self.fresh[..self.fresh_len].get(self.fresh_first);
+        if run.end - run.start < most && fresh.is_some_and(|(start, end)| end - start >= most) {
+            // What came back in no order makes short runs; fresh frames lie together.
+            for frame in run.step_by(PAGE_SIZE as usize) {
+                // SAFETY: it was taken just now, and nobody has used it.
+                unsafe { self.free(frame, Contents::Unknown) };
+            }
+            return self.take_fresh_run(most);
+        }
         run
     }
 
@@ -140,6 +149,18 @@ mod tests {
     use super::FrameRun;
     use crate::Frame;
     use crate::frames::free;
+
+    #[test]
+    fn a_run_is_as_long_as_it_can_be() {
+        let before = free();
+        let mut frames: Vec<_> = (0..20).map_while(|_| Frame::allocate()).collect();
+        frames.sort_by_key(|frame| frame.address() / PAGE_SIZE % 2);
+        frames.into_iter().for_each(drop);
+        let run = FrameRun::allocate(16).expect("there is memory");
+        assert_eq!((run.len(), free()), (16 * 4096, before - 16));
+        drop(run);
+        assert_eq!(free(), before);
+    }
 
     #[test]
     fn a_run_is_taken_in_parts() {
