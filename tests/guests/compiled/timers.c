@@ -203,7 +203,7 @@ static void numbered(void) {
     printf("thread %d ", ms(of_thread) >= used);
     printf("process %d ", ms(own) >= ms(of_thread));
     printf("ring 3 %d ", ms(own & ~3 | 1) <= ms(own) && ms(own & ~3 | 1) > 0);
-    printf("idle %d %d\n", ms(of_other) < 40, ms(of_child) < 40);
+    printf("idle %d %d\n", ms(of_other) < ms(of_thread), ms(of_child) < ms(own));
     struct timespec time;
     clockid_t none[] = {own | 3, ~99999 * 8 | 2, of_child | 4};
     for (int i = 0; i < 3; i++) {
