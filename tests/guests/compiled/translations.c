@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, PAGES = 12, USERS = 3, ROUNDS = 4 };
@@ -71,7 +72,7 @@ static void begin(int round) { __atomic_store_n(&round_now, round, __ATOMIC_SEQ_
 static void rest(void) {
     int round = round_now + 1;
     begin(round);
-    for (int user = 0; user < USERS; user++) while (users[user].round != round) usleep(50);
+    for (int user = 0; user < USERS; user++) while (users[user].round != round) usleep(1000);
 }
 
 /* Waits until each user has used the pages some more, or has met a fault. */
@@ -79,7 +80,7 @@ static void let_use(int round, int before) {
     for (int user = 0; user < USERS; user++) {
         long start = steps(user);
         while (users[user].round != round || (steps(user) < start + 3 && faults - before < USERS))
-            usleep(50);
+            usleep(1000);
     }
 }
 
@@ -100,7 +101,7 @@ static void try(const char *what, enum use how, void (*change)(void), int does_f
         let_use(round, before);
         change();
         __atomic_store_n(&changed, round, __ATOMIC_SEQ_CST);
-        if (does_fault) while (faults - before < USERS && !stale) usleep(50);
+        if (does_fault) while (faults - before < USERS && !stale) usleep(1000);
         else let_use(round, before);
         fault_count += faults - before, all_stale += stale;
         rest();
@@ -156,7 +157,10 @@ static void watch(void) {
     if (!child) {
         char first[PAGES * PAGE];
         memcpy(first, (char *)pages, sizeof first);
-        for (int i = 0; i < 1000; i++) sched_yield();
+        struct timespec start, now;
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        do clock_gettime(CLOCK_MONOTONIC, &now);
+        while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 5000000);
         _exit(memcmp(first, (char *)pages, sizeof first) != 0);
     }
     int status;
