@@ -183,8 +183,10 @@ pub fn block(deadline_ns: Option<u64>) -> bool {
     }
     thread.state.set(State::Blocked);
     switch_from(thread);
+    // The counter of this CPU may be behind that of the one that woke the thread for it.
+    let is_woken_for_it = thread.timer.deadline().is_none();
     TIMERS.remove(thread);
-    deadline.is_some_and(|deadline| clock::counter() >= deadline)
+    deadline.is_some_and(|deadline| is_woken_for_it || clock::counter() >= deadline)
 }
 
 /// Ends the current thread, of which nothing but its slot, its kernel stack and what is on
