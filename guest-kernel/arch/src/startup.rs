@@ -30,7 +30,10 @@ static STACK: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// Whether it has.
 static IS_UP: AtomicBool = AtomicBool::new(false);
 /// What it is to do.
-static MAIN: SingleCpu<Cell<Option<fn() -> !>>> = SingleCpu::new(Cell::new(None));
+static MAIN: SingleCpu<Cell<Option<Main>>> = SingleCpu::new(Cell::new(None));
+
+/// What a CPU does for good.
+type Main = fn() -> !;
 
 /// The stacks of a CPU.
 pub struct Stacks {
@@ -45,7 +48,7 @@ pub struct Stacks {
 /// one does not start.
 pub fn start_others(
     count: usize,
-    main: fn() -> !,
+    main: Main,
     mut stacks: impl FnMut() -> Option<Stacks>,
 ) -> usize {
     MAIN.set(Some(main));
@@ -63,8 +66,6 @@ pub fn start_others(
             break;
         };
         let cpu = processors::prepare(TaskState::with_stacks_below(emergencies.top()));
-        // The CPU has them for good.
-        core::mem::forget(emergencies);
         if !start(cpu, idle) {
             break;
         }
@@ -79,7 +80,6 @@ fn start(cpu: &'static Cpu, stack: KernelStack) -> bool {
     let number = cpu.number() as u32;
     CPU.store((&raw const *cpu).cast_mut(), Relaxed);
     STACK.store(stack.top(), Relaxed);
-    core::mem::forget(stack);
     IS_UP.store(false, Release);
     local_apic::send_init(number);
     for _ in 0..2 {
