@@ -14,7 +14,7 @@ use mm::{FilePages, Shared, kernel_stacks};
 use crate::command_line::{CommandLine, Files};
 use crate::fs::node::Node;
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, FileTable, calls, initramfs, ramfs, running, terminal};
+use crate::fs::{self, FileTable, Surroundings, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::credentials::{Ids, Rights};
 use crate::proc::current;
@@ -103,6 +103,8 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     let loaded = program::load(&image, &arguments, MemoryLimits::NONE);
     let (space, start) = loaded.unwrap_or_else(|error| fail(&error));
     let files = FileTable::standard(options.streams).unwrap_or_else(|error| fail(&error));
+    let surroundings = Shared::new(Surroundings::new());
+    let surroundings = surroundings.unwrap_or_else(|error| fail(&error));
     let files_limit = Limit {
         soft: fs::DEFAULT_LIMIT,
         hard: fs::FILE_LIMIT as u64,
@@ -116,12 +118,13 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     if let Some(word) = options.directory {
         let directory = word.with_bytes::<PATH_MAX, _>(directory);
         let directory = directory.unwrap_or(Err(Errno::ENAMETOOLONG));
-        files.set_directory(directory.unwrap_or_else(|error| fail(&(word, error))));
+        surroundings.set_directory(directory.unwrap_or_else(|error| fail(&(word, error))));
     }
     running::start(options.init);
     let context = UserContext::new(start.entry, start.stack);
     let process = spawn::first(first, &context, ring3::serve);
-    fs::start(process.unwrap_or_else(|error| fail(&error)), files);
+    let process = process.unwrap_or_else(|error| fail(&error));
+    fs::start(process, files, surroundings);
     terminal::CONSOLE.connect(options.streams.line());
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.control(INIT, INIT);

@@ -113,6 +113,7 @@ const PROGRAMS: &[Program] = &[
     c("futexes", "futexes.c"),
     c("futex_several", "futex_several.c"),
     c("clone", "clone.c"),
+    c("sharing", "sharing.c"),
     c("crowd", "crowd.c"),
     c("cpus", "cpus.c"),
     c("translations", "translations.c"),

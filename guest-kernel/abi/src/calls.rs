@@ -305,6 +305,7 @@ macro_rules! system_calls {
             faccessat = path::faccessat(Folder, Text, Bits(ACCESS));
             pselect6 = select::pselect6(Int, Hex, Hex, Hex, Hex, Hex);
             ppoll = poll::ppoll(Hex, Size, Hex, Hex, Size);
+            unshare = sharing::unshare(Clone);
             set_robust_list = futex::set_robust_list(Hex, Size);
             get_robust_list = futex::get_robust_list(Int, Hex, Hex);
             splice = copying::splice(Int, Hex, Int, Hex, Size, Hex);

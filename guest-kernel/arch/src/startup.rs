@@ -46,11 +46,7 @@ pub struct Stacks {
 /// Starts the CPUs with numbers below `count` that do not run yet. Each calls `main` as soon as
 /// this one has left the kernel. Returns how many CPUs run then: fewer, if `stacks` has no more, or
 /// one does not start.
-pub fn start_others(
-    count: usize,
-    main: Main,
-    mut stacks: impl FnMut() -> Option<Stacks>,
-) -> usize {
+pub fn start_others(count: usize, main: Main, mut stacks: impl FnMut() -> Option<Stacks>) -> usize {
     MAIN.set(Some(main));
     let page = (paging::DIRECT_MAP + u64::from(PAGE) * PAGE_SIZE) as *mut [u8; ROOM];
     let (begin, end) = (&raw const startup_begin, &raw const startup_end);

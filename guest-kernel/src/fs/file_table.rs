@@ -1,5 +1,4 @@
-//! A process's descriptors: small numbers that stand for open files. With them, the rest of
-//! a process's file state: its working directory and umask.
+//! A process's descriptors: small numbers that stand for open files.
 //!
 //! Threads share a table; a child gets one of its own with the same open files.
 
@@ -10,11 +9,8 @@ use mm::{OutOfMemory, Shared};
 
 use crate::fs::events::Event;
 use crate::fs::locks::Owner;
-use crate::fs::node::Node;
 use crate::fs::number_map::{self, NumberMap};
 use crate::fs::open_file::{Object, OpenFile};
-use crate::fs::path::Start;
-use crate::fs::ramfs;
 use crate::fs::standard::StandardStreams;
 
 /// Descriptors that a process can have: as many as `setrlimit` allows.
@@ -22,20 +18,12 @@ pub const LIMIT: usize = number_map::LIMIT;
 /// Descriptors that it can have before it calls that, as on Linux.
 pub const DEFAULT_LIMIT: u64 = 1024;
 
-/// The initial umask: no write permission for others.
-const DEFAULT_MASK: u32 = 0o022;
-
 /// Open files by descriptor; a mark is for close-on-exec.
 type Descriptors = NumberMap<Shared<OpenFile>>;
 
 /// What a process has open.
 pub struct FileTable {
     descriptors: RefCell<Descriptors>,
-    /// What `/` is; `None` is the root of the tree.
-    root: RefCell<Option<Shared<Node>>>,
-    /// Where relative paths start; `None` is the root of the tree.
-    directory: RefCell<Option<Shared<Node>>>,
-    mask: Cell<u32>,
     /// Whether its process may have locks, of the files that it stands for.
     has_locks: Cell<bool>,
 }
@@ -52,9 +40,6 @@ impl FileTable {
         }
         Ok(Shared::new(Self {
             descriptors: RefCell::new(descriptors),
-            root: RefCell::new(None),
-            directory: RefCell::new(None),
-            mask: Cell::new(DEFAULT_MASK),
             has_locks: Cell::new(false),
         })?)
     }
@@ -67,9 +52,6 @@ impl FileTable {
         let descriptors = self.descriptors.borrow().duplicate()?;
         Shared::new(Self {
             descriptors: RefCell::new(descriptors),
-            root: RefCell::new(self.root.borrow().clone()),
-            directory: RefCell::new(self.directory.borrow().clone()),
-            mask: Cell::new(self.mask.get()),
             has_locks: Cell::new(false),
         })
     }
@@ -223,39 +205,6 @@ impl FileTable {
         let mut descriptors = self.descriptors.borrow_mut();
         let marked = index(fd).and_then(|fd| descriptors.set_mark(fd, close));
         marked.ok_or(Errno::EBADF)
-    }
-
-    /// Where paths start.
-    ///
-    /// # Errors
-    /// There is no memory to make the file tree.
-    pub fn start(&self) -> Result<Start, Errno> {
-        let top = ramfs::root()?;
-        let directory = self.directory.borrow().as_ref().unwrap_or(&top).clone();
-        let root = self.root.borrow().clone().unwrap_or(top);
-        Ok(Start { root, directory })
-    }
-
-    /// Makes absolute paths start there.
-    pub fn set_root(&self, directory: Shared<Node>) {
-        let before = self.root.replace(Some(directory));
-        drop(before);
-    }
-
-    /// Makes relative paths start there.
-    pub fn set_directory(&self, directory: Shared<Node>) {
-        let before = self.directory.replace(Some(directory));
-        drop(before);
-    }
-
-    /// The umask: permissions that new files do not get.
-    pub fn mask(&self) -> u32 {
-        self.mask.get()
-    }
-
-    /// Sets them, and returns those before.
-    pub fn set_mask(&self, mask: u32) -> u32 {
-        self.mask.replace(mask & 0o777)
     }
 }
 

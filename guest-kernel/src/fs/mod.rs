@@ -48,10 +48,14 @@ mod size_limit;
 pub mod socket;
 pub mod stamp;
 mod standard;
+mod surroundings;
 pub mod terminal;
 pub mod transfer;
 
 pub use file_table::{DEFAULT_LIMIT, FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::{Object, OpenFile};
-pub use process_files::{any_file, file, file_inline, files, of_process, start, stop_sharing};
+pub use process_files::{
+    any_file, file, file_inline, files, here, mask, of_process, start, stop_sharing, surroundings,
+};
 pub use standard::{StandardErrors, StandardStreams};
+pub use surroundings::Surroundings;

@@ -8,18 +8,24 @@ use mm::{OutOfMemory, Shared};
 use crate::fs::events;
 use crate::fs::file_table::FileTable;
 use crate::fs::open_file::OpenFile;
+use crate::fs::path::Start;
+use crate::fs::surroundings::Surroundings;
 use crate::fs::{process_slot, running, terminal};
 use crate::proc::process::Process;
 use crate::proc::resources::{self, Resources};
+use crate::proc::spawn::CloneFlags;
 use crate::proc::{current, table};
 
 fn slot(process: &Process) -> &'static RefCell<Option<Shared<FileTable>>> {
     &process_slot::of(process).files
 }
 
-/// Gives the first process its files; children inherit them.
-pub fn start(init: &Process, files: Shared<FileTable>) {
+/// Gives the first process its files, and where its paths start; children inherit them.
+pub fn start(init: &Process, files: Shared<FileTable>, surroundings: Shared<Surroundings>) {
     slot(init).replace(Some(files));
+    process_slot::of(init)
+        .surroundings
+        .replace(Some(surroundings));
     resources::keep(&ProcessFiles);
 }
 
@@ -64,20 +70,57 @@ fn of_current(fd: u64) -> Result<Shared<OpenFile>, Errno> {
     files.as_ref().expect("a process has files").get(fd)
 }
 
-/// Gives the current process a table of its own, if it shares one with another.
+/// Where the current process's paths start.
 ///
 /// # Errors
-/// There is no memory.
-pub fn stop_sharing() -> Result<(), OutOfMemory> {
-    /// The process's own, and the one here.
-    const SHARES: usize = 2;
-    let files = files();
-    if Shared::owners(&files) <= SHARES {
-        return Ok(());
+/// There is no memory to make the file tree.
+///
+/// # Panics
+/// It has ended.
+pub fn here() -> Result<Start, Errno> {
+    let surroundings = process_slot::of(current()).surroundings.borrow();
+    let surroundings = surroundings.as_ref().expect("a process is somewhere");
+    surroundings.start()
+}
+
+/// The umask of the current process.
+///
+/// # Panics
+/// It has ended.
+pub fn mask() -> u32 {
+    surroundings(current()).map_or(0, |surroundings| surroundings.mask())
+}
+
+/// Where the paths of a process that has not ended start.
+pub fn surroundings(process: &Process) -> Option<Shared<Surroundings>> {
+    process_slot::of(process).surroundings.borrow().clone()
+}
+
+/// Owners of what a process has alone: its slot, and the borrower.
+const OWN: usize = 2;
+
+/// Gives the current process what it shares with another, of its files and of where its paths
+/// start, for itself, as these flags say.
+///
+/// # Errors
+/// There is no memory; nothing has changed.
+pub fn stop_sharing(flags: CloneFlags) -> Result<(), OutOfMemory> {
+    let slot = process_slot::of(current());
+    let (files, surroundings) = (slot.files.borrow().clone(), surroundings(current()));
+    let is_shared = |owners, flag| owners > OWN && flags.contains(flag);
+    let files = files.filter(|files| is_shared(Shared::owners(files), CloneFlags::FILES));
+    let surroundings =
+        surroundings.filter(|here| is_shared(Shared::owners(here), CloneFlags::DIRECTORY));
+    let files = files.map(|files| files.duplicate()).transpose()?;
+    let surroundings = surroundings.map(|here| here.duplicate()).transpose()?;
+    if let Some(files) = files {
+        let shared = slot.files.replace(Some(files));
+        drop(shared);
     }
-    let files = files.duplicate()?;
-    let shared = slot(current()).replace(Some(files));
-    drop(shared);
+    if let Some(surroundings) = surroundings {
+        let shared = slot.surroundings.replace(Some(surroundings));
+        drop(shared);
+    }
     Ok(())
 }
 
@@ -99,11 +142,30 @@ fn of(process: &Process) -> Shared<FileTable> {
 struct ProcessFiles;
 
 impl Resources for ProcessFiles {
-    fn inherit(&self, parent: &Process, child: &Process, share: bool) -> Result<(), OutOfMemory> {
-        let files = of(parent);
-        let files = if share { files } else { files.duplicate()? };
+    fn inherit(
+        &self,
+        parent: &Process,
+        child: &Process,
+        flags: CloneFlags,
+    ) -> Result<(), OutOfMemory> {
         process_slot::make(child)?;
-        slot(child).replace(Some(files));
+        let (from, to) = (process_slot::of(parent), process_slot::of(child));
+        let files = match flags.contains(CloneFlags::FILES) {
+            true => from.files.borrow().clone(),
+            false => from
+                .files
+                .borrow()
+                .as_ref()
+                .map(|files| files.duplicate())
+                .transpose()?,
+        };
+        let here = from.surroundings.borrow();
+        let surroundings = match flags.contains(CloneFlags::DIRECTORY) {
+            true => here.clone(),
+            false => here.as_ref().map(|here| here.duplicate()).transpose()?,
+        };
+        to.files.replace(files);
+        to.surroundings.replace(surroundings);
         running::inherit(parent, child);
         Ok(())
     }
@@ -117,6 +179,8 @@ impl Resources for ProcessFiles {
         // Closing may wake others and must find nothing borrowed.
         let files = slot(process).take();
         drop(files);
+        let surroundings = process_slot::of(process).surroundings.take();
+        drop(surroundings);
         running::release(process);
     }
 

@@ -9,6 +9,7 @@ use mm::{OutOfMemory, Owned, Shared};
 
 use crate::fs::file_table::FileTable;
 use crate::fs::opened::Running;
+use crate::fs::surroundings::Surroundings;
 use crate::proc::process::Process;
 use crate::proc::table::{IN_IMAGE, MOST};
 
@@ -16,6 +17,8 @@ use crate::proc::table::{IN_IMAGE, MOST};
 pub struct ProcessSlot {
     /// Its open files.
     pub files: RefCell<Option<Shared<FileTable>>>,
+    /// Where its paths start.
+    pub surroundings: RefCell<Option<Shared<Surroundings>>>,
     /// The file that it runs; `None` if it is the first program's.
     pub runs: RefCell<Option<Shared<Running>>>,
     /// That of the program that it is about to run.
@@ -26,6 +29,7 @@ impl ProcessSlot {
     const fn unused() -> Self {
         Self {
             files: RefCell::new(None),
+            surroundings: RefCell::new(None),
             runs: RefCell::new(None),
             will_run: RefCell::new(None),
         }

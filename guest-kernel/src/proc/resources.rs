@@ -9,14 +9,21 @@ use arch::SingleCpu;
 use mm::OutOfMemory;
 
 use crate::proc::process::Process;
+use crate::proc::spawn::CloneFlags;
 
 /// A layer that keeps something for each process.
 pub trait Resources: Sync {
-    /// `child` gets what `parent` has: the same if they `share` it, else a copy.
+    /// `child` gets what `parent` has: the same where the flags say that they share it, else a
+    /// copy.
     ///
     /// # Errors
     /// There is no memory; the child has nothing.
-    fn inherit(&self, parent: &Process, child: &Process, share: bool) -> Result<(), OutOfMemory>;
+    fn inherit(
+        &self,
+        parent: &Process,
+        child: &Process,
+        flags: CloneFlags,
+    ) -> Result<(), OutOfMemory>;
 
     /// The process runs another program.
     fn change_program(&self, process: &Process);

@@ -233,7 +233,7 @@ fn fork(
     };
     let child = new.slot.process;
     let resources = resources::keeper();
-    resources.inherit(parent, child, flags.contains(CloneFlags::FILES))?;
+    resources.inherit(parent, child, flags)?;
     new.prepare().inspect_err(|_| resources.release(child))?;
     child.group.set(parent.group());
     child.session.set(parent.session());

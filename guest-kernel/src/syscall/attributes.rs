@@ -32,7 +32,7 @@ pub(super) fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened,
     let path = Path::read(path)?;
     if path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         return match directory as i32 {
-            linux::AT_FDCWD => Ok(Opened::directory(fs::files().start()?.directory)),
+            linux::AT_FDCWD => Ok(Opened::directory(fs::here()?.directory)),
             _ => opened_of(&*fs::any_file(directory)?),
         };
     }

@@ -34,10 +34,13 @@ pub fn kcmp(&[one, other, kind, fd, other_fd, ..]: &Arguments) -> SyscallResult 
     let identities = match kind as u32 {
         FILE => [file(both[0], fd)?, file(both[1], other_fd)?],
         MEMORY => both.map(|process| process.space().id()),
-        // Where paths start is kept with the descriptors.
-        FILES | PLACES => both.map(|process| {
+        FILES => both.map(|process| {
             let files = fs::of_process(process);
             files.map_or(0, |files| address(&*files))
+        }),
+        PLACES => both.map(|process| {
+            let places = fs::surroundings(process);
+            places.map_or(0, |places| address(&*places))
         }),
         HANDLERS => both.map(address),
         // Nobody has anything of the first, and what is to be undone is found by number.

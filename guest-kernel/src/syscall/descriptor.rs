@@ -7,6 +7,7 @@ use mm::{Shared, UserPtr};
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
 use crate::proc::current;
 use crate::proc::settings::Setting;
+use crate::proc::spawn::CloneFlags;
 use crate::syscall::{Errno, SyscallResult, locks, sigio};
 
 /// One past the highest descriptor that the current process may have.
@@ -40,7 +41,7 @@ pub fn close_range(&[first, last, flags, ..]: &Arguments) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        fs::stop_sharing()?;
+        fs::stop_sharing(CloneFlags::FILES)?;
     }
     let only_mark = flags & CLOSE_RANGE_CLOEXEC != 0;
     fs::files().close_range(first as usize, last as usize, only_mark);

@@ -141,7 +141,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
         false => path.bytes(),
         true => name.below_descriptor(directory as u32, path.bytes())?,
     };
-    let found = find(&fs::files().start()?, opened)?;
+    let found = find(&fs::here()?, opened)?;
     let is_script = !found.interpreters.is_empty();
     if is_relative && is_script && fs::files().closes_on_exec(directory)? {
         // The interpreter could not open the script.
@@ -165,7 +165,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
 /// The file that a descriptor stands for, whatever it has been opened for.
 fn of_descriptor(fd: u64) -> Result<Opened, Errno> {
     if fd as i32 == linux::AT_FDCWD {
-        return calls::find_opened(&fs::files().start()?, b".", Links::Followed);
+        return calls::find_opened(&fs::here()?, b".", Links::Followed);
     }
     let file = fs::any_file(fd)?;
     file.opened().ok_or(Errno::EACCES)?.try_clone()

@@ -44,7 +44,7 @@ pub fn mq_open(&[name, flags, mode, attributes, ..]: &Arguments) -> SyscallResul
     let name = name_at(name)?;
     let files = fs::files();
     files.check_room(descriptor::limit())?;
-    let mode = mode as u32 & !files.mask();
+    let mode = mode as u32 & !fs::mask();
     let file = queue::open(name.bytes(), flags, mode, size)?;
     descriptor::add(file, 0, true)
 }

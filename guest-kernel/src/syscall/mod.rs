@@ -37,6 +37,7 @@ mod pseudo_terminal;
 mod scheduling;
 mod select;
 mod semaphore;
+mod sharing;
 mod sigio;
 mod signal;
 mod socket;

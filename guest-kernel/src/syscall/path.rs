@@ -8,7 +8,7 @@ use mm::{Frame, OutOfMemory, Shared, UserSlice};
 use crate::fs::node::Node;
 use crate::fs::open_file::Object;
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, calls, permission};
+use crate::fs::{self, Surroundings, calls, permission};
 use crate::proc::current;
 use crate::syscall::file::offset;
 use crate::syscall::{Errno, SyscallResult, attributes, descriptor};
@@ -66,7 +66,7 @@ pub fn start(fd: u64, path: &[u8]) -> Result<Start, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
-    let start = fs::files().start()?;
+    let start = fs::here()?;
     if fd as i32 == linux::AT_FDCWD || path.starts_with(b"/") {
         return Ok(start);
     }
@@ -77,6 +77,11 @@ pub fn start(fd: u64, path: &[u8]) -> Result<Start, Errno> {
         }),
         _ => Err(Errno::ENOTDIR),
     }
+}
+
+/// Where the current process's paths start, to be changed.
+fn surroundings() -> Result<Shared<Surroundings>, Errno> {
+    fs::surroundings(current()).ok_or(Errno::ESRCH)
 }
 
 /// `open(path, flags, mode)`
@@ -101,7 +106,7 @@ fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
     let start = start(directory, path.bytes())?;
     let files = fs::files();
     files.check_room(descriptor::limit())?;
-    let mode = mode as u32 & !files.mask();
+    let mode = mode as u32 & !fs::mask();
     let file = calls::open(&start, path.bytes(), flags, mode)?;
     descriptor::add(file, 0, flags & linux::O_CLOEXEC != 0)
 }
@@ -119,7 +124,7 @@ pub fn mkdirat(&[directory, path, mode, ..]: &Arguments) -> SyscallResult {
 fn make_directory_at(directory: u64, path: u64, mode: u64) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(directory, path.bytes())?;
-    let mode = mode as u32 & !fs::files().mask();
+    let mode = mode as u32 & !fs::mask();
     calls::make_directory(&start, path.bytes(), mode)?;
     Ok(0)
 }
@@ -222,7 +227,7 @@ pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
 fn set_directory(node: Shared<Node>) -> SyscallResult {
     let directory = calls::directory(node)?;
     permission::check(&directory, permission::EXECUTE)?;
-    fs::files().set_directory(directory);
+    surroundings()?.set_directory(directory);
     Ok(0)
 }
 
@@ -245,13 +250,13 @@ pub fn chroot(&[path, ..]: &Arguments) -> SyscallResult {
     if !current().credentials.is_privileged() {
         return Err(Errno::EPERM);
     }
-    fs::files().set_root(directory);
+    surroundings()?.set_root(directory);
     Ok(0)
 }
 
 /// `getcwd(buffer, size)`: the length with its zero.
 pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
-    let start = fs::files().start()?;
+    let start = fs::here()?;
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let (zero, room) = frame
         .bytes_mut()
@@ -269,5 +274,5 @@ pub fn getcwd(&[buffer, size, ..]: &Arguments) -> SyscallResult {
 
 /// `umask(mask)`
 pub fn umask(&[mask, ..]: &Arguments) -> SyscallResult {
-    Ok(fs::files().set_mask(mask as u32).into())
+    Ok(surroundings()?.set_mask(mask as u32).into())
 }

@@ -35,7 +35,7 @@ fn make_node_at(directory: u64, path: u64, mode: u32, device: u32) -> SyscallRes
     };
     let path = Path::read(path)?;
     let start = start(directory, path.bytes())?;
-    let mode = mode & !fs::files().mask();
+    let mode = mode & !fs::mask();
     calls::make_node(&start, path.bytes(), kind, mode)?;
     Ok(0)
 }

@@ -324,7 +324,7 @@ fn facts_at(directory: u64, path: u64, flags: u32) -> Result<Facts, Errno> {
 
 fn facts_of(fd: u64) -> Result<Facts, Errno> {
     Ok(match fd as i32 {
-        linux::AT_FDCWD => Facts::of_node(&fs::files().start()?.directory),
+        linux::AT_FDCWD => Facts::of_node(&fs::here()?.directory),
         _ => Facts::of_file(&*fs::any_file(fd)?),
     })
 }

@@ -80,10 +80,3 @@ fn running_a_program_closes_what_it_should() {
     assert_eq!(table.add(null(), 0, LIMIT, false), Ok(2));
     assert_eq!(table.closes_on_exec(2), Ok(false));
 }
-
-#[test]
-fn the_mask_keeps_permission_bits() {
-    let table = table();
-    assert_eq!(table.set_mask(0o7077), DEFAULT_MASK);
-    assert_eq!(table.mask(), 0o077);
-}

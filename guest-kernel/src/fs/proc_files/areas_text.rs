@@ -109,7 +109,7 @@ fn name_of<'f>(
         mapped::note_program(pages, &opened);
     }
     if pages.label().is_some() {
-        let root = process_files::files().start()?.root;
+        let root = process_files::here()?.root;
         return match mapped::describe(&root, pages, frame.bytes_mut()) {
             Ok(Some(found)) => Ok(found),
             Err(Errno::ENOMEM) => Err(Errno::ENOMEM),

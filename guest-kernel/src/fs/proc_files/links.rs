@@ -69,7 +69,7 @@ impl ProcLink {
     /// # Errors
     /// As of [`follow`](Self::follow); ENAMETOOLONG.
     pub fn text(self, frame: &mut Frame) -> Result<&[u8], Errno> {
-        let root = process_files::files().start()?.root;
+        let root = process_files::here()?.root;
         if let Some(opened) = self.follow()? {
             let written = path::write_opened(&root, &opened, frame.bytes_mut());
             return written.map_err(|errno| match errno {
@@ -118,6 +118,7 @@ impl ProcLink {
 }
 
 fn start(pid: u32) -> Result<Start, Errno> {
-    let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
-    files.start()
+    let process = table::process(pid).ok_or(Errno::ENOENT)?;
+    let surroundings = process_files::surroundings(process).ok_or(Errno::ENOENT)?;
+    surroundings.start()
 }

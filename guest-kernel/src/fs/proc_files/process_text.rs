@@ -221,7 +221,8 @@ fn signals(process: &Process) -> [Signals; 4] {
 fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     let (pid, parent) = (process.pid(), process.parent_pid());
     let (letter, word) = state(process, id);
-    let mask = process_files::of_pid(pid).map_or(0, |files| files.mask());
+    let surroundings = process_files::surroundings(process);
+    let mask = surroundings.map_or(0, |surroundings| surroundings.mask());
     writeln!(to, "Name:\t{}\nUmask:\t{mask:04o}", name_of(process, id))?;
     writeln!(to, "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0")?;
     writeln!(to, "Pid:\t{id}\nPPid:\t{parent}\nTracerPid:\t0")?;

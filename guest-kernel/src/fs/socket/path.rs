@@ -3,12 +3,11 @@
 use abi::Errno;
 use mm::Shared;
 
-use crate::fs::FileTable;
-use crate::fs::calls;
 use crate::fs::node::Kind;
 use crate::fs::path::Links;
 use crate::fs::permission;
 use crate::fs::socket::address::UnixName;
+use crate::fs::{calls, process_files};
 
 /// Permissions of a socket's node before the umask.
 const MODE: u32 = 0o777;
@@ -17,9 +16,9 @@ const MODE: u32 = 0o777;
 ///
 /// # Errors
 /// EADDRINUSE: there is something. Those of paths.
-pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
-    let mode = MODE & !files.mask();
-    let node = calls::make_node(&files.start()?, path, Kind::Socket, mode);
+pub fn make(path: &[u8]) -> Result<Shared<UnixName>, Errno> {
+    let mode = MODE & !process_files::mask();
+    let node = calls::make_node(&process_files::here()?, path, Kind::Socket, mode);
     let node = node.map_err(|errno| match errno {
         Errno::EEXIST => Errno::EADDRINUSE,
         errno => errno,
@@ -31,8 +30,8 @@ pub fn make(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
 ///
 /// # Errors
 /// Those of paths.
-pub fn exists(files: &FileTable, path: &[u8]) -> Result<bool, Errno> {
-    match calls::find(&files.start()?, path, Links::Kept) {
+pub fn exists(path: &[u8]) -> Result<bool, Errno> {
+    match calls::find(&process_files::here()?, path, Links::Kept) {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -43,8 +42,8 @@ pub fn exists(files: &FileTable, path: &[u8]) -> Result<bool, Errno> {
 ///
 /// # Errors
 /// ECONNREFUSED: no socket. EACCES: not to be written. Those of paths.
-pub fn find(files: &FileTable, path: &[u8]) -> Result<Shared<UnixName>, Errno> {
-    let node = calls::find(&files.start()?, path, Links::Followed)?;
+pub fn find(path: &[u8]) -> Result<Shared<UnixName>, Errno> {
+    let node = calls::find(&process_files::here()?, path, Links::Followed)?;
     match node.kind() {
         Kind::Socket => {
             permission::check(&node, permission::WRITE)?;

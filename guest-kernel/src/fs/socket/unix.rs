@@ -3,7 +3,6 @@
 use abi::Errno;
 use mm::Shared;
 
-use crate::fs::process_files;
 use crate::fs::socket::address::{Address, UnixName};
 use crate::fs::socket::endpoint::{Endpoint, Family, Patience, Shut, Stage, Style};
 use crate::fs::socket::message::{self, Credentials, Inbox};
@@ -51,7 +50,7 @@ pub fn bind(endpoint: &Shared<Endpoint>, name: &[u8]) -> Result<(), Errno> {
         [] if has_name => return Ok(()),
         [0, ..] if has_name => return Err(Errno::EINVAL),
         path if has_name => {
-            return Err(match path::exists(&process_files::files(), path)? {
+            return Err(match path::exists(path)? {
                 true => Errno::EADDRINUSE,
                 false => Errno::EINVAL,
             });
@@ -64,7 +63,7 @@ pub fn bind(endpoint: &Shared<Endpoint>, name: &[u8]) -> Result<(), Errno> {
             }
             name
         }
-        path => path::make(&process_files::files(), path)?,
+        path => path::make(path)?,
     };
     endpoint.name.replace(Address::Unix(name));
     names::insert(endpoint);
@@ -96,7 +95,7 @@ fn find(name: &[u8], style: Style) -> Result<Shared<Endpoint>, Errno> {
     let name = match trim(name) {
         [] => return Err(Errno::EINVAL),
         name @ [0, ..] => UnixName::new(name, None)?,
-        path => path::find(&process_files::files(), path)?,
+        path => path::find(path)?,
     };
     let found = names::unix(&name, style).ok_or(Errno::ECONNREFUSED)?;
     match found.style == style {

@@ -11,7 +11,7 @@ bitflags! {
     pub struct CloneFlags: u32 {
         /// The same memory.
         const MEMORY = linux::CLONE_VM;
-        /// The same working directory and umask, which are part of the open files here.
+        /// The same root, working directory and umask.
         const DIRECTORY = linux::CLONE_FS;
         /// The same open files.
         const FILES = linux::CLONE_FILES;
