@@ -12,7 +12,7 @@ use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared, kernel_stacks};
 
 use crate::command_line::{CommandLine, Files};
-use crate::fs::node::Node;
+use crate::fs::mount::Location;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, FileTable, Surroundings, calls, initramfs, ramfs, running, terminal};
 use crate::proc::arguments::ProgramArguments;
@@ -25,7 +25,7 @@ use crate::proc::program::{self, Image};
 use crate::proc::scheduler;
 use crate::proc::script::Interpreters;
 use crate::proc::spawn::{self, First};
-use crate::proc::system::{self, HOST_NAME};
+use crate::proc::system::{self, Names};
 use crate::ring3;
 use crate::saving;
 use crate::syscall::{self, execute};
@@ -62,7 +62,7 @@ pub fn start(info: &BootInfo) -> ! {
     ramfs::start(initramfs, options.files != Files::Initramfs);
     if let Some(word) = options.host_name {
         // One that is too long leaves the name as it is.
-        let _ = word.with_bytes::<{ system::Name::MAX }, _>(|name| HOST_NAME.set(name));
+        let _ = word.with_bytes::<{ system::Name::MAX }, _>(|name| Names::first().host.set(name));
     }
     if options.saves {
         saving::start(info.command_line);
@@ -118,7 +118,8 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     if let Some(word) = options.directory {
         let directory = word.with_bytes::<PATH_MAX, _>(directory);
         let directory = directory.unwrap_or(Err(Errno::ENAMETOOLONG));
-        surroundings.set_directory(directory.unwrap_or_else(|error| fail(&(word, error))));
+        let set = directory.and_then(|directory| surroundings.set_directory(directory));
+        set.unwrap_or_else(|error| fail(&(word, error)));
     }
     running::start(options.init);
     let context = UserContext::new(start.entry, start.stack);
@@ -156,9 +157,8 @@ fn find(initramfs: &'static [u8], path: &[u8]) -> Result<(Image, Interpreters), 
 }
 
 /// The directory with this path.
-fn directory(path: &[u8]) -> Result<Shared<Node>, Errno> {
-    let node = calls::find(&Start::of_tree()?, path, Links::Followed)?;
-    calls::directory(node)
+fn directory(path: &[u8]) -> Result<Location, Errno> {
+    calls::directory(calls::locate(&Start::of_tree()?, path, Links::Followed)?)
 }
 
 /// Whether an environment string of the command line has the name that `string` has.

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Failed, Trial};
 use vmm::boot::Initramfs;
 
-use crate::support::{Target, required, shell_status};
+use crate::support::{Target, may_mount, required, shell_status};
 
 /// A program to be.
 #[derive(Clone, Copy)]
@@ -30,6 +30,8 @@ struct Program {
     is_dynamic: bool,
     /// Whether it shows what only the superuser may, who every program of a guest is.
     needs_superuser: bool,
+    /// Whether it mounts file systems, which the superuser of many a container may not.
+    needs_mounts: bool,
     /// Whether only hosts with IPv6 run it.
     is_v6: bool,
 }
@@ -63,6 +65,7 @@ const PLAIN: Program = Program {
     is_v3: false,
     is_dynamic: false,
     needs_superuser: false,
+    needs_mounts: false,
     is_v6: false,
 };
 
@@ -105,6 +108,14 @@ const PROGRAMS: &[Program] = &[
     Program {
         needs_superuser: true,
         ..c("ipc_owners", "ipc_owners.c")
+    },
+    Program {
+        needs_mounts: true,
+        ..c("mounts", "mounts.c")
+    },
+    Program {
+        needs_mounts: true,
+        ..c("namespaces", "namespaces.c")
     },
     c("signals_queue", "signals_queue.c"),
     c("sigio", "sigio.c"),
@@ -300,6 +311,9 @@ impl Program {
         let user = fs::metadata("/proc/self").map(|facts| facts.uid());
         if self.needs_superuser && user.ok() != Some(0) {
             return Some("the tests are not the superuser's".into());
+        }
+        if self.needs_mounts && !may_mount() {
+            return Some("the tests may not mount".into());
         }
         let has_v3 = std::is_x86_feature_detected!("avx2")
             && std::is_x86_feature_detected!("fma")

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
-use support::{Target, output_with_input, shell_status, suite};
+use support::{Target, may_mount, output_with_input, shell_status, suite};
 
 /// A script, and the programs and files that it needs.
 struct Case {
@@ -17,6 +17,8 @@ struct Case {
     needs: &'static [&'static str],
     script: &'static str,
     targets: &'static [Target],
+    /// Whether it mounts file systems, which the superuser of many a container may not.
+    mounts: bool,
 }
 
 const fn case(name: &'static str, needs: &'static [&'static str], script: &'static str) -> Case {
@@ -25,6 +27,7 @@ const fn case(name: &'static str, needs: &'static [&'static str], script: &'stat
         needs,
         script,
         targets: &TARGETS,
+        mounts: false,
     }
 }
 
@@ -42,6 +45,14 @@ const CASES: &[Case] = &[
     case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
     case("git", &["git"], include_str!("git.sh")),
     in_emulator(case("nginx", &["nginx", "curl"], include_str!("nginx.sh"))),
+    Case {
+        mounts: true,
+        ..case(
+            "mounts",
+            &["unshare", "findmnt", "mountpoint", "pivot_root", "busybox"],
+            include_str!("mounts.sh"),
+        )
+    },
     case("node", &["node"], include_str!("node.sh")),
     case(
         "packing",
@@ -90,6 +101,10 @@ fn main() {
                 case.name
             );
         }
+        let is_forbidden = case.mounts && !may_mount();
+        if is_forbidden {
+            eprintln!("{}: does not run here: the tests may not mount", case.name);
+        }
         for target in TARGETS
             .iter()
             .filter(|target| !case.targets.contains(target))
@@ -101,7 +116,8 @@ fn main() {
         }
         for &target in case.targets {
             let no_target = target.missing();
-            let ignored = lacking.is_some() || (no_target.is_some() && !target.required());
+            let ignored =
+                lacking.is_some() || is_forbidden || (no_target.is_some() && !target.required());
             let trial = Trial::test(
                 format!("{}::{target}", case.name),
                 move || match no_target {

@@ -225,6 +225,13 @@ pub fn shell_status(status: ExitStatus) -> i32 {
     status.code().or(killed).expect("a process ends either way")
 }
 
+/// Whether this process may mount file systems where nobody else sees them.
+pub fn may_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount -t tmpfs none /tmp"]);
+    command.output().is_ok_and(|run| run.status.success())
+}
+
 /// Waits until a signal does not simply end the process any more.
 pub fn wait_until_caught(pid: Pid, signal: Signal) {
     let path = format!("/proc/{pid}/status");

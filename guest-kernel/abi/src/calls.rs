@@ -218,8 +218,8 @@ macro_rules! system_calls {
             utime = attributes::utime(Text, Hex);
             mknod = special::mknod(Text, Octal, Hex);
             personality = prctl::personality(Hex);
-            statfs = stat::statfs(Text, Hex);
-            fstatfs = stat::fstatfs(Int, Hex);
+            statfs = statfs::statfs(Text, Hex);
+            fstatfs = statfs::fstatfs(Int, Hex);
             getpriority = scheduling::getpriority(Int, Int);
             setpriority = scheduling::setpriority(Int, Int, Int);
             sched_setparam = scheduling::sched_setparam(Int, Hex);
@@ -233,6 +233,7 @@ macro_rules! system_calls {
             munlock = advice::munlock(Hex, Size);
             mlockall = advice::mlockall(Bits(LOCKING_ALL));
             munlockall = advice::munlockall();
+            pivot_root = mount::pivot_root(Text, Text);
             prctl = prctl::prctl(Choice(PROCESS), Hex, Hex, Hex, Hex);
             arch_prctl = thread::arch_prctl(Choice(BASES), Hex);
             setrlimit = usage::setrlimit(Choice(LIMITS), Hex);
@@ -240,6 +241,8 @@ macro_rules! system_calls {
             chroot = path::chroot(Text);
             sync = file::sync();
             settimeofday = clock_setting::settimeofday(Hex, Hex);
+            mount = mount::mount(Text, Text, Text, Hex, Text);
+            umount2 = mount::umount2(Text, Hex);
             gettid = process::gettid();
             readahead = space::readahead(Int, Long, Size);
             setxattr = xattr::setxattr(Text, Text, Bytes, Size, Hex);
@@ -335,6 +338,7 @@ macro_rules! system_calls {
             clock_adjtime = clock_setting::clock_adjtime(Choice(CLOCKS), Hex);
             syncfs = space::syncfs(Int);
             sendmmsg = message::sendmmsg(Int, Hex, Size, Hex);
+            setns = sharing::setns(Int, Clone);
             getcpu = thread::getcpu(Hex, Hex, Hex);
             process_vm_readv = process_memory::process_vm_readv(Int, Hex, Size, Hex, Size, Hex);
             process_vm_writev = process_memory::process_vm_writev(Int, Hex, Size, Hex, Size, Hex);

@@ -46,7 +46,8 @@ use arch::copies::{self, ZEROS};
 use crate::file_pages::base::Base;
 use crate::file_pages::tree::{PageTree, Run};
 use crate::frames::{FRAME_SIZE, FrameShare};
-use crate::{Frame, OutOfMemory, quota, spaces};
+use crate::quota::{self, Budget, BudgetShare};
+use crate::{Frame, OutOfMemory, Shared, spaces};
 
 pub use label::forget_by;
 
@@ -68,6 +69,7 @@ pub struct FilePages {
     seals: Cell<Option<u32>>,
     /// What those who keep files' names know it by.
     label: Cell<Option<NonZeroU32>>,
+    share: BudgetShare,
 }
 
 /// A page of a file as page tables may map it, as long as the file keeps it.
@@ -101,6 +103,7 @@ impl FilePages {
             read_only_end: Cell::new(0),
             seals: Cell::new(None),
             label: Cell::new(None),
+            share: BudgetShare::none(),
         }
     }
 
@@ -122,6 +125,11 @@ impl FilePages {
         file.base = Base::of_host(node);
         file.len.set(len);
         file
+    }
+
+    /// Counts the frames of a new file in `budget`.
+    pub fn join(&self, budget: &Shared<Budget>) {
+        self.share.join(budget);
     }
 
     /// Has the host map the file, if it is one of the host's. Its length is what it is now.
@@ -297,7 +305,9 @@ impl FilePages {
             spaces::for_each(&mut |space| space.forget_file(self, first, Leaving::All));
         }
         self.base.truncate(len);
-        self.written.borrow_mut().truncate(first);
+        let mut written = self.written.borrow_mut();
+        written.truncate(first);
+        self.share.settle(|| written.count_from(0));
         self.len.set(len);
         Ok(())
     }
@@ -339,11 +349,18 @@ impl FilePages {
     /// A frame with the base of a page that is about to be written.
     fn copy_of_base(&self, page: u64) -> Option<FrameShare> {
         quota::check_file().ok()?;
-        let base = self.base.from(page * PAGE);
-        if base.is_empty() {
-            return Frame::allocate_zeroed().map(FrameShare::from);
+        if self.share.left() == 0 {
+            return None;
         }
-        let mut frame = Frame::allocate()?;
+        let base = self.base.from(page * PAGE);
+        let mut frame = match base {
+            [] => Frame::allocate_zeroed()?,
+            _ => Frame::allocate()?,
+        };
+        self.share.add(1);
+        if base.is_empty() {
+            return Some(frame.into());
+        }
         let (copied, rest) = frame.bytes_mut().split_at_mut(base.len().min(FRAME_SIZE));
         copies::copy(copied, &base[..copied.len()]);
         copies::clear(rest);

@@ -11,8 +11,10 @@
 //! program that uses half of memory; killing the largest program when no frame is left,
 //! which is often not the cause.
 
-use crate::OutOfMemory;
+use core::cell::{Cell, RefCell};
+
 use crate::frames;
+use crate::{OutOfMemory, Shared};
 
 /// Frames that a program may hold for each that is free.
 const SHARE: u64 = 4;
@@ -82,6 +84,90 @@ pub fn check_file() -> Result<(), OutOfMemory> {
 pub fn frames_for_files() -> u64 {
     let kept = (frames::total() / PROGRAM_PART).max(2 * RESERVE);
     frames::free().saturating_sub(kept)
+}
+
+/// Frames that some files may have together.
+pub struct Budget {
+    most: Cell<u64>,
+    used: Cell<u64>,
+}
+
+impl Budget {
+    /// So many, and none used.
+    pub const fn new(most: u64) -> Self {
+        Self {
+            most: Cell::new(most),
+            used: Cell::new(0),
+        }
+    }
+
+    /// How many they may have.
+    pub fn most(&self) -> u64 {
+        self.most.get()
+    }
+
+    /// How many they have.
+    pub fn used(&self) -> u64 {
+        self.used.get()
+    }
+
+    /// Changes how many they may have.
+    pub fn set_most(&self, most: u64) {
+        self.most.set(most);
+    }
+}
+
+/// What a file has of a budget, if it has one; it is given back at its end.
+pub(crate) struct BudgetShare {
+    budget: RefCell<Option<Shared<Budget>>>,
+    used: Cell<u64>,
+}
+
+impl BudgetShare {
+    /// Of none.
+    pub const fn none() -> Self {
+        Self {
+            budget: RefCell::new(None),
+            used: Cell::new(0),
+        }
+    }
+
+    /// Counts in `budget` from now on.
+    pub fn join(&self, budget: &Shared<Budget>) {
+        self.settle(|| 0);
+        self.budget.replace(Some(budget.clone()));
+    }
+
+    /// Frames that the file may have beside those that it has.
+    pub fn left(&self) -> u64 {
+        let budget = self.budget.borrow();
+        let left = |budget: &Shared<Budget>| budget.most().saturating_sub(budget.used());
+        budget.as_ref().map_or(u64::MAX, left)
+    }
+
+    /// The file has more frames.
+    pub fn add(&self, frames: u64) {
+        if let Some(budget) = &*self.budget.borrow() {
+            self.used.set(self.used.get() + frames);
+            budget.used.set(budget.used.get() + frames);
+        }
+    }
+
+    /// The file has as many frames as `count` says.
+    pub fn settle(&self, count: impl FnOnce() -> u64) {
+        if let Some(budget) = &*self.budget.borrow() {
+            let before = self.used.replace(count());
+            budget
+                .used
+                .set(budget.used.get() - before + self.used.get());
+        }
+    }
+}
+
+impl Drop for BudgetShare {
+    fn drop(&mut self) {
+        self.settle(|| 0);
+    }
 }
 
 /// Frames that `areas` areas are worth.

@@ -313,6 +313,28 @@ pub fn remove(directory: &Shared<Node>, name: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Ends a tree of directories that nobody can reach any more, its root but not what is in it:
+/// one step after the other, since there is room on the stack for few, and without any memory.
+pub fn end_tree(root: &Shared<Node>) {
+    let mut here = root.clone();
+    loop {
+        let entries = here.directory().ok().and_then(|inner| inner.kept().ok());
+        let last = entries.and_then(|entries| entries.borrow_mut().take_last());
+        match last {
+            Some(entry) if entry.node.is_directory() => here = entry.node,
+            Some(entry) => entry.node.remove_link(),
+            None => {
+                let inner = here.directory().ok();
+                let Some(parent) = inner.and_then(Directory::parent) else {
+                    return;
+                };
+                has_lost(&parent, &here);
+                here = parent;
+            }
+        }
+    }
+}
+
 /// `directory` has one name less for `node`.
 fn has_lost(directory: &Node, node: &Node) {
     node.remove_link();

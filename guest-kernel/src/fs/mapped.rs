@@ -13,10 +13,11 @@ use mm::{FilePages, Shared, file_pages};
 
 use crate::fs::bytes::Bytes;
 use crate::fs::directory;
+use crate::fs::mount::{self, Location, Mount};
 use crate::fs::node::Node;
 use crate::fs::number_map::{LIMIT, NumberMap};
 use crate::fs::opened::Opened;
-use crate::fs::path;
+use crate::fs::path::{self, Backwards, DELETED};
 
 /// The names by labels. Nobody has the label 0.
 #[cfg(not(test))]
@@ -43,10 +44,45 @@ impl Names {
 
 /// What a file was called when it was first mapped, or has been renamed to.
 struct Name {
+    /// Number of the mount that it was seen through: who has the mount itself would keep it from
+    /// being ended.
+    mount: u32,
     directory: Shared<Node>,
     name: Bytes,
-    /// Its number.
+    /// Its number, and the minor number of what it is on.
     number: u64,
+    device: u32,
+}
+
+impl Name {
+    fn duplicate(&self) -> Result<Self, Errno> {
+        Ok(Self {
+            directory: self.directory.clone(),
+            name: self.name.duplicate()?,
+            ..*self
+        })
+    }
+}
+
+/// What is told of a mapped file, or of memory that is none.
+pub struct Described<'d> {
+    /// Minor number of what it is on.
+    pub device: u32,
+    /// Its number there.
+    pub number: u64,
+    /// What it is called.
+    pub path: &'d [u8],
+}
+
+impl Described<'static> {
+    /// No file.
+    pub fn as_memory(name: &'static [u8]) -> Self {
+        Self {
+            device: 0,
+            number: 0,
+            path: name,
+        }
+    }
 }
 
 fn with_names<R>(act: impl FnOnce(&mut Names) -> R) -> R {
@@ -59,22 +95,28 @@ fn with_names<R>(act: impl FnOnce(&mut Names) -> R) -> R {
 /// Notes what a file that is mapped is called. Without memory it has no name.
 pub fn note(opened: &Opened) {
     if let Some(pages) = opened.node.pages() {
-        note_pages(pages, (&opened.directory, &opened.name), &opened.node);
+        note_opened(pages, opened);
     }
 }
 
 /// The same of the first program, whose bytes were taken from where `opened` has them.
 pub fn note_program(pages: &FilePages, opened: &Opened) {
-    if opened
-        .node
-        .pages()
-        .is_some_and(|own| own.has_base_of(pages))
-    {
-        note_pages(pages, (&opened.directory, &opened.name), &opened.node);
+    let own = opened.node.pages();
+    if own.is_some_and(|own| own.has_base_of(pages)) {
+        note_opened(pages, opened);
     }
 }
 
-fn note_pages(pages: &FilePages, (directory, name): (&Shared<Node>, &[u8]), node: &Node) {
+fn note_opened(pages: &FilePages, opened: &Opened) {
+    let name = (&opened.directory, &*opened.name);
+    note_pages(pages, (&opened.mount, &opened.node), name);
+}
+
+fn note_pages(
+    pages: &FilePages,
+    (mount, node): (&Mount, &Node),
+    (directory, name): (&Shared<Node>, &[u8]),
+) {
     if pages.label().is_some() {
         return;
     }
@@ -83,9 +125,11 @@ fn note_pages(pages: &FilePages, (directory, name): (&Shared<Node>, &[u8]), node
         return;
     };
     let name = Name {
+        mount: mount.number(),
         directory: directory.clone(),
         name,
         number: node.number(),
+        device: mount.file_system().device(),
     };
     let label = with_names(|names| {
         let free = names.map.first_missing(1);
@@ -113,15 +157,19 @@ fn forget(label: NonZeroU32) {
     drop(name);
 }
 
-/// A file that was called `from` in its directory is called `to` in that one. Who has it open
-/// may still map it, so it is noted if that was its only name.
-pub fn renamed(node: &Node, from: (&Shared<Node>, &[u8]), to: (&Shared<Node>, &[u8])) {
+/// A file that was called `from` in its directory is called `to` in that one, as it is seen
+/// through `mount`. Who has it open may still map it, so it is noted if that was its only name.
+pub fn renamed(
+    (mount, node): (&Mount, &Node),
+    from: (&Shared<Node>, &[u8]),
+    to: (&Shared<Node>, &[u8]),
+) {
     let Some(pages) = node.pages() else {
         return;
     };
     let Some(label) = pages.label() else {
         if node.links() == 1 {
-            note_pages(pages, to, node);
+            note_pages(pages, (mount, node), to);
         }
         return;
     };
@@ -137,38 +185,69 @@ pub fn renamed(node: &Node, from: (&Shared<Node>, &[u8]), to: (&Shared<Node>, &[
         let new = Name {
             directory: to.0.clone(),
             name,
-            number: old.number,
+            ..*old
         };
         names.map.put(number, new, false).ok().flatten()
     });
     drop(before);
 }
 
-/// The number of a mapped file and, at the end of `buffer`, its path from `root`, if it has one.
+/// What a mapped file is, with its path from `root` at the end of `buffer`, if it has one: as it
+/// is seen `through` a mount, or through that which it was first seen through.
 ///
 /// # Errors
 /// ERANGE: the buffer is too small. ENOENT: the directory has been removed. ENOMEM.
 pub fn describe<'b>(
-    root: &Shared<Node>,
+    root: &Location,
     pages: &Shared<FilePages>,
+    through: Option<&Shared<Mount>>,
     buffer: &'b mut [u8],
-) -> Result<Option<(u64, &'b [u8])>, Errno> {
-    let Some(label) = pages.label() else {
-        return Ok(None);
+) -> Result<Option<Described<'b>>, Errno> {
+    let copy = |label: NonZeroU32| {
+        with_names(|names| names.map.get(label.get() as usize)?.duplicate().ok())
     };
-    let found = with_names(|names| {
-        let name = names.map.get(label.get() as usize)?;
-        let copy = name.name.duplicate().ok()?;
-        Some((name.directory.clone(), copy, name.number))
-    });
-    let Some((directory, name, number)) = found else {
+    let Some(name) = pages.label().and_then(copy) else {
         return Ok(None);
     };
     let is_it = |node: &Node| {
         let own = node.pages();
         own.is_some_and(|own| Shared::is_same(own, pages) || own.has_base_of(pages))
     };
-    let is_there = directory::find_in_memory(&directory, &name).is_some_and(|node| is_it(&node));
-    let path = path::write_name(root, (&directory, &name), is_there, buffer)?;
-    Ok(Some((number, path)))
+    let mut path = Backwards::new(buffer);
+    match through.cloned().or_else(|| mount_of(&name, root)) {
+        // It has been mounted by itself.
+        Some(mount) if is_it(mount.top()) => {
+            let node = mount.top().clone();
+            path.push_path(root, &Location { mount, node })?;
+        }
+        mount => {
+            let there = directory::find_in_memory(&name.directory, &name.name);
+            if !there.is_some_and(|node| is_it(&node)) {
+                path.push(DELETED)?;
+            }
+            path.push(&name.name)?;
+            path.push(b"/")?;
+            let node = name.directory;
+            match mount {
+                Some(mount) => path.push_path(root, &Location { mount, node }).map(drop)?,
+                None => path.push_names(node, &root.node)?,
+            }
+        }
+    }
+    Ok(Some(Described {
+        device: name.device,
+        number: name.number,
+        path: path.bytes(),
+    }))
+}
+
+/// The mount through which who has this `root` sees a file: the one that it was seen through, or
+/// another that shows its directory.
+fn mount_of(name: &Name, root: &Location) -> Option<Shared<Mount>> {
+    let own = || mount::all_of(root.mount.namespace());
+    let shows_it = |mount: &Shared<Mount>| {
+        mount.file_system().device() == name.device && path::is_inside(&name.directory, mount.top())
+    };
+    let same = own().find(|mount| mount.number() == name.mount);
+    same.or_else(|| own().find(shows_it))
 }

@@ -24,6 +24,8 @@ pub mod input_stream;
 mod link_target;
 pub mod locks;
 pub mod mapped;
+pub mod mount;
+pub mod namespace;
 pub mod node;
 pub mod notify;
 mod number_map;
@@ -55,7 +57,8 @@ pub mod transfer;
 pub use file_table::{DEFAULT_LIMIT, FileTable, LIMIT as FILE_LIMIT};
 pub use open_file::{Object, OpenFile};
 pub use process_files::{
-    any_file, file, file_inline, files, here, mask, of_process, start, stop_sharing, surroundings,
+    any_file, enter_mounts, file, file_inline, files, here, mask, mounts_number, move_all,
+    of_process, start, stop_sharing, surroundings,
 };
 pub use standard::{StandardErrors, StandardStreams};
 pub use surroundings::Surroundings;

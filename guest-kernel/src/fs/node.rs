@@ -60,6 +60,8 @@ pub struct Node {
     is_linkable: Cell<bool>,
     /// Whether somebody watches it.
     is_watched: Cell<bool>,
+    /// How many mounts cover it, through whichever mounts it is seen.
+    covers: Cell<u32>,
     times: Times,
     locks: FileLocks,
     attributes: Attributes,
@@ -107,6 +109,7 @@ impl Node {
             uses: Cell::new(0),
             is_linkable: Cell::new(false),
             is_watched: Cell::new(false),
+            covers: Cell::new(0),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
             attributes: Attributes::none(),
@@ -121,6 +124,15 @@ impl Node {
     /// Whether it is a directory of any kind.
     pub fn is_directory(&self) -> bool {
         matches!(self.kind, Kind::Directory(_))
+    }
+
+    /// Whether it is generated, so that another look-up finds another node.
+    pub fn is_generated(&self) -> bool {
+        match &self.kind {
+            Kind::Directory(directory) => directory.is_generated(),
+            Kind::Proc(_) => true,
+            _ => false,
+        }
     }
 
     /// What is in it.
@@ -290,6 +302,17 @@ impl Node {
     /// For [`inotify`]: it has some, or none.
     pub fn set_watched(&self, is_watched: bool) {
         self.is_watched.set(is_watched);
+    }
+
+    /// Whether a mount covers it, through whichever mount it is seen.
+    pub fn is_covered(&self) -> bool {
+        self.covers.get() != 0
+    }
+
+    /// For [`mount`](super::mount): one mount more covers it (1), or one less (-1).
+    pub fn count_cover(&self, change: i32) {
+        self.covers
+            .set(self.covers.get().saturating_add_signed(change));
     }
 
     /// When what happened to it.

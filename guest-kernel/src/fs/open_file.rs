@@ -20,6 +20,8 @@ use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::input_stream::INPUT;
 use crate::fs::locks::Owner;
+use crate::fs::mount::Location;
+use crate::fs::namespace::OwnNamespace;
 use crate::fs::node::Node;
 use crate::fs::notify;
 use crate::fs::opened::{Opened, Writing};
@@ -80,6 +82,8 @@ pub enum Object {
     Output(SerialPort),
     /// A socket.
     Socket(Socket),
+    /// What a process shares with some others.
+    Namespace(OwnNamespace),
 }
 
 /// An open file.
@@ -124,9 +128,11 @@ impl OpenFile {
             return Err(Errno::ENFILE);
         }
         let writes = flags & (linux::O_ACCMODE | linux::O_PATH);
-        let writing = match &object {
-            Object::Node(node) if [linux::O_WRONLY, linux::O_RDWR].contains(&writes) => {
-                Writing::start(node)?
+        let writing = match (&object, &opened) {
+            (Object::Node(_), Some(opened))
+                if [linux::O_WRONLY, linux::O_RDWR].contains(&writes) =>
+            {
+                Writing::start(opened)?
             }
             _ => None,
         };
@@ -164,6 +170,15 @@ impl OpenFile {
     /// The node that it was opened by, if there was one.
     pub fn node(&self) -> Option<&Shared<Node>> {
         self.opened.as_ref().map(|opened| &opened.node)
+    }
+
+    /// Where a path found it.
+    ///
+    /// # Errors
+    /// ENOTDIR: nowhere, so it is no directory.
+    pub fn location(&self) -> Result<Location, Errno> {
+        let opened = self.opened.as_ref();
+        opened.map(Opened::location).ok_or(Errno::ENOTDIR)
     }
 
     /// The flags, as `open` has them.
@@ -332,7 +347,7 @@ impl OpenFile {
                 }),
             Object::Slave(slave) => slave.terminal().readiness(),
             Object::Master(master) => master.readiness(),
-            Object::Node(_) => Readiness::READ | Readiness::WRITE,
+            Object::Node(_) | Object::Namespace(_) => Readiness::READ | Readiness::WRITE,
             Object::ReadEnd(end) => end.readiness(),
             Object::WriteEnd(end) => end.readiness(),
             Object::BothEnds(read_end, write_end) => read_end.readiness() | write_end.readiness(),
@@ -358,7 +373,7 @@ impl OpenFile {
     /// Whoever wants to hear that it becomes ready; `None` if it always is.
     pub fn watches(&self) -> Option<&Watches> {
         match &self.object {
-            Object::Node(_) => None,
+            Object::Node(_) | Object::Namespace(_) => None,
             Object::Device(device) => device.terminal().map(|_| &*poll::ANY),
             Object::Slave(slave) => Some(slave.watches()),
             Object::Master(master) => Some(master.watches()),

@@ -5,10 +5,13 @@ use abi::Errno;
 use mm::Shared;
 
 use crate::fs::bytes::Bytes;
+use crate::fs::mount::{Location, Mount};
 use crate::fs::node::{Kind, Node};
 
 /// What a path led to when it was opened.
 pub struct Opened {
+    /// The mount that the node is seen through.
+    pub mount: Shared<Mount>,
     /// The node.
     pub node: Shared<Node>,
     /// The directory that it was found in, or that it is.
@@ -19,11 +22,32 @@ pub struct Opened {
 
 impl Opened {
     /// A directory itself.
-    pub fn directory(node: Shared<Node>) -> Self {
+    pub fn directory(Location { mount, node }: Location) -> Self {
         Self {
+            mount,
             directory: node.clone(),
             node,
             name: Bytes::InPlace(b""),
+        }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> Location {
+        Location {
+            mount: self.mount.clone(),
+            node: self.node.clone(),
+        }
+    }
+
+    /// The directory that it is, or is in.
+    pub fn in_directory(&self) -> Location {
+        let node = match self.node.is_directory() {
+            true => &self.node,
+            false => &self.directory,
+        };
+        Location {
+            mount: self.mount.clone(),
+            node: node.clone(),
         }
     }
 
@@ -33,6 +57,7 @@ impl Opened {
     /// There is no memory.
     pub fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self {
+            mount: self.mount.clone(),
             node: self.node.clone(),
             directory: self.directory.clone(),
             name: self.name.duplicate()?,
@@ -41,25 +66,31 @@ impl Opened {
 }
 
 /// A file that is open for writing.
-pub struct Writing(Shared<Node>);
+pub struct Writing {
+    node: Shared<Node>,
+    mount: Shared<Mount>,
+}
 
 impl Writing {
-    /// Counts a writer of `node`, if it is a file.
+    /// Counts a writer of `opened`, if it is a file.
     ///
     /// # Errors
     /// ETXTBSY: it runs.
-    pub fn start(node: &Shared<Node>) -> Result<Option<Self>, Errno> {
-        if !matches!(node.kind(), Kind::File(_)) {
+    pub fn start(opened: &Opened) -> Result<Option<Self>, Errno> {
+        if !matches!(opened.node.kind(), Kind::File(_)) {
             return Ok(None);
         }
-        node.count_use(1)?;
-        Ok(Some(Self(node.clone())))
+        opened.node.count_use(1)?;
+        opened.mount.count_writer(1);
+        let Location { mount, node } = opened.location();
+        Ok(Some(Self { node, mount }))
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.0.end_use(1);
+        self.node.end_use(1);
+        self.mount.count_writer(-1);
     }
 }
 

@@ -14,6 +14,7 @@ use mm::{Frame, OutOfMemory, Shared};
 use crate::fs::bytes::NAME_MAX;
 use crate::fs::directory;
 use crate::fs::mapped;
+use crate::fs::mount::{Location, Mount};
 use crate::fs::node::{Kind, Node};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, EXECUTE};
@@ -27,9 +28,9 @@ const LINKS_MAX: usize = 40;
 #[derive(Clone)]
 pub struct Start {
     /// What `/` is.
-    pub root: Shared<Node>,
+    pub root: Location,
     /// The directory at which a relative path starts.
-    pub directory: Shared<Node>,
+    pub directory: Location,
 }
 
 impl Start {
@@ -82,6 +83,8 @@ pub enum Last {
 
 /// What a path's last component names, found or to be made.
 pub struct Place<'p> {
+    /// The mount that what is there is seen through; the directory, if nothing is.
+    pub mount: Shared<Mount>,
     /// The directory that it is in, or that it is itself.
     pub directory: Shared<Node>,
     /// What is there.
@@ -140,7 +143,10 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         return Err(Errno::ENOENT);
     }
     let mut text = Text::Given(path);
-    let mut directory = match path {
+    let Location {
+        mut mount,
+        node: mut directory,
+    } = match path {
         [b'/', ..] => start.root.clone(),
         _ => start.directory.clone(),
     };
@@ -159,15 +165,23 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         last = match &text.bytes()[here.clone()] {
             b"." => Last::Dot,
             b".." => {
-                directory = parent_of(&start.root, directory)?;
+                let here = Location {
+                    mount,
+                    node: directory,
+                };
+                Location {
+                    mount,
+                    node: directory,
+                } = parent_of(&start.root, here)?;
                 Last::DotDot
             }
             name if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
             name => {
-                let found = match directory::find(&directory, name) {
+                let mut found = match directory::find(&directory, name) {
                     Ok(node) => node,
                     Err(Errno::ENOENT) if is_last => {
                         return Ok(Place {
+                            mount,
                             directory,
                             found: None,
                             last: Last::Name,
@@ -178,6 +192,10 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                     }
                     Err(errno) => return Err(errno),
                 };
+                if found.is_covered() && !(is_last && links == Links::Named) {
+                    let covered = Location { mount, node: found };
+                    Location { mount, node: found } = covered.seen();
+                }
                 match found.kind() {
                     Kind::Link(target) if !is_last || links.are_followed(has_slash) => {
                         followed += 1;
@@ -186,7 +204,10 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                         }
                         let target = target.text()?;
                         if target.starts_with(b"/") {
-                            directory = start.root.clone();
+                            Location {
+                                mount,
+                                node: directory,
+                            } = start.root.clone();
                         }
                         text = text.replaced(target, here.end)?;
                         next = text.component(0);
@@ -202,19 +223,24 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                         }
                         match link.follow()? {
                             None if is_last => {
-                                return Place::at(directory, found, has_slash, text, here);
+                                return Place::at(mount, (directory, found), has_slash, text, here);
                             }
                             None => return Err(Errno::ENOTDIR),
                             Some(opened) if is_last => {
                                 let text = text.replaced(&opened.name, text.bytes().len())?;
                                 let name = 0..text.bytes().len();
-                                directory = opened.directory;
-                                return Place::at(directory, opened.node, has_slash, text, name);
+                                let nodes = (opened.directory, opened.node);
+                                return Place::at(opened.mount, nodes, has_slash, text, name);
                             }
-                            Some(opened) => directory = opened.node,
+                            Some(opened) => {
+                                mount = opened.mount;
+                                directory = opened.node;
+                            }
                         }
                     }
-                    _ if is_last => return Place::at(directory, found, has_slash, text, here),
+                    _ if is_last => {
+                        return Place::at(mount, (directory, found), has_slash, text, here);
+                    }
                     _ => directory = found,
                 }
                 Last::Name
@@ -222,6 +248,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         };
     }
     Ok(Place {
+        mount,
         found: Some(directory.clone()),
         directory,
         last,
@@ -234,13 +261,14 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
 impl<'p> Place<'p> {
     /// The place of a node that a name stands for.
     fn at(
-        directory: Shared<Node>,
-        found: Shared<Node>,
+        mount: Shared<Mount>,
+        (directory, found): (Shared<Node>, Shared<Node>),
         must_be_directory: bool,
         text: Text<'p>,
         name: Range<usize>,
     ) -> Result<Self, Errno> {
         Ok(Self {
+            mount,
             directory,
             found: Some(found),
             last: Last::Name,
@@ -253,6 +281,36 @@ impl<'p> Place<'p> {
     /// Its name in the directory; empty if the path does not end with a name.
     pub fn name(&self) -> &[u8] {
         &self.text.bytes()[self.name.clone()]
+    }
+
+    /// Fails if something is mounted there, which keeps what it covers where it is.
+    ///
+    /// # Errors
+    /// EBUSY.
+    pub fn check_not_covered(&self) -> Result<(), Errno> {
+        match &self.found {
+            Some(node) if node.is_covered() => {
+                let location = Location {
+                    mount: self.mount.clone(),
+                    node: node.clone(),
+                };
+                match location.is_covered() {
+                    true => Err(Errno::EBUSY),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The node that is there, and the mount that it is seen through.
+    ///
+    /// # Errors
+    /// ENOENT, ENOTDIR.
+    pub fn location(self) -> Result<Location, Errno> {
+        let node = self.node()?.clone();
+        let mount = self.mount;
+        Ok(Location { mount, node })
     }
 
     /// The node that is there.
@@ -268,109 +326,178 @@ impl<'p> Place<'p> {
     }
 }
 
-/// The root is its own parent.
-fn parent_of(root: &Shared<Node>, directory: Shared<Node>) -> Result<Shared<Node>, Errno> {
-    if Shared::is_same(root, &directory) {
-        return Ok(directory);
+/// The root is its own parent; what is at the top of a mount has that of the place which this
+/// covers.
+fn parent_of(root: &Location, mut here: Location) -> Result<Location, Errno> {
+    while !here.is_same(root) {
+        if here.is_top() {
+            match here.mount.place() {
+                Some(place) => here = place,
+                None => break,
+            }
+            continue;
+        }
+        match here.node.directory()?.parent() {
+            Some(parent) => here.node = parent,
+            None if here.node.is_removed() => return Err(Errno::ENOENT),
+            None => {}
+        }
+        break;
     }
-    match directory.directory()?.parent() {
-        Some(parent) => Ok(parent),
-        None if directory.is_removed() => Err(Errno::ENOENT),
-        None => Ok(directory),
-    }
+    Ok(here.seen())
 }
 
-/// The path of a directory, written from the end of `buffer` backwards.
-///
-/// # Errors
-/// ENOENT if it has been removed, ERANGE if the buffer is too small.
-pub fn write_path<'b>(
-    root: &Shared<Node>,
-    directory: &Shared<Node>,
+/// What comes after a name that stands no more for what it is to name.
+pub const DELETED: &[u8] = b" (deleted)";
+
+/// A path that is written from the end of a buffer backwards.
+pub struct Backwards<'b> {
     buffer: &'b mut [u8],
-) -> Result<&'b [u8], Errno> {
-    let mut start = buffer.len();
-    let mut push = |bytes: &[u8]| {
-        start = start.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
-        buffer[start..][..bytes.len()].copy_from_slice(bytes);
-        Ok::<(), Errno>(())
-    };
-    let mut node = directory.clone();
-    while !Shared::is_same(&node, root) {
+    start: usize,
+}
+
+impl<'b> Backwards<'b> {
+    /// Nothing yet.
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        let start = buffer.len();
+        Self { buffer, start }
+    }
+
+    /// Puts bytes in front.
+    ///
+    /// # Errors
+    /// ERANGE: there is no room.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let start = self.start.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
+        self.buffer[start..self.start].copy_from_slice(bytes);
+        self.start = start;
+        Ok(())
+    }
+
+    /// What is there now.
+    pub fn bytes(self) -> &'b [u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Puts the names in front that lead from `root` to a directory, all in one file system: as
+    /// far as they do.
+    ///
+    /// # Errors
+    /// ERANGE.
+    pub fn push_names(&mut self, mut node: Shared<Node>, root: &Shared<Node>) -> Result<(), Errno> {
+        while !Shared::is_same(&node, root) {
+            match self.push_name(&node)? {
+                Some(parent) => node = parent,
+                None => break,
+            }
+        }
+        self.finish()
+    }
+
+    /// Puts the name of a directory in front; returns the one that it is in, if it is in one.
+    fn push_name(&mut self, node: &Node) -> Result<Option<Shared<Node>>, Errno> {
         let parent = node.directory()?.with_place(|parent, name| {
-            push(name)?;
-            push(b"/")?;
-            Ok::<_, Errno>(parent.clone())
+            self.push(name)?;
+            self.push(b"/")?;
+            Ok(parent.clone())
         });
-        match parent {
-            Some(parent) => node = parent?,
-            None if node.is_removed() => return Err(Errno::ENOENT),
-            None => break,
+        parent.transpose()
+    }
+
+    /// The path of the root itself is not empty.
+    fn finish(&mut self) -> Result<(), Errno> {
+        match self.is_empty() {
+            true => self.push(b"/"),
+            false => Ok(()),
         }
     }
-    if Shared::is_same(&node, directory) {
-        push(b"/")?;
+
+    fn is_empty(&self) -> bool {
+        self.start == self.buffer.len()
     }
-    Ok(&buffer[start..])
+
+    /// Puts the path of a directory in front, and returns whether `root` leads there at all: if
+    /// not, it is the path from the top of what it is in.
+    ///
+    /// # Errors
+    /// ENOENT if it has been removed, ERANGE if the buffer is too small.
+    pub fn push_path(&mut self, root: &Location, directory: &Location) -> Result<bool, Errno> {
+        let mut here = directory.clone();
+        let is_reached = loop {
+            if here.is_same(root) {
+                break true;
+            }
+            if here.is_top() {
+                match here.mount.named_place() {
+                    Some(place) => here = self.enter(&place)?,
+                    None => break false,
+                }
+                continue;
+            }
+            match self.push_name(&here.node)? {
+                Some(parent) => here.node = parent,
+                None if here.node.is_removed() => return Err(Errno::ENOENT),
+                None => break false,
+            }
+        };
+        self.finish()?;
+        Ok(is_reached)
+    }
+
+    /// The same of what a path has led to: for what is no directory, the name by which it was
+    /// found, as its directory is called now.
+    ///
+    /// # Errors
+    /// As of [`push_path`](Self::push_path).
+    pub fn push_opened(&mut self, root: &Location, opened: &Opened) -> Result<bool, Errno> {
+        let here = self.enter(opened)?;
+        self.push_path(root, &here)
+    }
+
+    /// From where the rest of the path leads to `opened`, whose name is put in front unless
+    /// that is where it is itself.
+    fn enter(&mut self, opened: &Opened) -> Result<Location, Errno> {
+        let here = opened.location();
+        if opened.node.is_directory() || here.is_top() && here.mount.parent().is_some() {
+            return Ok(here);
+        }
+        self.push(&opened.name)?;
+        self.push(b"/")?;
+        Ok(opened.in_directory())
+    }
 }
 
-/// The path by which a file was opened, as its directory is called now, written from the end
-/// of `buffer` backwards; followed by ` (deleted)` if that name stands for it no more.
+/// The path of what a path has led to, written from the end of `buffer` backwards; followed by
+/// ` (deleted)` if its name stands for it no more.
 ///
 /// # Errors
 /// ERANGE if the buffer is too small, ENOENT if the directory has been removed; ENOMEM.
 pub fn write_opened<'b>(
-    root: &Shared<Node>,
+    root: &Location,
     opened: &Opened,
     buffer: &'b mut [u8],
 ) -> Result<&'b [u8], Errno> {
-    if opened.node.is_directory() {
-        return write_path(root, &opened.node, buffer);
-    }
-    let is_there = match directory::find(&opened.directory, &opened.name) {
-        Ok(node) => Shared::is_same(&node, &opened.node),
-        Err(Errno::ENOENT) => false,
-        Err(errno) => return Err(errno),
-    };
+    let is_there = opened.node.is_directory()
+        || opened.location().is_top()
+        || match directory::find(&opened.directory, &opened.name) {
+            Ok(node) => Shared::is_same(&node, &opened.node),
+            Err(Errno::ENOENT) => false,
+            Err(errno) => return Err(errno),
+        };
     if let Some(pages) = opened.node.pages()
         && !is_there
         && pages.label().is_some()
     {
         // It may have been renamed.
-        let found = mapped::describe(root, pages, buffer)?;
-        return found.map(|(_, path)| path).ok_or(Errno::ENOENT);
+        let found = mapped::describe(root, pages, Some(&opened.mount), buffer)?;
+        return found.map(|found| found.path).ok_or(Errno::ENOENT);
     }
-    let name = (&opened.directory, &*opened.name);
-    write_name(root, name, is_there, buffer)
-}
-
-/// The path of a name in a directory, written from the end of `buffer` backwards; followed by
-/// ` (deleted)` unless what had it `is_there`.
-///
-/// # Errors
-/// ERANGE if the buffer is too small, ENOENT if the directory has been removed.
-pub fn write_name<'b>(
-    root: &Shared<Node>,
-    (directory, name): (&Shared<Node>, &[u8]),
-    is_there: bool,
-    buffer: &'b mut [u8],
-) -> Result<&'b [u8], Errno> {
-    const DELETED: &[u8] = b" (deleted)";
-    let mut end = buffer.len();
-    let mut push = |bytes: &[u8]| {
-        end = end.checked_sub(bytes.len()).ok_or(Errno::ERANGE)?;
-        buffer[end..][..bytes.len()].copy_from_slice(bytes);
-        Ok::<(), Errno>(())
-    };
+    let mut path = Backwards::new(buffer);
     if !is_there {
-        push(DELETED)?;
+        path.push(DELETED)?;
     }
-    push(name)?;
-    if !Shared::is_same(directory, root) {
-        push(b"/")?;
-    }
-    let start = write_path(root, directory, &mut buffer[..end])?.len();
-    Ok(&buffer[end - start..])
+    path.push_opened(root, opened)?;
+    Ok(path.bytes())
 }
 
 /// Whether `directory` is `ancestor` or somewhere in it.

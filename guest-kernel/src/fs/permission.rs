@@ -28,14 +28,14 @@ const GROUP_PROGRAM: u32 = linux::S_ISGID | linux::S_IXGRP;
 pub fn check(node: &Node, wanted: u32) -> Result<(), Errno> {
     let credentials = &current().credentials;
     let user = credentials.users().files;
-    let mode = node.mode();
     if user == 0 {
-        let is_runnable = node.is_directory() || mode & EXECUTABLE != 0;
-        return match wanted & EXECUTE == 0 || is_runnable {
+        let may = wanted & EXECUTE == 0 || node.is_directory() || node.mode() & EXECUTABLE != 0;
+        return match may {
             true => Ok(()),
             false => Err(Errno::EACCES),
         };
     }
+    let mode = node.mode();
     let allowed = if user == node.user() {
         mode >> 6
     } else if credentials.is_in(node.group()) {

@@ -7,6 +7,7 @@
 mod areas_text;
 mod ipc_text;
 mod links;
+mod mounts_text;
 mod process_text;
 mod rows;
 mod text;
@@ -22,7 +23,7 @@ use crate::fs::directory::Directory;
 use crate::fs::link_target::LinkTarget;
 use crate::fs::node::{Kind, Node};
 use crate::fs::proc_files::process_text::ProcessText;
-use crate::fs::proc_files::rows::{Entry, PROCESS, ROOT, Row, THREAD};
+use crate::fs::proc_files::rows::{Entry, NAMESPACES, PROCESS, ROOT, Row, THREAD};
 use crate::fs::proc_files::text::SystemText;
 use crate::fs::transfer::Target;
 use crate::fs::{process_files, terminal};
@@ -52,6 +53,8 @@ pub enum ProcFile {
     DescriptorTexts(u32),
     /// What there is to say of one.
     Descriptor(u32, u32),
+    /// That of the namespaces that a process is in, each a link.
+    Namespaces(u32),
     /// Text about the process or thread with this number.
     OfProcess(ProcessText, u32),
     /// The memory of a process.
@@ -113,7 +116,8 @@ impl ProcFile {
     /// Whether it is a directory.
     pub fn is_directory(self) -> bool {
         use ProcFile::{
-            DescriptorTexts, Descriptors, Directory, Process, Pseudos, Root, Thread, Threads,
+            DescriptorTexts, Descriptors, Directory, Namespaces, Process, Pseudos, Root, Thread,
+            Threads,
         };
         matches!(
             self,
@@ -125,6 +129,7 @@ impl ProcFile {
                 | Thread(_)
                 | Descriptors(_)
                 | DescriptorTexts(_)
+                | Namespaces(_)
         )
     }
 
@@ -140,7 +145,7 @@ impl ProcFile {
     fn id(self) -> Option<u32> {
         match self {
             Self::Process(id) | Self::Threads(id) | Self::Thread(id) | Self::Memory(id) => Some(id),
-            Self::Descriptors(id) | Self::DescriptorTexts(id) => Some(id),
+            Self::Descriptors(id) | Self::DescriptorTexts(id) | Self::Namespaces(id) => Some(id),
             Self::Descriptor(id, _) | Self::OfProcess(_, id) => Some(id),
             _ => None,
         }
@@ -171,6 +176,7 @@ impl ProcFile {
             Self::DescriptorTexts(pid) => (pid, 5),
             Self::Pseudos => (0, 6),
             Self::Pseudo(number) => (number, 7),
+            Self::Namespaces(pid) => (pid, 8),
             _ => (0, 2),
         };
         u64::from(owner) << SHIFT | kind
@@ -215,6 +221,7 @@ impl ProcFile {
             }
             Self::Process(pid) => row(PROCESS, pid),
             Self::Thread(tid) => row(THREAD, tid),
+            Self::Namespaces(pid) => row(NAMESPACES, pid),
             Self::Threads(pid) => {
                 let tids = table::process(pid)?.threads().map(Thread::tid);
                 let tid = tids.filter(|&tid| Some(tid) >= number).min()?;
@@ -252,6 +259,7 @@ impl ProcFile {
             Self::Pseudos => Some(Self::Pseudo(number(name)?)),
             Self::Process(pid) => row(PROCESS, pid),
             Self::Thread(tid) => row(THREAD, tid),
+            Self::Namespaces(pid) => row(NAMESPACES, pid),
             Self::Threads(pid) => {
                 let tid = number(name)?;
                 let mut threads = table::process(pid)?.threads();
@@ -304,12 +312,12 @@ pub fn top() -> Result<Shared<Node>, Errno> {
     node(ProcFile::Root(ROOT), None)
 }
 
-/// `/dev/pts`, in `dev`.
+/// `/dev/pts`.
 ///
 /// # Errors
 /// There is no memory.
-pub fn pseudo_terminals(dev: &Shared<Node>) -> Result<Shared<Node>, Errno> {
-    node(ProcFile::Pseudos, Some((dev, b"pts")))
+pub fn pseudo_terminals() -> Result<Shared<Node>, Errno> {
+    node(ProcFile::Pseudos, None)
 }
 
 /// The node called `name` in `directory`, which shows `file`.

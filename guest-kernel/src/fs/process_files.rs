@@ -3,10 +3,11 @@
 use core::cell::RefCell;
 
 use abi::Errno;
-use mm::{OutOfMemory, Shared};
+use mm::Shared;
 
 use crate::fs::events;
 use crate::fs::file_table::FileTable;
+use crate::fs::mount::{self, Location, Namespace};
 use crate::fs::open_file::OpenFile;
 use crate::fs::path::Start;
 use crate::fs::surroundings::Surroundings;
@@ -77,7 +78,7 @@ fn of_current(fd: u64) -> Result<Shared<OpenFile>, Errno> {
 ///
 /// # Panics
 /// It has ended.
-pub fn here() -> Result<Start, Errno> {
+pub fn here() -> Result<Shared<Start>, Errno> {
     let surroundings = process_slot::of(current()).surroundings.borrow();
     let surroundings = surroundings.as_ref().expect("a process is somewhere");
     surroundings.start()
@@ -99,29 +100,92 @@ pub fn surroundings(process: &Process) -> Option<Shared<Surroundings>> {
 /// Owners of what a process has alone: its slot, and the borrower.
 const OWN: usize = 2;
 
-/// Gives the current process what it shares with another, of its files and of where its paths
-/// start, for itself, as these flags say.
+/// Gives the current process what it shares with another for itself, as these flags say: its
+/// files, where its paths start, its mounts.
 ///
 /// # Errors
-/// There is no memory; nothing has changed.
-pub fn stop_sharing(flags: CloneFlags) -> Result<(), OutOfMemory> {
+/// ENOMEM; ENOSPC: too many mounts.
+pub fn stop_sharing(flags: CloneFlags) -> Result<(), Errno> {
     let slot = process_slot::of(current());
-    let (files, surroundings) = (slot.files.borrow().clone(), surroundings(current()));
-    let is_shared = |owners, flag| owners > OWN && flags.contains(flag);
-    let files = files.filter(|files| is_shared(Shared::owners(files), CloneFlags::FILES));
-    let surroundings =
-        surroundings.filter(|here| is_shared(Shared::owners(here), CloneFlags::DIRECTORY));
-    let files = files.map(|files| files.duplicate()).transpose()?;
-    let surroundings = surroundings.map(|here| here.duplicate()).transpose()?;
-    if let Some(files) = files {
-        let shared = slot.files.replace(Some(files));
+    let files = slot.files.borrow().clone();
+    if flags.contains(CloneFlags::FILES)
+        && let Some(files) = files.filter(|files| Shared::owners(files) > OWN)
+    {
+        let shared = slot.files.replace(Some(files.duplicate()?));
+        drop((files, shared));
+    }
+    let here = surroundings(current());
+    if flags.intersects(CloneFlags::DIRECTORY | CloneFlags::OWN_MOUNTS)
+        && let Some(here) = here.filter(|here| Shared::owners(here) > OWN)
+    {
+        let shared = slot.surroundings.replace(Some(here.duplicate()?));
         drop(shared);
     }
-    if let Some(surroundings) = surroundings {
-        let shared = slot.surroundings.replace(Some(surroundings));
-        drop(shared);
+    if flags.contains(CloneFlags::OWN_MOUNTS) {
+        own_mounts(current(), current())?;
     }
     Ok(())
+}
+
+/// Gives a process a copy of the mounts of another, whose place it has.
+fn own_mounts(from: &Process, to: &Process) -> Result<(), Errno> {
+    let surroundings = surroundings(to).ok_or(Errno::ESRCH)?;
+    let (mounts, start) = Namespace::copy(mounts_number(from), &*surroundings.start()?)?;
+    surroundings.set(start)?;
+    let before = process_slot::of(to).mounts.replace(Some(mounts));
+    drop(before);
+    Ok(())
+}
+
+/// The mounts that a process sees; `None` for those of the first namespace.
+pub fn mounts(process: &Process) -> Option<Shared<Namespace>> {
+    process_slot::of(process).mounts.borrow().clone()
+}
+
+/// Number of the namespace of the mounts that a process sees.
+pub fn mounts_number(process: &Process) -> u64 {
+    mounts(process).map_or(mount::FIRST, |mounts| mounts.number())
+}
+
+/// The current process sees these mounts from now on, and its paths start at their root.
+///
+/// # Errors
+/// EINVAL: others share where they start.
+pub fn enter_mounts(mounts: &Option<Shared<Namespace>>) -> Result<(), Errno> {
+    let surroundings = surroundings(current()).ok_or(Errno::ESRCH)?;
+    if Shared::owners(&surroundings) > OWN {
+        return Err(Errno::EINVAL);
+    }
+    let number = mounts
+        .as_ref()
+        .map_or(mount::FIRST, |mounts| mounts.number());
+    let top = mount::top(number).ok_or(Errno::EINVAL)?.seen();
+    surroundings.set(Start {
+        root: top.clone(),
+        directory: top,
+    })?;
+    let before = process_slot::of(current()).mounts.replace(mounts.clone());
+    drop(before);
+    Ok(())
+}
+
+/// Moves all whose paths start at `from` to `to`; for whom there is no memory, stays.
+pub fn move_all(from: &Location, to: &Location) {
+    for surroundings in table::processes().filter_map(surroundings) {
+        let Ok(start) = surroundings.start() else {
+            continue;
+        };
+        let moved = |location: &Location| match location.is_same(from) {
+            true => to.clone(),
+            false => location.clone(),
+        };
+        if start.root.is_same(from) || start.directory.is_same(from) {
+            let _ = surroundings.set(Start {
+                root: moved(&start.root),
+                directory: moved(&start.directory),
+            });
+        }
+    }
 }
 
 /// The files of a process that has not ended.
@@ -142,30 +206,25 @@ fn of(process: &Process) -> Shared<FileTable> {
 struct ProcessFiles;
 
 impl Resources for ProcessFiles {
-    fn inherit(
-        &self,
-        parent: &Process,
-        child: &Process,
-        flags: CloneFlags,
-    ) -> Result<(), OutOfMemory> {
+    fn inherit(&self, parent: &Process, child: &Process, flags: CloneFlags) -> Result<(), Errno> {
         process_slot::make(child)?;
         let (from, to) = (process_slot::of(parent), process_slot::of(child));
+        let (files, here) = (from.files.borrow(), from.surroundings.borrow());
+        let (files, here) = (files.as_ref(), here.as_ref());
         let files = match flags.contains(CloneFlags::FILES) {
-            true => from.files.borrow().clone(),
-            false => from
-                .files
-                .borrow()
-                .as_ref()
-                .map(|files| files.duplicate())
-                .transpose()?,
+            true => files.cloned(),
+            false => files.map(|files| files.duplicate()).transpose()?,
         };
-        let here = from.surroundings.borrow();
-        let surroundings = match flags.contains(CloneFlags::DIRECTORY) {
-            true => here.clone(),
-            false => here.as_ref().map(|here| here.duplicate()).transpose()?,
+        let here = match flags.contains(CloneFlags::DIRECTORY) {
+            true => here.cloned(),
+            false => here.map(|here| here.duplicate()).transpose()?,
         };
         to.files.replace(files);
-        to.surroundings.replace(surroundings);
+        to.surroundings.replace(here);
+        to.mounts.replace(from.mounts.borrow().clone());
+        if flags.contains(CloneFlags::OWN_MOUNTS) {
+            own_mounts(parent, child).inspect_err(|_| self.release(child))?;
+        }
         running::inherit(parent, child);
         Ok(())
     }
@@ -179,8 +238,9 @@ impl Resources for ProcessFiles {
         // Closing may wake others and must find nothing borrowed.
         let files = slot(process).take();
         drop(files);
-        let surroundings = process_slot::of(process).surroundings.take();
-        drop(surroundings);
+        let slot = process_slot::of(process);
+        let (surroundings, mounts) = (slot.surroundings.take(), slot.mounts.take());
+        drop((surroundings, mounts));
         running::release(process);
     }
 

@@ -8,6 +8,7 @@ use arch::SingleCpu;
 use mm::{OutOfMemory, Owned, Shared};
 
 use crate::fs::file_table::FileTable;
+use crate::fs::mount::Namespace;
 use crate::fs::opened::Running;
 use crate::fs::surroundings::Surroundings;
 use crate::proc::process::Process;
@@ -19,6 +20,8 @@ pub struct ProcessSlot {
     pub files: RefCell<Option<Shared<FileTable>>>,
     /// Where its paths start.
     pub surroundings: RefCell<Option<Shared<Surroundings>>>,
+    /// The mounts that it sees; `None` for those of the first namespace.
+    pub mounts: RefCell<Option<Shared<Namespace>>>,
     /// The file that it runs; `None` if it is the first program's.
     pub runs: RefCell<Option<Shared<Running>>>,
     /// That of the program that it is about to run.
@@ -30,6 +33,7 @@ impl ProcessSlot {
         Self {
             files: RefCell::new(None),
             surroundings: RefCell::new(None),
+            mounts: RefCell::new(None),
             runs: RefCell::new(None),
             will_run: RefCell::new(None),
         }

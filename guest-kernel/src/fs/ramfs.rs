@@ -20,10 +20,10 @@ use crate::fs::directory::{self, Directory, Entries, Entry as Linked};
 use crate::fs::fifo::Fifo;
 use crate::fs::initramfs::{Entry, Position};
 use crate::fs::link_target::LinkTarget;
+use crate::fs::mount::{self, Location};
 use crate::fs::node::{Kind, Node};
 use crate::fs::outside::ROOT_NUMBER;
 use crate::fs::path::{self, Links, Start};
-use crate::fs::proc_files;
 use crate::fs::stamp::{Stamp, Time};
 
 const DIRECTORY_MODE: u32 = 0o755;
@@ -45,7 +45,8 @@ fn tree() -> &'static Tree {
 
 /// The tree, as far as it has been made.
 struct Tree {
-    root: RefCell<Option<Shared<Node>>>,
+    root: RefCell<Option<Location>>,
+    devices: RefCell<Option<Shared<Node>>>,
     /// The rest of the archive; `None` when all is done.
     rest: Cell<Option<Position>>,
     /// Whether the host has files.
@@ -61,25 +62,35 @@ pub fn start(archive: &'static [u8], has_host: bool) {
     tree().has_host.set(has_host);
 }
 
-/// The root directory.
+/// The root directory, as the first process sees it.
 ///
 /// # Errors
 /// There is no memory to make the tree.
-pub fn root() -> Result<Shared<Node>, Errno> {
+pub fn root() -> Result<Location, Errno> {
     tree().root()
+}
+
+/// The directory of the devices, wherever it is now.
+///
+/// # Errors
+/// There is no memory to make the tree.
+pub fn devices() -> Result<Shared<Node>, Errno> {
+    root()?;
+    tree().devices.borrow().clone().ok_or(Errno::ENOENT)
 }
 
 impl Tree {
     const fn new() -> Self {
         Self {
             root: RefCell::new(None),
+            devices: RefCell::new(None),
             rest: Cell::new(None),
             has_host: Cell::new(false),
             linked: RefCell::new(Entries::EMPTY),
         }
     }
 
-    fn root(&self) -> Result<Shared<Node>, Errno> {
+    fn root(&self) -> Result<Location, Errno> {
         let root = self.root.borrow().clone();
         let root = match root {
             Some(root) => root,
@@ -89,6 +100,7 @@ impl Tree {
                     false => Directory::empty(),
                 };
                 let root = Node::new(Kind::Directory(directory), DIRECTORY_MODE)?;
+                let root = mount::make_top(&root)?;
                 self.root.borrow_mut().insert(root).clone()
             }
         };
@@ -98,30 +110,23 @@ impl Tree {
         Ok(root)
     }
 
-    fn make(&self, root: &Shared<Node>) -> Result<(), Errno> {
+    fn make(&self, root: &Location) -> Result<(), Errno> {
         // First of all: others have directories of these names too.
-        let dev = match directory::find_in_memory(root, b"dev") {
-            Some(dev) => dev,
-            None => {
-                let dev = new_directory()?;
-                directory::put(root, Bytes::InPlace(b"dev"), &dev)?;
-                dev
-            }
-        };
+        let dev = own_directory(&root.node, b"dev")?;
+        self.devices.replace(Some(dev.clone()));
         for device in Device::ALL {
             let node = Node::new(Kind::Characters(device.number()), device.mode())?;
             insert_new(&dev, device.name(), &node)?;
         }
-        if directory::find_in_memory(&dev, b"pts").is_none() {
-            let pts = proc_files::pseudo_terminals(&dev)?;
-            directory::put(&dev, Bytes::InPlace(b"pts"), &pts)?;
-        }
-        if directory::find_in_memory(root, b"proc").is_none() {
-            directory::put(root, Bytes::InPlace(b"proc"), &proc_files::top()?)?;
-        }
+        mount::make_below(root, &own_directory(&dev, b"pts")?, mount::Kind::Terminals)?;
+        mount::make_below(
+            root,
+            &own_directory(&root.node, b"proc")?,
+            mount::Kind::Proc,
+        )?;
         let mut archive = Unpacking {
             root,
-            last_directory: (b"", root.clone()),
+            last_directory: (b"", root.node.clone()),
             linked: &self.linked,
         };
         while let Some((entry, next)) = self.rest.get().and_then(Position::entry) {
@@ -147,7 +152,7 @@ impl Tree {
 
 /// An archive on its way into the tree.
 struct Unpacking<'t> {
-    root: &'t Shared<Node>,
+    root: &'t Location,
     /// The directory of the last entry, and its path.
     last_directory: (&'static [u8], Shared<Node>),
     linked: &'t RefCell<Entries>,
@@ -208,7 +213,7 @@ impl Unpacking<'_> {
     /// The directory with this path, made as far as it is not there.
     fn parent(&mut self, path: &'static [u8]) -> Result<Shared<Node>, Errno> {
         if path != self.last_directory.0 {
-            let mut parent = self.root.clone();
+            let mut parent = self.root.node.clone();
             for component in path.split(|&byte| byte == b'/') {
                 match component {
                     b"" | b"." => {}
@@ -274,6 +279,16 @@ fn kind(entry: &Entry) -> Result<Kind, Errno> {
     })
 }
 
+/// The directory of this name in `parent`, made unless it has been.
+fn own_directory(parent: &Shared<Node>, name: &'static [u8]) -> Result<Shared<Node>, Errno> {
+    if let Some(found) = directory::find_in_memory(parent, name) {
+        return Ok(found);
+    }
+    let made = new_directory()?;
+    directory::put(parent, Bytes::InPlace(name), &made)?;
+    Ok(made)
+}
+
 /// Puts `node` into `parent` unless something there has its name.
 fn insert_new(
     parent: &Shared<Node>,
@@ -292,7 +307,7 @@ fn insert_new(
 
 /// The directory of this name in `parent`, made if there is nothing; a link is followed.
 fn subdirectory(
-    root: &Shared<Node>,
+    root: &Location,
     parent: &Shared<Node>,
     name: &'static [u8],
 ) -> Result<Shared<Node>, Errno> {
@@ -306,7 +321,10 @@ fn subdirectory(
         Ok(_) => {
             let start = Start {
                 root: root.clone(),
-                directory: parent.clone(),
+                directory: Location {
+                    mount: root.mount.clone(),
+                    node: parent.clone(),
+                },
             };
             let place = path::walk(&start, name, Links::Followed)?;
             let node = place.node()?.clone();

@@ -8,10 +8,10 @@ use mm::file_pages::FilePages;
 use mm::{Shared, spaces};
 
 use crate::fs::bytes::Bytes;
+use crate::fs::mount;
 use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
-use crate::fs::ramfs;
 
 bitflags! {
     /// Seals.
@@ -39,7 +39,7 @@ pub fn has(file: &FilePages, seals: Seals) -> bool {
 }
 
 /// A new file in no directory, which can be sealed unless it is sealed against that. Who looks
-/// at what is open finds `name` in the root.
+/// at what is open finds `name`.
 ///
 /// # Errors
 /// ENFILE, ENOMEM, ENAMETOOLONG.
@@ -47,9 +47,11 @@ pub fn create(name: &[u8], mode: u32, seals: Seals) -> Result<Shared<OpenFile>, 
     let pages = Shared::new(FilePages::new(&[]))?;
     pages.set_seals(seals.bits());
     let node = Node::new(Kind::File(pages), mode)?;
+    let nowhere = mount::hidden()?;
     let opened = Opened {
+        mount: nowhere.mount,
         node: node.clone(),
-        directory: ramfs::root()?,
+        directory: nowhere.node,
         name: Bytes::name(name)?,
     };
     let flags = linux::O_RDWR | linux::O_LARGEFILE;

@@ -81,6 +81,11 @@ impl<T: Linked<K>, K> SharedList<T, K> {
         element.link().next.borrow().clone()
     }
 
+    /// The element before this one of the list.
+    pub fn before(element: &T) -> Option<Shared<T>> {
+        element.link().previous.borrow().clone()
+    }
+
     /// Puts an element that is in no such list at the end.
     pub fn push_back(&self, element: Shared<T>) {
         self.note(&element);

@@ -77,6 +77,12 @@ impl Times {
         }
     }
 
+    /// It is read now, and each read is noted.
+    pub fn note_each_access(&self) {
+        self.is_read.set(true);
+        self.accessed.set(Stamp::now());
+    }
+
     /// Its contents change now.
     pub fn note_modification(&self) {
         let now = Stamp::now();

@@ -6,19 +6,17 @@ use core::cell::{Cell, RefCell};
 use abi::Errno;
 use mm::{OutOfMemory, Shared};
 
-use crate::fs::node::Node;
+use crate::fs::mount::Location;
 use crate::fs::path::Start;
-use crate::fs::ramfs;
 
 /// The initial umask: no write permission for others.
 const DEFAULT_MASK: u32 = 0o022;
 
 /// Where paths start, and which permissions new files do not get.
 pub struct Surroundings {
-    /// What `/` is; `None` is the root of the tree, which is made at its first use.
-    root: RefCell<Option<Shared<Node>>>,
-    /// Where relative paths start; `None` is the root of the tree.
-    directory: RefCell<Option<Shared<Node>>>,
+    /// Never changed but replaced, so that whoever needs it shares it. `None` is the root of the
+    /// tree, which is made at its first use.
+    start: RefCell<Option<Shared<Start>>>,
     mask: Cell<u32>,
 }
 
@@ -26,8 +24,7 @@ impl Surroundings {
     /// The root of the tree.
     pub const fn new() -> Self {
         Self {
-            root: RefCell::new(None),
-            directory: RefCell::new(None),
+            start: RefCell::new(None),
             mask: Cell::new(DEFAULT_MASK),
         }
     }
@@ -38,8 +35,7 @@ impl Surroundings {
     /// There is no memory.
     pub fn duplicate(&self) -> Result<Shared<Self>, OutOfMemory> {
         Shared::new(Self {
-            root: self.root.clone(),
-            directory: self.directory.clone(),
+            start: self.start.clone(),
             mask: self.mask.clone(),
         })
     }
@@ -48,31 +44,42 @@ impl Surroundings {
     ///
     /// # Errors
     /// There is no memory to make the file tree.
-    pub fn start(&self) -> Result<Start, Errno> {
-        let or_top = |place: &RefCell<Option<Shared<Node>>>| {
-            if let Some(node) = &*place.borrow() {
-                return Ok(node.clone());
-            }
-            let top = ramfs::root()?;
-            place.replace(Some(top.clone()));
-            Ok::<_, Errno>(top)
-        };
-        Ok(Start {
-            root: or_top(&self.root)?,
-            directory: or_top(&self.directory)?,
-        })
+    pub fn start(&self) -> Result<Shared<Start>, Errno> {
+        if let Some(start) = &*self.start.borrow() {
+            return Ok(start.clone());
+        }
+        let start = Shared::new(Start::of_tree()?)?;
+        self.start.replace(Some(start.clone()));
+        Ok(start)
+    }
+
+    /// Makes paths start there.
+    ///
+    /// # Errors
+    /// There is no memory; nothing has changed.
+    pub fn set(&self, start: Start) -> Result<(), Errno> {
+        let start = Shared::new(start)?;
+        let before = self.start.replace(Some(start));
+        drop(before);
+        Ok(())
     }
 
     /// Makes absolute paths start there.
-    pub fn set_root(&self, directory: Shared<Node>) {
-        let before = self.root.replace(Some(directory));
-        drop(before);
+    ///
+    /// # Errors
+    /// As of [`set`](Self::set).
+    pub fn set_root(&self, root: Location) -> Result<(), Errno> {
+        let directory = self.start()?.directory.clone();
+        self.set(Start { root, directory })
     }
 
     /// Makes relative paths start there.
-    pub fn set_directory(&self, directory: Shared<Node>) {
-        let before = self.directory.replace(Some(directory));
-        drop(before);
+    ///
+    /// # Errors
+    /// As of [`set`](Self::set).
+    pub fn set_directory(&self, directory: Location) -> Result<(), Errno> {
+        let root = self.start()?.root.clone();
+        self.set(Start { root, directory })
     }
 
     /// The umask: permissions that new files do not get.

@@ -17,6 +17,7 @@ use crate::proc::list::{Link, Linked, List};
 use crate::proc::posix_timer::{OfProcess, PosixTimer};
 use crate::proc::program::Places;
 use crate::proc::signal::{Actions, Pending, Signal, Signals};
+use crate::proc::system::Names;
 use crate::proc::thread::{CpuTime, Members, Thread};
 use crate::proc::timer_queue::{Timed, Timer};
 use crate::proc::usage::Usage;
@@ -99,6 +100,7 @@ pub struct Process {
     pub(super) timers: List<PosixTimer, OfProcess>,
 
     // The process's own: touched by its system calls and faults only.
+    pub(super) names: RefCell<Option<Shared<Names>>>,
     pub(super) space: RefCell<Option<Shared<AddressSpace>>>,
 }
 
@@ -154,6 +156,7 @@ impl Process {
             alarm_interval: Cell::new(0),
             cpu_alarms: CpuAlarms::none(),
             timers: List::new(),
+            names: RefCell::new(None),
             space: RefCell::new(None),
         }
     }
@@ -269,6 +272,25 @@ impl Process {
     /// Whether it has other threads than this one.
     pub fn has_other_threads(&self, thread: &Thread) -> bool {
         self.threads().any(|other| !core::ptr::eq(other, thread))
+    }
+
+    /// What the machine is called for it, if that is not what it is for the first process.
+    pub fn own_names(&self) -> Option<Shared<Names>> {
+        self.names.borrow().clone()
+    }
+
+    /// Changes that.
+    pub fn set_names(&self, names: Option<Shared<Names>>) {
+        let before = self.names.replace(names);
+        drop(before);
+    }
+
+    /// Calls `use_names` with what the machine is called for it.
+    pub fn with_names<R>(&self, use_names: impl FnOnce(&Names) -> R) -> R {
+        match &*self.names.borrow() {
+            Some(names) => use_names(names),
+            None => use_names(Names::first()),
+        }
     }
 
     /// Its memory.

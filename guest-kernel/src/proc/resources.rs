@@ -5,8 +5,8 @@
 
 use core::cell::Cell;
 
+use abi::Errno;
 use arch::SingleCpu;
-use mm::OutOfMemory;
 
 use crate::proc::process::Process;
 use crate::proc::spawn::CloneFlags;
@@ -17,13 +17,8 @@ pub trait Resources: Sync {
     /// copy.
     ///
     /// # Errors
-    /// There is no memory; the child has nothing.
-    fn inherit(
-        &self,
-        parent: &Process,
-        child: &Process,
-        flags: CloneFlags,
-    ) -> Result<(), OutOfMemory>;
+    /// ENOMEM; ENOSPC: too many mounts. The child has nothing.
+    fn inherit(&self, parent: &Process, child: &Process, flags: CloneFlags) -> Result<(), Errno>;
 
     /// The process runs another program.
     fn change_program(&self, process: &Process);

@@ -213,11 +213,7 @@ pub(super) fn main() -> Main {
 }
 
 /// Makes the process of a child.
-fn fork(
-    new: &New,
-    request: &Request,
-    parent: &'static Process,
-) -> Result<&'static Process, OutOfMemory> {
+fn fork(new: &New, request: &Request, parent: &'static Process) -> Result<&'static Process, Errno> {
     let flags = request.flags;
     let space = if flags.contains(CloneFlags::MEMORY) {
         parent.space()
@@ -231,6 +227,10 @@ fn fork(
         true => parent.actions_of_program()?,
         false => parent.actions_of_child(flags.contains(CloneFlags::SIGNALS))?,
     };
+    let names = match flags.contains(CloneFlags::OWN_NAMES) {
+        true => Some(parent.with_names(|names| names.duplicate())?),
+        false => parent.own_names(),
+    };
     let child = new.slot.process;
     let resources = resources::keeper();
     resources.inherit(parent, child, flags)?;
@@ -243,6 +243,7 @@ fn fork(
     child.attributes.set(parent.attributes().of_child());
     child.credentials.become_as(&parent.credentials);
     child.actions.replace(actions);
+    child.set_names(names);
     begin_process(child, space);
     child.end_signal.set(request.end_signal);
     let parent = match parent.parent.get() {

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::Errno;
 use arch::{SingleCpu, clock};
+use mm::{OutOfMemory, Shared};
 
 /// Name of the system.
 pub const KERNEL_NAME: &str = "Linux";
@@ -55,15 +56,55 @@ static CHANGES: SingleCpu<Cell<Changes>> = SingleCpu::new(Cell::new([None; MOST_
 type Changes = [Option<(u64, u64)>; MOST_CHANGES];
 
 /// A name that the superuser can change.
+#[derive(Clone)]
 pub struct Name {
     bytes: Cell<[u8; Self::MAX]>,
     len: Cell<usize>,
 }
 
-/// What the machine is called.
-pub static HOST_NAME: SingleCpu<Name> = SingleCpu::new(Name::new(b"ringfence"));
-/// Its domain.
-pub static DOMAIN_NAME: SingleCpu<Name> = SingleCpu::new(Name::new(b"(none)"));
+/// What the machine is called, by those processes that share it.
+pub struct Names {
+    number: u64,
+    /// The machine.
+    pub host: Name,
+    /// Its domain.
+    pub domain: Name,
+}
+
+/// For processes that have no names of their own.
+static FIRST: SingleCpu<Names> = SingleCpu::new(Names {
+    // As on Linux.
+    number: 0xefff_fffe,
+    host: Name::new(b"ringfence"),
+    domain: Name::new(b"(none)"),
+});
+
+impl Names {
+    /// Those of the first process.
+    pub fn first() -> &'static Self {
+        &FIRST
+    }
+
+    /// A number that no others have.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The same for others, who change them for themselves.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn duplicate(&self) -> Result<Shared<Self>, OutOfMemory> {
+        static COPIES: AtomicU64 = AtomicU64::new(0);
+        let copies = COPIES.fetch_add(1, Relaxed);
+        Shared::new(Self {
+            // Below those that Linux begins with, so that mounts have others.
+            number: FIRST.number - 1 - copies,
+            host: self.host.clone(),
+            domain: self.domain.clone(),
+        })
+    }
+}
 
 impl Name {
     /// Longest name, in bytes.

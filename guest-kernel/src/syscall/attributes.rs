@@ -2,11 +2,10 @@
 
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
-use mm::{Shared, UserPtr};
+use mm::UserPtr;
 
 use crate::fs;
 use crate::fs::calls::{self, NewTime};
-use crate::fs::node::Node;
 use crate::fs::notify;
 use crate::fs::opened::Opened;
 use crate::fs::path::Links;
@@ -16,15 +15,10 @@ use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
 use crate::syscall::{Errno, SyscallResult};
 
-/// No flags for [`node_at`]: a symbolic link is followed.
+/// No flags for [`opened_at`]: a symbolic link is followed.
 const FOLLOW: u32 = 0;
 
-/// The node that a call with these arguments means.
-pub(super) fn node_at(directory: u64, path: u64, flags: u32) -> Result<Shared<Node>, Errno> {
-    Ok(opened_at(directory, path, flags)?.node)
-}
-
-/// The same, and what it is called.
+/// The node that a call with these arguments means, and what it is called.
 pub(super) fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened, Errno> {
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -32,7 +26,7 @@ pub(super) fn opened_at(directory: u64, path: u64, flags: u32) -> Result<Opened,
     let path = Path::read(path)?;
     if path.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         return match directory as i32 {
-            linux::AT_FDCWD => Ok(Opened::directory(fs::here()?.directory)),
+            linux::AT_FDCWD => Ok(Opened::directory(fs::here()?.directory.clone())),
             _ => opened_of(&*fs::any_file(directory)?),
         };
     }
@@ -71,6 +65,7 @@ pub fn fchmodat2(&[directory, path, mode, flags, ..]: &Arguments) -> SyscallResu
 }
 
 fn change_mode(opened: &Opened, mode: u64) -> SyscallResult {
+    opened.mount.check_writable()?;
     calls::set_mode(&opened.node, mode as u32)?;
     notify::opened(opened, notify::ATTRIBUTES);
     Ok(0)
@@ -101,6 +96,7 @@ pub fn fchownat(&[directory, path, user, group, flags, ..]: &Arguments) -> Sysca
 }
 
 fn change_owner(opened: &Opened, user: u64, group: u64) -> SyscallResult {
+    opened.mount.check_writable()?;
     calls::set_owner(&opened.node, user as u32, group as u32)?;
     if [user as u32, group as u32] != [SAME; 2] {
         notify::opened(opened, notify::ATTRIBUTES);
@@ -200,6 +196,7 @@ fn change_times(directory: u64, path: u64, flags: u32, times: [NewTime; 2]) -> S
 }
 
 fn set_times(opened: &Opened, [accessed, modified]: [NewTime; 2]) -> SyscallResult {
+    opened.mount.check_writable()?;
     calls::set_times(&opened.node, accessed, modified)?;
     let event = match (accessed, modified) {
         (_, NewTime::Same) => notify::ACCESS,

@@ -11,10 +11,12 @@ use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Shared};
 
+use crate::fs::mount::MountFlags;
 use crate::fs::opened::{Opened, Running};
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, calls, mapped, permission, running};
 use crate::proc::arguments::ProgramArguments;
+use crate::proc::credentials::Rights;
 use crate::proc::elf::Elf;
 use crate::proc::execute::{self, Loaded};
 use crate::proc::process::Name;
@@ -43,7 +45,7 @@ pub struct Found {
 pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
     let mut interpreters = Interpreters::default();
     let program = loop {
-        let pages = calls::executable(&opened.node)?;
+        let pages = calls::executable(&opened)?;
         opened.node.check_not_written()?;
         let Some(line) = Line::of(&pages)? else {
             break pages;
@@ -65,12 +67,15 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
             let path = &path[..end.unwrap_or(path.len())];
             let opened = interpreter(here, path)?;
             opened.node.check_not_written()?;
-            let file = program::interpreter(calls::executable(&opened.node)?)?;
+            let file = program::interpreter(calls::executable(&opened)?)?;
             mapped::note(&opened);
             Some(file)
         }
     };
-    let rights = permission::rights(&opened.node);
+    let rights = match opened.mount.has(MountFlags::NO_RIGHTS) {
+        true => Rights::default(),
+        false => permission::rights(&opened.node),
+    };
     Ok(Found {
         opened,
         image: Image {
@@ -129,7 +134,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
                 0 => Links::Followed,
                 _ => Links::Kept,
             };
-            calls::find_opened(&path::start(directory, path.bytes())?, path.bytes(), links)?
+            calls::find_opened(&*path::start(directory, path.bytes())?, path.bytes(), links)?
         }
     };
     if opened.node.mode() & linux::S_IFMT == linux::S_IFLNK {
@@ -141,7 +146,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
         false => path.bytes(),
         true => name.below_descriptor(directory as u32, path.bytes())?,
     };
-    let found = find(&fs::here()?, opened)?;
+    let found = find(&*fs::here()?, opened)?;
     let is_script = !found.interpreters.is_empty();
     if is_relative && is_script && fs::files().closes_on_exec(directory)? {
         // The interpreter could not open the script.
@@ -165,7 +170,7 @@ fn load([directory, path]: [u64; 2], arguments: [u64; 2], flags: u32) -> Result<
 /// The file that a descriptor stands for, whatever it has been opened for.
 fn of_descriptor(fd: u64) -> Result<Opened, Errno> {
     if fd as i32 == linux::AT_FDCWD {
-        return calls::find_opened(&fs::here()?, b".", Links::Followed);
+        return calls::find_opened(&*fs::here()?, b".", Links::Followed);
     }
     let file = fs::any_file(fd)?;
     file.opened().ok_or(Errno::EACCES)?.try_clone()

@@ -5,6 +5,7 @@ use linux_raw_sys::general as linux;
 use mm::{Frame, OutOfMemory, UserSlice};
 
 use crate::fs::calls;
+use crate::fs::mount::Location;
 use crate::fs::node::Kind;
 use crate::fs::path::Links;
 use crate::fs::proc_files::ProcFile;
@@ -31,9 +32,9 @@ fn link_at([from_fd, from]: [u64; 2], [to_fd, to]: [u64; 2], flags: u32) -> Sysc
     let (from, to) = (Path::read(from)?, Path::read(to)?);
     if from.bytes().is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         let file = fs::any_file(from_fd)?;
-        let node = file.node().ok_or(Errno::EXDEV)?;
+        let from = file.location().map_err(|_| Errno::EXDEV)?;
         let to_start = start(to_fd, to.bytes())?;
-        calls::link_node(node, (&to_start, to.bytes()))?;
+        calls::link_node(&from, (&to_start, to.bytes()))?;
         return Ok(0);
     }
     let links = match flags & linux::AT_SYMLINK_FOLLOW {
@@ -80,14 +81,14 @@ fn readlink_at(directory: u64, path: u64, buffer: u64, size: u64) -> SyscallResu
     }
     let path = Path::read(path)?;
     let is_itself = path.bytes().is_empty() && directory as i32 != linux::AT_FDCWD;
-    let node = match is_itself {
-        true => fs::any_file(directory)?
-            .node()
-            .ok_or(Errno::ENOENT)?
-            .clone(),
+    let Location { mount, node } = match is_itself {
+        true => {
+            let file = fs::any_file(directory)?;
+            file.location().map_err(|_| Errno::ENOENT)?
+        }
         false => {
             let start = start(directory, path.bytes())?;
-            calls::find(&start, path.bytes(), Links::Kept)?
+            calls::locate(&start, path.bytes(), Links::Kept)?
         }
     };
     match node.kind() {
@@ -99,7 +100,7 @@ fn readlink_at(directory: u64, path: u64, buffer: u64, size: u64) -> SyscallResu
             Ok(part.len() as u64)
         }
         Kind::Link(target) => {
-            node.times().note_access();
+            mount.note_access(&node);
             let target = target.text()?;
             let part = &target[..target.len().min(size)];
             UserSlice::new(buffer, part.len() as u64).copy_out(&current().space(), part)?;

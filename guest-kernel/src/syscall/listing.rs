@@ -9,18 +9,18 @@ use mm::UserSlice;
 use crate::fs;
 use crate::fs::bytes::NAME_MAX;
 use crate::fs::calls::{self, ListedAt};
+use crate::fs::mount::Location;
 use crate::fs::notify;
-use crate::fs::open_file::Object;
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
 /// `getdents64(fd, buffer, size)`
 pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
     let file = fs::file(fd)?;
-    let Object::Node(node) = file.object() else {
-        return Err(Errno::ENOTDIR);
-    };
-    let directory = calls::directory(node.clone())?;
+    let Location {
+        mount,
+        node: directory,
+    } = calls::directory(file.location()?)?;
     let buffer = UserSlice::new(buffer, size);
     let mut done = 0;
     let mut result = Ok(());
@@ -43,6 +43,7 @@ pub fn getdents64(&[fd, buffer, size, ..]: &Arguments) -> SyscallResult {
         done += entry.len() as u64;
         true
     })?;
+    mount.note_access(&directory);
     file.set_offset(next);
     notify::file(&file, notify::ACCESS);
     if done == 0 {

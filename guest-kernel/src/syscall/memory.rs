@@ -8,6 +8,8 @@ use mm::area::MayWrite;
 use mm::mapping::{Backing, Place, Request, Target};
 use mm::page_tables::Access;
 
+use crate::fs::mount::MountFlags;
+use crate::fs::opened::Opened;
 use crate::fs::seal::{self, Seals};
 use crate::fs::{self, Object, mapped};
 use crate::proc::current;
@@ -134,6 +136,10 @@ fn file(
     let lacks_right = is_shared && access.contains(Access::WRITE) && !open.is_writable();
     if lacks_right || !open.is_readable() {
         return Err(Errno::EACCES);
+    }
+    let has_no_programs = |opened: &Opened| opened.mount.has(MountFlags::NO_PROGRAMS);
+    if access.contains(Access::EXECUTE) && open.opened().is_some_and(has_no_programs) {
+        return Err(Errno::EPERM);
     }
     if let Object::Device(device) = open.object()
         && device.is_zeros()

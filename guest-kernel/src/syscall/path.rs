@@ -1,12 +1,13 @@
 //! Calls that name files by paths.
 
+use core::ops::Deref;
+
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Shared, UserSlice};
 
-use crate::fs::node::Node;
-use crate::fs::open_file::Object;
+use crate::fs::mount::Location;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, Surroundings, calls, permission};
 use crate::proc::current;
@@ -57,26 +58,42 @@ impl Path {
     }
 }
 
+/// Where the paths of a call start.
+pub enum Base {
+    /// Where all paths of the process do.
+    Here(Shared<Start>),
+    /// In a directory that the call has a descriptor for.
+    At(Start),
+}
+
+impl Deref for Base {
+    type Target = Start;
+
+    fn deref(&self) -> &Start {
+        match self {
+            Self::Here(start) => start,
+            Self::At(start) => start,
+        }
+    }
+}
+
 /// Where `path` starts for a call with the directory `fd`: the working directory for
 /// AT_FDCWD, and no matter which for an absolute path.
 ///
 /// # Errors
 /// EBADF, ENOTDIR; ENOENT: there is no path at all.
-pub fn start(fd: u64, path: &[u8]) -> Result<Start, Errno> {
+pub fn start(fd: u64, path: &[u8]) -> Result<Base, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
     let start = fs::here()?;
     if fd as i32 == linux::AT_FDCWD || path.starts_with(b"/") {
-        return Ok(start);
+        return Ok(Base::Here(start));
     }
-    match fs::any_file(fd)?.object() {
-        Object::Node(node) => Ok(Start {
-            directory: calls::directory(node.clone())?,
-            ..start
-        }),
-        _ => Err(Errno::ENOTDIR),
-    }
+    Ok(Base::At(Start {
+        root: start.root.clone(),
+        directory: calls::directory(fs::any_file(fd)?.location()?)?,
+    }))
 }
 
 /// Where the current process's paths start, to be changed.
@@ -206,8 +223,8 @@ pub fn faccessat2(&[directory, path, mode, flags, ..]: &Arguments) -> SyscallRes
 
 fn access_at(directory: u64, path: u64, mode: u64, flags: u32) -> SyscallResult {
     let check = || {
-        let node = attributes::node_at(directory, path, flags & !linux::AT_EACCESS)?;
-        calls::check_access(&node, mode as u32)
+        let opened = attributes::opened_at(directory, path, flags & !linux::AT_EACCESS)?;
+        calls::check_access(&opened.location(), mode as u32)
     };
     match flags & linux::AT_EACCESS {
         0 => permission::as_real(check)?,
@@ -220,37 +237,32 @@ fn access_at(directory: u64, path: u64, mode: u64, flags: u32) -> SyscallResult 
 pub fn chdir(&[path, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    let node = calls::find(&start, path.bytes(), Links::Followed)?;
-    set_directory(node)
+    set_directory(calls::locate(&start, path.bytes(), Links::Followed)?)
 }
 
-fn set_directory(node: Shared<Node>) -> SyscallResult {
-    let directory = calls::directory(node)?;
-    permission::check(&directory, permission::EXECUTE)?;
-    surroundings()?.set_directory(directory);
+fn set_directory(location: Location) -> SyscallResult {
+    let directory = calls::directory(location)?;
+    permission::check(&directory.node, permission::EXECUTE)?;
+    surroundings()?.set_directory(directory)?;
     Ok(0)
 }
 
 /// `fchdir(fd)`
 pub fn fchdir(&[fd, ..]: &Arguments) -> SyscallResult {
-    let file = fs::any_file(fd)?;
-    let Object::Node(node) = file.object() else {
-        return Err(Errno::ENOTDIR);
-    };
-    set_directory(node.clone())
+    set_directory(fs::any_file(fd)?.location()?)
 }
 
 /// `chroot(path)`
 pub fn chroot(&[path, ..]: &Arguments) -> SyscallResult {
     let path = Path::read(path)?;
     let start = start(HERE, path.bytes())?;
-    let node = calls::find(&start, path.bytes(), Links::Followed)?;
-    let directory = calls::directory(node)?;
-    permission::check(&directory, permission::EXECUTE)?;
+    let location = calls::locate(&start, path.bytes(), Links::Followed)?;
+    let directory = calls::directory(location)?;
+    permission::check(&directory.node, permission::EXECUTE)?;
     if !current().credentials.is_privileged() {
         return Err(Errno::EPERM);
     }
-    surroundings()?.set_root(directory);
+    surroundings()?.set_root(directory)?;
     Ok(0)
 }
 

@@ -11,7 +11,7 @@ use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::wait::{self, ChildKind, Ended, Options, Which};
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{current, current_thread, exit as end, scheduler, table};
-use crate::syscall::{Errno, SyscallResult, pidfd, usage};
+use crate::syscall::{Errno, SyscallResult, pidfd, sharing, usage};
 
 /// `exit(status)`: ends the thread.
 pub fn exit(&[status, ..]: &Arguments) -> SyscallResult {
@@ -65,8 +65,19 @@ fn clone_as(context: &UserContext, request: &Request, descriptor: u64) -> Syscal
 }
 
 fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
-    let flags = u32::try_from(flags).ok().and_then(CloneFlags::from_bits);
-    flags.ok_or(Errno::EINVAL)
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    let known = CloneFlags::from_bits_truncate(flags);
+    let is_known = |flags: u32| flags & !known.bits() == 0;
+    if flags & sharing::OF_SUPERUSER != 0
+        && is_known(flags & !sharing::OTHERS)
+        && !current().credentials.is_privileged()
+    {
+        return Err(Errno::EPERM);
+    }
+    match is_known(flags) {
+        true => Ok(known),
+        false => Err(Errno::EINVAL),
+    }
 }
 
 /// `clone3(arguments, size)`: `struct clone_args` has grown, and may grow more by fields that are

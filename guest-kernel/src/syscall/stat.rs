@@ -4,14 +4,14 @@ use core::mem::{offset_of, size_of};
 
 use abi::virtual_map::USER_END;
 use arch::trap::Arguments;
-use linux_raw_sys::general::{self as linux, stat, statfs64 as StatFs, statx as statx_facts};
+use linux_raw_sys::general::{self as linux, stat, statx as statx_facts};
 use mm::UserSlice;
-use mm::frames::{self, FRAME_SIZE};
+use mm::frames::FRAME_SIZE;
 
-use crate::fs::bytes::NAME_MAX;
 use crate::fs::calls;
 use crate::fs::device::DeviceNumber;
-use crate::fs::node::{Kind, Node};
+use crate::fs::mount::Location;
+use crate::fs::node::Kind;
 use crate::fs::open_file::Object;
 use crate::fs::path::Links;
 use crate::fs::proc_files::ProcFile;
@@ -26,15 +26,14 @@ use crate::syscall::{Errno, SyscallResult};
 /// What `st_blocks` counts in.
 const BLOCK: u64 = 512;
 
-/// Minor numbers of what nodes are on; the major one is 0, as of all that is no disk.
-const TREE: u32 = 1;
-const PROC: u32 = 2;
+/// Minor number of what pipes and others without a path are on; the major one is 0, as of all
+/// that is no disk.
 const PIPES: u32 = 3;
 
 /// What `stat` tells.
 #[derive(Default)]
 struct Facts {
-    /// What the node is on: [`TREE`] and others.
+    /// Minor number of what the node is on.
     disk: u32,
     number: u64,
     mode: u32,
@@ -56,10 +55,10 @@ fn number_of<T>(object: &T) -> u64 {
 }
 
 impl Facts {
-    fn of_node(node: &Node) -> Self {
+    fn of_node(Location { mount, node }: &Location) -> Self {
         let times = node.times();
         let facts = Self {
-            disk: TREE,
+            disk: mount.file_system().device(),
             number: node.number(),
             mode: node.mode(),
             links: node.links(),
@@ -84,23 +83,15 @@ impl Facts {
                 device: *device,
                 ..facts
             },
-            Kind::Proc(_) => Self {
-                disk: PROC,
-                ..facts
-            },
-            Kind::Directory(directory) if directory.is_generated() => Self {
-                disk: PROC,
-                ..facts
-            },
-            Kind::Directory(_) | Kind::Fifo(_) | Kind::Socket => facts,
+            Kind::Directory(_) | Kind::Proc(_) | Kind::Fifo(_) | Kind::Socket => facts,
         }
     }
 
     fn of_file(file: &OpenFile) -> Self {
         /// Files that are not told apart have this number.
         const NUMBER: u64 = 0;
-        if let Some(node) = file.node() {
-            return Self::of_node(node);
+        if let Ok(location) = file.location() {
+            return Self::of_node(&location);
         }
         let facts = Self {
             disk: PIPES,
@@ -110,7 +101,8 @@ impl Facts {
             ..Self::default()
         };
         match file.object() {
-            Object::Node(node) => Self::of_node(node),
+            // Nothing but a path leads to one.
+            Object::Node(_) => facts,
             Object::Device(device) => Self {
                 mode: linux::S_IFCHR | device.mode(),
                 device: device.number(),
@@ -130,6 +122,11 @@ impl Facts {
             },
             Object::Event(_) => Self {
                 mode: 0o600,
+                ..facts
+            },
+            Object::Namespace(namespace) => Self {
+                number: namespace.number(),
+                mode: linux::S_IFREG | 0o444,
                 ..facts
             },
             Object::Input | Object::Output(_) => Self {
@@ -186,31 +183,6 @@ impl Facts {
         bytes
     }
 
-    /// What `statfs` tells of what the node is on.
-    fn to_statfs(&self) -> [u8; size_of::<StatFs>()] {
-        let (kind, total, free) = match self.disk {
-            TREE => (linux::TMPFS_MAGIC, frames::total(), frames::free()),
-            PROC => (linux::PROC_SUPER_MAGIC, 0, 0),
-            _ => (linux::PIPEFS_MAGIC, 0, 0),
-        };
-        let mut bytes = [0; size_of::<StatFs>()];
-        for (offset, value) in [
-            (offset_of!(StatFs, f_type), kind.into()),
-            (offset_of!(StatFs, f_bsize), FRAME_SIZE as u64),
-            (offset_of!(StatFs, f_frsize), FRAME_SIZE as u64),
-            (offset_of!(StatFs, f_blocks), total),
-            (offset_of!(StatFs, f_bfree), free),
-            (offset_of!(StatFs, f_bavail), free),
-            // A node takes memory too, though less.
-            (offset_of!(StatFs, f_files), total),
-            (offset_of!(StatFs, f_ffree), free),
-            (offset_of!(StatFs, f_namelen), NAME_MAX as u64),
-        ] {
-            bytes[offset..][..8].copy_from_slice(&value.to_le_bytes());
-        }
-        bytes
-    }
-
     /// As `statx` tells it.
     fn to_statx(&self) -> [u8; size_of::<statx_facts>()] {
         let mut bytes = [0; size_of::<statx_facts>()];
@@ -257,7 +229,7 @@ pub fn encode(DeviceNumber { major, minor }: DeviceNumber) -> u64 {
     u64::from(minor & 0xff | major << 8 | (minor & !0xff) << 12)
 }
 
-fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
+pub(super) fn tell(address: u64, bytes: &[u8]) -> SyscallResult {
     UserSlice::new(address, bytes.len() as u64).copy_out(&current().space(), bytes)?;
     Ok(0)
 }
@@ -312,13 +284,13 @@ fn facts_at(directory: u64, path: u64, flags: u32) -> Result<Facts, Errno> {
         _ => Links::Kept,
     };
     let start = start(directory, path.bytes())?;
-    let node = calls::find(&start, path.bytes(), links)?;
-    match node.kind() {
+    let location = calls::locate(&start, path.bytes(), links)?;
+    match location.node.kind() {
         // It leads to what is no node.
         Kind::Proc(ProcFile::Link(link)) if links == Links::Followed => {
             Ok(Facts::of_file(&*link.open_file()?))
         }
-        _ => Ok(Facts::of_node(&node)),
+        _ => Ok(Facts::of_node(&location)),
     }
 }
 
@@ -327,19 +299,6 @@ fn facts_of(fd: u64) -> Result<Facts, Errno> {
         linux::AT_FDCWD => Facts::of_node(&fs::here()?.directory),
         _ => Facts::of_file(&*fs::any_file(fd)?),
     })
-}
-
-/// `statfs(path, facts)`
-pub fn statfs(&[path, facts, ..]: &Arguments) -> SyscallResult {
-    let path = Path::read(path)?;
-    let start = start(HERE, path.bytes())?;
-    let node = calls::find(&start, path.bytes(), Links::Followed)?;
-    tell(facts, &Facts::of_node(&node).to_statfs())
-}
-
-/// `fstatfs(fd, facts)`
-pub fn fstatfs(&[fd, facts, ..]: &Arguments) -> SyscallResult {
-    tell(facts, &Facts::of_file(&*fs::any_file(fd)?).to_statfs())
 }
 
 #[cfg(test)]
@@ -353,7 +312,7 @@ mod tests {
             nanoseconds: 5,
         };
         let facts = Facts {
-            disk: TREE,
+            disk: 1,
             number: 7,
             mode: 0o100_644,
             links: 1,

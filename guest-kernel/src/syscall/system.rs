@@ -5,7 +5,8 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice, frames, free_frames};
 
-use crate::proc::{current, system, table};
+use crate::proc::system::{self, Name, Names};
+use crate::proc::{current, table};
 use crate::syscall::time::{NS_PER_S, now_ns};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -23,11 +24,11 @@ pub fn uname(&[buffer, ..]: &Arguments) -> SyscallResult {
         }
     };
     put(system::KERNEL_NAME.as_bytes());
-    system::HOST_NAME.with(&mut put);
+    current().with_names(|names| names.host.with(&mut put));
     put(system::RELEASE.as_bytes());
     put(system::VERSION.as_bytes());
     put(b"x86_64");
-    system::DOMAIN_NAME.with(&mut put);
+    current().with_names(|names| names.domain.with(&mut put));
     let target = UserSlice::new(buffer, name.len() as u64);
     target.copy_out(&current().space(), &name)?;
     Ok(0)
@@ -35,24 +36,24 @@ pub fn uname(&[buffer, ..]: &Arguments) -> SyscallResult {
 
 /// `sethostname(name, len)`
 pub fn sethostname(&[name, len, ..]: &Arguments) -> SyscallResult {
-    rename(&system::HOST_NAME, name, len)
+    rename(|names| &names.host, name, len)
 }
 
 /// `setdomainname(name, len)`
 pub fn setdomainname(&[name, len, ..]: &Arguments) -> SyscallResult {
-    rename(&system::DOMAIN_NAME, name, len)
+    rename(|names| &names.domain, name, len)
 }
 
-fn rename(target: &system::Name, address: u64, len: u64) -> SyscallResult {
+fn rename(which: fn(&Names) -> &Name, address: u64, len: u64) -> SyscallResult {
     if !current().credentials.is_privileged() {
         return Err(Errno::EPERM);
     }
-    let mut name = [0; system::Name::MAX];
+    let mut name = [0; Name::MAX];
     if len > name.len() as u64 {
         return Err(Errno::EINVAL);
     }
     let name = UserSlice::new(address, len).copy_in(&current().space(), &mut name)?;
-    target.set(name)?;
+    current().with_names(|names| which(names).set(name))?;
     Ok(0)
 }
 

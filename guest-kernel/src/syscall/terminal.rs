@@ -71,6 +71,7 @@ fn available(file: &OpenFile) -> Result<u64, Errno> {
             terminal => Ok(terminal.available() as u64),
         },
         Object::Master(master) => Ok(master.available() as u64),
+        Object::Namespace(_) => Err(Errno::ENOTTY),
         Object::Node(_) => Ok(file.pages()?.len().saturating_sub(file.offset())),
         Object::Input => Ok(match INPUT.available() {
             Available::Bytes(count) => count as u64,

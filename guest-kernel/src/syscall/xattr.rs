@@ -129,8 +129,11 @@ fn space_of(name: &[u8]) -> Result<Space, Errno> {
 }
 
 /// Fails unless the process may use attributes of this kind of the node in this way.
-fn check(node: &Node, name: &[u8], wanted: u32) -> Result<(), Errno> {
-    let is_write = wanted == WRITE;
+fn check(opened: &Opened, name: &[u8], wanted: u32) -> Result<(), Errno> {
+    let (node, is_write) = (&opened.node, wanted == WRITE);
+    if is_write {
+        opened.mount.check_writable()?;
+    }
     let refused = match is_write {
         true => Errno::EPERM,
         false => Errno::ENODATA,
@@ -183,7 +186,7 @@ fn set(
     let slice = UserSlice::new(value, size.min(FRAME_SIZE as u64));
     let bytes = slice.copy_in(&current().space(), frame.bytes_mut())?;
     let opened = find()?;
-    check(&opened.node, name.bytes(), WRITE)?;
+    check(&opened, name.bytes(), WRITE)?;
     if size > FRAME_SIZE as u64 {
         return Err(Errno::ENOSPC);
     }
@@ -205,7 +208,7 @@ fn get(
 ) -> SyscallResult {
     let name = name_at(name)?;
     let opened = find()?;
-    check(&opened.node, name.bytes(), READ)?;
+    check(&opened, name.bytes(), READ)?;
     let value = opened.node.attributes().get(name.bytes())?;
     let len = value.len() as u64;
     if size != 0 {
@@ -246,7 +249,7 @@ fn list_of(node: &Node, [place, size]: [u64; 2]) -> SyscallResult {
 fn remove(find: impl FnOnce() -> Result<Opened, Errno>, name: u64) -> SyscallResult {
     let name = name_at(name)?;
     let opened = find()?;
-    check(&opened.node, name.bytes(), WRITE)?;
+    check(&opened, name.bytes(), WRITE)?;
     opened.node.attributes().remove(name.bytes())?;
     has_changed(&opened);
     Ok(0)

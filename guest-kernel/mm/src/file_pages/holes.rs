@@ -45,6 +45,7 @@ impl FilePages {
             });
             written.remove(hidden..whole.end);
         }
+        self.share.settle(|| written.count_from(0));
         Ok(())
     }
 

@@ -45,6 +45,7 @@ impl FilePages {
                 let count = fill(frames.bytes_mut());
                 let mut filled = frames.take_front(count);
                 copies::clear(&mut filled.bytes_mut()[count..]);
+                self.share.add((filled.len() / FRAME_SIZE) as u64);
                 vacant.put(filled);
                 count
             }
@@ -71,7 +72,8 @@ impl FilePages {
         if wanted < FRAME_SIZE || !is_new {
             return None;
         }
-        let most = quota::frames_for_files().min(wanted.div_ceil(FRAME_SIZE) as u64);
+        let most = quota::frames_for_files().min(self.share.left());
+        let most = most.min(wanted.div_ceil(FRAME_SIZE) as u64);
         let vacant = written.vacant(offset / PAGE, most.max(1)).ok()?;
         let frames = FrameRun::allocate(most.min(vacant.count()))?;
         Some((vacant, frames))

@@ -7,6 +7,8 @@ use mm::{Shared, quota};
 use crate::fs::bytes::Bytes;
 use crate::fs::directory::{self, Directory};
 use crate::fs::link_target::LinkTarget;
+use crate::fs::mapped;
+use crate::fs::mount::{Location, Mount};
 use crate::fs::node::{Kind, Node};
 use crate::fs::notify;
 use crate::fs::path::{self, Last, Links, Place, Start};
@@ -20,7 +22,7 @@ const DIRECTORY_MODES: u32 = 0o1777;
 
 /// Puts a node of this kind at a place where there is none.
 pub(super) fn create(place: &Place<'_>, kind: Kind, mode: u32) -> Result<Shared<Node>, Errno> {
-    let node = create_without_name(&place.directory, kind, mode)?;
+    let node = create_without_name((&place.mount, &place.directory), kind, mode)?;
     directory::insert(&place.directory, Bytes::name(place.name())?, &node)?;
     notify::created(&place.directory, place.name(), &node);
     Ok(node)
@@ -28,14 +30,18 @@ pub(super) fn create(place: &Place<'_>, kind: Kind, mode: u32) -> Result<Shared<
 
 /// A node that can have a name in `directory`.
 pub(super) fn create_without_name(
-    directory: &Node,
+    (mount, directory): (&Mount, &Node),
     kind: Kind,
     mode: u32,
 ) -> Result<Shared<Node>, Errno> {
+    mount.check_writable()?;
     directory::check_changeable(directory)?;
     permission::check_naming(directory)?;
     quota::check_file().map_err(|_| Errno::ENOSPC)?;
     let node = Node::new(kind, mode)?;
+    if let Some(pages) = node.pages() {
+        mount.file_system().limit(pages);
+    }
     permission::own_new(directory, &node, mode);
     Ok(node)
 }
@@ -75,6 +81,7 @@ pub fn make_directory(start: &Start, path: &[u8], mode: u32) -> Result<(), Errno
 pub fn make_node(start: &Start, path: &[u8], kind: Kind, mode: u32) -> Result<Shared<Node>, Errno> {
     let place = find_free_for_other(start, path)?;
     if let Kind::Characters(_) | Kind::Blocks(_) = kind {
+        place.mount.check_writable()?;
         permission::check_naming(&place.directory)?;
         if !current().credentials.is_privileged() {
             return Err(Errno::EPERM);
@@ -101,16 +108,21 @@ pub fn make_link(start: &Start, path: &[u8], target: &[u8]) -> Result<(), Errno>
 /// # Errors
 /// As for [`link_node`] and [`find`](super::find).
 pub fn link(from: (&Start, &[u8]), to: (&Start, &[u8]), links: Links) -> Result<(), Errno> {
-    link_node(&super::find(from.0, from.1, links)?, to)
+    link_node(&super::locate(from.0, from.1, links)?, to)
 }
 
 /// Gives `node` the name `path` too.
 ///
 /// # Errors
-/// As for [`find`](super::find); EEXIST, EPERM (a directory), EXDEV (of `/proc`), ENOENT (it
-/// has been removed), EROFS, ENOSPC.
-pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<(), Errno> {
+/// As for [`find`](super::find); EEXIST, EPERM (a directory), EXDEV (seen through another mount),
+/// ENOENT (it has been removed), EROFS, ENOSPC.
+pub fn link_node(from: &Location, (start, path): (&Start, &[u8])) -> Result<(), Errno> {
     let place = find_free_for_other(start, path)?;
+    let node = &from.node;
+    place.mount.check_writable()?;
+    if !Shared::is_same(&from.mount, &place.mount) {
+        return Err(Errno::EXDEV);
+    }
     directory::check_changeable(&place.directory)?;
     permission::check_naming(&place.directory)?;
     match node.kind() {
@@ -132,6 +144,9 @@ pub fn link_node(node: &Shared<Node>, (start, path): (&Start, &[u8])) -> Result<
 /// As for [`find`](super::find); EISDIR, EROFS.
 pub fn remove_file(start: &Start, path: &[u8]) -> Result<(), Errno> {
     let place = path::walk(start, path, Links::Named)?;
+    if place.last == Last::Name {
+        place.mount.check_writable()?;
+    }
     let found = place.found.as_ref().ok_or(Errno::ENOENT)?;
     if place.last != Last::Name {
         return Err(Errno::EISDIR);
@@ -141,6 +156,7 @@ pub fn remove_file(start: &Start, path: &[u8]) -> Result<(), Errno> {
         return Err(Errno::EISDIR);
     }
     place.node()?;
+    place.check_not_covered()?;
     directory::remove(&place.directory, place.name())?;
     notify::removed(place);
     Ok(())
@@ -158,9 +174,11 @@ pub fn remove_directory(start: &Start, path: &[u8]) -> Result<(), Errno> {
         Last::DotDot => return Err(Errno::ENOTEMPTY),
         Last::Root => return Err(Errno::EBUSY),
     }
+    place.mount.check_writable()?;
     let node = place.node()?;
     directory::check_changeable(&place.directory)?;
     permission::check_removal(&place.directory, node)?;
+    place.check_not_covered()?;
     if !directory::is_empty(node)? {
         return Err(Errno::ENOTEMPTY);
     }
@@ -182,6 +200,9 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
     }
     let source = path::walk(from.0, from.1, Links::Named)?;
     let target = path::walk(to.0, to.1, Links::Named)?;
+    if !Shared::is_same(&source.mount, &target.mount) {
+        return Err(Errno::EXDEV);
+    }
     if source.last != Last::Name || target.last != Last::Name {
         let keeps = source.last == Last::Name && flags == linux::RENAME_NOREPLACE;
         return Err(if keeps { Errno::EEXIST } else { Errno::EBUSY });
@@ -193,7 +214,10 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
         _ => {}
     }
     source.node()?;
+    source.mount.check_writable()?;
     check_moving(&source, &target, node)?;
+    source.check_not_covered()?;
+    target.check_not_covered()?;
     if flags == linux::RENAME_EXCHANGE {
         return exchange(&source, &target);
     }
@@ -218,6 +242,7 @@ pub fn rename(from: (&Start, &[u8]), to: (&Start, &[u8]), flags: u32) -> Result<
     let from = (&source.directory, source.name());
     let to = (&target.directory, target.name());
     directory::rename(node, from, to)?;
+    mapped::renamed((&source.mount, node), from, to);
     let replaced = target.found.as_deref();
     notify::moved(node, (from.0, from.1), (to.0, to.1), replaced);
     Ok(())
@@ -250,6 +275,9 @@ fn exchange(one: &Place<'_>, other: &Place<'_>) -> Result<(), Errno> {
         (&one.directory, first, nodes.0),
         (&other.directory, second, nodes.1),
     )?;
+    let (here, there) = ((&one.directory, first), (&other.directory, second));
+    mapped::renamed((&one.mount, nodes.0), here, there);
+    mapped::renamed((&other.mount, nodes.1), there, here);
     let (first, second) = ((&*one.directory, first), (&*other.directory, second));
     notify::moved(nodes.0, first, second, None);
     notify::moved(nodes.1, second, first, None);

@@ -6,8 +6,9 @@ use mm::Shared;
 use mm::file_pages::FilePages;
 
 use crate::fs::bytes::Bytes;
-use crate::fs::calls::naming;
+use crate::fs::calls::{is_stored, naming};
 use crate::fs::device;
+use crate::fs::mount::{Location, MountFlags};
 use crate::fs::node::{Kind, Node};
 use crate::fs::notify;
 use crate::fs::open_file::{self, Object, OpenFile};
@@ -51,10 +52,8 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         0 => place.node()?.clone(),
         _ => find_or_create(&place, flags, mode)?,
     };
-    if !is_new {
-        check_permission(&node, flags)?;
-    }
     let opened = Opened {
+        mount: place.mount.clone(),
         node,
         directory: place.directory.clone(),
         name: Bytes::name(place.name())?,
@@ -64,6 +63,9 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
         true => flags & !linux::O_TRUNC,
         false => flags,
     };
+    if !is_new {
+        check_permission(&opened, flags)?;
+    }
     // O_LARGEFILE is always reported of what can be used.
     let large = match flags & linux::O_PATH {
         0 => linux::O_LARGEFILE,
@@ -77,8 +79,9 @@ pub fn open(start: &Start, path: &[u8], flags: u32, mode: u32) -> Result<Shared<
     Ok(file)
 }
 
-/// Fails unless the process may open `node` like this.
-fn check_permission(node: &Node, flags: u32) -> Result<(), Errno> {
+/// Fails unless the process may open what is there like this.
+fn check_permission(opened: &Opened, flags: u32) -> Result<(), Errno> {
+    let node = &opened.node;
     if flags & linux::O_PATH != 0 || matches!(node.kind(), Kind::Link(_)) {
         return Ok(());
     }
@@ -87,8 +90,14 @@ fn check_permission(node: &Node, flags: u32) -> Result<(), Errno> {
         linux::O_WRONLY => WRITE,
         _ => READ | WRITE,
     };
-    let truncates = flags & linux::O_TRUNC != 0;
-    permission::check(node, if truncates { wanted | WRITE } else { wanted })?;
+    let wanted = match flags & linux::O_TRUNC {
+        0 => wanted,
+        _ => wanted | WRITE,
+    };
+    permission::check(node, wanted)?;
+    if wanted & WRITE != 0 && is_stored(node) {
+        opened.mount.check_writable()?;
+    }
     match flags & linux::O_NOATIME {
         0 => Ok(()),
         _ => permission::check_owner(node),
@@ -120,13 +129,17 @@ fn open_without_name(
     if flags & linux::O_ACCMODE == linux::O_RDONLY {
         return Err(Errno::EINVAL);
     }
-    let directory = super::find(start, path, Links::Followed)?;
+    let Location {
+        mount,
+        node: directory,
+    } = super::locate(start, path, Links::Followed)?;
     let file = Kind::File(Shared::new(FilePages::new(&[]))?);
-    let node = naming::create_without_name(&directory, file, mode)?;
+    let node = naming::create_without_name((&mount, &directory), file, mode)?;
     if flags & linux::O_EXCL == 0 {
         node.make_linkable();
     }
     let opened = Opened {
+        mount,
         node,
         directory,
         name: Bytes::InPlace(b""),
@@ -151,6 +164,9 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
             _ => return Err(Errno::ELOOP),
         },
         Kind::Proc(file) if writes && !file.is_writable() => return Err(Errno::EACCES),
+        Kind::Characters(_) | Kind::Blocks(_) if opened.mount.has(MountFlags::NO_DEVICES) => {
+            return Err(Errno::EACCES);
+        }
         Kind::Characters(number) => device::open(*number, flags)?,
         Kind::Fifo(fifo) => fifo.open(flags)?,
         Kind::Blocks(_) | Kind::Socket => return Err(Errno::ENXIO),

@@ -291,6 +291,20 @@ impl Entries {
         entry
     }
 
+    /// Takes an entry out, of entries that are to end: nothing is found in them any more.
+    pub fn take_last(&mut self) -> Option<Entry> {
+        while self.end > 0 {
+            let place = self.end - 1;
+            self.end = place;
+            let chunk = self.chunk_mut(place)?;
+            if let Some(entry) = chunk.entries[place as usize % CHUNK].take() {
+                return Some(entry);
+            }
+        }
+        *self = Self::EMPTY;
+        None
+    }
+
     /// Makes a name stand for another node, and returns the one before.
     pub fn replace(&mut self, name: &[u8], node: Shared<Node>) -> Option<Shared<Node>> {
         let place = self.place(name)?;

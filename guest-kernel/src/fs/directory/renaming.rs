@@ -5,7 +5,6 @@ use mm::Shared;
 
 use super::{Entry, Place, check_changeable, complete, has_lost};
 use crate::fs::bytes::Bytes;
-use crate::fs::mapped;
 use crate::fs::node::Node;
 
 /// Makes the name `to` stand for `node`, for which `from` has stood; something may be called
@@ -42,7 +41,6 @@ pub fn rename(
         from.count_directory(-1);
         to.count_directory(1);
     }
-    mapped::renamed(node, (from, from_name), (to, to_name));
     node.times().note_change();
     from.times().note_modification();
     to.times().note_modification();
@@ -80,7 +78,5 @@ pub fn exchange(
         gained.times().note_change();
         directory.times().note_modification();
     }
-    mapped::renamed(one_node, (one, one_name), (other, other_name));
-    mapped::renamed(other_node, (other, other_name), (one, one_name));
     Ok(())
 }

@@ -14,12 +14,12 @@ use crate::fs::bytes::Bytes;
 use crate::fs::events::Event;
 use crate::fs::events::epoll::Watches;
 use crate::fs::locks::Owner;
+use crate::fs::mount;
 use crate::fs::node::{Kind, Node};
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::poll::{self, Readiness};
-use crate::fs::ramfs;
 use crate::proc::ipc::messages::{Message, Messages, copy_in};
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::wait_queue::{WaitQueue, Woken};
@@ -121,9 +121,11 @@ pub fn open(
         None if flags & linux::O_CREAT == 0 => return Err(Errno::ENOENT),
         None => make(name, mode, size)?,
     };
+    let hidden = mount::hidden()?;
     let opened = Opened {
+        mount: hidden.mount,
         node: queue.node.clone(),
-        directory: ramfs::root()?,
+        directory: hidden.node,
         name: queue.name.duplicate()?,
     };
     let flags = flags & (linux::O_ACCMODE | linux::O_NONBLOCK);

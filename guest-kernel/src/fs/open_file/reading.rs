@@ -50,8 +50,10 @@ impl OpenFile {
         match &self.object {
             Object::Node(node) => match node.kind() {
                 Kind::File(pages) => {
-                    if !self.has(linux::O_NOATIME) {
-                        node.times().note_access();
+                    if !self.has(linux::O_NOATIME)
+                        && let Some(opened) = self.opened()
+                    {
+                        opened.mount.note_access(node);
                     }
                     let count = regular::read(pages, offset, target)?;
                     if count > 0 {
@@ -70,6 +72,7 @@ impl OpenFile {
             Object::Event(event) => event.read(target, self.is_nonblocking()),
             Object::Input => INPUT.read(target, self.is_nonblocking()),
             Object::Socket(socket) => socket.read(target, self.is_nonblocking()),
+            Object::Namespace(_) => Err(Errno::EINVAL),
             Object::ReadEnd(_) | Object::BothEnds(..) | Object::WriteEnd(_) | Object::Output(_) => {
                 Err(Errno::EBADF)
             }
@@ -166,9 +169,11 @@ impl OpenFile {
             Object::Event(event) => event.write(source, self.is_nonblocking()),
             Object::Output(port) => output::send(*port, source),
             Object::Socket(socket) => socket.write(source, self.is_nonblocking()),
-            Object::ReadEnd(_) | Object::WriteEnd(_) | Object::BothEnds(..) | Object::Input => {
-                Err(Errno::EBADF)
-            }
+            Object::ReadEnd(_)
+            | Object::WriteEnd(_)
+            | Object::BothEnds(..)
+            | Object::Input
+            | Object::Namespace(_) => Err(Errno::EBADF),
         }
     }
 }

@@ -8,9 +8,10 @@ use mm::mapping::VDSO;
 use mm::page_tables::Access;
 use mm::{FilePages, Frame, OutOfMemory, Shared};
 
+use crate::fs::mapped::{self, Described};
 use crate::fs::proc_files::process_text::{PAGE, space};
 use crate::fs::proc_files::window::Window;
-use crate::fs::{mapped, process_files, running};
+use crate::fs::{process_files, running};
 use crate::proc::ipc::shared_memory;
 use crate::proc::process::Process;
 
@@ -63,24 +64,27 @@ fn write_area(process: &Process, seen: &Seen, to: &mut Window) -> Result<(), Err
     let file = seen.file();
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
     let stack = process.places().stack;
-    let (number, name) = match file {
+    let Described {
+        device,
+        number,
+        path: name,
+    } = match file {
         Some((pages, _)) => name_of(process, pages, &mut frame)?,
-        None if area.start == VDSO => (0, &b"[vdso]"[..]),
-        None if (area.start..area.end).contains(&stack) => (0, &b"[stack]"[..]),
-        None if seen.is_heap => (0, &b"[heap]"[..]),
-        None => (0, &b""[..]),
+        None if area.start == VDSO => Described::as_memory(b"[vdso]"),
+        None if (area.start..area.end).contains(&stack) => Described::as_memory(b"[stack]"),
+        None if seen.is_heap => Described::as_memory(b"[heap]"),
+        None => Described::as_memory(b""),
     };
     let mut line = Line::default();
     let _ = write!(
         line,
-        "{:08x}-{:08x} {}{}{}{sharing} {:08x} 00:{:02x} {number} ",
+        "{:08x}-{:08x} {}{}{}{sharing} {:08x} 00:{device:02x} {number} ",
         area.start,
         area.end,
         letter(Access::READ, 'r'),
         letter(Access::WRITE, 'w'),
         letter(Access::EXECUTE, 'x'),
         file.map_or(0, |(_, offset)| offset),
-        u8::from(file.is_some()),
     );
     to.push(&line.bytes[..line.len]);
     if !name.is_empty() {
@@ -97,34 +101,41 @@ fn write_area(process: &Process, seen: &Seen, to: &mut Window) -> Result<(), Err
     Ok(())
 }
 
-/// The number of a mapped file, and what it is called.
+/// Which file is mapped, and what it is called.
 fn name_of<'f>(
     process: &Process,
     pages: &Shared<FilePages>,
     frame: &'f mut Frame,
-) -> Result<(u64, &'f [u8]), Errno> {
+) -> Result<Described<'f>, Errno> {
+    /// Minor number of what files without a name are on.
+    const NAMELESS: u32 = 1;
+    let nameless = |number, path| Described {
+        device: NAMELESS,
+        number,
+        path,
+    };
     if pages.label().is_none()
         && let Ok(opened) = running::program(process)
     {
         mapped::note_program(pages, &opened);
     }
     if pages.label().is_some() {
-        let root = process_files::here()?.root;
-        return match mapped::describe(&root, pages, frame.bytes_mut()) {
+        let here = process_files::here()?;
+        return match mapped::describe(&here.root, pages, None, frame.bytes_mut()) {
             Ok(Some(found)) => Ok(found),
             Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
             // Its directory is nowhere.
-            Ok(None) | Err(_) => Ok((0, b"")),
+            Ok(None) | Err(_) => Ok(nameless(0, b"")),
         };
     }
     let Some((key, number)) = shared_memory::named(pages) else {
-        return Ok((0, b"/dev/zero (deleted)"));
+        return Ok(nameless(0, b"/dev/zero (deleted)"));
     };
     let mut line = Line::default();
     let _ = write!(line, "/SYSV{key:08x} (deleted)");
     let name = &mut frame.bytes_mut()[..line.len];
     name.copy_from_slice(&line.bytes[..line.len]);
-    Ok((number, name))
+    Ok(nameless(number, name))
 }
 
 /// The start of a line, whose length counts.

@@ -2,12 +2,14 @@
 //! working directory, root and open files. What they say of it is for people: following them
 //! needs no path, so that they lead to files that have been removed too.
 
+use core::fmt::{self, Write};
+
 use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, Shared};
 
-use crate::fs::bytes::Bytes;
+use crate::fs::namespace::{NamespaceKind, OwnNamespace};
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Start};
@@ -23,6 +25,8 @@ pub enum ProcLink {
     Directory(u32),
     /// To its root.
     Root(u32),
+    /// To a namespace that it is in.
+    Namespace(u32, NamespaceKind),
     /// To what one of its descriptors stands for.
     Descriptor(u32, u32),
 }
@@ -45,18 +49,14 @@ impl ProcLink {
     /// # Errors
     /// ENOENT: the process has ended, or the descriptor is closed. ENOMEM.
     pub fn follow(self) -> Result<Option<Opened>, Errno> {
-        let directory = |directory| Opened {
-            directory: Shared::clone(&directory),
-            node: directory,
-            name: Bytes::InPlace(b""),
-        };
         Ok(Some(match self {
             Self::Program(pid) => {
                 let process = table::process(pid).ok_or(Errno::ENOENT)?;
                 running::program(process)?.try_clone()?
             }
-            Self::Directory(pid) => directory(start(pid)?.directory),
-            Self::Root(pid) => directory(start(pid)?.root),
+            Self::Directory(pid) => Opened::directory(start(pid)?.directory.clone()),
+            Self::Root(pid) => Opened::directory(start(pid)?.root.clone()),
+            Self::Namespace(..) => return Ok(None),
             Self::Descriptor(..) => match self.open_file()?.opened() {
                 Some(opened) => opened.try_clone()?,
                 None => return Ok(None),
@@ -69,15 +69,24 @@ impl ProcLink {
     /// # Errors
     /// As of [`follow`](Self::follow); ENAMETOOLONG.
     pub fn text(self, frame: &mut Frame) -> Result<&[u8], Errno> {
-        let root = process_files::here()?.root;
+        let here = process_files::here()?;
         if let Some(opened) = self.follow()? {
-            let written = path::write_opened(&root, &opened, frame.bytes_mut());
+            let written = path::write_opened(&here.root, &opened, frame.bytes_mut());
             return written.map_err(|errno| match errno {
                 Errno::ERANGE => Errno::ENAMETOOLONG,
                 errno => errno,
             });
         }
-        let [kind, name] = describe(&*self.open_file()?);
+        let file = self.open_file()?;
+        if let Object::Namespace(namespace) = file.object() {
+            let mut text = Text { frame, len: 0 };
+            namespace
+                .write(&mut text)
+                .map_err(|_| Errno::ENAMETOOLONG)?;
+            let Text { frame, len } = text;
+            return Ok(&frame.bytes()[..len]);
+        }
+        let [kind, name] = describe(&file);
         let (_, place) = frame
             .bytes_mut()
             .split_at_mut(FRAME_SIZE - kind.len() - name.len());
@@ -86,11 +95,16 @@ impl ProcLink {
         Ok(place)
     }
 
-    /// The open file that the descriptor stands for.
+    /// The open file that the descriptor stands for, or one of the namespace.
     ///
     /// # Errors
-    /// ENOENT: it is none, or closed.
+    /// ENOENT: it is none, or closed. ENFILE, ENOMEM.
     pub fn open_file(self) -> Result<Shared<OpenFile>, Errno> {
+        if let Self::Namespace(pid, kind) = self {
+            let process = table::process(pid).ok_or(Errno::ENOENT)?;
+            let object = Object::Namespace(OwnNamespace::of(process, kind)?);
+            return OpenFile::new(object, linux::O_RDONLY);
+        }
         let Self::Descriptor(pid, fd) = self else {
             return Err(Errno::ENOENT);
         };
@@ -105,6 +119,9 @@ impl ProcLink {
     pub fn reopen(self, flags: u32) -> Result<Shared<OpenFile>, Errno> {
         let file = self.open_file()?;
         let writes = flags & linux::O_ACCMODE != linux::O_RDONLY;
+        if let Self::Namespace(..) = self {
+            return if writes { Err(Errno::EPERM) } else { Ok(file) };
+        }
         let object = match file.object() {
             Object::Device(device) => Object::Device(*device),
             Object::Input if !writes => Object::Input,
@@ -117,7 +134,25 @@ impl ProcLink {
     }
 }
 
-fn start(pid: u32) -> Result<Start, Errno> {
+/// Text in a frame.
+struct Text<'f> {
+    frame: &'f mut Frame,
+    len: usize,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let place = self
+            .frame
+            .bytes_mut()
+            .get_mut(self.len..self.len + text.len());
+        place.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+fn start(pid: u32) -> Result<Shared<Start>, Errno> {
     let process = table::process(pid).ok_or(Errno::ENOENT)?;
     let surroundings = process_files::surroundings(process).ok_or(Errno::ENOENT)?;
     surroundings.start()

@@ -12,6 +12,7 @@ use mm::{AddressSpace, Shared};
 use crate::fs::events::Event;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::proc_files::areas_text;
+use crate::fs::proc_files::mounts_text;
 use crate::fs::proc_files::text::NS_PER_USER_TICK;
 use crate::fs::proc_files::window::Window;
 use crate::fs::{process_files, terminal};
@@ -45,6 +46,10 @@ pub enum ProcessText {
     Status,
     /// Its limits.
     Limits,
+    /// The mounts that it sees.
+    Mounts,
+    /// The same, with all that there is to say of each.
+    MountFacts,
     /// Its memory areas.
     Areas,
     /// The same, with what is in memory of each.
@@ -85,6 +90,8 @@ impl ProcessText {
             }
             Self::Status => write_status(process, id, to),
             Self::Limits => write_limits(process, to),
+            Self::Mounts => return mounts_text::write(process, to, false),
+            Self::MountFacts => return mounts_text::write(process, to, true),
             Self::Areas => return areas_text::write(process, to, false),
             Self::AreasInDetail => return areas_text::write(process, to, true),
         })
@@ -346,7 +353,8 @@ fn write_limits(process: &Process, to: &mut dyn Write) -> fmt::Result {
 pub fn write_descriptor(file: &OpenFile, to: &mut dyn Write) -> fmt::Result {
     let number = file.node().map_or(0, |node| node.number());
     writeln!(to, "pos:\t{}\nflags:\t0{:o}", file.offset(), file.flags())?;
-    writeln!(to, "mnt_id:\t1\nino:\t{number}")?;
+    let mount = file.opened().map_or(0, |opened| opened.mount.number());
+    writeln!(to, "mnt_id:\t{mount}\nino:\t{number}")?;
     match file.object() {
         Object::Event(Event::Inotify(inotify)) => inotify.write_watches(to),
         Object::Event(Event::Process(process)) => {

@@ -2,6 +2,7 @@
 
 use crate::fs::events::inotify;
 use crate::fs::events::queue;
+use crate::fs::namespace::NamespaceKind;
 use crate::fs::proc_files::process_text::ProcessText as Text;
 use crate::fs::proc_files::text::SystemText::{self, Fixed, Number};
 use crate::fs::proc_files::{ProcFile, ProcLink};
@@ -29,7 +30,7 @@ pub const ROOT: &[Entry] = &[
     text(b"cmdline", Fixed("\n")),
     text(b"cpuinfo", SystemText::Processors),
     text(b"devices", Fixed(DEVICES)),
-    text(b"filesystems", Fixed("nodev\trootfs\nnodev\tproc\n")),
+    text(b"filesystems", Fixed(FILE_SYSTEMS)),
     text(b"interrupts", Fixed("           CPU0       \n")),
     text(b"loadavg", SystemText::Loads),
     text(b"meminfo", SystemText::Memory),
@@ -48,6 +49,8 @@ pub const ROOT: &[Entry] = &[
     text(b"version", SystemText::Version),
 ];
 
+const FILE_SYSTEMS: &str =
+    "nodev\trootfs\nnodev\tproc\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\tdevpts\n";
 const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
 
 const SYSVIPC: &[Entry] = &[
@@ -164,8 +167,9 @@ pub const PROCESS: &[Row] = rows! {
     b"limits": |id| ProcFile::OfProcess(Text::Limits, id),
     b"maps": |id| ProcFile::OfProcess(Text::Areas, id),
     b"mem": ProcFile::Memory,
-    b"mountinfo": |id| ProcFile::OfProcess(Text::Fixed(MOUNT_FACTS), id),
-    b"mounts": |id| ProcFile::OfProcess(Text::Fixed(MOUNTS), id),
+    b"mountinfo": |id| ProcFile::OfProcess(Text::MountFacts, id),
+    b"mounts": |id| ProcFile::OfProcess(Text::Mounts, id),
+    b"ns": ProcFile::Namespaces,
     b"oom_score": |id| ProcFile::OfProcess(Text::Fixed("0\n"), id),
     b"oom_score_adj": |id| ProcFile::OfProcess(Text::OomAdjustment, id),
     b"root": |id| ProcFile::Link(ProcLink::Root(id)),
@@ -183,7 +187,11 @@ pub const THREAD: &[Row] = rows! {
     b"status": |id| ProcFile::OfProcess(Text::Status, id),
 };
 
-const MOUNTS: &str = "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n";
-const MOUNT_FACTS: &str = "1 1 0:1 / / rw - rootfs rootfs rw\n2 1 0:2 / /proc rw - proc proc rw\n";
+/// `/proc/PID/ns`.
+pub const NAMESPACES: &[Row] = rows! {
+    b"mnt": |id| ProcFile::Link(ProcLink::Namespace(id, NamespaceKind::Mounts)),
+    b"uts": |id| ProcFile::Link(ProcLink::Namespace(id, NamespaceKind::Names)),
+};
+
 const IO: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n\
     cancelled_write_bytes: 0\n";

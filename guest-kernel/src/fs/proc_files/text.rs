@@ -10,6 +10,7 @@ use mm::free_frames;
 
 use crate::fs::open_file;
 use crate::fs::proc_files::ipc_text;
+use crate::proc::current;
 use crate::proc::process::Process;
 use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::settings::Setting;
@@ -113,12 +114,8 @@ impl SystemText {
                 )
             }
             Self::Line(text) => writeln!(to, "{text}"),
-            Self::HostName => {
-                system::HOST_NAME.with(|name| writeln!(to, "{}", name.escape_ascii()))
-            }
-            Self::DomainName => {
-                system::DOMAIN_NAME.with(|name| writeln!(to, "{}", name.escape_ascii()))
-            }
+            Self::HostName => current().with_names(|names| write_name(&names.host, to)),
+            Self::DomainName => current().with_names(|names| write_name(&names.domain, to)),
             Self::Uuid => write_uuid(to, [random::number(), random::number()]),
             Self::BootId => write_uuid(to, boot_id()),
         }
@@ -254,6 +251,10 @@ fn write_uuid(to: &mut dyn Write, [high, low]: [u64; 2]) -> fmt::Result {
         to,
         "{time:08x}-{middle:04x}-{version:04x}-{sequence:04x}-{node:012x}"
     )
+}
+
+fn write_name(name: &system::Name, to: &mut dyn Write) -> fmt::Result {
+    name.with(|name| writeln!(to, "{}", name.escape_ascii()))
 }
 
 #[cfg(test)]

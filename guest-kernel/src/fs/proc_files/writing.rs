@@ -55,8 +55,10 @@ pub fn write(file: ProcFile, offset: u64, source: &mut dyn Source) -> Result<u64
 /// Changes what is so for all. Whoever may open the file may do it.
 fn change(text: SystemText, written: &[u8]) -> Result<(), Errno> {
     match text {
-        SystemText::HostName => system::HOST_NAME.set(written.trim_ascii()),
-        SystemText::DomainName => system::DOMAIN_NAME.set(written.trim_ascii()),
+        SystemText::HostName => current().with_names(|names| names.host.set(written.trim_ascii())),
+        SystemText::DomainName => {
+            current().with_names(|names| names.domain.set(written.trim_ascii()))
+        }
         SystemText::Setting(setting) => setting.set(parse(written)?),
         _ => Err(Errno::EBADF),
     }

@@ -4,14 +4,12 @@ use mm::frames;
 
 fn make(files: &[(&str, u32, &[u8])]) -> Shared<Node> {
     start(archive(files).leak(), false);
-    root().expect("there is memory")
+    root().expect("there is memory").node
 }
 
 fn find(root: &Shared<Node>, path: &str) -> Result<Shared<Node>, Errno> {
-    let start = Start {
-        root: root.clone(),
-        directory: root.clone(),
-    };
+    let start = Start::of_tree()?;
+    assert!(Shared::is_same(&start.root.node, root));
     path::walk(&start, path.as_bytes(), Links::Kept)?
         .node()
         .cloned()
@@ -66,7 +64,7 @@ fn entries_of_one_node_are_its_names() {
         with_fields(("c", 0o100_644, b"other"), 2, [8, 0, 3]),
     ];
     start(archive.concat().leak(), false);
-    let root = root().expect("there is memory");
+    let root = root().expect("there is memory").node;
     let [a, b] = ["/a", "/dir/b"].map(|path| find(&root, path).expect("it is there"));
     assert!(Shared::is_same(&a, &b) && a.links() == 2);
     assert!(a.pages().is_some_and(|pages| pages.len() == 8));
@@ -99,7 +97,7 @@ fn links_lead_to_where_entries_are() {
 #[test]
 fn the_tree_is_made_once() {
     let first = make(&[("a", 0o100_644, b"")]);
-    let again = root().expect("it is there");
+    let again = root().expect("it is there").node;
     assert!(Shared::is_same(&first, &again));
     assert!(find(&again, "/a").is_ok());
 }
@@ -116,7 +114,7 @@ fn without_memory_it_is_made_later() {
     let mut failures = 0;
     let root = loop {
         match root() {
-            Ok(root) => break root,
+            Ok(root) => break root.node,
             Err(errno) => failures += i32::from(errno == Errno::ENOMEM),
         }
         frames.pop();

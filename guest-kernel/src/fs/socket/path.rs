@@ -18,7 +18,7 @@ const MODE: u32 = 0o777;
 /// EADDRINUSE: there is something. Those of paths.
 pub fn make(path: &[u8]) -> Result<Shared<UnixName>, Errno> {
     let mode = MODE & !process_files::mask();
-    let node = calls::make_node(&process_files::here()?, path, Kind::Socket, mode);
+    let node = calls::make_node(&*process_files::here()?, path, Kind::Socket, mode);
     let node = node.map_err(|errno| match errno {
         Errno::EEXIST => Errno::EADDRINUSE,
         errno => errno,
@@ -31,7 +31,7 @@ pub fn make(path: &[u8]) -> Result<Shared<UnixName>, Errno> {
 /// # Errors
 /// Those of paths.
 pub fn exists(path: &[u8]) -> Result<bool, Errno> {
-    match calls::find(&process_files::here()?, path, Links::Kept) {
+    match calls::find(&*process_files::here()?, path, Links::Kept) {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -43,7 +43,7 @@ pub fn exists(path: &[u8]) -> Result<bool, Errno> {
 /// # Errors
 /// ECONNREFUSED: no socket. EACCES: not to be written. Those of paths.
 pub fn find(path: &[u8]) -> Result<Shared<UnixName>, Errno> {
-    let node = calls::find(&process_files::here()?, path, Links::Followed)?;
+    let node = calls::find(&*process_files::here()?, path, Links::Followed)?;
     match node.kind() {
         Kind::Socket => {
             permission::check(&node, permission::WRITE)?;

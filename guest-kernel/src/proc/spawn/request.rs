@@ -13,6 +13,10 @@ bitflags! {
         const MEMORY = linux::CLONE_VM;
         /// The same root, working directory and umask.
         const DIRECTORY = linux::CLONE_FS;
+        /// The machine's names, for itself.
+        const OWN_NAMES = linux::CLONE_NEWUTS;
+        /// Mounts of its own.
+        const OWN_MOUNTS = linux::CLONE_NEWNS;
         /// The same open files.
         const FILES = linux::CLONE_FILES;
         /// The same reactions to signals.
@@ -47,6 +51,11 @@ impl CloneFlags {
         const OF_THREADS: CloneFlags = CloneFlags::MEMORY
             .union(CloneFlags::FILES)
             .union(CloneFlags::SIGNALS);
+        let has_own = self.intersects(Self::OWN_MOUNTS | Self::OWN_NAMES);
+        let shares_place = self.contains(Self::OWN_MOUNTS | Self::DIRECTORY);
+        if shares_place || has_own && self.contains(Self::THREAD) {
+            return false;
+        }
         if self.contains(Self::THREAD) {
             self.contains(OF_THREADS) && !self.intersects(Self::PARENT_WAITS | Self::DESCRIPTOR)
         } else {
