@@ -5,7 +5,7 @@ use abi::Errno;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 
-use super::copying::Copies;
+use super::copying::{Copies, make_one};
 use super::list::{self, New};
 use super::{FileSystem, Kind, Location, Mount, MountFlags, Options};
 use crate::fs::bytes::Bytes;
@@ -34,6 +34,7 @@ pub fn mount_new(namespace: u64, target: Opened, wanted: &Wanted<'_>) -> Result<
     if !target.node.is_directory() {
         return Err(Errno::ENOTDIR);
     }
+    list::check_room()?;
     let file_system = FileSystem::make(wanted.kind, wanted.options)?;
     let is_read_only = wanted.flags.contains(MountFlags::READ_ONLY);
     if wanted.kind == Kind::Memory {
@@ -62,13 +63,13 @@ pub fn bind(namespace: u64, source: &Opened, target: Opened, recursive: bool) ->
     if let node::Kind::Proc(ProcFile::Link(_)) = source.node.kind() {
         return Err(Errno::EINVAL);
     }
-    let copies = match (source.node.is_directory(), target.node.is_directory()) {
-        (true, true) => Copies::make(&source.location(), recursive, namespace)?,
-        (false, false) => Copies::make_one(source, namespace)?,
-        _ => return Err(Errno::ENOTDIR),
-    };
-    copies.enter(Some(target));
-    Ok(())
+    match (source.node.is_directory(), target.node.is_directory()) {
+        (true, true) => {
+            Copies::make(&source.location(), recursive, namespace, Some(target)).map(drop)
+        }
+        (false, false) => make_one(source, namespace, target),
+        _ => Err(Errno::ENOTDIR),
+    }
 }
 
 /// Has what is mounted at `source` cover `target` instead.

@@ -5,7 +5,7 @@ use core::iter;
 
 use abi::Errno;
 use arch::SingleCpu;
-use mm::{Shared, quota};
+use mm::{OutOfMemory, Shared, quota};
 
 use super::{FileSystem, Kind, Location, Mount, MountFlags, Options};
 use crate::fs::bytes::Bytes;
@@ -59,7 +59,7 @@ pub fn new_number() -> u32 {
     number
 }
 
-/// All mounts, while none is made or ended.
+/// All mounts, the oldest first. Meanwhile the one that has come last may end, and others be made.
 pub fn all() -> impl Iterator<Item = Shared<Mount>> {
     let next = |mount: &Shared<Mount>| SharedList::<Mount, All>::after(mount);
     iter::successors(mounts().all.first(), next)
@@ -68,13 +68,6 @@ pub fn all() -> impl Iterator<Item = Shared<Mount>> {
 /// Those of a namespace.
 pub fn all_of(namespace: u64) -> impl Iterator<Item = Shared<Mount>> {
     all().filter(move |mount| mount.namespace() == namespace)
-}
-
-/// The first mount of this namespace after the one with number `after`, in the order of the
-/// numbers.
-pub fn next_of(namespace: u64, after: u32) -> Option<Shared<Mount>> {
-    let own = all().filter(|mount| mount.namespace() == namespace && mount.number() > after);
-    own.min_by_key(|mount| mount.number())
 }
 
 /// What is mounted on a location. Most of those that are looked for have been mounted last.
@@ -163,15 +156,23 @@ pub struct New {
     pub flags: MountFlags,
 }
 
+/// Fails unless a program may have one mount more.
+///
+/// # Errors
+/// ENOSPC: there are too many, or memory is short.
+pub fn check_room() -> Result<(), Errno> {
+    match mounts().all.len() < MOST && quota::check_file().is_ok() {
+        true => Ok(()),
+        false => Err(Errno::ENOSPC),
+    }
+}
+
 /// A mount that is nowhere yet.
 ///
 /// # Errors
-/// ENOSPC: there are too many. ENOMEM.
-pub fn new(new: New) -> Result<Shared<Mount>, Errno> {
-    if mounts().all.len() >= MOST || quota::check_file().is_err() {
-        return Err(Errno::ENOSPC);
-    }
-    Ok(Shared::new(Mount {
+/// There is no memory.
+pub fn new(new: New) -> Result<Shared<Mount>, OutOfMemory> {
+    Shared::new(Mount {
         number: new_number(),
         file_system: new.file_system,
         top: new.top,
@@ -183,7 +184,7 @@ pub fn new(new: New) -> Result<Shared<Mount>, Errno> {
         writers: Cell::new(0),
         copy: RefCell::new(None),
         link: Link::new(),
-    })?)
+    })
 }
 
 /// Mounts a mount in a namespace, on a place or as its first.
@@ -204,21 +205,22 @@ pub fn set_place(mount: &Mount, place: Option<Opened>) {
     }
 }
 
-/// Ends a mount, and all that are on it.
+/// Ends a mount, and all that are on it: one after the other, since there is room on the stack
+/// for few.
 pub fn leave(mount: &Shared<Mount>) {
     take_out(mount);
-    end_lost();
-}
-
-/// Ends all mounts that are on one that is not mounted: one after the other, since there is room
-/// on the stack for few.
-pub fn end_lost() {
-    let is_lost = |mount: &Shared<Mount>| {
-        let parent = mount.parent();
-        parent.is_some_and(|parent| !parent.link.is_linked())
-    };
-    while let Some(lost) = all().find(is_lost) {
-        take_out(&lost);
+    let mut is_done = false;
+    while !is_done {
+        is_done = true;
+        for mount in all() {
+            if mount
+                .parent()
+                .is_some_and(|parent| !parent.link.is_linked())
+            {
+                take_out(&mount);
+                is_done = false;
+            }
+        }
     }
 }
 

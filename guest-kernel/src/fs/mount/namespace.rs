@@ -3,8 +3,9 @@
 use abi::Errno;
 use mm::{OutOfMemory, Shared};
 
+use super::copying::Copies;
 use super::list;
-use super::{Location, Mount, copying};
+use super::{Location, Mount};
 use crate::fs::path::Start;
 
 /// Number of the first namespace, as on Linux.
@@ -35,12 +36,11 @@ impl Namespace {
     pub fn copy(number: u64, start: &Start) -> Result<(Shared<Self>, Start), Errno> {
         let new = Self::new()?;
         let top = top(number).ok_or(Errno::EINVAL)?;
-        let copies = copying::Copies::make(&top, true, new.number)?;
+        let copies = Copies::make(&top, true, new.number, None)?;
         let start = Start {
             root: copies.of(&start.root),
             directory: copies.of(&start.directory),
         };
-        copies.enter(None);
         Ok((new, start))
     }
 }

@@ -29,9 +29,7 @@ pub fn write(process: &Process, to: &mut Window, in_detail: bool) -> Result<fmt:
     let start = surroundings.start()?;
     let namespace = process_files::mounts_number(process);
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-    let mut last = 0;
-    while let Some(mount) = mount::next_of(namespace, last) {
-        last = mount.number();
+    for mount in mount::all_of(namespace) {
         let mut path = Backwards::new(frame.bytes_mut());
         let top = Location {
             node: mount.top().clone(),
