@@ -14,7 +14,7 @@ use crate::fs::opened::Opened;
 use crate::fs::shared_list::{Link, SharedList};
 
 /// Mounts that there can be: looking for one takes as many steps.
-const MOST: usize = 1024;
+pub const MOST: usize = 1024;
 
 /// The list of all mounts.
 pub enum All {}

@@ -254,3 +254,6 @@ impl Location {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
