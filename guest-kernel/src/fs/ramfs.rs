@@ -46,6 +46,8 @@ fn tree() -> &'static Tree {
 /// The tree, as far as it has been made.
 struct Tree {
     root: RefCell<Option<Location>>,
+    /// Paths that start there.
+    top: RefCell<Option<Shared<Start>>>,
     devices: RefCell<Option<Shared<Node>>>,
     /// The rest of the archive; `None` when all is done.
     rest: Cell<Option<Position>>,
@@ -70,6 +72,19 @@ pub fn root() -> Result<Location, Errno> {
     tree().root()
 }
 
+/// The start of paths there, for all who have no other.
+///
+/// # Errors
+/// There is no memory to make the tree.
+pub fn top() -> Result<Shared<Start>, Errno> {
+    if let Some(top) = &*tree().top.borrow() {
+        return Ok(top.clone());
+    }
+    let top = Shared::new(Start::of_tree()?)?;
+    tree().top.replace(Some(top.clone()));
+    Ok(top)
+}
+
 /// The directory of the devices, wherever it is now.
 ///
 /// # Errors
@@ -83,6 +98,7 @@ impl Tree {
     const fn new() -> Self {
         Self {
             root: RefCell::new(None),
+            top: RefCell::new(None),
             devices: RefCell::new(None),
             rest: Cell::new(None),
             has_host: Cell::new(false),

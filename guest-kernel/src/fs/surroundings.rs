@@ -8,6 +8,7 @@ use mm::{OutOfMemory, Shared};
 
 use crate::fs::mount::Location;
 use crate::fs::path::Start;
+use crate::fs::ramfs;
 
 /// The initial umask: no write permission for others.
 const DEFAULT_MASK: u32 = 0o022;
@@ -48,7 +49,7 @@ impl Surroundings {
         if let Some(start) = &*self.start.borrow() {
             return Ok(start.clone());
         }
-        let start = Shared::new(Start::of_tree()?)?;
+        let start = ramfs::top()?;
         self.start.replace(Some(start.clone()));
         Ok(start)
     }
