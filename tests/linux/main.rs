@@ -45,14 +45,14 @@ const CASES: &[Case] = &[
     case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
     case("git", &["git"], include_str!("git.sh")),
     in_emulator(case("nginx", &["nginx", "curl"], include_str!("nginx.sh"))),
-    Case {
+    in_emulator(Case {
         mounts: true,
         ..case(
             "mounts",
             &["unshare", "findmnt", "mountpoint", "pivot_root", "busybox"],
             include_str!("mounts.sh"),
         )
-    },
+    }),
     case("node", &["node"], include_str!("node.sh")),
     case(
         "packing",
