@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static char *here = "/tmp/mounts_test";
@@ -249,6 +250,8 @@ static void restrictions(void) {
     SAY(fchmod(fd, 0600));
     SAY(chown("a/script", 1, 1));
     SAY(utimensat(AT_FDCWD, "a/script", 0, 0));
+    SAY(setxattr("a/script", "user.name", "value", 5, 0));
+    SAY(removexattr("a/script", "user.name"));
     SAY(access("a/script", W_OK));
     SAY(access("a/fifo", W_OK));
     SAY(close(open("a/fifo", O_RDWR)));
@@ -264,6 +267,48 @@ static void restrictions(void) {
     list("/proc/self/mountinfo", 4);
     SAY(umount("seen"));
     SAY(umount("a"));
+}
+
+// What is mapped, as the list of what is in memory names it.
+static void name_of(const char *what, void *mapped, dev_t device) {
+    char line[1000];
+    unsigned long start, major, minor;
+    FILE *file = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, file)) {
+        sscanf(line, "%lx-%*x %*s %*s %lx:%lx", &start, &major, &minor);
+        if (start != (unsigned long)mapped) continue;
+        char *path = strchr(line, '/');
+        if (!strncmp(path, here, strlen(here))) path += strlen(here);
+        printf("%s: device %d %s", what, makedev(major, minor) == device, path);
+    }
+    fclose(file);
+}
+
+static void *map(const char *path) {
+    int fd = open(path, O_RDONLY);
+    void *mapped = mmap(0, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    name_of(path, mapped, device(path));
+    return mapped;
+}
+
+static void mapped_files(void) {
+    SAY(mount("mapped", "a", "tmpfs", 0, 0));
+    put("a/file", "mapped"), mkdir("a/in", 0700), put("tree/mapped", "one");
+    dev_t on = device("a");
+    void *first = map("a/file");
+    SAY(rename("a/file", "a/in/other"));
+    name_of("renamed", first, on);
+    SAY(mount("a", "seen", 0, MS_MOVE, 0));
+    name_of("moved", first, on);
+    SAY(unlink("seen/in/other"));
+    name_of("removed", first, on);
+    munmap(first, 4096);
+    SAY(umount("seen"));
+    SAY(mount("tree/mapped", "two", 0, MS_BIND, 0));
+    void *alone = map("two");
+    munmap(alone, 4096);
+    SAY(umount("two"));
 }
 
 static void own_mounts(void) {
@@ -309,6 +354,7 @@ static void new_root(void) {
         printf("%d\n", (int)readlink("/proc/self/root", path, sizeof path));
         here = "/";
         list("/proc/self/mounts", 0);
+        map("/file");
         exit(0);
     }
     wait(0);
@@ -346,6 +392,7 @@ int main(void) {
     binds();
     stacks();
     restrictions();
+    mapped_files();
     own_mounts();
     new_root();
     return 0;
