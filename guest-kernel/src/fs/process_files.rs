@@ -221,11 +221,13 @@ impl Resources for ProcessFiles {
         };
         to.files.replace(files);
         to.surroundings.replace(here);
-        to.mounts.replace(from.mounts.borrow().clone());
+        if let Some(mounts) = &*from.mounts.borrow() {
+            to.mounts.replace(Some(mounts.clone()));
+        }
         if flags.contains(CloneFlags::OWN_MOUNTS) {
             own_mounts(parent, child).inspect_err(|_| self.release(child))?;
         }
-        running::inherit(parent, child);
+        running::inherit(from, to);
         Ok(())
     }
 
@@ -236,12 +238,11 @@ impl Resources for ProcessFiles {
 
     fn release(&self, process: &Process) {
         // Closing may wake others and must find nothing borrowed.
-        let files = slot(process).take();
-        drop(files);
         let slot = process_slot::of(process);
-        let (surroundings, mounts) = (slot.surroundings.take(), slot.mounts.take());
-        drop((surroundings, mounts));
-        running::release(process);
+        drop(slot.files.take());
+        drop(slot.surroundings.take());
+        drop(slot.mounts.take());
+        running::release(slot);
     }
 
     fn leader_ended(&self, session: u32) {

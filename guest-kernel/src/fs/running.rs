@@ -13,7 +13,7 @@ use mm::{Frame, OutOfMemory, Shared};
 use crate::fs::calls;
 use crate::fs::opened::Running;
 use crate::fs::path::{Links, Start};
-use crate::fs::process_slot;
+use crate::fs::process_slot::{self, ProcessSlot};
 use crate::proc::current;
 use crate::proc::process::Process;
 
@@ -38,9 +38,9 @@ pub fn keep_program() {
 }
 
 /// What the parent runs, the child does.
-pub fn inherit(parent: &Process, child: &Process) {
-    let opened = process_slot::of(parent).runs.borrow().clone();
-    process_slot::of(child).runs.replace(opened);
+pub fn inherit(parent: &ProcessSlot, child: &ProcessSlot) {
+    let opened = parent.runs.borrow().clone();
+    child.runs.replace(opened);
 }
 
 /// The process runs the program that it was to run next.
@@ -51,9 +51,8 @@ pub fn change_program(process: &Process) {
 }
 
 /// The process has ended.
-pub fn release(process: &Process) {
-    let before = process_slot::of(process).runs.take();
-    drop(before);
+pub fn release(slot: &ProcessSlot) {
+    drop(slot.runs.take());
 }
 
 /// The file that a process runs.

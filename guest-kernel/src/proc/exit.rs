@@ -97,7 +97,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     posix_timer::delete_all(process);
     process.pending_signals.clear();
     drop(process.actions.take());
-    process.set_names(None);
+    drop(process.names.take());
     resources::keeper().release(process);
     process.note_frames(process.space().frames());
     drop(process.space.take());

@@ -243,7 +243,9 @@ fn fork(new: &New, request: &Request, parent: &'static Process) -> Result<&'stat
     child.attributes.set(parent.attributes().of_child());
     child.credentials.become_as(&parent.credentials);
     child.actions.replace(actions);
-    child.set_names(names);
+    if names.is_some() {
+        child.set_names(names);
+    }
     begin_process(child, space);
     child.end_signal.set(request.end_signal);
     let parent = match parent.parent.get() {
