@@ -11,9 +11,9 @@ pub extern "C" fn serve(context: &mut UserMode) -> ! {
     proc::rseq::begin(thread);
     loop {
         proc::enter_ring_3(thread);
-        let trap = context.run();
+        context.run();
         proc::leave_ring_3(thread, process);
-        match trap {
+        match context.trap() {
             Trap::Syscall => syscall::serve(context),
             Trap::Interrupt(number) => proc::scheduler::interrupt(number),
             Trap::Exception(exception) => proc::exception::handle(exception, context),

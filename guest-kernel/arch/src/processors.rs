@@ -28,7 +28,7 @@ use crate::SingleCpu;
 use crate::context::Context;
 use crate::descriptors::TaskState;
 use crate::trap::vector;
-use crate::{cpu, local_apic, paging};
+use crate::{cpu, local_apic, paging, trap};
 
 /// Most CPUs.
 pub const MOST: usize = 32;
@@ -113,8 +113,9 @@ static CPUS: [Cpu; MOST] = {
 
 /// How many are running.
 static COUNT: AtomicU32 = AtomicU32::new(1);
-/// Whether there is anybody to share the kernel with.
-static ARE_SEVERAL: AtomicBool = AtomicBool::new(false);
+/// Whether there is anybody to share the kernel with. Not atomic, so that the compiler sees what
+/// two looks have in common: who writes it is alone.
+static ARE_SEVERAL: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 
 /// The lock: the next ticket, and the one whose turn it is.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -142,7 +143,7 @@ pub fn count() -> usize {
 /// Whether there are more than one.
 #[inline(always)]
 pub fn are_several() -> bool {
-    ARE_SEVERAL.load(Relaxed)
+    ARE_SEVERAL.get()
 }
 
 /// The context in which this CPU waits for threads, on a stack of its own.
@@ -256,5 +257,6 @@ pub(crate) fn add() {
         TURN.store(0, Relaxed);
     }
     COUNT.store(COUNT.load(Relaxed) + 1, Relaxed);
-    ARE_SEVERAL.store(true, SeqCst);
+    ARE_SEVERAL.set(true);
+    trap::share_kernel();
 }

@@ -1,6 +1,6 @@
 //! Ring 3 and the ways back from it.
 //!
-//! [`UserMode::run`] runs a program until something needs the kernel and says what: the
+//! [`UserMode::run`] runs a program until something needs the kernel and `UserMode::trap` says what: the
 //! mirror of the VMM's `Vcpu::run`. [`wait_for_interrupt`] is its counterpart for when
 //! there is nothing to run. So no interrupt handler runs concurrently with kernel code: an
 //! interrupt is a return value.
@@ -8,6 +8,7 @@
 //! Rejected: handlers called from the trap, which would need a rule for every global about
 //! where it may be accessed.
 
+use core::cell::Cell;
 use core::mem::{offset_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,6 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use abi::trace::{Kind, wanted};
 use x86::{RFLAGS_FIXED, RFlags, fx, msr};
 
+use crate::SingleCpu;
 use crate::processors::{self, Cpu};
 use crate::trace;
 use crate::{cpu, descriptors, kvm_software, user_copy};
@@ -273,27 +275,52 @@ const _: () = {
 };
 
 impl UserMode {
-    /// Runs the program until it traps.
-    pub fn run(&mut self) -> Trap {
-        // SAFETY: the switch to this thread has stored it, and CPUs are static.
-        let cpu = unsafe { &*self.cpu };
-        let context = &mut self.context;
-        processors::release();
+    /// Runs the program until it traps: [`trap`](Self::trap) says how.
+    #[inline(always)]
+    pub fn run(&mut self) {
         // SAFETY: the frame leads to ring 3 (`new` made it, the CPU has rewritten it from
         // ring 3, and `serve_as_syscall`, by which all others change it, keeps cs, ss and
         // the forbidden flags; MXCSR has no reserved bits), which cannot touch kernel
         // memory; enter_user returns when the CPU has saved everything in this context
         // again: it ends where the switch to this thread has set the trap stack of this CPU, which
         // no other thread uses until then.
-        unsafe { enter_user(context) };
-        processors::acquire(cpu);
-        let number = context.frame.vector;
-        match number {
+        unsafe { ENTER.get()(&raw mut self.context) };
+    }
+
+    /// Why the program has come back, once for each [`run`](Self::run): what the CPU does
+    /// differently here is put right by it.
+    #[inline(always)]
+    pub fn trap(&mut self) -> Trap {
+        match self.context.frame.vector {
             VECTOR_SYSCALL => Trap::Syscall,
             INT_80 => Trap::Syscall,
-            number => context.other_trap(number as u8),
+            number => self.context.other_trap(number as u8),
         }
     }
+}
+
+/// How ring 3 is entered: a jump costs less than to look how many CPUs there are.
+static ENTER: SingleCpu<Cell<Enter>> = SingleCpu::new(Cell::new(enter_user));
+
+type Enter = unsafe extern "C" fn(*mut UserContext);
+
+/// From now on other CPUs have the kernel while a program runs.
+pub(crate) fn share_kernel() {
+    ENTER.set(enter_user_and_share);
+}
+
+/// `enter_user`, without the kernel.
+///
+/// # Safety
+/// The context is a [`UserMode`]'s, and fit for ring 3.
+unsafe extern "C" fn enter_user_and_share(context: *mut UserContext) {
+    let mode = context.wrapping_byte_sub(offset_of!(UserMode, context));
+    // SAFETY: the caller's promise; the switch to this thread has stored the CPU, which is static.
+    let cpu = unsafe { &*(*mode.cast::<UserMode>()).cpu };
+    processors::release();
+    // SAFETY: the caller's promise.
+    unsafe { enter_user(context) };
+    processors::acquire(cpu);
 }
 
 impl Deref for UserMode {

@@ -70,15 +70,14 @@ pub fn leave_ring_3(thread: &Thread) {
     thread.meter.charge(&thread.meter.user);
 }
 
-/// The turn of the current thread is over; says for how long it had the CPU.
-pub fn end_turn(thread: &Thread) -> u64 {
+/// The turn of the current thread is over; says for how long it had the CPU, and the counter.
+pub fn end_turn(thread: &Thread) -> (u64, u64) {
     let now = thread.meter.charge(&thread.meter.system);
-    now.wrapping_sub(thread.meter.turn.replace(now))
+    (now.wrapping_sub(thread.meter.turn.replace(now)), now)
 }
 
-/// A thread gets the CPU.
-pub fn begin_turn(thread: &Thread) {
-    let now = clock::counter();
+/// A thread gets the CPU, at `now`.
+pub fn begin_turn(thread: &Thread, now: u64) {
     thread.meter.mark.set(now);
     thread.meter.turn.set(now);
 }

@@ -92,6 +92,11 @@ impl<T: Linked<K>, K> List<T, K> {
         link.next.set(next);
     }
 
+    /// The first element.
+    pub fn front(&self) -> Option<&'static T> {
+        self.first.get()
+    }
+
     /// Takes out the first element.
     pub fn pop_front(&self) -> Option<&'static T> {
         let element = self.first.get()?;

@@ -48,6 +48,8 @@ static INTERRUPT: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 /// the thread that boots the kernel.
 static CURRENT: SingleCpu<Cell<&'static Thread>> = SingleCpu::new(Cell::new(boot_thread()));
 static PROCESS: SingleCpu<Cell<&'static Process>> = SingleCpu::new(Cell::new(table::no_process()));
+/// That CPU, likewise.
+static OWN: SingleCpu<Cell<CpuMask>> = SingleCpu::new(Cell::new(1));
 
 /// How long a turn is for threads of equal weight, in nanoseconds.
 pub fn turn_ns() -> u64 {
@@ -67,9 +69,17 @@ pub fn current() -> &'static Process {
 /// The program of `thread` has come back, on this CPU.
 #[inline(always)]
 pub fn leave_ring_3(thread: &'static Thread, process: &'static Process) {
+    if processors::are_several() {
+        come_in(thread, process);
+    }
+    cpu_time::leave_ring_3(thread);
+}
+
+/// This CPU is in the kernel from now on, where another one may have been.
+fn come_in(thread: &'static Thread, process: &'static Process) {
     CURRENT.set(thread);
     PROCESS.set(process);
-    cpu_time::leave_ring_3(thread);
+    OWN.set(1 << processors::number());
 }
 
 /// Starts the tick, and the first thread, which is runnable. The boot stack is not used
@@ -80,18 +90,19 @@ pub fn start(tick_ns: u64) -> ! {
         run_threads();
     }
     let first = pop().expect("there is a first thread");
+    cpu_time::begin_turn(first, clock::counter());
     take_cpu(first);
     kernel_stacks::leave_to(first.context())
 }
 
 /// Runs threads on this CPU, one of several, as long as the machine runs.
 pub fn run_threads() -> ! {
-    CURRENT.set(boot_thread());
-    PROCESS.set(table::no_process());
+    come_in(boot_thread(), table::no_process());
     tick::restart(next_deadline());
     let mut first = pop();
     loop {
         let next = first.take().unwrap_or_else(idle);
+        cpu_time::begin_turn(next, clock::counter());
         take_cpu(next);
         extended_state::load(next);
         Context::switch_to(next.context());
@@ -125,18 +136,15 @@ pub fn wake(thread: &'static Thread) {
 /// Rouses a CPU that waits for threads and may run this one: this one, if it is one of them.
 fn rouse(thread: &Thread) {
     let fit = IDLE.get() & thread.cpus.get();
-    if fit & own_mask() != 0 {
-        IDLE.set(IDLE.get() & !own_mask());
-    } else if fit != 0 {
-        let number = fit.trailing_zeros();
-        IDLE.set(IDLE.get() & !(1 << number));
-        processors::interrupt(number as usize);
+    if fit == 0 {
+        return;
     }
-}
-
-/// This CPU.
-fn own_mask() -> CpuMask {
-    1 << processors::number()
+    if fit & OWN.get() != 0 {
+        return IDLE.set(IDLE.get() & !OWN.get());
+    }
+    let number = fit.trailing_zeros();
+    IDLE.set(IDLE.get() & !(1 << number));
+    processors::interrupt(number as usize);
 }
 
 /// All CPUs.
@@ -151,7 +159,7 @@ pub fn set_cpus(thread: &'static Thread, cpus: CpuMask) {
         State::Running if !ptr::eq(thread, current_thread()) => {
             processors::interrupt(thread.cpu.get());
         }
-        State::Running if cpus & own_mask() == 0 => {
+        State::Running if cpus & OWN.get() == 0 => {
             add(thread);
             switch_from(thread);
         }
@@ -163,11 +171,6 @@ pub fn set_cpus(thread: &'static Thread, cpus: CpuMask) {
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
     let thread = current_thread();
-    if RUN_QUEUE.is_empty(own_mask()) {
-        // No thread was kept waiting, so no credit is charged.
-        cpu_time::end_turn(thread);
-        return;
-    }
     add(thread);
     switch_from(thread);
 }
@@ -176,17 +179,19 @@ pub fn yield_now() {
 /// that comes first; says whether it came.
 pub fn block(deadline_ns: Option<u64>) -> bool {
     let thread = current_thread();
-    let deadline = deadline_ns.map(clock::counter_at);
-    if let Some(deadline) = deadline {
-        TIMERS.insert(thread, deadline);
-        tick::await_no_later_than(deadline);
-    }
     thread.state.set(State::Blocked);
+    let Some(deadline_ns) = deadline_ns else {
+        switch_from(thread);
+        return false;
+    };
+    let deadline = clock::counter_at(deadline_ns);
+    TIMERS.insert(thread, deadline);
+    tick::await_no_later_than(deadline);
     switch_from(thread);
     // The counter of this CPU may be behind that of the one that woke the thread for it.
-    let is_woken_for_it = thread.timer.deadline().is_none();
+    let is_over = thread.timer.deadline().is_none() || clock::counter() >= deadline;
     TIMERS.remove(thread);
-    deadline.is_some_and(|deadline| is_woken_for_it || clock::counter() >= deadline)
+    is_over
 }
 
 /// Ends the current thread, of which nothing but its slot, its kernel stack and what is on
@@ -199,10 +204,13 @@ pub fn end_current() -> ! {
     thread.state.set(State::Unused);
     table::release(thread.tid());
     shared::count(&shared::PAGE.context_switches);
-    take_cpu(next);
     thread.extended_state.take();
+    if ptr::eq(next, boot_thread()) {
+        kernel_stacks::leave_to(without_thread());
+    }
+    take_cpu(next);
     extended_state::load(next);
-    kernel_stacks::leave_to(context_of(next))
+    kernel_stacks::leave_to(next.context())
 }
 
 /// Gives the CPU to the next thread, and returns when `thread`, which is the current one,
@@ -214,42 +222,57 @@ fn switch_from(thread: &'static Thread) {
         return;
     }
     shared::count(&shared::PAGE.context_switches);
-    take_cpu(next);
     extended_state::switch(thread, next);
-    Context::switch_to(context_of(next));
-    thread.note_cpu();
-}
-
-/// Where a thread goes on: each CPU has a context for when it has none.
-fn context_of(thread: &'static Thread) -> &'static Context {
-    match processors::are_several() && ptr::eq(thread, boot_thread()) {
-        true => processors::idle(),
-        false => thread.context(),
+    if ptr::eq(next, boot_thread()) {
+        Context::switch_to(without_thread());
+    } else {
+        take_cpu(next);
+        Context::switch_to(next.context());
+    }
+    if processors::are_several() {
+        thread.note_cpu();
     }
 }
 
-/// The thread whose turn it is after the current one's, as soon as there is one.
+/// The context of this CPU for when it has no thread.
+#[cold]
+fn without_thread() -> &'static Context {
+    CURRENT.set(boot_thread());
+    PROCESS.set(table::no_process());
+    // Nobody is to wait for a CPU that is idle to flush what it knows of a program's tables.
+    paging::activate_kernel_tables();
+    processors::idle()
+}
+
+/// The thread whose turn it is after the current one's, as soon as there is one; on one of several
+/// CPUs, the one that boots the kernel if there is none.
 fn next() -> &'static Thread {
-    end_turn();
+    let now = end_turn();
     match pop() {
-        Some(thread) => thread,
+        Some(thread) => {
+            cpu_time::begin_turn(thread, now);
+            thread
+        }
         None if processors::are_several() => boot_thread(),
         None => {
             let thread = idle();
-            cpu_time::begin_turn(thread);
+            cpu_time::begin_turn(thread, clock::counter());
             thread
         }
     }
 }
 
-/// Charges the current turn to its thread's credit, which decides the next turn.
-fn end_turn() {
+/// Charges the current turn to its thread's credit, which decides the next turn. Returns the
+/// counter.
+fn end_turn() -> u64 {
     let thread = current_thread();
-    run_queue::charge(thread, cpu_time::end_turn(thread), tick::period());
+    let (used, now) = cpu_time::end_turn(thread);
+    run_queue::charge(thread, used, tick::period());
+    now
 }
 
 fn pop() -> Option<&'static Thread> {
-    let thread = RUN_QUEUE.pop(tick::period(), own_mask());
+    let thread = RUN_QUEUE.pop(tick::period(), OWN.get());
     if trace::wants(wanted::SCHED) {
         super::trace::turn(thread);
     }
@@ -260,14 +283,12 @@ fn pop() -> Option<&'static Thread> {
 /// of line, so that a switch to another thread need not save what this uses.
 #[inline(never)]
 fn idle() -> &'static Thread {
-    let (thread, process) = (CURRENT.get(), PROCESS.get());
-    let own = own_mask();
+    let (thread, process, own) = (current_thread(), current(), OWN.get());
     let next = loop {
         tick::await_only(next_deadline());
         IDLE.set(IDLE.get() | own);
         let number = wait_for_interrupt();
-        CURRENT.set(thread);
-        PROCESS.set(process);
+        come_in(thread, process);
         serve(number);
         IDLE.set(IDLE.get() & !own);
         if let Some(thread) = pop() {
@@ -279,17 +300,10 @@ fn idle() -> &'static Thread {
 }
 
 /// Makes `next` the current thread, but for the switch of stacks.
-#[inline]
+#[inline(always)]
 fn take_cpu(next: &'static Thread) {
-    if processors::are_several() && ptr::eq(next, boot_thread()) {
-        // Nobody is to wait for a CPU that is idle to flush what it knows of a program's tables.
-        CURRENT.set(next);
-        PROCESS.set(table::no_process());
-        return paging::activate_kernel_tables();
-    }
     next.state.set(State::Running);
     next.cpu.set(processors::number());
-    cpu_time::begin_turn(next);
     CURRENT.set(next);
     let process = next.process();
     if !ptr::eq(PROCESS.replace(process), process) {
@@ -301,7 +315,7 @@ fn take_cpu(next: &'static Thread) {
 pub fn interrupt(number: u8) {
     serve(number);
     let thread = current_thread();
-    if thread.cpus.get() & own_mask() == 0 {
+    if thread.cpus.get() & OWN.get() == 0 {
         add(thread);
         switch_from(thread);
         return thread.note_preemption();
@@ -318,7 +332,7 @@ pub fn interrupt(number: u8) {
             return thread.note_preemption();
         }
     }
-    if RUN_QUEUE.is_urgent(own_mask()) {
+    if RUN_QUEUE.is_urgent(OWN.get()) {
         thread.state.set(State::Runnable);
         RUN_QUEUE.push_preempted(thread);
         switch_from(thread);
