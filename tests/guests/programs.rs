@@ -80,7 +80,8 @@ fn registers(target: Target) {
         let run = registers.options(&["--tick", "1ms"]).run();
         run.status(0).prints(KEPT);
         let switches = run.count(&["guest", "context_switches"]);
-        assert!(switches >= SWITCHES, "{run}");
+        // They need not take turns where each has a CPU.
+        assert!(target == Target::EmuSeveral || switches >= SWITCHES, "{run}");
         run
     };
     let run = keeps(&[]);
