@@ -91,6 +91,14 @@ static void memory(void) {
     SAY(unlink("a/large"));
     SAY(statvfs("a", &all));
     printf("%ld of %ld blocks\n", (long)all.f_bfree, (long)all.f_blocks);
+    static char many[256 << 10];
+    fd = open("a/long", O_RDWR | O_CREAT, 0600);
+    SAY(write(fd, many, sizeof many));
+    SAY(write(fd, many, sizeof many));
+    SAY(statvfs("a", &all));
+    printf("%ld of %ld blocks\n", (long)all.f_bfree, (long)all.f_blocks);
+    SAY(close(fd));
+    SAY(unlink("a/long"));
     SAY(rename("a/on", "elsewhere"));
     SAY(link("a/on", "elsewhere"));
     SAY(rmdir("a"));
