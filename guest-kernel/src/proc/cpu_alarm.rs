@@ -60,7 +60,8 @@ impl CpuAlarms {
     }
 }
 
-fn used(time: CpuTime, kind: Kind) -> u64 {
+/// That time of all that was used.
+pub(super) fn used(time: CpuTime, kind: Kind) -> u64 {
     match kind {
         Kind::User => time.user,
         Kind::All => time.user + time.system,

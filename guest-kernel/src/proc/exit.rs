@@ -104,6 +104,7 @@ fn end_alone(process: &'static Process, status: WaitStatus) {
     ipc::process_ends(process);
     return_memory(process);
     process.stage.set(Stage::Zombie(status));
+    posix_timer::cpu_time_ends(process);
     if process.session() == process.pid() {
         resources::keeper().leader_ended(process.session());
     }

@@ -4,6 +4,9 @@
 //! As with the alarm, the next interval begins when the signal is taken; intervals that have
 //! passed until then are counted, not made up for. Descriptors are slots that stay where they
 //! are, as the queue of deadlines wants them, and are used again.
+//!
+//! Timers of CPU time are in a list of the process whose time it is. Its ticks look after them, as
+//! after [`cpu_alarm`](crate::proc::cpu_alarm)'s.
 
 use core::cell::Cell;
 use core::ptr;
@@ -13,6 +16,7 @@ use arch::{SingleCpu, clock};
 use mm::Owned;
 
 use crate::proc::alarm::Alarm;
+use crate::proc::clocks::Clock;
 use crate::proc::list::{Link, Linked, List};
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Cause, Signal};
@@ -38,8 +42,8 @@ pub struct Event {
     pub thread: Option<u32>,
     /// What the handler is told; the timer's number if nothing.
     pub value: Option<u64>,
-    /// Whether it is told the time of day's clock.
-    pub is_realtime: bool,
+    /// By which clock it is due.
+    pub clock: Clock,
 }
 
 impl Event {
@@ -47,7 +51,7 @@ impl Event {
         signal: None,
         thread: None,
         value: None,
-        is_realtime: false,
+        clock: Clock::Boot,
     };
 }
 
@@ -57,6 +61,8 @@ pub struct PosixTimer {
     owner: Cell<Option<&'static Process>>,
     event: Cell<Event>,
     timer: Timer<PosixTimer>,
+    /// By which process's CPU time it is due, and when, while it is in the list of it.
+    cpu_deadline: Cell<Option<(&'static Process, u64)>>,
     /// In counts of the time-stamp counter; 0 if there is but one signal.
     interval: Cell<u64>,
     /// The same as it was set, in nanoseconds.
@@ -68,6 +74,7 @@ pub struct PosixTimer {
     /// Intervals that had passed, besides the first, as its last signal was taken.
     overrun: Cell<u32>,
     link: Link<PosixTimer>,
+    cpu_link: Link<PosixTimer>,
 }
 
 /// The timers of a process.
@@ -76,6 +83,15 @@ pub enum OfProcess {}
 impl Linked<OfProcess> for PosixTimer {
     fn link(&self) -> &Link<Self> {
         &self.link
+    }
+}
+
+/// The timers that are set to the CPU time of a process.
+pub enum ByCpuTime {}
+
+impl Linked<ByCpuTime> for PosixTimer {
+    fn link(&self) -> &Link<Self> {
+        &self.cpu_link
     }
 }
 
@@ -122,12 +138,14 @@ fn new_slot() -> Result<&'static PosixTimer, Errno> {
         owner: Cell::new(None),
         event: Cell::new(Event::NONE),
         timer: Timer::new(),
+        cpu_deadline: Cell::new(None),
         interval: Cell::new(0),
         interval_ns: Cell::new(0),
         pending_since: Cell::new(None),
         is_of_day: Cell::new(false),
         overrun: Cell::new(0),
         link: Link::new(),
+        cpu_link: Link::new(),
     });
     let slot = slot.map_err(|_| Errno::EAGAIN)?.leak();
     COUNT.set(COUNT.get() + 1);
@@ -146,7 +164,7 @@ pub fn find(process: &Process, number: u32) -> Result<&'static PosixTimer, Errno
 
 /// Ends a timer.
 pub fn delete(timer: &'static PosixTimer) {
-    DEADLINES.remove(timer);
+    timer.stop();
     if let Some(process) = timer.owner.take() {
         process.timers.remove(timer);
     }
@@ -155,17 +173,26 @@ pub fn delete(timer: &'static PosixTimer) {
 
 /// Ends all timers of a process.
 pub fn delete_all(process: &Process) {
-    while let Some(timer) = process.timers.pop_front() {
-        timer.owner.set(None);
-        DEADLINES.remove(timer);
-        FREE.push_back(timer);
-    }
+    process.timers.iter().for_each(delete);
 }
 
 impl PosixTimer {
-    /// Whether absolute times are those of day.
-    pub fn is_realtime(&self) -> bool {
-        self.event.get().is_realtime
+    /// The clock by which it is due.
+    pub fn clock(&self) -> Clock {
+        self.event.get().clock
+    }
+
+    /// What that shows, in counts of the time-stamp counter, if it is still there.
+    pub fn now(&self) -> Option<u64> {
+        match self.clock() {
+            Clock::Day | Clock::Boot => Some(clock::counter()),
+            Clock::Cpu(clock) => clock.now(),
+        }
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let cpu_deadline = self.cpu_deadline.get().map(|(_, deadline)| deadline);
+        self.timer.deadline().or(cpu_deadline)
     }
 
     /// Intervals that had passed, besides the first, as its last signal was taken.
@@ -175,14 +202,17 @@ impl PosixTimer {
 
     /// The timer as it is set.
     pub fn get(&self) -> Alarm {
-        let now = clock::counter();
         let interval = self.interval.get();
-        let rest = match (self.timer.deadline(), self.pending_since.get()) {
-            // One that is due is still to come.
-            (Some(deadline), _) => deadline.saturating_sub(now).max(1),
-            (None, Some(since)) if interval > 0 => interval - now.saturating_sub(since) % interval,
-            _ => 0,
-        };
+        let rest = self.now().map_or(0, |now| {
+            match (self.deadline(), self.pending_since.get()) {
+                // One that is due is still to come.
+                (Some(deadline), _) => deadline.saturating_sub(now).max(1),
+                (None, Some(since)) if interval > 0 => {
+                    interval - now.saturating_sub(since) % interval
+                }
+                _ => 0,
+            }
+        });
         Alarm { rest, interval }
     }
 
@@ -191,10 +221,10 @@ impl PosixTimer {
         self.interval_ns.get()
     }
 
-    /// Sets it to `deadline`, by the time-stamp counter, and from then on to each end of so many
+    /// Sets it to `deadline`, in counts of its clock, and from then on to each end of so many
     /// nanoseconds; or to nothing. One that `is_of_day` moves when the clock is set.
     pub fn set(&'static self, deadline: Option<u64>, interval_ns: u64, is_of_day: bool) {
-        DEADLINES.remove(self);
+        self.stop();
         self.is_of_day.set(is_of_day);
         self.pending_since.set(None);
         self.interval.set(0);
@@ -207,11 +237,28 @@ impl PosixTimer {
             });
             self.start(deadline);
         }
+        // A process that sleeps has no ticks, so what has passed is due at once.
+        if let Some((process, _)) = self.cpu_deadline.get() {
+            ring_of_cpu_time(process);
+        }
     }
 
     fn start(&'static self, deadline: u64) {
-        DEADLINES.insert(self, deadline);
-        tick::await_no_later_than(deadline);
+        let Clock::Cpu(clock) = self.clock() else {
+            DEADLINES.insert(self, deadline);
+            return tick::await_no_later_than(deadline);
+        };
+        if let Some(process) = clock.process().filter(|process| process.is_alive()) {
+            self.cpu_deadline.set(Some((process, deadline)));
+            process.cpu_timers.push_back(self);
+        }
+    }
+
+    fn stop(&'static self) {
+        DEADLINES.remove(self);
+        if let Some((process, _)) = self.cpu_deadline.take() {
+            process.cpu_timers.remove(self);
+        }
     }
 
     /// It was due at `deadline`.
@@ -266,7 +313,8 @@ pub fn taken(process: &Process, number: u32) -> u32 {
         return 0;
     };
     let interval = timer.interval.get();
-    let missed = clock::counter().saturating_sub(since).checked_div(interval);
+    let now = timer.now().unwrap_or(since);
+    let missed = now.saturating_sub(since).checked_div(interval);
     let missed = missed.unwrap_or(0);
     if interval > 0 {
         let passed = missed.saturating_add(1).saturating_mul(interval);
@@ -275,6 +323,29 @@ pub fn taken(process: &Process, number: u32) -> u32 {
     let overrun = missed.min(i32::MAX as u64) as u32;
     timer.overrun.set(overrun);
     overrun
+}
+
+/// Sends the signals that are due by the CPU time of a process, at a tick.
+pub fn ring_of_cpu_time(process: &Process) {
+    let mut all = None;
+    for timer in process.cpu_timers.iter() {
+        let (Clock::Cpu(clock), Some((_, deadline))) = (timer.clock(), timer.cpu_deadline.get())
+        else {
+            continue;
+        };
+        let all = || *all.get_or_insert_with(|| process.cpu_time());
+        if let Some(now) = clock.now_of(process, all).filter(|&now| deadline <= now) {
+            timer.stop();
+            timer.ring(deadline, now);
+        }
+    }
+}
+
+/// A process uses no more CPU time.
+pub fn cpu_time_ends(process: &Process) {
+    while let Some(timer) = process.cpu_timers.pop_front() {
+        timer.cpu_deadline.set(None);
+    }
 }
 
 /// When the first timer is due.

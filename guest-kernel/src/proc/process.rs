@@ -14,7 +14,7 @@ use crate::proc::cpu_alarm::CpuAlarms;
 use crate::proc::credentials::Credentials;
 use crate::proc::limits::Limits;
 use crate::proc::list::{Link, Linked, List};
-use crate::proc::posix_timer::{OfProcess, PosixTimer};
+use crate::proc::posix_timer::{ByCpuTime, OfProcess, PosixTimer};
 use crate::proc::program::Places;
 use crate::proc::signal::{Actions, Pending, Signal, Signals};
 use crate::proc::system::Names;
@@ -98,6 +98,8 @@ pub struct Process {
     pub(super) alarm_interval: Cell<u64>,
     pub(super) cpu_alarms: CpuAlarms,
     pub(super) timers: List<PosixTimer, OfProcess>,
+    /// Timers, also others', that are set to what it or a thread of it uses.
+    pub(super) cpu_timers: List<PosixTimer, ByCpuTime>,
 
     // The process's own: touched by its system calls and faults only.
     pub(super) names: RefCell<Option<Shared<Names>>>,
@@ -157,6 +159,7 @@ impl Process {
             cpu_alarms: CpuAlarms::none(),
             timers: List::new(),
             names: RefCell::new(None),
+            cpu_timers: List::new(),
             space: RefCell::new(None),
         }
     }

@@ -326,6 +326,7 @@ pub fn interrupt(number: u8) {
         tick::await_next(next_deadline());
         if is_tick {
             cpu_alarm::ring(thread.process());
+            posix_timer::ring_of_cpu_time(thread.process());
         }
         if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(thread, now), tick::period()) {
             yield_now();

@@ -7,7 +7,6 @@ mod attributes;
 mod clock_setting;
 mod compare;
 mod copying;
-mod cpu_clock;
 mod credentials;
 mod descriptor;
 mod epoll;

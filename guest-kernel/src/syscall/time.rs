@@ -5,9 +5,10 @@ use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
 use crate::fs::stamp::{Stamp, Time};
+use crate::proc::clocks::Clock;
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread, system};
-use crate::syscall::{Errno, SyscallResult, cpu_clock};
+use crate::syscall::{Errno, SyscallResult};
 
 pub use arch::clock::now_ns;
 
@@ -97,17 +98,27 @@ pub fn of_stamp(stamp: Stamp) -> Time {
 }
 
 /// What a clock shows, if there is such a clock.
-fn read_clock(clock: u64) -> Option<u64> {
-    Some(match clock as u32 {
-        linux::CLOCK_MONOTONIC
-        | linux::CLOCK_MONOTONIC_RAW
-        | linux::CLOCK_MONOTONIC_COARSE
-        | linux::CLOCK_BOOTTIME => now_ns(),
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => {
-            now_ns().wrapping_add(system::boot_time_ns())
-        }
-        number => return cpu_clock::read(number),
+fn read_clock(number: u64) -> Option<u64> {
+    Some(match Clock::of_number(number as u32)? {
+        Clock::Boot => now_ns(),
+        Clock::Day => now_ns().wrapping_add(system::boot_time_ns()),
+        Clock::Cpu(clock) => clock::ns(clock.now()?),
     })
+}
+
+/// The clock of this number, which can do more than be read.
+///
+/// # Errors
+/// EINVAL: there is none. EOPNOTSUPP: it can be read only, or would wake the machine.
+pub(super) fn clock_to_wait_by(number: u32) -> Result<Clock, Errno> {
+    match number {
+        linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_MONOTONIC_COARSE
+        | linux::CLOCK_REALTIME_COARSE
+        | linux::CLOCK_REALTIME_ALARM
+        | linux::CLOCK_BOOTTIME_ALARM => Err(Errno::EOPNOTSUPP),
+        _ => Clock::of_number(number).ok_or(Errno::EINVAL),
+    }
 }
 
 /// `clock_gettime(clock, time)`
@@ -119,7 +130,7 @@ pub fn clock_gettime(&[clock, time, ..]: &Arguments) -> SyscallResult {
 
 /// `clock_getres(clock, resolution)`: a nanosecond.
 pub fn clock_getres(&[clock, resolution, ..]: &Arguments) -> SyscallResult {
-    read_clock(clock).ok_or(Errno::EINVAL)?;
+    Clock::of_number(clock as u32).ok_or(Errno::EINVAL)?;
     if resolution != 0 {
         UserPtr::new(resolution).write(&current().space(), &timespec(1))?;
     }
@@ -156,20 +167,15 @@ pub fn nanosleep(&[duration, remaining, ..]: &Arguments) -> SyscallResult {
 
 /// `clock_nanosleep(clock, flags, time, remaining)`
 pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> SyscallResult {
-    let clock = clock as u32;
+    let clock = clock_to_wait_by(clock as u32)?;
     let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
     let ns = read_ns(time)?;
-    sleep_until(match clock {
-        linux::CLOCK_REALTIME if is_absolute => return sleep_to_time_of_day(ns),
-        linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME if is_absolute => ns,
-        linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {
-            return sleep_for(ns, remaining);
-        }
-        _ => {
-            read_clock(clock.into()).ok_or(Errno::EINVAL)?;
-            return Err(Errno::EOPNOTSUPP);
-        }
-    })
+    match clock {
+        Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
+        Clock::Day if is_absolute => sleep_to_time_of_day(ns),
+        Clock::Boot if is_absolute => sleep_until(ns),
+        Clock::Day | Clock::Boot => sleep_for(ns, remaining),
+    }
 }
 
 /// Sleeps for so long. What remains when a signal comes is written to `remaining`, unless

@@ -5,10 +5,11 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
+use crate::proc::clocks::Clock;
 use crate::proc::posix_timer::{self, Event, PosixTimer};
 use crate::proc::signal::Signal;
 use crate::proc::{current, table};
-use crate::syscall::time::{NS_PER_S, nanoseconds, since_boot, timer_units};
+use crate::syscall::time::{NS_PER_S, clock_to_wait_by, nanoseconds, since_boot, timer_units};
 use crate::syscall::{Errno, SyscallResult};
 
 /// `struct itimerspec`: interval and rest, each in seconds and nanoseconds.
@@ -16,15 +17,7 @@ type Words = [u64; 4];
 
 /// `timer_create(clock, event, number)`
 pub fn timer_create(&[clock, event, number, ..]: &Arguments) -> SyscallResult {
-    let is_realtime = match clock as u32 {
-        linux::CLOCK_REALTIME | linux::CLOCK_TAI => true,
-        linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => false,
-        linux::CLOCK_PROCESS_CPUTIME_ID
-        | linux::CLOCK_THREAD_CPUTIME_ID
-        | linux::CLOCK_REALTIME_ALARM
-        | linux::CLOCK_BOOTTIME_ALARM => return Err(Errno::EOPNOTSUPP),
-        _ => return Err(Errno::EINVAL),
-    };
+    let clock = clock_to_wait_by(clock as u32)?;
     let process = current();
     let space = process.space();
     let event = match event {
@@ -32,11 +25,11 @@ pub fn timer_create(&[clock, event, number, ..]: &Arguments) -> SyscallResult {
             signal: Some(Signal::SIGALRM),
             thread: None,
             value: None,
-            is_realtime,
+            clock,
         },
         address => {
             let words = UserPtr::<[u64; 3]>::new(address).read(&space)?;
-            event_of(words, is_realtime)?
+            event_of(words, clock)?
         }
     };
     let created = posix_timer::create(process, event)?;
@@ -48,7 +41,7 @@ pub fn timer_create(&[clock, event, number, ..]: &Arguments) -> SyscallResult {
 }
 
 /// `struct sigevent`: a value, signal and kind, and a thread.
-fn event_of([value, kind, thread]: [u64; 3], is_realtime: bool) -> Result<Event, Errno> {
+fn event_of([value, kind, thread]: [u64; 3], clock: Clock) -> Result<Event, Errno> {
     let (number, kind) = (kind as u32, (kind >> 32) as u32);
     let signal = match kind {
         linux::SIGEV_NONE => None,
@@ -71,7 +64,7 @@ fn event_of([value, kind, thread]: [u64; 3], is_realtime: bool) -> Result<Event,
         signal,
         thread,
         value: Some(value),
-        is_realtime,
+        clock,
     })
 }
 
@@ -97,15 +90,19 @@ pub fn timer_settime(&[number, flags, new, old, ..]: &Arguments) -> SyscallResul
     let interval = nanoseconds([seconds, ns]).ok_or(Errno::EINVAL)?;
     let rest = nanoseconds([rest_seconds, rest_ns]).ok_or(Errno::EINVAL)?;
     let timer = posix_timer::find(process, number as u32)?;
+    let now = timer.now().ok_or(Errno::ESRCH)?;
     let before = words(timer);
     let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
     let deadline = match rest {
         0 => None,
-        at if is_absolute && timer.is_realtime() => Some(clock::counter_at(since_boot(at))),
-        at if is_absolute => Some(clock::counter_at(at)),
-        rest => Some(clock::counter().saturating_add(clock::counts(rest))),
+        at if is_absolute => Some(match timer.clock() {
+            Clock::Day => clock::counter_at(since_boot(at)),
+            Clock::Boot => clock::counter_at(at),
+            Clock::Cpu(_) => clock::counts(at),
+        }),
+        rest => Some(now.saturating_add(clock::counts(rest))),
     };
-    let is_of_day = is_absolute && timer.is_realtime();
+    let is_of_day = is_absolute && timer.clock() == Clock::Day;
     timer.set(deadline, interval, is_of_day);
     if old != 0 {
         UserPtr::new(old).write(&space, &before)?;

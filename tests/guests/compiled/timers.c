@@ -103,7 +103,7 @@ static void in_children(void) {
     printf("without a handler: signal %d\n", WTERMSIG(status));
 }
 
-static long signals[64];
+static volatile long signals[64];
 static int overruns;
 static void of_timer(int signal, siginfo_t *info, void *context) {
     (void)context;
@@ -220,6 +220,74 @@ static void numbered(void) {
     pthread_join(thread, 0);
 }
 
+static void made_of_cpu_time(clockid_t clock) {
+    struct sigaction action = {0};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2,
+                             .sigev_value.sival_int = 55};
+    struct itimerspec spec = {{0, 10000000}, {0, 30000000}}, now;
+    timer_t timer;
+    siginfo_t info;
+    sigset_t set;
+    action.sa_sigaction = of_timer;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGUSR2, &action, 0);
+    signals[SIGUSR2] = 0;
+    printf("CPU time %ld", result(timer_create(clock, &event, &timer)));
+    printf(" set %ld", result(timer_settime(timer, 0, &spec, 0)));
+    long start = ms(clock);
+    usleep(60000);
+    timer_gettime(timer, &now);
+    printf(" asleep %ld rest %d interval %ld", signals[SIGUSR2], now.it_value.tv_nsec > 0,
+           (long)now.it_interval.tv_nsec);
+    while (signals[SIGUSR2] < 3 && ms(clock) < start + 5000) {}
+    // In the whole milliseconds of both ends one is lost.
+    printf(" busy %d value %d after enough %d\n", signals[SIGUSR2] >= 3, code, ms(clock) - start >= 49);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, 0);
+    memset(&spec, 0, sizeof spec);
+    timer_settime(timer, 0, &spec, &now);
+    printf("was set %d", now.it_value.tv_nsec > 0);
+    timer_gettime(timer, &now);
+    printf(" stopped %d", now.it_value.tv_nsec == 0);
+    while (sigtimedwait(&set, &info, &(struct timespec){0, 0}) > 0) {}
+    spec.it_value.tv_nsec = 1;
+    timer_settime(timer, TIMER_ABSTIME, &spec, 0);
+    printf(" in the past: %d", sigwaitinfo(&set, &info) == SIGUSR2);
+    printf(" delete %ld\n", result(timer_delete(timer)));
+    sigprocmask(SIG_UNBLOCK, &set, 0);
+}
+
+// Also what another process uses can be waited for.
+static void made_of_others(void) {
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct itimerspec spec = {{0, 10000000}, {0, 20000000}}, now;
+    timer_t timer;
+    clockid_t clock;
+    siginfo_t info;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) {}
+    clock_getcpuclockid(child, &clock);
+    printf("another's %ld", result(timer_create(clock, &event, &timer)));
+    printf(" set %ld", result(timer_settime(timer, 0, &spec, 0)));
+    for (int i = 0; i < 2; i++) printf(" came %d", sigwaitinfo(&set, &info) == SIGUSR2);
+    printf(" after enough %d", ms(clock) >= 29);
+    kill(child, SIGKILL);
+    waitpid(child, 0, 0);
+    printf(" gone %ld", result(timer_settime(timer, 0, &spec, 0)));
+    timer_gettime(timer, &now);
+    printf(" rest %ld delete %ld\n", (long)now.it_value.tv_nsec, result(timer_delete(timer)));
+    printf("none: %ld", result(timer_create(clock, &event, &timer)));
+    printf(" to be read only: %ld", result(timer_create(CLOCK_MONOTONIC_RAW, &event, &timer)));
+    struct timespec brief = {0, 1000};
+    printf(" asleep by the atoms' %d\n", clock_nanosleep(CLOCK_TAI, 0, &brief, 0));
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     of_cpu_time(ITIMER_VIRTUAL, SIGVTALRM);
@@ -229,5 +297,8 @@ int main(void) {
     in_children();
     made();
     numbered();
+    made_of_cpu_time(CLOCK_PROCESS_CPUTIME_ID);
+    made_of_cpu_time(CLOCK_THREAD_CPUTIME_ID);
+    made_of_others();
     return 0;
 }
