@@ -102,6 +102,17 @@ pub(crate) fn use_count(address: u64) -> &'static Cell<u32> {
     counts.all.get(index).unwrap_or(SingleCpu::value(&OUTSIDE))
 }
 
+/// Counts one share more of each of `count` frames from `address` on.
+pub(crate) fn share_run(address: u64, count: u64) {
+    let add = |shares: &Cell<u32>| shares.set(shares.get() + 1);
+    let counts = COUNTS.get();
+    let index = (address / PAGE_SIZE - counts.first) as usize;
+    match counts.all.get(index..index.saturating_add(count as usize)) {
+        Some(all) => all.iter().for_each(add),
+        None => (0..count).for_each(|number| add(use_count(address + number * PAGE_SIZE))),
+    }
+}
+
 /// Whether a page can be mapped for programs: a frame with a count, or one of what is
 /// outside RAM in the direct map.
 pub(crate) fn can_be_mapped(address: u64) -> bool {

@@ -9,9 +9,9 @@ use arch::paging::Entry;
 use crate::address_space::{AddressSpace, Inner};
 use crate::area::{Area, FilePart, Kind, MayWrite};
 use crate::fault::{Attempt, FaultCause};
-use crate::file_pages::Leaving;
+use crate::file_pages::{Leaving, MappablePage};
 use crate::page_tables::{PageTables, Sharing};
-use crate::{FilePages, Frame, Shared, quota};
+use crate::{FilePages, Frame, OutOfMemory, Shared, quota};
 
 impl AddressSpace {
     /// Unmaps what a file had from a page on, so that the next access finds what it has now.
@@ -101,7 +101,7 @@ pub enum Step {
     NeedsFrame(Shared<FilePages>, u64),
 }
 
-/// Maps the page of a file, if possible as the file has it, and those after it: text is
+/// Maps the page of a file, if possible as the file has it, and those around it: text is
 /// executed page by page, and each page mapped saves a fault.
 pub fn map_file(
     tables: &mut PageTables,
@@ -110,7 +110,6 @@ pub fn map_file(
     page: u64,
     attempt: Attempt,
 ) -> Result<Step, FaultCause> {
-    const MOST: u64 = 16 * PAGE_SIZE;
     let sharing = area.sharing();
     let writes = attempt == Attempt::Write;
     if let Some(offset) = part
@@ -120,23 +119,10 @@ pub fn map_file(
         if offset >= part.file.len() {
             return Err(FaultCause::PastEndOfFile);
         }
-        let end = part.start.saturating_add(part.len);
-        let mut wanted = (area.end.min(page + MOST).min(end) - page) / PAGE_SIZE;
-        let run = part.file.pages(offset, wanted);
-        if let Some((mut found, mut left)) = run.filter(|(found, _)| found.is_own || !writes) {
-            let mut offset = offset;
-            let next_page = || {
-                wanted = wanted.checked_sub(1)?;
-                if left == 0 {
-                    (found, left) = part.file.pages(offset, wanted + 1)?;
-                }
-                let next = found;
-                found.address += PAGE_SIZE;
-                offset += PAGE_SIZE;
-                left -= 1;
-                Some(next)
-            };
-            tables.map_file(page, area.access, sharing, next_page)?;
+        if let Some((start, run)) = pages_around(tables, area, part, page)
+            && (run.0.is_own || !writes)
+        {
+            map_pages(tables, area, part, start, run)?;
             return Ok(Step::Done(Resolution::FileInPlace));
         }
         // The program's own copy will do where files may take no more memory.
@@ -146,6 +132,64 @@ pub fn map_file(
     }
     tables.map(page, contents_of_file(part, page)?, area.access)?;
     Ok(Step::Done(Resolution::FilePage))
+}
+
+/// Up to so many bytes after a page of a file are mapped with it, and before it back to a
+/// multiple of them.
+const AROUND: u64 = 16 * PAGE_SIZE;
+
+/// From where on pages of a file are to be mapped for `page`, at which nothing is mapped, and the
+/// run of them that starts there and has that page; if the file has it.
+fn pages_around(
+    tables: &PageTables,
+    area: &Area,
+    part: &FilePart,
+    page: u64,
+) -> Option<(u64, (MappablePage, u64))> {
+    let run = |start| {
+        let wanted = (end_around(area, part, page) - start) / PAGE_SIZE;
+        part.file.pages(part.whole_page(start)?, wanted)
+    };
+    let lowest = (page & !(AROUND - 1)).max(area.start).max(part.start);
+    let start = tables.empty_before(page, lowest);
+    if start < page
+        && let Some((first, count)) = run(start)
+        && count > (page - start) / PAGE_SIZE
+    {
+        return Some((start, (first, count)));
+    }
+    Some((page, run(page)?))
+}
+
+/// Where the pages end that are mapped with `page`: the last one is a whole one of the file.
+fn end_around(area: &Area, part: &FilePart, page: u64) -> u64 {
+    let end = part.start.saturating_add(part.len) & !(PAGE_SIZE - 1);
+    end.min(area.end).min(page + AROUND)
+}
+
+/// Maps the pages of a file from `page` on, where it has `run`, as far as it has them and nothing
+/// is mapped there.
+fn map_pages(
+    tables: &mut PageTables,
+    area: &Area,
+    part: &FilePart,
+    mut page: u64,
+    mut run: (MappablePage, u64),
+) -> Result<(), OutOfMemory> {
+    let end = end_around(area, part, page);
+    loop {
+        let (found, count) = run;
+        let mapped = tables.map_file(page, found, count, area.access, area.sharing())?;
+        page += mapped * PAGE_SIZE;
+        if mapped < count || page >= end {
+            return Ok(());
+        }
+        let offset = part.offset + (page - part.start);
+        match part.file.pages(offset, (end - page) / PAGE_SIZE) {
+            Some(next) => run = next,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Lets a program write to a page that all share and that is mapped read-only.

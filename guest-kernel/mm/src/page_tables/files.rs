@@ -1,47 +1,66 @@
 //! Pages of files in page tables: shares of frames that files have too.
 
+use abi::virtual_map::PAGE_SIZE;
 use arch::paging::{self, ENTRIES, Entry, index};
 
 use crate::OutOfMemory;
 use crate::file_pages::MappablePage;
-use crate::frames::use_count;
-use crate::page_tables::entries::{flags, is_unused, leaf};
+use crate::frames::share_run;
+use crate::page_tables::entries::{add, flags, is_unused, leaf};
 use crate::page_tables::{Access, PageTables, Sharing};
 
 impl PageTables {
-    /// Maps pages of a file at `page`, which is not mapped, and after it, as long as
-    /// `next_page` gives one and the next entry of the same table is empty. The program can
-    /// write only to those that `sharing` and the file let it.
+    /// Maps `count` pages of a file from `page` on, of which the first is `first` and which
+    /// follow each other in memory, as long as the entries of the same table are empty; says how
+    /// many. The program can write to them only if `sharing` and the file let it.
     ///
     /// # Errors
     /// There is no frame for a table.
     pub fn map_file(
         &mut self,
         page: u64,
+        first: MappablePage,
+        count: u64,
         access: Access,
         sharing: Sharing,
-        mut next_page: impl FnMut() -> Option<MappablePage>,
-    ) -> Result<(), OutOfMemory> {
+    ) -> Result<u64, OutOfMemory> {
+        let MappablePage { address, is_own } = first;
+        let flags = flags(access, is_own && sharing == Sharing::Shared);
         let table = self.leaf_or_new(page)?;
-        for slot in index(page, 0)..ENTRIES {
+        let mut mapped = 0;
+        for slot in (index(page, 0)..ENTRIES).take(count as usize) {
             if !table.get(slot).is_empty() {
                 break;
             }
-            let Some(MappablePage { address, is_own }) = next_page() else {
-                break;
-            };
-            let may_write = is_own && sharing == Sharing::Shared;
-            let sharers = use_count(address);
-            sharers.set(sharers.get() + 1);
+            let entry = Entry::new(address + mapped * PAGE_SIZE, flags);
             // SAFETY: the program may read the file, and write to it if the entry says so, on
             // which all who share the frame have agreed. A private entry lets it do no more
-            // than read as long as the file has its share, which is counted.
-            unsafe { self.fill(table, slot, Entry::new(address, flags(access, may_write))) };
+            // than read as long as the file has its share, which is counted below.
+            unsafe { table.set(slot, entry) };
+            mapped += 1;
         }
+        share_run(address, mapped);
+        add(table, mapped as u32);
+        self.frames += mapped;
         if is_unused(table) {
             self.prune(page);
         }
-        Ok(())
+        Ok(mapped)
+    }
+
+    /// The first page from `lowest` on after which, up to `page`, no page is mapped. Both are in
+    /// one table, if there is any for them.
+    pub fn empty_before(&self, page: u64, lowest: u64) -> u64 {
+        let before = (page - lowest) / PAGE_SIZE;
+        let empty = match leaf(self.root, page) {
+            Ok(table) => {
+                let slots = (0..index(page, 0)).rev().take(before as usize);
+                let empty = slots.take_while(|slot| table.get(*slot).is_empty());
+                empty.count() as u64
+            }
+            Err(_) => before,
+        };
+        page - empty * PAGE_SIZE
     }
 
     /// Lets the program write to the page at `page`, which has `entry`: a file's own, which all
