@@ -2,10 +2,9 @@
 //! which every operation takes a number of steps that grows with the logarithm of the
 //! number of areas.
 //!
-//! Everything is built on one function, `join`, that joins two trees and the node between
-//! them (Blelloch, Ferizovic, Sun: Just Join for Parallel Ordered Sets, 2016). Rejected: a
-//! list, which a program could make long enough to slow down every fault; a B-tree, which
-//! is faster only with more areas than programs have.
+//! Whatever changes is built on one function, `balance`, that puts a node above two trees.
+//! Rejected: a list, which a program could make long enough to slow down every fault; a
+//! B-tree, which is faster only with more areas than programs have.
 
 use core::cmp::Ordering;
 use core::ops::Range;
@@ -150,8 +149,7 @@ impl AreaTree {
 
     /// Inserts an area that overlaps no other.
     pub fn insert(&mut self, node: Owned<Node>) {
-        let (left, right) = split(self.root.take(), node.area.start);
-        self.root = Some(join(left, node, right));
+        self.root = Some(insert(self.root.take(), node));
         self.len += 1;
     }
 
@@ -231,23 +229,6 @@ fn above(left: Tree, mut node: Owned<Node>, right: Tree) -> Owned<Node> {
     node
 }
 
-/// A tree of all in `left`, then `node`, then all in `right`.
-fn join(left: Tree, node: Owned<Node>, right: Tree) -> Owned<Node> {
-    match (left, right) {
-        (Some(mut left), right) if left.height > height(&right) + 1 => {
-            let inner = Some(join(left.right.take(), node, right));
-            let outer = left.left.take();
-            balance(outer, left, inner)
-        }
-        (left, Some(mut right)) if right.height > height(&left) + 1 => {
-            let inner = Some(join(left, node, right.left.take()));
-            let outer = right.right.take();
-            balance(inner, right, outer)
-        }
-        (left, right) => above(left, node, right),
-    }
-}
-
 /// `node` above two trees whose heights differ by at most two.
 fn balance(left: Tree, node: Owned<Node>, right: Tree) -> Owned<Node> {
     match (left, right) {
@@ -283,19 +264,23 @@ fn balance(left: Tree, node: Owned<Node>, right: Tree) -> Owned<Node> {
     }
 }
 
-/// All that start before `at`, and the others.
-fn split(tree: Tree, at: u64) -> (Tree, Tree) {
-    let Some(mut node) = tree else {
-        return (None, None);
+/// The tree with one node more.
+fn insert(tree: Tree, node: Owned<Node>) -> Owned<Node> {
+    let Some(mut top) = tree else {
+        return node;
     };
-    let (left, right) = (node.left.take(), node.right.take());
-    if node.area.start < at {
-        let (middle, right) = split(right, at);
-        (Some(join(left, node, middle)), right)
-    } else {
-        let (left, middle) = split(left, at);
-        (left, Some(join(middle, node, right)))
+    let place = match node.area.start < top.area.start {
+        true => &mut top.left,
+        false => &mut top.right,
+    };
+    *place = Some(insert(place.take(), node));
+    let (left, right) = (height(&top.left), height(&top.right));
+    if left.abs_diff(right) <= 1 {
+        top.height = 1 + left.max(right);
+        return top;
     }
+    let (left, right) = (top.left.take(), top.right.take());
+    balance(left, top, right)
 }
 
 /// The tree without the area that starts at `start`, and that one.
@@ -307,18 +292,18 @@ fn remove(tree: Tree, start: u64) -> (Tree, Tree) {
     match start.cmp(&node.area.start) {
         Ordering::Less => {
             let (left, removed) = remove(left, start);
-            (Some(join(left, node, right)), removed)
+            (Some(balance(left, node, right)), removed)
         }
         Ordering::Greater => {
             let (right, removed) = remove(right, start);
-            (Some(join(left, node, right)), removed)
+            (Some(balance(left, node, right)), removed)
         }
         Ordering::Equal => {
             let rest = match right {
                 None => left,
                 Some(right) => {
                     let (first, right) = pop_first(right);
-                    Some(join(left, first, right))
+                    Some(balance(left, first, right))
                 }
             };
             (rest, Some(node))
@@ -336,7 +321,7 @@ fn pop_first(mut node: Owned<Node>) -> (Owned<Node>, Tree) {
         Some(left) => {
             let (first, left) = pop_first(left);
             let right = node.right.take();
-            (first, Some(join(left, node, right)))
+            (first, Some(balance(left, node, right)))
         }
     }
 }
