@@ -47,13 +47,14 @@ pub fn find(here: &Start, mut opened: Opened) -> Result<Found, Errno> {
     let program = loop {
         let pages = calls::executable(&opened)?;
         opened.node.check_not_written()?;
-        let Some(line) = Line::of(&pages)? else {
-            break pages;
+        let error = match Elf::parse(pages.clone()) {
+            Ok(program) => break program,
+            Err(error) => error,
         };
+        let line = Line::of(&pages)?.ok_or(error)?;
         interpreters.add(&line)?;
         opened = interpreter(here, line.path())?;
     };
-    let program = Elf::parse(program)?;
     let interpreter = match program.interpreter()? {
         None => None,
         Some(place) => {
