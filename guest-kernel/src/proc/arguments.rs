@@ -17,6 +17,9 @@ const SIZES: core::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
 /// The part of the stack that they may take.
 const STACK_PART: u64 = 4;
 
+/// Strings of which it is kept where they start: as many as small programs have.
+const KNOWN: usize = 8;
+
 /// Bytes that are searched for the end of a string, or of an array, at a time.
 const CHUNK: u64 = 256;
 
@@ -34,6 +37,8 @@ pub struct ProgramArguments {
     argument_end: u64,
     /// Where the file's name starts there, and the environment ends.
     file_name: u64,
+    /// Where the first strings start.
+    starts: [u32; KNOWN],
     limit: u64,
 }
 
@@ -46,6 +51,7 @@ impl ProgramArguments {
             argument_count: 0,
             argument_end: 0,
             file_name: 0,
+            starts: [0; KNOWN],
             limit: (stack / STACK_PART).clamp(*SIZES.start(), *SIZES.end()),
         }
     }
@@ -146,23 +152,27 @@ impl ProgramArguments {
     }
 
     /// Calls `each` with the offset in the strings at which each of them starts, but for the
-    /// file's name, until it fails. They are searched for their ends: that costs less than to
-    /// keep these.
+    /// file's name, until it fails. Those behind the first few are found by the ends of the
+    /// others: that costs less than to keep all.
     ///
     /// # Errors
     /// That of `each`.
     pub fn for_each_start<E>(&self, mut each: impl FnMut(u64) -> Result<(), E>) -> Result<(), E> {
-        let (mut start, mut searched, mut left) = (0, 0, self.count);
+        let (mut searched, mut left) = (0, self.count);
+        for start in self.starts.iter().take(self.count as usize) {
+            searched = u64::from(*start);
+            left -= 1;
+            each(searched)?;
+        }
         while left > 0 && searched < self.strings.len() {
             searched += self.strings.with_bytes(searched, |bytes| {
                 let mut rest = bytes;
                 while left > 0
                     && let Ok(string) = CStr::from_bytes_until_nul(rest)
                 {
-                    each(start)?;
-                    left -= 1;
                     rest = &rest[string.count_bytes() + 1..];
-                    start = searched + (bytes.len() - rest.len()) as u64;
+                    left -= 1;
+                    each(searched + (bytes.len() - rest.len()) as u64)?;
                 }
                 Ok(bytes.len() as u64)
             })?;
@@ -170,8 +180,16 @@ impl ProgramArguments {
         Ok(())
     }
 
-    fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
+    /// Counts the string that begins at the end of the others.
+    fn begin(&mut self) {
+        if let Some(start) = self.starts.get_mut(self.count as usize) {
+            *start = self.strings.len() as u32;
+        }
         self.count += 1;
+    }
+
+    fn push<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Errno> {
+        self.begin();
         self.push_string(pieces)
     }
 
@@ -233,7 +251,7 @@ impl ProgramArguments {
 
     /// Appends the string at `address` in user memory.
     fn push_user_string(&mut self, space: &AddressSpace, address: u64) -> Result<(), Errno> {
-        self.count += 1;
+        self.begin();
         let start = self.strings.len();
         let mut next = address;
         loop {
@@ -319,6 +337,22 @@ mod tests {
         assert_eq!(starts(&arguments), [0, 5001]);
         let endless = std::iter::repeat_n(&[b'x'; 1024][..], MAX_STRING as usize / 1024);
         assert_eq!(arguments.push_argument(endless), Err(Errno::E2BIG));
+    }
+
+    #[test]
+    fn all_of_many_strings_are_found() {
+        let mut arguments = ProgramArguments::new(0);
+        let long = [b'x'; 999];
+        for len in 0..100 {
+            let string = &long[..len * 10];
+            arguments.push_argument([string]).expect("room");
+        }
+        let ends = (0..99).map(|len| len * 10 + 1).scan(0, |sum, len| {
+            *sum += len;
+            Some(*sum)
+        });
+        let wanted: Vec<u64> = [0].into_iter().chain(ends).collect();
+        assert_eq!(starts(&arguments), wanted);
     }
 
     #[test]
