@@ -396,7 +396,9 @@ impl PageTables {
 
 impl Drop for PageTables {
     fn drop(&mut self) {
-        self.unmap(0..USER_END);
+        if !is_unused(self.root) {
+            self.unmap(0..USER_END);
+        }
         if self.is_active() {
             paging::activate_kernel_tables();
         }
