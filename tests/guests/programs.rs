@@ -81,7 +81,10 @@ fn registers(target: Target) {
         run.status(0).prints(KEPT);
         let switches = run.count(&["guest", "context_switches"]);
         // They need not take turns where each has a CPU.
-        assert!(target == Target::EmuSeveral || switches >= SWITCHES, "{run}");
+        assert!(
+            target == Target::EmuSeveral || switches >= SWITCHES,
+            "{run}"
+        );
         run
     };
     let run = keeps(&[]);
