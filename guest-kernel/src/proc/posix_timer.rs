@@ -73,7 +73,7 @@ pub struct PosixTimer {
     is_of_day: Cell<bool>,
     /// Intervals that had passed, besides the first, as its last signal was taken.
     overrun: Cell<u32>,
-    link: Link<PosixTimer>,
+    process_link: Link<PosixTimer>,
     cpu_link: Link<PosixTimer>,
 }
 
@@ -82,7 +82,7 @@ pub enum OfProcess {}
 
 impl Linked<OfProcess> for PosixTimer {
     fn link(&self) -> &Link<Self> {
-        &self.link
+        &self.process_link
     }
 }
 
@@ -144,7 +144,7 @@ fn new_slot() -> Result<&'static PosixTimer, Errno> {
         pending_since: Cell::new(None),
         is_of_day: Cell::new(false),
         overrun: Cell::new(0),
-        link: Link::new(),
+        process_link: Link::new(),
         cpu_link: Link::new(),
     });
     let slot = slot.map_err(|_| Errno::EAGAIN)?.leak();
