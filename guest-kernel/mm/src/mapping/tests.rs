@@ -349,3 +349,25 @@ fn without_memory_nothing_is_lost() {
         assert_eq!(frames::free(), before, "with {left} frames");
     }
 }
+
+#[test]
+fn pages_of_a_file_come_with_those_around_them() {
+    let bytes: Vec<u8> = (1..=40).collect();
+    let file = Shared::new(FilePages::new(pages(&bytes))).expect("there is memory");
+    let space = space();
+    let backing = Backing::File { file, offset: 0 };
+    let request = request(Place::Free(page(0)), 40, READ, backing);
+    assert_eq!(space.map(request), Ok(page(0)));
+    let mapped = || {
+        let is_mapped = |number: &u64| space.inner().tables.get(page(*number)).is_some();
+        (0..40).filter(is_mapped).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&space, page(20)), Ok(21));
+    assert_eq!(mapped(), (16..36).collect::<Vec<_>>());
+    assert_eq!(read(&space, page(5)), Ok(6));
+    assert_eq!(mapped(), (0..36).collect::<Vec<_>>());
+    for number in 0..36 {
+        let byte = space.inner().tables.first_byte(page(number));
+        assert_eq!(u64::from(byte), number + 1);
+    }
+}
