@@ -77,12 +77,11 @@ fn main() -> Fallible<()> {
     print("getpid by int 0x80", &|| in_guest(&program, "int80"))
 }
 
-/// Nanoseconds for `code` by itself.
+/// Nanoseconds for `code` by itself, whose one loop says how it ended.
 fn bare(code: &[u8]) -> Fallible<f64> {
     let machine = BareMachine::new(&Accelerator::Emu, ApicMode::User, code)?;
     let mut run_loop = machine.into_run_loop()?;
     let started = Instant::now();
-    // It is the only loop, so it says how the run ended.
     run_loop.run().map(|end| end.result).transpose()?;
     Ok(started.elapsed().as_nanos() as f64)
 }
