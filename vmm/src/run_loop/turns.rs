@@ -12,7 +12,8 @@
 //! thread, it always has its turn.
 
 use super::board::{Activity, Board, Held};
-use super::{GuestClock, RunLoop, duration_until};
+use super::interrupts::duration_until;
+use super::{GuestClock, RunLoop};
 use crate::cpu::{CpuError, CpuState, InstructionCounts, Vcpu};
 use crate::devices::Startup;
 use crate::report::Outcome;
