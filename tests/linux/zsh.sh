@@ -9,13 +9,13 @@ print ${(j:,:)${(s: :):-a b c}} $((2 ** 40)) $((7 % 4)) ${${:-name.tar.gz}:r:e}
 diff <(print -l 1 2 3) <(print -l 1 3); print "diff $?"
 print -l c a b | sort | { read first; print first $first; cat }
 coproc { while read line; do print -r -- "<$line>"; done }
-print -p question; read -p answer; print $answer
+print -p question; read -p answer; print $answer; kill $!
 zmodload zsh/system zsh/zpty zsh/net/tcp
 sysopen -rw -o creat -u fd file; syswrite -o $fd bytes; exec {fd}>&-; print $(<file)
 zpty echoes 'read line; print "at a terminal: $line"'
 zpty -w echoes words; zpty -r echoes line '*: words*' && print ${line//$'\r'/}; zpty -d echoes
-ztcp -l 7393; listener=$REPLY
-ztcp 127.0.0.1 7393; client=$REPLY
+port=$((20000 + $$ % 20000)); ztcp -l $port; listener=$REPLY
+ztcp 127.0.0.1 $port; client=$REPLY
 ztcp -a $listener; server=$REPLY
 print -u $client over loopback; read -u $server line; print $line; ztcp -c
 TRAPUSR1() { print caught $1 }
