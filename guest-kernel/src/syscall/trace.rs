@@ -29,10 +29,21 @@ pub fn is_wanted() -> bool {
 #[inline(never)]
 pub fn around(context: &mut UserContext, serve: impl FnOnce(&mut UserContext)) {
     let number = context.registers.rax;
-    Record::of_call(number, context.registers.arguments).send(Kind::Call);
+    call(number, context.registers.arguments);
     serve(context);
     let registers = &context.registers;
-    Record::of_return(number, registers.arguments, registers.rax).send(Kind::Return);
+    returned(number, registers.arguments, registers.rax);
+}
+
+/// Out of line, as [`returned`] is: a record takes a kilobyte of stack, which the call needs.
+#[inline(never)]
+fn call(number: u64, arguments: Arguments) {
+    Record::of_call(number, arguments).send(Kind::Call);
+}
+
+#[inline(never)]
+fn returned(number: u64, arguments: Arguments, result: u64) {
+    Record::of_return(number, arguments, result).send(Kind::Return);
 }
 
 /// The record of a call.
