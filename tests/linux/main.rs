@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
-use support::{Target, may_mount, output_with_input, shell_status, suite};
+use support::{Target, may_mount, output_with_input, shell_status, software_kvm, suite};
 
 /// A script, and the programs and files that it needs.
 struct Case {
     name: &'static str,
     needs: &'static [&'static str],
     script: &'static str,
-    targets: &'static [Target],
+    is_long: bool,
     /// Whether it mounts file systems, which the superuser of many a container may not.
     mounts: bool,
 }
@@ -26,15 +26,15 @@ const fn case(name: &'static str, needs: &'static [&'static str], script: &'stat
         name,
         needs,
         script,
-        targets: &TARGETS,
+        is_long: false,
         mounts: false,
     }
 }
 
 /// One that takes minutes where ring 0 is emulated within KVM.
-const fn in_emulator(case: Case) -> Case {
+const fn long(case: Case) -> Case {
     Case {
-        targets: &[Target::Emu],
+        is_long: true,
         ..case
     }
 }
@@ -44,8 +44,8 @@ const CASES: &[Case] = &[
     case("busybox", &["busybox"], include_str!("busybox.sh")),
     case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
     case("git", &["git"], include_str!("git.sh")),
-    in_emulator(case("nginx", &["nginx", "curl"], include_str!("nginx.sh"))),
-    in_emulator(Case {
+    long(case("nginx", &["nginx", "curl"], include_str!("nginx.sh"))),
+    long(Case {
         mounts: true,
         ..case(
             "mounts",
@@ -62,25 +62,25 @@ const CASES: &[Case] = &[
     case("perl", &["perl"], include_str!("perl.sh")),
     case("python", &["python3"], include_str!("python.sh")),
     // Debian's libpython3.11-testsuite.
-    in_emulator(case(
+    long(case(
         "python_tests",
         &["/usr/lib/python3.11/test/test_os.py"],
         include_str!("python_tests.sh"),
     )),
-    in_emulator(case(
+    long(case(
         "redis",
         &["redis-server", "redis-cli"],
         include_str!("redis.sh"),
     )),
-    in_emulator(case("ripgrep", &["rg"], include_str!("ripgrep.sh"))),
+    long(case("ripgrep", &["rg"], include_str!("ripgrep.sh"))),
     case("sqlite", &["sqlite3"], include_str!("sqlite.sh")),
     case(
         "terminals",
         &["bash", "python3", "script", "stty"],
         include_str!("terminals.sh"),
     ),
-    in_emulator(case("tini", &["tini"], include_str!("tini.sh"))),
-    in_emulator(case(
+    long(case("tini", &["tini"], include_str!("tini.sh"))),
+    long(case(
         "tools",
         &["lua", "tclsh", "jq", "vim", "ssh-keygen", "curl"],
         include_str!("tools.sh"),
@@ -93,6 +93,7 @@ const TARGETS: [Target; 2] = [Target::Emu, Target::Kvm];
 
 fn main() {
     let mut trials = Vec::new();
+    let slow = software_kvm();
     for case in CASES {
         let lacking = case.needs.iter().find(|name| !is_there(name));
         if let Some(lacking) = lacking {
@@ -105,16 +106,14 @@ fn main() {
         if is_forbidden {
             eprintln!("{}: does not run here: the tests may not mount", case.name);
         }
-        for target in TARGETS
-            .iter()
-            .filter(|target| !case.targets.contains(target))
-        {
-            eprintln!(
-                "{}: does not run on {target}, where it takes minutes",
-                case.name
-            );
-        }
-        for &target in case.targets {
+        for target in TARGETS {
+            if case.is_long && target == Target::Kvm && slow {
+                eprintln!(
+                    "{}: does not run on {target}, where it takes minutes",
+                    case.name
+                );
+                continue;
+            }
             let no_target = target.missing();
             let ignored =
                 lacking.is_some() || is_forbidden || (no_target.is_some() && !target.required());
@@ -141,12 +140,16 @@ fn is_there(name: &str) -> bool {
     files.any(|file: PathBuf| file.is_file())
 }
 
+/// Seconds for a script on the host, which may wait for a server that has not started.
+const HOST_LIMIT: &str = "300";
+
 fn compare(case: &Case, target: Target) {
     // The same folder is at hand on both sides: it is made anew in each.
     let script = format!("cd \"$(mktemp -d)\" || exit 99\n{}", case.script);
     let path = std::env::var("PATH").expect("it is text");
-    let mut host = Command::new("/bin/sh");
-    host.args(["-c", &script]).env_clear();
+    let mut host = Command::new("timeout");
+    host.args([HOST_LIMIT, "/bin/sh", "-c", &script])
+        .env_clear();
     host.env("PATH", &path).env("HOME", "/tmp");
     let host = output_with_input(&mut host, None);
     let path = format!("PATH={path}");

@@ -29,7 +29,8 @@ fn check_right() -> Result<(), Errno> {
     }
 }
 
-/// Sets the clock, and moves all that waits for a time of day.
+/// Sets the clock, and moves the timers that are set to a time of day; futexes and message queues
+/// wait for as long as they were going to.
 ///
 /// # Errors
 /// EINVAL: the machine would have booted before 1970.
@@ -39,7 +40,7 @@ fn set(ns: u64) -> Result<(), Errno> {
     system::change_boot_time(boot_time);
     vdso::set_realtime(boot_time);
     spaces::renew_vdso();
-    let counts = clock::counts(change.unsigned_abs()) as i64;
+    let counts = i64::try_from(clock::counts(change.unsigned_abs())).unwrap_or(i64::MAX);
     posix_timer::clock_was_set(counts * change.signum());
     timer::clock_was_set(change);
     CLOCK_CHANGES.wake_all();

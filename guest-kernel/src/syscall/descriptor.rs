@@ -133,7 +133,8 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             if size > 1 << 31 {
                 return Err(Errno::EINVAL);
             }
-            let is_much = u64::from(size) > Setting::PipeSize.get();
+            let is_more = size as usize > pipe.size();
+            let is_much = is_more && u64::from(size) > Setting::PipeSize.get();
             if is_much && !current().credentials.is_privileged() {
                 return Err(Errno::EPERM);
             }

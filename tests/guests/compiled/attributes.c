@@ -138,7 +138,8 @@ static void others(void) {
     fflush(stdout);
     if (fork() == 0) {
         setgid(65534);
-        setuid(65534);
+        if (setuid(65534))
+            _exit(1);
         set("file", "user.mine", "1", 0);
         set("file", "trusted.mine", "1", 0);
         set("file", "security.mine", "1", 0);
@@ -154,7 +155,8 @@ static void others(void) {
     wait(0);
     chmod("file", 0600);
     if (fork() == 0) {
-        setuid(65534);
+        if (setuid(65534))
+            _exit(1);
         get("file", "user.one");
         get("file", "security.b");
         fflush(stdout);

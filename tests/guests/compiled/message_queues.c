@@ -296,7 +296,8 @@ static void attributes(void) {
     fflush(stdout);
     if (fork() == 0) {
         setgid(65534);
-        setuid(65534);
+        if (setuid(65534))
+            _exit(1);
         printf("read %s\n", error(mq_open(name, O_RDONLY)));
         printf("write %s\n", error(mq_open(name, O_WRONLY)));
         printf("unlink %s\n", error(mq_unlink(name)));

@@ -80,7 +80,9 @@ static void pipes(void)
 	is("larger", failed(fcntl(ends[0], F_SETPIPE_SZ, 16384)), 0);
 	fflush(stdout);
 	if (!fork()) {
-		setgid(65534), setuid(65534);
+		if (setgid(65534) || setuid(65534))
+			_exit(1);
+		is("as large, of a user", failed(fcntl(ends[0], F_SETPIPE_SZ, 12288)), 0);
 		is("larger, of a user", failed(fcntl(ends[0], F_SETPIPE_SZ, 32768)), EPERM);
 		is("smaller, of a user", failed(fcntl(ends[0], F_SETPIPE_SZ, 8192)), 0);
 		is("settings of a user", set(path, "65536"), EACCES);

@@ -39,8 +39,8 @@ static void flags(int fd) { printf("async %d\n", (fcntl(fd, F_GETFL) & O_ASYNC) 
 static void owners(int fd) {
     struct f_owner_ex owner;
     say("none", fcntl(fd, F_GETOWN));
-    say("missing", fcntl(fd, F_SETOWN, 4000000));
-    say("missing group", fcntl(fd, F_SETOWN, -4000000));
+    say("missing", fcntl(fd, F_SETOWN, 4194304));
+    say("missing group", fcntl(fd, F_SETOWN, -4194304));
     say("least", fcntl(fd, F_SETOWN, 0x80000000));
     say("own", fcntl(fd, F_SETOWN, getpid()));
     printf("it is %d\n", fcntl(fd, F_GETOWN) == getpid());

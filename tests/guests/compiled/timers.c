@@ -206,7 +206,7 @@ static void numbered(void) {
     printf("ring 3 %d ", ms(own & ~3 | 1) <= ms(own) && ms(own & ~3 | 1) > 0);
     printf("idle %d %d\n", ms(of_other) < ms(of_thread), ms(of_child) < ms(own));
     struct timespec time;
-    clockid_t none[] = {own | 3, ~99999 * 8 | 2, of_child | 4};
+    clockid_t none[] = {own | 3, ~4194304 * 8 | 2, of_child | 4};
     for (int i = 0; i < 3; i++) {
         long result = syscall(SYS_clock_gettime, none[i], &time);
         printf("none: %ld %s\n", result, strerrorname_np(errno));

@@ -332,7 +332,10 @@ impl Queue {
         self.senders.wake_all();
         let space = current().space();
         let len = message.len.min(most);
-        let (kind, text) = (UserSlice::new(place, 8), UserSlice::new(place + 8, len));
+        let (kind, text) = (
+            UserSlice::new(place, 8),
+            UserSlice::new(place.wrapping_add(8), len),
+        );
         kind.copy_out(&space, &message.kind.to_le_bytes())?;
         message.copy_out(&space, text)?;
         Ok(len)
