@@ -128,6 +128,7 @@ const PROGRAMS: &[Program] = &[
     c("crowd", "crowd.c"),
     c("cpus", "cpus.c"),
     c("translations", "translations.c"),
+    c("together", "together.c"),
     c("restartable", "restartable.c"),
     c("limits", "limits.c"),
     c("timers", "timers.c"),

@@ -196,8 +196,8 @@ pub fn load(cpu: &Cpu) {
     }
 }
 
-/// What the entry of `syscall` of a CPU uses: see `trap.S`.
-#[repr(C)]
+/// What the entry of `syscall` of a CPU uses: see `trap.S`. Each has a cache line of its own.
+#[repr(C, align(64))]
 pub struct SyscallArea {
     /// rsp of the program between `syscall` and its saving.
     user_rsp: u64,

@@ -38,7 +38,7 @@ pub fn connect(gsi: u32, handler: fn()) {
     };
     place.set(Some(handler));
     let entry = REDIRECTION + 2 * gsi;
-    // Destination 0 is the only CPU. Then the rest: fixed delivery of the vector, active
+    // Destination 0 is the first CPU. Then the rest: fixed delivery of the vector, active
     // high, edge-triggered, not masked, all of which are zeros.
     write(entry + 1, 0);
     write(entry, u32::from(FIRST_INTERRUPT) + gsi);

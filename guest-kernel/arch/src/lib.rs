@@ -72,7 +72,7 @@ mod without_hardware {
 
     unreachable!(
         enter_user,
-        wait_for_interrupt, switch_stacks, copy_qwords, copy_bytes
+        wait_for_interrupt, switch_stacks, copy_qwords, copy_bytes, exchange_word
     );
 }
 

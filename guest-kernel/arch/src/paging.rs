@@ -273,6 +273,12 @@ pub fn forget_elsewhere(root: Table) {
     processors::flush_elsewhere(root.address());
 }
 
+/// Whether another CPU uses the tables under `root`.
+#[inline(always)]
+pub fn is_elsewhere(root: Table) -> bool {
+    processors::is_elsewhere(root.address())
+}
+
 /// Physical address of the top table that the CPU uses.
 pub(crate) fn loaded() -> u64 {
     processors::current().root.get()

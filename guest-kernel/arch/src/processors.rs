@@ -195,6 +195,12 @@ fn others() -> impl Iterator<Item = &'static Cpu> {
     all.filter(move |cpu| cpu.number() != own)
 }
 
+/// Whether another CPU uses the tables at `root`.
+#[inline(always)]
+pub(crate) fn is_elsewhere(root: u64) -> bool {
+    are_several() && others().any(|cpu| cpu.root.get() == root)
+}
+
 /// Has the other CPUs that use the tables at `root` flush what they know of the user half, and
 /// waits until they have.
 #[inline(always)]

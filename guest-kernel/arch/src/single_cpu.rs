@@ -11,7 +11,9 @@ pub struct SingleCpu<T>(T);
 
 // SAFETY: one CPU at a time is in the kernel, with interrupts off (the one `sti` is in
 // `wait_for_interrupt`, whose handler takes the kernel first), so nothing is ever used by two
-// threads of execution at once. What runs outside of that is in this crate, and uses none.
+// threads of execution at once. What runs outside of that is in this crate: entries and those who
+// wait for the kernel, which use none; and a CPU that starts, for which the first one, in the
+// kernel, waits meanwhile (`startup`).
 unsafe impl<T> Sync for SingleCpu<T> {}
 
 impl<T> SingleCpu<T> {

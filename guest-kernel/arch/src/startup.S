@@ -47,7 +47,6 @@ startup_addresses:
     mov eax, {KERNEL_DATA}
     mov ss, eax
     mov rsp, [rip + {stack}]
-    mov rdi, [rip + {cpu}]
     xor ebp, ebp
     call {other_main}
     ud2

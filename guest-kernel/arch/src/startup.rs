@@ -3,9 +3,10 @@
 
 use core::cell::Cell;
 use core::hint::spin_loop;
+use core::ptr;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use abi::virtual_map::PAGE_SIZE;
@@ -24,9 +25,9 @@ const ROOM: usize = 256;
 /// How long a CPU may take to start before it is told once more, and then given up.
 const PATIENCE_NS: u64 = 100_000_000;
 
-/// The CPU that starts, and where its stack ends.
-static CPU: AtomicPtr<Cpu> = AtomicPtr::new(core::ptr::null_mut());
-static STACK: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+/// The CPU that starts, until it has or is given up, and where its stack ends.
+static CPU: AtomicPtr<Cpu> = AtomicPtr::new(ptr::null_mut());
+static STACK: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// Whether it has.
 static IS_UP: AtomicBool = AtomicBool::new(false);
 /// What it is to do.
@@ -88,6 +89,13 @@ fn start(cpu: &'static Cpu, stack: KernelStack) -> bool {
             return true;
         }
     }
+    if CPU.swap(ptr::null_mut(), AcqRel).is_null() {
+        // It came at the last moment.
+        while !IS_UP.load(Acquire) {
+            spin_loop();
+        }
+        return true;
+    }
     // It may yet come: it must not find another's stack.
     local_apic::send_init(number);
     false
@@ -95,7 +103,14 @@ fn start(cpu: &'static Cpu, stack: KernelStack) -> bool {
 
 /// Where `startup.S` leads, on a stack of the CPU's own. The first CPU waits meanwhile and touches
 /// nothing.
-extern "C" fn other_main(cpu: &'static Cpu) -> ! {
+extern "C" fn other_main() -> ! {
+    // SAFETY: only a reference to a CPU that does not run is stored there, for one to take.
+    let Some(cpu) = (unsafe { CPU.swap(ptr::null_mut(), AcqRel).as_ref() }) else {
+        // The first CPU has given this one up, and is about to reset it.
+        loop {
+            spin_loop();
+        }
+    };
     descriptors::load(cpu);
     idt::load();
     paging::flush_user(paging::kernel_tables());
@@ -135,7 +150,6 @@ core::arch::global_asm!(
     TABLE = const paging::KERNEL_TABLE.bits(),
     NO_EXECUTE = const paging::Flags::NO_EXECUTE.bits(),
     gdt = sym descriptors::GDT,
-    cpu = sym CPU,
     stack = sym STACK,
     other_main = sym other_main,
 );

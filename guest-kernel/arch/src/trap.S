@@ -105,7 +105,7 @@ save_user:
 # The `syscall` instruction: rcx = rip, r11 = rflags, rsp still the program's. Makes the
 # frame that a gate would have made. One for each CPU, with its SyscallArea.
     .pushsection .data.syscall, "aw"
-    .balign 16
+    .balign {SYSCALL_AREA_SIZE}
     .global syscall_areas
 syscall_areas:
     .popsection
@@ -115,7 +115,9 @@ syscall_entries:
     .rept {MOST_CPUS}
     .balign {SYSCALL_ENTRY_SIZE}
     .pushsection .data.syscall
+    .balign {SYSCALL_AREA_SIZE}
 2:  .quad 0, 0
+    .balign {SYSCALL_AREA_SIZE}
     .popsection
     mov [rip + 2b], rsp
     mov rsp, [rip + 2b + 8]
@@ -256,5 +258,20 @@ copy_bytes_fault:
     .global copy_bytes_resume
 copy_bytes_resume:
     mov rax, rcx
+    ret
+
+# extern "C" fn exchange_word(address: *mut u32, old: u32, new: u32) -> u64
+# What was there before: if it was `old`, it is `new` now. After a fault, more than 32 bits.
+    .balign 16
+    .global exchange_word
+exchange_word:
+    mov eax, esi
+    .global exchange_word_fault
+exchange_word_fault:
+    lock cmpxchg [rdi], edx
+    ret
+    .global exchange_word_resume
+exchange_word_resume:
+    mov rax, -1
     ret
     .popsection

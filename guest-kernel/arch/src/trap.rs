@@ -353,6 +353,7 @@ core::arch::global_asm!(
     OFFSET_VECTOR = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, vector),
     OFFSET_RIP = const offset_of!(UserContext, frame) + offset_of!(TrapFrame, rip),
     SYSCALL_ENTRY_SIZE = const SYSCALL_ENTRY_SIZE,
+    SYSCALL_AREA_SIZE = const size_of::<descriptors::SyscallArea>(),
     MOST_CPUS = const processors::MOST,
     USER_DATA = const descriptors::USER_DATA,
     USER_CODE = const descriptors::USER_CODE,

@@ -92,6 +92,20 @@ pub fn clear_user(to: u64, len: usize) -> Result<(), CopyFault> {
     Ok(())
 }
 
+/// Replaces the number at `address` in user memory by `new` if it is `old`, in one step whatever
+/// programs do on other CPUs. Returns what it was.
+///
+/// # Errors
+/// It cannot be written. The address is a multiple of 4, so that it is in one page.
+pub fn exchange(address: u64, old: u32, new: u32) -> Result<u32, CopyFault> {
+    check_range(address, size_of::<u32>())?;
+    let _user_memory = UserMemory::open();
+    // SAFETY: it is user memory, of which the kernel holds no references, and where a fault is
+    // survived.
+    let found = unsafe { exchange_word(address as *mut u32, old, new) };
+    u32::try_from(found).map_err(|_| fault(0))
+}
+
 fn check_range(start: u64, len: usize) -> Result<(), CopyFault> {
     match start.checked_add(len as u64) {
         Some(end) if end <= USER_END => Ok(()),
@@ -122,11 +136,16 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), CopyFault
     if copied == len {
         return Ok(());
     }
-    Err(CopyFault {
+    Err(fault(copied))
+}
+
+/// The fault that was met last.
+fn fault(copied: usize) -> CopyFault {
+    CopyFault {
         copied,
         address: FAULT_ADDRESS.load(Relaxed),
         error: FAULT_ERROR.load(Relaxed) as u32,
-    })
+    }
 }
 
 /// Returns how many bytes were copied, all but for a fault.
@@ -190,6 +209,8 @@ pub(crate) fn resume_after_fault(number: u8, error: u64, rip: u64) -> Option<u64
         copy_qwords_resume as *const ()
     } else if rip == copy_bytes_fault as *const () as u64 {
         copy_bytes_resume as *const ()
+    } else if rip == exchange_word_fault as *const () as u64 {
+        exchange_word_resume as *const ()
     } else {
         return None;
     };
@@ -209,4 +230,7 @@ unsafe extern "C" {
     fn copy_qwords_resume();
     fn copy_bytes_fault();
     fn copy_bytes_resume();
+    fn exchange_word(address: *mut u32, old: u32, new: u32) -> u64;
+    fn exchange_word_fault();
+    fn exchange_word_resume();
 }

@@ -171,8 +171,8 @@ impl PageTables {
         };
         let len = bytes.len().min(FRAME_SIZE - offset);
         let start = (paging::DIRECT_MAP + entry.address()) as *const u8;
-        // SAFETY: the range is in a frame that the entry has a share of, and no program runs
-        // that could write to it.
+        // SAFETY: the range is in a frame that the entry has a share of. What a program may write to
+        // it on another CPU meanwhile is its own affair.
         unsafe { start.add(offset).copy_to(bytes.as_mut_ptr(), len) };
     }
 
@@ -233,6 +233,9 @@ impl PageTables {
 
     /// The same for those of which `is_going` says so, by the page's and the frame's address.
     pub fn unmap_if(&mut self, range: Range<u64>, is_going: impl Fn(u64, u64) -> bool) {
+        if paging::is_elsewhere(self.root) {
+            self.hide(range.clone(), &is_going);
+        }
         for leaf in leaves(self.root, range.clone()) {
             let mut gone = 0;
             for (slot, entry) in leaf.entries() {
@@ -253,6 +256,23 @@ impl PageTables {
             }
         }
         self.forget(range);
+    }
+
+    /// Hides pages that are to go from programs that run on other CPUs: the allocator keeps its
+    /// chain in frames that are free, where a store by an old translation would end up.
+    #[cold]
+    #[inline(never)]
+    fn hide(&mut self, range: Range<u64>, is_going: &impl Fn(u64, u64) -> bool) {
+        for leaf in leaves(self.root, range) {
+            for (slot, entry) in leaf.entries() {
+                if is_going(leaf.page(slot), entry.address()) {
+                    let hidden = entry.with(flags(Access::empty(), false));
+                    // SAFETY: it maps nothing for the CPU, and has the same frame.
+                    unsafe { leaf.table.set(slot, hidden) };
+                }
+            }
+        }
+        self.forget_elsewhere();
     }
 
     /// Changes the permissions of the pages in `range` that are mapped. A page that the program

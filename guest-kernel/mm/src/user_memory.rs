@@ -99,16 +99,19 @@ fn advance(done: &mut usize, result: Result<(), CopyFault>) -> Result<(), CopyFa
 }
 
 /// Continues a copy as long as each fault can be resolved.
-fn retry(
+fn retry<T>(
     space: &AddressSpace,
-    mut copy: impl FnMut() -> Result<(), CopyFault>,
-) -> Result<(), BadAddress> {
-    while let Err(fault) = copy() {
+    mut copy: impl FnMut() -> Result<T, CopyFault>,
+) -> Result<T, BadAddress> {
+    loop {
+        let fault = match copy() {
+            Ok(done) => return Ok(done),
+            Err(fault) => fault,
+        };
         space
             .resolve(fault.address, fault.error)
             .map_err(|_| BadAddress)?;
     }
-    Ok(())
 }
 
 /// A pointer to a value of a program, not checked yet.
@@ -218,5 +221,29 @@ impl<T: UserData> UserPtr<T> {
         let bytes = value.to_bytes();
         let bytes = bytes.as_ref();
         UserSlice::new(self.address, bytes.len() as u64).copy_out(space, bytes)
+    }
+}
+
+impl UserPtr<u32> {
+    /// Changes the number as `change` says, given what it is, in one step whatever other threads of
+    /// the program do meanwhile; or not, if that says so. Returns what it was before.
+    ///
+    /// # Errors
+    /// It cannot be written, and those of `change`, with nothing changed.
+    pub fn update<E: From<BadAddress>>(
+        &self,
+        space: &AddressSpace,
+        mut change: impl FnMut(u32) -> Result<Option<u32>, E>,
+    ) -> Result<u32, E> {
+        let exchange = |old, new| retry(space, || user_copy::exchange(self.address, old, new));
+        let mut old = exchange(0, 0)?;
+        while let Some(new) = change(old)? {
+            let found = exchange(old, new)?;
+            if found == old {
+                break;
+            }
+            old = found;
+        }
+        Ok(old)
     }
 }

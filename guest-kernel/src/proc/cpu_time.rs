@@ -93,8 +93,8 @@ impl Thread {
         let meter = &self.meter;
         if core::ptr::eq(self, current_thread()) {
             meter.charge(&meter.system);
-        } else if self.state() == State::Running {
-            // On another CPU: in ring 3, or on its way.
+        } else if self.state() == State::Running && clock::counter() >= meter.mark.get() {
+            // On another CPU, whose counter may be ahead of this one's: in ring 3, or on its way.
             meter.charge(&meter.user);
         }
         meter.used()

@@ -2,7 +2,7 @@
 //!
 //! A thread keeps the CPU until it blocks or yields, until a tick finds that its turn is
 //! over, or until an interrupt wakes an urgent thread: see `run_queue`. No cost here
-//! depends on the number of threads.
+//! depends on the number of threads, but of those that may not run on the CPU at hand.
 //!
 //! All CPUs take threads from one queue, which so needs no balancing: whoever becomes free takes
 //! the next that may run there. A thread that becomes runnable rouses a CPU that waits, if there
@@ -159,10 +159,7 @@ pub fn set_cpus(thread: &'static Thread, cpus: CpuMask) {
         State::Running if !ptr::eq(thread, current_thread()) => {
             processors::interrupt(thread.cpu.get());
         }
-        State::Running if cpus & OWN.get() == 0 => {
-            add(thread);
-            switch_from(thread);
-        }
+        State::Running if cpus & OWN.get() == 0 => yield_now(),
         State::Runnable => rouse(thread),
         State::Running | State::Blocked | State::Unused => {}
     }
@@ -171,7 +168,8 @@ pub fn set_cpus(thread: &'static Thread, cpus: CpuMask) {
 /// Lets all others that can run do so before the current thread goes on.
 pub fn yield_now() {
     let thread = current_thread();
-    add(thread);
+    thread.state.set(State::Runnable);
+    RUN_QUEUE.push(thread);
     switch_from(thread);
 }
 
@@ -220,6 +218,10 @@ fn switch_from(thread: &'static Thread) {
     if ptr::eq(next, thread) {
         thread.state.set(State::Running);
         return;
+    }
+    if thread.state() == State::Runnable {
+        // Another CPU may go on with it.
+        rouse(thread);
     }
     shared::count(&shared::PAGE.context_switches);
     extended_state::switch(thread, next);
@@ -315,11 +317,7 @@ fn take_cpu(next: &'static Thread) {
 pub fn interrupt(number: u8) {
     serve(number);
     let thread = current_thread();
-    if thread.cpus.get() & OWN.get() == 0 {
-        add(thread);
-        switch_from(thread);
-        return thread.note_preemption();
-    }
+    let mut is_over = thread.cpus.get() & OWN.get() == 0;
     if number == vector::TIMER {
         let now = clock::counter();
         let is_tick = tick::take(now);
@@ -328,10 +326,12 @@ pub fn interrupt(number: u8) {
             cpu_alarm::ring(thread.process());
             posix_timer::ring_of_cpu_time(thread.process());
         }
-        if is_tick && run_queue::has_had_turn(thread, cpu_time::turn(thread, now), tick::period()) {
-            yield_now();
-            return thread.note_preemption();
-        }
+        is_over |=
+            is_tick && run_queue::has_had_turn(thread, cpu_time::turn(thread, now), tick::period());
+    }
+    if is_over {
+        yield_now();
+        return thread.note_preemption();
     }
     if RUN_QUEUE.is_urgent(OWN.get()) {
         thread.state.set(State::Runnable);

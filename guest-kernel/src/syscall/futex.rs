@@ -145,17 +145,16 @@ fn change(space: &AddressSpace, address: u64, code: u32) -> Result<bool, Errno> 
         0 => argument,
         _ => 1_u32 << (argument % u32::BITS),
     };
-    let word = UserPtr::<u32>::new(address);
-    let old = word.read(space)?;
-    let new = match operation & !SHIFT {
-        linux::FUTEX_OP_SET => argument,
-        linux::FUTEX_OP_ADD => old.wrapping_add(argument),
-        linux::FUTEX_OP_OR => old | argument,
-        linux::FUTEX_OP_ANDN => old & !argument,
-        linux::FUTEX_OP_XOR => old ^ argument,
-        _ => return Err(Errno::ENOSYS),
-    };
-    word.write(space, &new)?;
+    let old = UserPtr::<u32>::new(address).update(space, |old| {
+        Ok(Some(match operation & !SHIFT {
+            linux::FUTEX_OP_SET => argument,
+            linux::FUTEX_OP_ADD => old.wrapping_add(argument),
+            linux::FUTEX_OP_OR => old | argument,
+            linux::FUTEX_OP_ANDN => old & !argument,
+            linux::FUTEX_OP_XOR => old ^ argument,
+            _ => return Err(Errno::ENOSYS),
+        }))
+    })?;
     let old = old as i32;
     match code >> 24 & 0xf {
         linux::FUTEX_OP_CMP_EQ => Ok(old == compared),

@@ -11,9 +11,10 @@ use crate::frames::{FRAME_SIZE, Frame, use_count};
 
 /// A share of a frame; dropping it gives it back.
 ///
-/// Ring 3 may write to the frame by other shares at any time that the kernel does not run. Where
-/// the kernel copies between the frame and user memory that is the same frame, it does so in
-/// assembly, which takes both as addresses (`arch::user_copy`).
+/// Ring 3 may write to the frame by other shares at any time, on another CPU while the kernel runs.
+/// So what is in it is copied, not looked at twice; and where the kernel copies between the frame
+/// and user memory that is the same frame, it does so in assembly, which takes both as addresses
+/// (`arch::user_copy`).
 #[derive(Debug)]
 pub struct FrameShare(u64);
 
@@ -40,7 +41,8 @@ impl FrameShare {
     /// The frame's contents.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the frame is RAM, which the direct map maps, and lives as long as the share.
-        // Nobody writes to it while the kernel runs but through `bytes_mut`.
+        // In the kernel nobody writes to it but through `bytes_mut`; of what ring 3 may write
+        // meanwhile, users of this make a copy.
         unsafe { slice::from_raw_parts((DIRECT_MAP + self.0) as *const u8, FRAME_SIZE) }
     }
 

@@ -36,28 +36,25 @@ pub fn lock(
     deadline_ns: Option<u64>,
 ) -> Result<(), Errno> {
     let thread = current_thread();
-    let word = UserPtr::<u32>::new(address);
-    let value = word.read(space)?;
-    let owner = value & TID_MASK;
-    if owner == 0 {
-        let waiters = match first_waiter(key) {
-            Some(_) => WAITERS,
-            None => 0,
+    let mut holder = None;
+    UserPtr::<u32>::new(address).update(space, |value| {
+        let owner = value & TID_MASK;
+        holder = match owner {
+            0 => None,
+            owner => Some(holder_of(owner, thread, may_wait)?),
         };
-        word.write(space, &(thread.tid() | value & OWNER_DIED | waiters))?;
+        let waiters = match holder.is_some() || first_waiter(key).is_some() {
+            true => WAITERS,
+            false => 0,
+        };
+        Ok::<_, Errno>(Some(match owner {
+            0 => thread.tid() | value & OWNER_DIED | waiters,
+            _ => value | waiters,
+        }))
+    })?;
+    let Some(holder) = holder else {
         return Ok(());
-    }
-    if owner == thread.tid() {
-        return Err(Errno::EDEADLK);
-    }
-    let holder = table::thread(owner).ok_or(Errno::ESRCH)?;
-    if !may_wait {
-        return Err(Errno::EAGAIN);
-    }
-    if waits_for(holder, thread) {
-        return Err(Errno::EDEADLK);
-    }
-    word.write(space, &(value | WAITERS))?;
+    };
     if thread.needs_attention() {
         return Err(Errno::RESTART_ALWAYS);
     }
@@ -67,7 +64,7 @@ pub fn lock(
         Waiting {
             key,
             bits: 0,
-            owner,
+            owner: holder.tid(),
             address,
         },
     );
@@ -76,6 +73,24 @@ pub fn lock(
         (false, _) => Ok(()),
         (true, true) => Err(Errno::ETIMEDOUT),
         (true, false) => Err(Errno::RESTART_ALWAYS),
+    }
+}
+
+/// The `owner` of a lock that `thread` wants, and may wait for.
+///
+/// # Errors
+/// As of [`lock`].
+fn holder_of(owner: u32, thread: &Thread, may_wait: bool) -> Result<&'static Thread, Errno> {
+    if owner == thread.tid() {
+        return Err(Errno::EDEADLK);
+    }
+    let holder = table::thread(owner).ok_or(Errno::ESRCH)?;
+    if !may_wait {
+        return Err(Errno::EAGAIN);
+    }
+    match waits_for(holder, thread) {
+        true => Err(Errno::EDEADLK),
+        false => Ok(holder),
     }
 }
 

@@ -63,20 +63,16 @@ fn mark(
 ) -> Result<(), BadAddress> {
     let address = (entry & !IS_OWNED).wrapping_add(offset);
     let is_owned = entry & IS_OWNED != 0;
-    let word = UserPtr::<u32>::new(address);
-    let value = word.read(space)?;
     let key = Key::new(space, address, false).map_err(|_| BadAddress)?;
-    let owner = value & linux::FUTEX_TID_MASK;
+    let owner = |value| value & linux::FUTEX_TID_MASK;
+    let value = UserPtr::<u32>::new(address).update(space, |value| {
+        let marked = value & linux::FUTEX_WAITERS | linux::FUTEX_OWNER_DIED;
+        Ok::<_, BadAddress>((owner(value) == tid).then_some(marked))
+    })?;
     // It was given up, and nobody told yet.
-    let is_free = is_pending && !is_owned && owner == 0;
-    if owner != tid && !is_free {
+    let is_free = is_pending && !is_owned && owner(value) == 0;
+    if owner(value) != tid && !is_free {
         return Ok(());
-    }
-    if !is_free {
-        word.write(
-            space,
-            &(value & linux::FUTEX_WAITERS | linux::FUTEX_OWNER_DIED),
-        )?;
     }
     if is_free || !is_owned && value & linux::FUTEX_WAITERS != 0 {
         // There are bits, so this cannot fail.
