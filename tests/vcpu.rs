@@ -97,7 +97,7 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
 
     let choice = match target {
         Target::Emu | Target::EmuSeveral => AccelChoice::Emu,
-        Target::Kvm | Target::KvmUserApic => AccelChoice::Kvm,
+        Target::Kvm | Target::KvmUserApic | Target::KvmSeveral => AccelChoice::Kvm,
     };
     let (accelerator, _) = Accelerator::open(choice, false).expect("the target is there");
     let mut machine = BareMachine::new(&accelerator, ApicMode::User, &image).expect("it fits");

@@ -254,6 +254,9 @@ const PROGRAMS: &[Program] = &[
     },
 ];
 
+/// Those that show what happens on several CPUs at once, in a short time.
+const ON_SEVERAL_OF_KVM: [&str; 5] = ["clone", "cpus", "futexes", "restartable", "together"];
+
 /// Each is made once.
 static BUILT: [OnceLock<Built>; PROGRAMS.len()] = [const { OnceLock::new() }; PROGRAMS.len()];
 
@@ -265,7 +268,11 @@ pub fn trials() -> Vec<Trial> {
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);
         }
-        for target in [Target::ALL.as_slice(), &[Target::EmuSeveral]].concat() {
+        let several: &[Target] = match ON_SEVERAL_OF_KVM.contains(&program.name) {
+            true => &[Target::EmuSeveral, Target::KvmSeveral],
+            false => &[Target::EmuSeveral],
+        };
+        for target in [&Target::ALL, several].concat() {
             let no_target = target.missing();
             let ignored = (missing.is_some() && !required("compilers"))
                 || (no_target.is_some() && !required(target.accel()));

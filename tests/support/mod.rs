@@ -66,6 +66,8 @@ pub enum Target {
     Kvm,
     /// KVM with the VMM's local APIC.
     KvmUserApic,
+    /// KVM with its own, and two CPUs.
+    KvmSeveral,
 }
 
 impl Target {
@@ -76,7 +78,7 @@ impl Target {
     pub fn accel(self) -> &'static str {
         match self {
             Self::Emu | Self::EmuSeveral => "emu",
-            Self::Kvm | Self::KvmUserApic => "kvm",
+            Self::Kvm | Self::KvmUserApic | Self::KvmSeveral => "kvm",
         }
     }
 
@@ -87,6 +89,7 @@ impl Target {
             Self::EmuSeveral => &["--accel", "emu", "--cpus", "4"],
             Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
             Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
+            Self::KvmSeveral => &["--accel", "kvm", "--cpus", "2"],
         }
     }
 
@@ -134,6 +137,7 @@ impl fmt::Display for Target {
             Self::EmuSeveral => "emu_4_cpus",
             Self::Kvm => "kvm",
             Self::KvmUserApic => "kvm_user_apic",
+            Self::KvmSeveral => "kvm_2_cpus",
         })
     }
 }
