@@ -44,8 +44,9 @@ pub struct VmConfig {
     pub accel: AccelChoice,
     /// Where KVM's guests have their local APIC; the emulator's is always the VMM's.
     pub apic: ApicMode,
-    /// How many CPUs the machine has: 1, or in the emulator up to
-    /// [`Emulator::MOST`](crate::cpu::emu::Emulator::MOST).
+    /// How many CPUs the machine has: 1 to
+    /// [`Emulator::MOST`](crate::cpu::emu::Emulator::MOST); under KVM at most what
+    /// [`KvmHost::max_cpus`](crate::cpu::kvm::KvmHost::max_cpus) says.
     pub cpus: u8,
     /// Bytes of RAM: 6 MiB to 1 TiB, a multiple of 4096; under KVM at most what
     /// [`KvmHost::max_memory`](crate::cpu::kvm::KvmHost::max_memory) says.
