@@ -85,7 +85,7 @@ impl Devices {
     }
 
     /// To all local APICs that a message is meant for; one of lowest priority to that of them
-    /// whose CPU has the least urgent work (11.6.2.4).
+    /// whose CPU has the least urgent work, of those that software has enabled (11.6.2.4).
     fn deliver(&mut self, ipi: Ipi) {
         let apics = (0..).zip(&mut self.local_apics);
         let meant = apics.filter(|(_, apic)| apic.is_meant(&ipi));
@@ -96,6 +96,7 @@ impl Devices {
         };
         match ipi.mode {
             DeliveryMode::LowestPriority => meant
+                .filter(|(_, apic)| apic.software_enabled())
                 .min_by_key(|(_, apic)| apic.processor_priority())
                 .into_iter()
                 .for_each(accept),

@@ -248,7 +248,8 @@ impl LocalApic {
         self.state.task_priority = value << 4;
     }
 
-    fn software_enabled(&self) -> bool {
+    /// Whether it takes vectors that are sent to it.
+    pub fn software_enabled(&self) -> bool {
         self.mode != Mode::Disabled && self.state.spurious & SOFTWARE_ENABLE != 0
     }
 

@@ -79,6 +79,11 @@ fn the_lowest_priority_goes_to_the_least_busy() {
     }
     send(&mut devices, 0xff, LOWEST_PRIORITY | VECTOR);
     assert_eq!(taken(&mut devices), [None, Some(VECTOR as u8), None]);
+    // One that software has disabled would lose it.
+    devices.select(1);
+    write(&mut devices, SPURIOUS, 0xff);
+    send(&mut devices, 0xff, LOWEST_PRIORITY | VECTOR);
+    assert_eq!(taken(&mut devices), [Some(VECTOR as u8), None, None]);
 }
 
 #[test]
