@@ -3,7 +3,8 @@
 //! The vCPU's thread blocks one real-time signal; `KVM_SET_SIGNAL_MASK` lets it in only
 //! while the guest runs. A kick before `KVM_RUN` thus stays pending and ends it at once,
 //! a kick during it interrupts it, and the signal is never delivered: the thread takes it
-//! back with `sigtimedwait`. If others send the same signal, to the process or to this
+//! back with `sigtimedwait`. One signal at a time is under way: the host queues real-time
+//! signals, and would keep each kick of a thread that does not take them. If others send the same signal, to the process or to this
 //! thread, the guest is interrupted too: the thread then takes it as it would without a
 //! guest. Rejected: to pass it on to the process, from which this thread may get it again
 //! and again. Rejected: `immediate_exit` set from a signal handler, which needs a handler
@@ -42,20 +43,24 @@ pub struct KickTarget {
 #[derive(Debug, Default)]
 struct TargetState {
     thread: Option<libc::pid_t>,
-    /// A kick that came while no thread ran the vCPU.
-    early: bool,
+    /// Whether a kick has not been taken: a signal to the thread, or, while no thread runs the
+    /// vCPU, none yet.
+    pending: bool,
 }
 
 impl Kick for KickTarget {
     fn kick(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.thread {
+        if std::mem::replace(&mut state.pending, true) {
+            return;
+        }
+        if let Some(thread) = state.thread {
             // SAFETY: a plain system call. The thread is alive: the vCPU is detached from
             // it, under this lock, before it ends. And it blocks the signal.
-            Some(thread) => unsafe {
-                libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal());
-            },
-            None => state.early = true,
+            let sent =
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
+            // The host may be out of signals: the next kick tries again.
+            state.pending = sent == 0;
         }
     }
 }
@@ -68,7 +73,7 @@ impl KickTarget {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: a plain system call without arguments.
         state.thread = Some(unsafe { libc::gettid() });
-        Ok(std::mem::take(&mut state.early))
+        Ok(std::mem::take(&mut state.pending))
     }
 
     /// Keeps kicks pending until a thread runs the vCPU again.
@@ -80,7 +85,8 @@ impl KickTarget {
     /// Takes back the signals that made `KVM_RUN` return. If one is no kick, it is delivered.
     pub fn acknowledge(&self) {
         // A kick must not be delivered, so there is none meanwhile.
-        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pending = false;
         // SAFETY: a plain system call without arguments.
         let own = unsafe { libc::getpid() };
         let mut is_foreign = false;
@@ -156,5 +162,31 @@ fn set_run_mask(vcpu: &impl AsRawFd) -> Result<(), errno::Error> {
         Ok(())
     } else {
         Err(errno::Error::last())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signals() -> usize {
+        std::iter::from_fn(take_kick_signal).count()
+    }
+
+    #[test]
+    fn one_signal_at_a_time_is_under_way() {
+        block_kick_signal().expect("a real-time signal");
+        let target = KickTarget::default();
+        // SAFETY: a plain system call without arguments.
+        let thread = unsafe { libc::gettid() };
+        target.state.lock().expect("not poisoned").thread = Some(thread);
+        for _ in 0..3 {
+            (0..100).for_each(|_| target.kick());
+            assert_eq!(signals(), 1);
+            target.acknowledge();
+        }
+        (0..100).for_each(|_| target.kick());
+        target.acknowledge();
+        assert_eq!(signals(), 0);
     }
 }
