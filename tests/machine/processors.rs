@@ -8,14 +8,16 @@ use x86::vector::NMI;
 use crate::Case;
 use crate::monitor::kernel;
 use crate::support::kernel::{FREE, Kernel};
-use crate::support::processors::{COMMAND, INIT_OTHERS, START_OTHERS, start_others, with_others};
+use crate::support::processors::{
+    COMMAND, INIT_OTHERS, START_OTHERS, START_PAGE, copy_start, start_others, wait, with_others,
+};
 
 pub const CASES: &[Case] = &[
     Case::new("others_count_at_once", count_at_once, "e\nbb8\n").cpus(4),
     Case::new("interrupts_go_to_and_fro", to_and_fro, "64\n64\n").cpus(2),
     Case::new("an_nmi_wakes_another", wake_by_nmi, "1\n").cpus(2),
     Case::new("init_stops_and_start_up_restarts", restart, "1\n2\n").cpus(2),
-    Case::new("messages_to_nobody_are_lost", to_nobody, "0\n").cpus(2),
+    Case::new("messages_to_nobody_are_lost", to_nobody, "0\n1\n").cpus(2),
 ];
 
 /// Zero at first, a quadword each.
@@ -215,7 +217,7 @@ fn restart() -> Kernel {
     with_others(kernel(&start, &first), others)
 }
 
-/// To CPUs that are not there, and to one that waits for INIT.
+/// To CPUs that are not there, all that could start one; then to one that is.
 fn to_nobody() -> Kernel {
     let send = code!(
         "mov ebx, {command}",
@@ -224,18 +226,26 @@ fn to_nobody() -> Kernel {
         "shl eax, 24",
         "mov [rbx + 0x10], eax",
         "mov dword ptr [rbx], 0x4500",
-        "mov dword ptr [rbx], 0x46ff",
+        "mov dword ptr [rbx], 0x4600 | {page}",
         "mov dword ptr [rbx], 0x4400",
         "mov dword ptr [rbx], 0x4000 | {vector}",
         "inc edi",
         "cmp edi, 0xff",
         "jb 2b",
-        "mov rax, [{count}]",
-        "call r13",
         command = const COMMAND,
+        page = const START_PAGE,
         vector = const VECTOR,
-        count = const FIRST,
     );
+    let first = [
+        copy_start(),
+        send,
+        wait(),
+        print!(FIRST),
+        &start_others(),
+        wait_for!(FIRST, 1),
+        print!(FIRST),
+    ]
+    .concat();
     let others = code!("inc qword ptr [{count}]", "2: hlt", "jmp 2b", count = const FIRST);
-    with_others(kernel(enable(), send), others)
+    with_others(kernel(enable(), &first), others)
 }

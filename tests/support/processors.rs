@@ -17,7 +17,7 @@ use super::kernel::{
 /// Others that there can be.
 const MOST: u64 = 3;
 const START: u64 = 0x7_0000;
-const START_PAGE: u64 = START >> 12;
+pub const START_PAGE: u64 = START >> 12;
 const REAL_MODE: u64 = FREE - 0x6_0000;
 const PROTECTED_MODE: u64 = REAL_MODE + 0x1000;
 const LONG_MODE: u64 = PROTECTED_MODE + 0x1000;
@@ -54,23 +54,33 @@ pub fn with_others(kernel: Kernel, code: &[u8]) -> Kernel {
     kernel
 }
 
-/// Has all others begin, by INIT and two start-up messages.
-pub fn start_others() -> Vec<u8> {
-    let wait = code!("mov ecx, 2000", "2: pause", "dec ecx", "jnz 2b");
-    let copy = code!(
+/// Puts what others begin with where a start-up message has them begin.
+pub fn copy_start() -> &'static [u8] {
+    code!(
         "mov esi, {from}",
         "mov edi, {to}",
         "mov ecx, 0x100",
         "rep movsb",
-        "mov ebx, {command}",
-        "mov dword ptr [rbx], {init}",
         from = const REAL_MODE,
         to = const START,
+    )
+}
+
+/// Some time.
+pub fn wait() -> &'static [u8] {
+    code!("mov ecx, 2000", "2: pause", "dec ecx", "jnz 2b")
+}
+
+/// Has all others begin, by INIT and two start-up messages.
+pub fn start_others() -> Vec<u8> {
+    let init = code!(
+        "mov ebx, {command}",
+        "mov dword ptr [rbx], {init}",
         command = const COMMAND,
         init = const INIT_OTHERS,
     );
     let start = code!("mov dword ptr [rbx], {start}", start = const START_OTHERS);
-    [copy, wait, start, wait, start].concat()
+    [copy_start(), init, wait(), start, wait(), start].concat()
 }
 
 fn real_mode() -> &'static [u8] {
