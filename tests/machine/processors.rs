@@ -17,6 +17,7 @@ pub const CASES: &[Case] = &[
     Case::new("interrupts_go_to_and_fro", to_and_fro, "64\n64\n").cpus(2),
     Case::new("an_nmi_wakes_another", wake_by_nmi, "1\n").cpus(2),
     Case::new("init_stops_and_start_up_restarts", restart, "1\n2\n").cpus(2),
+    Case::new("init_of_oneself_stops", stop_itself, "0\n2\n").cpus(2),
     Case::new("messages_to_nobody_are_lost", to_nobody, "0\n1\n").cpus(2),
 ];
 
@@ -213,6 +214,60 @@ fn restart() -> Kernel {
         count = const SECOND,
     );
     let first = [counts, print!(FIRST), stop, counts, print!(FIRST)].concat();
+    let start = [enable(), &start_others()].concat();
+    with_others(kernel(&start, &first), others)
+}
+
+/// The other stops itself once nobody starts it any more, and is started again: then it counts
+/// without end.
+fn stop_itself() -> Kernel {
+    let others = code!(
+        "inc qword ptr [{starts}]",
+        "cmp qword ptr [{starts}], 1",
+        "jne 2f",
+        "4: pause",
+        "cmp qword ptr [{go}], 1",
+        "jne 4b",
+        "mov ebx, {command}",
+        "shl esi, 24",
+        "mov [rbx + 0x10], esi",
+        "mov dword ptr [rbx], 0x4500",
+        // It may stop a little later.
+        "mov ecx, 2000",
+        "3: pause",
+        "dec ecx",
+        "jnz 3b",
+        "2: lock inc qword ptr [{count}]",
+        "jmp 2b",
+        starts = const FIRST,
+        count = const SECOND,
+        go = const THIRD,
+        command = const COMMAND,
+    );
+    let go = code!("inc qword ptr [{go}]", go = const THIRD);
+    let restart = code!(
+        "mov ebx, {command}",
+        "mov dword ptr [rbx], {start}",
+        command = const COMMAND,
+        start = const START_OTHERS,
+    );
+    let some_time = code!("mov ecx, 20000", "2: pause", "dec ecx", "jnz 2b",);
+    let counts = code!(
+        "2: pause",
+        "cmp qword ptr [{count}], 0",
+        "je 2b",
+        count = const SECOND,
+    );
+    let first = [
+        wait_for!(FIRST, 1),
+        go,
+        some_time,
+        print!(SECOND),
+        restart,
+        counts,
+        print!(FIRST),
+    ]
+    .concat();
     let start = [enable(), &start_others()].concat();
     with_others(kernel(&start, &first), others)
 }

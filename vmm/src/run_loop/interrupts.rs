@@ -63,17 +63,19 @@ impl RunLoop {
         Ok(())
     }
 
-    /// Has the threads of other vCPUs look at what has come to their local APICs.
+    /// Has the threads of other vCPUs look at what has come to their local APICs; and this one,
+    /// if its vCPU has stopped itself: that finishes the instruction by which it did first.
     #[inline]
     pub(super) fn wake_others(&self, devices: &mut Devices) {
         let mut woken = devices.take_woken();
-        if self.control.threads() == 1 {
-            return;
-        }
         while woken != 0 {
             let cpu = woken.trailing_zeros() as usize;
             woken &= woken - 1;
-            if cpu != self.thread {
+            if cpu == self.vcpus.number() {
+                if devices.local_apics()[cpu].is_restarted() {
+                    self.control.expired(self.thread);
+                }
+            } else if self.control.threads() > 1 {
                 self.control.wake(cpu);
             }
         }
