@@ -30,6 +30,7 @@ mod xsave;
 pub use host::{KvmHost, KvmUnavailable};
 pub use vcpu::KvmVcpu;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_bindings::{
@@ -87,8 +88,9 @@ pub struct KvmVm {
     ram: GuestRam,
     /// How many are of RAM; those of files follow.
     ram_slots: u32,
-    /// Bytes of files that have memory slots.
-    files_backed: Mutex<u64>,
+    /// Bytes of files that have memory slots; who adds some has `backing`.
+    files_backed: AtomicU64,
+    backing: Mutex<()>,
     has_local_apic: bool,
     /// The vCPUs' common clock.
     clock: GuestClock,
@@ -117,7 +119,8 @@ impl KvmVm {
             fd,
             has_local_apic: local_apic,
             clock: GuestClock::host(),
-            files_backed: Mutex::new(0),
+            files_backed: AtomicU64::new(0),
+            backing: Mutex::default(),
             ram_slots: slots(&ram).count() as u32,
             ram,
         };
@@ -143,18 +146,28 @@ impl KvmVm {
     }
 
     /// Adds memory slots for contents of files, read-only, if some have none yet.
+    #[inline]
     fn back_files(&self, files: &FileWindow) -> Result<(), CpuError> {
-        let backed = self.files_backed.lock();
-        let mut backed = backed.unwrap_or_else(PoisonError::into_inner);
-        while *backed < files.used() {
+        if self.files_backed.load(Ordering::Acquire) >= files.used() {
+            return Ok(());
+        }
+        self.add_file_slots(files)
+    }
+
+    #[cold]
+    fn add_file_slots(&self, files: &FileWindow) -> Result<(), CpuError> {
+        let _backing = self.backing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backed = self.files_backed.load(Ordering::Relaxed);
+        while backed < files.used() {
             let region = RamRegion {
-                gpa: files.gpa() + *backed,
-                len: FILE_SLOT.min(files.size() - *backed),
-                hva: files.host_base().wrapping_add(*backed as usize),
+                gpa: files.gpa() + backed,
+                len: FILE_SLOT.min(files.size() - backed),
+                hva: files.host_base().wrapping_add(backed as usize),
             };
-            let slot = self.ram_slots + (*backed / FILE_SLOT) as u32;
+            let slot = self.ram_slots + (backed / FILE_SLOT) as u32;
             self.set_slot(slot, region, KVM_MEM_READONLY)?;
-            *backed += region.len;
+            backed += region.len;
+            self.files_backed.store(backed, Ordering::Release);
         }
         Ok(())
     }
