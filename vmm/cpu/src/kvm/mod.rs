@@ -91,6 +91,9 @@ pub struct KvmVm {
     /// Bytes of files that have memory slots; who adds some has `backing`.
     files_backed: AtomicU64,
     backing: Mutex<()>,
+    /// Whose vCPU completes an instruction by the remedy: it may read and write memory as one
+    /// (`lock`).
+    completing: Mutex<()>,
     has_local_apic: bool,
     /// The vCPUs' common clock.
     clock: GuestClock,
@@ -121,6 +124,7 @@ impl KvmVm {
             clock: GuestClock::host(),
             files_backed: AtomicU64::new(0),
             backing: Mutex::default(),
+            completing: Mutex::default(),
             ram_slots: slots(&ram).count() as u32,
             ram,
         };

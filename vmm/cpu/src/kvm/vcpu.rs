@@ -3,7 +3,7 @@
 mod write_state;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
 use kvm_bindings::{
@@ -199,7 +199,11 @@ impl KvmVcpu {
     /// Executes the current instruction, which KVM could not emulate, by the remedy.
     fn complete_instruction(&mut self) -> Result<VmExit<'static>, CpuError> {
         let state = self.state()?;
-        match self.remedy.complete(&state)? {
+        let completing = self.vm.completing.lock();
+        let completing = completing.unwrap_or_else(PoisonError::into_inner);
+        let helped = self.remedy.complete(&state)?;
+        drop(completing);
+        match helped {
             Helped::State(after) => {
                 self.write_state(&after, Some(&state))?;
                 Ok(VmExit::Emulated)

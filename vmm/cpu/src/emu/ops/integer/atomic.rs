@@ -1,7 +1,9 @@
 //! Exchanges: `cmpxchg xadd cmpxchg8b cmpxchg16b`.
 //!
-//! A `lock` prefix changes nothing: one vCPU, and no device writes guest memory while it
-//! runs.
+//! A `lock` prefix changes nothing: all vCPUs run on one thread, and no device writes guest
+//! memory while it executes an instruction. Where the remedy of software-backed KVM executes
+//! one, vCPUs have threads: no two execute one by the remedy at a time, but what the processor
+//! or KVM does for another vCPU between the reading and the writing of an exchange is lost.
 
 use std::marker::PhantomData;
 
