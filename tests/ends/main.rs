@@ -104,20 +104,26 @@ fn ends(target: Target, kernel: &Kernel, output: Output) {
     });
 }
 
-/// The same on two CPUs.
-fn both_end(target: Target, kernel: &Kernel) {
+/// The same on two CPUs. Returns the end by [`Cause::Timeout`]: by then both have come to what
+/// they do for ever.
+fn both_end(target: Target, kernel: &Kernel) -> Ended {
     let kernel = kernel.write();
-    each_ends(&Cause::ALL, |cause| {
-        Running::start_two(target, &kernel, cause.limit())
-    });
+    let [timed_out, ..] = Cause::ALL
+        .map(|cause| one_ends(cause, || Running::start_two(target, &kernel, cause.limit())));
+    timed_out
 }
 
 /// Lets each of `causes` end what `start` starts, and asserts that the status says so.
 fn each_ends(causes: &[Cause], start: impl Fn(Cause) -> Running) {
     for &cause in causes {
-        let ended = in_time(cause, || start(cause));
-        assert_eq!(ended.status(), cause.status(), "{cause:?}: {ended}");
+        one_ends(cause, || start(cause));
     }
+}
+
+fn one_ends(cause: Cause, start: impl Fn() -> Running) -> Ended {
+    let ended = in_time(cause, start);
+    assert_eq!(ended.status(), cause.status(), "{cause:?}: {ended}");
+    ended
 }
 
 /// Asserts that `kernel` ends by `--timeout` at the latest: with the status of that, or of an

@@ -57,7 +57,8 @@ fn exits_beside_spin(target: Target) {
 }
 
 fn spin_beside_halt(target: Target) {
-    both_end(target, &two(&halt_for_good(), spin()));
+    let timed_out = both_end(target, &two(&halt_for_good(), spin()));
+    assert_eq!(timed_out.report["state"]["cpu"], 1, "{timed_out}");
 }
 
 fn exits_beside_exits(target: Target) {
@@ -80,5 +81,6 @@ fn both_halt(target: Target) {
 
 fn one_halts(target: Target) {
     let kernel = Kernel::long_mode(&halt_for_good());
-    two_end_themselves(target, &kernel, FAILURE_STATUS.into(), "halted");
+    let ended = two_end_themselves(target, &kernel, FAILURE_STATUS.into(), "halted");
+    assert_eq!(ended.report["state"]["cpu"], 0, "{ended}");
 }

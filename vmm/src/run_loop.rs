@@ -17,6 +17,7 @@
 //! through `Control` alone. Nothing here knows which accelerator runs.
 
 mod board;
+mod end;
 mod input;
 mod interrupts;
 mod looks;
@@ -29,7 +30,7 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 
 use crate::control::Control;
-use crate::cpu::{CpuError, CpuState, GuestClock, Vcpu};
+use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::Devices;
 use crate::exit::VmExit;
 use crate::report::{ExitCounts, Outcome};
@@ -112,8 +113,6 @@ pub struct RunLoop {
     pub counts: Vec<ExitCounts>,
     /// Where the time went, once the run has ended.
     pub ticks: LoopTicks,
-    /// The vCPU that ended a run that ended badly.
-    pub last_state: Option<CpuState>,
     control: Arc<Control>,
     /// The number of its thread, and of its first vCPU.
     thread: usize,
@@ -151,7 +150,6 @@ impl RunLoop {
                 vcpus,
                 board: Arc::clone(&board),
                 ticks: LoopTicks::default(),
-                last_state: None,
                 control: Arc::clone(control),
                 thread,
                 sampler: Sampler::new(),
@@ -180,16 +178,7 @@ impl RunLoop {
         let only_cpu = (self.control.threads() > 1).then_some(self.thread);
         let mut board = Held::new(&shared, only_cpu);
         let result = self.run_until_ended(&mut board);
-        let is_unexpected = result.as_ref().map_or(true, Outcome::is_unexpected);
-        if board.end.is_none() {
-            if is_unexpected {
-                // An error is ignored, as the run has ended.
-                self.last_state = self.vcpus.current().state().ok();
-            }
-            let cpu = self.vcpus.number();
-            board.end = Some(End { cpu, result });
-            self.control.end();
-        }
+        self.leave(&mut board, result);
         self.vcpus.detach();
         self.ticks.total = host_ticks().wrapping_sub(started);
         board.threads -= 1;
@@ -204,8 +193,8 @@ impl RunLoop {
         board.devices.flush_output();
         let tracer = board.tracer.take();
         let trace_error = tracer.and_then(|tracer| tracer.finish(&self.clock));
-        let End { cpu, result } = board.end.take()?;
-        let result = result.map(|outcome| {
+        let mut end = board.end.take()?;
+        end.result = end.result.map(|outcome| {
             if !outcome.is_orderly() {
                 return outcome;
             }
@@ -213,7 +202,7 @@ impl RunLoop {
             let lost = lost.or_else(|| self.lost_trace(trace_error?));
             lost.unwrap_or(outcome)
         });
-        Some(End { cpu, result })
+        Some(end)
     }
 
     fn run_until_ended(&mut self, board: &mut Held<'_>) -> Result<Outcome, CpuError> {
@@ -309,11 +298,7 @@ impl RunLoop {
             tracer.flush();
         }
         self.halt(board)?;
-        let number = self.vcpus.number();
         let ended = self.next_turn(board)?;
-        if ended.is_some() {
-            board.resume(number, &self.clock);
-        }
         self.ticks.asleep += host_ticks().wrapping_sub(halted);
         Ok(ended)
     }

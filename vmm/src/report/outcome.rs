@@ -146,6 +146,12 @@ impl Outcome {
         }
     }
 
+    /// Whether the run came to an end that no one CPU has caused.
+    pub fn is_of_all_cpus(&self) -> bool {
+        use OutcomeKind::{Halted, Timeout};
+        matches!(self.kind, Halted | Timeout) || self.stop_signal().is_some()
+    }
+
     /// The exit status of `vmm run`: init's own; 0 for a machine that its guest switched off
     /// or reset; 128 and the signal's number; [`LIMIT_STATUS`]; [`FAILURE_STATUS`].
     pub fn exit_status(&self) -> u8 {

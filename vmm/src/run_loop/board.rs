@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::looks::Standing;
-use crate::cpu::{CpuError, GuestClock};
+use crate::cpu::{CpuError, CpuState, GuestClock};
 use crate::devices::Devices;
 use crate::report::Outcome;
 use crate::trace::Tracer;
@@ -28,13 +28,27 @@ pub(super) enum Activity {
     },
 }
 
+/// What a vCPU has to do with the end of a run; first what says most of why it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// It has ended it.
+    Ends,
+    Runs,
+    Halted,
+    /// It waits to be started.
+    Unstarted,
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct End {
-    /// The CPU that ended it.
-    pub cpu: usize,
     /// Its outcome, or a failure of the accelerator or of the host's timer.
     pub result: Result<Outcome, CpuError>,
+    /// The CPU that ended it; if no one CPU did, the one whose state says most.
+    pub cpu: usize,
+    /// Its state, if the run ended badly.
+    pub state: Option<CpuState>,
+    pub(super) part: Part,
 }
 
 /// The shared part of a machine.

@@ -82,6 +82,7 @@ impl Setting {
             ns_per_tick,
             ..
         } = ended;
+        let state = end.state;
         let mut outcome = end
             .result
             .unwrap_or_else(|error| Outcome::error(error.to_string()));
@@ -99,7 +100,6 @@ impl Setting {
                 failure => warnings.extend(failure),
             }
         }
-        let state = loops.iter_mut().find_map(|one| one.last_state.take());
         let state = state.map(|state| State::new(&state, end.cpu as u8, &self.ram, self.images()));
         let shared = guest_counters::read(&self.ram, &self.kernel);
         let vcpu = loops[0].vcpus.current();
