@@ -4,9 +4,9 @@ use abi::debug_exit::FAILURE_STATUS;
 use assembly::code;
 
 use crate::support::kernel::{FREE, Kernel, forever, greet};
-use crate::support::processors::{start_others, with_others};
+use crate::support::processors::{COMMAND, NMI_TO_OTHERS, start_others, with_others};
 use crate::support::{Target, list};
-use crate::{Case, both_end, two_end_themselves};
+use crate::{Case, LIMIT, both_end, two_end_themselves};
 
 pub const CASES: &[Case] = &[
     ("a_spin_beside_exits", spin_beside_exits),
@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("triple_fault_of_another", triple_fault_of_another),
     ("both_halt_for_good", both_halt),
     ("one_halts_and_none_started", one_halts),
+    ("an_nmi_starts_nobody", nmi_to_unstarted),
 ];
 
 /// The other CPU says that it has begun.
@@ -83,4 +84,23 @@ fn one_halts(target: Target) {
     let kernel = Kernel::long_mode(&halt_for_good());
     let ended = two_end_themselves(target, &kernel, FAILURE_STATUS.into(), "halted");
     assert_eq!(ended.report["state"]["cpu"], 0, "{ended}");
+}
+
+/// The other one stays asleep: it does not enter KVM again and again.
+fn nmi_to_unstarted(target: Target) {
+    const MOST_ENTRIES: u64 = 5 * LIMIT.as_millis() as u64;
+    let send = code!(
+        "mov ebx, {command}",
+        "mov dword ptr [rbx], {nmi}",
+        command = const COMMAND,
+        nmi = const NMI_TO_OTHERS,
+    );
+    let kernel = Kernel::long_mode(&[send, greet(), spin()].concat());
+    let timed_out = both_end(target, &kernel);
+    // Once an entry.
+    let entries = timed_out.report["kvm"]["fpu_reload"].as_u64();
+    assert!(
+        entries.is_none_or(|count| count < MOST_ENTRIES),
+        "{timed_out}"
+    );
 }

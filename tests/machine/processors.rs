@@ -9,7 +9,8 @@ use crate::Case;
 use crate::monitor::kernel;
 use crate::support::kernel::{FREE, Kernel};
 use crate::support::processors::{
-    COMMAND, INIT_OTHERS, START_OTHERS, START_PAGE, copy_start, start_others, wait, with_others,
+    COMMAND, INIT_OTHERS, NMI_TO_OTHERS, START_OTHERS, START_PAGE, copy_start, start_others, wait,
+    with_others,
 };
 
 pub const CASES: &[Case] = &[
@@ -30,7 +31,6 @@ const THIRD: u64 = WORDS + 16;
 const SPURIOUS: u64 = abi::ports::LOCAL_APIC + 0xf0;
 const END_OF_INTERRUPT: u64 = abi::ports::LOCAL_APIC + 0xb0;
 const VECTOR: u8 = 0x41;
-const NMI_TO_OTHERS: u64 = 0xc_4400;
 
 fn enable() -> &'static [u8] {
     code!(

@@ -28,10 +28,11 @@ const PAGE: u64 = 0x1000;
 const CODE32: u64 = 0x00cf_9b00_0000_ffff;
 
 /// The interrupt command register of a local APIC in xAPIC mode, and its messages to all
-/// others: INIT, start-up.
+/// others: INIT, start-up, NMI.
 pub const COMMAND: u64 = abi::ports::LOCAL_APIC + 0x300;
 pub const INIT_OTHERS: u64 = 0xc_4500;
 pub const START_OTHERS: u64 = 0xc_4600 | START_PAGE;
+pub const NMI_TO_OTHERS: u64 = 0xc_4400;
 
 /// `kernel` with `code` for the other CPUs, which begin it in 64-bit mode and ring 0 with
 /// interrupts off: flat segments, a stack and a TSS of their own, the IDT of the first; esi is

@@ -1,5 +1,6 @@
 //! One vCPU inside KVM.
 
+mod startup;
 mod write_state;
 
 use std::ops::Range;
@@ -52,6 +53,8 @@ pub struct KvmVcpu {
     held: Option<RawExit>,
     /// Whether an NMI was sent that may wait still.
     nmi_sent: bool,
+    /// Whether KVM's local APIC has got no message to start it yet.
+    unstarted: bool,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -101,6 +104,7 @@ impl KvmVcpu {
             cr8: 0,
             held: None,
             nmi_sent: false,
+            unstarted: vm.has_local_apic && !is_first,
             fd,
             kick: Arc::default(),
             attached: false,
@@ -157,12 +161,13 @@ impl KvmVcpu {
         if let Some(files) = self.vm.ram.files() {
             self.vm.back_files(files)?;
         }
-        let raw = loop {
-            match self.fd.run() {
-                // It has waited to be started, and something has come.
-                Err(error) if error.errno() == libc::EAGAIN => {}
-                result => break RawExit::classify(result)?,
-            }
+        let waited = match self.unstarted {
+            true => self.wait_for_start()?,
+            false => None,
+        };
+        let raw = match waited {
+            Some(raw) => raw,
+            None => RawExit::classify(self.fd.run())?,
         };
         let cr8 = self.fd.get_kvm_run().cr8 as u8;
         if cr8 == self.cr8 || self.vm.has_local_apic {
@@ -303,9 +308,8 @@ impl Vcpu for KvmVcpu {
         if !self.vm.has_local_apic {
             return Ok(false);
         }
-        let state = self.fd.get_mp_state().map_err(failed("KVM_GET_MP_STATE"))?;
         Ok(matches!(
-            state.mp_state,
+            self.mp_state()?,
             KVM_MP_STATE_HALTED | KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED
         ))
     }
