@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("triple_fault_of_another", triple_fault_of_another),
     ("both_halt_for_good", both_halt),
     ("one_halts_and_none_started", one_halts),
+    ("one_spins_and_none_started", one_spins),
     ("an_nmi_starts_nobody", nmi_to_unstarted),
 ];
 
@@ -84,6 +85,19 @@ fn one_halts(target: Target) {
     let kernel = Kernel::long_mode(&halt_for_good());
     let ended = two_end_themselves(target, &kernel, FAILURE_STATUS.into(), "halted");
     assert_eq!(ended.report["state"]["cpu"], 0, "{ended}");
+}
+
+/// The other one's time is idle, half of all. In the emulator both share the time.
+fn one_spins(target: Target) {
+    let kernel = Kernel::long_mode(&[greet(), spin()].concat());
+    let timed_out = both_end(target, &kernel);
+    assert_eq!(timed_out.report["state"]["cpu"], 0, "{timed_out}");
+    let time = |part: &str| timed_out.report["time"][part].as_u64();
+    let (guest, idle) = (time("guest_ns"), time("idle_ns"));
+    match target {
+        Target::Emu => assert_eq!(idle, Some(0), "{timed_out}"),
+        _ => assert!(idle > guest.map(|ns| ns / 2), "{timed_out}"),
+    }
 }
 
 /// The other one stays asleep: it does not enter KVM again and again.

@@ -243,7 +243,10 @@ impl RunLoop {
                 tracer.exit_begins(&self.clock);
             }
             let weight = self.sampler.weight(reason);
-            let left = if weight == 0 { 0 } else { host_ticks() };
+            let left = match weight {
+                0 => 0,
+                _ => host_ticks().wrapping_sub(board.waited()),
+            };
             let step = dispatch(&mut exit, &mut board.devices, &self.clock);
             if let Some(tracer) = &mut board.tracer {
                 tracer.exit_served(&exit, &self.clock);
@@ -293,14 +296,11 @@ impl RunLoop {
 
     /// The vCPU has halted.
     fn idle(&mut self, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
-        let halted = host_ticks();
         if let Some(tracer) = &mut board.tracer {
             tracer.flush();
         }
         self.halt(board)?;
-        let ended = self.next_turn(board)?;
-        self.ticks.asleep += host_ticks().wrapping_sub(halted);
-        Ok(ended)
+        self.next_turn(board)
     }
 
     /// Another thread has a request, perhaps that the vCPU stops and waits to be started.

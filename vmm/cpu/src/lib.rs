@@ -77,6 +77,9 @@ pub struct AcceleratorCounters {
     /// How often the VMM completed what software-backed KVM cannot execute; all zero on
     /// hardware, `None` where KVM does not run it.
     pub remedies: Option<Vec<(&'static str, u64)>>,
+    /// Nanoseconds for which the vCPU has waited inside KVM to be started, which KVM does not
+    /// count.
+    pub unstarted_ns: u64,
 }
 
 /// One virtual CPU. Not `Sync`: it belongs to the thread that runs it.

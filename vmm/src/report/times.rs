@@ -18,7 +18,7 @@ pub struct Times {
     pub guest_ns: u64,
     /// In the VMM: exits served, interrupts delivered.
     pub vmm_ns: u64,
-    /// Halted, with nothing to do.
+    /// Halted, or not started yet, with nothing to do.
     pub idle_ns: u64,
 }
 
@@ -29,8 +29,18 @@ pub struct LoopTimes {
     pub total_ns: u64,
     /// In the accelerator.
     pub accelerator_ns: u64,
-    /// Asleep until an interrupt.
+    /// Asleep until an interrupt, or until the vCPU is started.
     pub asleep_ns: u64,
+}
+
+impl LoopTimes {
+    /// The same, with `ns` in the accelerator in which the vCPU waited to be started.
+    pub fn unstarted(mut self, ns: u64) -> Self {
+        let ns = ns.min(self.accelerator_ns);
+        self.accelerator_ns -= ns;
+        self.asleep_ns += ns;
+        self
+    }
 }
 
 impl Times {
@@ -122,6 +132,17 @@ mod tests {
         };
         let both = Times::new(1000, &[MEASURED, idle], None);
         assert_eq!(both, times(100, 350, 75, 475));
+    }
+
+    #[test]
+    fn waiting_to_be_started_is_idling() {
+        let started = MEASURED.unstarted(400);
+        let never = MEASURED.unstarted(u64::MAX);
+        assert_eq!(
+            Times::new(1000, &[started], None),
+            times(100, 300, 150, 450)
+        );
+        assert_eq!(Times::new(1000, &[never], None), times(100, 0, 150, 750));
     }
 
     #[test]

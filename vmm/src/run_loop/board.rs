@@ -8,8 +8,9 @@
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::host_ticks;
 use super::looks::Standing;
 use crate::cpu::{CpuError, CpuState, GuestClock};
 use crate::devices::Devices;
@@ -122,6 +123,8 @@ pub(super) struct Held<'a> {
     guard: Option<MutexGuard<'a, Board>>,
     /// The thread's CPU, if there are other threads.
     cpu: Option<usize>,
+    /// How long the thread has waited for the board when it last took it.
+    waited: u64,
 }
 
 impl<'a> Held<'a> {
@@ -131,19 +134,35 @@ impl<'a> Held<'a> {
             shared,
             guard: None,
             cpu,
+            waited: 0,
         };
         held.take();
         held
     }
 
     fn take(&mut self) {
-        let guard = self.shared.lock();
-        // A thread that panics ends the run.
-        let mut guard = guard.unwrap_or_else(PoisonError::into_inner);
+        self.waited = 0;
+        let mut guard = match self.shared.try_lock() {
+            Ok(guard) => guard,
+            // A thread that panics ends the run.
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let since = host_ticks();
+                let guard = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                self.waited = host_ticks().wrapping_sub(since);
+                guard
+            }
+        };
         if let Some(cpu) = self.cpu {
             guard.devices.select(cpu);
         }
         self.guard = Some(guard);
+    }
+
+    /// How long the thread has waited for the board when it last took it, in ticks.
+    #[inline]
+    pub fn waited(&self) -> u64 {
+        self.waited
     }
 
     /// Does something meanwhile that takes long: other threads, if there are some, may have the

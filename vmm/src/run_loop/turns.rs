@@ -13,7 +13,7 @@
 
 use super::board::{Activity, Board, Held};
 use super::interrupts::duration_until;
-use super::{GuestClock, RunLoop};
+use super::{GuestClock, RunLoop, host_ticks};
 use crate::cpu::{CpuError, CpuState, InstructionCounts, Vcpu};
 use crate::devices::Startup;
 use crate::report::Outcome;
@@ -214,6 +214,11 @@ impl RunLoop {
             (Some(at), GuestClock::Host(_)) => Some(duration_until(at, &self.clock)),
             (None, _) => None,
         };
-        board.without(|| self.control.sleep(self.thread, limit));
+        let ticks = board.without(|| {
+            let since = host_ticks();
+            self.control.sleep(self.thread, limit);
+            host_ticks().wrapping_sub(since)
+        });
+        self.ticks.asleep += ticks;
     }
 }

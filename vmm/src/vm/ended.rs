@@ -104,14 +104,19 @@ impl Setting {
         let shared = guest_counters::read(&self.ram, &self.kernel);
         let vcpu = loops[0].vcpus.current();
         let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
-        let (kvm, remedies) = counters(&mut loops)?;
+        let Counted {
+            kvm,
+            remedies,
+            unstarted_ns,
+        } = counters(&mut loops)?;
         let instructions = loops[0].vcpus.instructions();
         let mut guest = shared.guest;
         guest.boot_instructions = instructions.and_then(|counts| counts.boot);
         let wall_ns = nanoseconds(ended.at - self.started);
         let times: Vec<_> = loops
             .iter()
-            .map(|one| one.ticks.times(ns_per_tick))
+            .zip(unstarted_ns)
+            .map(|(one, ns)| one.ticks.times(ns_per_tick).unstarted(ns))
             .collect();
         let vcpus: Vec<_> = loops
             .iter()
@@ -162,19 +167,29 @@ impl Setting {
     }
 }
 
-/// Those of the accelerator and the remedies, of all vCPUs together.
-fn counters(loops: &mut [RunLoop]) -> Result<(Option<Counters>, Option<Counters>), CpuError> {
-    let (mut kvm, mut remedies) = (None::<Counters>, None::<Counters>);
+/// What accelerators have counted.
+#[derive(Default)]
+struct Counted {
+    /// Of all vCPUs together.
+    kvm: Option<Counters>,
+    remedies: Option<Counters>,
+    /// Of the vCPU of each loop.
+    unstarted_ns: Vec<u64>,
+}
+
+fn counters(loops: &mut [RunLoop]) -> Result<Counted, CpuError> {
+    let mut all = Counted::default();
     for one in loops {
         let counters = one.vcpus.current().counters()?;
         for (name, count) in counters.kvm.into_iter().flatten() {
-            kvm.get_or_insert_default().add(&name, count);
+            all.kvm.get_or_insert_default().add(&name, count);
         }
         for (name, count) in counters.remedies.into_iter().flatten() {
-            remedies.get_or_insert_default().add(name, count);
+            all.remedies.get_or_insert_default().add(name, count);
         }
+        all.unstarted_ns.push(counters.unstarted_ns);
     }
-    Ok((kvm, remedies))
+    Ok(all)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -5,6 +5,7 @@ mod write_state;
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
 use kvm_bindings::{
@@ -55,6 +56,8 @@ pub struct KvmVcpu {
     nmi_sent: bool,
     /// Whether KVM's local APIC has got no message to start it yet.
     unstarted: bool,
+    /// How long it has waited for one.
+    unstarted_for: Duration,
     /// After the fields above, which refer to it.
     vm: Arc<KvmVm>,
 }
@@ -105,6 +108,7 @@ impl KvmVcpu {
             held: None,
             nmi_sent: false,
             unstarted: vm.has_local_apic && !is_first,
+            unstarted_for: Duration::ZERO,
             fd,
             kick: Arc::default(),
             attached: false,
@@ -373,6 +377,7 @@ impl Vcpu for KvmVcpu {
         Ok(AcceleratorCounters {
             kvm: Some(kvm),
             remedies: Some(self.remedy.counters()),
+            unstarted_ns: u64::try_from(self.unstarted_for.as_nanos()).unwrap_or(u64::MAX),
         })
     }
 

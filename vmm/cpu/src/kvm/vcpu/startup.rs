@@ -1,7 +1,7 @@
 //! A vCPU that waits to be started, by a message to its local APIC in KVM.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kvm_bindings::KVM_MP_STATE_UNINITIALIZED;
 
@@ -18,12 +18,13 @@ impl KvmVcpu {
     /// kick.
     #[cold]
     pub(super) fn wait_for_start(&mut self) -> Result<Option<RawExit>, CpuError> {
-        loop {
+        let since = Instant::now();
+        let waited = loop {
             match self.fd.run() {
                 Err(error) if error.errno() == libc::EAGAIN => {
                     if self.mp_state()? != KVM_MP_STATE_UNINITIALIZED {
                         self.unstarted = false;
-                        return Ok(None);
+                        break None;
                     }
                     // An NMI, say: it stays, and ends each wait at once.
                     thread::sleep(UNASKED);
@@ -31,10 +32,12 @@ impl KvmVcpu {
                 result => {
                     let raw = RawExit::classify(result)?;
                     self.unstarted = matches!(raw, RawExit::Kicked);
-                    return Ok(Some(raw));
+                    break Some(raw);
                 }
             }
-        }
+        };
+        self.unstarted_for += since.elapsed();
+        Ok(waited)
     }
 
     /// One of KVM's `KVM_MP_STATE_`.
