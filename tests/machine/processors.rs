@@ -245,17 +245,19 @@ fn stop_itself() -> Kernel {
         command = const COMMAND,
     );
     let go = code!("inc qword ptr [{go}]", go = const THIRD);
+    let some_time = code!("mov ecx, 20000", "2: pause", "dec ecx", "jnz 2b",);
+    // One that comes before it has stopped is lost.
     let restart = code!(
         "mov ebx, {command}",
-        "mov dword ptr [rbx], {start}",
-        command = const COMMAND,
-        start = const START_OTHERS,
-    );
-    let some_time = code!("mov ecx, 20000", "2: pause", "dec ecx", "jnz 2b",);
-    let counts = code!(
-        "2: pause",
+        "2: mov dword ptr [rbx], {start}",
+        "mov ecx, 2000",
+        "3: pause",
+        "dec ecx",
+        "jnz 3b",
         "cmp qword ptr [{count}], 0",
         "je 2b",
+        command = const COMMAND,
+        start = const START_OTHERS,
         count = const SECOND,
     );
     let first = [
@@ -264,7 +266,6 @@ fn stop_itself() -> Kernel {
         some_time,
         print!(SECOND),
         restart,
-        counts,
         print!(FIRST),
     ]
     .concat();
