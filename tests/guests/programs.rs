@@ -233,6 +233,8 @@ const PROGRAMS: &[(&str, &str)] = &[
             "wrong end: Err(EBADF)\n",
             "writer without a reader killed by SIGPIPE\n",
             "full: (EAGAIN, EAGAIN)\n",
+            "writer exited with 0\n",
+            "without memory: 8192 of 8192 bytes\n",
         ),
     ),
     (

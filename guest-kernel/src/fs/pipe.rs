@@ -56,12 +56,6 @@ impl End {
         !self.is_open()
     }
 
-    /// Whether anybody is to be told.
-    #[inline]
-    fn is_watched(&self) -> bool {
-        !self.waiters.is_empty() || poll::is_watched(&self.watches)
-    }
-
     /// Tells who is at this end.
     fn tell(&self, what: Readiness) {
         self.waiters.wake_all();
@@ -155,7 +149,7 @@ impl ReadEnd {
             return Ok(0);
         }
         let is_awaited = !write.waiters.is_empty();
-        let was_full = write.is_watched() && !buffer.borrow().has_room();
+        let was_full = poll::is_watched(&write.watches) && !buffer.borrow().has_room();
         let result = transfer::run(target, |target, _| {
             let mut buffer = buffer.borrow_mut();
             Ok(match buffer.is_empty() {
@@ -219,7 +213,8 @@ impl ReadEnd {
         if !is_awaited {
             buffer.borrow_mut().trim();
         }
-        if was_full {
+        // Who waits may do so for memory, of which there may be enough again by now.
+        if is_awaited || was_full {
             write.tell(Readiness::WRITE);
         }
     }
@@ -301,6 +296,8 @@ impl WriteEnd {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
+            // Others may write meanwhile.
+            stopped = false;
             write.waiters.sleep()?;
             Ok(Step {
                 moved: 0,

@@ -4,7 +4,9 @@
 #![no_std]
 #![no_main]
 
-use guest_user::file::{self, O_NONBLOCK};
+use core::ffi::CStr;
+
+use guest_user::file::{self, Fd, O_CREAT, O_NONBLOCK, O_RDWR};
 use guest_user::{Arguments, println, process, syscall};
 
 guest_user::entry!(main);
@@ -12,11 +14,13 @@ guest_user::entry!(main);
 /// More than any pipe holds.
 const BYTES: usize = 1 << 20;
 const CHUNK: usize = 1000;
+const PAGE: usize = 4096;
 
 fn main(_: Arguments) -> u8 {
     stream();
     ends();
     println!("full: {:?}", fill());
+    println!("without memory: {} of {} bytes", without_memory(), 2 * PAGE);
     0
 }
 
@@ -80,4 +84,36 @@ fn fill() -> (syscall::Errno, syscall::Errno) {
     file::close(read_end).expect("it was open");
     file::close(write_end).expect("it was open");
     (empty, full)
+}
+
+/// How many bytes arrive of a write that has waited for memory, which was there again before
+/// anybody read.
+fn without_memory() -> usize {
+    let (read_end, write_end) = file::pipe(0).expect("a pipe");
+    let (gate, opened) = file::pipe(0).expect("a pipe");
+    let writer = process::spawn(|| {
+        let is_open = file::read(gate, &mut [0]) == Ok(1);
+        u8::from(!is_open || file::write_all(write_end, &[1; 2 * PAGE]).is_err())
+    });
+    file::close(write_end).expect("it was open");
+    let hog = fill_memory(c"/hog");
+    file::write_all(opened, b"x").expect("somebody reads");
+    // Until it waits.
+    process::sleep_ms(20);
+    file::close(hog).expect("it was open");
+    let (mut arrived, mut page) = (0, [0; PAGE]);
+    while let Ok(count @ 1..) = file::read(read_end, &mut page) {
+        arrived += count;
+    }
+    let status = process::wait(writer.expect("a child")).expect("it ended");
+    println!("writer {status}");
+    arrived
+}
+
+/// A file without a name that has all memory that files may have.
+fn fill_memory(path: &CStr) -> Fd {
+    let hog = file::open(path, O_CREAT | O_RDWR).expect("a file");
+    file::unlink(path).expect("it is there");
+    while syscall::write(hog, &[1; 16 * PAGE]).is_ok() {}
+    hog
 }

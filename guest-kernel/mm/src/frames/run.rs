@@ -94,16 +94,21 @@ impl Drop for FrameRun {
 
 impl FrameAllocator {
     /// Frames as [`allocate`](Self::allocate) would give them one by one, of unknown contents,
-    /// as long as each lies before or behind those that came before it.
+    /// as long as each lies before or behind those that came before it. Where only frames of
+    /// zeros are left, one of them.
     fn allocate_run(&mut self, most: u64) -> Range<u64> {
         if most == 0 {
             return 0..0;
         }
         let most = most * PAGE_SIZE;
-        let mut run = match self.take_returned() {
-            Some((frame, _)) => frame..frame + PAGE_SIZE,
-            None => return self.take_fresh_run(most),
+        let Some((frame, _)) = self.take_returned() else {
+            let run = self.take_fresh_run(most);
+            return match run.is_empty() {
+                true => self.take_zeroed_run(),
+                false => run,
+            };
         };
+        let mut run = frame..frame + PAGE_SIZE;
         while run.end - run.start < most && self.returned != NO_FRAME {
             if self.returned == run.start - PAGE_SIZE {
                 run.start -= PAGE_SIZE;
@@ -139,6 +144,14 @@ impl FrameAllocator {
         }
         self.free -= (run.end - run.start) / PAGE_SIZE;
         run
+    }
+
+    fn take_zeroed_run(&mut self) -> Range<u64> {
+        let Some((frame, _)) = self.take_zeroed() else {
+            return 0..0;
+        };
+        self.free -= 1;
+        frame..frame + PAGE_SIZE
     }
 }
 
@@ -208,5 +221,19 @@ mod tests {
         assert_eq!(free(), 0);
         drop(all);
         assert_eq!(free(), before);
+    }
+
+    #[test]
+    fn the_last_frames_are_those_of_zeros() {
+        let before = free();
+        let mut frames: Vec<_> = core::iter::from_fn(Frame::allocate_zeroed).collect();
+        assert_eq!((frames.len() as u64, free()), (before, 0));
+        for frame in frames.drain(..3) {
+            // SAFETY: nobody has written to it.
+            unsafe { frame.free_zeroed() };
+        }
+        let runs: Vec<_> = core::iter::from_fn(|| FrameRun::allocate(16)).collect();
+        assert_eq!(runs.iter().map(FrameRun::len).sum::<usize>(), 3 * 4096);
+        assert_eq!(free(), 0);
     }
 }
