@@ -5,6 +5,7 @@ use abi::Errno;
 use mm::frames::FRAME_SIZE;
 use mm::{FilePages, Frame, OutOfMemory, Shared};
 
+use crate::fs::notify;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::pipe::ReadEnd;
 use crate::fs::transfer::{KernelBytes, KernelRoom};
@@ -145,7 +146,7 @@ fn from_pages(
     count: u64,
     nonblocking: bool,
 ) -> Result<u64, Errno> {
-    // Whether it may be read, and that it was.
+    // Whether it may be read, and when it was.
     from.read(0, &mut [])?;
     let start = from.at(0);
     let done = repeat(count, |done| {
@@ -161,6 +162,9 @@ fn from_pages(
     })?;
     if from.place == Place::Offset {
         from.file.set_offset(start.saturating_add(done));
+    }
+    if done > 0 {
+        notify::file(from.file, notify::ACCESS);
     }
     Ok(done)
 }
@@ -216,7 +220,7 @@ pub fn from_pipe(
     count: u64,
     nonblocking: bool,
 ) -> Result<u64, Errno> {
-    if !from.wait(nonblocking)? {
+    if !wait_for_both(from, to, nonblocking)? {
         return Ok(0);
     }
     if !to.can_put() {
@@ -228,10 +232,6 @@ pub fn from_pipe(
         );
     }
     repeat(count, |done| {
-        // Others may have filled it while this waited for bytes.
-        if done == 0 {
-            to.wait(nonblocking)?;
-        }
         let left = usize::try_from(count - done).unwrap_or(usize::MAX);
         let to = to.after(done);
         let (sent, wanted) = from.with_first(|bytes| to.put(&bytes[..bytes.len().min(left)]))?;
@@ -241,17 +241,34 @@ pub fn from_pipe(
     })
 }
 
+/// Waits, unless `nonblocking`, until there are bytes in a pipe and room for something where they
+/// go, both at once: others may take the ones while this waits for the other. Says whether there
+/// are any bytes: there will be none without a writer.
+///
+/// # Errors
+/// EAGAIN instead of waiting, EINTR, EPIPE.
+fn wait_for_both(from: &ReadEnd, to: Side<'_>, nonblocking: bool) -> Result<bool, Errno> {
+    while from.wait(nonblocking)? {
+        to.wait(nonblocking)?;
+        if from.pipe().len() > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Copies up to `count` bytes that are in a pipe to another, and leaves them there. Waits for
 /// the first unless `nonblocking`.
 ///
 /// # Errors
 /// As for [`from_pipe`].
 pub fn tee(from: &ReadEnd, to: Side<'_>, count: u64, nonblocking: bool) -> Result<u64, Errno> {
-    if !from.wait(nonblocking)? {
+    if !wait_for_both(from, to, nonblocking)? {
         return Ok(0);
     }
+    let room = to.file.write_end().map_or(count, |end| end.room() as u64);
     let peek = |done, buffer: &mut [u8]| Ok(from.peek(done as usize, buffer));
-    through_frame(to, count, peek, |_| {})
+    through_frame(to, count.min(room), peek, |_| {})
 }
 
 /// Calls `read` with what has been done and a buffer to fill, writes what is in it, and calls

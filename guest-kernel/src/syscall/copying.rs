@@ -184,17 +184,15 @@ pub fn tee(&[input, output, count, flags, ..]: &Arguments) -> SyscallResult {
         return Err(Errno::EINVAL);
     };
     require(!core::ptr::eq(one, other), Errno::EINVAL)?;
-    let (Some(from), Object::WriteEnd(end)) = (copying::read_end(&input), output.object()) else {
+    let (Some(from), Some(_)) = (copying::read_end(&input), output.write_end()) else {
         return Err(Errno::EINVAL);
     };
-    from.wait(nonblocking || input.is_nonblocking())?;
-    written(end.wait(nonblocking || output.is_nonblocking()).map(|()| 0))?;
     let to = Side {
         file: &output,
         place: Place::Offset,
     };
-    let count = count.min(MAX_COUNT).min(end.room() as u64);
-    written(copying::tee(from, to, count, true))
+    let nonblocking = nonblocking || input.is_nonblocking();
+    written(copying::tee(from, to, count.min(MAX_COUNT), nonblocking))
 }
 
 /// `vmsplice(pipe, vectors, count, flags)`: bytes are copied.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -232,6 +233,36 @@ static void splices(void) {
     close(to);
 }
 
+// A splice that waits for bytes and then for room, while another reads the bytes.
+static void two_readers(void) {
+    int from[2], to[2], left = -1, status;
+    static char page[4096];
+    pipe(from);
+    pipe(to);
+    fcntl(to[1], F_SETPIPE_SZ, sizeof page);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(splice(from[0], NULL, to[1], NULL, 1, 0) != 1);
+    usleep(20000);
+    write(to[1], page, sizeof page);
+    write(from[1], "x", 1);
+    usleep(20000);
+    read(from[0], page, 1);
+    read(to[0], page, sizeof page);
+    usleep(20000);
+    write(from[1], "y", 1);
+    waitpid(child, &status, 0);
+    ioctl(to[0], FIONREAD, &left);
+    if (left > 0)
+        read(to[0], page, 1);
+    printf("two readers: %d %d %c\n", status, left, page[0]);
+    for (int i = 0; i < 2; i++) {
+        close(from[i]);
+        close(to[i]);
+    }
+}
+
 static int signals;
 static void count(int signal) { signals++; }
 
@@ -273,6 +304,7 @@ int main(void) {
     space();
     copies();
     splices();
+    two_readers();
     limits();
     unlink(path[0]);
     unlink(path[1]);

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -99,6 +100,16 @@ static void contents(void) {
     lseek(fd, 100, SEEK_SET);
     read(fd, &byte, 1);
     show("read nothing");
+    int ends[2];
+    off_t start = 0;
+    pipe(ends);
+    printf("sent %ld\n", sendfile(ends[1], fd, &start, 2));
+    show("sendfile");
+    start = 100;
+    printf("sent %ld\n", sendfile(ends[1], fd, &start, 2));
+    show("sendfile of nothing");
+    close(ends[0]);
+    close(ends[1]);
     ftruncate(fd, 2);
     truncate("f", 1);
     show("truncate");
