@@ -253,7 +253,8 @@ impl FilePages {
         let page = offset / PAGE;
         self.leave_read_only(page);
         let mut written = self.written.borrow_mut();
-        written.get_or_insert(page, || self.copy_of_base(page))?;
+        written.keep(page, || self.copy_of_base(page))?;
+        self.share.settle(written.count());
         Ok(())
     }
 
@@ -306,8 +307,8 @@ impl FilePages {
         }
         self.base.truncate(len);
         let mut written = self.written.borrow_mut();
-        written.truncate(first);
-        self.share.settle(|| written.count_from(0));
+        written.remove(first..tree::LIMIT);
+        self.share.settle(written.count());
         self.len.set(len);
         Ok(())
     }
@@ -323,7 +324,7 @@ impl FilePages {
 
     /// Frames that hold what was written.
     pub fn frame_count(&self) -> u64 {
-        self.written.borrow().count_from(0)
+        self.written.borrow().count()
     }
 
     /// Before `page` gets a frame of the file's own, unless it has one.
@@ -357,7 +358,6 @@ impl FilePages {
             [] => Frame::allocate_zeroed()?,
             _ => Frame::allocate()?,
         };
-        self.share.add(1);
         if base.is_empty() {
             return Some(frame.into());
         }

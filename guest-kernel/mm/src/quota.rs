@@ -134,7 +134,7 @@ impl BudgetShare {
 
     /// Counts in `budget` from now on.
     pub fn join(&self, budget: &Shared<Budget>) {
-        self.settle(|| 0);
+        self.settle(0);
         self.budget.replace(Some(budget.clone()));
     }
 
@@ -145,28 +145,19 @@ impl BudgetShare {
         budget.as_ref().map_or(u64::MAX, left)
     }
 
-    /// The file has more frames.
-    pub fn add(&self, frames: u64) {
+    /// The file has so many frames now.
+    #[inline]
+    pub fn settle(&self, count: u64) {
         if let Some(budget) = &*self.budget.borrow() {
-            self.used.set(self.used.get() + frames);
-            budget.used.set(budget.used.get() + frames);
-        }
-    }
-
-    /// The file has as many frames as `count` says.
-    pub fn settle(&self, count: impl FnOnce() -> u64) {
-        if let Some(budget) = &*self.budget.borrow() {
-            let before = self.used.replace(count());
-            budget
-                .used
-                .set(budget.used.get() - before + self.used.get());
+            let before = self.used.replace(count);
+            budget.used.set(budget.used.get() - before + count);
         }
     }
 }
 
 impl Drop for BudgetShare {
     fn drop(&mut self) {
-        self.settle(|| 0);
+        self.settle(0);
     }
 }
 

@@ -45,7 +45,7 @@ impl FilePages {
             });
             written.remove(hidden..whole.end);
         }
-        self.share.settle(|| written.count_from(0));
+        self.share.settle(written.count());
         Ok(())
     }
 
@@ -87,10 +87,8 @@ impl FilePages {
 
     /// Where from `offset` on there is a hole: at the end at the latest.
     pub fn next_hole(&self, offset: u64) -> u64 {
-        let mut hole = offset;
-        while hole < self.len() && self.has_page(hole / PAGE * PAGE) {
-            hole = (hole / PAGE + 1) * PAGE;
-        }
-        hole.min(self.len())
+        let from = (offset / PAGE).max(self.base_pages());
+        let hole = self.written.borrow().next_gap(from) * PAGE;
+        hole.max(offset).min(self.len())
     }
 }

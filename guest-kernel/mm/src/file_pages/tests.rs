@@ -1,7 +1,8 @@
 //! Files' bytes, page by page.
 
 use super::{FilePages, MAX_LEN, MappablePage, PAGE};
-use crate::{Frame, frames};
+use crate::quota::Budget;
+use crate::{Frame, Shared, frames};
 use fastrand::Rng;
 
 use crate::test_support::pages;
@@ -122,6 +123,45 @@ fn punched_pages_are_given_back() {
     );
     drop(file);
     assert_eq!(frames::free(), before);
+}
+
+#[test]
+fn the_longest_file_has_holes() {
+    let file = FilePages::new(&[]);
+    file.set_len(MAX_LEN).expect("there is memory");
+    assert_eq!((file.next_hole(7), file.next_hole(MAX_LEN)), (7, MAX_LEN));
+    write(&file, 0, &[1; 40 * PAGE as usize]);
+    assert_eq!(file.next_hole(PAGE + 1), 40 * PAGE);
+    write(&file, MAX_LEN - PAGE, &[1; PAGE as usize]);
+    assert_eq!(file.next_hole(MAX_LEN - 5), MAX_LEN);
+}
+
+/// A write that is refused leaves nothing that leads to its page.
+#[test]
+fn refused_writes_take_no_memory() {
+    let budget = Shared::new(Budget::new(3)).expect("there is memory");
+    let file = FilePages::new(&[]);
+    file.join(&budget);
+    write(&file, 0, &[1; 3 * PAGE as usize]);
+    assert_eq!(budget.used(), 3);
+    let before = frames::free();
+    for number in 1..1000 {
+        let at = number << 30;
+        for len in [1, 2 * PAGE as usize] {
+            assert!(file.write_run(at, len, |_| 1).is_err());
+        }
+    }
+    assert_eq!((frames::free(), file.frame_count()), (before, 3));
+    file.set_len(PAGE + 1).expect("there is memory");
+    assert_eq!((budget.used(), file.frame_count()), (2, 2));
+    // What the program does not give, as its memory faults, takes none either.
+    for number in 1..1000 {
+        assert_eq!(file.write_run(number << 30, 5000, |_| 0), Ok(0));
+    }
+    assert_eq!((budget.used(), file.frame_count()), (2, 2));
+    assert!(frames::free() >= before && file.len() == PAGE + 1);
+    file.punch(0, 9 * PAGE).expect("there is memory");
+    assert_eq!((budget.used(), file.frame_count()), (0, 0));
 }
 
 #[test]

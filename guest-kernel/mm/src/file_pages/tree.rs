@@ -4,7 +4,7 @@
 use core::ops::Range;
 use core::{mem, slice};
 
-use crate::frames::{FrameRun, FrameShare};
+use crate::frames::{FRAME_SIZE, FrameRun, FrameShare};
 use crate::{OutOfMemory, Owned};
 
 /// Entries of a table, and the bits of a page's number that select one.
@@ -49,23 +49,6 @@ pub enum Run<'a> {
     Gap(u64),
 }
 
-/// Places of pages of which nothing is kept.
-pub struct Vacant<'a>(&'a mut [Slot]);
-
-impl Vacant<'_> {
-    /// How many pages they are.
-    pub fn count(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    /// Keeps these frames there, from the first on.
-    pub fn put(self, frames: FrameRun) {
-        for (slot, frame) in self.0.iter_mut().zip(frames) {
-            *slot = Slot::Page(frame.into());
-        }
-    }
-}
-
 #[derive(Default)]
 struct Table([Slot; FANOUT as usize]);
 
@@ -75,6 +58,8 @@ pub struct PageTree {
     root: Slot,
     /// Tables between the root's slot and a page's.
     height: u32,
+    /// Frames in it.
+    count: u64,
 }
 
 /// The slot of `page` in a table of the tree `height` above the pages.
@@ -93,6 +78,7 @@ impl PageTree {
         Self {
             root: Slot::Empty,
             height: 0,
+            count: 0,
         }
     }
 
@@ -137,51 +123,89 @@ impl PageTree {
 
     /// The same of what is kept, to be changed.
     pub fn run_mut(&mut self, page: u64, most: u64) -> &mut [u8] {
-        let Ok(slots) = self.slots(page, 1) else {
-            return &mut [];
-        };
-        let slots = slots.iter_mut().take(most as usize);
+        let slots = self.slots_mut(page).iter_mut().take(most as usize);
         FrameShare::run_mut(slots.map_while(Slot::share_mut))
     }
 
-    /// The places of up to `most` pages from `page` on, as far as nothing is kept of them and one
-    /// table has them.
+    /// What is kept of `page`, to be changed.
+    pub fn get_mut(&mut self, page: u64) -> Option<&mut FrameShare> {
+        self.slots_mut(page).first_mut()?.share_mut()
+    }
+
+    /// The slots of `page` and of those after it in the same table, if there is one.
+    fn slots_mut(&mut self, page: u64) -> &mut [Slot] {
+        if page >= pages(self.height) {
+            return &mut [];
+        }
+        let mut slots = slice::from_mut(&mut self.root);
+        for height in (1..=self.height).rev() {
+            let Slot::Table(table) = &mut slots[0] else {
+                return &mut [];
+            };
+            slots = &mut table.0[index(page, height)..];
+        }
+        slots
+    }
+
+    /// How many of up to `most` pages from `page` on there are in its table, which is made, before
+    /// the first of which something is kept.
     ///
     /// # Errors
     /// There is no memory for what leads to them.
     ///
     /// # Panics
     /// Not all of them are below [`LIMIT`].
-    pub fn vacant(&mut self, page: u64, most: u64) -> Result<Vacant<'_>, OutOfMemory> {
-        let slots = self.slots(page, most)?;
+    pub fn vacant(&mut self, page: u64, most: u64) -> Result<u64, OutOfMemory> {
+        let slots = self.make_slots(page, most)?;
         let first = slots.iter().take(most as usize);
-        let count = first.take_while(|slot| matches!(slot, Slot::Empty)).count();
-        Ok(Vacant(&mut slots[..count]))
+        Ok(first.take_while(|slot| matches!(slot, Slot::Empty)).count() as u64)
     }
 
-    /// What is kept of `page`, which `make` gives if there is nothing.
+    /// Keeps these frames for the [vacant](Self::vacant) pages from `page` on. Without frames no
+    /// table stays that was made for them.
+    pub fn put(&mut self, page: u64, frames: FrameRun) {
+        if frames.is_empty() {
+            self.remove(page..page + 1);
+            return;
+        }
+        self.count += (frames.len() / FRAME_SIZE) as u64;
+        for (slot, frame) in self.slots_mut(page).iter_mut().zip(frames) {
+            *slot = Slot::Page(frame.into());
+        }
+    }
+
+    /// Has something kept of `page`: what `make` gives, if there is nothing.
     ///
     /// # Errors
-    /// There is no memory for it or for what leads to it.
+    /// There is no memory for it or for what leads to it; nothing has changed.
     ///
     /// # Panics
     /// `page` is not below [`LIMIT`].
-    pub fn get_or_insert(
+    pub fn keep(
         &mut self,
         page: u64,
         make: impl FnOnce() -> Option<FrameShare>,
-    ) -> Result<&mut FrameShare, OutOfMemory> {
-        let slot = &mut self.slots(page, 1)?[0];
-        if let Slot::Empty = slot {
-            *slot = Slot::Page(make().ok_or(OutOfMemory)?);
+    ) -> Result<(), OutOfMemory> {
+        if self.get(page).is_some() {
+            return Ok(());
         }
-        slot.share_mut().ok_or(OutOfMemory)
+        let made = make().ok_or(OutOfMemory);
+        let kept = made.and_then(|made| {
+            self.make_slots(page, 1)?[0] = Slot::Page(made);
+            Ok(())
+        });
+        match kept {
+            Ok(()) => self.count += 1,
+            // Tables that lead nowhere.
+            Err(OutOfMemory) => self.remove(page..page + 1),
+        }
+        kept
     }
 
     /// The slots of `page` and of those after it in the same table, which is as large as `count`
     /// pages need it.
     #[inline]
-    fn slots(&mut self, page: u64, count: u64) -> Result<&mut [Slot], OutOfMemory> {
+    fn make_slots(&mut self, page: u64, count: u64) -> Result<&mut [Slot], OutOfMemory> {
         assert!(page < LIMIT, "page {page} is beyond every file");
         let last = (page | (FANOUT - 1)).min(page + count - 1);
         while last >= pages(self.height) {
@@ -200,12 +224,6 @@ impl PageTree {
         Ok(slots)
     }
 
-    /// What is kept of `page`, to be changed.
-    pub fn get_mut(&mut self, page: u64) -> Option<&mut FrameShare> {
-        self.get(page)?;
-        self.get_or_insert(page, || None).ok()
-    }
-
     /// Puts a table on top.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         if !matches!(self.root, Slot::Empty) {
@@ -222,9 +240,12 @@ impl PageTree {
         visit(&mut self.root, self.height, pages, each);
     }
 
-    /// Gives back the frames of these pages.
+    /// Gives back the frames of these pages, and tables that lead to none any more.
     pub fn remove(&mut self, pages: Range<u64>) {
-        remove(&mut self.root, self.height, pages);
+        self.count -= remove(&mut self.root, self.height, pages);
+        if let Slot::Empty = self.root {
+            self.height = 0;
+        }
     }
 
     /// The first page from `from` on that has a frame.
@@ -232,22 +253,30 @@ impl PageTree {
         next(&self.root, self.height, from)
     }
 
+    /// The first page from `from` on that has none.
+    pub fn next_gap(&self, from: u64) -> u64 {
+        match from < pages(self.height) {
+            true => next_gap(&self.root, self.height, from).unwrap_or(pages(self.height)),
+            false => from,
+        }
+    }
+
+    /// How many frames there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// How many frames there are from this page on.
     pub fn count_from(&self, first: u64) -> u64 {
-        count(&self.root, self.height, first)
+        match first {
+            0 => self.count,
+            _ => count(&self.root, self.height, first),
+        }
     }
 
     /// Whether no page is kept.
     pub fn is_empty(&self) -> bool {
         matches!(self.root, Slot::Empty)
-    }
-
-    /// Gives back the frames of `first` and all pages after it.
-    pub fn truncate(&mut self, first: u64) {
-        cut(&mut self.root, self.height, first);
-        if let Slot::Empty = self.root {
-            self.height = 0;
-        }
     }
 }
 
@@ -286,25 +315,46 @@ fn next(slot: &Slot, height: u32, from: u64) -> Option<u64> {
     }
 }
 
-/// Gives back pages in a range, counted from the tree's own first; tables that are all in it
-/// go too.
-fn remove(slot: &mut Slot, height: u32, range: Range<u64>) {
+/// The first page from `from` on of which nothing is kept, if there is one in this part of the
+/// tree; both counted from its own first.
+fn next_gap(slot: &Slot, height: u32, from: u64) -> Option<u64> {
+    match slot {
+        Slot::Empty => Some(from),
+        Slot::Page(_) => None,
+        Slot::Table(table) => {
+            let below = pages(height - 1);
+            let mut slots = (0..FANOUT).zip(&table.0).skip((from / below) as usize);
+            slots.find_map(|(number, slot)| {
+                let first = number * below;
+                Some(first + next_gap(slot, height - 1, from.saturating_sub(first))?)
+            })
+        }
+    }
+}
+
+/// Gives back pages in a range, counted from the tree's own first, and says how many; tables
+/// that are empty then go too.
+fn remove(slot: &mut Slot, height: u32, range: Range<u64>) -> u64 {
     if range.start == 0 && range.end >= pages(height) {
-        *slot = Slot::Empty;
-        return;
+        return count(&mem::take(slot), height, 0);
     }
     let Slot::Table(table) = slot else {
-        return;
+        return 0;
     };
     let below = pages(height - 1);
+    let mut removed = 0;
     for (number, slot) in (0..FANOUT).zip(&mut table.0) {
         let first = number * below;
         let start = range.start.saturating_sub(first);
         let end = range.end.saturating_sub(first).min(below);
         if start < end {
-            remove(slot, height - 1, start..end);
+            removed += remove(slot, height - 1, start..end);
         }
     }
+    if table.0.iter().all(|slot| matches!(slot, Slot::Empty)) {
+        *slot = Slot::Empty;
+    }
+    removed
 }
 
 /// Visits pages in a range, counted from the tree's own first.
@@ -322,24 +372,6 @@ fn visit(slot: &mut Slot, height: u32, range: Range<u64>, each: &mut dyn FnMut(&
                     visit(slot, height - 1, start..end, each);
                 }
             }
-        }
-    }
-}
-
-/// Gives back pages from `first` on, counted from the tree's own first; empty tables go too.
-fn cut(slot: &mut Slot, height: u32, first: u64) {
-    if first == 0 {
-        *slot = Slot::Empty;
-        return;
-    }
-    let Slot::Table(table) = slot else {
-        return;
-    };
-    let below = pages(height - 1);
-    for (number, slot) in (0..FANOUT).zip(&mut table.0) {
-        let first = first.saturating_sub(number * below);
-        if first < below {
-            cut(slot, height - 1, first);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use arch::copies;
 
-use super::tree::{PageTree, Vacant};
+use super::tree::PageTree;
 use super::{FilePages, PAGE};
 use crate::frames::{FRAME_SIZE, FrameRun};
 use crate::{OutOfMemory, quota};
@@ -41,42 +41,39 @@ impl FilePages {
         self.leave_read_only(offset / PAGE);
         let mut written = self.written.borrow_mut();
         let count = match self.new_pages(&mut written, offset, wanted) {
-            Some((vacant, mut frames)) => {
+            Some(mut frames) => {
                 let count = fill(frames.bytes_mut());
                 let mut filled = frames.take_front(count);
                 copies::clear(&mut filled.bytes_mut()[count..]);
-                self.share.add((filled.len() / FRAME_SIZE) as u64);
-                vacant.put(filled);
+                written.put(offset / PAGE, filled);
                 count
             }
             None => self.fill_kept(&mut written, offset, wanted, fill)?,
         };
+        self.share.settle(written.count());
         drop(written);
         let end = offset + count as u64;
-        if end > self.len() {
+        if count > 0 && end > self.len() {
             self.grow(offset, end);
         }
         Ok(count)
     }
 
-    /// The places of pages from `offset` on that `wanted` bytes fill but for the last, and frames
-    /// of unknown contents for them that lie together; if there is a page's worth of bytes,
-    /// nothing yet in their place, and memory.
-    fn new_pages<'a>(
-        &self,
-        written: &'a mut PageTree,
-        offset: u64,
-        wanted: usize,
-    ) -> Option<(Vacant<'a>, FrameRun)> {
+    /// Frames of unknown contents that lie together, for the pages from `offset` on that `wanted`
+    /// bytes fill but for the last; if there is a page's worth of bytes, nothing yet in their
+    /// place, and memory.
+    fn new_pages(&self, written: &mut PageTree, offset: u64, wanted: usize) -> Option<FrameRun> {
         let is_new = offset.is_multiple_of(PAGE) && self.base.from(offset).is_empty();
         if wanted < FRAME_SIZE || !is_new {
             return None;
         }
         let most = quota::frames_for_files().min(self.share.left());
         let most = most.min(wanted.div_ceil(FRAME_SIZE) as u64);
-        let vacant = written.vacant(offset / PAGE, most.max(1)).ok()?;
-        let frames = FrameRun::allocate(most.min(vacant.count()))?;
-        Some((vacant, frames))
+        if most == 0 {
+            return None;
+        }
+        let vacant = written.vacant(offset / PAGE, most).ok()?;
+        FrameRun::allocate(vacant)
     }
 
     /// Writes to what the file keeps from `offset` on, which gets a page if there is none.
@@ -88,7 +85,7 @@ impl FilePages {
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, OutOfMemory> {
         let (page, within) = (offset / PAGE, (offset % PAGE) as usize);
-        written.get_or_insert(page, || self.copy_of_base(page))?;
+        written.keep(page, || self.copy_of_base(page))?;
         let most = (within + wanted.max(1)).div_ceil(FRAME_SIZE) as u64;
         Ok(fill(&mut written.run_mut(page, most)[within..]))
     }

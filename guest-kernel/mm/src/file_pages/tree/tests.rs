@@ -1,9 +1,11 @@
 use super::{FrameShare, LIMIT, PageTree};
+use crate::frames::FrameRun;
 use crate::{Frame, frames};
 
 fn insert(tree: &mut PageTree, page: u64) {
-    let kept = tree.get_or_insert(page, || Frame::allocate_zeroed().map(FrameShare::from));
-    let kept = kept.expect("there is memory");
+    let kept = tree.keep(page, || Frame::allocate_zeroed().map(FrameShare::from));
+    kept.expect("there is memory");
+    let kept = tree.get_mut(page).expect("it is kept");
     kept.bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
 }
 
@@ -35,7 +37,7 @@ fn pages_are_found_in_any_order() {
 fn a_frame_is_made_once() {
     let mut tree = PageTree::new();
     insert(&mut tree, 7);
-    let again = tree.get_or_insert(7, || unreachable!("it is there"));
+    let again = tree.keep(7, || unreachable!("it is there"));
     assert!(again.is_ok());
 }
 
@@ -47,11 +49,11 @@ fn cut_pages_return_to_the_pool() {
         for page in SOME {
             insert(&mut tree, page);
         }
-        tree.truncate(first);
+        tree.remove(first..LIMIT);
         for page in SOME {
             assert_eq!(has(&tree, page), page < first, "page {page} cut at {first}");
         }
-        tree.truncate(0);
+        tree.remove(0..LIMIT);
         assert_eq!(tree.height, 0);
         assert_eq!(frames::free(), before);
     }
@@ -73,8 +75,11 @@ fn ranges_are_removed_and_skipped() {
             assert_eq!(tree.next(page), next, "{page} {range:?}");
             let count = left().filter(|&other| other >= page).count() as u64;
             assert_eq!(tree.count_from(page), count, "{page} {range:?}");
+            let gap = (page..).find(|&gap| !has(&tree, gap));
+            assert_eq!(Some(tree.next_gap(page)), gap, "{page} {range:?}");
         }
-        tree.truncate(0);
+        assert_eq!(tree.count(), left().count() as u64);
+        tree.remove(0..LIMIT);
         assert_eq!(frames::free(), before);
     }
 }
@@ -83,6 +88,31 @@ fn ranges_are_removed_and_skipped() {
 fn without_memory_nothing_changes() {
     let mut tree = PageTree::new();
     insert(&mut tree, 0);
-    assert!(tree.get_or_insert(5, || None).is_err());
-    assert!(has(&tree, 0) && tree.get(5).is_none());
+    let before = frames::free();
+    for page in 1..100 {
+        assert!(tree.keep(page << 20, || None).is_err());
+    }
+    assert!(has(&tree, 0) && tree.get(1 << 20).is_none());
+    assert_eq!((tree.count(), frames::free()), (1, before));
+}
+
+#[test]
+fn tables_go_with_the_last_page_that_they_lead_to() {
+    let mut tree = PageTree::new();
+    insert(&mut tree, 0);
+    let before = frames::free();
+    for page in 1..100 {
+        insert(&mut tree, page << 20);
+        tree.remove(page << 20..(page << 20) + 1);
+    }
+    for page in 1..100 {
+        assert!(tree.vacant(page << 20, 1) == Ok(1));
+        tree.put(page << 20, FrameRun::EMPTY);
+    }
+    insert(&mut tree, 40);
+    insert(&mut tree, 1100);
+    tree.remove(33..LIMIT);
+    // What is above a page that it has had once stays.
+    assert!(before - frames::free() <= 1);
+    assert!(tree.vacant(0, 2) == Ok(0) && tree.count() == 1);
 }
