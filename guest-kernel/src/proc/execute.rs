@@ -20,6 +20,8 @@ use crate::proc::scheduler::current_thread;
 use crate::proc::signal::{Actions, AlternateStack, Signal};
 use crate::proc::spawn;
 use crate::proc::table;
+use crate::proc::thread::Thread;
+use crate::proc::wait_queue::Interrupted;
 use crate::proc::wait_status::WaitStatus;
 
 /// A program that is ready to run.
@@ -44,12 +46,22 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     let process = thread.process();
     let space = Shared::new(program.space)?;
     let actions = process.actions_of_program()?;
-    while process.has_other_threads(thread) {
-        exit::doom_others(thread);
-        process.thread_ended.sleep()?;
+    // Before others end, since nothing may fail after that.
+    let first = match thread.tid() == process.pid() {
+        true => None,
+        false => {
+            let first = table::first_thread(process.pid()).ok_or(Errno::ESRCH)?;
+            Some((first, kernel_stacks::allocate()?))
+        }
+    };
+    if let Err(interrupted) = end_others(process, thread) {
+        if let Some((_, stack)) = first {
+            kernel_stacks::release(stack);
+        }
+        return Err(interrupted.into());
     }
     let user = UserContext::new(program.start.entry, program.start.stack);
-    if thread.tid() == process.pid() {
+    let Some((first, stack)) = first else {
         replace_memory(process, space, actions, &program.start, program.name);
         change_rights(process, program.rights);
         thread.alternate_stack.set(AlternateStack::NONE);
@@ -59,11 +71,9 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
         thread.extended_state.take();
         *context = user;
         return Ok(());
-    }
+    };
     // The program runs in the process's first thread, which has ended: nobody else has
     // used its slot, since the process has the number.
-    let first = table::first_thread(process.pid()).ok_or(Errno::ESRCH)?;
-    let stack = kernel_stacks::allocate()?;
     replace_memory(process, space, actions, &program.start, program.name);
     change_rights(process, program.rights);
     first
@@ -77,6 +87,18 @@ pub fn replace_program(program: Loaded, context: &mut UserContext) -> Result<(),
     first.area.set(Area::NONE);
     spawn::begin_thread(first, process.pid(), process);
     exit::end_thread(WaitStatus::exited(0))
+}
+
+/// Ends the other threads of a process, and waits until they have.
+///
+/// # Errors
+/// The process is to end.
+fn end_others(process: &Process, thread: &'static Thread) -> Result<(), Interrupted> {
+    while process.has_other_threads(thread) {
+        exit::doom_others(thread);
+        process.thread_ended.sleep()?;
+    }
+    Ok(())
 }
 
 fn replace_memory(
