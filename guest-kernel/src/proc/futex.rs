@@ -19,6 +19,7 @@ use mm::{AddressSpace, UserPtr};
 use crate::proc::list::List;
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::thread::{Thread, Waits};
+use crate::proc::wait_queue::Deadline;
 
 /// A number of lists, for few threads each.
 const LISTS: usize = 64;
@@ -163,7 +164,7 @@ impl Table {
 }
 
 /// Waits until the word at `address`, which must hold `expected` now, is woken for any of
-/// `bits`, at most until so many nanoseconds after boot.
+/// `bits`, at most until the deadline.
 ///
 /// # Errors
 /// EAGAIN: it holds something else. ETIMEDOUT. EINVAL: no bits. RESTART or
@@ -174,7 +175,7 @@ pub fn wait(
     address: u64,
     expected: u32,
     bits: u32,
-    deadline_ns: Option<u64>,
+    deadline: Option<Deadline>,
 ) -> Result<(), Errno> {
     if bits == 0 {
         return Err(Errno::EINVAL);
@@ -183,7 +184,7 @@ pub fn wait(
         return Err(Errno::EAGAIN);
     }
     let thread = current_thread();
-    let interrupted = match deadline_ns {
+    let interrupted = match deadline {
         None => Errno::RESTART,
         Some(_) => Errno::RESTART_UNHANDLED,
     };
@@ -191,7 +192,7 @@ pub fn wait(
         return Err(interrupted);
     }
     TABLE.insert(thread, Waiting::new(key, bits));
-    let is_late = scheduler::block(deadline_ns);
+    let is_late = scheduler::block(deadline);
     match (TABLE.remove(thread), is_late) {
         (false, _) => Ok(()),
         (true, true) => Err(Errno::ETIMEDOUT),

@@ -29,6 +29,7 @@ use crate::proc::table::{self, boot_thread};
 use crate::proc::thread::{State, Thread};
 use crate::proc::tick;
 use crate::proc::timer_queue::TimerQueue;
+use crate::proc::wait_queue::Deadline;
 use crate::proc::{alarm, cpu_alarm, cpu_time, event_timer, posix_timer};
 
 static RUN_QUEUE: SingleCpu<RunQueue> = SingleCpu::new(RunQueue::new());
@@ -173,23 +174,47 @@ pub fn yield_now() {
     switch_from(thread);
 }
 
-/// Blocks the current thread until [`wake`], or until so many nanoseconds after boot if
-/// that comes first; says whether it came.
-pub fn block(deadline_ns: Option<u64>) -> bool {
+/// Blocks the current thread until [`wake`], or until the deadline if that comes first; says whether
+/// it came.
+pub fn block(deadline: Option<Deadline>) -> bool {
     let thread = current_thread();
     thread.state.set(State::Blocked);
-    let Some(deadline_ns) = deadline_ns else {
+    let Some(deadline) = deadline else {
         switch_from(thread);
         return false;
     };
-    let deadline = clock::counter_at(deadline_ns);
-    TIMERS.insert(thread, deadline);
-    tick::await_no_later_than(deadline);
+    thread
+        .waits_for_time_of_day
+        .set(matches!(deadline, Deadline::Day(_)));
+    set_timer(thread, clock::counter_at(deadline.since_boot()));
     switch_from(thread);
     // The counter of this CPU may be behind that of the one that woke the thread for it.
-    let is_over = thread.timer.deadline().is_none() || clock::counter() >= deadline;
+    let deadline = thread.timer.deadline();
+    let is_over = deadline.is_none_or(|deadline| clock::counter() >= deadline);
     TIMERS.remove(thread);
     is_over
+}
+
+fn set_timer(thread: &'static Thread, deadline: u64) {
+    TIMERS.insert(thread, deadline);
+    tick::await_no_later_than(deadline);
+}
+
+/// The clock has been set forward by so many counts, or back: who waits for a time of day does so
+/// for more or less of them.
+pub fn clock_was_set(change: i64) {
+    for thread in table::processes().flat_map(Process::threads) {
+        if !thread.waits_for_time_of_day.get() {
+            continue;
+        }
+        if let Some(deadline) = thread.timer.deadline() {
+            TIMERS.remove(thread);
+            set_timer(
+                thread,
+                deadline.saturating_add_signed(change.saturating_neg()),
+            );
+        }
+    }
 }
 
 /// Ends the current thread, of which nothing but its slot, its kernel stack and what is on

@@ -69,6 +69,8 @@ pub struct Thread {
     pub(super) extended_state: RefCell<Option<ExtendedState>>,
     pub(super) queue_link: Link<Thread>,
     pub(super) timer: Timer<Thread>,
+    /// Whether that moves when the clock is set.
+    pub(super) waits_for_time_of_day: Cell<bool>,
     pub(super) meter: Meter,
     /// The CPU that it runs on, or ran on last.
     pub(super) cpu: Cell<usize>,
@@ -134,6 +136,7 @@ impl Thread {
             extended_state: RefCell::new(None),
             queue_link: Link::new(),
             timer: Timer::new(),
+            waits_for_time_of_day: Cell::new(false),
             meter: Meter::new(),
             cpu: Cell::new(0),
             cpus: Cell::new(CpuMask::MAX),

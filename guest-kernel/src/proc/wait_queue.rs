@@ -16,6 +16,7 @@ use abi::Errno;
 
 use crate::proc::list::List;
 use crate::proc::scheduler::{self, current_thread};
+use crate::proc::system;
 use crate::proc::thread::{Thread, Waits};
 
 /// The thread must do something else before it may go on waiting: end, stop, or call a
@@ -37,6 +38,25 @@ pub enum Woken {
     Up,
     /// The deadline has passed.
     TimedOut,
+}
+
+/// When a wait ends at the latest, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// After boot.
+    Boot(u64),
+    /// After 1970, whatever the clock is set to meanwhile.
+    Day(u64),
+}
+
+impl Deadline {
+    /// Nanoseconds after boot, as the clock is set now.
+    pub fn since_boot(self) -> u64 {
+        match self {
+            Self::Boot(ns) => ns,
+            Self::Day(ns) => ns.saturating_sub(system::boot_time_ns()),
+        }
+    }
 }
 
 /// Threads that wait for the same thing, longest first.
@@ -69,16 +89,24 @@ impl WaitQueue {
     /// # Errors
     /// The thread must not wait, now or any more.
     pub fn sleep_until(&self, deadline_ns: u64) -> Result<Woken, Interrupted> {
-        self.wait(Some(deadline_ns))
+        self.sleep_by(Deadline::Boot(deadline_ns))
     }
 
-    fn wait(&self, deadline_ns: Option<u64>) -> Result<Woken, Interrupted> {
+    /// Blocks the current thread until it is woken, at most until then.
+    ///
+    /// # Errors
+    /// The thread must not wait, now or any more.
+    pub fn sleep_by(&self, deadline: Deadline) -> Result<Woken, Interrupted> {
+        self.wait(Some(deadline))
+    }
+
+    fn wait(&self, deadline: Option<Deadline>) -> Result<Woken, Interrupted> {
         let thread = current_thread();
         if thread.attention.get() {
             return Err(Interrupted);
         }
         self.sleepers.push_back(thread);
-        let is_late = scheduler::block(deadline_ns);
+        let is_late = scheduler::block(deadline);
         let was_woken = !thread.wait_link.is_linked();
         self.sleepers.remove(thread);
         match (was_woken, is_late) {

@@ -6,8 +6,8 @@ use linux_raw_sys::general as linux;
 use mm::{UserPtr, spaces};
 
 use crate::fs::events::timer;
-use crate::proc::{current, posix_timer, system};
-use crate::syscall::time::{CLOCK_CHANGES, NS_PER_S, NS_PER_US, Timespec, now_ns, timespec};
+use crate::proc::{current, posix_timer, scheduler, system};
+use crate::syscall::time::{NS_PER_S, NS_PER_US, Timespec, now_ns, timespec};
 use crate::syscall::{Errno, SyscallResult};
 
 /// Seconds after 1970 that the clock must not reach (Linux, TIME_SETTOD_SEC_MAX).
@@ -29,8 +29,7 @@ fn check_right() -> Result<(), Errno> {
     }
 }
 
-/// Sets the clock, and moves the timers that are set to a time of day; futexes and message queues
-/// wait for as long as they were going to.
+/// Sets the clock, and moves the timers that are set to a time of day, and who waits for one.
 ///
 /// # Errors
 /// EINVAL: the machine would have booted before 1970.
@@ -41,9 +40,10 @@ fn set(ns: u64) -> Result<(), Errno> {
     vdso::set_realtime(boot_time);
     spaces::renew_vdso();
     let counts = i64::try_from(clock::counts(change.unsigned_abs())).unwrap_or(i64::MAX);
-    posix_timer::clock_was_set(counts * change.signum());
+    let counts = counts * change.signum();
+    posix_timer::clock_was_set(counts);
+    scheduler::clock_was_set(counts);
     timer::clock_was_set(change);
-    CLOCK_CHANGES.wake_all();
     Ok(())
 }
 

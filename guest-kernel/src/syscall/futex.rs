@@ -6,6 +6,7 @@ use linux_raw_sys::general as linux;
 use mm::{AddressSpace, UserPtr};
 
 use crate::proc::futex::{self, Key};
+use crate::proc::wait_queue::Deadline;
 use crate::proc::{current, current_thread, table};
 use crate::syscall::process_memory::check_inspectable;
 use crate::syscall::time::{self, deadline_after};
@@ -56,7 +57,7 @@ pub fn futex(
             let bits = if is_wait { futex::ANY } else { bits };
             let waited = futex::wait(&space, key(address)?, address, value, bits, deadline);
             waited.map_err(|errno| match deadline {
-                Some(deadline) if is_wait => time::note_deadline(deadline, errno),
+                Some(Deadline::Boot(ns)) if is_wait => time::note_deadline(ns, errno),
                 _ => errno,
             })?;
             Ok(0)
@@ -169,16 +170,16 @@ fn change(space: &AddressSpace, address: u64, code: u32) -> Result<bool, Errno> 
 
 /// When a wait ends: the time at `timeout`, unless that is null, is a duration for
 /// FUTEX_WAIT and a moment otherwise.
-fn deadline(operation: u32, is_duration: bool, timeout: u64) -> Result<Option<u64>, Errno> {
+fn deadline(operation: u32, is_duration: bool, timeout: u64) -> Result<Option<Deadline>, Errno> {
     if timeout == 0 {
         return Ok(None);
     }
     let timeout = time::read_ns(timeout)?;
     Ok(Some(if is_duration {
-        deadline_after(timeout)
+        Deadline::Boot(deadline_after(timeout))
     } else if operation & linux::FUTEX_CLOCK_REALTIME != 0 {
-        time::since_boot(timeout)
+        Deadline::Day(timeout)
     } else {
-        timeout
+        Deadline::Boot(timeout)
     }))
 }

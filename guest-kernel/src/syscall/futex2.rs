@@ -6,8 +6,9 @@ use mm::UserPtr;
 
 use crate::proc::current;
 use crate::proc::futex::{self, Expected, Key, Several};
+use crate::proc::wait_queue::Deadline;
 use crate::syscall::futex::key;
-use crate::syscall::time::{read_ns, since_boot};
+use crate::syscall::time::read_ns;
 use crate::syscall::{Errno, SyscallResult};
 
 const KNOWN: u32 =
@@ -41,13 +42,13 @@ fn word(address: u64, flags: u64) -> Result<Key, Errno> {
 }
 
 /// When a wait ends: at the time of a clock at `timeout`, unless that is null.
-fn deadline(timeout: u64, clock: u64) -> Result<Option<u64>, Errno> {
+fn deadline(timeout: u64, clock: u64) -> Result<Option<Deadline>, Errno> {
     if timeout == 0 {
         return Ok(None);
     }
     match clock as u32 {
-        linux::CLOCK_REALTIME => Ok(Some(since_boot(read_ns(timeout)?))),
-        linux::CLOCK_MONOTONIC => Ok(Some(read_ns(timeout)?)),
+        linux::CLOCK_REALTIME => Ok(Some(Deadline::Day(read_ns(timeout)?))),
+        linux::CLOCK_MONOTONIC => Ok(Some(Deadline::Boot(read_ns(timeout)?))),
         _ => Err(Errno::EINVAL),
     }
 }

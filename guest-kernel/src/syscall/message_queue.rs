@@ -9,8 +9,9 @@ use crate::fs::locks::Owner;
 use crate::fs::{self, Object, OpenFile, bytes::NAME_MAX, events::Event};
 use crate::proc::current;
 use crate::proc::signal::Signal;
+use crate::proc::wait_queue::Deadline;
 use crate::syscall::path::Path;
-use crate::syscall::time::{read_ns, since_boot};
+use crate::syscall::time::read_ns;
 use crate::syscall::{Errno, SyscallResult, descriptor};
 
 /// `struct mq_attr`: flags, most messages, most bytes of one, messages that there are, nothing.
@@ -63,17 +64,17 @@ fn queue_of(file: &OpenFile) -> Result<&Shared<Queue>, Errno> {
 }
 
 /// How long to wait for an open queue: until the time of day at `deadline`, if there is one.
-fn patience(file: &OpenFile, deadline: Option<u64>) -> Patience {
+fn patience(file: &OpenFile, deadline: Option<Deadline>) -> Patience {
     match file.is_nonblocking() {
         true => Patience::None,
         false => Patience::Until(deadline),
     }
 }
 
-fn deadline_at(address: u64) -> Result<Option<u64>, Errno> {
+fn deadline_at(address: u64) -> Result<Option<Deadline>, Errno> {
     match address {
         0 => Ok(None),
-        address => Ok(Some(since_boot(read_ns(address)?))),
+        address => Ok(Some(Deadline::Day(read_ns(address)?))),
     }
 }
 

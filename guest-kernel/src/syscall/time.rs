@@ -1,12 +1,12 @@
 //! Calls about time.
 
-use arch::{SingleCpu, clock, trap::Arguments, vdso};
+use arch::{clock, trap::Arguments, vdso};
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
 use crate::fs::stamp::{Stamp, Time};
 use crate::proc::clocks::Clock;
-use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};
+use crate::proc::wait_queue::{Deadline, Interrupted, WaitQueue, Woken};
 use crate::proc::{current, current_thread, system};
 use crate::syscall::{Errno, SyscallResult};
 
@@ -24,9 +24,6 @@ pub fn start(ns_at_zero: u64, user_offset: Option<u64>) {
     system::set_boot_time(at_boot);
     vdso::start(at_boot, user_offset);
 }
-
-/// Who waits for a time of day.
-pub(super) static CLOCK_CHANGES: SingleCpu<WaitQueue> = SingleCpu::new(WaitQueue::new());
 
 /// `struct timespec`: seconds and nanoseconds, both signed.
 pub(super) type Timespec = [u64; 2];
@@ -72,12 +69,7 @@ pub(super) fn note_deadline(deadline_ns: u64, errno: Errno) -> Errno {
     errno
 }
 
-/// Nanoseconds after boot, from nanoseconds after 1970.
-pub(super) fn since_boot(realtime: u64) -> u64 {
-    realtime.saturating_sub(system::boot_time_ns())
-}
-
-/// As [`since_boot`], negative for times before boot.
+/// Nanoseconds after boot, from nanoseconds after 1970; negative for times before boot.
 pub(super) fn since_boot_signed(realtime: i64) -> i64 {
     realtime.saturating_sub_unsigned(system::boot_time_ns())
 }
@@ -172,8 +164,8 @@ pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> Sysc
     let ns = read_ns(time)?;
     match clock {
         Clock::Cpu(_) => Err(Errno::EOPNOTSUPP),
-        Clock::Day if is_absolute => sleep_to_time_of_day(ns),
-        Clock::Boot if is_absolute => sleep_until(ns),
+        Clock::Day if is_absolute => sleep_until(Deadline::Day(ns)),
+        Clock::Boot if is_absolute => sleep_until(Deadline::Boot(ns)),
         Clock::Day | Clock::Boot => sleep_for(ns, remaining),
     }
 }
@@ -182,7 +174,7 @@ pub fn clock_nanosleep(&[clock, flags, time, remaining, ..]: &Arguments) -> Sysc
 /// that is null.
 fn sleep_for(ns: u64, remaining: u64) -> SyscallResult {
     let deadline = deadline_after(ns);
-    sleep_until(deadline).map_err(|errno| {
+    sleep_until(Deadline::Boot(deadline)).map_err(|errno| {
         let left = timespec(deadline.saturating_sub(now_ns()));
         let remaining = (remaining != 0).then(|| UserPtr::new(remaining));
         match remaining.map(|place| place.write(&current().space(), &left)) {
@@ -192,21 +184,10 @@ fn sleep_for(ns: u64, remaining: u64) -> SyscallResult {
     })
 }
 
-fn sleep_until(deadline_ns: u64) -> SyscallResult {
+fn sleep_until(deadline: Deadline) -> SyscallResult {
     let nobody = WaitQueue::new();
     loop {
-        match nobody.sleep_until(deadline_ns) {
-            Ok(Woken::TimedOut) => return Ok(0),
-            Ok(Woken::Up) => {}
-            Err(Interrupted) => return Err(Errno::RESTART_UNHANDLED),
-        }
-    }
-}
-
-/// Sleeps up to a time of day, which may come sooner or later than it seems when the clock is set.
-fn sleep_to_time_of_day(ns: u64) -> SyscallResult {
-    loop {
-        match CLOCK_CHANGES.sleep_until(since_boot(ns)) {
+        match nobody.sleep_by(deadline) {
             Ok(Woken::TimedOut) => return Ok(0),
             Ok(Woken::Up) => {}
             Err(Interrupted) => return Err(Errno::RESTART_UNHANDLED),

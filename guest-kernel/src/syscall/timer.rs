@@ -8,8 +8,9 @@ use mm::UserPtr;
 use crate::proc::clocks::Clock;
 use crate::proc::posix_timer::{self, Event, PosixTimer};
 use crate::proc::signal::Signal;
+use crate::proc::wait_queue::Deadline;
 use crate::proc::{current, table};
-use crate::syscall::time::{NS_PER_S, clock_to_wait_by, nanoseconds, since_boot, timer_units};
+use crate::syscall::time::{NS_PER_S, clock_to_wait_by, nanoseconds, timer_units};
 use crate::syscall::{Errno, SyscallResult};
 
 /// `struct itimerspec`: interval and rest, each in seconds and nanoseconds.
@@ -96,7 +97,7 @@ pub fn timer_settime(&[number, flags, new, old, ..]: &Arguments) -> SyscallResul
     let deadline = match rest {
         0 => None,
         at if is_absolute => Some(match timer.clock() {
-            Clock::Day => clock::counter_at(since_boot(at)),
+            Clock::Day => clock::counter_at(Deadline::Day(at).since_boot()),
             Clock::Boot => clock::counter_at(at),
             Clock::Cpu(_) => clock::counts(at),
         }),

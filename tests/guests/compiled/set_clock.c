@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -132,6 +133,59 @@ static void *sleeps(void *until) {
     return 0;
 }
 
+enum { FUTEX, LOCK, SEVERAL, QUEUE, WAITERS };
+
+static struct timespec later;
+static const char *ended[WAITERS];
+static uint32_t words[WAITERS];
+
+/* Waits until `later` for what never comes. */
+static void *waits(void *how) {
+    long number = (long)how, result = 0;
+    uint32_t *word = &words[number];
+    struct { uint64_t value, address, flags; } several = {0, (uint64_t)word, 2};
+    char byte[16];
+    errno = 0;
+    if (number == FUTEX)
+        result = syscall(SYS_futex, word, 9 | 256, 0, &later, 0, -1);
+    if (number == LOCK) {
+        *word = getpid();
+        result = syscall(SYS_futex, word, 6, 0, &later, 0, 0);
+    }
+    if (number == SEVERAL)
+        result = syscall(SYS_futex_waitv, &several, 1, 0, &later, CLOCK_REALTIME);
+    if (number == QUEUE) {
+        struct mq_attr size = {.mq_maxmsg = 1, .mq_msgsize = sizeof byte};
+        mqd_t queue = mq_open("/set_clock", O_CREAT | O_RDWR, 0600, &size);
+        mq_unlink("/set_clock");
+        result = mq_timedreceive(queue, byte, sizeof byte, 0, &later);
+        mq_close(queue);
+    }
+    ended[number] = error(result);
+    return 0;
+}
+
+/* Waits by the time of day end when it comes, however that is. */
+static void deadlines(void) {
+    pthread_t threads[WAITERS];
+    later = (struct timespec){now() + 1000, 0};
+    for (long how = 0; is_guest && how < WAITERS; how++)
+        pthread_create(&threads[how], 0, waits, (void *)how);
+    usleep(50000);
+    step(-5000);
+    step(5900);
+    usleep(50000);
+    for (int how = 0; how < WAITERS; how++)
+        check("not yet", !ended[how]);
+    step(101);
+    for (int how = 0; how < WAITERS; how++) {
+        if (is_guest)
+            pthread_join(threads[how], 0);
+        check("late", ended[how] && !strcmp(ended[how], "ETIMEDOUT"));
+    }
+    step(-1001);
+}
+
 static volatile int came;
 
 static void note(int number) { came++; }
@@ -188,5 +242,6 @@ int main(void) {
     errors();
     steps();
     waiting();
+    deadlines();
     return 0;
 }

@@ -22,7 +22,7 @@ use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::poll::{self, Readiness};
 use crate::proc::ipc::messages::{Message, Messages, copy_in};
 use crate::proc::signal::{self, Cause, Signal};
-use crate::proc::wait_queue::{WaitQueue, Woken};
+use crate::proc::wait_queue::{Deadline, WaitQueue, Woken};
 use crate::proc::{current, table};
 
 /// Queues that there can be at once (Linux, queues_max).
@@ -78,13 +78,13 @@ pub struct Queue {
     watches: Watches,
 }
 
-/// How a call waits: not at all, or until a moment in nanoseconds after boot, if there is one.
+/// How a call waits: not at all, or until a moment, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub enum Patience {
     /// Not.
     None,
     /// Until then, or as long as it takes.
-    Until(Option<u64>),
+    Until(Option<Deadline>),
 }
 
 fn find(name: &[u8]) -> Option<Shared<Queue>> {
@@ -324,7 +324,7 @@ fn wait(queue: &WaitQueue, patience: Patience) -> Result<(), Errno> {
     match patience {
         Patience::None => Err(Errno::EAGAIN),
         Patience::Until(None) => Ok(queue.sleep()?),
-        Patience::Until(Some(deadline)) => match queue.sleep_until(deadline)? {
+        Patience::Until(Some(deadline)) => match queue.sleep_by(deadline)? {
             Woken::Up => Ok(()),
             Woken::TimedOut => Err(Errno::ETIMEDOUT),
         },

@@ -14,6 +14,7 @@ use crate::proc::futex::{Key, TABLE, Waiting};
 use crate::proc::scheduler::{self, current_thread};
 use crate::proc::table;
 use crate::proc::thread::Thread;
+use crate::proc::wait_queue::Deadline;
 
 const TID_MASK: u32 = linux::FUTEX_TID_MASK;
 const WAITERS: u32 = linux::FUTEX_WAITERS;
@@ -23,7 +24,7 @@ const OWNER_DIED: u32 = linux::FUTEX_OWNER_DIED;
 const MAX_CHAIN: usize = 1024;
 
 /// Takes the lock whose word is at `address`. Waits for it, if there is a deadline or
-/// `may_wait`, at most until so many nanoseconds after boot.
+/// `may_wait`, at most until the deadline.
 ///
 /// # Errors
 /// EDEADLK: this thread has it, or its owner waits for this thread. ESRCH: its owner is no
@@ -33,7 +34,7 @@ pub fn lock(
     key: Key,
     address: u64,
     may_wait: bool,
-    deadline_ns: Option<u64>,
+    deadline: Option<Deadline>,
 ) -> Result<(), Errno> {
     let thread = current_thread();
     let mut holder = None;
@@ -68,7 +69,7 @@ pub fn lock(
             address,
         },
     );
-    let is_late = scheduler::block(deadline_ns);
+    let is_late = scheduler::block(deadline);
     match (TABLE.remove(thread), is_late) {
         (false, _) => Ok(()),
         (true, true) => Err(Errno::ETIMEDOUT),

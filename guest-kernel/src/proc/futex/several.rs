@@ -10,6 +10,7 @@ use mm::{AddressSpace, Owned, UserPtr};
 
 use crate::proc::futex::{Key, TABLE};
 use crate::proc::scheduler::{self, current_thread};
+use crate::proc::wait_queue::Deadline;
 
 /// Most words.
 const MOST: usize = linux::FUTEX_WAITV_MAX as usize;
@@ -67,14 +68,14 @@ impl Several {
 }
 
 /// Waits until one of the words, each of which must hold what is expected now, is woken, at most
-/// until so many nanoseconds after boot. Returns which.
+/// until the deadline. Returns which.
 ///
 /// # Errors
 /// EAGAIN: one holds something else. ETIMEDOUT. RESTART: a signal came. EFAULT.
 pub fn wait_any(
     space: &AddressSpace,
     several: Owned<Several>,
-    deadline_ns: Option<u64>,
+    deadline: Option<Deadline>,
 ) -> Result<u64, Errno> {
     let words = several.addresses.iter().zip(&several.values);
     for (&address, &value) in words.take(several.count) {
@@ -88,7 +89,7 @@ pub fn wait_any(
     }
     thread.futexes.replace(Some(several));
     TABLE.several.push_back(thread);
-    let is_late = scheduler::block(deadline_ns);
+    let is_late = scheduler::block(deadline);
     TABLE.several.remove(thread);
     let woken = thread.futexes.take().and_then(|several| several.woken);
     match woken {
