@@ -329,7 +329,7 @@ impl<'p> Place<'p> {
 }
 
 /// The root is its own parent; what is at the top of a mount has that of the place which this
-/// covers.
+/// covers; and a directory that was moved out of what its mount shows has none.
 fn parent_of(root: &Location, mut here: Location) -> Result<Location, Errno> {
     while !here.is_same(root) {
         if here.is_top() {
@@ -340,7 +340,8 @@ fn parent_of(root: &Location, mut here: Location) -> Result<Location, Errno> {
             continue;
         }
         match here.node.directory()?.parent() {
-            Some(parent) => here.node = parent,
+            Some(parent) if here.mount.shows(&parent) => here.node = parent,
+            Some(_) => return Err(Errno::ENOENT),
             None if here.node.is_removed() => return Err(Errno::ENOENT),
             None => {}
         }

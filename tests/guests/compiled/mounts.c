@@ -221,6 +221,42 @@ static void stacks(void) {
     SAY(chdir(here));
 }
 
+// Nothing is on itself, and `..` leads out of a mount at its top only.
+static void loops(void) {
+    char path[4096];
+    struct stat facts;
+    put("one", "one"), put("two", "two");
+    SAY(mount("one", "two", 0, MS_BIND, 0));
+    SAY(mount("two", "two", 0, MS_MOVE, 0));
+    SAY(mount("two", "one", 0, MS_MOVE, 0));
+    printf("%s %s\n", get("one"), get("two"));
+    SAY(umount("one"));
+    SAY(mount("loop", "a", "tmpfs", 0, 0));
+    SAY(mkdir("a/inner", 0700));
+    SAY(mount("a", "a/inner", 0, MS_BIND, 0));
+    SAY(mount("a", "a/inner", 0, MS_MOVE, 0));
+    SAY(mount("a", "a/inner/inner", 0, MS_MOVE, 0));
+    SAY(umount2("a", MNT_DETACH));
+    mkdir("tree/in/away", 0755), mkdir("tree/in/away/below", 0755);
+    SAY(mount("tree/in", "seen", 0, MS_BIND, 0));
+    SAY(chdir("seen/away/below"));
+    SAY(rename("../../../tree/in/away", "../../../tree/away"));
+    SAY(stat("..", &facts));
+    SAY(stat("../..", &facts));
+    SAY(stat("../../..", &facts));
+    SAY(open("../new", O_CREAT | O_WRONLY, 0600));
+    SAY(stat(".", &facts));
+    SAY(syscall(SYS_getcwd, path, sizeof path) > 0);
+    printf("%s\n", path);
+    char seen[100];
+    sprintf(seen, "%s/seen", here);
+    SAY(mount(seen, ".", 0, MS_MOVE, 0));
+    SAY(chdir(here));
+    SAY(umount("seen"));
+    SAY(rmdir("tree/away/below"));
+    SAY(rmdir("tree/away"));
+}
+
 static void restrictions(void) {
     struct stat before, after;
     SAY(mount("strict", "a", "tmpfs", MS_NOEXEC | MS_NODEV | MS_NOATIME, "mode=755"));
@@ -399,6 +435,7 @@ int main(void) {
     refusals();
     binds();
     stacks();
+    loops();
     restrictions();
     mapped_files();
     own_mounts();

@@ -75,7 +75,7 @@ pub fn bind(namespace: u64, source: &Opened, target: Opened, recursive: bool) ->
 /// Has what is mounted at `source` cover `target` instead.
 ///
 /// # Errors
-/// EINVAL, ELOOP (into itself), ENOENT.
+/// EINVAL, ENOENT; ELOOP: the target is seen through it, or through what is on it.
 pub fn move_mount(namespace: u64, source: &Location, target: Opened) -> Result<(), Errno> {
     check_own(namespace, &source.mount)?;
     let target = find_place(namespace, target)?;
@@ -83,7 +83,7 @@ pub fn move_mount(namespace: u64, source: &Location, target: Opened) -> Result<(
     if !source.is_top() || source.mount.parent().is_none() || !is_kind_kept {
         return Err(Errno::EINVAL);
     }
-    if target.location().is_inside(source) {
+    if source.mount.carries(&target.mount) {
         return Err(Errno::ELOOP);
     }
     list::set_place(&source.mount, Some(target));

@@ -21,6 +21,7 @@ mod namespace;
 mod options;
 
 use core::cell::{Cell, RefCell};
+use core::iter;
 
 use abi::Errno;
 use bitflags::bitflags;
@@ -30,6 +31,7 @@ use mm::Shared;
 use crate::fs::bytes::Bytes;
 use crate::fs::node::Node;
 use crate::fs::opened::Opened;
+use crate::fs::path;
 use crate::fs::shared_list::{Link, Linked};
 use list::All;
 
@@ -142,6 +144,19 @@ impl Mount {
         place.as_ref().map(|place| place.mount.clone())
     }
 
+    /// Whether `other` is it, or on it across mounts. No mount is on itself in this way, so that
+    /// whoever follows places comes to an end.
+    pub fn carries(&self, other: &Shared<Mount>) -> bool {
+        iter::successors(Some(other.clone()), |mount| mount.parent())
+            .any(|mount| core::ptr::eq(&*mount, self))
+    }
+
+    /// Whether it shows `directory`, which has been reached through it: a part of a file system
+    /// loses what is moved out of it.
+    pub fn shows(&self, directory: &Shared<Node>) -> bool {
+        Shared::is_same(&self.top, self.file_system.top()) || path::is_inside(directory, &self.top)
+    }
+
     /// Whether nothing can be changed through it.
     pub fn is_read_only(&self) -> bool {
         self.has(MountFlags::READ_ONLY) || self.file_system.is_read_only()
@@ -229,29 +244,17 @@ impl Location {
         self.node.is_covered() && list::mounted_on(self).is_some()
     }
 
-    /// Whether it is `ancestor`, or in it, across mounts.
+    /// Whether it is `ancestor`, or in it, across mounts: of places that mounts cover, a directory
+    /// may have been moved out of what its mount shows.
     pub fn is_inside(&self, ancestor: &Self) -> bool {
         let mut here = self.clone();
-        loop {
-            if here.is_same(ancestor) {
-                return true;
-            }
-            let parent = match here.is_top() {
-                true => here.mount.place.borrow().as_ref().map(Opened::in_directory),
-                false => {
-                    let directory = here.node.directory().ok();
-                    let node = directory.and_then(|directory| directory.parent());
-                    node.map(|node| Self {
-                        mount: here.mount.clone(),
-                        node,
-                    })
-                }
-            };
-            match parent {
-                Some(parent) => here = parent,
+        while !Shared::is_same(&here.mount, &ancestor.mount) {
+            match here.mount.place() {
+                Some(place) => here = place,
                 None => return false,
             }
         }
+        path::is_inside(&here.node, &ancestor.node)
     }
 }
 

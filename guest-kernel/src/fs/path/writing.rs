@@ -84,7 +84,7 @@ impl<'b> Backwards<'b> {
     /// # Errors
     /// ENOENT if it has been removed, ERANGE if the buffer is too small.
     pub fn push_path(&mut self, root: &Location, directory: &Location) -> Result<bool, Errno> {
-        let mut here = directory.clone();
+        let (mut here, before) = (directory.clone(), self.start);
         let is_reached = loop {
             if here.is_same(root) {
                 break true;
@@ -99,7 +99,11 @@ impl<'b> Backwards<'b> {
             match self.push_name(&here.node)? {
                 Some(parent) => here.node = parent,
                 None if here.node.is_removed() => return Err(Errno::ENOENT),
-                None => break false,
+                None => {
+                    // It has been moved out of what its mount shows.
+                    self.start = before;
+                    break false;
+                }
             }
         };
         self.finish()?;
