@@ -5,6 +5,7 @@
 use abi::Errno;
 use linux_raw_sys::general as linux;
 
+use crate::fs::directory::Directory;
 use crate::fs::node::Node;
 use crate::proc::credentials::Rights;
 use crate::proc::current;
@@ -43,9 +44,14 @@ pub fn check(node: &Node, wanted: u32) -> Result<(), Errno> {
     } else {
         mode
     };
-    match wanted & !allowed {
-        0 => Ok(()),
-        _ => Err(Errno::EACCES),
+    let is_allowed = wanted & !allowed == 0;
+    let may = match node.directory().ok().and_then(Directory::generated) {
+        Some(file) => file.may_be_used(is_allowed),
+        None => is_allowed,
+    };
+    match may {
+        true => Ok(()),
+        false => Err(Errno::EACCES),
     }
 }
 

@@ -34,6 +34,9 @@ use crate::proc::{current, current_thread, table};
 pub use links::ProcLink;
 pub use writing::write;
 
+/// Permissions of directories that all may read.
+const OPEN_DIRECTORY: u32 = 0o555;
+
 /// What a node of `/proc` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcFile {
@@ -147,6 +150,7 @@ impl ProcFile {
             Self::Process(id) | Self::Threads(id) | Self::Thread(id) | Self::Memory(id) => Some(id),
             Self::Descriptors(id) | Self::DescriptorTexts(id) | Self::Namespaces(id) => Some(id),
             Self::Descriptor(id, _) | Self::OfProcess(_, id) => Some(id),
+            Self::Link(link) => Some(link.pid()),
             _ => None,
         }
     }
@@ -185,10 +189,13 @@ impl ProcFile {
     /// Type and permissions, as `stat` has them.
     pub fn mode(self) -> u32 {
         match self {
-            _ if self.is_directory() => linux::S_IFDIR | 0o555,
+            Self::Descriptors(_) => linux::S_IFDIR | 0o500,
+            Self::Namespaces(_) => linux::S_IFDIR | 0o511,
+            _ if self.is_directory() => linux::S_IFDIR | OPEN_DIRECTORY,
             _ if self.is_link() => linux::S_IFLNK | 0o777,
             Self::Pseudo(_) => linux::S_IFCHR,
             Self::Memory(_) => linux::S_IFREG | 0o600,
+            Self::OfProcess(text, _) if text.is_owners() => linux::S_IFREG | 0o400,
             _ if self.is_writable() => linux::S_IFREG | 0o644,
             _ => linux::S_IFREG | 0o444,
         }
@@ -272,6 +279,30 @@ impl ProcFile {
         }
     }
 
+    /// Fails if it shows what only those see who may look into the process. It might have changed
+    /// since the file was opened, so that each read asks again.
+    ///
+    /// # Errors
+    /// EACCES.
+    pub fn check_access(self) -> Result<(), Errno> {
+        let id = match self {
+            Self::OfProcess(text, id) if text.is_private() => id,
+            Self::Memory(id) | Self::DescriptorTexts(id) | Self::Descriptor(id, _) => id,
+            _ => return Ok(()),
+        };
+        table::process(id).map_or(Ok(()), check_inspectable)
+    }
+
+    /// Whether the current process, which its permission bits may have `allowed` to use it, may do
+    /// so: nobody is kept from his own descriptors.
+    pub fn may_be_used(self, allowed: bool) -> bool {
+        match self {
+            Self::Descriptors(pid) => allowed || pid == current().pid(),
+            Self::DescriptorTexts(_) => allowed && self.check_access().is_ok(),
+            _ => allowed,
+        }
+    }
+
     /// Where it leads if it is a link to a path.
     fn target(self) -> Result<Option<Bytes>, Errno> {
         let pid = current().pid();
@@ -290,6 +321,17 @@ impl ProcFile {
             }
             _ => return Ok(None),
         }))
+    }
+}
+
+/// Fails unless the current process may look into another.
+///
+/// # Errors
+/// EACCES.
+fn check_inspectable(process: &Process) -> Result<(), Errno> {
+    match current().may_look_into(process, |ids| ids.files) {
+        true => Ok(()),
+        false => Err(Errno::EACCES),
     }
 }
 
@@ -330,8 +372,9 @@ pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Sha
         return terminal::pseudo_node(number).ok_or(Errno::ENOENT);
     }
     let node = node(file, Some((directory, name)))?;
+    let is_open = file.mode() == linux::S_IFDIR | OPEN_DIRECTORY;
     if let Some(process) = file.id().and_then(table::process)
-        && process.attributes().is_dumpable
+        && (is_open || process.attributes().is_dumpable)
     {
         let credentials = &process.credentials;
         node.set_owner(
@@ -357,17 +400,20 @@ fn node(file: ProcFile, place: Option<(&Shared<Node>, &[u8])>) -> Result<Shared<
 /// Reads a text from `offset` on.
 ///
 /// # Errors
-/// EISDIR; ESRCH: the process has gone; ENOMEM, EFAULT.
+/// EISDIR; ESRCH: the process has gone; EACCES: the current one may not look into it; ENOMEM,
+/// EFAULT.
 pub fn read(file: ProcFile, offset: u64, target: &mut dyn Target) -> Result<u64, Errno> {
     match file {
         ProcFile::Memory(pid) => writing::read_memory(pid, offset, target),
         ProcFile::System(text) => window::read(offset, target, |to| Ok(text.write(to))),
         ProcFile::OfProcess(text, id) => window::read(offset, target, |to| {
+            file.check_access()?;
             let thread = table::thread(id);
             let process = table::process(id).or_else(|| thread.map(|thread| thread.process()));
             text.write(process.ok_or(Errno::ESRCH)?, id, to)
         }),
         ProcFile::Descriptor(pid, fd) => window::read(offset, target, |to| {
+            file.check_access()?;
             let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
             let file = files.get(fd.into()).map_err(|_| Errno::ENOENT)?;
             Ok(process_text::write_descriptor(&file, to))

@@ -3,7 +3,7 @@
 //! Most of this is only kept and told again. What a process may do is its user's affair: see
 //! `credentials`.
 
-use crate::proc::credentials::Ids;
+use crate::proc::credentials::{Credentials, Ids};
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
 
@@ -122,8 +122,20 @@ impl Attributes {
         self
     }
 
-    /// What another program in the process has, of the superuser if it `is_privileged`.
-    pub fn of_program(self, is_privileged: bool) -> Self {
+    /// What it has once it acts as another user or group: those who may look into that one's
+    /// processes may not yet look into this one (Linux, prctl(2), PR_SET_DUMPABLE).
+    pub fn as_another(self) -> Self {
+        Self {
+            death_signal: None,
+            is_dumpable: false,
+            ..self
+        }
+    }
+
+    /// What another program in a process of these credentials has.
+    pub fn of_program(self, credentials: &Credentials) -> Self {
+        let (users, groups) = (credentials.users(), credentials.groups());
+        let is_privileged = credentials.is_privileged();
         let capabilities = self.capabilities;
         let permitted = if is_privileged {
             capabilities.bounding
@@ -131,7 +143,7 @@ impl Attributes {
             0
         };
         Self {
-            is_dumpable: true,
+            is_dumpable: (users.real, groups.real) == (users.effective, groups.effective),
             keeps_capabilities: false,
             has_executed: true,
             capabilities: Capabilities {

@@ -128,6 +128,5 @@ fn replace_memory(
 /// Whoever has the rights of another program has its capabilities.
 fn change_rights(process: &Process, rights: Rights) {
     process.credentials.change_program(rights);
-    let is_privileged = process.credentials.is_privileged();
-    process.change_attributes(|own| *own = own.of_program(is_privileged));
+    process.change_attributes(|own| *own = own.of_program(&process.credentials));
 }

@@ -64,7 +64,7 @@ pub fn first(first: First, context: &UserContext, main: Main) -> Result<&'static
     process.places.set(first.places);
     process.set_limits(first.limits);
     let credentials = &current().credentials;
-    let attributes = Attributes::INIT.of_program(credentials.is_privileged());
+    let attributes = Attributes::INIT.of_program(credentials);
     process.attributes.set(attributes);
     slot.thread.alternate_stack.set(AlternateStack::NONE);
     slot.thread.set_scheduling(Scheduling::DEFAULT);

@@ -25,14 +25,17 @@ impl Which {
     /// Sets them to what `change` makes of them for a process that is privileged, or not.
     fn change(self, change: impl FnOnce(Ids, bool) -> Result<Ids, Errno>) -> SyscallResult {
         let credentials = &current().credentials;
-        let ids = change(self.get(), credentials.is_privileged())?;
+        let before = self.get();
+        let ids = change(before, credentials.is_privileged())?;
         match self {
             Self::Users => {
-                let before = credentials.users();
                 credentials.set_users(ids);
                 current().change_attributes(|own| *own = own.of_users(before, ids));
             }
             Self::Groups => credentials.set_groups(ids),
+        }
+        if (before.effective, before.files) != (ids.effective, ids.files) {
+            current().change_attributes(|own| *own = own.as_another());
         }
         Ok(0)
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -50,6 +51,69 @@ static void sleeps(void) {
         pause();
 }
 
+/* What a user finds of a process in its files. */
+static void files(const char *who, pid_t pid) {
+    static const char *names[] = {
+        "",       "auxv",   "cmdline", "comm",   "environ", "io",     "limits",   "maps",
+        "mem",    "mounts", "smaps",   "stat",   "statm",   "status", "task",     "mountinfo",
+        "fd",     "fdinfo", "ns",      "fd/9",   "ns/mnt",  "ns/uts", "fdinfo/9", "cwd",
+        "root",   "exe",    "oom_score_adj"};
+    printf("files of %s:\n", who);
+    for (int n = 0; n < sizeof names / sizeof *names; n++) {
+        char path[64], text[512];
+        sprintf(path, "/proc/%d/%s", pid, names[n]);
+        struct stat facts;
+        int found = lstat(path, &facts);
+        printf(" %s: %s", names[n], error(found));
+        if (found == 0 && !S_ISLNK(facts.st_mode))
+            printf(" %o of %d", facts.st_mode, facts.st_uid);
+        if (found == 0 && S_ISLNK(facts.st_mode))
+            printf(" link of %d, %s", facts.st_uid, error(readlink(path, text, sizeof text)));
+        int fd = open(path, O_RDONLY);
+        printf(", open %s", error(fd));
+        if (fd >= 0 && S_ISREG(facts.st_mode) && strcmp(names[n], "mem"))
+            printf(", read %s", error(read(fd, text, 1)));
+        close(fd);
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+static pid_t sleeper(int dumpable) {
+    int ready[2];
+    pipe(ready);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_DUMPABLE, dumpable);
+        write(ready[1], "", 1);
+        sleeps();
+    }
+    read(ready[0], &(char){0}, 1);
+    close(ready[0]), close(ready[1]);
+    return pid;
+}
+
+static void files_of_others(pid_t child) {
+    files("a child", child);
+    if (fork() == 0) {
+        setgid(65534);
+        setuid(65534);
+        printf("dumpable %d\n", prctl(PR_GET_DUMPABLE) == 1);
+        files("another user's", child);
+        files("itself as another user", getpid());
+        pid_t closed = sleeper(0), open = sleeper(1);
+        files("its own that is closed", closed);
+        files("its own", open);
+        kill(closed, SIGKILL);
+        kill(open, SIGKILL);
+        wait(0), wait(0);
+        prctl(PR_SET_DUMPABLE, 1);
+        files("itself", getpid());
+        _exit(0);
+    }
+    wait(0);
+}
+
 int main(void) {
     pid_t self = getpid();
     pipe(ends);
@@ -71,11 +135,13 @@ int main(void) {
     write(ends[1], "x", 1);
     pthread_join(id, 0);
     fflush(stdout);
+    dup2(null, 9);
     static char secret[] = "secret";
     pid_t child = fork();
     if (child == 0)
         sleeps();
     kinds("child", child);
+    files_of_others(child);
     compare("file of a child", self, child, KCMP_FILE, null, null);
 
     char *memory = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -181,7 +181,11 @@ fn open_node(opened: Opened, flags: u32) -> Result<Shared<OpenFile>, Errno> {
             pages.bring_in()?;
             Object::Node(node.clone())
         }
-        Kind::Directory(_) | Kind::Proc(_) => Object::Node(node.clone()),
+        Kind::Proc(file) => {
+            file.check_access()?;
+            Object::Node(node.clone())
+        }
+        Kind::Directory(_) => Object::Node(node.clone()),
     };
     OpenFile::at(object, flags, opened)
 }

@@ -13,7 +13,9 @@ use crate::fs::namespace::{NamespaceKind, OwnNamespace};
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Start};
+use crate::fs::proc_files::check_inspectable;
 use crate::fs::{process_files, running};
+use crate::proc::process::Process;
 use crate::proc::table;
 
 /// A link.
@@ -44,18 +46,37 @@ fn describe(file: &OpenFile) -> [&'static [u8]; 2] {
 }
 
 impl ProcLink {
+    /// Number of the process that has what it leads to.
+    pub fn pid(self) -> u32 {
+        let (Self::Program(pid)
+        | Self::Directory(pid)
+        | Self::Root(pid)
+        | Self::Namespace(pid, _)
+        | Self::Descriptor(pid, _)) = self;
+        pid
+    }
+
+    fn process(self) -> Result<&'static Process, Errno> {
+        let process = table::process(self.pid()).ok_or(Errno::ENOENT)?;
+        check_inspectable(process)?;
+        Ok(process)
+    }
+
+    fn start(self) -> Result<Shared<Start>, Errno> {
+        let surroundings = process_files::surroundings(self.process()?);
+        surroundings.ok_or(Errno::ENOENT)?.start()
+    }
+
     /// What a path leads to that goes on here; `None` if that is no node.
     ///
     /// # Errors
-    /// ENOENT: the process has ended, or the descriptor is closed. ENOMEM.
+    /// ENOENT: the process has ended, or the descriptor is closed. EACCES: the current process may
+    /// not look into it. ENOMEM.
     pub fn follow(self) -> Result<Option<Opened>, Errno> {
         Ok(Some(match self {
-            Self::Program(pid) => {
-                let process = table::process(pid).ok_or(Errno::ENOENT)?;
-                running::program(process)?.try_clone()?
-            }
-            Self::Directory(pid) => Opened::directory(start(pid)?.directory.clone()),
-            Self::Root(pid) => Opened::directory(start(pid)?.root.clone()),
+            Self::Program(_) => running::program(self.process()?)?.try_clone()?,
+            Self::Directory(_) => Opened::directory(self.start()?.directory.clone()),
+            Self::Root(_) => Opened::directory(self.start()?.root.clone()),
             Self::Namespace(..) => return Ok(None),
             Self::Descriptor(..) => match self.open_file()?.opened() {
                 Some(opened) => opened.try_clone()?,
@@ -98,24 +119,26 @@ impl ProcLink {
     /// The open file that the descriptor stands for, or one of the namespace.
     ///
     /// # Errors
-    /// ENOENT: it is none, or closed. ENFILE, ENOMEM.
+    /// ENOENT: it is none, or closed. EACCES, as of [`follow`](Self::follow). ENFILE, ENOMEM.
     pub fn open_file(self) -> Result<Shared<OpenFile>, Errno> {
-        if let Self::Namespace(pid, kind) = self {
-            let process = table::process(pid).ok_or(Errno::ENOENT)?;
-            let object = Object::Namespace(OwnNamespace::of(process, kind)?);
-            return OpenFile::new(object, linux::O_RDONLY);
+        let process = self.process()?;
+        match self {
+            Self::Namespace(_, kind) => {
+                let object = Object::Namespace(OwnNamespace::of(process, kind)?);
+                OpenFile::new(object, linux::O_RDONLY)
+            }
+            Self::Descriptor(_, fd) => {
+                let files = process_files::of_process(process).ok_or(Errno::ENOENT)?;
+                files.get(fd.into()).map_err(|_| Errno::ENOENT)
+            }
+            _ => Err(Errno::ENOENT),
         }
-        let Self::Descriptor(pid, fd) = self else {
-            return Err(Errno::ENOENT);
-        };
-        let files = process_files::of_pid(pid).ok_or(Errno::ENOENT)?;
-        files.get(fd.into()).map_err(|_| Errno::ENOENT)
     }
 
     /// Opens what the descriptor stands for anew, if no path leads to it.
     ///
     /// # Errors
-    /// ENOENT; ENXIO: it is of a kind that cannot be.
+    /// As of [`open_file`](Self::open_file); ENXIO: it is of a kind that cannot be.
     pub fn reopen(self, flags: u32) -> Result<Shared<OpenFile>, Errno> {
         let file = self.open_file()?;
         let writes = flags & linux::O_ACCMODE != linux::O_RDONLY;
@@ -150,10 +173,4 @@ impl Write for Text<'_> {
         self.len += text.len();
         Ok(())
     }
-}
-
-fn start(pid: u32) -> Result<Shared<Start>, Errno> {
-    let process = table::process(pid).ok_or(Errno::ENOENT)?;
-    let surroundings = process_files::surroundings(process).ok_or(Errno::ENOENT)?;
-    surroundings.start()
 }

@@ -38,6 +38,8 @@ pub enum ProcessText {
     Comm,
     /// How much rather than others it should be ended when memory is short.
     OomAdjustment,
+    /// What it has read and written, which nobody counts.
+    InputOutput,
     /// Everything in one line.
     Stat,
     /// Its memory in pages, in one line.
@@ -56,7 +58,23 @@ pub enum ProcessText {
     AreasInDetail,
 }
 
+const INPUT_OUTPUT: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\n\
+    write_bytes: 0\ncancelled_write_bytes: 0\n";
+
 impl ProcessText {
+    /// Whether only the owner may open it.
+    pub fn is_owners(self) -> bool {
+        matches!(
+            self,
+            Self::Environment | Self::Auxiliary | Self::InputOutput
+        )
+    }
+
+    /// Whether only those may read it who may look into the process.
+    pub fn is_private(self) -> bool {
+        self.is_owners() || matches!(self, Self::Areas | Self::AreasInDetail)
+    }
+
     /// Writes it.
     ///
     /// # Errors
@@ -83,6 +101,7 @@ impl ProcessText {
                 to.write_str("\n")
             }
             Self::OomAdjustment => writeln!(to, "{}", process.attributes().oom_adjustment),
+            Self::InputOutput => to.write_str(INPUT_OUTPUT),
             Self::Stat => write_stat(process, id, to),
             Self::Memory => {
                 let Memory { size, resident, .. } = memory(process);

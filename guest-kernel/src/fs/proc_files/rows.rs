@@ -163,7 +163,7 @@ pub const PROCESS: &[Row] = rows! {
     b"exe": |id| ProcFile::Link(ProcLink::Program(id)),
     b"fd": ProcFile::Descriptors,
     b"fdinfo": ProcFile::DescriptorTexts,
-    b"io": |id| ProcFile::OfProcess(Text::Fixed(IO), id),
+    b"io": |id| ProcFile::OfProcess(Text::InputOutput, id),
     b"limits": |id| ProcFile::OfProcess(Text::Limits, id),
     b"maps": |id| ProcFile::OfProcess(Text::Areas, id),
     b"mem": ProcFile::Memory,
@@ -192,6 +192,3 @@ pub const NAMESPACES: &[Row] = rows! {
     b"mnt": |id| ProcFile::Link(ProcLink::Namespace(id, NamespaceKind::Mounts)),
     b"uts": |id| ProcFile::Link(ProcLink::Namespace(id, NamespaceKind::Names)),
 };
-
-const IO: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n\
-    cancelled_write_bytes: 0\n";

@@ -6,9 +6,9 @@ use abi::Errno;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Frame, OutOfMemory, Shared};
 
-use crate::fs::proc_files::ProcFile;
 use crate::fs::proc_files::process_text::{ProcessText, space};
 use crate::fs::proc_files::text::SystemText;
+use crate::fs::proc_files::{ProcFile, check_inspectable};
 use crate::fs::transfer::{self, Source, Step, Target};
 use crate::proc::process::{Name, Process};
 use crate::proc::{current, system, table};
@@ -94,10 +94,8 @@ fn adjust(process: &Process, written: &[u8]) -> Result<(), Errno> {
 /// file was opened.
 fn memory(pid: u32) -> Result<Shared<AddressSpace>, Errno> {
     let process = table::process(pid).ok_or(Errno::ESRCH)?;
-    match current().may_look_into(process, |ids| ids.files) {
-        true => space(process).ok_or(Errno::ESRCH),
-        false => Err(Errno::EACCES),
-    }
+    check_inspectable(process)?;
+    space(process).ok_or(Errno::ESRCH)
 }
 
 /// Bytes from `address` to the end of its page, at most `most`.
