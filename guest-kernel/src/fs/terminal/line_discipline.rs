@@ -19,6 +19,11 @@ use crate::fs::terminal::settings::Settings;
 const CAPACITY: usize = FRAME_SIZE;
 const WORD_BITS: usize = u64::BITS as usize;
 
+/// Bytes of a line that is shown again that go to the terminal at once, and most that one
+/// character becomes.
+const PIECE: usize = 64;
+const WIDEST: usize = 2;
+
 /// Stands in the queue for the end of input, with its place marked as a line's end. No
 /// other line ends with it.
 const END_OF_INPUT: u8 = 0;
@@ -238,7 +243,17 @@ impl LineDiscipline {
         if self.settings.local(linux::ECHO) {
             self.echo(key, echo);
             echo(b"\n");
-            (self.ready..self.len).for_each(|at| self.echo(self.byte(at), echo));
+            let (mut shown, mut len) = ([0; PIECE], 0);
+            for at in self.ready..self.len {
+                self.echo(self.byte(at), &mut |bytes| {
+                    shown[len..][..bytes.len()].copy_from_slice(bytes);
+                    len += bytes.len();
+                });
+                if len > PIECE - WIDEST {
+                    echo(&shown[..core::mem::take(&mut len)]);
+                }
+            }
+            echo(&shown[..len]);
         }
     }
 

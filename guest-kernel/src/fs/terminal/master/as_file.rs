@@ -9,6 +9,9 @@ use crate::fs::poll::{self, Readiness};
 use crate::fs::terminal::{Terminal, control, pseudo};
 use crate::fs::transfer::{self, Next, Source, Step, Target};
 
+/// Most bytes that typing shows in one call: a few of the longest lines.
+const SHOWN_MAX: usize = 16 << 10;
+
 /// The master of a pseudo-terminal, as an open file.
 pub struct Master(Shared<Terminal>);
 
@@ -114,14 +117,16 @@ impl Master {
         result
     }
 
-    /// Types what is written, and waits for room unless `nonblocking`.
+    /// Types what is written, and waits for room unless `nonblocking`. A key may show a whole line
+    /// again: what has shown [`SHOWN_MAX`] bytes without waiting is a write of less, so that no
+    /// call takes long.
     ///
     /// # Errors
     /// EAGAIN instead of waiting, EINTR, EFAULT.
     #[inline(never)]
     pub fn write(&self, source: &mut dyn Source, nonblocking: bool) -> Result<u64, Errno> {
         let (terminal, side) = (&self.0, self.side());
-        let mut chunk = [0; CHUNK];
+        let (mut chunk, mut shown) = ([0; CHUNK], 0);
         transfer::run(source, |source, _| {
             let settings = terminal.settings();
             let room = terminal.input.borrow().room();
@@ -130,6 +135,7 @@ impl Master {
                     return Err(Errno::EAGAIN);
                 }
                 side.writers.sleep()?;
+                shown = 0;
                 return Ok(Step {
                     moved: 0,
                     next: Next::More,
@@ -137,8 +143,14 @@ impl Master {
             }
             let wanted = source.left().min(room).min(CHUNK);
             let moved = source.take(&mut chunk[..wanted]);
-            for &byte in &chunk[..moved] {
-                let mut echo = |bytes: &[u8]| side.put(&settings, bytes);
+            let mut typed = 0;
+            while typed < moved && shown < SHOWN_MAX {
+                let byte = chunk[typed];
+                typed += 1;
+                let mut echo = |bytes: &[u8]| {
+                    shown += bytes.len();
+                    side.put(&settings, bytes);
+                };
                 let effect = terminal.input.borrow_mut().input(byte, &mut echo);
                 side.note_key(&settings, effect);
                 terminal.act(effect);
@@ -147,7 +159,13 @@ impl Master {
             if self.available() > 0 {
                 side.tell_master(Readiness::READ);
             }
-            Ok(Step::copied(moved, wanted))
+            Ok(match shown < SHOWN_MAX {
+                true => Step::copied(typed, wanted),
+                false => Step {
+                    moved: typed,
+                    next: Next::Stop,
+                },
+            })
         })
     }
 }
@@ -161,5 +179,25 @@ impl Drop for Master {
         poll::changed_at(&side.of_slaves, Readiness::all());
         control::hung_up(&self.0);
         pseudo::forget_if_gone(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fs::open_file::Object;
+    use crate::fs::terminal::pseudo;
+    use crate::fs::transfer::KernelBytes;
+
+    #[test]
+    fn a_call_shows_a_few_lines_again() {
+        const REPRINT: u8 = b'R' & 0x1f;
+        let Ok(Object::Master(master)) = pseudo::open_master() else {
+            panic!("there is room for one");
+        };
+        let line = [b'x'; 4000];
+        assert_eq!(master.write(&mut KernelBytes(&line), true), Ok(4000));
+        let keys = [REPRINT; 200];
+        assert_eq!(master.write(&mut KernelBytes(&keys), true), Ok(5));
+        assert_eq!(master.write(&mut KernelBytes(&keys[..3]), true), Ok(3));
     }
 }
