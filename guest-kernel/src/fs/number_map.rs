@@ -95,6 +95,11 @@ impl<T> NumberMap<T> {
         self.chunk(number)?.values[number % CHUNK].as_ref()
     }
 
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+        self.chunk_mut(number)?.values[number % CHUNK].as_mut()
+    }
+
     /// Gives `number`, which is below [`LIMIT`], a value and a mark or none, and returns the
     /// value before.
     ///

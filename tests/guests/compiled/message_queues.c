@@ -314,6 +314,31 @@ static void attributes(void) {
     mq_unlink(name);
 }
 
+/* What has no name any more counts as long as it is open. */
+static void unlinked(void) {
+    fflush(stdout);
+    if (fork() == 0) {
+        struct mq_attr facts = {.mq_maxmsg = 10, .mq_msgsize = 8};
+        struct rlimit limit = {1500, 1500};
+        setrlimit(RLIMIT_MSGQUEUE, &limit);
+        setgid(65534);
+        if (setuid(65534))
+            _exit(1);
+        mqd_t first = mq_open(name, O_RDWR | O_CREAT, 0600, &facts);
+        printf("first %s\n", error(first));
+        printf("unlink %s\n", error(mq_unlink(name)));
+        printf("second %s\n", error(mq_open(name, O_RDWR | O_CREAT, 0600, &facts)));
+        printf("send %s\n", error(mq_send(first, "x", 1, 0)));
+        printf("close %s\n", error(mq_close(first)));
+        printf("second %s\n", error(mq_open(name, O_RDWR | O_CREAT, 0600, &facts)));
+        printf("third %s\n", error(mq_open(other, O_RDWR | O_CREAT, 0600, &facts)));
+        printf("unlink %s\n", error(mq_unlink(name)));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(0);
+}
+
 int main(void) {
     sprintf(name, "/ringfence.%d", getpid());
     sprintf(other, "/ringfence.other.%d", getpid());
@@ -323,5 +348,6 @@ int main(void) {
     waiting();
     notification();
     attributes();
+    unlinked();
     return 0;
 }

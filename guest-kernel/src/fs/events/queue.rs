@@ -4,6 +4,7 @@
 //! in a table of all queues. It ends when it has no name and nobody has it open.
 
 use core::cell::{Cell, RefCell};
+use core::iter;
 
 use abi::Errno;
 use arch::SingleCpu;
@@ -16,6 +17,7 @@ use crate::fs::events::epoll::Watches;
 use crate::fs::locks::Owner;
 use crate::fs::mount;
 use crate::fs::node::{Kind, Node};
+use crate::fs::number_map::NumberMap;
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
@@ -41,10 +43,17 @@ pub const PRIORITIES: u64 = 32_768;
 const MESSAGE_COST: u64 = 48;
 const PRIORITY_COST: u64 = 48;
 
-type Slots = [Option<Shared<Queue>>; QUEUES_MAX];
+/// What there is of a queue as long as it has a name or is open.
+struct Slot {
+    /// Who has made it, and what it costs him.
+    user: u32,
+    cost: u64,
+    /// The queue, if it has a name.
+    named: Option<Shared<Queue>>,
+}
 
-/// All queues with names, once there are some.
-static QUEUES: SingleCpu<RefCell<Option<Owned<Slots>>>> = SingleCpu::new(RefCell::new(None));
+/// All queues, those too that are open and have no name any more.
+static QUEUES: SingleCpu<RefCell<NumberMap<Slot>>> = SingleCpu::new(RefCell::new(NumberMap::EMPTY));
 
 /// What a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +78,8 @@ pub struct Listener {
 /// A queue.
 pub struct Queue {
     name: Bytes,
+    /// Number of its slot.
+    slot: usize,
     node: Shared<Node>,
     size: Size,
     messages: RefCell<Messages>,
@@ -89,8 +100,13 @@ pub enum Patience {
 
 fn find(name: &[u8]) -> Option<Shared<Queue>> {
     let queues = QUEUES.borrow();
-    let mut all = queues.iter().flat_map(|slots| slots.iter().flatten());
-    all.find(|queue| *queue.name == *name).cloned()
+    let mut named = slots(&queues).filter_map(|slot| slot.named.as_ref());
+    named.find(|queue| *queue.name == *name).cloned()
+}
+
+fn slots(queues: &NumberMap<Slot>) -> impl Iterator<Item = &Slot> {
+    let numbers = iter::successors(queues.next(0), |number| queues.next(number + 1));
+    numbers.filter_map(|number| queues.get(number))
 }
 
 /// Opens the queue of this name, made with `mode` and `size` if `flags` say so.
@@ -152,12 +168,17 @@ fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Err
         return Err(Errno::EMFILE);
     }
     mm::check_object()?;
+    let slot = QUEUES.borrow_mut().first_missing(0);
+    if slot >= QUEUES_MAX {
+        return Err(Errno::ENOSPC);
+    }
     let pages = Shared::new(FilePages::new(&[]))?;
     let node = Node::new(Kind::File(pages), mode)?;
     node.set_owner(user, process.credentials.groups().files);
     node.set_links(1);
     let queue = Shared::new(Queue {
         name: Bytes::name(name)?,
+        slot,
         node,
         size,
         messages: RefCell::default(),
@@ -166,13 +187,12 @@ fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Err
         receivers: WaitQueue::new(),
         watches: Watches::new(),
     })?;
-    let mut queues = QUEUES.borrow_mut();
-    let slots = match &mut *queues {
-        Some(slots) => slots,
-        none => none.insert(Owned::new([const { None }; QUEUES_MAX])?),
+    let entry = Slot {
+        user,
+        cost: size.cost(),
+        named: Some(queue.clone()),
     };
-    let free = slots.iter_mut().find(|slot| slot.is_none());
-    *free.ok_or(Errno::ENOSPC)? = Some(queue.clone());
+    QUEUES.borrow_mut().put(slot, entry, false)?;
     Ok(queue)
 }
 
@@ -184,13 +204,11 @@ impl Size {
     }
 }
 
-/// What the queues of a user cost, those that have names.
+/// What the queues cost that a user has made.
 fn cost_of(user: u32) -> u64 {
     let queues = QUEUES.borrow();
-    let all = queues.iter().flat_map(|slots| slots.iter().flatten());
-    all.filter(|queue| queue.node.user() == user)
-        .map(|queue| queue.size.cost())
-        .sum()
+    let own = slots(&queues).filter(|slot| slot.user == user);
+    own.map(|slot| slot.cost).sum()
 }
 
 /// Takes the name of a queue away.
@@ -202,15 +220,19 @@ pub fn unlink(name: &[u8]) -> Result<(), Errno> {
     permission::check_owner(&queue.node)?;
     queue.node.set_links(0);
     let mut queues = QUEUES.borrow_mut();
-    let mut all = queues.iter_mut().flat_map(|slots| slots.iter_mut());
-    let slot = all.find(|slot| {
-        slot.as_ref()
-            .is_some_and(|own| Shared::is_same(own, &queue))
-    });
-    let removed = slot.and_then(Option::take);
+    let slot = queues.get_mut(queue.slot);
+    let named = slot.and_then(|slot| slot.named.take());
     drop(queues);
-    drop(removed);
+    // It may end now, when nothing is borrowed.
+    drop(named);
     Ok(())
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let slot = QUEUES.borrow_mut().take(self.slot);
+        drop(slot);
+    }
 }
 
 impl Queue {
