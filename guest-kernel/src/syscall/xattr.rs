@@ -6,10 +6,11 @@ use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, UserSlice};
 
 use crate::fs;
+use crate::fs::mount::Kind;
 use crate::fs::node::Node;
+use crate::fs::notify;
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
-use crate::fs::{directory, notify};
 use crate::proc::current;
 use crate::syscall::attributes::{opened_at, opened_of};
 use crate::syscall::path::{HERE, Path};
@@ -122,7 +123,6 @@ fn space_of(name: &[u8]) -> Result<Space, Errno> {
     ];
     let mut found = spaces.iter().filter(|(prefix, _)| name.starts_with(prefix));
     match found.next() {
-        Some((prefix, _)) if name.len() == prefix.len() => Err(Errno::EINVAL),
         Some(&(_, space)) => Ok(space),
         None => Err(Errno::EOPNOTSUPP),
     }
@@ -145,7 +145,7 @@ fn check(opened: &Opened, name: &[u8], wanted: u32) -> Result<(), Errno> {
         Ok(Space::Security) if !is_privileged && is_write => return Err(Errno::EPERM),
         Ok(Space::User) => {
             let is_directory = node.is_directory();
-            if !is_directory && node.pages().is_none() {
+            if !is_directory && node.mode() & linux::S_IFMT != linux::S_IFREG {
                 return Err(refused);
             }
             let is_sticky = is_directory && node.mode() & linux::S_ISVTX != 0;
@@ -159,12 +159,16 @@ fn check(opened: &Opened, name: &[u8], wanted: u32) -> Result<(), Errno> {
         permission::check(node, wanted)?;
     }
     space?;
-    match node
-        .directory()
-        .is_ok_and(directory::Directory::is_generated)
-    {
-        true => Err(Errno::EOPNOTSUPP),
-        false => Ok(()),
+    // What is generated keeps nothing.
+    let is_generated = matches!(
+        opened.mount.file_system().kind(),
+        Kind::Proc | Kind::Terminals
+    );
+    let names_none = name.iter().position(|&byte| byte == b'.') == Some(name.len() - 1);
+    match (is_generated, names_none) {
+        (true, _) => Err(Errno::EOPNOTSUPP),
+        (_, true) => Err(Errno::EINVAL),
+        _ => Ok(()),
     }
 }
 

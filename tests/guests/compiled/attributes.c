@@ -177,6 +177,26 @@ static void watched(void) {
     close(watch);
 }
 
+/* What is generated has none. */
+static void generated(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    grantpt(master), unlockpt(master);
+    const char *paths[] = {"/proc", "/proc/self", "/proc/self/status", "/proc/sys/kernel/hostname",
+                           "/dev/pts", ptsname(master)};
+    const char *names[] = {"user.x", "trusted.x", "security.x", "other.x", "user."};
+    for (int n = 0; n < sizeof paths / sizeof *paths; n++) {
+        printf("generated %d:", n);
+        printf(" list %ld\n", (long)llistxattr(paths[n], 0, 0));
+        for (int m = 0; m < sizeof names / sizeof *names; m++) {
+            printf(" %s: set %s", names[m], error(lsetxattr(paths[n], names[m], "v", 1, 0)));
+            printf(", get %s", error(lgetxattr(paths[n], names[m], 0, 0)));
+            printf(", remove %s\n", error(lremovexattr(paths[n], names[m])));
+        }
+        printf(" list %ld\n", (long)llistxattr(paths[n], 0, 0));
+    }
+    close(master);
+}
+
 int main(void) {
     char folder[] = "/var/tmp/attributes.XXXXXX";
     mkdir("/var", 0755);
@@ -190,6 +210,7 @@ int main(void) {
     kinds();
     others();
     watched();
+    generated();
     const char *made[] = {"file", "third", "link", "fifo"};
     for (int n = 0; n < 4; n++)
         unlink(made[n]);
