@@ -58,8 +58,8 @@ pub struct Node {
     uses: Cell<i32>,
     /// Whether it may have a name though it has none.
     is_linkable: Cell<bool>,
-    /// Whether somebody watches it.
-    is_watched: Cell<bool>,
+    /// How many watch it.
+    watches: Cell<u8>,
     /// How many mounts cover it, through whichever mounts it is seen.
     covers: Cell<u32>,
     times: Times,
@@ -108,7 +108,7 @@ impl Node {
             links: Cell::new(links),
             uses: Cell::new(0),
             is_linkable: Cell::new(false),
-            is_watched: Cell::new(false),
+            watches: Cell::new(0),
             covers: Cell::new(0),
             times: Times::all(Stamp::now()),
             locks: FileLocks::new(),
@@ -296,12 +296,13 @@ impl Node {
 
     /// Whether it has watches (`inotify`).
     pub fn is_watched(&self) -> bool {
-        self.is_watched.get()
+        self.watches.get() != 0
     }
 
-    /// For [`inotify`]: it has some, or none.
-    pub fn set_watched(&self, is_watched: bool) {
-        self.is_watched.set(is_watched);
+    /// For [`inotify`]: it has one watch more (1), or one less (-1).
+    pub fn count_watch(&self, change: i8) {
+        let watches = self.watches.get();
+        self.watches.set(watches.saturating_add_signed(change));
     }
 
     /// Whether a mount covers it, through whichever mount it is seen.

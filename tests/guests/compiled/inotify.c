@@ -265,6 +265,23 @@ static void waits(void) {
     printf("ready: %d %d\n", poll(&one, 1, 0), epoll_wait(set, &event, 1, 0));
 }
 
+// A node that several watch: it is told to those who still do.
+static void several(void) {
+    char text[4096];
+    int others[3];
+    for (int n = 0; n < 3; n++) {
+        others[n] = inotify_init1(IN_NONBLOCK);
+        inotify_add_watch(others[n], ".", IN_CREATE);
+    }
+    for (int n = 0; n < 3; n++) {
+        char name[] = {'0' + n, 0};
+        close(open(name, O_CREAT | O_WRONLY, 0600));
+        for (int m = n; m < 3; m++) printf("%d%s", (int)read(others[m], text, sizeof text), m < 2 ? " " : "\n");
+        unlink(name);
+        close(others[n]);
+    }
+}
+
 int main(void) {
     char folder[] = "/tmp/inotify-XXXXXX";
     mkdtemp(folder);
@@ -279,6 +296,7 @@ int main(void) {
     ways();
     errors();
     waits();
+    several();
     close(queue);
     unlink("a-name");
     chdir("/");

@@ -7,7 +7,7 @@
 //! LISTS    by the node's number -------+
 //! ```
 //!
-//! A node has no more than a mark that somebody watches it: only then are its watches looked
+//! A node has no more than a count of who watches it: only if there is one are its watches looked
 //! for, in a table of lists. A watch ends with its node, which lives as long as it has a name or
 //! is open, or with its [`Inotify`]. Rejected: a list in each node, of which there are thousands.
 
@@ -34,6 +34,8 @@ pub use queue::MAX_EVENTS;
 
 /// Queues that there can be, as on Linux.
 pub const MAX_INSTANCES: usize = 128;
+/// A node counts its watches, one of each instance at most.
+const _: () = assert!(MAX_INSTANCES <= u8::MAX as usize);
 /// Watches that there can be, as on a small machine's Linux.
 pub const MAX_WATCHES: usize = 65_536;
 
@@ -223,7 +225,7 @@ impl Inotify {
         let before = self.items.borrow_mut().put(number, watch.clone(), false)?;
         drop(before);
         self.last_number.set(number);
-        node.set_watched(true);
+        node.count_watch(1);
         LISTS[watch.list].push_back(watch);
         COUNT.set(COUNT.get() + 1);
         Ok(number as u64)
@@ -335,10 +337,8 @@ fn leave_list(watch: &Shared<Watch>) {
     }
     LISTS[watch.list].remove(watch);
     COUNT.set(COUNT.get() - 1);
-    if let Some(node) = watch.node.upgrade()
-        && watches_of(&node).next().is_none()
-    {
-        node.set_watched(false);
+    if let Some(node) = watch.node.upgrade() {
+        node.count_watch(-1);
     }
 }
 
