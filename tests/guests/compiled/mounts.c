@@ -110,6 +110,35 @@ static void memory(void) {
     SAY(umount("a"));
 }
 
+// Lists that are longer than a read has.
+static void many(void) {
+    static const char *lists[] = {"/proc/self/mounts", "/proc/self/mountinfo"};
+    static char whole[1 << 18];
+    char name[200], path[20];
+    SAY(mount("many", "a", "tmpfs", 0, 0));
+    for (int n = 0; n < 100; n++) {
+        memset(name, 'x', sizeof name);
+        sprintf(name + 190, "%d", n);
+        sprintf(path, "a/%d", n);
+        mkdir(path, 0700);
+        if (mount(name, path, "tmpfs", 0, 0)) say("one of many", n);
+    }
+    for (int n = 0; n < 2; n++) {
+        int fd = open(lists[n], O_RDONLY), size = 0, got, at = 0, found = 0;
+        while ((got = read(fd, whole + size, n ? 700 : 100000)) > 0) size += got;
+        close(fd);
+        whole[size] = 0;
+        for (char *line = strtok(whole, "\n"); line; line = strtok(0, "\n")) {
+            sprintf(name, "xx%d %s/a/%d tmpfs", at, here, at);
+            if (n) sprintf(name, "%s/a/%d rw", here, at);
+            if (strstr(line, name)) at++;
+            found += strstr(line, here) && strlen(line) > 200;
+        }
+        printf("%s: %d of them, %d lines\n", lists[n], at, found);
+    }
+    SAY(umount2("a", MNT_DETACH));
+}
+
 static void refusals(void) {
     put("file", "text");
     SAY(mount("none", "missing", "tmpfs", 0, 0));
@@ -432,6 +461,7 @@ int main(void) {
     if (mount("test", here, "tmpfs", 0, "mode=755")) return 1;
     SAY(chdir(here));
     memory();
+    many();
     refusals();
     binds();
     stacks();
