@@ -4,6 +4,7 @@
 //! Nothing of it is stored: a look-up makes a node that lives while it is used, and a read
 //! generates the whole text again and takes the part at its offset.
 
+mod access;
 mod areas_text;
 mod ipc_text;
 mod links;
@@ -279,30 +280,6 @@ impl ProcFile {
         }
     }
 
-    /// Fails if it shows what only those see who may look into the process. It might have changed
-    /// since the file was opened, so that each read asks again.
-    ///
-    /// # Errors
-    /// EACCES.
-    pub fn check_access(self) -> Result<(), Errno> {
-        let id = match self {
-            Self::OfProcess(text, id) if text.is_private() => id,
-            Self::Memory(id) | Self::DescriptorTexts(id) | Self::Descriptor(id, _) => id,
-            _ => return Ok(()),
-        };
-        table::process(id).map_or(Ok(()), check_inspectable)
-    }
-
-    /// Whether the current process, which its permission bits may have `allowed` to use it, may do
-    /// so: nobody is kept from his own descriptors.
-    pub fn may_be_used(self, allowed: bool) -> bool {
-        match self {
-            Self::Descriptors(pid) => allowed || pid == current().pid(),
-            Self::DescriptorTexts(_) => allowed && self.check_access().is_ok(),
-            _ => allowed,
-        }
-    }
-
     /// Where it leads if it is a link to a path.
     fn target(self) -> Result<Option<Bytes>, Errno> {
         let pid = current().pid();
@@ -321,17 +298,6 @@ impl ProcFile {
             }
             _ => return Ok(None),
         }))
-    }
-}
-
-/// Fails unless the current process may look into another.
-///
-/// # Errors
-/// EACCES.
-fn check_inspectable(process: &Process) -> Result<(), Errno> {
-    match current().may_look_into(process, |ids| ids.files) {
-        true => Ok(()),
-        false => Err(Errno::EACCES),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::fs::namespace::{NamespaceKind, OwnNamespace};
 use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::path::{self, Start};
-use crate::fs::proc_files::check_inspectable;
+use crate::fs::proc_files::access::check_inspectable;
 use crate::fs::{process_files, running};
 use crate::proc::process::Process;
 use crate::proc::table;

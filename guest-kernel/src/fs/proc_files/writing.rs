@@ -6,9 +6,10 @@ use abi::Errno;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Frame, OutOfMemory, Shared};
 
+use crate::fs::proc_files::ProcFile;
+use crate::fs::proc_files::access::check_inspectable;
 use crate::fs::proc_files::process_text::{ProcessText, space};
 use crate::fs::proc_files::text::SystemText;
-use crate::fs::proc_files::{ProcFile, check_inspectable};
 use crate::fs::transfer::{self, Source, Step, Target};
 use crate::proc::process::{Name, Process};
 use crate::proc::{current, system, table};
