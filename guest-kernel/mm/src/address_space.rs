@@ -58,6 +58,9 @@ pub(crate) struct Inner {
     /// Where the search for a free range starts, downwards.
     pub(crate) search_from: u64,
     pub(crate) limits: MemoryLimits,
+    /// Whether what is mapped is locked from now on, and whether anything may be.
+    pub(crate) locks_future: bool,
+    pub(crate) has_locked: bool,
 }
 
 /// What a program may ask for.
@@ -93,6 +96,7 @@ impl AddressSpace {
             access: Access::READ | Access::WRITE,
             kind: Kind::Stack,
             on_fork: OnFork::Copy,
+            is_locked: false,
         })?);
         let inner = Inner {
             tables: PageTables::new()?,
@@ -101,6 +105,8 @@ impl AddressSpace {
             heap: 0..0,
             search_from: SEARCH_END,
             limits,
+            locks_future: false,
+            has_locked: false,
         };
         Ok(Self {
             inner: RefCell::new(inner),
@@ -122,7 +128,12 @@ impl AddressSpace {
             heap: inner.heap.clone(),
             search_from: inner.search_from,
             limits: inner.limits,
+            locks_future: false,
+            has_locked: false,
         };
+        if inner.has_locked {
+            copy.set_all_locked(false);
+        }
         let Inner { tables, areas, .. } = &mut *inner;
         let mut shared = Ok(());
         for (area, range) in areas.runs(Area::forks_with) {

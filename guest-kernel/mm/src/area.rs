@@ -23,6 +23,8 @@ pub struct Area {
     pub kind: Kind,
     /// What a child has of it.
     pub on_fork: OnFork,
+    /// Whether it counts as locked (`mlock`), which a child's does not.
+    pub is_locked: bool,
 }
 
 /// What a child has of an area.
@@ -169,6 +171,7 @@ impl Area {
         self.end == next.start
             && self.access == next.access
             && self.on_fork == next.on_fork
+            && self.is_locked == next.is_locked
             && match (&self.kind, &next.kind) {
                 // What lies above a stack has been part of it.
                 (Kind::Zero, Kind::Zero) | (Kind::Stack, Kind::Stack) => true,

@@ -6,6 +6,7 @@
 //! both at once.
 
 mod advice;
+mod locking;
 mod placing;
 mod resizing;
 
@@ -87,6 +88,8 @@ pub struct Request {
     pub populate: bool,
     /// Whether the area may exceed available memory (MAP_NORESERVE).
     pub overcommit: bool,
+    /// Whether it counts as locked (MAP_LOCKED); it does anyway once what comes is to be.
+    pub is_locked: bool,
 }
 
 impl AddressSpace {
@@ -126,6 +129,7 @@ impl AddressSpace {
             access,
             kind: Kind::File(part),
             on_fork: OnFork::Copy,
+            is_locked: false,
         })
     }
 
@@ -143,6 +147,7 @@ impl AddressSpace {
             access: Access::READ | Access::EXECUTE,
             kind: Kind::Vdso,
             on_fork: OnFork::Copy,
+            is_locked: false,
         })
     }
 
@@ -261,12 +266,15 @@ impl Inner {
         if request.access.contains(Access::WRITE) && !request.overcommit {
             quota::check_pages(self.held(), len / PAGE_SIZE)?;
         }
+        let is_locked = request.is_locked || self.locks_future;
+        self.has_locked |= is_locked;
         self.insert(Area {
             start,
             end: range.end,
             access: request.access,
             kind,
             on_fork: OnFork::Copy,
+            is_locked,
         })?;
         Ok(start)
     }

@@ -54,27 +54,47 @@ pub fn mincore(&[address, len, vector, ..]: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
+/// How many bytes the process may lock.
+pub(super) fn lock_limit() -> u64 {
+    let process = current();
+    match process.credentials.is_privileged() {
+        true => u64::MAX,
+        false => process.limits().soft(linux::RLIMIT_MEMLOCK),
+    }
+}
+
+/// The same where it asks for locked memory.
+///
+/// # Errors
+/// EPERM: none at all.
+pub(super) fn check_may_lock() -> Result<u64, Errno> {
+    match lock_limit() {
+        0 => Err(Errno::EPERM),
+        limit => Ok(limit),
+    }
+}
+
 /// `mlock(address, length)`: memory stays where it is anyway.
 pub fn mlock(&[address, len, ..]: &Arguments) -> SyscallResult {
-    current().space().lock(address, len)?;
+    let limit = check_may_lock()?;
+    current().space().lock(address, len, limit, true)?;
     Ok(0)
 }
 
 /// `mlock2(address, length, flags)`
 pub fn mlock2(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
-    match flags as u32 {
-        0 => mlock(&[address, len, 0, 0, 0, 0]),
-        linux::MLOCK_ONFAULT => munlock(&[address, len, 0, 0, 0, 0]),
-        _ => Err(Errno::EINVAL),
+    let flags = flags as u32;
+    if flags & !linux::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
     }
+    let limit = check_may_lock()?;
+    current().space().lock(address, len, limit, flags == 0)?;
+    Ok(0)
 }
 
 /// `munlock(address, length)`
 pub fn munlock(&[address, len, ..]: &Arguments) -> SyscallResult {
-    let skipped = address % PAGE_SIZE;
-    let len = len.checked_add(skipped).ok_or(Errno::EINVAL)?;
-    let checked = current().space().check_mapped(address - skipped, len);
-    checked.map_err(|_| Errno::ENOMEM)?;
+    current().space().unlock(address, len)?;
     Ok(0)
 }
 
@@ -85,11 +105,23 @@ pub fn mlockall(&[flags, ..]: &Arguments) -> SyscallResult {
     if flags & !all != 0 || flags & !linux::MCL_ONFAULT == 0 {
         return Err(Errno::EINVAL);
     }
+    let limit = check_may_lock()?;
+    let space = current().space();
+    if flags & linux::MCL_CURRENT != 0 {
+        if space.size() > limit {
+            return Err(Errno::ENOMEM);
+        }
+        space.set_all_locked(true);
+    }
+    space.set_locks_future(flags & linux::MCL_FUTURE != 0);
     Ok(0)
 }
 
 /// `munlockall()`
 pub fn munlockall(_: &Arguments) -> SyscallResult {
+    let space = current().space();
+    space.set_all_locked(false);
+    space.set_locks_future(false);
     Ok(0)
 }
 

@@ -4,6 +4,7 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::trap::Arguments;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
+use mm::AddressSpace;
 use mm::area::MayWrite;
 use mm::mapping::{Backing, Place, Request, Target};
 use mm::page_tables::Access;
@@ -13,7 +14,7 @@ use crate::fs::opened::Opened;
 use crate::fs::seal::{self, Seals};
 use crate::fs::{self, Object, mapped};
 use crate::proc::current;
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, advice};
 
 bitflags! {
     /// Flags of `mmap` that have an effect here.
@@ -97,14 +98,35 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
         true => MapFlags::LOCKED,
         false => MapFlags::LOCKED | MapFlags::POPULATE,
     };
-    current().space().map(Request {
+    let is_locked = flags.contains(MapFlags::LOCKED);
+    let space = current().space();
+    if is_locked {
+        advice::check_may_lock()?;
+    }
+    if is_locked || space.locks_future() {
+        check_lock(&space, len)?;
+    }
+    space.map(Request {
         place,
         len,
         access,
         backing,
         populate: flags.intersects(populate),
         overcommit: flags.contains(MapFlags::NORESERVE),
+        is_locked,
     })
+}
+
+/// Whether so many bytes may be locked beside what is.
+///
+/// # Errors
+/// EAGAIN: they are too many.
+fn check_lock(space: &AddressSpace, more: u64) -> Result<(), Errno> {
+    let more = more.checked_next_multiple_of(PAGE_SIZE);
+    match space.may_lock(more.unwrap_or(u64::MAX), advice::lock_limit()) {
+        true => Ok(()),
+        false => Err(Errno::EAGAIN),
+    }
 }
 
 fn anonymous(flags: MapFlags, sharing: Sharing) -> Result<Backing, Errno> {
@@ -196,7 +218,15 @@ pub fn mprotect(&[address, len, protection, ..]: &Arguments) -> SyscallResult {
 
 /// `brk(address)`: where the heap ends now, whether or not that is where it should.
 pub fn brk(&[address, ..]: &Arguments) -> SyscallResult {
-    Ok(current().space().set_heap_end(address))
+    let space = current().space();
+    if space.locks_future() {
+        // No heap ends there, so that this asks where it does.
+        let end = space.set_heap_end(0);
+        if check_lock(&space, address.saturating_sub(end)).is_err() {
+            return Ok(end);
+        }
+    }
+    Ok(space.set_heap_end(address))
 }
 
 /// `mremap(address, old length, new length, flags, new address)`
@@ -216,7 +246,11 @@ pub fn mremap(&[address, old, new, flags, target, ..]: &Arguments) -> SyscallRes
         true => Target::Anywhere,
         false => Target::Stay,
     };
-    current().space().remap(address, old, new, target, keep)
+    let space = current().space();
+    if new > old && space.is_locked(address) {
+        check_lock(&space, new - old)?;
+    }
+    space.remap(address, old, new, target, keep)
 }
 
 /// `msync(address, length, flags)`: there is nothing behind memory.

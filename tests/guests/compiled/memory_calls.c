@@ -144,6 +144,72 @@ static void advice(void) {
     printf(" %d\n", is(munlockall()));
 }
 
+/* KiB of locked memory, without any allocation. */
+static long locked(void) {
+    static char text[4096];
+    int fd = open("/proc/self/status", O_RDONLY);
+    text[read(fd, text, sizeof text - 1)] = 0;
+    close(fd);
+    char *line = strstr(text, "VmLck:");
+    return line ? atol(line + 6) : -1;
+}
+
+static int child_locked(void) {
+    return locked();
+}
+
+static void limit_locks(long pages) {
+    struct rlimit limit = {pages * PAGE, pages * PAGE};
+    setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+static void note(const char *what, long result) {
+    int error = is(result);
+    printf(" %s %d %ld", what, error, locked());
+}
+
+/* By who may lock but 16 pages. */
+static int lock(void) {
+    limit_locks(16);
+    if (geteuid() == 0 && setuid(65534)) return 1;
+    char *a = map(0, 32, 0);
+    printf("locked:");
+    note("all", mlock(a, 16 * PAGE));
+    note("again", mlock(a + PAGE, PAGE));
+    note("more", mlock(a + 16 * PAGE, 1));
+    note("mapped", (long)map(0, 1, MAP_LOCKED));
+    note("less", munlock(a, 4 * PAGE));
+    note("part", mlock(a + 20 * PAGE - 1, 2));
+    char *b = map(0, 2, MAP_LOCKED);
+    note("mapped", (long)b);
+    note("grown", (long)mremap(b, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE));
+    note("less", munlock(a + 19 * PAGE, PAGE));
+    b = mremap(b, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE);
+    note("grown", (long)b);
+    printf("\n  child %d", in_child(child_locked));
+    note("unmapped", munmap(a, 20 * PAGE));
+    note("on fault", syscall(SYS_mlock2, a + 22 * PAGE, PAGE, 1));
+    note("bad", syscall(SYS_mlock2, a, PAGE, 2));
+    note("protected", mprotect(b, PAGE, PROT_READ));
+    munmap(a + 24 * PAGE, PAGE);
+    note("hole", mlock(a + 23 * PAGE, 3 * PAGE));
+    printf("\n ");
+    note("everything", mlockall(MCL_CURRENT));
+    note("future", mlockall(MCL_FUTURE));
+    note("much", (long)map(0, 11, 0));
+    note("heap", (long)sbrk(20 * PAGE));
+    note("two", (long)map(0, 2, 0));
+    note("none", munlockall());
+    note("after", (long)map(0, 2, 0));
+    limit_locks(0);
+    note("forbidden", mlock(a + 25 * PAGE, PAGE));
+    note("mapped", (long)map(0, 1, MAP_LOCKED));
+    note("future", mlockall(MCL_FUTURE));
+    note("less", munlock(a + 25 * PAGE, PAGE));
+    printf("\n");
+    return 0;
+}
+
 static int grow_data(void) {
     struct rlimit limit = {1 << 20, 1 << 20};
     setrlimit(RLIMIT_DATA, &limit);
@@ -249,5 +315,6 @@ int main(void) {
     protections();
     others();
     barriers();
+    printf("%d\n", in_child(lock));
     return 0;
 }

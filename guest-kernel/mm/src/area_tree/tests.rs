@@ -18,6 +18,7 @@ fn area(start: u64, end: u64) -> Area {
         access: Access::READ,
         kind: Kind::Zero,
         on_fork: OnFork::Copy,
+        is_locked: false,
     }
 }
 

@@ -1,5 +1,4 @@
-//! What programs say of their memory without changing what it is: `madvise`, `mlock`,
-//! `mincore`.
+//! What programs say of their memory without changing what it is: `madvise`, `mincore`.
 
 use core::ops::Range;
 
@@ -118,32 +117,6 @@ impl AddressSpace {
                 Errno::ENOMEM
             }
         })
-    }
-
-    /// Maps the pages of a range that may be used at all (`mlock`).
-    ///
-    /// # Errors
-    /// EINVAL for an invalid range; ENOMEM if there is no area in part of it, or no memory.
-    pub fn lock(&self, start: u64, len: u64) -> Result<(), Errno> {
-        let skipped = start % PAGE_SIZE;
-        let range = advised_range(
-            start - skipped,
-            len.checked_add(skipped).ok_or(Errno::EINVAL)?,
-        )
-        .map_err(|_| Errno::ENOMEM)?;
-        self.inner().check_mapped(&range)?;
-        let mut next = range.start;
-        while next < range.end {
-            let area = self.inner().areas.at_or_after(next).cloned();
-            let Some(area) = area else { break };
-            let end = area.end.min(range.end);
-            if !area.access.is_empty() {
-                let done = self.populate(next..end, Attempt::widest(area.access));
-                done.map_err(|_| Errno::ENOMEM)?;
-            }
-            next = end;
-        }
-        Ok(())
     }
 
     /// Maps pages, up to the first that cannot be.

@@ -40,6 +40,7 @@ impl Inner {
             backing: Backing::Zero,
             populate: false,
             overcommit: false,
+            is_locked: false,
         })?;
         Ok(())
     }
@@ -143,6 +144,10 @@ impl Inner {
         self.size += end - start;
         self.areas.merge(start);
         self.areas.merge(end);
+        if keep {
+            // It has been cut there, so that this does not fail.
+            let _ = self.set_locked(old, false);
+        }
         self.merge_all(old);
         Ok(())
     }

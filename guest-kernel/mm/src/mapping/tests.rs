@@ -32,6 +32,7 @@ fn request(place: Place, pages: u64, access: Access, backing: Backing) -> Reques
         backing,
         populate: false,
         overcommit: false,
+        is_locked: false,
     }
 }
 

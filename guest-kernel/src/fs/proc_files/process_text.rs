@@ -274,10 +274,11 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
     if process.is_alive() {
         let Memory { size, resident } = memory(process);
         let (size, resident) = (size / 1024, resident * PAGE / 1024);
+        let locked = space(process).map_or(0, |space| space.locked());
         for (name, kib) in [
             ("VmPeak", size),
             ("VmSize", size),
-            ("VmLck", 0),
+            ("VmLck", locked / 1024),
             ("VmPin", 0),
             ("VmHWM", resident),
             ("VmRSS", resident),

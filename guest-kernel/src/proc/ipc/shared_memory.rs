@@ -120,6 +120,7 @@ pub fn attach(number: u64, attachment: &Attachment) -> Result<u64, Errno> {
         },
         populate: false,
         overcommit: true,
+        is_locked: false,
     });
     let start = mapped.map_err(|errno| match errno {
         Errno::EEXIST | Errno::EPERM => Errno::EINVAL,
