@@ -111,6 +111,10 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_mounts: true,
+        ..c("capabilities", "capabilities.c")
+    },
+    Program {
+        needs_mounts: true,
         ..c("mounts", "mounts.c")
     },
     Program {

@@ -1,12 +1,13 @@
 //! What the current process may do to nodes (Linux, path_resolution(7)).
 //!
-//! The superuser may do everything but run what nobody may run.
+//! Capabilities allow everything but to run what nobody may run.
 
 use abi::Errno;
 use linux_raw_sys::general as linux;
 
 use crate::fs::directory::Directory;
 use crate::fs::node::Node;
+use crate::proc::capability::Capability;
 use crate::proc::credentials::Rights;
 use crate::proc::current;
 
@@ -28,23 +29,15 @@ const GROUP_PROGRAM: u32 = linux::S_ISGID | linux::S_IXGRP;
 /// EACCES.
 pub fn check(node: &Node, wanted: u32) -> Result<(), Errno> {
     let credentials = &current().credentials;
-    let user = credentials.users().files;
-    if user == 0 {
-        let may = wanted & EXECUTE == 0 || node.is_directory() || node.mode() & EXECUTABLE != 0;
-        return match may {
-            true => Ok(()),
-            false => Err(Errno::EACCES),
-        };
-    }
     let mode = node.mode();
-    let allowed = if user == node.user() {
+    let allowed = if credentials.users().files == node.user() {
         mode >> 6
     } else if credentials.is_in(node.group()) {
         mode >> 3
     } else {
         mode
     };
-    let is_allowed = wanted & !allowed == 0;
+    let is_allowed = wanted & !allowed == 0 || may_anyway(node, wanted);
     let may = match node.directory().ok().and_then(Directory::generated) {
         Some(file) => file.may_be_used(is_allowed),
         None => is_allowed,
@@ -55,10 +48,23 @@ pub fn check(node: &Node, wanted: u32) -> Result<(), Errno> {
     }
 }
 
+/// Whether the process may use `node` in these ways though its mode does not allow it.
+#[inline(never)]
+fn may_anyway(node: &Node, wanted: u32) -> bool {
+    let is_directory = node.is_directory();
+    let only_looks = match is_directory {
+        true => wanted & WRITE == 0,
+        false => wanted == READ,
+    };
+    let can_be = is_directory || wanted & EXECUTE == 0 || node.mode() & EXECUTABLE != 0;
+    only_looks && current().may(Capability::DacReadSearch)
+        || can_be && current().may(Capability::DacOverride)
+}
+
 /// Whether the process may change what only the owner may.
 pub fn owns(node: &Node) -> bool {
-    let user = current().credentials.users().files;
-    user == 0 || user == node.user()
+    let process = current();
+    process.credentials.users().files == node.user() || process.may(Capability::Fowner)
 }
 
 /// Fails unless it may.
@@ -110,15 +116,15 @@ pub fn own_new(directory: &Node, node: &Node, mode: u32) {
     let acts_as_group = mode & GROUP_PROGRAM == GROUP_PROGRAM;
     if node.is_directory() {
         node.set_mode(mode | linux::S_ISGID);
-    } else if acts_as_group && credentials.users().files != 0 && !credentials.is_in(group) {
+    } else if acts_as_group && !credentials.is_in(group) && !current().may(Capability::Fsetid) {
         node.set_mode(mode & !linux::S_ISGID);
     }
 }
 
-/// What `node` loses when somebody else than the superuser writes it: bits that make its
+/// What `node` loses when somebody without the right to set them writes it: bits that make its
 /// program act as its owner.
 pub fn note_write(node: &Node) {
-    if current().credentials.users().files != 0 {
+    if !current().may(Capability::Fsetid) {
         drop_privileges(node);
     }
 }
@@ -145,14 +151,26 @@ pub fn rights(node: &Node) -> Rights {
     }
 }
 
-/// Calls `act` with the real user and group in place of those for files, as `access` does.
+/// Calls `act` with the real user and group in place of those for files, as `access` does; and
+/// with all capabilities that the real superuser may have, or nobody else's.
 pub fn as_real<R>(act: impl FnOnce() -> R) -> R {
-    let credentials = &current().credentials;
+    let process = current();
+    let credentials = &process.credentials;
     let (users, groups) = (credentials.users(), credentials.groups());
+    let own = process.attributes().capabilities;
+    let effective = match users.real {
+        0 => own.permitted,
+        _ => 0,
+    };
+    let set_effective = |effective| {
+        process.change_attributes(|own| own.capabilities.effective = effective);
+    };
     credentials.set_users(users.set_files(users.real, true));
     credentials.set_groups(groups.set_files(groups.real, true));
+    set_effective(effective);
     let result = act();
     credentials.set_users(users);
     credentials.set_groups(groups);
+    set_effective(own.effective);
     result
 }

@@ -72,7 +72,10 @@ impl Recipient {
     /// Sends SIGIO or, with what has become possible with which descriptor, the signal that was
     /// chosen. Where there is no room for that it is SIGIO too.
     pub fn tell(self, chosen: Option<Signal>, fd: usize, what: Readiness) {
-        let may = |process: &Process| self.by.may_signal(process.credentials.users());
+        // Whose it is was noted, not which rights he had.
+        let may = |process: &Process| {
+            self.by.effective == 0 || self.by.may_signal(process.credentials.users())
+        };
         let cause = cause(fd, what);
         let send = |process: &Process| {
             if may(process) {

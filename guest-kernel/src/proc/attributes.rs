@@ -1,8 +1,8 @@
 //! What processes say of themselves (`prctl`, `capset`, `personality`).
 //!
-//! Most of this is only kept and told again. What a process may do is its user's affair: see
-//! `credentials`.
+//! Most of this is only kept and told again; what capabilities are for is said in `capability`.
 
+use crate::proc::capability::Capability;
 use crate::proc::credentials::{Credentials, Ids};
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
@@ -122,6 +122,19 @@ impl Attributes {
         self
     }
 
+    /// What it has once it uses files as another user: not the superuser's capabilities about them,
+    /// or these again.
+    pub fn of_files(mut self, before: Ids, after: Ids) -> Self {
+        let own = &mut self.capabilities;
+        match (before.files, after.files) {
+            (0, 0) => {}
+            (0, _) => own.effective &= !Capability::OF_FILES,
+            (_, 0) => own.effective |= own.permitted & Capability::OF_FILES,
+            _ => {}
+        }
+        self
+    }
+
     /// What it has once it acts as another user or group: those who may look into that one's
     /// processes may not yet look into this one (Linux, prctl(2), PR_SET_DUMPABLE).
     pub fn as_another(self) -> Self {
@@ -135,7 +148,7 @@ impl Attributes {
     /// What another program in a process of these credentials has.
     pub fn of_program(self, credentials: &Credentials) -> Self {
         let (users, groups) = (credentials.users(), credentials.groups());
-        let is_privileged = credentials.is_privileged();
+        let is_privileged = users.effective == 0;
         let capabilities = self.capabilities;
         let permitted = if is_privileged {
             capabilities.bounding
@@ -161,12 +174,12 @@ impl Process {
     /// ptrace(2)).
     pub fn may_look_into(&self, other: &Self, id: impl Fn(Ids) -> u32) -> bool {
         let (own, its) = (&self.credentials, &other.credentials);
-        let is_all = |ids: Ids, id| [ids.real, ids.effective, ids.saved] == [id; 3];
-        let is_same =
-            is_all(its.users(), id(own.users())) && is_all(its.groups(), id(own.groups()));
+        let is_same = its.are_all(id(own.users()), id(own.groups()));
+        let facts = other.attributes();
+        let gets = facts.capabilities.permitted & !self.attributes().capabilities.permitted;
         self.pid() == other.pid()
-            || own.is_privileged()
-            || is_same && other.attributes().is_dumpable
+            || is_same && facts.is_dumpable && gets == 0
+            || self.may(Capability::SysPtrace)
     }
 
     /// What it has said.

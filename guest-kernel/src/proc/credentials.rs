@@ -38,10 +38,10 @@ impl Ids {
         }
     }
 
-    /// Whether these may send signals to a process of `target`.
+    /// Whether these, as no superuser, may send signals to a process of `target`.
     pub fn may_signal(self, target: Self) -> bool {
         let mut own = [self.real, self.effective].into_iter();
-        self.effective == 0 || own.any(|id| id == target.real || id == target.saved)
+        own.any(|id| id == target.real || id == target.saved)
     }
 
     /// Fails unless all of `wanted` but [`SAME`] are among `allowed`.
@@ -227,19 +227,20 @@ impl Credentials {
         drop(self.others.replace(others));
     }
 
-    /// Whether it has the rights of the superuser.
-    pub fn is_privileged(&self) -> bool {
-        self.users.get().effective == 0
+    /// Whether all users and groups are the real ones of `other`.
+    pub fn are_of(&self, other: &Self) -> bool {
+        self.are_all(other.users().real, other.groups().real)
+    }
+
+    /// Whether it acts as this user and group, and can act as no other.
+    pub fn are_all(&self, user: u32, group: u32) -> bool {
+        let is_all = |ids: Ids, id| [ids.real, ids.effective, ids.saved] == [id; 3];
+        is_all(self.users(), user) && is_all(self.groups(), group)
     }
 
     /// Whether it uses files as a member of this group.
     pub fn is_in(&self, group: u32) -> bool {
         self.groups.get().files == group || self.with_others(|others| others.contains(&group))
-    }
-
-    /// Whether it may send signals to a process of these.
-    pub fn may_signal(&self, target: &Self) -> bool {
-        self.users().may_signal(target.users())
     }
 
     /// Becomes who `other` is.

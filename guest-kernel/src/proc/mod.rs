@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod arguments;
 pub mod attributes;
+pub mod capability;
 pub mod clocks;
 pub mod cpu_alarm;
 mod cpu_time;

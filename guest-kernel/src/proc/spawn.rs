@@ -14,6 +14,7 @@ use linux_raw_sys::general as linux;
 use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
 
 use crate::proc::attributes::Attributes;
+use crate::proc::capability::Capability;
 use crate::proc::extended_state;
 use crate::proc::limits::Limits;
 use crate::proc::process::{INIT, Name, Process, Stage};
@@ -173,7 +174,8 @@ fn inherit(parent: &Thread, thread: &Thread, flags: CloneFlags) {
 /// EAGAIN.
 fn check_limit(process: &Process) -> Result<(), Errno> {
     let limit = process.limits().soft(linux::RLIMIT_NPROC);
-    if (table::in_use() as u64) < limit || process.credentials.is_privileged() {
+    let is_free = process.may(Capability::SysResource) || process.may(Capability::SysAdmin);
+    if (table::in_use() as u64) < limit || is_free {
         return Ok(());
     }
     let user = process.credentials.users().real;

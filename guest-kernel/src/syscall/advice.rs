@@ -8,6 +8,7 @@ use mm::UserSlice;
 use mm::area::OnFork;
 use mm::fault::Attempt;
 
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -57,7 +58,7 @@ pub fn mincore(&[address, len, vector, ..]: &Arguments) -> SyscallResult {
 /// How many bytes the process may lock.
 pub(super) fn lock_limit() -> u64 {
     let process = current();
-    match process.credentials.is_privileged() {
+    match process.may(Capability::IpcLock) {
         true => u64::MAX,
         false => process.limits().soft(linux::RLIMIT_MEMLOCK),
     }

@@ -6,6 +6,7 @@ use linux_raw_sys::general as linux;
 use mm::{UserPtr, spaces};
 
 use crate::fs::events::timer;
+use crate::proc::capability::Capability;
 use crate::proc::{current, posix_timer, scheduler, system};
 use crate::syscall::time::{NS_PER_S, NS_PER_US, Timespec, now_ns, timespec};
 use crate::syscall::{Errno, SyscallResult};
@@ -23,10 +24,7 @@ fn settable([seconds, nanoseconds]: Timespec) -> Result<u64, Errno> {
 
 /// Fails unless the process may set the clock.
 fn check_right() -> Result<(), Errno> {
-    match current().credentials.is_privileged() {
-        true => Ok(()),
-        false => Err(Errno::EPERM),
-    }
+    current().require(Capability::SysTime)
 }
 
 /// Sets the clock, and moves the timers that are set to a time of day, and who waits for one.

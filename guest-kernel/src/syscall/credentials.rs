@@ -3,6 +3,7 @@
 use arch::trap::Arguments;
 use mm::UserPtr;
 
+use crate::proc::capability::Capability;
 use crate::proc::credentials::{GROUPS_MAX, Groups, Ids};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
@@ -26,7 +27,11 @@ impl Which {
     fn change(self, change: impl FnOnce(Ids, bool) -> Result<Ids, Errno>) -> SyscallResult {
         let credentials = &current().credentials;
         let before = self.get();
-        let ids = change(before, credentials.is_privileged())?;
+        let right = match self {
+            Self::Users => Capability::Setuid,
+            Self::Groups => Capability::Setgid,
+        };
+        let ids = change(before, current().may(right))?;
         match self {
             Self::Users => {
                 credentials.set_users(ids);
@@ -50,9 +55,13 @@ impl Which {
     }
 
     fn set_files(self, id: u64) -> SyscallResult {
-        let before = self.get().files;
+        let before = self.get();
         self.change(|ids, privileged| Ok(ids.set_files(id as u32, privileged)))?;
-        Ok(before.into())
+        if let Self::Users = self {
+            let after = self.get();
+            current().change_attributes(|own| *own = own.of_files(before, after));
+        }
+        Ok(before.files.into())
     }
 }
 
@@ -148,9 +157,7 @@ pub fn getgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
 /// `setgroups(size, list)`
 pub fn setgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
     let process = current();
-    if !process.credentials.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    process.require(Capability::Setgid)?;
     let size = usize::try_from(size as u32).unwrap_or(usize::MAX);
     if size > GROUPS_MAX {
         return Err(Errno::EINVAL);

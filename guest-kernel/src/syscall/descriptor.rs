@@ -5,6 +5,7 @@ use linux_raw_sys::general::{self as linux, RLIMIT_NOFILE};
 use mm::{Shared, UserPtr};
 
 use crate::fs::{self, FILE_LIMIT, OpenFile, calls, seal};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::proc::settings::Setting;
 use crate::proc::spawn::CloneFlags;
@@ -135,8 +136,8 @@ pub fn fcntl(&[fd, command, argument, ..]: &Arguments) -> SyscallResult {
             }
             let is_more = size as usize > pipe.size();
             let is_much = is_more && u64::from(size) > Setting::PipeSize.get();
-            if is_much && !current().credentials.is_privileged() {
-                return Err(Errno::EPERM);
+            if is_much {
+                current().require(Capability::SysResource)?;
             }
             let size = pipe.resize(size as usize)?;
             Ok(size as u64)

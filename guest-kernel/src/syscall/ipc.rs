@@ -8,6 +8,7 @@ use mm::page_tables::Access;
 use mm::{Shared, UserPtr, UserSlice};
 
 use crate::fs::stamp::Stamp;
+use crate::proc::capability::Capability;
 use crate::proc::credentials::SAME;
 use crate::proc::current;
 use crate::proc::ipc::messages::{self, QUEUES};
@@ -266,7 +267,7 @@ pub fn msgctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
             const ROOM_AT: u64 = 88;
             let room = UserPtr::<u64>::new(structure.wrapping_add(ROOM_AT));
             let room = room.read(&current().space())?;
-            if room > messages::ROOM && !current().credentials.is_privileged() {
+            if room > messages::ROOM && !current().may(Capability::SysResource) {
                 queue.permissions().check_owner()?;
                 return Err(Errno::EPERM);
             }

@@ -4,6 +4,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::UserPtr;
 
+use crate::proc::capability::Capability;
 use crate::proc::process::{INIT, Process};
 use crate::proc::signal::{self, Cause, Info, Signal};
 use crate::proc::thread::Thread;
@@ -137,7 +138,9 @@ fn send(process: &Process, signal: Option<Signal>) {
 /// its session.
 fn check_sender(process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
     let own = current();
-    let is_allowed = own.credentials.may_signal(&process.credentials)
+    let users = [own, process].map(|process| process.credentials.users());
+    let is_allowed = users[0].may_signal(users[1])
+        || own.may(Capability::Kill)
         || signal == Some(Signal::SIGCONT) && process.session() == own.session();
     match is_allowed {
         true => Ok(()),

@@ -7,6 +7,7 @@ use crate::fs::mount::{self, Kind, MountFlags, Options, Wanted};
 use crate::fs::opened::Opened;
 use crate::fs::path::Links;
 use crate::fs::{self, calls};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
 use crate::syscall::{Errno, SyscallResult};
@@ -105,10 +106,7 @@ pub fn pivot_root(&[new, old, ..]: &Arguments) -> SyscallResult {
 }
 
 fn check_privileged() -> Result<(), Errno> {
-    match current().credentials.is_privileged() {
-        true => Ok(()),
-        false => Err(Errno::EPERM),
-    }
+    current().require(Capability::SysAdmin)
 }
 
 /// A string that need not be there.

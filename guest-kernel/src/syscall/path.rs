@@ -10,6 +10,7 @@ use mm::{Frame, OutOfMemory, Shared, UserSlice};
 use crate::fs::mount::Location;
 use crate::fs::path::{Links, Start};
 use crate::fs::{self, Surroundings, calls, permission};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::syscall::file::offset;
 use crate::syscall::{Errno, SyscallResult, attributes, descriptor};
@@ -259,9 +260,7 @@ pub fn chroot(&[path, ..]: &Arguments) -> SyscallResult {
     let location = calls::locate(&start, path.bytes(), Links::Followed)?;
     let directory = calls::directory(location)?;
     permission::check(&directory.node, permission::EXECUTE)?;
-    if !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    current().require(Capability::SysChroot)?;
     surroundings()?.set_root(directory)?;
     Ok(0)
 }

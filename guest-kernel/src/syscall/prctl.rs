@@ -6,6 +6,7 @@ use linux_raw_sys::prctl as pr;
 use mm::UserPtr;
 
 use crate::proc::attributes::{ALL_CAPABILITIES, Capabilities};
+use crate::proc::capability::Capability;
 use crate::proc::process::Name;
 use crate::proc::signal::Signal;
 use crate::proc::{current, current_thread, table};
@@ -13,8 +14,6 @@ use crate::syscall::{Errno, SyscallResult};
 
 /// One past the highest number of a capability.
 const CAPABILITIES: u64 = ALL_CAPABILITIES.count_ones() as u64;
-/// To take capabilities away for good (CAP_SETPCAP).
-const MAY_DROP: u64 = 1 << linux::CAP_SETPCAP;
 
 /// `prctl(option, ...)`
 pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallResult {
@@ -89,9 +88,7 @@ pub fn prctl(&[option, value, third, fourth, fifth, _]: &Arguments) -> SyscallRe
         pr::PR_CAPBSET_READ if value < CAPABILITIES => {
             return Ok(attributes.capabilities.bounding >> value & 1);
         }
-        pr::PR_CAPBSET_DROP | pr::PR_SET_SECUREBITS
-            if attributes.capabilities.effective & MAY_DROP == 0 =>
-        {
+        pr::PR_CAPBSET_DROP | pr::PR_SET_SECUREBITS if !process.may(Capability::Setpcap) => {
             return Err(Errno::EPERM);
         }
         pr::PR_CAPBSET_DROP if value < CAPABILITIES => {
@@ -170,9 +167,9 @@ pub fn capset(&[header, data, ..]: &Arguments) -> SyscallResult {
         old.inheritable | old.permitted,
         old.inheritable | old.bounding,
     );
-    let may_inherit = match old.effective & (1 << linux::CAP_SETPCAP) {
-        0 => own & any,
-        _ => any,
+    let may_inherit = match process.may(Capability::Setpcap) {
+        true => any,
+        false => own & any,
     };
     if permitted & !old.permitted != 0
         || effective & !permitted != 0

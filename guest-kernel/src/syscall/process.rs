@@ -5,6 +5,7 @@ use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice};
 
+use crate::proc::capability::Capability;
 use crate::proc::process::Process;
 use crate::proc::signal::Signal;
 use crate::proc::spawn::{self, CloneFlags, Request};
@@ -70,7 +71,7 @@ fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
     let is_known = |flags: u32| flags & !known.bits() == 0;
     if flags & sharing::OF_SUPERUSER != 0
         && is_known(flags & !sharing::OTHERS)
-        && !current().credentials.is_privileged()
+        && !current().may(Capability::SysAdmin)
     {
         return Err(Errno::EPERM);
     }

@@ -4,6 +4,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice};
 
+use crate::proc::capability::Capability;
 use crate::proc::process::Process;
 use crate::proc::scheduler::CpuMask;
 use crate::proc::scheduling::Scheduling;
@@ -32,9 +33,9 @@ fn thread_of(tid: u64) -> Result<&'static Thread, Errno> {
 fn check_owner(thread: &Thread) -> Result<(), Errno> {
     let own = &current().credentials;
     let users = thread.process().credentials.users();
-    match own.is_privileged() || [users.real, users.effective].contains(&own.users().effective) {
+    match [users.real, users.effective].contains(&own.users().effective) {
         true => Ok(()),
-        false => Err(Errno::EPERM),
+        false => current().require(Capability::SysNice),
     }
 }
 
@@ -108,14 +109,14 @@ pub fn getpriority(&[which, who, ..]: &Arguments) -> SyscallResult {
 /// `setpriority(which, who, nice)`: only the superuser may take more.
 pub fn setpriority(&[which, who, nice, ..]: &Arguments) -> SyscallResult {
     let nice = (nice as i32).clamp(-20, 19) as i8;
-    let is_privileged = current().credentials.is_privileged();
+    let may_take_more = current().may(Capability::SysNice);
     let mut result = Ok(0);
     let which = Whose::from_number(which, linux::PRIO_PROCESS)?;
     each(which, who, |thread| {
         let own = thread.scheduling();
         if let Err(refused) = check_owner(thread) {
             result = Err(refused);
-        } else if nice < own.nice && !is_privileged {
+        } else if nice < own.nice && !may_take_more {
             result = Err(Errno::EACCES);
         } else {
             thread.set_scheduling(Scheduling { nice, ..own });
@@ -184,8 +185,8 @@ fn set_policy(thread: &Thread, policy: u32, priority: u32) -> SyscallResult {
     }
     check_owner(thread)?;
     let asks_for_more = priority != 0 || thread.scheduling().resets_at_fork && !resets_at_fork;
-    if asks_for_more && !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
+    if asks_for_more {
+        current().require(Capability::SysNice)?;
     }
     thread.set_scheduling(Scheduling {
         policy: policy as u8,

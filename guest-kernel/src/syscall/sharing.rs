@@ -6,6 +6,7 @@ use linux_raw_sys::general as linux;
 use crate::fs;
 use crate::fs::namespace::OwnNamespace;
 use crate::fs::open_file::Object;
+use crate::proc::capability::Capability;
 use crate::proc::spawn::CloneFlags;
 use crate::proc::{current, current_thread};
 use crate::syscall::{Errno, SyscallResult};
@@ -34,8 +35,8 @@ pub fn unshare(&[flags, ..]: &Arguments) -> SyscallResult {
     if flags & !(OTHERS | OF_THREADS | OWN) != 0 || (flags != 0 && has_threads) {
         return Err(Errno::EINVAL);
     }
-    if flags & OF_SUPERUSER != 0 && !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
+    if flags & OF_SUPERUSER != 0 {
+        current().require(Capability::SysAdmin)?;
     }
     if flags & OTHERS != 0 {
         return Err(Errno::EINVAL);
@@ -60,11 +61,10 @@ pub fn setns(&[fd, kind, ..]: &Arguments) -> SyscallResult {
     if kind != 0 && kind != namespace.flag().bits() {
         return Err(Errno::EINVAL);
     }
-    if !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    current().require(Capability::SysAdmin)?;
     match namespace {
         OwnNamespace::Mounts(mounts) => {
+            current().require(Capability::SysChroot)?;
             if current().has_other_threads(current_thread()) {
                 return Err(Errno::EINVAL);
             }

@@ -5,6 +5,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{UserPtr, UserSlice, frames, free_frames};
 
+use crate::proc::capability::Capability;
 use crate::proc::system::{self, Name, Names};
 use crate::proc::{current, table};
 use crate::syscall::time::{NS_PER_S, now_ns};
@@ -45,9 +46,7 @@ pub fn setdomainname(&[name, len, ..]: &Arguments) -> SyscallResult {
 }
 
 fn rename(which: fn(&Names) -> &Name, address: u64, len: u64) -> SyscallResult {
-    if !current().credentials.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    current().require(Capability::SysAdmin)?;
     let mut name = [0; Name::MAX];
     if len > name.len() as u64 {
         return Err(Errno::EINVAL);

@@ -13,6 +13,7 @@ use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
 use crate::fs::terminal::{self, Settings, Terminal, WindowSize};
 use crate::fs::{self, OpenFile};
+use crate::proc::capability::Capability;
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::{current, table};
 use crate::syscall::{Errno, SyscallResult, interface, pseudo_terminal, sigio};
@@ -229,7 +230,7 @@ fn claim(terminal: &Terminal, argument: u64) -> SyscallResult {
         terminal.set_foreground(terminal.foreground());
         return Ok(0);
     }
-    let may_steal = argument == STEAL && process.credentials.is_privileged();
+    let may_steal = argument == STEAL && process.may(Capability::SysAdmin);
     let is_taken = terminal.is_claimed() && !may_steal;
     if is_taken || terminal::of_session(session).is_some() {
         return Err(Errno::EPERM);

@@ -6,6 +6,7 @@ use linux_raw_sys::general as linux;
 use mm::UserPtr;
 use mm::frames::FRAME_SIZE;
 
+use crate::proc::capability::Capability;
 use crate::proc::limits::Limit;
 use crate::proc::program::TICKS_PER_SECOND;
 use crate::proc::usage::Usage;
@@ -76,6 +77,9 @@ pub fn times(&[buffer, ..]: &Arguments) -> SyscallResult {
 /// `prlimit64(pid, resource, new, old)`
 pub fn prlimit64(&[pid, resource, new, old, ..]: &Arguments) -> SyscallResult {
     let process = process_of(pid)?;
+    if process.pid() != current().pid() && !process.credentials.are_of(&current().credentials) {
+        current().require(Capability::SysResource)?;
+    }
     change_limit(process, resource, new, old)
 }
 
@@ -112,7 +116,7 @@ fn change_limit(process: &Process, resource: u64, new: u64, old: u64) -> Syscall
     let limits = limits.with(
         resource,
         Limit { soft, hard },
-        current().credentials.is_privileged(),
+        current().may(Capability::SysResource),
     );
     let limits = limits.ok_or(Errno::EPERM)?;
     process.set_limits(limits);

@@ -11,6 +11,7 @@ use crate::fs::node::Node;
 use crate::fs::notify;
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::syscall::attributes::{opened_at, opened_of};
 use crate::syscall::path::{HERE, Path};
@@ -138,7 +139,7 @@ fn check(opened: &Opened, name: &[u8], wanted: u32) -> Result<(), Errno> {
         true => Errno::EPERM,
         false => Errno::ENODATA,
     };
-    let is_privileged = current().credentials.is_privileged();
+    let is_privileged = current().may(Capability::SysAdmin);
     let space = space_of(name);
     match space {
         Ok(Space::Trusted) if !is_privileged => return Err(refused),
@@ -227,7 +228,7 @@ fn get(
 /// The names, each with a zero after it.
 fn list_of(node: &Node, [place, size]: [u64; 2]) -> SyscallResult {
     let mut frame = Frame::allocate().ok_or(OutOfMemory)?;
-    let is_privileged = current().credentials.is_privileged();
+    let is_privileged = current().may(Capability::SysAdmin);
     let mut len = 0;
     node.attributes().names(|name| {
         if !is_privileged && space_of(name) == Ok(Space::Trusted) {

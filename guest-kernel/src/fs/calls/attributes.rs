@@ -6,6 +6,7 @@ use linux_raw_sys::general as linux;
 use crate::fs::node::{Kind, Node};
 use crate::fs::permission::{self, WRITE};
 use crate::fs::stamp::Stamp;
+use crate::proc::capability::Capability;
 use crate::proc::credentials::SAME;
 use crate::proc::current;
 
@@ -18,8 +19,8 @@ pub fn set_mode(node: &Node, mode: u32) -> Result<(), Errno> {
         return Err(Errno::EOPNOTSUPP);
     }
     permission::check_owner(node)?;
-    let credentials = &current().credentials;
-    let keeps_group = credentials.users().files == 0 || credentials.is_in(node.group());
+    let process = current();
+    let keeps_group = process.credentials.is_in(node.group()) || process.may(Capability::Fsetid);
     let refused = match keeps_group {
         true => 0,
         false => linux::S_ISGID,
@@ -33,11 +34,13 @@ pub fn set_mode(node: &Node, mode: u32) -> Result<(), Errno> {
 /// # Errors
 /// EPERM: only the superuser may give it to others, and its owner to groups of his.
 pub fn set_owner(node: &Node, user: u32, group: u32) -> Result<(), Errno> {
-    let credentials = &current().credentials;
-    if credentials.users().files != 0 {
+    let process = current();
+    if !process.may(Capability::Chown) {
+        let credentials = &process.credentials;
         let keeps_user = user == SAME || user == node.user();
         let has_group = group == SAME || group == node.group() || credentials.is_in(group);
-        let is_allowed = permission::owns(node) && keeps_user && has_group;
+        let is_own = credentials.users().files == node.user();
+        let is_allowed = is_own && keeps_user && has_group;
         if !is_allowed && (user, group) != (SAME, SAME) {
             return Err(Errno::EPERM);
         }

@@ -13,6 +13,7 @@ use crate::fs::node::{Kind, Node};
 use crate::fs::notify;
 use crate::fs::path::{self, Last, Links, Place, Start};
 use crate::fs::permission::{self, WRITE};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 
 /// Permissions of every symbolic link: nobody asks for them.
@@ -83,9 +84,7 @@ pub fn make_node(start: &Start, path: &[u8], kind: Kind, mode: u32) -> Result<Sh
     if let Kind::Characters(_) | Kind::Blocks(_) = kind {
         place.mount.check_writable()?;
         permission::check_naming(&place.directory)?;
-        if !current().credentials.is_privileged() {
-            return Err(Errno::EPERM);
-        }
+        current().require(Capability::Mknod)?;
     }
     create(&place, kind, mode)
 }

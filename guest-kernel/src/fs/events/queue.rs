@@ -22,6 +22,7 @@ use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::poll::{self, Readiness};
+use crate::proc::capability::Capability;
 use crate::proc::ipc::messages::{Message, Messages, copy_in};
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::wait_queue::{Deadline, WaitQueue, Woken};
@@ -155,7 +156,7 @@ fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Err
     });
     let process = current();
     let user = process.credentials.users().files;
-    let most = match process.credentials.is_privileged() {
+    let most = match process.may(Capability::SysResource) {
         true => [HARD_MESSAGES_MAX, HARD_SIZE_MAX],
         false => [MESSAGES_MAX, SIZE_MAX],
     };

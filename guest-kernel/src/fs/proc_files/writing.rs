@@ -11,6 +11,7 @@ use crate::fs::proc_files::access::check_inspectable;
 use crate::fs::proc_files::process_text::{ProcessText, space};
 use crate::fs::proc_files::text::SystemText;
 use crate::fs::transfer::{self, Source, Step, Target};
+use crate::proc::capability::Capability;
 use crate::proc::process::{Name, Process};
 use crate::proc::{current, system, table};
 
@@ -78,7 +79,7 @@ fn adjust(process: &Process, written: &[u8]) -> Result<(), Errno> {
     if !(-MOST..=MOST).contains(&value) {
         return Err(Errno::EINVAL);
     }
-    let is_privileged = current().credentials.is_privileged();
+    let is_privileged = current().may(Capability::SysResource);
     if value < process.attributes().oom_minimum && !is_privileged {
         return Err(Errno::EACCES);
     }

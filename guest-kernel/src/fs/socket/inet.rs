@@ -10,6 +10,7 @@ use crate::fs::socket::address::{Address, InetAddress};
 use crate::fs::socket::endpoint::{Endpoint, Family, Stage, Style};
 use crate::fs::socket::names;
 use crate::fs::socket::options::Kept;
+use crate::proc::capability::Capability;
 use crate::proc::current;
 
 /// Ports below are the superuser's.
@@ -42,7 +43,7 @@ pub fn bind(endpoint: &Shared<Endpoint>, address: InetAddress, is_v6: bool) -> R
         return Err(Errno::EADDRNOTAVAIL);
     }
     let is_reserved = (1..FIRST_FREE_TO_ALL).contains(&address.port);
-    if is_reserved && !current().credentials.is_privileged() {
+    if is_reserved && !current().may(Capability::NetBindService) {
         return Err(Errno::EACCES);
     }
     if endpoint.name.borrow().inet().is_some() || endpoint.stage.get() != Stage::Idle {

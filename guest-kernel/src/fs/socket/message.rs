@@ -11,6 +11,7 @@ use crate::fs::socket::bytes::{self, Bytes};
 use crate::fs::socket::chain::{Chain, Chained, Next};
 use crate::fs::socket::rights::Rights;
 use crate::fs::transfer::{self, Source, Step, Target};
+use crate::proc::capability::Capability;
 use crate::proc::credentials::Ids;
 use crate::proc::current;
 
@@ -70,15 +71,19 @@ impl Credentials {
     /// # Errors
     /// EPERM.
     pub fn check_own(self) -> Result<(), Errno> {
-        let own = &current().credentials;
+        let process = current();
+        let own = &process.credentials;
         let has = |ids: Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
-        let is_own = self.pid == current().pid()
-            && has(own.users(), self.user)
-            && has(own.groups(), self.group);
-        match is_own || own.is_privileged() {
-            true => Ok(()),
-            false => Err(Errno::EPERM),
+        for (is_own, right) in [
+            (self.pid == process.pid(), Capability::SysAdmin),
+            (has(own.users(), self.user), Capability::Setuid),
+            (has(own.groups(), self.group), Capability::Setgid),
+        ] {
+            if !is_own {
+                process.require(right)?;
+            }
         }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use abi::Errno;
 use arch::clock;
 use mm::{Owned, Shared, quota};
 
+use crate::proc::capability::Capability;
 use crate::proc::ipc::{CREATE, EXCLUSIVE, PRIVATE};
 use crate::proc::scheduler::current;
 
@@ -59,7 +60,7 @@ impl Permissions {
         } else {
             mode
         };
-        match wanted & !allowed & 0o7 == 0 || credentials.is_privileged() {
+        match wanted & !allowed & 0o7 == 0 || process.may(Capability::IpcOwner) {
             true => Ok(()),
             false => Err(Errno::EACCES),
         }
@@ -72,9 +73,9 @@ impl Permissions {
     pub fn check_owner(&self) -> Result<(), Errno> {
         let process = current();
         let user = process.credentials.users().effective;
-        match user == self.made_by[0] || user == self.user.get() || user == 0 {
+        match user == self.made_by[0] || user == self.user.get() {
             true => Ok(()),
-            false => Err(Errno::EPERM),
+            false => process.require(Capability::SysAdmin),
         }
     }
 }
