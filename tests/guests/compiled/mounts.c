@@ -116,7 +116,7 @@ static void many(void) {
     static char whole[1 << 18];
     char name[200], path[20];
     SAY(mount("many", "a", "tmpfs", 0, 0));
-    for (int n = 0; n < 100; n++) {
+    for (int n = 0; n < 25; n++) {
         memset(name, 'x', sizeof name);
         sprintf(name + 190, "%d", n);
         sprintf(path, "a/%d", n);
@@ -125,7 +125,7 @@ static void many(void) {
     }
     for (int n = 0; n < 2; n++) {
         int fd = open(lists[n], O_RDONLY), size = 0, got, at = 0, found = 0;
-        while ((got = read(fd, whole + size, n ? 700 : 100000)) > 0) size += got;
+        while ((got = read(fd, whole + size, n ? 3000 : 100000)) > 0) size += got;
         close(fd);
         whole[size] = 0;
         for (char *line = strtok(whole, "\n"); line; line = strtok(0, "\n")) {

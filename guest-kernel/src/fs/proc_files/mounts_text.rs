@@ -110,12 +110,14 @@ fn push_flags(mount: &Mount, is_read_only: bool, to: &mut Window) -> fmt::Result
 
 /// Puts bytes there, those in octal that would end a field.
 fn push_escaped(bytes: &[u8], to: &mut Window) {
-    for &byte in bytes {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\\' => {
-                let _ = write!(to, "\\{byte:03o}");
+    let ends_field = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\\');
+    for piece in bytes.split_inclusive(ends_field) {
+        match piece.split_last() {
+            Some((last, plain)) if ends_field(last) => {
+                to.push(plain);
+                let _ = write!(to, "\\{last:03o}");
             }
-            _ => to.push(&[byte]),
+            _ => to.push(piece),
         }
     }
 }
