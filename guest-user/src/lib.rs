@@ -25,6 +25,7 @@ pub mod memory;
 mod panic;
 pub mod path;
 pub mod process;
+pub mod processors;
 pub mod resources;
 pub mod signal;
 #[cfg(not(test))]

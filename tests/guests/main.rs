@@ -19,6 +19,7 @@ mod faults;
 mod footprint;
 mod foreign;
 mod host_files;
+mod memory_order;
 mod programs;
 mod signals;
 
@@ -49,6 +50,7 @@ fn main() {
     ];
     trials.extend(suite::on(&[Target::EmuSeveral], &on_several.concat()));
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
+    trials.extend(suite::on(&memory_order::TARGETS, memory_order::CASES));
     let weak = faults::weak_processor();
     trials.extend(suite::on(&[Target::Emu], faults::STATE_CASES));
     let kvm = [Target::Kvm, Target::KvmUserApic];
