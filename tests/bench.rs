@@ -17,6 +17,7 @@ use support::{Target, binary, list, output_with_input, reported, reported_json};
 fn main() {
     let cases: &[Case] = &[("every_measure", every_measure)];
     let mut trials = suite::on(&Target::ALL, cases);
+    trials.extend(suite::on(&Target::ALL, &[("two_cpus", two_cpus)]));
     trials.push(plain("table", table));
     trials.push(plain("without_a_file", without_a_file));
     trials.push(plain("measures_are_listed", measures_are_listed));
@@ -88,6 +89,11 @@ fn every_measure(target: Target) {
     };
     for measure in measures {
         let (name, absent) = (measure["name"].as_str().unwrap_or(""), &measure["absent"]);
+        if SEVERAL_CPUS.contains(&name) {
+            let reason = "it takes several CPUs: see --cpus";
+            assert_eq!(absent[0]["reason"], reason, "{measure:#}");
+            continue;
+        }
         if target == Target::Kvm && name.contains("hlt") {
             let reason = absent[0]["reason"].as_str().unwrap_or_default();
             assert!(reason.starts_with("a halt stays in KVM"), "{measure:#}");
@@ -126,6 +132,50 @@ fn every_measure(target: Target) {
     }
 }
 
+/// Measures that take several CPUs.
+const SEVERAL_CPUS: [&str; 5] = [
+    "lat_ipi",
+    "lat_shootdown",
+    "lat_wake",
+    "scale_processes",
+    "scale_threads",
+];
+
+/// Figures of all measures that take two CPUs, and of one that is of one CPU.
+fn two_cpus(target: Target) {
+    let machine = target.to_string();
+    let args = ["bench", "--quick", "--on", &machine, "--cpus", "2", "call"];
+    let args = [&args[..], &SEVERAL_CPUS].concat();
+    let (status, stdout, json) = reported_json(&args);
+    assert_eq!((status, stdout.as_str()), (Some(0), ""));
+    assert_eq!(json["cpus"], 2);
+    let measures = list(&json["measures"]);
+    assert_eq!(measures.len(), SEVERAL_CPUS.len() + 1, "{measures:#?}");
+    for measure in measures {
+        let [figure] = list(&measure["figures"]) else {
+            panic!("{measure:#}");
+        };
+        let name = measure["name"].as_str().unwrap_or_default();
+        assert!(name == "call" || SEVERAL_CPUS.contains(&name), "{name}");
+        let is_positive = |value: &Value| value.as_f64().is_some_and(|value| value > 0.0);
+        let scales = name.starts_with("scale_");
+        // Of the others it is a difference, which a busy host can make nothing of.
+        let ns = &figure["ns"]["median"];
+        assert!(is_positive(ns) || !scales && ns.is_f64(), "{measure:#}");
+        for part in ["one_cpu_ns", "host_ns"] {
+            assert_eq!(is_positive(&figure[part]), scales, "{part}: {measure:#}");
+        }
+        let expected = match name {
+            "lat_ipi" => 1.0,
+            "lat_shootdown" => 2.0,
+            _ => continue,
+        };
+        let calls = figure["syscalls"].as_f64().unwrap_or_default();
+        // The two threads may wait for each other before and after.
+        assert!((calls - expected).abs() < 0.1, "{measure:#}");
+    }
+}
+
 fn table() {
     let (status, stdout, text) = reported(&["bench", "--quick", "exit_pio_out", "exit_hlt"]);
     assert_eq!((status, stdout.as_str()), (Some(0), ""));
@@ -143,6 +193,16 @@ fn table() {
     }
     // Nothing that was not requested.
     assert!(!text.contains("lat_pipe"), "{text}");
+
+    let scale = ["--quick", "--on", "emu", "scale_threads"];
+    let (_, _, text) = reported(&[&["bench", "--cpus", "2"], &scale[..]].concat());
+    for part in [
+        "\nCPUs     2 for measures that take several, else 1\n",
+        "\n  On one CPU ",
+        "\n  On 2 CPUs against one ",
+    ] {
+        assert!(text.contains(part), "no {part:?}: {text}");
+    }
 }
 
 /// No guest prints here, so the report is what the command is for.

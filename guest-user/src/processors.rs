@@ -54,6 +54,24 @@ impl Processors {
     }
 }
 
+/// Asks for [`barrier`]s.
+pub fn register_barriers() -> Result<()> {
+    membarrier(linux::membarrier_cmd::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+}
+
+/// Has every CPU that runs this program make a memory barrier.
+///
+/// # Errors
+/// Nobody has asked for barriers.
+pub fn barrier() -> Result<()> {
+    membarrier(linux::membarrier_cmd::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+fn membarrier(command: linux::membarrier_cmd) -> Result<()> {
+    // SAFETY: touches no memory.
+    unsafe { call(linux::__NR_membarrier, [command as u64, 0, 0]) }.map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Processors, WORDS};

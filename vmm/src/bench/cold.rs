@@ -61,6 +61,7 @@ pub fn sample(vmm: &Path, machine: Machine, until: Until) -> Result<Sample, Benc
     let instructions = report.emu.as_ref();
     Ok(Sample {
         ns: ns.ok_or_else(|| BenchError::Absent("ring 3 was not reached".to_owned()))?,
+        one_cpu_ns: None,
         host_ns: None,
         counts: Counts {
             exits: Some(report.exits_total as f64),

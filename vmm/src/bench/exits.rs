@@ -184,6 +184,7 @@ pub fn sample(exit: Exit, machine: Machine, count: u64) -> Result<Sample, BenchE
     let each = |total: f64| total / count as f64;
     Ok(Sample {
         ns: each(ns),
+        one_cpu_ns: None,
         host_ns: None,
         counts: Counts {
             vmm_ns: Some(each(serving.vmm_ticks as f64 * ns_per_tick)),

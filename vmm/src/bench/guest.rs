@@ -16,7 +16,9 @@ use crate::report::{OutcomeKind, Report};
 use crate::vm::{ConsoleKind, Vm, VmConfig, VmError};
 
 const OPERATIONS: &str = "operations";
+const BETWEEN: &str = "between";
 const LOOPS: &str = "loops";
+const SCALE: &str = "scale";
 /// Enough for the largest loop and the kernel.
 const LOOPS_MEMORY: u64 = 128 << 20;
 /// Far more than any run takes.
@@ -28,22 +30,31 @@ const LONG_NS: u64 = 20_000_000;
 /// How many times the work it does for that at most.
 const MOST: u64 = 10;
 
+/// The machine that programs run in.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    pub machine: Machine,
+    pub cpus: u8,
+    /// What ends each run.
+    pub stop: &'a [StopSource],
+}
+
 /// Runs a bundled program and returns its report and the last line that it printed.
 fn run(
-    machine: Machine,
-    stop: &[StopSource],
+    on: Host,
     program: &str,
     args: &[&str],
     memory: Option<u64>,
 ) -> Result<(Report, String), BenchError> {
     let mut config = VmConfig::new(Program::find(program).map_err(VmError::from)?);
-    (config.accel, config.apic) = machine.choice();
+    (config.accel, config.apic) = on.machine.choice();
+    config.cpus = on.cpus;
     config.args = args.iter().map(ToString::to_string).collect();
     config.memory = memory.unwrap_or(config.memory);
     config.timeout = Some(TIMEOUT);
     // A byte of output is to be an exit, and costs to set up are no part of what is measured.
     config.console = ConsoleKind::Serial;
-    config.stop = stop.to_vec();
+    config.stop = on.stop.to_vec();
     config.count_host_instructions = true;
     config.started = Instant::now();
     let (output, recorder) = Output::recorded();
@@ -58,19 +69,28 @@ fn run(
 
 /// Takes a sample of an operation: `count` of them or more, less a run with fewer, so that
 /// making, booting and ending the machine does not count.
-pub fn operation(
-    machine: Machine,
-    stop: &[StopSource],
+pub fn operation(on: Host, name: &str, parts: u64, count: u64) -> Result<Sample, BenchError> {
+    timed(on, OPERATIONS, name, parts, count)
+}
+
+/// The same of an operation between two CPUs.
+pub fn between(on: Host, name: &str, count: u64) -> Result<Sample, BenchError> {
+    timed(on, BETWEEN, name, 1, count)
+}
+
+fn timed(
+    on: Host,
+    program: &str,
     name: &str,
     parts: u64,
     count: u64,
 ) -> Result<Sample, BenchError> {
     let measure = |count: u64| -> Result<(Report, u64), BenchError> {
         let args = [name, &count.to_string(), "time"];
-        let (report, last) = run(machine, stop, OPERATIONS, &args, None)?;
+        let (report, last) = run(on, program, &args, None)?;
         let ns = last.parse();
         ns.map(|ns| (report, ns))
-            .map_err(|_| BenchError::Absent(format!("{OPERATIONS} printed {last:?}")))
+            .map_err(|_| BenchError::Absent(format!("{program} printed {last:?}")))
     };
     let few_count = (count / SHORTER).max(1);
     let (few, few_ns) = measure(few_count)?;
@@ -81,52 +101,80 @@ pub fn operation(
     let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / operations as f64;
     Ok(Sample {
         ns: each(few_ns, many_ns),
+        one_cpu_ns: None,
         host_ns: None,
         counts: Counts::of(|figure| Some(each(figure(&few)?, figure(&many)?))),
     })
 }
 
 /// Takes a sample of a loop: as the guest's only process, and as a process of the host.
-pub fn ring_3(machine: Machine, stop: &[StopSource], name: &str) -> Result<Sample, BenchError> {
-    let native = Native::new()?.run(name)?;
-    let (report, last) = run(machine, stop, LOOPS, &[name], Some(LOOPS_MEMORY))?;
-    let guest = parse(&last)?;
+pub fn ring_3(on: Host, name: &str) -> Result<Sample, BenchError> {
+    against_host(on, LOOPS, &[name], Some(LOOPS_MEMORY))
+}
+
+/// Takes a sample of work that is divided among all CPUs: in a machine that has them, in one of
+/// one CPU, and on the host.
+pub fn scale(on: Host, name: &str, workers: u32) -> Result<Sample, BenchError> {
+    let workers = (workers * u32::from(on.cpus)).to_string();
+    let args = [name, &workers];
+    let several = against_host(on, SCALE, &args, None)?;
+    let one = against_host(Host { cpus: 1, ..on }, SCALE, &args, None)?;
+    Ok(Sample {
+        one_cpu_ns: Some(one.ns),
+        ..several
+    })
+}
+
+/// Runs a program that prints `NAME SUM NANOSECONDS` on the host, and then in a guest.
+fn against_host(
+    on: Host,
+    program: &str,
+    args: &[&str],
+    memory: Option<u64>,
+) -> Result<Sample, BenchError> {
+    let native = Native::new(program)?.run(args)?;
+    let (report, last) = run(on, program, args, memory)?;
+    let guest = parse(program, &last)?;
     if native.0 != guest.0 {
         let text = format!("the guest computes {} and the host {}", guest.0, native.0);
         return Err(BenchError::Absent(text));
     }
     Ok(Sample {
         ns: guest.1,
+        one_cpu_ns: None,
         host_ns: Some(native.1),
         counts: Counts::of(|figure| figure(&report).map(|count| count as f64)),
     })
 }
 
-/// Sum and nanoseconds, out of `NAME SUM NANOSECONDS`.
-fn parse(line: &str) -> Result<(String, f64), BenchError> {
+/// Sum and nanoseconds, out of a line of `program`.
+fn parse(program: &str, line: &str) -> Result<(String, f64), BenchError> {
     let mut words = line.split_whitespace().skip(1);
     let parsed = words
         .next()
         .zip(words.next().and_then(|ns| ns.parse().ok()));
     parsed
         .map(|(sum, ns)| (sum.to_owned(), ns))
-        .ok_or_else(|| BenchError::Absent(format!("{LOOPS} printed {line:?}")))
+        .ok_or_else(|| BenchError::Absent(format!("{program} printed {line:?}")))
 }
 
-/// The program with the loops as a file of the host, without a name: it ends with this
-/// process.
-struct Native(File);
+/// A bundled program as a file of the host, without a name: it ends with this process.
+struct Native<'a> {
+    name: &'a str,
+    file: File,
+}
 
-impl Native {
-    fn new() -> Result<Self, BenchError> {
-        let program = Program::find(LOOPS).map_err(VmError::from)?;
-        let native = Self::write(program.file().unwrap_or_default());
-        native.map_err(|error| BenchError::Absent(format!("{LOOPS} on the host: {error}")))
+impl<'a> Native<'a> {
+    fn new(name: &'a str) -> Result<Self, BenchError> {
+        let program = Program::find(name).map_err(VmError::from)?;
+        let file = Self::write(program.file().unwrap_or_default());
+        let file = file.map_err(|error| absent(name, &error))?;
+        Ok(Self { name, file })
     }
 
-    fn write(elf: &[u8]) -> io::Result<Self> {
+    fn write(elf: &[u8]) -> io::Result<File> {
         // SAFETY: the name is a C string, and the descriptor is new.
-        let fd = unsafe { libc::memfd_create(c"loops".as_ptr(), libc::MFD_CLOEXEC) };
+        let fd = unsafe { libc::memfd_create(c"program".as_ptr(), libc::MFD_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -134,15 +182,18 @@ impl Native {
         let mut file = unsafe { File::from_raw_fd(fd) };
         file.write_all(elf)?;
         // A file that is open for writing cannot be executed.
-        File::open(path(&file)).map(Self)
+        File::open(path(&file))
     }
 
-    fn run(&self, name: &str) -> Result<(String, f64), BenchError> {
-        let output = Command::new(path(&self.0)).arg(name).output();
-        let output =
-            output.map_err(|error| BenchError::Absent(format!("{LOOPS} on the host: {error}")))?;
-        parse(&String::from_utf8_lossy(&output.stdout))
+    fn run(&self, args: &[&str]) -> Result<(String, f64), BenchError> {
+        let output = Command::new(path(&self.file)).args(args).output();
+        let output = output.map_err(|error| absent(self.name, &error))?;
+        parse(self.name, &String::from_utf8_lossy(&output.stdout))
     }
+}
+
+fn absent(program: &str, error: &io::Error) -> BenchError {
+    BenchError::Absent(format!("{program} on the host: {error}"))
 }
 
 fn path(file: &File) -> String {

@@ -15,6 +15,16 @@ pub enum Kind {
         /// How many of what is measured one of them is.
         parts: u64,
     },
+    /// An operation of the bundled program `between`, which takes two CPUs.
+    Between(&'static str),
+    /// Work that the bundled program `scale` divides among CPUs, by its name there, also in
+    /// processes of the host.
+    Scale {
+        /// Its name there.
+        name: &'static str,
+        /// How many work, for each CPU.
+        workers: u32,
+    },
     /// A loop of the bundled program `loops`, also as a process of the host.
     Loop(&'static str),
     /// From the start of a process that runs `hello` to the first instruction in ring 3.
@@ -60,6 +70,38 @@ const fn operation(
         about,
         kind,
         count,
+    }
+}
+
+const fn between(
+    name: &'static str,
+    about: &'static str,
+    operation: &'static str,
+    count: u64,
+) -> Measure {
+    Measure {
+        name,
+        about,
+        kind: Kind::Between(operation),
+        count,
+    }
+}
+
+const fn scale(
+    name: &'static str,
+    about: &'static str,
+    name_there: &'static str,
+    workers: u32,
+) -> Measure {
+    let kind = Kind::Scale {
+        name: name_there,
+        workers,
+    };
+    Measure {
+        name,
+        about,
+        kind,
+        count: 1,
     }
 }
 
@@ -137,6 +179,36 @@ pub const MEASURES: &[Measure] = &[
     operation("lat_proc_exec", "fork, execve, exit, wait", "exec", 10),
     operation("lat_pagefault", "first touch of a page", "touch", 500),
     operation("lat_thread", "thread made and joined", "thread", 50),
+    between(
+        "lat_ipi",
+        "another CPU interrupted and in the kernel (membarrier)",
+        "interrupt",
+        100,
+    ),
+    between(
+        "lat_shootdown",
+        "mprotect of a page that another CPU uses, and back",
+        "shootdown",
+        50,
+    ),
+    between(
+        "lat_wake",
+        "futex wake of a thread of another, idle CPU, and back",
+        "wake",
+        50,
+    ),
+    scale(
+        "scale_processes",
+        "a process for each CPU, of 40 million dependent steps",
+        "processes",
+        1,
+    ),
+    scale(
+        "scale_threads",
+        "two threads for each CPU, which sum parts of an array",
+        "threads",
+        2,
+    ),
     ring_3(
         "ring3_dependent",
         "loop of 20 million dependent steps",

@@ -6,7 +6,7 @@
 //!            │            ├─ Display   the tables
 //!            │            └─ to_json ──► Baseline of a later run
 //!            ├─ exits     machine code that does nothing but exit
-//!            ├─ guest     the programs `operations` and `loops`
+//!            ├─ guest     the programs `operations`, `between`, `loops` and `scale`
 //!            └─ cold      a process of the VMM
 //! ```
 //!
@@ -49,6 +49,9 @@ pub struct Plan {
     pub machines: Vec<Machine>,
     /// How many samples of each.
     pub samples: NonZeroU32,
+    /// CPUs of the machines for measures that take several; with one these are absent. The
+    /// machines for others have one.
+    pub cpus: u8,
     /// The program `vmm`, for measures of its process.
     pub vmm: PathBuf,
     /// Figures to compare with.
@@ -91,6 +94,7 @@ pub struct Counts {
 /// One measurement, of one operation.
 struct Sample {
     ns: f64,
+    one_cpu_ns: Option<f64>,
     host_ns: Option<f64>,
     counts: Counts,
 }
@@ -102,6 +106,8 @@ pub struct Figure {
     pub machine: Machine,
     /// Time in nanoseconds.
     pub ns: Spread<f64>,
+    /// The time in a machine of one CPU, where it is to depend on them.
+    pub one_cpu_ns: Option<f64>,
     /// The time that the host itself takes for the same, where it can do it.
     pub host_ns: Option<f64>,
     /// Median against the baseline's: above 1 is slower now.
@@ -142,6 +148,8 @@ pub struct Bench {
     pub host: Host,
     /// Samples of each measure.
     pub samples: NonZeroU32,
+    /// CPUs that measures of several had.
+    pub cpus: u8,
     /// The machines that were measured.
     pub machines: Vec<Machine>,
     /// The machines that this host does not have.
@@ -180,6 +188,7 @@ impl Bench {
             version: env!("CARGO_PKG_VERSION"),
             host: Host::here(),
             samples: plan.samples,
+            cpus: plan.cpus,
             machines,
             missing,
             stopped,
@@ -197,13 +206,16 @@ impl Figure {
     fn of(plan: &Plan, measure: &Measure, machine: Machine, samples: &[Sample]) -> Option<Self> {
         let (first, others) = samples.split_first()?;
         let ns = Spread::of(first.ns, others.iter().map(|sample| sample.ns));
-        let others = others.iter().filter_map(|sample| sample.host_ns);
+        let median = |part: fn(&Sample) -> Option<f64>| {
+            Some(Spread::of(part(first)?, others.iter().filter_map(part)).median)
+        };
         let baseline = plan.baseline.as_ref();
         let earlier = baseline.and_then(|baseline| baseline.ns(measure.name, machine));
         Some(Self {
             machine,
             ns,
-            host_ns: first.host_ns.map(|ns| Spread::of(ns, others).median),
+            one_cpu_ns: median(|sample| sample.one_cpu_ns),
+            host_ns: median(|sample| sample.host_ns),
             baseline_ratio: earlier
                 .filter(|&earlier| earlier > 0.0)
                 .map(|earlier| ns.median / earlier),
@@ -287,13 +299,25 @@ fn samples(
 }
 
 fn sample(plan: &Plan, measure: &Measure, machine: Machine) -> Result<Sample, BenchError> {
-    let stop = &plan.stop;
+    let on_one = guest::Host {
+        machine,
+        cpus: 1,
+        stop: &plan.stop,
+    };
+    let on_several = guest::Host {
+        cpus: plan.cpus,
+        ..on_one
+    };
     match measure.kind {
-        Kind::Exit(exit) => exits::sample(exit, machine, measure.count),
-        Kind::Operation { name, parts } => {
-            guest::operation(machine, stop, name, parts, measure.count)
+        Kind::Between(_) | Kind::Scale { .. } if plan.cpus == 1 => {
+            let reason = "it takes several CPUs: see --cpus";
+            Err(BenchError::Absent(reason.to_owned()))
         }
-        Kind::Loop(name) => guest::ring_3(machine, stop, name),
+        Kind::Exit(exit) => exits::sample(exit, machine, measure.count),
+        Kind::Operation { name, parts } => guest::operation(on_one, name, parts, measure.count),
+        Kind::Between(name) => guest::between(on_several, name, measure.count),
+        Kind::Scale { name, workers } => guest::scale(on_several, name, workers),
+        Kind::Loop(name) => guest::ring_3(on_one, name),
         Kind::ColdStart => cold::sample(&plan.vmm, machine, cold::Until::Ring3),
         Kind::ColdExit => cold::sample(&plan.vmm, machine, cold::Until::Exit),
     }

@@ -16,6 +16,7 @@ fn figure(machine: Machine, median: f64) -> Figure {
             min: median / 2.0,
             max: median * 2.0,
         },
+        one_cpu_ns: Some(median * 2.0),
         host_ns: None,
         baseline_ratio: Some(1.25),
         counts: Counts {
@@ -25,6 +26,13 @@ fn figure(machine: Machine, median: f64) -> Figure {
             ring0_instructions: Some(2.25),
             ..Counts::default()
         },
+    }
+}
+
+fn absent(machine: Machine) -> Absent {
+    Absent {
+        machine,
+        reason: "timeout".to_owned(),
     }
 }
 
@@ -38,21 +46,27 @@ fn bench() -> Bench {
             kvm: None,
         },
         samples: NonZeroU32::MIN,
+        cpus: 2,
         machines: vec![Machine::KvmUserApic, Machine::Emu],
         stopped: None,
         missing: vec![Missing {
             machine: Machine::Kvm,
             reason: "no such file".to_owned(),
         }],
-        measures: vec![Measured {
-            name: "exit_pio_out",
-            about: "out",
-            figures: vec![figure(Machine::Emu, 1234.0)],
-            absent: vec![Absent {
-                machine: Machine::KvmUserApic,
-                reason: "timeout".to_owned(),
-            }],
-        }],
+        measures: vec![
+            Measured {
+                name: "exit_pio_out",
+                about: "out",
+                figures: vec![figure(Machine::Emu, 1234.0)],
+                absent: vec![absent(Machine::KvmUserApic)],
+            },
+            Measured {
+                name: "exit_hlt",
+                about: "hlt",
+                figures: vec![],
+                absent: vec![absent(Machine::KvmUserApic), absent(Machine::Emu)],
+            },
+        ],
     }
 }
 
@@ -63,6 +77,7 @@ Host     A processor (2 usable)
 Kernel   -
 KVM      none
 Samples  1 of each, medians
+CPUs     2 for measures that take several, else 1
 kvm  not on this host: no such file
 
   Time of an operation  kvm_user_apic      emu
@@ -70,6 +85,12 @@ kvm  not on this host: no such file
 
   Of it in the VMM, where it exits  kvm_user_apic      emu
   exit_pio_out                                  -  30.0 ns
+
+  On one CPU    kvm_user_apic      emu
+  exit_pio_out              -  2.47 us
+
+  On 2 CPUs against one  kvm_user_apic    emu
+  exit_pio_out                       -  0.50x
 
   Against the baseline  kvm_user_apic    emu
   exit_pio_out                      -  1.25x
@@ -82,6 +103,7 @@ kvm  not on this host: no such file
 
 Not measured
   exit_pio_out on kvm_user_apic  timeout
+  exit_hlt on kvm_user_apic, emu  timeout
 ";
     assert_eq!(bench().to_string(), expected);
 }
@@ -105,6 +127,7 @@ fn plan(names: &[&str]) -> Plan {
         measures: measures.collect::<Result<_, _>>().expect("there are such"),
         machines: vec![Machine::Emu],
         samples: NonZeroU32::new(2).expect("not zero"),
+        cpus: 1,
         vmm: "/nonexistent".into(),
         baseline: None,
         stop: Vec::new(),
@@ -155,5 +178,19 @@ fn samples_are_taken_as_planned() {
             measured.name
         );
         assert!(figure.ns.min <= figure.ns.median && figure.ns.median <= figure.ns.max);
+    }
+}
+
+#[test]
+fn one_cpu_is_too_few_for_some() {
+    let bench = Bench::measure(&plan(&["lat_ipi", "scale_threads"]), &mut |_, _, _| {});
+    let bench = bench.expect("there is an emulator");
+    assert_eq!(bench.measures.len(), 2);
+    for measured in &bench.measures {
+        assert!(measured.figures.is_empty(), "{}", measured.name);
+        let [absent] = &measured.absent[..] else {
+            panic!("{measured:?}");
+        };
+        assert_eq!(absent.reason, "it takes several CPUs: see --cpus");
     }
 }

@@ -14,16 +14,12 @@ impl fmt::Display for Bench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_head(f)?;
         let name = |measured: &Measured| [measured.name.to_owned()];
-        self.write_by_machine(
-            f,
-            ["Time of an operation"],
-            |_| true,
-            name,
-            |figure| Some(duration(figure.ns.median)),
-        )?;
         let has = |part: fn(&Figure) -> bool| {
             move |measured: &Measured| measured.figures.iter().any(part)
         };
+        self.write_by_machine(f, ["Time of an operation"], has(|_| true), name, |figure| {
+            Some(duration(figure.ns.median))
+        })?;
         self.write_by_machine(
             f,
             ["Of it in the VMM, where it exits"],
@@ -31,6 +27,14 @@ impl fmt::Display for Bench {
             name,
             |figure| figure.counts.vmm_ns.map(duration),
         )?;
+        let has_one_cpu = has(|figure| figure.one_cpu_ns.is_some());
+        self.write_by_machine(f, ["On one CPU"], has_one_cpu, name, |figure| {
+            figure.one_cpu_ns.map(duration)
+        })?;
+        let heading = format!("On {} CPUs against one", self.cpus);
+        self.write_by_machine(f, [&heading], has_one_cpu, name, |figure| {
+            Some(ratio(figure.ns.median / figure.one_cpu_ns?) + "x")
+        })?;
         self.write_by_machine(
             f,
             ["Against the host, which runs the same"],
@@ -48,7 +52,7 @@ impl fmt::Display for Bench {
         self.write_by_machine(
             f,
             ["VM exits of an operation"],
-            |_| true,
+            has(|_| true),
             name,
             |figure| figure.counts.exits.map(count),
         )?;
@@ -75,6 +79,10 @@ impl Bench {
             None => writeln!(f, "KVM      none")?,
         }
         writeln!(f, "Samples  {} of each, medians", self.samples)?;
+        if self.cpus > 1 {
+            let cpus = self.cpus;
+            writeln!(f, "CPUs     {cpus} for measures that take several, else 1")?;
+        }
         for missing in &self.missing {
             let reason = format!("not on this host: {}", missing.reason);
             f.write_str(&wrap(&format!("{}  ", missing.machine), &reason))?;
@@ -126,7 +134,8 @@ impl Bench {
             "ring 3",
         ];
         let mut lines = vec![heading.map(String::from)];
-        for measured in &self.measures {
+        let measures = self.measures.iter();
+        for measured in measures.filter(|measured| !measured.figures.is_empty()) {
             let known = |part: fn(&Figure) -> Option<f64>| {
                 let counted = measured.figures.iter().find_map(part);
                 counted.map_or_else(|| UNKNOWN.to_owned(), count)
@@ -143,18 +152,21 @@ impl Bench {
         table::write(f, &lines, 1)
     }
 
+    /// A line for each reason that a measure is absent, with all machines that it is true of.
     fn write_absent(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut absent = self
+        if self
             .measures
             .iter()
-            .flat_map(|measured| measured.absent.iter().map(|absent| (measured.name, absent)))
-            .peekable();
-        if absent.peek().is_some() {
+            .any(|measured| !measured.absent.is_empty())
+        {
             writeln!(f, "\nNot measured")?;
         }
-        for (name, absent) in absent {
-            let what = format!("  {name} on {}  ", absent.machine);
-            f.write_str(&wrap(&what, &printable(&absent.reason)))?;
+        for measured in &self.measures {
+            for alike in measured.absent.chunk_by(|a, b| a.reason == b.reason) {
+                let machines: Vec<_> = alike.iter().map(|absent| absent.machine.name()).collect();
+                let what = format!("  {} on {}  ", measured.name, machines.join(", "));
+                f.write_str(&wrap(&what, &printable(&alike[0].reason)))?;
+            }
         }
         Ok(())
     }

@@ -10,10 +10,11 @@ use vmm::bench::{Baseline, Bench, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
 use vmm::printable::wrap;
 
+use super::machine::{self, MOST_CPUS};
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
-use super::{CliResult, FAILURE, machine, print, stop_signals, units};
+use super::{CliResult, FAILURE, print, stop_signals, units};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
@@ -42,6 +43,10 @@ pub struct Args {
     /// Samples of each measure (5): the figure is their median
     #[arg(long, value_name = "N")]
     samples: Option<NonZeroU32>,
+    /// CPUs of the machines for measures that take several, 1 to 32, as far as KVM has so many;
+    /// with 1 these are absent
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
+    cpus: u8,
     /// One sample of each measure
     #[arg(long, conflicts_with = "samples")]
     quick: bool,
@@ -94,6 +99,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
             true => NonZeroU32::MIN,
             false => args.samples.unwrap_or(SAMPLES),
         },
+        cpus: args.cpus,
         vmm: env::current_exe()?,
         baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
         stop,

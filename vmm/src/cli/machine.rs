@@ -20,7 +20,7 @@ use super::files::FilesArgs;
 use super::usage::Misuse;
 use super::{CliError, units};
 
-const MOST_CPUS: i64 = Emulator::MOST as i64;
+pub const MOST_CPUS: i64 = Emulator::MOST as i64;
 
 /// What runs the guest.
 #[derive(Debug, clap::Args)]
