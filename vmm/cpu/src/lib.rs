@@ -169,6 +169,13 @@ pub trait Vcpu: Send {
     /// [`CpuError::Unsupported`] where instructions cannot be counted.
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError>;
 
+    /// The same for a limit that need not be met exactly: [`run`](Self::run) returns up to 63
+    /// instructions before it, where that is faster, and never after it.
+    ///
+    /// # Errors
+    /// [`CpuError::Unsupported`] where instructions cannot be counted.
+    fn set_turn(&mut self, limit: u64) -> Result<(), CpuError>;
+
     /// Guest instructions retired, where the accelerator counts them.
     fn instructions(&self) -> Option<InstructionCounts>;
 

@@ -230,6 +230,10 @@ impl Vcpu for Scripted {
         Ok(())
     }
 
+    fn set_turn(&mut self, _limit: u64) -> Result<(), CpuError> {
+        Ok(())
+    }
+
     fn state(&mut self) -> Result<CpuState, CpuError> {
         Err(CpuError::Unsupported("a script has no state"))
     }

@@ -145,18 +145,22 @@ impl RunLoop {
 
     /// Lets the current vCPU run until the end of its turn.
     pub(super) fn begin_turn(&mut self) -> Result<Option<Outcome>, CpuError> {
-        let mut limit = self.max_instructions;
-        if self.vcpus.are_several() {
-            let retired = |counts: InstructionCounts| counts.ring0 + counts.ring3;
-            let all = self.vcpus.instructions().map_or(0, retired);
-            let left = limit.map_or(TURN, |limit| limit.saturating_sub(all).min(TURN));
-            if left == 0 {
-                return Ok(Some(Outcome::too_many_instructions()));
-            }
-            let own = self.vcpus.current().instructions().map_or(0, retired);
-            limit = Some(own.saturating_add(left));
+        let limit = self.max_instructions;
+        if !self.vcpus.are_several() {
+            self.vcpus.current().set_instruction_limit(limit)?;
+            return Ok(None);
         }
-        self.vcpus.current().set_instruction_limit(limit)?;
+        let retired = |counts: InstructionCounts| counts.ring0 + counts.ring3;
+        let all = self.vcpus.instructions().map_or(0, retired);
+        let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(all));
+        let vcpu = self.vcpus.current();
+        let own = vcpu.instructions().map_or(0, retired);
+        match left {
+            0 => return Ok(Some(Outcome::too_many_instructions())),
+            // The last one ends exactly there.
+            1..=TURN => vcpu.set_instruction_limit(Some(own.saturating_add(left)))?,
+            _ => vcpu.set_turn(own.saturating_add(TURN))?,
+        }
         Ok(None)
     }
 

@@ -311,7 +311,14 @@ impl Vcpu for Emulator {
     }
 
     fn set_instruction_limit(&mut self, limit: Option<u64>) -> Result<(), CpuError> {
-        self.cpu.events.limit = limit;
+        (self.cpu.events.limit, self.cpu.events.slack) = (limit, 0);
+        Ok(())
+    }
+
+    fn set_turn(&mut self, limit: u64) -> Result<(), CpuError> {
+        // What is left is less than a block: it would be decoded again, each instruction by itself.
+        const SLACK: u64 = BLOCK_LIMIT as u64 - 1;
+        (self.cpu.events.limit, self.cpu.events.slack) = (Some(limit), SLACK);
         Ok(())
     }
 

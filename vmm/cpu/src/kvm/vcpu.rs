@@ -365,6 +365,10 @@ impl Vcpu for KvmVcpu {
         }
     }
 
+    fn set_turn(&mut self, _limit: u64) -> Result<(), CpuError> {
+        Err(CpuError::Unsupported("KVM does not count instructions"))
+    }
+
     fn instructions(&self) -> Option<InstructionCounts> {
         None
     }

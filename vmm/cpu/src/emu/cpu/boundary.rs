@@ -69,7 +69,7 @@ impl Cpu {
             None => u64::MAX,
             Some(limit) => limit.saturating_sub(retired),
         };
-        if to_limit == 0 {
+        if to_limit <= self.events.slack {
             return Err(Event::Limit);
         }
         let to_alarm = self.meter.until_alarm();

@@ -36,6 +36,8 @@ pub struct Events {
     pub hits: u64,
     /// Instructions that may be retired in all.
     pub limit: Option<u64>,
+    /// How many fewer will do.
+    pub slack: u64,
     /// Whether other vCPUs run meanwhile once this one has reached its limit.
     pub takes_turns: bool,
     kicked: Arc<Kicked>,
@@ -54,6 +56,7 @@ impl Events {
             stepping: false,
             hits: 0,
             limit: None,
+            slack: 0,
             takes_turns: false,
             kicked,
         }

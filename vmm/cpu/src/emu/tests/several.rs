@@ -103,6 +103,26 @@ fn a_pause_ends_a_turn() {
 }
 
 #[test]
+fn a_turn_ends_with_a_block() {
+    // inc eax ; inc eax ; jmp to the first
+    let (_, [mut vcpu, _]) = two([&[0xff, 0xc0, 0xff, 0xc0, 0xeb, 0xfa], &HLT]);
+    let mut last = 0;
+    for end in (1000..=5000).step_by(1000) {
+        vcpu.set_turn(end).expect("it counts");
+        assert_eq!(vcpu.run().expect("it runs"), VmExit::InstructionLimit);
+        let count = vcpu.instructions().expect("it counts").ring0;
+        assert!((end - 63..=end).contains(&count), "{count} of {end}");
+        assert_eq!(count % 3, 0, "no block is cut");
+        assert!(count > last);
+        last = count;
+    }
+    // A limit is exact all the same.
+    vcpu.set_instruction_limit(Some(6001)).expect("it counts");
+    assert_eq!(vcpu.run().expect("it runs"), VmExit::InstructionLimit);
+    assert_eq!(vcpu.instructions().expect("it counts").ring0, 6001);
+}
+
+#[test]
 fn time_is_of_all_instructions() {
     // rdtsc ; mov [DATA], eax ; hlt
     let at = (DATA as u32).to_le_bytes();
