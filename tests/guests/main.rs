@@ -20,6 +20,7 @@ mod footprint;
 mod foreign;
 mod host_files;
 mod memory_order;
+mod processors;
 mod programs;
 mod signals;
 
@@ -49,6 +50,9 @@ fn main() {
         signals::CASES,
     ];
     trials.extend(suite::on(&[Target::EmuSeveral], &on_several.concat()));
+    let several = [Target::EmuSeveral, Target::KvmSeveral];
+    trials.extend(suite::on(&several, processors::CASES));
+    trials.extend(suite::on(&several[..1], processors::DETERMINISTIC));
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
     trials.extend(suite::on(&memory_order::TARGETS, memory_order::CASES));
     let weak = faults::weak_processor();

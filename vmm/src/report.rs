@@ -64,6 +64,31 @@ pub struct GuestCounters {
     pub boot_instructions: Option<u64>,
 }
 
+/// What a CPU of several does because there are others, as the guest's kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GuestCpu {
+    /// Interrupts that it has sent to have another CPU take a thread, or see to the one it runs.
+    pub wake_ipis: u64,
+    /// Interrupts that it has sent to have another CPU flush its TLB, or synchronize.
+    pub flush_ipis: u64,
+    /// How often it has asked others for that, by an interrupt or not, and waited for them.
+    pub shootdowns: u64,
+    /// How long it has waited for others to leave the kernel, in nanoseconds of guest time.
+    pub lock_wait_ns: u64,
+    /// How long it has had nothing to do, likewise.
+    pub idle_ns: u64,
+}
+
+/// One vCPU of several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct VcpuReport {
+    /// Fields `exits` and `exits_total`.
+    #[serde(flatten)]
+    pub exits: ExitTable,
+    /// What the guest's kernel has counted of it; `None` where nobody knows.
+    pub guest: Option<GuestCpu>,
+}
+
 /// One run, as reported.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -91,8 +116,8 @@ pub struct Report {
     /// Fields `exits` and `exits_total`.
     #[serde(flatten)]
     pub exits: ExitTable,
-    /// The same of each vCPU, by number, where there are several.
-    pub vcpus: Vec<ExitTable>,
+    /// Each vCPU, by number, where there are several.
+    pub vcpus: Vec<VcpuReport>,
     /// KVM's in-kernel statistics of the vCPUs, under KVM's names.
     pub kvm: Option<Counters>,
     /// How often each remedy for a software-backed KVM was applied; with KVM only.

@@ -39,7 +39,46 @@ pub struct SharedPage {
     pub syscall_as_page_fault: AtomicU64,
     /// System calls that the kernel does not have, by number; the last counts all from there on.
     pub unsupported: [AtomicU32; UNSUPPORTED_LEN],
+    /// Of each CPU, by number, where there are several.
+    pub cpus: [CpuCounters; MOST_CPUS],
 }
+
+/// Most CPUs that the kernel uses.
+pub const MOST_CPUS: usize = 32;
+
+/// What a CPU does because there are others; it alone writes them. Times are in ticks of its
+/// time-stamp counter.
+#[repr(C)]
+#[derive(Debug)]
+pub struct CpuCounters {
+    /// Interrupts that it has sent to have another CPU take a thread, or see to the one it runs.
+    pub wakes: AtomicU64,
+    /// Interrupts that it has sent to have another CPU flush its TLB, or synchronize.
+    pub flushes: AtomicU64,
+    /// How often it has asked others for that, by an interrupt or not, and waited for them.
+    pub shootdowns: AtomicU64,
+    /// How long it has waited for others to leave the kernel.
+    pub lock_wait: AtomicU64,
+    /// How long it has had nothing to do, until now or until [`idle_since`](Self::idle_since).
+    pub idle: AtomicU64,
+    /// Since when it has nothing to do; 0 if it has.
+    pub idle_since: AtomicU64,
+}
+
+impl CpuCounters {
+    const fn new() -> Self {
+        Self {
+            wakes: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+            shootdowns: AtomicU64::new(0),
+            lock_wait: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<SharedPage>() == 4096);
 
 /// How many numbers of system calls are counted each for itself, and one more.
 pub const UNSUPPORTED_LEN: usize = 512;
@@ -58,6 +97,7 @@ impl SharedPage {
             int80_as_undefined_opcode: AtomicU64::new(0),
             syscall_as_page_fault: AtomicU64::new(0),
             unsupported: [const { AtomicU32::new(0) }; UNSUPPORTED_LEN],
+            cpus: [const { CpuCounters::new() }; MOST_CPUS],
         }
     }
 }

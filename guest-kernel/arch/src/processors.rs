@@ -24,14 +24,17 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 
+use abi::shared::CpuCounters;
+
 use crate::SingleCpu;
 use crate::context::Context;
 use crate::descriptors::TaskState;
+use crate::shared::{self, PAGE};
 use crate::trap::vector;
-use crate::{cpu, local_apic, paging, trap};
+use crate::{clock, cpu, local_apic, paging, trap};
 
 /// Most CPUs.
-pub const MOST: usize = 32;
+pub const MOST: usize = abi::shared::MOST_CPUS;
 
 /// A CPU.
 #[repr(C, align(64))]
@@ -83,6 +86,11 @@ impl Cpu {
     /// Its own context, in which it waits for threads.
     fn idle(&self) -> &'static Context {
         &IDLE[self.number()]
+    }
+
+    /// What it counts for the VMM, where there are several.
+    fn counters(&self) -> &'static CpuCounters {
+        &PAGE.cpus[self.number()]
     }
 
     /// Flushes what others have asked for.
@@ -153,6 +161,11 @@ pub fn idle() -> &'static Context {
 
 /// Makes CPU `number` enter the kernel.
 pub fn interrupt(number: usize) {
+    shared::count(&current().counters().wakes);
+    send_interrupt(number);
+}
+
+fn send_interrupt(number: usize) {
     local_apic::send_interrupt(number as u32, vector::WAKE);
 }
 
@@ -160,9 +173,41 @@ pub fn interrupt(number: usize) {
 #[inline(always)]
 pub(crate) fn release() {
     if are_several() {
-        // Only the holder writes it.
-        TURN.store(TURN.load(Relaxed).wrapping_add(1), Release);
+        next_turn();
     }
+}
+
+fn next_turn() {
+    // Only the holder writes it.
+    TURN.store(TURN.load(Relaxed).wrapping_add(1), Release);
+}
+
+/// Lets other CPUs into the kernel, as `cpu`, which is this one, has nothing to do.
+#[inline(always)]
+pub(crate) fn begin_idle(cpu: &Cpu) {
+    if are_several() {
+        cpu.counters().idle_since.store(clock::counter(), Relaxed);
+        next_turn();
+    }
+}
+
+/// An interrupt has come to `cpu`, which is this one and had nothing to do: waits until it may be
+/// in the kernel.
+#[inline(always)]
+pub(crate) fn end_idle(cpu: &'static Cpu) {
+    if are_several() {
+        wait_after_idle(cpu);
+    }
+}
+
+#[inline(never)]
+fn wait_after_idle(cpu: &'static Cpu) {
+    let counters = cpu.counters();
+    let since = counters.idle_since.load(Relaxed);
+    counters.idle_since.store(0, Relaxed);
+    let passed = clock::counter().saturating_sub(since);
+    shared::add(&counters.idle, passed);
+    wait_for_turn(cpu);
 }
 
 /// Waits until `cpu`, which is this one, may be in the kernel.
@@ -177,12 +222,15 @@ pub(crate) fn acquire(cpu: &'static Cpu) {
 fn wait_for_turn(cpu: &'static Cpu) {
     let ticket = NEXT.fetch_add(1, SeqCst);
     if TURN.load(Acquire) != ticket {
+        let since = clock::counter();
         cpu.is_waiting.store(true, SeqCst);
         while TURN.load(Acquire) != ticket {
             cpu.serve_requests();
             spin_loop();
         }
         cpu.is_waiting.store(false, Relaxed);
+        let passed = clock::counter().saturating_sub(since);
+        shared::add(&cpu.counters().lock_wait, passed);
     }
     HOLDER.store((&raw const *cpu).cast_mut(), Relaxed);
     cpu.serve_requests();
@@ -213,12 +261,19 @@ pub(crate) fn flush_elsewhere(root: u64) {
 #[inline(never)]
 fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
     let meant = || others().filter(|cpu| is_meant(cpu));
+    let counters = current().counters();
+    let mut is_shootdown = false;
     for cpu in meant() {
+        is_shootdown = true;
         cpu.requests.fetch_or(USER, SeqCst);
         // Who waits for the lock looks for requests, and sees this one.
         if !cpu.is_waiting.load(SeqCst) {
-            interrupt(cpu.number());
+            shared::count(&counters.flushes);
+            send_interrupt(cpu.number());
         }
+    }
+    if is_shootdown {
+        shared::count(&counters.shootdowns);
     }
     for cpu in meant() {
         while cpu.requests.load(Acquire) & USER != 0 {
@@ -253,6 +308,13 @@ pub(crate) fn prepare(task_state: TaskState) -> &'static Cpu {
     unsafe { cpu.task_state().write(task_state) };
     cpu.context.set(cpu.idle());
     cpu
+}
+
+/// Waits until `cpu`, which is this one and has just started, may be in the kernel. That the first
+/// CPU boots until then is no wait for others in the kernel.
+pub(crate) fn join(cpu: &'static Cpu) {
+    acquire(cpu);
+    cpu.counters().lock_wait.store(0, Relaxed);
 }
 
 /// The one that was prepared runs, and waits for the lock or will.

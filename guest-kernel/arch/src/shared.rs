@@ -20,6 +20,11 @@ pub fn count(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }
 
+/// Adds to a counter that this CPU alone writes. It stops at its end.
+pub fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Relaxed).saturating_add(count), Relaxed);
+}
+
 /// Counts a system call that the kernel does not have, up to what fits.
 pub fn count_unsupported(number: u64) {
     let place = number.min(UNSUPPORTED_LEN as u64 - 1) as usize;

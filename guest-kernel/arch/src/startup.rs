@@ -119,7 +119,7 @@ extern "C" fn other_main() -> ! {
     processors::add();
     let main = MAIN.get().expect("the first CPU says what to do");
     IS_UP.store(true, Release);
-    processors::acquire(cpu);
+    processors::join(cpu);
     main()
 }
 

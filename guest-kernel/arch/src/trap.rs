@@ -256,11 +256,11 @@ impl DerefMut for UserMode {
 /// Halts until an interrupt comes and returns its vector. Meanwhile other CPUs may be in the
 /// kernel.
 pub fn wait_for_interrupt() -> u8 {
-    let cpu = &raw const *processors::current();
-    processors::release();
+    let cpu = processors::current();
+    processors::begin_idle(cpu);
     // SAFETY: the only thing that interrupts is an external interrupt, whose handler waits for
     // the kernel, leaves a vector and comes back with interrupts off.
-    unsafe { wait_for_interrupt_unchecked(cpu.cast()) as u8 }
+    unsafe { wait_for_interrupt_unchecked((&raw const *cpu).cast()) as u8 }
 }
 
 /// Sets up `syscall` and decides how to return from it: by `sysretq` if `sysret`.
@@ -306,7 +306,7 @@ extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
     if number >= vector::FIRST_INTERRUPT {
         // SAFETY: interrupts are on in ring 0 only in `wait_for_interrupt`, which has its CPU
         // there.
-        processors::acquire(unsafe { &*(trap.rdi as *const Cpu) });
+        processors::end_idle(unsafe { &*(trap.rdi as *const Cpu) });
     }
     if trace::wants(wanted::TRAPS) {
         frame.trace((number == vector::PF).then(|| Exception {

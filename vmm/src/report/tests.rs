@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Counters, EmuCounters, ExitCounts, ExitTable, GuestCounters, HostInstructions, LoopTimes,
-    Outcome, Report, Times,
+    Counters, EmuCounters, ExitCounts, GuestCounters, GuestCpu, HostInstructions, LoopTimes,
+    Outcome, Report, Times, VcpuReport,
 };
 use crate::cpu::InstructionCounts;
 use crate::cpu::{Accel, HostKind};
@@ -81,7 +81,7 @@ fn emu_report() -> Report {
         boot_ns: None,
         time: Times::default(),
         exits: ExitCounts::new().finish(1.0),
-        vcpus: vec![ExitTable::default(); 2],
+        vcpus: vec![VcpuReport::default(); 2],
         kvm: None,
         remedies: None,
         emu: Some(EmuCounters::from(counts)),
@@ -151,6 +151,37 @@ Instructions emulated
   total   17
 ";
     assert_eq!(emu_report().to_string(), expected);
+}
+
+#[test]
+fn text_of_each_cpu() {
+    let mut report = kvm_report();
+    report.vcpus = vec![VcpuReport::default(); 2];
+    report.vcpus[0].exits = report.exits.clone();
+    assert!(!report.to_string().contains("Each CPU"));
+    for (vcpu, wake_ipis) in report.vcpus.iter_mut().zip([7, 0]) {
+        vcpu.guest = Some(GuestCpu {
+            wake_ipis,
+            flush_ipis: 2,
+            shootdowns: 12,
+            lock_wait_ns: 1_500,
+            idle_ns: 0,
+        });
+    }
+    let expected = "
+Each CPU
+  CPU  exits  wake IPIs  flush IPIs  shootdowns  lock wait  idle
+  0       18          7           2          12    1.50 us  0 ns
+  1        0          0           2          12    1.50 us  0 ns
+
+";
+    let text = report.to_string();
+    assert!(text.contains(expected), "{text}");
+    // Too many for a column each among the exits.
+    report.vcpus = vec![VcpuReport::default(); 12];
+    let text = report.to_string();
+    let line = "\nEach CPU\n  CPU  exits\n  0        0\n";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]
@@ -241,8 +272,8 @@ fn json_of_a_run_without_exits() {
             "exits": [],
             "exits_total": 0,
             "vcpus": [
-                { "exits": [], "exits_total": 0 },
-                { "exits": [], "exits_total": 0 },
+                { "exits": [], "exits_total": 0, "guest": null },
+                { "exits": [], "exits_total": 0, "guest": null },
             ],
             "kvm": null,
             "remedies": null,

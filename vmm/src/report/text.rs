@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::table::{self, duration};
-use super::{Counters, ExitDetail, ExitTable, Report};
+use super::{Counters, ExitDetail, ExitTable, GuestCpu, Report, VcpuReport};
 use crate::cpu::{Accel, HostKind};
 use crate::devices::{ApicMode, bus};
 use crate::exit::ExitReason;
@@ -39,6 +39,7 @@ impl fmt::Display for Report {
         )?;
         write_counters(f, "Instructions emulated", &self.emulated())?;
         write_counters(f, "Guest", &self.guest_counters())?;
+        write_vcpus(f, &self.vcpus)?;
         write_unsupported(f, &self.unsupported_syscalls)?;
         write_chart(f, &self.exits)
     }
@@ -151,7 +152,7 @@ fn write_exits(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     if exits.total() == 0 {
         return writeln!(f, "\nNo VM exits");
     }
-    let apart: &[ExitTable] = match report.vcpus.len() {
+    let apart: &[VcpuReport] = match report.vcpus.len() {
         2..=MOST_COLUMNS => &report.vcpus,
         _ => &[],
     };
@@ -167,14 +168,46 @@ fn write_exits(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             row.ns,
         );
         let counts = apart.iter();
-        let counts = counts.map(|vcpu| vcpu.count_of(row.reason, row.detail).to_string());
+        let counts = counts.map(|vcpu| vcpu.exits.count_of(row.reason, row.detail).to_string());
         line.into_iter().chain(counts).collect()
     }));
     let line = exit_line("total", String::new(), "", exits.total(), exits.total_ns());
-    let totals = apart.iter().map(|vcpu| vcpu.total().to_string());
+    let totals = apart.iter().map(|vcpu| vcpu.exits.total().to_string());
     lines.push(line.into_iter().chain(totals).collect());
     writeln!(f, "\nVM exits")?;
     table::write(f, &lines, 3)
+}
+
+/// A line for each of several vCPUs: its exits, and what the guest has counted of it.
+fn write_vcpus(f: &mut fmt::Formatter<'_>, vcpus: &[VcpuReport]) -> fmt::Result {
+    let are_counted = vcpus.iter().any(|vcpu| vcpu.guest.is_some());
+    if vcpus.len() <= MOST_COLUMNS && !are_counted {
+        // The table of exits has a column for each.
+        return Ok(());
+    }
+    let counted = ["wake IPIs", "flush IPIs", "shootdowns", "lock wait", "idle"];
+    let head = ["CPU", "exits"].into_iter();
+    let head = head.chain(counted.into_iter().filter(|_| are_counted));
+    let mut lines: Vec<Vec<String>> = vec![head.map(String::from).collect()];
+    for (number, vcpu) in vcpus.iter().enumerate() {
+        let mut line = vec![number.to_string(), vcpu.exits.total().to_string()];
+        if let Some(guest) = vcpu.guest {
+            line.extend(guest_cells(guest));
+        }
+        lines.push(line);
+    }
+    writeln!(f, "\nEach CPU")?;
+    table::write(f, &lines, 1)
+}
+
+fn guest_cells(guest: GuestCpu) -> [String; 5] {
+    [
+        guest.wake_ipis.to_string(),
+        guest.flush_ipis.to_string(),
+        guest.shootdowns.to_string(),
+        duration(guest.lock_wait_ns as f64),
+        duration(guest.idle_ns as f64),
+    ]
 }
 
 fn exit_line(reason: &str, detail: String, device: &str, count: u64, ns: u64) -> [String; 6] {

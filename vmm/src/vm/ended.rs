@@ -8,12 +8,14 @@ use crate::boot::{Archive, KernelImage};
 use crate::bundled;
 use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::ApicMode;
-use crate::guest_counters;
+use crate::guest_counters::{self, Tsc};
 use crate::host_instructions::HostInstructions;
 use crate::image::Image;
 use crate::memory::GuestRam;
 use crate::program::Program;
-use crate::report::{Counters, EmuCounters, ExitTable, Images, Outcome, Report, State, Times};
+use crate::report::{
+    Counters, EmuCounters, ExitTable, GuestCpu, Images, Outcome, Report, State, Times, VcpuReport,
+};
 use crate::run_loop::{End, RunLoop};
 
 use super::{Left, VmError};
@@ -101,8 +103,12 @@ impl Setting {
             }
         }
         let state = state.map(|state| State::new(&state, end.cpu as u8, &self.ram, self.images()));
-        let shared = guest_counters::read(&self.ram, &self.kernel);
         let vcpu = loops[0].vcpus.current();
+        let tsc = Tsc {
+            now: vcpu.tsc()?,
+            khz: vcpu.tsc_khz(),
+        };
+        let shared = guest_counters::read(&self.ram, &self.kernel, self.cpus, tsc);
         let first_user = shared.first_user_tsc.and_then(|tsc| when(tsc, vcpu));
         let Counted {
             kvm,
@@ -118,7 +124,7 @@ impl Setting {
             .zip(unstarted_ns)
             .map(|(one, ns)| one.ticks.times(ns_per_tick).unstarted(ns))
             .collect();
-        let vcpus: Vec<_> = loops
+        let tables: Vec<_> = loops
             .iter()
             .flat_map(|one| &one.counts)
             .map(|counts| counts.finish(ns_per_tick))
@@ -134,8 +140,8 @@ impl Setting {
             wall_ns,
             boot_ns: first_user.map(|at| nanoseconds(at.saturating_duration_since(self.started))),
             time: Times::new(wall_ns, &times, kvm.as_ref()),
-            exits: ExitTable::sum(&vcpus),
-            vcpus: if vcpus.len() > 1 { vcpus } else { Vec::new() },
+            exits: ExitTable::sum(&tables),
+            vcpus: each_vcpu(tables, &shared.cpus),
             kvm,
             remedies: remedies.map(|by_vmm| {
                 let by_guest = shared.remedies.into_iter();
@@ -165,6 +171,19 @@ impl Setting {
             ),
         }
     }
+}
+
+/// The vCPUs with these exits, and what the guest has counted of them; none if there is only one.
+fn each_vcpu(tables: Vec<ExitTable>, guest: &[GuestCpu]) -> Vec<VcpuReport> {
+    if tables.len() == 1 {
+        return Vec::new();
+    }
+    let vcpus = tables.into_iter().enumerate();
+    let vcpus = vcpus.map(|(number, exits)| VcpuReport {
+        exits,
+        guest: guest.get(number).copied(),
+    });
+    vcpus.collect()
 }
 
 /// What accelerators have counted.
