@@ -93,6 +93,15 @@ impl Target {
         }
     }
 
+    /// CPUs of the machine.
+    pub fn cpus(self) -> usize {
+        match self {
+            Self::Emu | Self::Kvm | Self::KvmUserApic => 1,
+            Self::EmuSeveral => 4,
+            Self::KvmSeveral => 2,
+        }
+    }
+
     /// Why it cannot run here, if it cannot.
     pub fn missing(self) -> Option<&'static str> {
         static KVM_ERROR: OnceLock<Option<String>> = OnceLock::new();

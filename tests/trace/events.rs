@@ -351,7 +351,10 @@ fn each_cpu(target: Target) {
     let traced = trace(target, &["--cpus", "2", "--kernel", path], &[]);
     assert_eq!(traced.status, Some(0), "{}", traced.stderr);
     for (cpu, port) in [(0, 0x2000), (1, 0x2001)] {
-        let (who, what) = (format!("[vCPU {cpu}]"), format!("pio_out port {port:#x}"));
+        let (who, what) = (
+            format!("  CPU {cpu}   [vCPU]  "),
+            format!("pio_out port {port:#x}"),
+        );
         let lines = traced.text.lines();
         let lines = lines.filter(|line| line.contains(&what) && line.contains(&who));
         assert_eq!(lines.count(), 1, "{}", traced.text);

@@ -5,6 +5,7 @@ mod support;
 
 mod events;
 mod perfetto;
+mod processors;
 
 use std::fs;
 use std::process::Command;
@@ -16,6 +17,9 @@ use support::{TIMEOUT, Target, binary, output_with_input};
 fn main() {
     let cases: Vec<Case> = [events::CASES, perfetto::CASES].concat();
     let mut trials = suite::on(&Target::ALL, &cases);
+    let several = [Target::EmuSeveral, Target::KvmSeveral];
+    let on_several = [perfetto::CASES, processors::CASES].concat();
+    trials.extend(suite::on(&several, &on_several));
     trials.extend(suite::on(&[Target::Emu], DETERMINISTIC));
     trials.push(plain("a_kernel_without_a_ring", kernel_without_ring));
     trials.push(plain("a_trace_that_cannot_be_written", full_disk));

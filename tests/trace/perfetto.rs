@@ -28,7 +28,14 @@ fn perfetto_file(target: Target) {
         let events: Vec<Value> = serde_json::from_str(&text).expect("an array");
         let trace = Trace::check(&events);
         assert!(trace.names.contains("virtual machine"), "{program:?}");
-        assert!(trace.names.contains("vCPU"), "{program:?}");
+        let tracks: &[&str] = match target.cpus() {
+            1 => &["vCPU", "running"],
+            _ if program == ["threads"] => &["vCPU 0", "running on CPU 0", "running on CPU 1"],
+            _ => &["vCPU 0", "running on CPU 0"],
+        };
+        for track in tracks {
+            assert!(trace.names.contains(*track), "{program:?}: no {track}");
+        }
         assert!(trace.names.contains(program[0]), "{program:?}");
         // One for each byte of output, one for the end.
         assert!(

@@ -238,7 +238,6 @@ impl RunLoop {
                 let items = data.len() / usize::from(*size).max(1);
                 self.counts[turn].record_items((*port).into(), items as u64);
             }
-            let name = board.name(self.thread + turn);
             if let Some(tracer) = &mut board.tracer {
                 tracer.exit_begins(&self.clock);
             }
@@ -251,7 +250,7 @@ impl RunLoop {
             if let Some(tracer) = &mut board.tracer {
                 tracer.exit_served(&exit, &self.clock);
                 let location = self.vcpus.current().location()?;
-                tracer.exit_ends(location, name);
+                tracer.exit_ends(location, self.thread + turn);
             }
             self.take_input(board);
             let asleep = self.ticks.asleep;

@@ -200,7 +200,10 @@ impl Vm {
         let setting = self.setting;
         let ring = Ring::of(&setting.ram, &setting.kernel);
         let vcpu = self.vcpus[0].as_mut();
-        let tracer = self.trace.map(|trace| Tracer::start(trace, ring, vcpu));
+        let cpus = setting.cpus.into();
+        let tracer = self
+            .trace
+            .map(|trace| Tracer::start(trace, ring, cpus, vcpu));
         let tracer = tracer.transpose()?;
         let vcpus: Vec<_> = match setting.accelerator.accel() {
             Accel::Emu => vec![self.vcpus],

@@ -1,15 +1,16 @@
 //! The ring through which the kernel tells the VMM what happens inside the guest.
 //!
 //! The kernel owns the ring and says where it is by an ELF note. It writes records and
-//! moves [`TraceRing::head`]; the VMM, while the vCPU stands still, reads them and moves
+//! moves [`TraceRing::head`]; the VMM, while a vCPU stands still, reads them and moves
 //! [`TraceRing::tail`]. Both count words from the start and never decrease, and word `n`
 //! lies at `n % RING_WORDS`. When a record has no room the kernel writes to
 //! [`crate::ports::TRACE_DOORBELL`], and finds room when the VMM resumes it: no record is
 //! lost. Since the VMM also reads the ring at every other exit, records and exits come in
 //! the order in which they happened, whatever their clocks say.
 //!
-//! A record is a head word (kind in bits 0 to 7, number of words in bits 8 to 15), the
-//! time-stamp counter, and what [`Kind`] says.
+//! A record is a head word (kind in bits 0 to 7, number of words in bits 8 to 15, number of
+//! the CPU in bits 16 to 23), the time-stamp counter, and what [`Kind`] says. One CPU at a time
+//! writes records; others may do so while the VMM reads.
 
 use core::sync::atomic::AtomicU64;
 
@@ -134,9 +135,9 @@ impl Kind {
     }
 }
 
-/// The head word of a record.
-pub const fn record_head(kind: Kind, words: usize) -> u64 {
-    kind as u64 | (words as u64) << 8
+/// The head word of a record of the CPU with this number.
+pub const fn record_head(kind: Kind, words: usize, cpu: usize) -> u64 {
+    kind as u64 | (words as u64) << 8 | (cpu as u64) << 16
 }
 
 /// The head word of a chunk, what a pointer argument points to: number of the argument in
@@ -200,7 +201,7 @@ mod tests {
     fn numbers_lead_back() {
         for number in 0..=u8::MAX {
             if let Some(kind) = Kind::new(number) {
-                assert_eq!(record_head(kind, 3), u64::from(number) | 0x300);
+                assert_eq!(record_head(kind, 3, 2), u64::from(number) | 0x2_0300);
             }
         }
         for (number, resolution) in Resolution::ALL.into_iter().enumerate() {

@@ -4,13 +4,13 @@
 //! event costs one branch. The boot code announces the ring by an ELF note. What the
 //! records mean is in [`abi::trace`].
 
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use abi::trace::{
     Kind, MAX_CHUNK, MAX_RECORD_WORDS, RING_WORDS, TraceRing, chunk_head, record_head,
 };
 
-use crate::{clock, doorbell};
+use crate::{clock, doorbell, processors};
 
 /// The ring itself.
 pub static RING: TraceRing = TraceRing::new();
@@ -43,7 +43,7 @@ pub fn send(kind: Kind, words: &[u64]) {
         RING.words.0[at % RING_WORDS].store(word, Relaxed);
         at += 1;
     };
-    put(record_head(kind, len));
+    put(record_head(kind, len, processors::number()));
     put(clock::counter());
     for &word in words {
         put(word);
@@ -52,7 +52,7 @@ pub fn send(kind: Kind, words: &[u64]) {
 }
 
 fn has_room(head: u64, words: usize) -> bool {
-    let used = head.wrapping_sub(RING.tail.load(Relaxed));
+    let used = head.wrapping_sub(RING.tail.load(Acquire));
     used.saturating_add(words as u64) <= RING_WORDS as u64
 }
 
@@ -128,7 +128,7 @@ mod tests {
         send(Kind::Idle, &[]);
         let word = |at: usize| RING.words.0[at].load(Relaxed);
         assert_eq!(RING.head.load(Relaxed), 5);
-        assert_eq!((word(0), word(2)), (record_head(Kind::Tick, 3), 7));
-        assert_eq!(word(3), record_head(Kind::Idle, 2));
+        assert_eq!((word(0), word(2)), (record_head(Kind::Tick, 3, 0), 7));
+        assert_eq!(word(3), record_head(Kind::Idle, 2, 0));
     }
 }

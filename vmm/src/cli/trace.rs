@@ -11,7 +11,6 @@ use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
 
 use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
-use super::usage::Misuse;
 use super::{CliError, CliResult, run, stop_signals};
 
 /// Run a guest program and print each event, one a line, in time order.
@@ -54,11 +53,6 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref())?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
-    if config.cpus > 1 && config.program.is_some() {
-        // Records do not say which CPU they are of.
-        let why = "is for a kernel without PROGRAM: a program is traced on one CPU as yet";
-        return Err(Misuse(format!("--cpus {} {why}", config.cpus)).into());
-    }
     (config.started, config.stop) = (started, stop);
     config.saves = args.saves.saves();
     let mut filter = Filter::all();

@@ -85,17 +85,11 @@ impl Board {
         }
     }
 
-    /// A vCPU's number, where there are several, as a trace names it.
-    pub(super) fn name(&self, cpu: usize) -> Option<u8> {
-        (self.activities.len() > 1).then_some(cpu as u8)
-    }
-
     /// A vCPU goes on, or the run has ended: tells the tracer how long it was halted, if it was.
     pub(super) fn resume(&mut self, cpu: usize, clock: &GuestClock) {
         let before = mem::replace(&mut self.activities[cpu], Activity::Runs);
-        let name = self.name(cpu);
         if let (Activity::Halted { since_ns, .. }, Some(tracer)) = (before, &mut self.tracer) {
-            tracer.slept(since_ns, name, clock);
+            tracer.slept(since_ns, cpu, clock);
         }
     }
 

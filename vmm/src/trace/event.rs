@@ -11,7 +11,9 @@ pub struct Event<'a> {
     /// When: nanoseconds of guest time since the machine was made. Never less than that of
     /// the event before.
     pub ns: u64,
-    /// The thread that has the CPU; `None` while the kernel boots or nobody has it.
+    /// On which CPU, if there are several and it is of one.
+    pub cpu: Option<u8>,
+    /// The thread that has this CPU; `None` while the kernel boots or nobody has it.
     pub thread: Option<ThreadId>,
     /// What.
     pub what: What<'a>,
@@ -33,8 +35,6 @@ pub enum What<'a> {
     Exit(&'a ExitEvent),
     /// The halted vCPU continues.
     Slept {
-        /// Which, if there are several.
-        cpu: Option<u8>,
         /// Since when it was halted.
         since_ns: u64,
     },
@@ -85,8 +85,6 @@ const PAYLOAD: usize = 16;
 /// A VM exit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitEvent {
-    /// Of which vCPU, if there are several.
-    pub cpu: Option<u8>,
     /// Why.
     pub reason: ExitReason,
     /// Port, address or MSR.
@@ -109,7 +107,6 @@ impl ExitEvent {
     pub(super) fn new(exit: &VmExit<'_>) -> Self {
         let (reason, detail) = exit.key();
         let mut event = Self {
-            cpu: None,
             reason,
             detail,
             size: 0,
@@ -174,17 +171,20 @@ pub struct Call {
     pub started_ns: u64,
     /// Whose it is.
     pub pid: u32,
+    /// The number of the CPU on which it began.
+    pub cpu: usize,
 }
 
 impl Call {
     /// One whose beginning is not known.
-    pub(super) fn unknown(number: u64, ns: u64) -> Self {
+    pub(super) fn unknown(number: u64, ns: u64, cpu: usize) -> Self {
         Self {
             number,
             arguments: None,
             chunks: Vec::new(),
             started_ns: ns,
             pid: 0,
+            cpu,
         }
     }
 }

@@ -155,6 +155,7 @@ mod tests {
         let passes = |thread, what| {
             filter.lets_pass(&Event {
                 ns: 0,
+                cpu: None,
                 thread,
                 what,
             })

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The tracer belongs to the thread that serves an exit. It reads the ring before it reports a VM exit,
-//! while the guest is stopped: so the order of events needs no clock. Times are nanoseconds
+//! while that vCPU is stopped: so the order of its events needs no clock. Times are nanoseconds
 //! of guest time since the machine was made; the guest's are its time-stamp counter,
 //! brought into the span since the last event.
 //!
@@ -39,7 +39,7 @@ pub use text::TextSink;
 
 use crate::cpu::{CpuError, GuestClock, Location, Vcpu};
 use crate::exit::VmExit;
-use record::{Malformed, Record};
+use record::{Malformed, Record, Stamp};
 pub(crate) use ring::Ring;
 
 /// A destination of events. Its memory must be bounded: guests make any number of events.
@@ -77,6 +77,8 @@ const MAX_CALLS: usize = 1 << 16;
 /// Turns records of the ring and exits of the run loop into events.
 pub(crate) struct Tracer {
     trace: Trace,
+    /// CPUs of the machine.
+    cpus: usize,
     guest: Option<Guest>,
     /// A note to be written before the first event.
     note: Option<String>,
@@ -91,17 +93,23 @@ pub(crate) struct Tracer {
 struct Guest {
     ring: Ring,
     clock: TscClock,
-    /// The thread that has the CPU; `None` while the CPU is idle.
-    running: Option<ThreadId>,
+    /// The thread that has each CPU; `None` while that CPU is idle.
+    running: Vec<Option<ThreadId>>,
     calls: HashMap<u32, Call>,
     buffer: Vec<u64>,
 }
 
 impl Guest {
+    /// The thread that has a CPU.
+    fn running(&self, cpu: usize) -> Option<ThreadId> {
+        self.running.get(cpu).copied().flatten()
+    }
+
     /// Keeps the call of a thread until it returns.
     fn keep(&mut self, mut call: Call) -> Result<(), Malformed> {
-        let thread = self.running.map_or(0, |thread| thread.tid);
-        call.pid = self.running.map_or(0, |thread| thread.pid);
+        let running = self.running(call.cpu);
+        let thread = running.map_or(0, |thread| thread.tid);
+        call.pid = running.map_or(0, |thread| thread.pid);
         if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&thread) {
             return Err(Malformed::Calls);
         }
@@ -109,12 +117,12 @@ impl Guest {
         Ok(())
     }
 
-    /// The call of the thread that runs, which is `number` if its records make sense.
-    fn take(&mut self, number: u64, ns: u64) -> Call {
-        let thread = self.running.map_or(0, |thread| thread.tid);
+    /// The call of the thread that has this CPU, which is `number` if its records make sense.
+    fn take(&mut self, cpu: usize, number: u64, ns: u64) -> Call {
+        let thread = self.running(cpu).map_or(0, |thread| thread.tid);
         match self.calls.remove(&thread) {
             Some(call) if call.number == number => call,
-            _ => Call::unknown(number, ns),
+            _ => Call::unknown(number, ns, cpu),
         }
     }
 }
@@ -145,11 +153,12 @@ impl TscClock {
 }
 
 impl Tracer {
-    /// Tells the kernel of `vcpu`'s machine, which has not run yet, what is wanted; it says
-    /// that in `ring`.
+    /// Tells the kernel of a machine with `cpus` CPUs, of which `vcpu` is the first and none has
+    /// run yet, what is wanted; it says that in `ring`.
     pub(crate) fn start(
         trace: Trace,
         ring: Option<Ring>,
+        cpus: usize,
         vcpu: &mut dyn Vcpu,
     ) -> Result<Self, CpuError> {
         let wanted = trace.filter.wanted();
@@ -162,7 +171,7 @@ impl Tracer {
                 guest = Some(Guest {
                     ring,
                     clock: TscClock::of(vcpu)?,
-                    running: None,
+                    running: vec![None; cpus],
                     calls: HashMap::new(),
                     buffer: Vec::new(),
                 });
@@ -170,6 +179,7 @@ impl Tracer {
         }
         Ok(Self {
             trace,
+            cpus,
             guest,
             note,
             last_ns: 0,
@@ -192,26 +202,26 @@ impl Tracer {
         self.exit = Some((clock.now_ns(), ExitEvent::new(exit)));
     }
 
-    /// Reports the exit, at which the guest is at `location`; of this vCPU, if there are
-    /// several.
+    /// Reports the exit, at which this vCPU's guest is at `location`.
     #[cold]
-    pub(crate) fn exit_ends(&mut self, location: Location, cpu: Option<u8>) {
+    pub(crate) fn exit_ends(&mut self, location: Location, cpu: usize) {
         let Some((served_ns, mut exit)) = self.exit.take() else {
             return;
         };
-        (exit.location, exit.cpu) = (location, cpu);
+        exit.location = location;
         exit.served_ns = served_ns.saturating_sub(self.last_ns);
         let ns = self.last_ns;
-        self.emit(ns, self.running(), &What::Exit(&exit));
+        self.emit(ns, Some(cpu), self.running(cpu), &What::Exit(&exit));
         self.last_ns = self.last_ns.max(served_ns);
     }
 
-    /// The vCPU, of which it is said which if there are several, has waited for an interrupt.
+    /// This vCPU has waited for an interrupt.
     #[cold]
-    pub(crate) fn slept(&mut self, since_ns: u64, cpu: Option<u8>, clock: &GuestClock) {
+    pub(crate) fn slept(&mut self, since_ns: u64, cpu: usize, clock: &GuestClock) {
         self.last_ns = self.last_ns.max(clock.now_ns());
         let ns = self.last_ns;
-        self.emit(ns, self.running(), &What::Slept { cpu, since_ns });
+        let thread = self.running(cpu);
+        self.emit(ns, Some(cpu), thread, &What::Slept { since_ns });
     }
 
     /// The guest waits: flushes the trace, so that the reader sees why.
@@ -230,8 +240,8 @@ impl Tracer {
         self.error
     }
 
-    fn running(&self) -> Option<ThreadId> {
-        self.guest.as_ref().and_then(|guest| guest.running)
+    fn running(&self, cpu: usize) -> Option<ThreadId> {
+        self.guest.as_ref().and_then(|guest| guest.running(cpu))
     }
 
     /// Reports all records in the ring.
@@ -243,9 +253,9 @@ impl Tracer {
         let mut result = guest.ring.take(&mut words);
         let mut rest = words.as_slice();
         while result.is_ok() && !rest.is_empty() {
-            result = record::parse(rest).and_then(|(tsc, record, after)| {
+            result = record::parse(rest).and_then(|(stamp, record, after)| {
                 rest = after;
-                self.record(tsc, record, now_ns)
+                self.record(stamp, record, now_ns)
             });
         }
         words.clear();
@@ -256,24 +266,27 @@ impl Tracer {
                 self.abandon_calls(now_ns);
                 self.guest = None;
                 let note = format!("the guest's trace ends here, its ring is broken: {error}");
-                self.emit(self.last_ns, None, &What::Note(&note));
+                self.emit(self.last_ns, None, None, &What::Note(&note));
             }
             (_, None) => {}
         }
     }
 
     /// Reports one record.
-    fn record(&mut self, tsc: u64, record: Record, now_ns: u64) -> Result<(), Malformed> {
+    fn record(&mut self, stamp: Stamp, record: Record, now_ns: u64) -> Result<(), Malformed> {
         let Some(guest) = &mut self.guest else {
             return Ok(());
         };
+        let Stamp { tsc, cpu } = stamp;
         let ns = guest.clock.ns(tsc).min(now_ns).max(self.last_ns);
         self.last_ns = ns;
-        let running = guest.running;
+        let has_cpu = guest.running.get_mut(cpu).ok_or(Malformed::Cpu)?;
+        let running = *has_cpu;
+        let on = Some(cpu);
         match record {
             Record::Call(mut call) => {
-                call.started_ns = ns;
-                self.emit(ns, running, &What::Call(&call));
+                (call.started_ns, call.cpu) = (ns, cpu);
+                self.emit(ns, on, running, &What::Call(&call));
                 if let Some(guest) = &mut self.guest {
                     guest.keep(call)?;
                 }
@@ -283,34 +296,34 @@ impl Tracer {
                 result,
                 mut chunks,
             } => {
-                let mut call = guest.take(number, ns);
+                let mut call = guest.take(cpu, number, ns);
                 call.chunks.append(&mut chunks);
                 let call = &call;
-                self.emit(ns, running, &What::Return { call, result });
+                self.emit(ns, on, running, &What::Return { call, result });
             }
             Record::Run { thread, name } => {
-                let before = guest.running.replace(thread);
-                if before != Some(thread) {
+                *has_cpu = Some(thread);
+                if running != Some(thread) {
                     let name = &name;
-                    self.emit(ns, running, &What::Switch { thread, name });
+                    self.emit(ns, on, running, &What::Switch { thread, name });
                 }
             }
             Record::Idle => {
-                if guest.running.take().is_some() {
-                    self.emit(ns, running, &What::Idle);
+                if has_cpu.take().is_some() {
+                    self.emit(ns, on, running, &What::Idle);
                 }
             }
             Record::End { thread, status } => {
                 if let Some(call) = guest.calls.remove(&thread.tid) {
-                    self.emit(ns, Some(thread), &What::Abandoned(&call));
+                    self.emit(ns, on, Some(thread), &What::Abandoned(&call));
                 }
-                self.emit(ns, Some(thread), &What::End { thread, status });
+                self.emit(ns, on, Some(thread), &What::End { thread, status });
             }
-            Record::Trap(trap) => self.emit(ns, running, &What::Trap(trap)),
-            Record::Fault(fault) => self.emit(ns, running, &What::Fault(fault)),
-            Record::Tick(count) => self.emit(ns, running, &What::Tick(count)),
-            Record::Start(thread) => self.emit(ns, running, &What::Start(thread)),
-            Record::Exec(name) => self.emit(ns, running, &What::Exec(&name)),
+            Record::Trap(trap) => self.emit(ns, on, running, &What::Trap(trap)),
+            Record::Fault(fault) => self.emit(ns, on, running, &What::Fault(fault)),
+            Record::Tick(count) => self.emit(ns, on, running, &What::Tick(count)),
+            Record::Start(thread) => self.emit(ns, on, running, &What::Start(thread)),
+            Record::Exec(name) => self.emit(ns, on, running, &What::Exec(&name)),
         }
         Ok(())
     }
@@ -320,24 +333,28 @@ impl Tracer {
         let Some(guest) = &mut self.guest else {
             return;
         };
-        let running = guest.running;
         let mut calls: Vec<_> = mem::take(&mut guest.calls).into_iter().collect();
         calls.sort_unstable_by_key(|&(tid, _)| tid);
         for (tid, call) in calls {
-            let pid = running.filter(|thread| thread.tid == tid);
-            let thread = pid.unwrap_or(ThreadId { pid: call.pid, tid });
-            self.emit(ns, Some(thread), &What::Abandoned(&call));
+            let thread = ThreadId { pid: call.pid, tid };
+            self.emit(ns, Some(call.cpu), Some(thread), &What::Abandoned(&call));
         }
     }
 
-    fn emit(&mut self, ns: u64, thread: Option<ThreadId>, what: &What<'_>) {
+    /// Reports an event of a CPU, or of none.
+    fn emit(&mut self, ns: u64, cpu: Option<usize>, thread: Option<ThreadId>, what: &What<'_>) {
         if let Some(note) = self.note.take() {
-            let what = What::Note(&note);
-            let thread = None;
-            self.with_sinks(|sink| sink.event(&Event { ns, thread, what }));
+            let note = Event {
+                ns,
+                cpu: None,
+                thread: None,
+                what: What::Note(&note),
+            };
+            self.with_sinks(|sink| sink.event(&note));
         }
         let event = Event {
             ns,
+            cpu: cpu.filter(|_| self.cpus > 1).map(|cpu| cpu as u8),
             thread,
             what: *what,
         };

@@ -5,12 +5,13 @@
 //! |---|---|
 //! | virtual machine / vCPU | a slice for each VM exit and each time that it is halted |
 //! | virtual machine / running | a slice for each turn of a thread |
+//! | virtual machine / vCPU 0, running on CPU 0 ... | the same, where there are several |
 //! | a process / a thread | a slice for each system call; traps, faults and ticks as instants |
 //!
 //! A slice is written when it ends, so the file is written as the guest goes on, and what
 //! is kept is a name for each thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -22,18 +23,17 @@ use super::text::{fault_text, trap_name};
 use crate::report::SCHEMA;
 use crate::report::{ExitDetail, text as report};
 
-/// The machine's own tracks; the guest's processes have lower numbers.
+/// The machine as a process, and the first of its tracks; those of the guest have lower numbers.
 const MACHINE: u32 = 1 << 30;
-const VCPU: ThreadId = ThreadId {
-    pid: MACHINE,
-    tid: MACHINE,
-};
-const RUNNING: ThreadId = ThreadId {
-    pid: MACHINE,
-    tid: MACHINE + 1,
-};
-/// Where there are several vCPUs: the track of the first.
-const FIRST_OF_SEVERAL: u32 = MACHINE + 2;
+
+/// What a CPU has a track for.
+#[derive(Clone, Copy)]
+enum Track {
+    /// Its exits.
+    Vcpu,
+    /// The thread that has it.
+    Running,
+}
 
 /// Threads whose names are kept. Beyond these all are named anew.
 const MAX_THREADS: usize = 1 << 16;
@@ -44,10 +44,10 @@ pub struct PerfettoSink<W> {
     has_begun: bool,
     /// Names of the threads that have been told.
     names: HashMap<ThreadId, String>,
-    /// The vCPUs, of several, that have been named, a bit each.
-    vcpus: u32,
-    /// Who runs, and since when.
-    turn: Option<(ThreadId, u64)>,
+    /// The machine's tracks that have been told.
+    tracks: HashSet<u32>,
+    /// Who runs on each CPU, and since when.
+    turns: BTreeMap<Option<u8>, (ThreadId, u64)>,
 }
 
 impl<W: Write + Send> PerfettoSink<W> {
@@ -57,8 +57,8 @@ impl<W: Write + Send> PerfettoSink<W> {
             writer,
             has_begun: false,
             names: HashMap::new(),
-            vcpus: 0,
-            turn: None,
+            tracks: HashSet::new(),
+            turns: BTreeMap::new(),
         }
     }
 
@@ -75,19 +75,30 @@ impl<W: Write + Send> PerfettoSink<W> {
     }
 
     fn name_machine(&mut self) -> io::Result<()> {
-        for (kind, track, name) in [
-            ("process_name", VCPU, "virtual machine"),
-            ("thread_name", VCPU, "vCPU"),
-            ("thread_name", RUNNING, "running"),
-        ] {
-            let mut event = metadata(kind, track, name);
-            if kind == "process_name" {
-                event["args"]["schema"] = SCHEMA.into();
-            }
-            serde_json::to_writer(&mut self.writer, &event)?;
-            self.writer.write_all(b",\n")?;
+        let machine = ThreadId {
+            pid: MACHINE,
+            tid: MACHINE,
+        };
+        let mut event = metadata("process_name", machine, "virtual machine");
+        event["args"]["schema"] = SCHEMA.into();
+        serde_json::to_writer(&mut self.writer, &event)?;
+        self.writer.write_all(b",\n")
+    }
+
+    /// A track of a CPU: of the only one, or of one of several.
+    fn cpu_track(&mut self, cpu: Option<u8>, track: Track) -> io::Result<ThreadId> {
+        let (place, name) = match (cpu, track) {
+            (None, Track::Vcpu) => (0, "vCPU".to_owned()),
+            (None, Track::Running) => (0, "running".to_owned()),
+            (Some(cpu), Track::Vcpu) => (1 + u32::from(cpu), format!("vCPU {cpu}")),
+            (Some(cpu), Track::Running) => (1 + u32::from(cpu), format!("running on CPU {cpu}")),
+        };
+        let tid = MACHINE + 2 * place + track as u32;
+        let track = ThreadId { pid: MACHINE, tid };
+        if self.tracks.insert(tid) {
+            self.write(&metadata("thread_name", track, &name))?;
         }
-        Ok(())
+        Ok(track)
     }
 
     /// Says what a thread's track, and its process's, is called.
@@ -105,10 +116,10 @@ impl<W: Write + Send> PerfettoSink<W> {
         self.write(&metadata("thread_name", thread, name))
     }
 
-    /// Makes sure that a track has a name.
-    fn track(&mut self, thread: Option<ThreadId>) -> io::Result<ThreadId> {
-        let Some(thread) = thread else {
-            return Ok(RUNNING);
+    /// The track of an event's thread, which has a name then.
+    fn track(&mut self, event: &Event<'_>) -> io::Result<ThreadId> {
+        let Some(thread) = event.thread else {
+            return self.cpu_track(event.cpu, Track::Running);
         };
         if !self.names.contains_key(&thread) {
             self.name(thread, &format!("process {}", thread.pid))?;
@@ -137,14 +148,14 @@ impl<W: Write + Send> PerfettoSink<W> {
         name: &str,
         args: Value,
     ) -> io::Result<()> {
-        let track = self.track(event.thread)?;
+        let track = self.track(event)?;
         self.write(&json!({
             "ph": "i", "s": "t", "cat": category, "name": name, "pid": track.pid,
             "tid": track.tid, "ts": micros(event.ns), "args": args,
         }))
     }
 
-    fn exit(&mut self, ns: u64, exit: &ExitEvent) -> io::Result<()> {
+    fn exit(&mut self, event: &Event<'_>, exit: &ExitEvent) -> io::Result<()> {
         let detail = exit.detail;
         let detail = detail.map_or(ExitDetail::None, |detail| {
             ExitDetail::new(exit.reason, detail)
@@ -157,44 +168,27 @@ impl<W: Write + Send> PerfettoSink<W> {
             "detail": detail, "size": exit.size, "value": exit.value().map(hex),
             "rip": hex(exit.location.rip), "ring": exit.location.ring,
         });
-        let span = (ns, ns.saturating_add(exit.served_ns));
-        let track = self.vcpu(exit.cpu)?;
+        let span = (event.ns, event.ns.saturating_add(exit.served_ns));
+        let track = self.cpu_track(event.cpu, Track::Vcpu)?;
         self.slice(track, "exits", &name, span, args)
     }
 
-    /// The track of a vCPU: that of the only one, or one for each of several.
-    fn vcpu(&mut self, cpu: Option<u8>) -> io::Result<ThreadId> {
-        let Some(cpu) = cpu else {
-            return Ok(VCPU);
-        };
-        let track = ThreadId {
-            pid: MACHINE,
-            tid: FIRST_OF_SEVERAL + u32::from(cpu),
-        };
-        let bit = 1_u32.checked_shl(cpu.into()).unwrap_or(0);
-        if self.vcpus & bit == 0 {
-            self.vcpus |= bit;
-            let name = format!("vCPU {cpu}");
-            self.write(&metadata("thread_name", track, &name))?;
-        }
-        Ok(track)
-    }
-
     fn call(&mut self, event: &Event<'_>, call: &Call, result: Option<String>) -> io::Result<()> {
-        let track = self.track(event.thread)?;
+        let track = self.track(event)?;
         let args = json!({ "arguments": arguments::all(call), "result": result });
         let span = (call.started_ns, event.ns);
         self.slice(track, "syscalls", &call_name(call.number), span, args)
     }
 
-    /// Ends the turn of whoever runs.
-    fn end_turn(&mut self, ns: u64) -> io::Result<()> {
-        let Some((thread, since)) = self.turn.take() else {
+    /// Ends the turn of whoever runs on this CPU.
+    fn end_turn(&mut self, cpu: Option<u8>, ns: u64) -> io::Result<()> {
+        let Some((thread, since)) = self.turns.remove(&cpu) else {
             return Ok(());
         };
         let name = self.names.get(&thread).cloned().unwrap_or_default();
         let args = json!({ "pid": thread.pid, "tid": thread.tid });
-        self.slice(RUNNING, "sched", &name, (since, ns), args)
+        let track = self.cpu_track(cpu, Track::Running)?;
+        self.slice(track, "sched", &name, (since, ns), args)
     }
 }
 
@@ -202,12 +196,12 @@ impl<W: Write + Send> TraceSink for PerfettoSink<W> {
     fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
         let ns = event.ns;
         match event.what {
-            What::Exit(exit) => self.exit(ns, exit),
-            What::Slept { cpu, since_ns } => {
-                let track = self.vcpu(cpu)?;
+            What::Exit(exit) => self.exit(event, exit),
+            What::Slept { since_ns } => {
+                let track = self.cpu_track(event.cpu, Track::Vcpu)?;
                 self.slice(track, "exits", "halted", (since_ns, ns), Value::Null)
             }
-            What::Call(_) => self.track(event.thread).map(|_| ()),
+            What::Call(_) => self.track(event).map(|_| ()),
             What::Return {
                 call,
                 result: value,
@@ -228,12 +222,12 @@ impl<W: Write + Send> TraceSink for PerfettoSink<W> {
             ),
             What::Tick(number) => self.instant(event, "ticks", "tick", json!({ "number": number })),
             What::Switch { thread, name } => {
-                self.end_turn(ns)?;
+                self.end_turn(event.cpu, ns)?;
                 self.name(thread, name)?;
-                self.turn = Some((thread, ns));
+                self.turns.insert(event.cpu, (thread, ns));
                 Ok(())
             }
-            What::Idle => self.end_turn(ns),
+            What::Idle => self.end_turn(event.cpu, ns),
             What::Start(thread) => {
                 let args = json!({ "pid": thread.pid, "tid": thread.tid });
                 self.instant(event, "procs", "start", args)
@@ -257,7 +251,9 @@ impl<W: Write + Send> TraceSink for PerfettoSink<W> {
     }
 
     fn finish(&mut self, ns: u64) -> io::Result<()> {
-        self.end_turn(ns)?;
+        while let Some((&cpu, _)) = self.turns.first_key_value() {
+            self.end_turn(cpu, ns)?;
+        }
         if !self.has_begun {
             self.writer.write_all(b"[")?;
         }

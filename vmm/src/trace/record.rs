@@ -17,6 +17,8 @@ pub(crate) enum Malformed {
     Length,
     #[error("a value that a record cannot have")]
     Value,
+    #[error("a record of a CPU that there is not")]
+    Cpu,
     #[error("too many threads")]
     Calls,
 }
@@ -46,27 +48,37 @@ pub(super) enum Record {
     },
 }
 
+/// When and where a record was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// The time-stamp counter.
+    pub tsc: u64,
+    /// The number of the CPU, whether there is one or not.
+    pub cpu: usize,
+}
+
 /// Words before what the kind says: the head and the time.
 const HEAD_WORDS: usize = 2;
 
-/// The first record of `words` with its time-stamp counter, and the words behind it.
+/// The first record of `words`, and the words behind it.
 ///
 /// # Errors
 /// It is none.
-pub(super) fn parse(words: &[u64]) -> Result<(u64, Record, &[u64]), Malformed> {
+pub(super) fn parse(words: &[u64]) -> Result<(Stamp, Record, &[u64]), Malformed> {
     let [head, tsc, ..] = *words else {
         return Err(Malformed::Length);
     };
     let kind = Kind::new(head as u8).ok_or(Malformed::Kind)?;
     let len = usize::from((head >> 8) as u8);
-    if !(HEAD_WORDS..=MAX_RECORD_WORDS).contains(&len) || head >> 16 != 0 {
+    let cpu = usize::from((head >> 16) as u8);
+    if !(HEAD_WORDS..=MAX_RECORD_WORDS).contains(&len) || head >> 24 != 0 {
         return Err(Malformed::Length);
     }
     let (record, rest) = words.split_at_checked(len).ok_or(Malformed::Length)?;
     let mut reader = Reader(&record[HEAD_WORDS..]);
     let record = reader.record(kind)?;
     match reader.0 {
-        [] => Ok((tsc, record, rest)),
+        [] => Ok((Stamp { tsc, cpu }, record, rest)),
         _ => Err(Malformed::Length),
     }
 }
@@ -83,6 +95,7 @@ impl Reader<'_> {
                 chunks: self.chunks()?,
                 started_ns: 0,
                 pid: 0,
+                cpu: 0,
             }),
             Kind::Return => Record::Return {
                 number: self.word()?,
@@ -188,7 +201,7 @@ mod tests {
     #[test]
     fn a_call_has_its_strings() {
         let text = u64::from_le_bytes(*b"hello\n\0\0");
-        let head = record_head(Kind::Call, 11);
+        let head = record_head(Kind::Call, 11, 3);
         let words = [
             head,
             5,
@@ -203,8 +216,8 @@ mod tests {
             text,
             77,
         ];
-        let (tsc, record, rest) = parse(&words).expect("a record");
-        assert_eq!((tsc, rest), (5, &[77][..]));
+        let (stamp, record, rest) = parse(&words).expect("a record");
+        assert_eq!((stamp, rest), (Stamp { tsc: 5, cpu: 3 }, &[77][..]));
         let Record::Call(call) = record else {
             panic!("{record:?}");
         };
@@ -221,7 +234,7 @@ mod tests {
     fn names_are_made_printable() {
         let name = u128::from_le_bytes(*b"a\x1b[2Jb\xff\0junk ...");
         let words = [
-            record_head(Kind::Exec, 4),
+            record_head(Kind::Exec, 4, 0),
             0,
             name as u64,
             (name >> 64) as u64,
@@ -232,22 +245,28 @@ mod tests {
 
     #[test]
     fn each_kind_of_nonsense_is_refused() {
-        let idle = record_head(Kind::Idle, 2);
+        let idle = record_head(Kind::Idle, 2, 0);
         let cases: [(&[u64], Malformed); 10] = [
             (&[idle], Malformed::Length),
             (&[0, 0], Malformed::Kind),
             (&[99 | 2 << 8, 0], Malformed::Kind),
-            (&[record_head(Kind::Idle, 1), 0], Malformed::Length),
-            (&[record_head(Kind::Idle, 3), 0], Malformed::Length),
-            (&[record_head(Kind::Idle, 3), 0, 0], Malformed::Length),
+            (&[record_head(Kind::Idle, 1, 0), 0], Malformed::Length),
+            (&[record_head(Kind::Idle, 3, 0), 0], Malformed::Length),
+            (&[record_head(Kind::Idle, 3, 0), 0, 0], Malformed::Length),
             (&[idle | 1 << 40, 0], Malformed::Length),
-            (&[record_head(Kind::Tick, 2), 0], Malformed::Length),
+            (&[record_head(Kind::Tick, 2, 0), 0], Malformed::Length),
             (
-                &[record_head(Kind::Fault, 5), 0, 0, 0, 12],
+                &[record_head(Kind::Fault, 5, 0), 0, 0, 0, 12],
                 Malformed::Value,
             ),
             (
-                &[record_head(Kind::Return, 5), 0, 0, 0, chunk_head(0, 9, 9)],
+                &[
+                    record_head(Kind::Return, 5, 0),
+                    0,
+                    0,
+                    0,
+                    chunk_head(0, 9, 9),
+                ],
                 Malformed::Length,
             ),
         ];

@@ -1,6 +1,7 @@
 //! The ring in guest memory, from the VMM's side ([`abi::trace`]).
 
 use std::mem::offset_of;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use abi::trace::{RING_WORDS, TraceRing};
 use vm_memory::{Bytes, GuestAddress};
@@ -11,7 +12,7 @@ use crate::memory::GuestRam;
 
 const WORD: usize = size_of::<u64>();
 
-/// A kernel's ring. Used only while the vCPU is stopped.
+/// A kernel's ring. Other CPUs than the one that is stopped may add to it at any time.
 pub(crate) struct Ring {
     ram: GuestRam,
     gpa: u64,
@@ -40,7 +41,7 @@ impl Ring {
     pub(super) fn want(&self, wanted: u64) {
         // The ring lies in RAM, so this cannot fail; if it did, there would be no records.
         let at = self.address(offset_of!(TraceRing, wanted));
-        let _ = self.ram.mmap().write_obj(wanted, at);
+        let _ = self.ram.mmap().store(wanted, at, Relaxed);
     }
 
     /// Moves all that is in the ring to `words`, which is empty.
@@ -50,7 +51,7 @@ impl Ring {
     pub(super) fn take(&mut self, words: &mut Vec<u64>) -> Result<(), Malformed> {
         let memory = self.ram.mmap();
         let head: u64 = memory
-            .read_obj(self.address(offset_of!(TraceRing, head)))
+            .load(self.address(offset_of!(TraceRing, head)), Acquire)
             .map_err(|_| Malformed::Memory)?;
         let count = head.wrapping_sub(self.tail);
         if count > RING_WORDS as u64 {
@@ -76,7 +77,7 @@ impl Ring {
         let at = self.address(offset_of!(TraceRing, tail));
         self.ram
             .mmap()
-            .write_obj(head, at)
+            .store(head, at, Release)
             .map_err(|_| Malformed::Memory)
     }
 }

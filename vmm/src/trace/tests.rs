@@ -47,7 +47,11 @@ impl Kernel {
     }
 
     fn record(&mut self, kind: Kind, tsc: u64, words: &[u64]) {
-        let head = record_head(kind, words.len() + 2);
+        self.record_on(0, kind, tsc, words);
+    }
+
+    fn record_on(&mut self, cpu: usize, kind: Kind, tsc: u64, words: &[u64]) {
+        let head = record_head(kind, words.len() + 2, cpu);
         self.put(&[&[head, tsc], words].concat());
     }
 }
@@ -79,6 +83,11 @@ impl Shared {
 
 /// A tracer with both sinks, on a clock of one tick a nanosecond.
 fn tracer(ring: Ring, filter: Filter) -> (Tracer, Shared, Shared) {
+    tracer_of(1, ring, filter)
+}
+
+/// The same of a machine with so many CPUs.
+fn tracer_of(cpus: usize, ring: Ring, filter: Filter) -> (Tracer, Shared, Shared) {
     let (text, json) = (Shared::default(), Shared::default());
     let sinks: Vec<Box<dyn TraceSink>> = vec![
         Box::new(TextSink::new(text.clone(), true)),
@@ -90,12 +99,13 @@ fn tracer(ring: Ring, filter: Filter) -> (Tracer, Shared, Shared) {
             khz: 1_000_000,
             offset_ns: 0,
         },
-        running: None,
+        running: vec![None; cpus],
         calls: HashMap::new(),
         buffer: Vec::new(),
     };
     let tracer = Tracer {
         trace: Trace { filter, sinks },
+        cpus,
         guest: Some(guest),
         note: None,
         last_ns: 0,
@@ -181,6 +191,67 @@ fn a_guest_s_life_is_told() {
         .collect();
     assert_eq!(calls.len(), 3, "{json:#?}");
     assert_eq!(calls[1]["args"]["arguments"], r#"1, "hi\n", 3"#);
+}
+
+/// A thread goes from one CPU to another in the middle of a call, as another one comes.
+#[test]
+fn each_cpu_has_its_thread() {
+    let (mut kernel, ring) = Kernel::new();
+    let (mut tracer, text, json) = tracer_of(2, ring, Filter::all());
+    let init = name(b"init\0\0\0\0\0\0\0\0\0\0\0\0");
+    let child = name(b"child\0\0\0\0\0\0\0\0\0\0\0");
+    let (pause, getpid) = (libc::SYS_pause as u64, libc::SYS_getpid as u64);
+    let mut on = |cpu, kind, tsc, words: &[u64]| kernel.record_on(cpu, kind, tsc, words);
+    on(0, Kind::Run, 10, &[INIT, init[0], init[1]]);
+    on(1, Kind::Run, 20, &[CHILD, child[0], child[1]]);
+    on(0, Kind::Call, 30, &[pause, 0, 0, 0, 0, 0, 0]);
+    on(1, Kind::Call, 40, &[getpid, 0, 0, 0, 0, 0, 0]);
+    on(1, Kind::Return, 41, &[getpid, 2]);
+    on(0, Kind::Idle, 50, &[]);
+    on(1, Kind::Run, 60, &[INIT, init[0], init[1]]);
+    on(0, Kind::Run, 61, &[CHILD, child[0], child[1]]);
+    on(1, Kind::Return, 70, &[pause, -4_i64 as u64]);
+    tracer.drain(1000);
+    tracer.with_sinks(|sink| sink.finish(1000));
+    let expected = "\
+0.000000010  CPU 0   [kernel]     switch to pid 1 (init)
+0.000000020  CPU 1   [kernel]     switch to pid 2 (child)
+0.000000030  CPU 0   [pid 1]      pause( <unfinished ...>
+0.000000040  CPU 1   [pid 2]      getpid() = 2
+0.000000050  CPU 0   [pid 1]      waits, the CPU is idle
+0.000000060  CPU 1   [pid 2]      switch to pid 1 (init)
+0.000000061  CPU 0   [kernel]     switch to pid 2 (child)
+0.000000070  CPU 1   [pid 1]      <... pause resumed>) = -1 EINTR
+";
+    assert_eq!(text.text(), expected);
+    let json: Vec<serde_json::Value> = serde_json::from_str(&json.text()).expect("JSON");
+    let turns = json.iter().filter(|event| event["cat"] == "sched");
+    let turns = turns.map(|turn| {
+        let figures = [&turn["tid"], &turn["args"]["pid"], &turn["dur"]];
+        figures.map(|figure| figure.as_f64().unwrap_or_default())
+    });
+    let first = f64::from(1 << 30) + 3.0;
+    let expected = [
+        [first, 1.0, 0.04],
+        [first + 2.0, 2.0, 0.04],
+        [first, 2.0, 0.939],
+        [first + 2.0, 1.0, 0.94],
+    ];
+    assert!(turns.eq(expected), "{json:#?}");
+}
+
+#[test]
+fn a_cpu_that_there_is_not_breaks_the_ring() {
+    let (mut kernel, ring) = Kernel::new();
+    let (mut tracer, text, _) = tracer_of(2, ring, Filter::all());
+    kernel.record_on(1, Kind::Tick, 1, &[1]);
+    kernel.record_on(2, Kind::Tick, 2, &[2]);
+    tracer.drain(7);
+    let lines: Vec<_> = text.text().lines().map(ToOwned::to_owned).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let why = "its ring is broken: a record of a CPU that there is not";
+    assert!(lines[1].ends_with(why), "{lines:?}");
+    assert!(tracer.guest.is_none());
 }
 
 #[test]

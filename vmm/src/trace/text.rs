@@ -5,6 +5,8 @@
 //! 0.001372441  [pid 1]  write(1, "hello\n", 6) = 6
 //! ```
 //!
+//! Of several CPUs, one is named before who.
+//!
 //! A system call's line is kept back until the next event. If that is its end, they are one
 //! line; else it is cut in two, as `strace` does it.
 
@@ -26,8 +28,11 @@ pub struct TextSink<W> {
     with_durations: bool,
     line: String,
     /// A system call that has begun just now, whose line has not ended.
-    open: Option<Option<ThreadId>>,
+    open: Option<Place>,
 }
+
+/// Where events happen that can be in one line: CPU and thread.
+type Place = (Option<u8>, Option<ThreadId>);
 
 impl<W: Write + Send> TextSink<W> {
     /// Lines to `writer`; how long exits took only `with_durations`.
@@ -43,7 +48,11 @@ impl<W: Write + Send> TextSink<W> {
     /// Starts a line with time and thread.
     fn start(&mut self, event: &Event<'_>) {
         let (seconds, ns) = (event.ns / 1_000_000_000, event.ns % 1_000_000_000);
-        self.add(format_args!("{seconds}.{ns:09}  {:12} ", who(event)));
+        self.add(format_args!("{seconds}.{ns:09}  "));
+        if let Some(cpu) = event.cpu {
+            self.add(format_args!("CPU {cpu:<2}  "));
+        }
+        self.add(format_args!("{:12} ", who(event)));
     }
 
     fn add(&mut self, text: std::fmt::Arguments<'_>) {
@@ -114,7 +123,7 @@ impl<W: Write + Send> TextSink<W> {
     fn what(&mut self, event: &Event<'_>) {
         match event.what {
             What::Exit(exit) => self.exit(exit),
-            What::Slept { since_ns, .. } => {
+            What::Slept { since_ns } => {
                 let slept = event.ns.saturating_sub(since_ns) as f64;
                 self.add(format_args!(
                     "vCPU was halted for {}",
@@ -185,13 +194,14 @@ impl<W: Write + Send> TextSink<W> {
 
 impl<W: Write + Send> TraceSink for TextSink<W> {
     fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let place = (event.cpu, event.thread);
         match event.what {
-            What::Return { call, result } if self.open == Some(event.thread) => {
+            What::Return { call, result } if self.open == Some(place) => {
                 self.open = None;
                 self.add(format_args!("{}", arguments::end(call, result)));
                 return self.end_line();
             }
-            What::Abandoned(_) if self.open == Some(event.thread) => {
+            What::Abandoned(_) if self.open == Some(place) => {
                 self.open = None;
                 self.add(format_args!(") = ?"));
                 return self.end_line();
@@ -202,7 +212,7 @@ impl<W: Write + Send> TraceSink for TextSink<W> {
         self.start(event);
         self.what(event);
         if let What::Call(_) = event.what {
-            self.open = Some(event.thread);
+            self.open = Some(place);
             return Ok(());
         }
         self.end_line()
@@ -220,10 +230,7 @@ impl<W: Write + Send> TraceSink for TextSink<W> {
 
 fn who(event: &Event<'_>) -> String {
     match (&event.what, event.thread) {
-        (What::Exit(ExitEvent { cpu, .. }) | What::Slept { cpu, .. }, _) => match cpu {
-            None => "[vCPU]".to_owned(),
-            Some(cpu) => format!("[vCPU {cpu}]"),
-        },
+        (What::Exit(_) | What::Slept { .. }, _) => "[vCPU]".to_owned(),
         (What::Note(_), _) => "[vmm]".to_owned(),
         (_, Some(thread)) => format!("[{}]", thread_text(thread)),
         (_, None) => "[kernel]".to_owned(),

@@ -14,6 +14,7 @@ fn call(number: libc::c_long, arguments: [u64; 6], chunks: &[(u8, &[u8], u32)]) 
         chunks: chunks.iter().map(chunk).collect(),
         started_ns: 0,
         pid: 1,
+        cpu: 0,
     }
 }
 
@@ -143,7 +144,7 @@ fn a_call_that_writes_is_cut_where_it_does() {
         of: 1,
     });
     assert_eq!(end(&read, 1), r#""x", 64) = 1"#);
-    assert_eq!(end(&Call::unknown(0, 7), 1), ") = 1");
+    assert_eq!(end(&Call::unknown(0, 7, 0), 1), ") = 1");
 }
 
 #[test]
