@@ -76,6 +76,8 @@ fn main() {
     suite::main(vec![
         plain("bundled_programs_agree", bundled_programs_agree),
         plain("more_programs_agree", more_programs_agree),
+        plain("programs_agree_on_two_cpus", on_two_cpus),
+        plain("order_on_several_cpus_is_no_difference", order),
         plain("table", table),
         plain("arithmetic_costs_no_exit", arithmetic),
         plain("runs_on_a_time_limit_get_no_verdict", time_limit),
@@ -169,6 +171,43 @@ fn machines_agree(name: &str, runs: usize) {
             assert_eq!(sum, report["wall_ns"].as_u64(), "{program:?}");
         }
     }
+}
+
+/// What scheduling makes differ has a cause, and is no failure.
+fn on_two_cpus() {
+    for program in ["hello", "fork", "files"] {
+        let options = ["--cpus", "2", "--runs", "1", program];
+        let (status, _, json) = compare_json(&options);
+        assert_eq!(status, Some(0), "{program}: {:#}", json["verdict"]);
+        assert!(json["verdict"]["not_deterministic"].is_null(), "{program}");
+        assert_eq!(json["cpus"], 2, "{program}");
+        let exits = list(&json["exits"]).iter();
+        for row in exits.chain(list(&json["guest"])) {
+            assert_ne!(row["cause"], "program", "{program}: {row:#}");
+        }
+        // The emulator's, which is always there, sends what starts the other CPU.
+        let mut exits = list(&json["exits"]).iter();
+        let commands = exits.find(|row| row["detail"] == "msr 0x830");
+        let commands = commands.unwrap_or_else(|| panic!("{program}: {json:#}"));
+        let alone = list(&json["machines"]).len() == 1;
+        assert!(alone || commands["cause"] == "cpus", "{commands:#}");
+        let mut counters = list(&json["guest"]).iter();
+        assert!(counters.any(|row| row["name"] == "wake_ipis"), "{program}");
+        for machine in list(&json["machines"]) {
+            let report = &machine["reports"][0];
+            assert_eq!(list(&report["vcpus"]).len(), 2, "{program}");
+        }
+    }
+}
+
+/// Processes on two CPUs print when they like to.
+fn order() {
+    let options = ["--cpus", "2", "--runs", "1", "interleave"];
+    let (status, _, json) = compare_json(&options);
+    assert_eq!(status, Some(0), "{:#}", json["verdict"]);
+    let differences = list(&json["verdict"]["differences"]);
+    let why = json["verdict"]["not_deterministic"].as_str();
+    assert_eq!(why.is_some(), !differences.is_empty(), "{differences:#?}");
 }
 
 fn table() {

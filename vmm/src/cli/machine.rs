@@ -32,9 +32,6 @@ pub struct CpuArgs {
     /// HLT and interrupt windows are visible exits
     #[arg(long, value_enum, default_value_t = Apic::Kernel)]
     apic: Apic,
-    /// CPUs of the machine, 1 to 32, as far as KVM has so many
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
-    cpus: u8,
     /// End the run after exactly N guest instructions (status 124); needs --accel emu
     #[arg(long, value_name = "N")]
     max_instructions: Option<u64>,
@@ -89,7 +86,6 @@ impl CpuArgs {
             Apic::Kernel => ApicMode::Kernel,
             Apic::User => ApicMode::User,
         };
-        config.cpus = self.cpus;
         config.max_instructions = self.max_instructions;
         config.deterministic = self.deterministic;
         Ok(())
@@ -107,6 +103,9 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
+    /// CPUs of the machine, 1 to 32, as far as KVM has so many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
+    cpus: u8,
     /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G [default: 64M, 1G
     /// with --root, 512M without PROGRAM]
     #[arg(long, value_name = "SIZE", value_parser = units::memory)]
@@ -177,6 +176,7 @@ impl MachineArgs {
             Console::Virtio => ConsoleKind::Virtio,
             Console::Serial => ConsoleKind::Serial,
         };
+        config.cpus = self.cpus;
         config.tick = self.tick;
         config.timeout = self.timeout;
         Ok(config)

@@ -11,6 +11,8 @@ use crate::report::ExitDetail;
 /// Local APIC registers that are accessed once a tick: end of interrupt, and the timer's
 /// initial and current counts (Intel SDM vol. 3A, table 11-1).
 const TICK_REGISTERS: [u64; 3] = [0xb0, 0x380, 0x390];
+/// The interrupt command register, by which one CPU interrupts another.
+const COMMAND_REGISTER: [u64; 2] = [0x300, 0x310];
 
 /// What makes a count differ between machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray)]
@@ -20,6 +22,8 @@ pub enum Cause {
     Apic,
     /// Time: the timer's ticks, and what else depends on how long the program runs.
     Timer,
+    /// Several CPUs: which one does what, and when.
+    Cpus,
     /// A software-backed KVM that leaves instructions to the VMM.
     Software,
     /// KVM, which fetches the items of a string input ahead: fewer exits, as many items.
@@ -59,6 +63,7 @@ impl Cause {
         match self {
             Self::Apic => 'A',
             Self::Timer => 'T',
+            Self::Cpus => 'C',
             Self::Software => 'S',
             Self::Input => 'I',
             Self::Program => '!',
@@ -70,6 +75,7 @@ impl Cause {
         match self {
             Self::Apic => "local APIC: in the VMM each access and halt is an exit, in KVM none",
             Self::Timer => "time: ticks, and what else depends on how long the program takes",
+            Self::Cpus => "several CPUs: interrupts between them, and which of them does what when",
             Self::Software => {
                 "software-backed KVM: an instruction that it cannot execute and the VMM does"
             }
@@ -101,6 +107,8 @@ fn of_msr(index: u32) -> Cause {
 fn of_apic_register(offset: u64) -> Cause {
     if TICK_REGISTERS.contains(&offset) {
         Cause::Timer
+    } else if COMMAND_REGISTER.contains(&offset) {
+        Cause::Cpus
     } else {
         Cause::Apic
     }
@@ -123,6 +131,7 @@ mod tests {
             (ExitReason::MmioRead, Other, Cause::Program),
             (ExitReason::MsrWrite, Msr(0x80b), Cause::Timer),
             (ExitReason::MsrWrite, Msr(0x80f), Cause::Apic),
+            (ExitReason::MsrWrite, Msr(0x830), Cause::Cpus),
             (ExitReason::MsrWrite, Msr(0x6e0), Cause::Timer),
             (ExitReason::MsrWrite, Msr(u64::MAX), Cause::Program),
             (ExitReason::Interrupted, None, Cause::Timer),

@@ -6,7 +6,7 @@ use super::{Cause, Column, Comparison, Machine, Missing, Spread, Verdict};
 use crate::cpu::{Accel, HostKind};
 use crate::devices::ApicMode;
 use crate::exit::ExitReason;
-use crate::report::{self, ExitDetail, GuestCounters, Outcome, OutcomeKind, Report};
+use crate::report::{self, ExitDetail, GuestCpu, Outcome, OutcomeKind, Report};
 
 /// A comparison in figures. Lists by machine are in the order of `machines`.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +15,8 @@ pub struct Summary {
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
+    /// CPUs of each machine.
+    pub cpus: u8,
     /// Runs on each machine.
     pub runs: usize,
     /// Whether the machines agree.
@@ -100,19 +102,57 @@ pub struct GuestComparison {
 }
 
 /// A guest counter's name, its value in a report, and what makes it differ.
-type GuestCounter = (&'static str, fn(&GuestCounters) -> Option<u64>, Cause);
+type GuestCounter = (&'static str, fn(&Report) -> Option<u64>, Cause);
 
 const GUEST_COUNTERS: [GuestCounter; 5] = [
-    ("syscalls", |guest| guest.syscalls, Cause::Program),
+    ("syscalls", |report| report.guest.syscalls, Cause::Program),
     (
         "context_switches",
-        |guest| guest.context_switches,
+        |report| report.guest.context_switches,
         Cause::Timer,
     ),
-    ("timer_ticks", |guest| guest.timer_ticks, Cause::Timer),
-    ("page_faults", |guest| guest.page_faults, Cause::Program),
-    ("forks", |guest| guest.forks, Cause::Program),
+    (
+        "timer_ticks",
+        |report| report.guest.timer_ticks,
+        Cause::Timer,
+    ),
+    (
+        "page_faults",
+        |report| report.guest.page_faults,
+        Cause::Program,
+    ),
+    ("forks", |report| report.guest.forks, Cause::Program),
 ];
+
+/// Those of several CPUs.
+const CPU_COUNTERS: [GuestCounter; 3] = [
+    (
+        "wake_ipis",
+        |report| of_all_cpus(report, |cpu| cpu.wake_ipis),
+        Cause::Cpus,
+    ),
+    (
+        "flush_ipis",
+        |report| of_all_cpus(report, |cpu| cpu.flush_ipis),
+        Cause::Cpus,
+    ),
+    (
+        "shootdowns",
+        |report| of_all_cpus(report, |cpu| cpu.shootdowns),
+        Cause::Cpus,
+    ),
+];
+
+/// A figure of all CPUs together, if the guest's kernel says it.
+fn of_all_cpus(report: &Report, figure: fn(GuestCpu) -> u64) -> Option<u64> {
+    let mut figures = report.vcpus.iter().map(|vcpu| vcpu.guest.map(figure));
+    figures.try_fold(0_u64, |sum, figure| Some(sum.saturating_add(figure?)))
+}
+
+/// CPUs of each machine.
+fn cpus(columns: &[Column]) -> u8 {
+    columns.first().map_or(1, |column| column.first.report.cpus)
+}
 
 impl Summary {
     pub(super) fn new(comparison: &Comparison) -> Self {
@@ -122,6 +162,7 @@ impl Summary {
         Self {
             program: comparison.program.clone(),
             args: comparison.args.clone(),
+            cpus: cpus(columns),
             runs: columns.first().map_or(0, |column| column.runs().count()),
             verdict: Verdict::of(columns),
             machines,
@@ -210,6 +251,7 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
         .collect();
     keys.sort_unstable();
     keys.dedup();
+    let are_several = cpus(columns) > 1;
     keys.into_iter()
         .map(|(reason, detail)| {
             let count = |report: &Report| report.exits.count_of(reason, detail);
@@ -218,7 +260,8 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
             let items: Vec<_> = columns.iter().map(|column| column.spread(items)).collect();
             let cause = (!all_equal(&counts)).then(|| match all_equal(&items) {
                 true => Cause::Input,
-                false => Cause::of_exit(reason, detail),
+                false if is_port(reason) => Cause::of_exit(reason, detail),
+                false => on_cpus(Cause::of_exit(reason, detail), are_several),
             });
             ExitComparison {
                 reason,
@@ -230,19 +273,32 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
         .collect()
 }
 
+/// Whether nothing but the program itself decides about exits for this reason.
+fn is_port(reason: ExitReason) -> bool {
+    matches!(reason, ExitReason::PioIn | ExitReason::PioOut)
+}
+
+/// What makes a count differ that has this cause on one CPU: of several each may come first.
+fn on_cpus(cause: Cause, are_several: bool) -> Cause {
+    match cause {
+        Cause::Program if are_several => Cause::Cpus,
+        cause => cause,
+    }
+}
+
 fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
+    let are_several = cpus(columns) > 1;
+    let of_cpus = CPU_COUNTERS.into_iter().filter(|_| are_several);
     GUEST_COUNTERS
         .into_iter()
+        .chain(of_cpus)
         .map(|(name, value, cause)| {
-            let counts: Vec<_> = columns
-                .iter()
-                .map(|column| column.known(|report| value(&report.guest)))
-                .collect();
+            let counts: Vec<_> = columns.iter().map(|column| column.known(value)).collect();
             let known: Vec<_> = counts.iter().flatten().copied().collect();
             GuestComparison {
                 name,
                 counts,
-                cause: cause_of(&known, cause),
+                cause: cause_of(&known, on_cpus(cause, are_several)),
             }
         })
         .collect()
@@ -253,7 +309,7 @@ fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
 fn cause_of(counts: &[Spread], usual: Cause) -> Option<Cause> {
     if all_equal(counts) {
         None
-    } else if counts.iter().any(|spread| spread.constant().is_none()) {
+    } else if usual == Cause::Program && counts.iter().any(|spread| spread.constant().is_none()) {
         Some(Cause::Timer)
     } else {
         Some(usual)

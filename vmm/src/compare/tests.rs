@@ -8,7 +8,8 @@ use crate::devices::ApicMode;
 use crate::exit::ExitReason;
 use crate::output::Recorder;
 use crate::report::{
-    Counters, EmuCounters, ExitCounts, GuestCounters, HostInstructions, Outcome, Report, Times,
+    Counters, EmuCounters, ExitCounts, GuestCounters, GuestCpu, HostInstructions, Outcome, Report,
+    Times, VcpuReport,
 };
 
 const SERIAL: u64 = 0x3f8;
@@ -266,12 +267,68 @@ fn a_program_that_varies_gets_no_verdict() {
     assert!(text.contains(verdict), "{text}");
 }
 
+/// A run on two CPUs, one of which has sent so many interrupts.
+fn run_on_two(machine: Machine, exits: Exits<'_>, wake_ipis: u64, output: &str) -> Run {
+    let mut run = run(machine, exits, 1000, output);
+    run.report.cpus = 2;
+    run.report.vcpus = vec![VcpuReport::default(); 2];
+    for (vcpu, wake_ipis) in run.report.vcpus.iter_mut().zip([wake_ipis, 1]) {
+        vcpu.guest = Some(GuestCpu {
+            wake_ipis,
+            ..Default::default()
+        });
+    }
+    run
+}
+
+#[test]
+fn what_several_cpus_make_differ_is_no_failure() {
+    const COMMAND: (ExitReason, Option<u64>, u64) = (ExitReason::MsrWrite, Some(0x830), 4);
+    let kvm = run_on_two(Machine::Kvm, PORTS, 2, "one\ntwo\n");
+    let mut emu = run_on_two(Machine::Emu, &[PORTS[0], COMMAND], 3, "one\ntwo\n");
+    emu.report.guest.syscalls = Some(7);
+    let two = |emu: &Run| {
+        let columns = [(Machine::Kvm, &kvm), (Machine::Emu, emu)];
+        let columns = columns.map(|(machine, run)| column(machine, vec![run.clone()]));
+        comparison(columns.into()).summary()
+    };
+    let summary = two(&emu);
+    assert!(summary.verdict.agrees());
+    assert_eq!(summary.verdict.not_deterministic, None);
+    assert_eq!(summary.exits[1].cause, Some(Cause::Cpus));
+    let row = |name: &str| {
+        let mut rows = summary.guest.iter();
+        rows.find(|row| row.name == name).expect("it is there")
+    };
+    assert_eq!(row("syscalls").cause, Some(Cause::Cpus));
+    assert_eq!(row("shootdowns").cause, None);
+    let wakes = row("wake_ipis");
+    let medians = wakes.counts.iter().flatten().map(|counts| counts.median);
+    assert!(medians.eq([3, 4]), "{wakes:?}");
+    assert_eq!(wakes.cause, Some(Cause::Cpus));
+    let text = summary.to_string();
+    for part in [
+        "Program  hello you, 2 CPUs, one run on each machine\n",
+        "\n  wake IPIs               3    4  C\n",
+        "\n  C  several CPUs: interrupts between them, ",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    // Who prints first is up to nobody; what they print is not.
+    emu = run_on_two(Machine::Emu, PORTS, 2, "two\none\n");
+    let why = two(&emu).verdict.not_deterministic.unwrap_or_default();
+    assert!(why.contains("in another order on kvm than on emu"), "{why}");
+    emu = run_on_two(Machine::Emu, PORTS, 2, "one\n222\n");
+    assert!(!two(&emu).verdict.agrees());
+}
+
 #[test]
 fn json_has_the_figures() {
     let summary: Value =
         serde_json::from_str(&three_machines().summary().to_json()).expect("valid JSON");
     assert_eq!(summary["program"], "hello");
     assert_eq!(summary["runs"], 3);
+    assert_eq!(summary["cpus"], 1);
     assert_eq!(summary["verdict"]["not_deterministic"], Value::Null);
     assert_eq!(summary["machines"][0]["machine"], "kvm");
     let guest_ns = &summary["machines"][0]["guest_ns"];

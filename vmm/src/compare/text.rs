@@ -44,7 +44,11 @@ impl Summary {
             1 => "one run on each machine".to_owned(),
             runs => format!("medians of {runs} runs on each machine"),
         };
-        let what = format!("{}, {how}", words.join(" "));
+        let cpus = match self.cpus {
+            1 => String::new(),
+            cpus => format!("{cpus} CPUs, "),
+        };
+        let what = format!("{}, {cpus}{how}", words.join(" "));
         writeln!(f, "{}", wrap("Program  ", &what))?;
         let ran = self.machines.iter().map(|machine| {
             let what = text::machine(machine.accel, machine.host_kind, machine.apic);
@@ -86,7 +90,7 @@ impl Summary {
                 .counts
                 .iter()
                 .map(|counts| known(counts.as_ref(), count));
-            lines.push(line([row.name.replace('_', " ")], counts, row.cause));
+            lines.push(line([label(row.name)], counts, row.cause));
         }
         lines.push(self.known_row("instructions, ring 0", |machine| {
             &machine.ring0_instructions
@@ -141,7 +145,7 @@ impl Summary {
         }
         for counter in &self.guest {
             let spreads = counter.counts.iter().map(Option::as_ref).collect();
-            row(counter.name.replace('_', " "), spreads, count_range);
+            row(label(counter.name), spreads, count_range);
         }
         for (label, figure) in TIMES {
             let spreads = self.machines.iter().map(figure).collect();
@@ -218,6 +222,11 @@ impl Summary {
         let counts = figures.map(|figure| known(figure.as_ref(), count));
         line([label.to_owned()], counts, None)
     }
+}
+
+/// A counter's name in words.
+fn label(name: &str) -> String {
+    name.replace('_', " ").replace("ipis", "IPIs")
 }
 
 /// Labels, a figure a machine, and the mark of a difference.

@@ -30,6 +30,7 @@ impl Verdict {
         let not_deterministic = columns.iter().find_map(|column| {
             variation(column).map(|what| format!("{what} on {}", column.machine))
         });
+        let not_deterministic = not_deterministic.or_else(|| reordering(columns));
         let mut differences = Vec::new();
         if let Some((reference, others)) = columns.split_first() {
             for other in others {
@@ -57,6 +58,22 @@ fn variation(column: &Column) -> Option<String> {
         .flat_map(|run| compare(&column.first, run))
         .next()
         .map(|what| format!("two runs differ ({what})"))
+}
+
+/// Where several CPUs have printed the same lines in another order: which is first is up to nobody.
+fn reordering(columns: &[Column]) -> Option<String> {
+    let (reference, others) = columns.split_first()?;
+    if reference.first.report.cpus == 1 {
+        return None;
+    }
+    let output = &reference.first.output;
+    let other = others
+        .iter()
+        .find(|other| output.is_reordered(&other.first.output))?;
+    let [one, other] = [reference.machine, other.machine];
+    Some(format!(
+        "several CPUs print the same lines in another order on {one} than on {other}"
+    ))
 }
 
 /// Differences between two runs in what should be the same.

@@ -34,6 +34,20 @@ impl Transcript {
         String::from_utf8_lossy(&self.head).into_owned()
     }
 
+    /// Whether `other` has the same lines in another order; not known of more than 64 KiB.
+    pub fn is_reordered(&self, other: &Self) -> bool {
+        let lines = |head: &[u8]| {
+            let mut lines: Vec<_> = head
+                .split(|&byte| byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect();
+            lines.sort_unstable();
+            lines
+        };
+        let is_whole = self.len == self.head.len() as u64 && self.len == other.len;
+        is_whole && self != other && lines(&self.head) == lines(&other.head)
+    }
+
     /// Where `other` first differs, for a person; `None` if they are the same.
     pub fn difference(&self, other: &Self) -> Option<String> {
         if self == other {
@@ -146,6 +160,15 @@ mod tests {
             one.difference(&transcript(&[b"one"])).as_deref(),
             Some(r#"line 2 is "two" and missing"#)
         );
+    }
+
+    #[test]
+    fn lines_in_another_order_are_told_from_others() {
+        let one = transcript(&[b"one\ntwo\n"]);
+        assert!(one.is_reordered(&transcript(&[b"two\none\n"])));
+        assert!(!one.is_reordered(&one));
+        assert!(!one.is_reordered(&transcript(&[b"one\n222\n"])));
+        assert!(!one.is_reordered(&transcript(&[b"two\none\none\n"])));
     }
 
     #[test]
