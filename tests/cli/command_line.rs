@@ -69,7 +69,11 @@ fn status_of_misuse() {
     refused(&["trace", "--pid", "0", "hello"], USAGE, &["--pid <N>"]);
     refused(&["bench", "lat_pip"], USAGE, &["did you mean lat_pipe"]);
     refused(&["bench", "--samples", "0"], USAGE, &["--samples <N>"]);
-    for option in [&["--max-instructions", "5"][..], &["--deterministic"]] {
+    for option in [
+        &["--max-instructions", "5"][..],
+        &["--deterministic"],
+        &["--seed", "1"],
+    ] {
         let args = [&["run", "--accel", "kvm"], option, &["hello"]].concat();
         refused(&args, USAGE, &[option[0], "--accel emu"]);
     }

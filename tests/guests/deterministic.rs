@@ -12,10 +12,18 @@ pub const CASES: &[Case] = &[
     ("spinners_share_fairly", spinners_share_fairly),
 ];
 
+/// For the emulator with several CPUs.
+pub const SEVERAL_CASES: &[Case] = &[("seeds_repeat_exactly", seeds_repeat_exactly)];
+
 fn run(target: Target, program: &str, args: &[&str]) -> Ended {
+    run_with(&[], target, program, args)
+}
+
+fn run_with(options: &[&str], target: Target, program: &str, args: &[&str]) -> Ended {
     target
         .vmm(program)
         .options(&["--deterministic", "--tick", "1ms"])
+        .options(options)
         .args(args)
         .run()
 }
@@ -61,6 +69,23 @@ fn runs_repeat_exactly(target: Target) {
     let spin = run(target, "spin", &["20"]);
     let ticks = spin.status(0).count(&["guest", "timer_ticks"]);
     assert!((19..=21).contains(&ticks), "{ticks} ticks of 1 ms\n{spin}");
+}
+
+/// Each seed makes a run of its own, and always the same one; as does none.
+fn seeds_repeat_exactly(target: Target) {
+    let seeds: [&[&str]; 3] = [&[], &["--seed", "1"], &["--seed", "2"]];
+    let programs: [(&str, &[&str]); 2] = [("threads", &[]), ("soak", &["10"])];
+    for (program, args) in programs {
+        let once = || seeds.map(|seed| trace(run_with(seed, target, program, args).status(0)));
+        let runs = once();
+        assert_eq!(runs, once(), "{program}");
+        let instructions = runs.map(|run| run["emu"]["instructions"].clone());
+        let [none, first, second] = instructions;
+        assert!(
+            none != first && first != second && second != none,
+            "{program}"
+        );
+    }
 }
 
 /// The guest's time, not the test's.

@@ -55,6 +55,10 @@ fn main() {
     trials.extend(suite::on(&several[..1], processors::DETERMINISTIC));
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
     trials.extend(suite::on(&memory_order::TARGETS, memory_order::CASES));
+    trials.extend(suite::on(
+        &[Target::EmuSeveral],
+        deterministic::SEVERAL_CASES,
+    ));
     let weak = faults::weak_processor();
     trials.extend(suite::on(&[Target::Emu], faults::STATE_CASES));
     let kvm = [Target::Kvm, Target::KvmUserApic];

@@ -128,7 +128,8 @@ pub struct RunLoop {
 impl RunLoop {
     /// One for each thread: `vcpus` has the vCPUs of each, of which there is one, or all are
     /// the emulator's and on one thread. `control` is for so many threads. `max_instructions`,
-    /// of all vCPUs, end the run with [`Outcome::too_many_instructions`].
+    /// of all vCPUs, end the run with [`Outcome::too_many_instructions`]. A `seed` shuffles the
+    /// turns of those that have one thread.
     ///
     /// # Panics
     /// A thread has no vCPU.
@@ -138,12 +139,13 @@ impl RunLoop {
         tracer: Option<Tracer>,
         control: &Arc<Control>,
         max_instructions: Option<u64>,
+        seed: Option<u64>,
     ) -> Vec<Self> {
         let cpus = vcpus.iter().map(Vec::len).sum();
         let board = Board::new(devices, tracer, cpus, vcpus.len());
         let board = Arc::new(Mutex::new(board));
         let loops = (0..).zip(vcpus).map(|(thread, vcpus)| {
-            let mut vcpus = Turns::new(thread, vcpus);
+            let mut vcpus = Turns::new(thread, vcpus, seed);
             Self {
                 clock: vcpus.current().clock(),
                 counts: (0..vcpus.count()).map(|_| ExitCounts::new()).collect(),
@@ -166,7 +168,7 @@ impl RunLoop {
     /// # Panics
     /// There is no vCPU.
     pub fn new(vcpus: Vec<Box<dyn Vcpu>>, devices: Devices, control: Arc<Control>) -> Self {
-        let mut loops = Self::all(vec![vcpus], devices, None, &control, None);
+        let mut loops = Self::all(vec![vcpus], devices, None, &control, None, None);
         loops.remove(0)
     }
 

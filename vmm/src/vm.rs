@@ -86,6 +86,7 @@ pub struct Vm {
     stop: EventFd,
     sources: EventSources,
     max_instructions: Option<u64>,
+    seed: Option<u64>,
     count_host_instructions: bool,
     trace: Option<Trace>,
 }
@@ -98,7 +99,7 @@ impl Vm {
     pub fn new(config: VmConfig, outputs: impl Into<Outputs>) -> Result<Self, VmError> {
         config.check()?;
         let choice = match config.accel {
-            AccelChoice::Auto if config.deterministic => AccelChoice::Emu,
+            AccelChoice::Auto if config.deterministic || config.seed.is_some() => AccelChoice::Emu,
             choice => choice,
         };
         let counted = config.max_instructions.is_some() || config.deterministic;
@@ -166,6 +167,7 @@ impl Vm {
             stop,
             sources,
             max_instructions: config.max_instructions,
+            seed: config.seed,
             count_host_instructions: config.count_host_instructions,
             trace: None,
         })
@@ -215,7 +217,8 @@ impl Vm {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
-        let loops = RunLoop::all(vcpus, self.devices, tracer, &control, self.max_instructions);
+        let (limit, seed) = (self.max_instructions, self.seed);
+        let loops = RunLoop::all(vcpus, self.devices, tracer, &control, limit, seed);
         let host_kind = setting.accelerator.host_kind();
         let counted = self.count_host_instructions.then_some(host_kind);
         let done = EventFd::new(EFD_NONBLOCK)?;

@@ -39,6 +39,9 @@ pub struct CpuArgs {
     /// the time of day is fixed; implies --accel emu
     #[arg(long)]
     pub deterministic: bool,
+    /// Shuffle the turns of several CPUs, another way for each N; implies --accel emu
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,6 +73,7 @@ impl CpuArgs {
             for (asked, option) in [
                 (self.max_instructions.is_some(), "--max-instructions"),
                 (self.deterministic, "--deterministic"),
+                (self.seed.is_some(), "--seed"),
             ] {
                 if asked {
                     let why = "KVM does not count instructions";
@@ -88,6 +92,7 @@ impl CpuArgs {
         };
         config.max_instructions = self.max_instructions;
         config.deterministic = self.deterministic;
+        config.seed = self.seed;
         Ok(())
     }
 }

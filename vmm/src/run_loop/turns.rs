@@ -6,7 +6,9 @@
 //!                                              (those that wait or have halted are left out)
 //! ```
 //!
-//! The order depends on nothing but the guest, so that counted runs repeat exactly. An
+//! The order depends on nothing but the guest, so that counted runs repeat exactly. A seed makes
+//! another one, with turns of other lengths, which repeats as well: so tests find what depends on
+//! who comes first. An
 //! interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
 //! which runs at a time: switching threads takes as long as a turn. Where each vCPU has a
 //! thread, it always has its turn.
@@ -20,6 +22,9 @@ use crate::report::Outcome;
 
 /// Most instructions of a turn: some 50 us, many times what changing turns takes.
 const TURN: u64 = 10_000;
+/// Of a seed's turns, as many have at most so many instructions as have more, up to twice that, four
+/// times, and so on.
+const SHORT: u64 = 2;
 
 /// One of the vCPUs.
 struct Member {
@@ -34,14 +39,17 @@ pub struct Turns {
     first: usize,
     members: Vec<Member>,
     turn: usize,
+    /// What shuffles turns, if anything does.
+    random: Option<fastrand::Rng>,
 }
 
 impl Turns {
-    /// Vcpus by number, from `first` on, at least one; the first has its turn.
+    /// Vcpus by number, from `first` on, at least one; the first has its turn. With a `seed` the
+    /// order of turns and their lengths are those that it makes.
     ///
     /// # Panics
     /// There is none.
-    pub fn new(first: usize, vcpus: Vec<Box<dyn Vcpu>>) -> Self {
+    pub fn new(first: usize, vcpus: Vec<Box<dyn Vcpu>>, seed: Option<u64>) -> Self {
         assert!(!vcpus.is_empty(), "a machine has a CPU");
         let member = |vcpu| Member {
             vcpu,
@@ -51,6 +59,7 @@ impl Turns {
             first,
             members: vcpus.into_iter().map(member).collect(),
             turn: 0,
+            random: seed.map(fastrand::Rng::with_seed),
         }
     }
 
@@ -100,6 +109,22 @@ impl Turns {
         for member in &mut self.members {
             member.vcpu.detach();
         }
+    }
+
+    /// Most instructions of the turn that begins.
+    fn length(&mut self) -> u64 {
+        let Some(random) = &mut self.random else {
+            return TURN;
+        };
+        let most = SHORT << random.u32(..=(TURN / SHORT).ilog2());
+        random.u64(1..=most)
+    }
+
+    /// How many of the others the next turn leaves out.
+    fn left_out(&mut self) -> usize {
+        let others = self.members.len() - 1;
+        let random = self.random.as_mut();
+        random.map_or(0, |random| random.usize(..=others))
     }
 
     /// Says whether the current one is to tell when it can take an interrupt.
@@ -153,19 +178,25 @@ impl RunLoop {
         let retired = |counts: InstructionCounts| counts.ring0 + counts.ring3;
         let all = self.vcpus.instructions().map_or(0, retired);
         let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(all));
+        if left == 0 {
+            return Ok(Some(Outcome::too_many_instructions()));
+        }
+        let turn = self.vcpus.length();
+        // The last one ends exactly there, and those of a seed anywhere.
+        let is_exact = left <= turn || self.vcpus.random.is_some();
         let vcpu = self.vcpus.current();
         let own = vcpu.instructions().map_or(0, retired);
-        match left {
-            0 => return Ok(Some(Outcome::too_many_instructions())),
-            // The last one ends exactly there.
-            1..=TURN => vcpu.set_instruction_limit(Some(own.saturating_add(left)))?,
-            _ => vcpu.set_turn(own.saturating_add(TURN))?,
+        let end = own.saturating_add(turn.min(left));
+        match is_exact {
+            true => vcpu.set_instruction_limit(Some(end))?,
+            false => vcpu.set_turn(end)?,
         }
         Ok(None)
     }
 
     /// Gives the turn to the next vCPU that has something to do; whether there is one.
     fn find_turn(&mut self, board: &mut Board) -> Result<bool, CpuError> {
+        self.vcpus.turn += self.vcpus.left_out();
         for _ in 0..self.vcpus.members.len() {
             self.vcpus.turn = (self.vcpus.turn + 1) % self.vcpus.members.len();
             board.devices.select(self.vcpus.number());

@@ -61,6 +61,9 @@ pub struct VmConfig {
     /// fixed, so that two runs with the same input are the same in everything but host
     /// time; emulator only. Time in which the guest is idle is skipped.
     pub deterministic: bool,
+    /// What shuffles the turns of several CPUs; emulator only. Each seed makes another order with
+    /// turns of other lengths, and the same one always.
+    pub seed: Option<u64>,
     /// A kernel image instead of the bundled one.
     pub kernel: Option<Image>,
     /// The guest's files, instead of the bundled programs.
@@ -128,6 +131,7 @@ impl VmConfig {
             timeout: None,
             max_instructions: None,
             deterministic: false,
+            seed: None,
             kernel: None,
             initramfs: None,
             initrd: None,
