@@ -95,9 +95,9 @@ fn machine(target: Target, code: &[u8]) -> BareMachine {
         put(gate_offset(vector), &gate.to_le_bytes());
     }
 
-    let choice = match target {
-        Target::Emu | Target::EmuSeveral => AccelChoice::Emu,
-        Target::Kvm | Target::KvmUserApic | Target::KvmSeveral => AccelChoice::Kvm,
+    let choice = match target.accel() {
+        "emu" => AccelChoice::Emu,
+        _ => AccelChoice::Kvm,
     };
     let (accelerator, _) = Accelerator::open(choice, false).expect("the target is there");
     let mut machine = BareMachine::new(&accelerator, ApicMode::User, &image).expect("it fits");

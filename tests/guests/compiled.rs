@@ -38,6 +38,7 @@ struct Program {
 
 /// The file, and what it does on the host.
 struct Built {
+    name: &'static str,
     path: String,
     /// An archive with it and its libraries, if it is dynamic.
     archive: Option<String>,
@@ -133,6 +134,7 @@ const PROGRAMS: &[Program] = &[
     c("cpus", "cpus.c"),
     c("translations", "translations.c"),
     c("together", "together.c"),
+    c("at_once", "at_once.c"),
     c("restartable", "restartable.c"),
     c("limits", "limits.c"),
     c("timers", "timers.c"),
@@ -216,27 +218,9 @@ const PROGRAMS: &[Program] = &[
         is_v3: true,
         ..PLAIN
     },
-    Program {
-        name: "c_shared_memory",
-        source: "shared_memory.c",
-        compiler: "gcc",
-        arguments: &["-O2", "-static"],
-        ..PLAIN
-    },
-    Program {
-        name: "c_memory_calls",
-        source: "memory_calls.c",
-        compiler: "gcc",
-        arguments: &["-O2", "-static"],
-        ..PLAIN
-    },
-    Program {
-        name: "c_ipc",
-        source: "ipc.c",
-        compiler: "gcc",
-        arguments: &["-O2", "-static"],
-        ..PLAIN
-    },
+    c("c_shared_memory", "shared_memory.c"),
+    c("c_memory_calls", "memory_calls.c"),
+    c("c_ipc", "ipc.c"),
     Program {
         name: "go_timers",
         source: "timers.go",
@@ -258,8 +242,15 @@ const PROGRAMS: &[Program] = &[
     },
 ];
 
-/// Those that show what happens on several CPUs at once, in a short time.
-const ON_SEVERAL_OF_KVM: [&str; 5] = ["clone", "cpus", "futexes", "restartable", "together"];
+/// Those with several processes or threads, in a short time.
+const ON_SEVERAL_OF_KVM: &str = "c_ipc clone copies cpus crowd edges epoll epoll_sockets fifos \
+     futex_several futexes locks message_queues others pipes pseudo_terminals restartable sharing \
+     signal_io signals_queue tcp timers together translations udp unix";
+/// Those that show what happens at once.
+const AT_ONCE: &str = "cpus";
+
+/// Orders of turns that are tried.
+const SEEDS: u64 = 10;
 
 /// Each is made once.
 static BUILT: [OnceLock<Built>; PROGRAMS.len()] = [const { OnceLock::new() }; PROGRAMS.len()];
@@ -272,34 +263,60 @@ pub fn trials() -> Vec<Trial> {
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);
         }
-        let several: &[Target] = match ON_SEVERAL_OF_KVM.contains(&program.name) {
-            true => &[Target::EmuSeveral, Target::KvmSeveral],
-            false => &[Target::EmuSeveral],
-        };
-        for target in [&Target::ALL, several].concat() {
-            let no_target = target.missing();
-            let ignored = (missing.is_some() && !required("compilers"))
-                || (no_target.is_some() && !required(target.accel()));
-            let why = missing.clone().or(no_target.map(Into::into));
-            let trial = Trial::test(format!("{}::{target}", program.name), move || {
-                why.map_or_else(
-                    || compare(program, built, target),
-                    |why| Err(Failed::from(why)),
-                )
-            });
-            trials.push(trial.with_ignored_flag(ignored));
+        let mut targets = Target::ALL.to_vec();
+        targets.push(Target::EmuSeveral);
+        let is_among = |names: &str| names.split(' ').any(|name| name == program.name);
+        if is_among(ON_SEVERAL_OF_KVM) {
+            targets.push(Target::KvmSeveral);
+        }
+        if is_among(AT_ONCE) {
+            targets.extend(Target::MORE_OF_KVM);
+        }
+        for target in targets {
+            trials.push(trial(program, built, &missing, (target, compare)));
+        }
+        if program.name == "at_once" {
+            let shuffled = Program {
+                name: "at_once_by_seeds",
+                ..program
+            };
+            let test = (Target::EmuSeveral, by_seeds as Test);
+            trials.push(trial(shuffled, built, &missing, test));
         }
     }
     trials
 }
 
-fn compare(program: Program, built: &OnceLock<Built>, target: Target) -> Result<(), Failed> {
-    let built = built.get_or_init(|| program.build());
+type Test = fn(&Built, Target);
+
+/// A test named after `program`, or of what is missing for it.
+fn trial(
+    program: Program,
+    built: &'static OnceLock<Built>,
+    missing: &Option<String>,
+    (target, test): (Target, Test),
+) -> Trial {
+    let no_target = target.missing();
+    let ignored = (missing.is_some() && !required("compilers"))
+        || (no_target.is_some() && !required(target.accel()));
+    let why = missing.clone().or(no_target.map(Into::into));
+    let trial = Trial::test(format!("{}::{target}", program.name), move || match why {
+        Some(why) => Err(Failed::from(why)),
+        None => {
+            test(built.get_or_init(|| program.build()), target);
+            Ok(())
+        }
+    });
+    trial.with_ignored_flag(ignored)
+}
+
+/// It does what it did on the host.
+fn compare(built: &Built, target: Target) {
     // Go's runtime reserves much.
     let memory = ["--memory", "256M"];
     let run = match &built.archive {
         Some(archive) => target
-            .vmm(program.name)
+            .vmm(built.name)
             .options(&["--initrd", archive])
             .options(&memory),
         None => target.vmm(&built.path).options(&memory),
@@ -308,7 +325,22 @@ fn compare(program: Program, built: &OnceLock<Built>, target: Target) -> Result<
     let output = String::from_utf8_lossy(&built.output.stdout);
     run.status(shell_status(built.output.status))
         .prints(&output);
-    Ok(())
+}
+
+/// It goes well in whatever order CPUs have their turns, and nothing is left of it.
+fn by_seeds(built: &Built, target: Target) {
+    for seed in 1..=SEEDS {
+        let run = target
+            .vmm(&built.path)
+            .options(&["--deterministic", "--seed", &seed.to_string()])
+            .args(&["12", "and what is left"])
+            .run();
+        run.status(0).prints(concat!(
+            "12 rounds, 0 of 4 went wrong\n",
+            "12 rounds, 0 of 4 went wrong\n",
+            "left: 0 bytes, 0 processes\n",
+        ));
+    }
 }
 
 impl Program {
@@ -357,6 +389,7 @@ impl Program {
             archive
         });
         Built {
+            name: self.name,
             archive,
             output: Command::new(&path).output().expect("it runs on the host"),
             path: path.to_str().expect("the path is text").to_owned(),

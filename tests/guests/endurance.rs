@@ -10,6 +10,9 @@ pub const CASES: &[Case] = &[
     ("fairness", fairness),
 ];
 
+/// Those that show what happens at once.
+pub const AT_ONCE: &[Case] = &[("soak", soak), ("two_hundred_at_once", two_hundred_at_once)];
+
 /// Ten thousand rounds in one boot in the emulator: each has forks, an exec, a pipe and a
 /// fault. Fewer where KVM may lack hardware assistance, and an instruction in ring 0 take
 /// as long as a hundred.

@@ -53,6 +53,17 @@ fn main() {
     let several = [Target::EmuSeveral, Target::KvmSeveral];
     trials.extend(suite::on(&several, processors::CASES));
     trials.extend(suite::on(&several[..1], processors::DETERMINISTIC));
+    let on_several_of_kvm = [
+        calls::CASES,
+        endurance::CASES,
+        programs::CASES,
+        signals::CASES,
+    ];
+    trials.extend(suite::on(
+        &[Target::KvmSeveral],
+        &on_several_of_kvm.concat(),
+    ));
+    trials.extend(suite::on(&Target::MORE_OF_KVM, endurance::AT_ONCE));
     trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
     trials.extend(suite::on(&memory_order::TARGETS, memory_order::CASES));
     trials.extend(suite::on(

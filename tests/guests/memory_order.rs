@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[("memory_order", memory_order)];
 pub const TARGETS: [Target; 4] = [
     Target::Emu,
     Target::EmuSeveral,
-    Target::KvmUserApic,
+    Target::KvmUserApicSeveral,
     Target::KvmSeveral,
 ];
 
@@ -34,7 +34,7 @@ const DIFFERENT_ORDER: &str = "1010";
 fn memory_order(target: Target) {
     let litmus = target.vmm("litmus").args(&[&RACES.to_string()]);
     let run = match target {
-        Target::Emu | Target::KvmUserApic => litmus.options(&["--cpus", "2"]),
+        Target::Emu => litmus.options(&["--cpus", "2"]),
         _ => litmus,
     }
     .run();

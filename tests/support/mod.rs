@@ -68,18 +68,34 @@ pub enum Target {
     KvmUserApic,
     /// KVM with its own, and two CPUs.
     KvmSeveral,
+    /// The same with the VMM's.
+    KvmUserApicSeveral,
+    /// KVM with its own, and four CPUs.
+    KvmMore,
 }
 
 impl Target {
     /// All of them with one CPU, the emulator first.
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
+    /// Of KVM, with several CPUs, what differs from [`Self::KvmSeveral`].
+    pub const MORE_OF_KVM: [Self; 2] = [Self::KvmUserApicSeveral, Self::KvmMore];
+
     /// The accelerator's name on the command line.
     pub fn accel(self) -> &'static str {
         match self {
             Self::Emu | Self::EmuSeveral => "emu",
-            Self::Kvm | Self::KvmUserApic | Self::KvmSeveral => "kvm",
+            Self::Kvm
+            | Self::KvmUserApic
+            | Self::KvmSeveral
+            | Self::KvmUserApicSeveral
+            | Self::KvmMore => "kvm",
         }
+    }
+
+    /// Whether KVM has the local APIC, so that halts are no exits.
+    pub fn keeps_halts(self) -> bool {
+        matches!(self, Self::Kvm | Self::KvmSeveral | Self::KvmMore)
     }
 
     /// The options of `vmm run` that choose it.
@@ -90,6 +106,8 @@ impl Target {
             Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
             Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
             Self::KvmSeveral => &["--accel", "kvm", "--cpus", "2"],
+            Self::KvmUserApicSeveral => &["--accel", "kvm", "--apic", "user", "--cpus", "2"],
+            Self::KvmMore => &["--accel", "kvm", "--cpus", "4"],
         }
     }
 
@@ -97,8 +115,8 @@ impl Target {
     pub fn cpus(self) -> usize {
         match self {
             Self::Emu | Self::Kvm | Self::KvmUserApic => 1,
-            Self::EmuSeveral => 4,
-            Self::KvmSeveral => 2,
+            Self::KvmSeveral | Self::KvmUserApicSeveral => 2,
+            Self::EmuSeveral | Self::KvmMore => 4,
         }
     }
 
@@ -147,6 +165,8 @@ impl fmt::Display for Target {
             Self::Kvm => "kvm",
             Self::KvmUserApic => "kvm_user_apic",
             Self::KvmSeveral => "kvm_2_cpus",
+            Self::KvmUserApicSeveral => "kvm_user_apic_2_cpus",
+            Self::KvmMore => "kvm_4_cpus",
         })
     }
 }

@@ -295,7 +295,7 @@ fn full_ring(target: Target) {
     let time: &[&str] = match target {
         Target::Emu | Target::EmuSeveral => &["--deterministic", "--tick", "1s"],
         Target::Kvm => &[],
-        Target::KvmUserApic | Target::KvmSeveral => return,
+        _ => return,
     };
     let options = [&["--only", "exits,syscalls"], time].concat();
     let rung = trace(target, &options, &["yield", "2000"]);
