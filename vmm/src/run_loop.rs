@@ -209,7 +209,7 @@ impl RunLoop {
 
     fn run_until_ended(&mut self, board: &mut Held<'_>) -> Result<Outcome, CpuError> {
         let ended = match self.thread {
-            0 => self.begin_turn()?,
+            0 => self.begin_turn(board)?,
             // It may have to wait to be started.
             _ => self.next_turn(board)?,
         };

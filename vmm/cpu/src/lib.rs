@@ -176,6 +176,10 @@ pub trait Vcpu: Send {
     /// [`CpuError::Unsupported`] where instructions cannot be counted.
     fn set_turn(&mut self, limit: u64) -> Result<(), CpuError>;
 
+    /// Whether `pause` ends [`run`](Self::run) as a limit does: while other vCPUs wait for the
+    /// thread that runs this one, which may wait for them. Without effect where each has its own.
+    fn set_pause_exits(&mut self, wanted: bool);
+
     /// Guest instructions retired, where the accelerator counts them.
     fn instructions(&self) -> Option<InstructionCounts>;
 

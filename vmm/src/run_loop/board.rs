@@ -93,6 +93,13 @@ impl Board {
         }
     }
 
+    /// Whether a vCPU runs that is not this one.
+    pub(super) fn others_run(&mut self, own: usize) -> bool {
+        let cpus = self.activities.iter().zip(self.devices.local_apics());
+        let mut others = cpus.enumerate().filter(|(cpu, _)| *cpu != own);
+        others.any(|(_, (activity, apic))| *activity == Activity::Runs && !apic.waits())
+    }
+
     /// Whether no vCPU, none of which runs, can ever wake.
     pub(super) fn is_dead(&mut self) -> bool {
         let mut cpus = self.activities.iter().zip(self.devices.local_apics());

@@ -66,8 +66,11 @@ impl RunLoop {
     /// Has the threads of other vCPUs look at what has come to their local APICs; and this one,
     /// if its vCPU has stopped itself: that finishes the instruction by which it did first.
     #[inline]
-    pub(super) fn wake_others(&self, devices: &mut Devices) {
+    pub(super) fn wake_others(&mut self, devices: &mut Devices) {
         let mut woken = devices.take_woken();
+        if woken != 0 && self.vcpus.are_several() {
+            self.vcpus.current().set_pause_exits(true);
+        }
         while woken != 0 {
             let cpu = woken.trailing_zeros() as usize;
             woken &= woken - 1;

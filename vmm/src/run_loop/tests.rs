@@ -234,6 +234,8 @@ impl Vcpu for Scripted {
         Ok(())
     }
 
+    fn set_pause_exits(&mut self, _wanted: bool) {}
+
     fn state(&mut self) -> Result<CpuState, CpuError> {
         Err(CpuError::Unsupported("a script has no state"))
     }

@@ -8,8 +8,8 @@
 //!
 //! The order depends on nothing but the guest, so that counted runs repeat exactly. A seed makes
 //! another one, with turns of other lengths, which repeats as well: so tests find what depends on
-//! who comes first. An
-//! interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
+//! who comes first. `pause` ends a turn only if another vCPU runs: a lone one that spins would
+//! change turns with itself. An interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
 //! which runs at a time: switching threads takes as long as a turn. Where each vCPU has a
 //! thread, it always has its turn.
 
@@ -152,14 +152,14 @@ impl RunLoop {
     /// itself, once there is one.
     pub(super) fn next_turn(&mut self, board: &mut Held<'_>) -> Result<Option<Outcome>, CpuError> {
         if self.find_turn(board)? {
-            return self.begin_turn();
+            return self.begin_turn(board);
         }
         loop {
             if let Some(outcome) = self.serve_kick(board) {
                 return Ok(Some(outcome));
             }
             if self.find_turn(board)? {
-                return self.begin_turn();
+                return self.begin_turn(board);
             }
             if board.is_dead() {
                 return Ok(Some(Outcome::halted()));
@@ -169,7 +169,7 @@ impl RunLoop {
     }
 
     /// Lets the current vCPU run until the end of its turn.
-    pub(super) fn begin_turn(&mut self) -> Result<Option<Outcome>, CpuError> {
+    pub(super) fn begin_turn(&mut self, board: &mut Board) -> Result<Option<Outcome>, CpuError> {
         let limit = self.max_instructions;
         if !self.vcpus.are_several() {
             self.vcpus.current().set_instruction_limit(limit)?;
@@ -184,7 +184,9 @@ impl RunLoop {
         let turn = self.vcpus.length();
         // The last one ends exactly there, and those of a seed anywhere.
         let is_exact = left <= turn || self.vcpus.random.is_some();
+        let others_run = board.others_run(self.vcpus.number());
         let vcpu = self.vcpus.current();
+        vcpu.set_pause_exits(others_run);
         let own = vcpu.instructions().map_or(0, retired);
         let end = own.saturating_add(turn.min(left));
         match is_exact {

@@ -322,6 +322,10 @@ impl Vcpu for Emulator {
         Ok(())
     }
 
+    fn set_pause_exits(&mut self, wanted: bool) {
+        self.cpu.events.pause_exits = wanted;
+    }
+
     fn instructions(&self) -> Option<InstructionCounts> {
         Some(self.cpu.meter.counts(self.cpu.control.cpl))
     }

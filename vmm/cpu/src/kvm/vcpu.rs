@@ -369,6 +369,8 @@ impl Vcpu for KvmVcpu {
         Err(CpuError::Unsupported("KVM does not count instructions"))
     }
 
+    fn set_pause_exits(&mut self, _wanted: bool) {}
+
     fn instructions(&self) -> Option<InstructionCounts> {
         None
     }

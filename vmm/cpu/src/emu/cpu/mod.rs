@@ -96,15 +96,13 @@ pub struct Cpu {
 impl Cpu {
     /// A processor with registers of zeros; `whole_state` gives it a state.
     pub fn new(ram: Ram, machine: &Machine, place: Place, neighbours: Option<Neighbours>) -> Self {
-        let mut events = Events::new(Arc::clone(&machine.kicked));
-        events.takes_turns = neighbours.is_some();
         Self {
             regs: Registers::new(),
             meter: Meter::new(machine.clock.clone()),
             code: CodeCache::new(neighbours),
             mmu: Mmu::new(ram),
             control: Control::new(place),
-            events,
+            events: Events::new(Arc::clone(&machine.kicked)),
             stop: Stop::Leave,
             outside: Outside::new(),
             kvm_clock: KvmClock::new(machine.time_of_day),

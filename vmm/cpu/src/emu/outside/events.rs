@@ -38,8 +38,8 @@ pub struct Events {
     pub limit: Option<u64>,
     /// How many fewer will do.
     pub slack: u64,
-    /// Whether other vCPUs run meanwhile once this one has reached its limit.
-    pub takes_turns: bool,
+    /// Whether `pause` counts as the limit.
+    pub pause_exits: bool,
     kicked: Arc<Kicked>,
 }
 
@@ -57,7 +57,7 @@ impl Events {
             hits: 0,
             limit: None,
             slack: 0,
-            takes_turns: false,
+            pause_exits: false,
             kicked,
         }
     }

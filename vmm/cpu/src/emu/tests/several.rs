@@ -93,13 +93,16 @@ fn a_vcpu_whose_cache_is_emptied_still_hears_of_writes() {
 }
 
 #[test]
-fn a_pause_ends_a_turn() {
+fn a_pause_ends_a_turn_if_others_wait() {
     // pause ; jmp to itself
     let (_, [mut vcpu, _]) = two([&[0xf3, 0x90, 0xeb, 0xfc], &HLT]);
-    vcpu.set_instruction_limit(Some(1000)).expect("it counts");
-    assert_eq!(vcpu.run().expect("it runs"), VmExit::InstructionLimit);
-    let counts = vcpu.instructions().expect("it counts");
-    assert_eq!(counts.ring0, 2);
+    for (wanted, limit, count) in [(false, 1000, 1000), (true, 2000, 1002)] {
+        vcpu.set_pause_exits(wanted);
+        vcpu.set_instruction_limit(Some(limit)).expect("it counts");
+        assert_eq!(vcpu.run().expect("it runs"), VmExit::InstructionLimit);
+        let counts = vcpu.instructions().expect("it counts");
+        assert_eq!(counts.ring0, count);
+    }
 }
 
 #[test]

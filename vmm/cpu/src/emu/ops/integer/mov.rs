@@ -267,12 +267,12 @@ fn lower_clflush(site: &Site, insn: &Instruction, op: &mut Op) {
     op.handler = slow::<Clflush>;
 }
 
-/// `pause`: lets the machine's other vCPUs run, which this one may wait for.
+/// `pause`: lets the machine's other vCPUs run, if some wait, which this one may wait for.
 struct Pause;
 
 impl Instr for Pause {
     fn exec<M: Access>(cpu: &mut Cpu, _: &Op) -> Result<(), Stop> {
-        if cpu.events.takes_turns {
+        if cpu.events.pause_exits {
             cpu.events.limit = Some(0);
             cpu.meter.want_attention();
         }
