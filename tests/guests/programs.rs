@@ -1,8 +1,8 @@
 //! Processes, threads, memory and files: what each program prints, to the letter. The same
 //! programs print the same under Linux.
 
-use crate::Case;
 use crate::support::Target;
+use crate::{Case, faults};
 
 pub const CASES: &[Case] = &[
     ("programs", programs),
@@ -85,16 +85,10 @@ fn registers(target: Target) {
         run
     };
     let run = keeps(&[]);
-    if run.report["host_kind"] == "software" && has_keys() {
+    let has_all = faults::has_keys() && std::is_x86_feature_detected!("avx512f");
+    if run.report["host_kind"] == "software" && has_all {
         keeps(&["all"]);
     }
-}
-
-/// Whether the processor has AVX-512, and keys of pages that its Linux uses (SDM vol. 2A, CPUID 7).
-fn has_keys() -> bool {
-    const OSPKE: u32 = 1 << 4;
-    let features = std::arch::x86_64::__cpuid_count(7, 0);
-    features.ecx & OSPKE != 0 && std::is_x86_feature_detected!("avx512f")
 }
 
 fn ymm(target: Target) {
