@@ -12,6 +12,7 @@ use crate::support::suite::Case;
 
 pub const CASES: &[Case] = &[
     ("terminal_while_stopped", while_stopped),
+    ("terminal_after_stops_at_once", stops_at_once),
     ("terminal_after_a_stop_without_notice", after_sigstop),
 ];
 
@@ -41,6 +42,30 @@ fn while_stopped(target: Target) {
                 session.signal(Signal::SIGCONT);
                 session.wait_for_guest();
             }
+            session.signal(Signal::SIGTERM);
+        },
+    );
+    assert_eq!(status.code(), Some(128 + Signal::SIGTERM as i32), "{shown}");
+}
+
+/// However many signals come while the first is handled.
+fn stops_at_once(target: Target) {
+    let (status, shown) = ends_in_time(
+        || Session::start(target, &LONG),
+        |session| {
+            session.wait_for_guest();
+            for _ in 0..100 {
+                for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
+                    session.signal(signal);
+                    session.signal(Signal::SIGCONT);
+                }
+            }
+            // What came last may be a stop.
+            for _ in 0..20 {
+                thread::sleep(POLL);
+                session.signal(Signal::SIGCONT);
+            }
+            session.wait_for_guest();
             session.signal(Signal::SIGTERM);
         },
     );

@@ -97,11 +97,7 @@ pub fn acquire() -> io::Result<()> {
         .into_iter()
         .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
     {
-        handle(
-            signal,
-            put_back_and_end,
-            libc::SA_RESETHAND | libc::SA_NODEFER,
-        )?;
+        handle(signal, put_back_and_end, libc::SA_RESETHAND)?;
     }
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
         handle(signal, put_back_and_stop, libc::SA_RESTART)?;
@@ -305,14 +301,21 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Res
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as usize;
     action.sa_flags = flags | libc::SA_ONSTACK;
-    // SAFETY: the handlers here call only what signal handlers may call.
-    match unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } {
+    // SAFETY: the set belongs to this frame; the handlers here call only what signal handlers may
+    // call.
+    let result = unsafe {
+        // Else handlers of one thread nest, and each saves AVX-512 on a stack of 8 KiB.
+        libc::sigfillset(&mut action.sa_mask);
+        libc::sigaction(signal, &action, std::ptr::null_mut())
+    };
+    match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// The signal has its usual effect after this: its handler is taken away first.
+/// The signal has its usual effect after this: its handler has been taken away, and it is blocked
+/// until this one returns.
 extern "C" fn put_back_and_end(signal: c_int) {
     restore();
     // SAFETY: a plain system call, allowed in a signal handler.
