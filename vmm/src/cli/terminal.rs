@@ -324,9 +324,9 @@ extern "C" fn put_back_and_end(signal: c_int) {
 
 extern "C" fn put_back_and_stop(_: c_int) {
     put_back(STOPPED);
-    // Of the whole process; it goes on here.
+    // Stops the whole process, by this thread, so that it goes on here and not before.
     // SAFETY: a plain system call, allowed in a signal handler.
-    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+    unsafe { libc::raise(libc::SIGSTOP) };
     let _ = STATE.compare_exchange(STOPPED, WANTED, Ordering::Relaxed, Ordering::Relaxed);
     take_again(libc::SIGCONT);
 }
