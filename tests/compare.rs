@@ -52,6 +52,7 @@ const NOT_COMPARED: &[&str] = &[
     // Timing: order, progress, ends.
     "fairness",
     "interleave",
+    "litmus",
     "loops",
     "sleep",
     "spin",

@@ -304,6 +304,11 @@ extern "C" fn kernel_trap_handler(trap: &mut KernelTrap) {
     let frame = &mut trap.frame;
     let number = frame.vector as u8;
     if number >= vector::FIRST_INTERRUPT {
+        if frame.rflags & RFlags::INTERRUPT_FLAG.bits() == 0 {
+            // No processor does that, but kvm-amd in QEMU's emulation injects an interrupt again
+            // that is being served.
+            return;
+        }
         // SAFETY: interrupts are on in ring 0 only in `wait_for_interrupt`, which has its CPU
         // there.
         processors::end_idle(unsafe { &*(trap.rdi as *const Cpu) });
