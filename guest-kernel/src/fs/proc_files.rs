@@ -312,6 +312,11 @@ fn number(name: &[u8]) -> Option<u32> {
     (ProcName::number(value).bytes() == name).then_some(value)
 }
 
+/// The process with this number, or that of the thread with it.
+fn process_of(id: u32) -> Option<&'static Process> {
+    table::process(id).or_else(|| Some(table::thread(id)?.process()))
+}
+
 /// `/proc` itself.
 ///
 /// # Errors
@@ -339,7 +344,7 @@ pub fn find(directory: &Shared<Node>, file: ProcFile, name: &[u8]) -> Result<Sha
     }
     let node = node(file, Some((directory, name)))?;
     let is_open = file.mode() == linux::S_IFDIR | OPEN_DIRECTORY;
-    if let Some(process) = file.id().and_then(table::process)
+    if let Some(process) = file.id().and_then(process_of)
         && (is_open || process.attributes().is_dumpable)
     {
         let credentials = &process.credentials;
@@ -374,9 +379,7 @@ pub fn read(file: ProcFile, offset: u64, target: &mut dyn Target) -> Result<u64,
         ProcFile::System(text) => window::read(offset, target, |to| Ok(text.write(to))),
         ProcFile::OfProcess(text, id) => window::read(offset, target, |to| {
             file.check_access()?;
-            let thread = table::thread(id);
-            let process = table::process(id).or_else(|| thread.map(|thread| thread.process()));
-            text.write(process.ok_or(Errno::ESRCH)?, id, to)
+            text.write(process_of(id).ok_or(Errno::ESRCH)?, id, to)
         }),
         ProcFile::Descriptor(pid, fd) => window::read(offset, target, |to| {
             file.check_access()?;

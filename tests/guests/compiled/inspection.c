@@ -79,6 +79,30 @@ static void files(const char *who, pid_t pid) {
     fflush(stdout);
 }
 
+/* What a user finds of another thread of his in its files, and does to it there. */
+static void files_of_thread(void) {
+    static const char *names[] = {"", "/comm", "/stat", "/status"};
+    pthread_t id;
+    thread_id = 0;
+    pthread_create(&id, 0, thread, 0);
+    while (!thread_id)
+        usleep(1000);
+    for (int n = 0; n < sizeof names / sizeof *names; n++) {
+        char path[64];
+        sprintf(path, "/proc/self/task/%d%s", thread_id, names[n]);
+        struct stat facts;
+        printf("thread%s: %s", names[n], error(stat(path, &facts)));
+        printf(" %o of %d %d\n", facts.st_mode, facts.st_uid, facts.st_gid);
+    }
+    char name[16] = "";
+    int set = pthread_setname_np(id, "another");
+    int got = pthread_getname_np(id, name, sizeof name);
+    printf("named %d %d %s\n", set, got, name);
+    write(ends[1], "x", 1);
+    pthread_join(id, 0);
+    fflush(stdout);
+}
+
 static pid_t sleeper(int dumpable) {
     int ready[2];
     pipe(ready);
@@ -109,6 +133,7 @@ static void files_of_others(pid_t child) {
         wait(0), wait(0);
         prctl(PR_SET_DUMPABLE, 1);
         files("itself", getpid());
+        files_of_thread();
         _exit(0);
     }
     wait(0);

@@ -2,9 +2,9 @@
 
 use abi::Errno;
 
-use crate::fs::proc_files::ProcFile;
+use crate::fs::proc_files::{ProcFile, process_of};
+use crate::proc::current;
 use crate::proc::process::Process;
-use crate::proc::{current, table};
 
 impl ProcFile {
     /// Fails if it shows what only those see who may look into the process. It might have changed
@@ -18,7 +18,7 @@ impl ProcFile {
             Self::Memory(id) | Self::DescriptorTexts(id) | Self::Descriptor(id, _) => id,
             _ => return Ok(()),
         };
-        table::process(id).map_or(Ok(()), check_inspectable)
+        process_of(id).map_or(Ok(()), check_inspectable)
     }
 
     /// Whether the current process, which its permission bits may have `allowed` to use it, may do
