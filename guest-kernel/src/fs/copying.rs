@@ -248,13 +248,14 @@ pub fn from_pipe(
 /// # Errors
 /// EAGAIN instead of waiting, EINTR, EPIPE.
 fn wait_for_both(from: &ReadEnd, to: Side<'_>, nonblocking: bool) -> Result<bool, Errno> {
-    while from.wait(nonblocking)? {
+    loop {
+        let can_come = from.wait(nonblocking)?;
         to.wait(nonblocking)?;
-        if from.pipe().len() > 0 {
-            return Ok(true);
+        let are_there = from.pipe().len() > 0;
+        if are_there || !can_come {
+            return Ok(are_there);
         }
     }
-    Ok(false)
 }
 
 /// Copies up to `count` bytes that are in a pipe to another, and leaves them there. Waits for

@@ -5,7 +5,6 @@ use linux_raw_sys::general as linux;
 use mm::{Shared, UserPtr};
 
 use crate::fs::copying::{self, Place, Side};
-use crate::fs::open_file::Object;
 use crate::fs::transfer::UserBytes;
 use crate::fs::{self, OpenFile};
 use crate::proc::current;
@@ -144,27 +143,24 @@ pub fn splice(&[input, start, output, place, count, flags]: &Arguments) -> Sysca
         place: to_place,
     };
     let count = count.min(MAX_COUNT);
-    let room = match output.object() {
-        Object::WriteEnd(end) => {
-            let nonblocking = nonblocking || output.is_nonblocking();
+    let nonblocking = nonblocking
+        || read_end.is_some() && input.is_nonblocking()
+        || write_end.is_some() && output.is_nonblocking();
+    let done = match (copying::read_end(&input), output.write_end()) {
+        (Some(end), _) => copying::from_pipe(end, to, count, nonblocking),
+        (None, Some(end)) => {
             written(end.wait(nonblocking).map(|()| 0))?;
-            count.min(end.room() as u64)
-        }
-        _ => count,
-    };
-    let done = match copying::read_end(&input) {
-        Some(end) => {
-            let nonblocking = nonblocking || input.is_nonblocking();
-            copying::from_pipe(end, to, room, nonblocking)
-        }
-        None if !input.is_seekable() => copying::from_stream(&input, to, room),
-        None => {
+            let room = count.min(end.room() as u64);
             let from = Side {
                 file: &input,
                 place: from_place,
             };
-            copying::from_file(from, to, room, nonblocking)
+            match input.is_seekable() {
+                true => copying::from_file(from, to, room, nonblocking),
+                false => copying::from_stream(&input, to, room),
+            }
         }
+        (None, None) => Err(Errno::EINVAL),
     };
     let done = written(done)?;
     start.advance(from_place, done)?;
@@ -191,7 +187,7 @@ pub fn tee(&[input, output, count, flags, ..]: &Arguments) -> SyscallResult {
         file: &output,
         place: Place::Offset,
     };
-    let nonblocking = nonblocking || input.is_nonblocking();
+    let nonblocking = nonblocking || input.is_nonblocking() || output.is_nonblocking();
     written(copying::tee(from, to, count.min(MAX_COUNT), nonblocking))
 }
 
@@ -200,12 +196,10 @@ pub fn vmsplice(&[fd, vectors, count, flags, ..]: &Arguments) -> SyscallResult {
     let nonblocking = is_nonblocking(flags)?;
     let file = fs::file(fd)?;
     let mut bytes = UserBytes::vectors(vectors, count)?;
-    match file.object() {
-        Object::WriteEnd(end) => {
-            let nonblocking = nonblocking || file.is_nonblocking();
-            written(end.write(&mut bytes, nonblocking, false))
-        }
-        Object::ReadEnd(end) => end.read(&mut bytes, nonblocking || file.is_nonblocking()),
-        _ => Err(Errno::EBADF),
+    let nonblocking = nonblocking || file.is_nonblocking();
+    match (file.write_end(), copying::read_end(&file)) {
+        (Some(end), _) => written(end.write(&mut bytes, nonblocking, false)),
+        (None, Some(end)) => end.read(&mut bytes, nonblocking),
+        (None, None) => Err(Errno::EBADF),
     }
 }

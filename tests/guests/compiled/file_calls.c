@@ -263,6 +263,50 @@ static void two_readers(void) {
     }
 }
 
+// Pipes of which one does not wait, and one that is open for both.
+static void without_waiting(void) {
+    static _Alignas(4096) char page[4096];
+    int one[2], other[2], sockets[2], ended[2];
+    pipe(one);
+    pipe(other);
+    pipe(ended);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
+    fcntl(other[1], F_SETFL, O_NONBLOCK);
+    say("empty to it", splice(one[0], NULL, other[1], NULL, 1, 0));
+    say("tee", tee(one[0], other[1], 1, 0));
+    fcntl(other[1], F_SETFL, 0);
+    fcntl(other[1], F_SETPIPE_SZ, sizeof page);
+    write(other[1], page, sizeof page);
+    write(one[1], "x", 1);
+    fcntl(one[0], F_SETFL, O_NONBLOCK);
+    say("from it to a full one", splice(one[0], NULL, other[1], NULL, 1, 0));
+    say("tee", tee(one[0], other[1], 1, 0));
+    close(ended[1]);
+    say("nothing to a full one", splice(ended[0], NULL, other[1], NULL, 1, SPLICE_F_NONBLOCK));
+    say("tee", tee(ended[0], other[1], 1, SPLICE_F_NONBLOCK));
+    unlink(path[0]);
+    mkfifo(path[0], 0600);
+    int both = open(path[0], O_RDWR), left = -1;
+    fcntl(both, F_SETPIPE_SZ, sizeof page);
+    struct iovec pieces[2] = {{page, sizeof page}, {"more", 4}};
+    say("vmsplice", vmsplice(both, pieces, 1, 0));
+    say("vmsplice", vmsplice(both, pieces + 1, 1, SPLICE_F_NONBLOCK));
+    write(sockets[0], "data", 4);
+    say("from a socket", splice(sockets[1], NULL, both, NULL, 4, SPLICE_F_NONBLOCK));
+    ioctl(sockets[1], FIONREAD, &left);
+    printf("left %d\n", left);
+    close(other[0]);
+    say("empty to no reader", splice(one[0], NULL, other[1], NULL, 1, 0));
+    read(one[0], page, 1);
+    say("empty to no reader", splice(one[0], NULL, other[1], NULL, 1, 0));
+    for (int i = 0; i < 2; i++)
+        close(one[i]), close(sockets[i]);
+    close(other[1]);
+    close(ended[0]);
+    close(both);
+    unlink(path[0]);
+}
+
 static int signals;
 static void count(int signal) { signals++; }
 
@@ -305,6 +349,7 @@ int main(void) {
     copies();
     splices();
     two_readers();
+    without_waiting();
     limits();
     unlink(path[0]);
     unlink(path[1]);
