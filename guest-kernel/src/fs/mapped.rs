@@ -225,12 +225,16 @@ pub fn describe<'b>(
             if !there.is_some_and(|node| is_it(&node)) {
                 path.push(DELETED)?;
             }
-            path.push(&name.name)?;
-            path.push(b"/")?;
             let node = name.directory;
             match mount {
-                Some(mount) => path.push_path(root, &Location { mount, node }).map(drop)?,
-                None => path.push_names(node, &root.node)?,
+                Some(mount) => {
+                    path.push_named(root, Location { mount, node }, &name.name)?;
+                }
+                None => {
+                    path.push(&name.name)?;
+                    path.push(b"/")?;
+                    path.push_names(node, &root.node)?;
+                }
             }
         }
     }

@@ -384,6 +384,25 @@ static void mapped_files(void) {
     SAY(umount("two"));
 }
 
+// What has been moved out of what its mount shows has no path there.
+static void moved_out(void) {
+    char link[40], path[100] = "";
+    mkdir("tree/in/away", 0755), put("tree/in/away/file", "text");
+    SAY(mount("tree/in", "seen", 0, MS_BIND, 0));
+    void *mapped = map("seen/away/file");
+    int fd = open("seen/away/file", O_RDONLY);
+    sprintf(link, "/proc/self/fd/%d", fd);
+    SAY(rename("tree/in/away", "tree/away"));
+    SAY(readlink(link, path, sizeof path - 1));
+    printf("%s\n", path);
+    name_of("moved out", mapped, device("tree/away/file"));
+    munmap(mapped, 4096);
+    close(fd);
+    SAY(umount("seen"));
+    SAY(unlink("tree/away/file"));
+    SAY(rmdir("tree/away"));
+}
+
 static void own_mounts(void) {
     int ready[2], go[2];
     char byte;
@@ -468,6 +487,7 @@ int main(void) {
     loops();
     restrictions();
     mapped_files();
+    moved_out();
     own_mounts();
     new_root();
     return 0;

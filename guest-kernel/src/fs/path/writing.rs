@@ -84,7 +84,33 @@ impl<'b> Backwards<'b> {
     /// # Errors
     /// ENOENT if it has been removed, ERANGE if the buffer is too small.
     pub fn push_path(&mut self, root: &Location, directory: &Location) -> Result<bool, Errno> {
-        let (mut here, before) = (directory.clone(), self.start);
+        self.push_way(root, directory.clone(), self.start)
+    }
+
+    /// The same of a name in a directory.
+    ///
+    /// # Errors
+    /// As of [`push_path`](Self::push_path).
+    pub fn push_named(
+        &mut self,
+        root: &Location,
+        directory: Location,
+        name: &[u8],
+    ) -> Result<bool, Errno> {
+        let before = self.start;
+        self.push(name)?;
+        self.push(b"/")?;
+        self.push_way(root, directory, before)
+    }
+
+    /// Puts the way from `root` to `here` in front; where there is none, `/` takes the place of all
+    /// that came in front since the path started at `before`.
+    fn push_way(
+        &mut self,
+        root: &Location,
+        mut here: Location,
+        before: usize,
+    ) -> Result<bool, Errno> {
         let is_reached = loop {
             if here.is_same(root) {
                 break true;
@@ -102,6 +128,7 @@ impl<'b> Backwards<'b> {
                 None => {
                     // It has been moved out of what its mount shows.
                     self.start = before;
+                    self.push(b"/")?;
                     break false;
                 }
             }
@@ -116,8 +143,9 @@ impl<'b> Backwards<'b> {
     /// # Errors
     /// As of [`push_path`](Self::push_path).
     pub fn push_opened(&mut self, root: &Location, opened: &Opened) -> Result<bool, Errno> {
+        let before = self.start;
         let here = self.enter(opened)?;
-        self.push_path(root, &here)
+        self.push_way(root, here, before)
     }
 
     /// From where the rest of the path leads to `opened`, whose name is put in front unless
