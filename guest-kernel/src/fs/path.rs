@@ -153,6 +153,8 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         _ => start.directory.clone(),
     };
     let mut followed = 0;
+    // Whether it is known that `mount` shows `directory`, and so what is reached from there.
+    let mut is_shown = false;
     let mut last = Last::Root;
     let mut next = text.component(0);
     while !next.is_empty() {
@@ -174,7 +176,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                 Location {
                     mount,
                     node: directory,
-                } = parent_of(&start.root, here)?;
+                } = parent_of(&start.root, here, &mut is_shown)?;
                 Last::DotDot
             }
             name if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
@@ -210,6 +212,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                                 mount,
                                 node: directory,
                             } = start.root.clone();
+                            is_shown = false;
                         }
                         text = text.replaced(target, here.end)?;
                         next = text.component(0);
@@ -237,6 +240,7 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                             Some(opened) => {
                                 mount = opened.mount;
                                 directory = opened.node;
+                                is_shown = false;
                             }
                         }
                     }
@@ -329,18 +333,23 @@ impl<'p> Place<'p> {
 }
 
 /// The root is its own parent; what is at the top of a mount has that of the place which this
-/// covers; and a directory that was moved out of what its mount shows has none.
-fn parent_of(root: &Location, mut here: Location) -> Result<Location, Errno> {
+/// covers; and a directory that was moved out of what its mount shows has none. Whether it was takes
+/// a look at all that it is in, but for one that `is_shown`, as the parent is then.
+fn parent_of(root: &Location, mut here: Location, is_shown: &mut bool) -> Result<Location, Errno> {
     while !here.is_same(root) {
         if here.is_top() {
             match here.mount.place() {
                 Some(place) => here = place,
                 None => break,
             }
+            *is_shown = false;
             continue;
         }
         match here.node.directory()?.parent() {
-            Some(parent) if here.mount.shows(&parent) => here.node = parent,
+            Some(parent) if *is_shown || here.mount.shows(&parent) => {
+                *is_shown = true;
+                here.node = parent;
+            }
             Some(_) => return Err(Errno::ENOENT),
             None if here.node.is_removed() => return Err(Errno::ENOENT),
             None => {}
