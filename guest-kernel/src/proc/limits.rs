@@ -35,7 +35,8 @@ impl Limits {
     /// Everything is forbidden: what a slot without a process has.
     pub const NONE: Self = Self([Limit { soft: 0, hard: 0 }; COUNT]);
 
-    /// What init has: everything is allowed, but for what the kernel has only so much of.
+    /// What init has: everything is allowed, but for what the kernel has only so much of, and to be
+    /// less nice without a right to.
     pub fn of_init(stack: u64, files: Limit) -> Self {
         let mut limits = Self(
             [Limit {
@@ -46,6 +47,8 @@ impl Limits {
         for (resource, most) in [
             (linux::RLIMIT_NPROC, table::most() as u64 / 2),
             (linux::RLIMIT_CORE, 0),
+            (linux::RLIMIT_NICE, 0),
+            (linux::RLIMIT_RTPRIO, 0),
             (linux::RLIMIT_MSGQUEUE, QUEUE_BYTES),
             (
                 linux::RLIMIT_SIGPENDING,

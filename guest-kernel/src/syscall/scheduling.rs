@@ -106,17 +106,22 @@ pub fn getpriority(&[which, who, ..]: &Arguments) -> SyscallResult {
     Ok((NICE_BASE - i64::from(least)) as u64)
 }
 
-/// `setpriority(which, who, nice)`: only the superuser may take more.
+/// Whether the limit of a thread allows it to be no nicer than this, or the process may decide.
+fn may_be_only(thread: &Thread, nice: i8) -> bool {
+    let limit = thread.process().limits().soft(linux::RLIMIT_NICE);
+    (NICE_BASE - i64::from(nice)) as u64 <= limit || current().may(Capability::SysNice)
+}
+
+/// `setpriority(which, who, nice)`
 pub fn setpriority(&[which, who, nice, ..]: &Arguments) -> SyscallResult {
     let nice = (nice as i32).clamp(-20, 19) as i8;
-    let may_take_more = current().may(Capability::SysNice);
     let mut result = Ok(0);
     let which = Whose::from_number(which, linux::PRIO_PROCESS)?;
     each(which, who, |thread| {
         let own = thread.scheduling();
         if let Err(refused) = check_owner(thread) {
             result = Err(refused);
-        } else if nice < own.nice && !may_take_more {
+        } else if nice < own.nice && !may_be_only(thread, nice) {
             result = Err(Errno::EACCES);
         } else {
             thread.set_scheduling(Scheduling { nice, ..own });
@@ -137,6 +142,7 @@ pub fn ioprio_get(&[which, who, ..]: &Arguments) -> SyscallResult {
 /// `ioprio_set(which, who, priority)`: a class and a level in it.
 pub fn ioprio_set(&[which, who, priority, ..]: &Arguments) -> SyscallResult {
     const CLASS_SHIFT: u32 = 13;
+    const REAL_TIME: u32 = 1;
     let priority = priority as u32;
     let level = priority & ((1 << CLASS_SHIFT) - 1);
     let is_valid = match priority >> CLASS_SHIFT {
@@ -148,18 +154,18 @@ pub fn ioprio_set(&[which, who, priority, ..]: &Arguments) -> SyscallResult {
     if !is_valid {
         return Err(Errno::EINVAL);
     }
+    let which = Whose::from_number(which, 1)?;
+    if priority >> CLASS_SHIFT == REAL_TIME && !current().may(Capability::SysAdmin) {
+        current().require(Capability::SysNice)?;
+    }
     let mut result = Ok(0);
-    each(
-        Whose::from_number(which, 1)?,
-        who,
-        |thread| match check_owner(thread) {
-            Err(refused) => result = Err(refused),
-            Ok(()) => thread.set_scheduling(Scheduling {
-                io_priority: priority as u16,
-                ..thread.scheduling()
-            }),
-        },
-    )?;
+    each(which, who, |thread| match check_owner(thread) {
+        Err(refused) => result = Err(refused),
+        Ok(()) => thread.set_scheduling(Scheduling {
+            io_priority: priority as u16,
+            ..thread.scheduling()
+        }),
+    })?;
     result
 }
 
@@ -174,8 +180,8 @@ fn priorities(policy: u32) -> Result<[u32; 2], Errno> {
     }
 }
 
-/// Gives a thread a policy and a priority that goes with it.
-fn set_policy(thread: &Thread, policy: u32, priority: u32) -> SyscallResult {
+/// Gives a thread a policy, a priority that goes with it, and a nice value.
+fn set_policy(thread: &Thread, policy: u32, priority: u32, nice: i8) -> SyscallResult {
     let resets_at_fork = policy & linux::SCHED_RESET_ON_FORK != 0;
     let policy = policy & !linux::SCHED_RESET_ON_FORK;
     let [least, highest] = priorities(policy)?;
@@ -184,15 +190,27 @@ fn set_policy(thread: &Thread, policy: u32, priority: u32) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     check_owner(thread)?;
-    let asks_for_more = priority != 0 || thread.scheduling().resets_at_fork && !resets_at_fork;
-    if asks_for_more {
+    let own = thread.scheduling();
+    let before = u32::from(own.policy);
+    let is_more_urgent = match policy == before {
+        true => priority > own.priority.into(),
+        false => priority != 0,
+    };
+    if is_more_urgent || own.resets_at_fork && !resets_at_fork {
         current().require(Capability::SysNice)?;
+    }
+    // Who runs when nothing else does is nicer than all.
+    let is_idle = |policy| policy == linux::SCHED_IDLE;
+    let is_less_nice = nice < own.nice || is_idle(before) && !is_idle(policy);
+    if is_less_nice && !may_be_only(thread, nice) {
+        return Err(Errno::EPERM);
     }
     thread.set_scheduling(Scheduling {
         policy: policy as u8,
         priority: priority as u8,
+        nice,
         resets_at_fork,
-        ..thread.scheduling()
+        ..own
     });
     Ok(0)
 }
@@ -210,7 +228,8 @@ pub fn sched_setscheduler(&[pid, policy, parameters, ..]: &Arguments) -> Syscall
         return Err(Errno::EINVAL);
     }
     let priority = read_priority(parameters)?;
-    set_policy(thread_of(pid)?, policy as u32, priority)
+    let thread = thread_of(pid)?;
+    set_policy(thread, policy as u32, priority, thread.scheduling().nice)
 }
 
 /// `sched_getscheduler(pid)`
@@ -229,7 +248,7 @@ pub fn sched_setparam(&[pid, parameters, ..]: &Arguments) -> SyscallResult {
     let thread = thread_of(pid)?;
     let own = thread.scheduling();
     let flag = u32::from(own.resets_at_fork) * linux::SCHED_RESET_ON_FORK;
-    set_policy(thread, u32::from(own.policy) | flag, priority)
+    set_policy(thread, u32::from(own.policy) | flag, priority, own.nice)
 }
 
 /// `sched_getparam(pid, parameters)`
@@ -338,13 +357,9 @@ pub fn sched_setattr(&[pid, attributes, flags, ..]: &Arguments) -> SyscallResult
         return Err(Errno::EINVAL);
     }
     let thread = thread_of(pid)?;
-    set_policy(thread, policy | resets, priority)?;
-    if matches!(policy, linux::SCHED_NORMAL | linux::SCHED_BATCH) {
-        let nice = (words[2] as i32).clamp(-20, 19) as i8;
-        thread.set_scheduling(Scheduling {
-            nice,
-            ..thread.scheduling()
-        });
-    }
-    Ok(0)
+    let nice = match policy {
+        linux::SCHED_NORMAL | linux::SCHED_BATCH => (words[2] as i32).clamp(-20, 19) as i8,
+        _ => thread.scheduling().nice,
+    };
+    set_policy(thread, policy | resets, priority, nice)
 }

@@ -99,6 +99,18 @@ static void says(const char *what, long result) {
     if (result < 0) printf(" %s=%s", what, strerrorname_np(errno));
 }
 
+/* struct sched_attr, which not every host's headers have. */
+static long set_policy(int policy, int nice) {
+    struct {
+        unsigned size, policy;
+        unsigned long flags;
+        int nice;
+        unsigned priority;
+        unsigned long times[3];
+    } wanted = {48, policy, 0, nice};
+    return syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 /* Prints what fails. */
 static void probe(void) {
     struct utsname names;
@@ -134,6 +146,12 @@ static void probe(void) {
     says("unshare", unshare(CLONE_NEWUTS));
     says("own nice", setpriority(PRIO_PROCESS, 0, -5));
     says("other's nice", setpriority(PRIO_PROCESS, other, 0));
+    says("less nice", set_policy(SCHED_OTHER, -6));
+    says("as nice", set_policy(SCHED_BATCH, getpriority(PRIO_PROCESS, 0)));
+    says("idle", set_policy(SCHED_IDLE, 0));
+    says("not idle", set_policy(SCHED_OTHER, getpriority(PRIO_PROCESS, 0)));
+    says("first at disks", syscall(SYS_ioprio_set, 1, 0, 1 << 13));
+    says("at disks", syscall(SYS_ioprio_set, 1, 0, 2 << 13));
     says("limit", setrlimit(RLIMIT_CORE, &(struct rlimit){5, 6}));
     says("limit of other", prlimit(other, RLIMIT_CORE, 0, &(struct rlimit){}));
     says("clock", syscall(SYS_settimeofday, 0l, &none) && errno == EINVAL ? 0 : -1);
