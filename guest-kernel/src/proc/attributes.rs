@@ -145,22 +145,25 @@ impl Attributes {
         }
     }
 
-    /// What another program in a process of these credentials has.
+    /// What another program in a process of these credentials has: the superuser all that there may
+    /// be, though not in effect where it acts as another user.
     pub fn of_program(self, credentials: &Credentials) -> Self {
         let (users, groups) = (credentials.users(), credentials.groups());
-        let is_privileged = users.effective == 0;
         let capabilities = self.capabilities;
-        let permitted = if is_privileged {
-            capabilities.bounding
-        } else {
-            0
+        let permitted = match [users.real, users.effective].contains(&0) {
+            true => capabilities.bounding | capabilities.inheritable,
+            false => 0,
+        };
+        let effective = match users.effective {
+            0 => permitted,
+            _ => 0,
         };
         Self {
             is_dumpable: (users.real, groups.real) == (users.effective, groups.effective),
             keeps_capabilities: false,
             has_executed: true,
             capabilities: Capabilities {
-                effective: permitted,
+                effective,
                 permitted,
                 ..capabilities
             },

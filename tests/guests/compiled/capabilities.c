@@ -191,6 +191,48 @@ static void only(unsigned long bit) {
     set_effective(bit);
 }
 
+/* What another program has of users of which one is the superuser. */
+static void executes(uid_t real, uid_t effective, uid_t saved) {
+    printf("another program of %d %d %d:", real, effective, saved);
+    fflush(stdout);
+    if (fork() == 0) {
+        setresuid(real, effective, saved);
+        execl("/proc/self/exe", "program", NULL);
+        _exit(1);
+    }
+    wait(0);
+}
+
+static void has_executed(void) {
+    const int in_question = CAP_SYS_CHROOT;
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    syscall(SYS_capget, &header, data);
+    printf(" %d %d", data[0].permitted >> in_question & 1, data[0].effective >> in_question & 1);
+    says("chroot", chroot("/"));
+    says("seteuid", seteuid(0));
+    says("chroot", chroot("/"));
+    printf("\n");
+}
+
+/* A program inherits what it is not to get otherwise. */
+static void inherits(unsigned long bit) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    printf("inherited:");
+    fflush(stdout);
+    if (fork() == 0) {
+        syscall(SYS_capget, &header, data);
+        data[0].inheritable |= bit;
+        says("capset", syscall(SYS_capset, &header, data));
+        says("drop", prctl(PR_CAPBSET_DROP, CAP_SYS_CHROOT));
+        fflush(stdout);
+        execl("/proc/self/exe", "program", NULL);
+        _exit(1);
+    }
+    wait(0);
+}
+
 static void for_files(unsigned long bit) { setfsuid(1000); }
 
 static void and_back(unsigned long bit) {
@@ -198,7 +240,11 @@ static void and_back(unsigned long bit) {
     setfsuid(0);
 }
 
-int main(void) {
+int main(int count, char **words) {
+    if (!strcmp(words[0], "program")) {
+        has_executed();
+        return 0;
+    }
     char folder[] = "/var/tmp/capabilities.XXXXXX";
     int ready[2];
     mkdir("/var", 0755), mkdir("/var/tmp", 01777);
@@ -224,6 +270,10 @@ int main(void) {
         after("only ", all[n].name, only, all[n].number);
     after("as another for files", "", for_files, 0);
     after("and back", "", and_back, 0);
+    executes(0, 1000, 1000);
+    executes(1000, 0, 1000);
+    executes(1000, 1000, 0);
+    inherits(1 << CAP_SYS_CHROOT);
     shmctl(*segment_of_other, IPC_RMID, 0);
     kill(other, SIGKILL);
     wait(0);
