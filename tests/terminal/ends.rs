@@ -1,15 +1,19 @@
 //! Every way out of a run leaves the terminal as it was.
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::Duration;
 
+use assembly::code;
 use nix::sys::signal::Signal;
 
 use crate::pty::{Screen, Terminal};
 use crate::session::{LONG, Session, ends_in_time, send};
-use crate::support::elf::{self, TempFile};
+use crate::support::elf::{self, PROGRAM_CODE, TempFile};
+use crate::support::kernel::program;
 use crate::support::suite::Case;
 use crate::support::{Target, shell_status};
 
@@ -23,6 +27,8 @@ pub const CASES: &[Case] = &[
     ("terminal_after_signals_that_end", after_signals_that_end),
     ("terminal_after_signals_that_kill", after_signals_that_kill),
     ("terminal_after_early_signals", after_early_signals),
+    ("terminal_after_signals_of_faults", after_signals_of_faults),
+    ("terminal_after_a_cut_file", after_a_cut_file),
     (
         "terminal_after_a_signal_to_a_thread",
         after_signals_to_threads,
@@ -144,6 +150,69 @@ fn after_early_signals(target: Target) {
             );
         }
     }
+}
+
+/// Writes the name that an ELF file begins with.
+fn say_elf() -> &'static [u8] {
+    code!(
+        "mov eax, 1",
+        "mov edi, 1",
+        "lea rsi, [{file} + 1]",
+        "mov edx, 3",
+        "syscall",
+        file = const FILE,
+    )
+}
+
+/// Where a program's file begins in its memory.
+const FILE: u64 = PROGRAM_CODE & !0xfff;
+
+/// Those that the emulator handles for itself, once the guest has unmasked an exception of SSE.
+fn after_signals_of_faults(target: Target) {
+    let unmask = code!(
+        "push 0",
+        "ldmxcsr [rsp]",
+        "xorps xmm0, xmm0",
+        "addps xmm0, xmm0",
+    );
+    let add = code!("2: addps xmm0, xmm0", "jmp 2b");
+    let program = program(&[unmask, say_elf(), add].concat());
+    let path = program.path().to_str().expect("a path of ours");
+    for signal in [Signal::SIGFPE, Signal::SIGBUS] {
+        let (status, shown) = ends_in_time(
+            || Session::start(target, &[path]),
+            |session| {
+                session.wait_for_guest();
+                session.wait_for_text("ELF");
+                session.signal(signal);
+            },
+        );
+        assert_eq!(status.signal(), Some(signal as i32), "{shown}");
+    }
+}
+
+/// The host raises SIGBUS for what the guest reads there: the run says why it ends.
+fn after_a_cut_file(target: Target) {
+    let read = code!("2: mov al, [{page}]", "jmp 2b", page = const FILE + 0x8_0000);
+    let mut code = [say_elf(), read].concat();
+    code.resize(0x10_0000, 0);
+    let bytes = elf::executable(&code);
+    let file = TempFile::new("cut", &bytes);
+    fs::set_permissions(file.path(), Permissions::from_mode(0o755)).expect("a file of ours");
+    let path = file.path().to_str().expect("a path of ours");
+    let (status, shown) = ends_in_time(
+        || {
+            fs::write(path, &bytes).expect("a file of ours");
+            Session::start(target, &["--root", "/", path])
+        },
+        |session| {
+            session.wait_for_guest();
+            session.wait_for_text("ELF");
+            File::create(path).expect("a file of ours");
+        },
+    );
+    assert_eq!(status.code(), Some(125), "{shown}");
+    assert!(shown.contains("the host cut the file"), "{shown}");
 }
 
 /// SIGHUP says so; there are no settings left to look at.

@@ -26,6 +26,8 @@ pub fn install(signal: libc::c_int, handler: Handler, before: &Before) {
         let _ = before.set(*old);
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+        // Else handlers nest on the thread's stack for signals, which has room for few.
+        libc::sigfillset(&mut action.sa_mask);
         libc::sigaction(signal, action, ptr::null_mut());
     }
 }

@@ -57,6 +57,7 @@ pub fn on_this_terminal(
 ) -> Result<Report, CliError> {
     config.input = standard_input()?;
     config.resized = Some(stop_signals::resizes()?);
+    terminal::catch_signals()?;
     let mut machine = Vm::new(config, Outputs::standard()?)?;
     if let Some(why) = machine.fallback() {
         super::complain(&format_args!("running in the emulator: {why}"));

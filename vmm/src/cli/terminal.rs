@@ -79,10 +79,33 @@ const STOPPED: u8 = 1;
 /// As before for good: the process ends.
 const ENDED: u8 = 2;
 
-/// Gives standard input, if it is a terminal, to the guest until [`restore`].
+/// Has every signal that ends or stops the process [`restore`] the terminal first, if standard
+/// input is one. A machine handles some of them for itself, and passes on what is not for it to
+/// who was there before: so this is for before it is made.
 ///
 /// # Errors
 /// The host refuses a signal handler.
+pub fn catch_signals() -> io::Result<()> {
+    if !io::stdin().is_terminal() {
+        return Ok(());
+    }
+    for signal in DEADLY
+        .into_iter()
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    {
+        handle(signal, put_back_and_end, 0)?;
+    }
+    for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+        handle(signal, put_back_and_stop, libc::SA_RESTART)?;
+    }
+    handle(libc::SIGCONT, take_again, libc::SA_RESTART)
+}
+
+/// Gives standard input, if it is a terminal, to the guest until [`restore`]. Signals are caught
+/// by then.
+///
+/// # Errors
+/// The host is out of descriptors or threads.
 pub fn acquire() -> io::Result<()> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
@@ -93,16 +116,6 @@ pub fn acquire() -> io::Result<()> {
         file,
         before: OnceLock::new(),
     });
-    for signal in DEADLY
-        .into_iter()
-        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
-    {
-        handle(signal, put_back_and_end, libc::SA_RESETHAND)?;
-    }
-    for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
-        handle(signal, put_back_and_stop, libc::SA_RESTART)?;
-    }
-    handle(libc::SIGCONT, take_again, libc::SA_RESTART)?;
     // Ends with the process. If the thread cannot be made, nothing has been changed.
     thread::Builder::new().name("terminal".into()).spawn(|| {
         loop {
@@ -314,12 +327,16 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Res
     }
 }
 
-/// The signal has its usual effect after this: its handler has been taken away, and it is blocked
-/// until this one returns.
+/// The signal has its usual effect after this: whichever handler it has is taken away, and it is
+/// blocked until this one returns.
 extern "C" fn put_back_and_end(signal: c_int) {
     restore();
-    // SAFETY: a plain system call, allowed in a signal handler.
-    unsafe { libc::raise(signal) };
+    // Not before: another one would end the process meanwhile.
+    // SAFETY: plain system calls, allowed in a signal handler.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
 }
 
 extern "C" fn put_back_and_stop(_: c_int) {
