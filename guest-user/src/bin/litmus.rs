@@ -43,24 +43,27 @@ macro_rules! role {
     };
 }
 
-const STORE_X: Role = role!("mov dword ptr [{x}], 1");
-const STORE_Y: Role = role!("mov dword ptr [{y}], 1");
-const STORE_X_LOAD_Y: Role = role!("mov dword ptr [{x}], 1", "mov {a:e}, [{y}]");
-const STORE_Y_LOAD_X: Role = role!("mov dword ptr [{y}], 1", "mov {a:e}, [{x}]");
-const STORE_X_FENCE_LOAD_Y: Role = role!("mov dword ptr [{x}], 1", "mfence", "mov {a:e}, [{y}]");
-const STORE_Y_FENCE_LOAD_X: Role = role!("mov dword ptr [{y}], 1", "mfence", "mov {a:e}, [{x}]");
-const XCHG_X_LOAD_Y: Role = role!("mov {b:e}, 1", "xchg [{x}], {b:e}", "mov {a:e}, [{y}]");
-const XCHG_Y_LOAD_X: Role = role!("mov {b:e}, 1", "xchg [{y}], {b:e}", "mov {a:e}, [{x}]");
-const STORE_X_STORE_Y: Role = role!("mov dword ptr [{x}], 1", "mov dword ptr [{y}], 1");
-const LOAD_X_STORE_Y: Role = role!("mov {a:e}, [{x}]", "mov dword ptr [{y}], 1");
-const LOAD_Y_STORE_X: Role = role!("mov {a:e}, [{y}]", "mov dword ptr [{x}], 1");
-const LOAD_X_LOAD_Y: Role = role!("mov {a:e}, [{x}]", "mov {b:e}, [{y}]");
-const LOAD_Y_LOAD_X: Role = role!("mov {a:e}, [{y}]", "mov {b:e}, [{x}]");
+const STORE: Role = role!("mov dword ptr [{x}], 1");
+const STORE_LOAD: Role = role!("mov dword ptr [{x}], 1", "mov {a:e}, [{y}]");
+const STORE_FENCE_LOAD: Role = role!("mov dword ptr [{x}], 1", "mfence", "mov {a:e}, [{y}]");
+const XCHG_LOAD: Role = role!("mov {b:e}, 1", "xchg [{x}], {b:e}", "mov {a:e}, [{y}]");
+const STORE_STORE: Role = role!("mov dword ptr [{x}], 1", "mov dword ptr [{y}], 1");
+const LOAD_STORE: Role = role!("mov {a:e}, [{x}]", "mov dword ptr [{y}], 1");
+const LOAD_LOAD: Role = role!("mov {a:e}, [{x}]", "mov {b:e}, [{y}]");
+
+/// Which of a race's words is x for a role, and which is y.
+type Order = [usize; 2];
+
+const XY: Order = [0, 1];
+const YX: Order = [1, 0];
+
+/// Each thread's only load.
+const ONE_EACH: &[(usize, usize)] = &[(0, 0), (1, 0)];
 
 /// A kind of race.
 struct Test {
     name: &'static str,
-    roles: &'static [Role],
+    roles: &'static [(Role, Order)],
     /// Of which role, and which of its two loads, the digits of an outcome are.
     digits: &'static [(usize, usize)],
     /// The outcome that no processor may have, if there is one.
@@ -71,40 +74,40 @@ static TESTS: [Test; 6] = [
     // Each CPU may load while its store still waits in a buffer that the other one cannot see.
     Test {
         name: "store buffering",
-        roles: &[STORE_X_LOAD_Y, STORE_Y_LOAD_X],
-        digits: &[(0, 0), (1, 0)],
+        roles: &[(STORE_LOAD, XY), (STORE_LOAD, YX)],
+        digits: ONE_EACH,
         forbidden: None,
     },
     Test {
         name: "store buffering, mfence",
-        roles: &[STORE_X_FENCE_LOAD_Y, STORE_Y_FENCE_LOAD_X],
-        digits: &[(0, 0), (1, 0)],
+        roles: &[(STORE_FENCE_LOAD, XY), (STORE_FENCE_LOAD, YX)],
+        digits: ONE_EACH,
         forbidden: Some(0b00),
     },
     Test {
         name: "store buffering, xchg",
-        roles: &[XCHG_X_LOAD_Y, XCHG_Y_LOAD_X],
-        digits: &[(0, 0), (1, 0)],
+        roles: &[(XCHG_LOAD, XY), (XCHG_LOAD, YX)],
+        digits: ONE_EACH,
         forbidden: Some(0b00),
     },
     // The flag y is there, and the data x is not.
     Test {
         name: "message passing",
-        roles: &[STORE_X_STORE_Y, LOAD_Y_LOAD_X],
+        roles: &[(STORE_STORE, XY), (LOAD_LOAD, YX)],
         digits: &[(1, 0), (1, 1)],
         forbidden: Some(0b10),
     },
     // Each loads what the other one stores afterwards.
     Test {
         name: "load buffering",
-        roles: &[LOAD_X_STORE_Y, LOAD_Y_STORE_X],
-        digits: &[(0, 0), (1, 0)],
+        roles: &[(LOAD_STORE, XY), (LOAD_STORE, YX)],
+        digits: ONE_EACH,
         forbidden: Some(0b11),
     },
     // Two see two stores in different order.
     Test {
         name: "independent reads of independent writes",
-        roles: &[STORE_X, STORE_Y, LOAD_X_LOAD_Y, LOAD_Y_LOAD_X],
+        roles: &[(STORE, XY), (STORE, YX), (LOAD_LOAD, XY), (LOAD_LOAD, YX)],
         digits: &[(2, 0), (2, 1), (3, 0), (3, 1)],
         forbidden: Some(0b1010),
     },
@@ -184,14 +187,16 @@ fn together<T: Send + 'static>(
 /// What the thread with this number does in all races of a test; number 0 returns what was seen.
 fn take_part(test: &Test, number: usize, batches: u32) -> Seen {
     let threads = test.roles.len();
+    let (role, order) = test.roles[number];
     let (mut seen, mut arrivals, mut races) = ([0; 1 << THREADS], 0, 0);
     for _ in 0..batches {
         meet(threads, &mut arrivals);
         for (words, loaded) in WORDS.iter().zip(&LOADED[number]) {
+            // Before the start: whatever comes after it makes fewer races overlap.
+            let [x, y] = order.map(|word| words[word].0.as_ptr());
             races += 1;
             start(threads, number, races);
-            let [x, y] = words.each_ref().map(|word| word.0.as_ptr());
-            let values = test.roles[number](x, y);
+            let values = role(x, y);
             for (loaded, value) in loaded.iter().zip(values) {
                 loaded.store(value, Relaxed);
             }
