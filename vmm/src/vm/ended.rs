@@ -155,6 +155,7 @@ impl Setting {
             unsupported_syscalls: shared.unsupported,
         })
     }
+
     /// The images whose code the guest may be in.
     fn images(&self) -> Images<'_> {
         let program = self.program.as_ref();

@@ -4,11 +4,13 @@
 //! while the guest runs. A kick before `KVM_RUN` thus stays pending and ends it at once,
 //! a kick during it interrupts it, and the signal is never delivered: the thread takes it
 //! back with `sigtimedwait`. One signal at a time is under way: the host queues real-time
-//! signals, and would keep each kick of a thread that does not take them. If others send the same signal, to the process or to this
-//! thread, the guest is interrupted too: the thread then takes it as it would without a
-//! guest. Rejected: to pass it on to the process, from which this thread may get it again
-//! and again. Rejected: `immediate_exit` set from a signal handler, which needs a handler
-//! that reaches the vCPU's mapping through a thread-local pointer.
+//! signals, and would keep each kick of a thread that does not take them.
+//!
+//! If others send the same signal, to the process or to this thread, the guest is interrupted
+//! too: the thread then takes it as it would without a guest. Rejected: to pass it on to the
+//! process, from which this thread may get it again and again. Rejected: `immediate_exit` set
+//! from a signal handler, which needs a handler that reaches the vCPU's mapping through a
+//! thread-local pointer.
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;

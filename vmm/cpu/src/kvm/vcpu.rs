@@ -1,5 +1,6 @@
 //! One vCPU inside KVM.
 
+mod requests;
 mod startup;
 mod write_state;
 
@@ -7,24 +8,20 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use abi::ports::{COPIES, EXTENDED_STATE, EXTENDED_STATE_LOAD};
+use abi::ports::{COPIES, EXTENDED_STATE};
 use kvm_bindings::{
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, kvm_interrupt,
-    kvm_xsave,
 };
 use kvm_ioctls::{Cap, VcpuFd};
-use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 
-use super::copies::Copies;
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
 use super::raw_exit::RawExit;
 use super::registers::{msrs_to_read, msrs_to_write, state_from_kvm};
 use super::remedy::{Helped, Remedy};
 use super::stats::Stats;
-use super::xsave::load_xsave;
 use super::{KvmHost, KvmVm, failed, retried, tsc_offset};
 use crate::exit::VmExit;
 use crate::state::{Place, ring};
@@ -129,31 +126,6 @@ impl KvmVcpu {
             .map_err(failed("KVM_SET_SIGNAL_MASK"))
     }
 
-    /// Saves or loads what the guest's ring 3 can change and its kernel cannot save, as
-    /// [`EXTENDED_STATE`] says: all but AMX, which KVM hands out only where the guest's
-    /// CPUID has it. A page that is not RAM, and an invalid state, change nothing.
-    fn move_extended_state(&mut self, request: u32) -> Result<(), CpuError> {
-        const PAGE: usize = 4096;
-        let page = GuestAddress(u64::from(request >> 1) * PAGE as u64);
-        let ram = self.vm.ram.mmap();
-        let mut xsave: kvm_xsave = self.fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
-        let mut bytes = [0; PAGE];
-        let words = bytes.chunks_exact_mut(size_of::<u32>());
-        if request & EXTENDED_STATE_LOAD == 0 {
-            for (bytes, word) in words.zip(xsave.region) {
-                bytes.copy_from_slice(&word.to_le_bytes());
-            }
-            // The guest's own mistake, if it is not RAM.
-            let _ = ram.write_slice(&bytes, page);
-        } else if ram.read_slice(&mut bytes, page).is_ok() {
-            load_xsave(&mut xsave, &bytes, self.pkru_word);
-            // The guest's own mistake, if the CPU cannot have such a state.
-            // SAFETY: as in `write_state`.
-            let _ = unsafe { self.fd.set_xsave(&xsave) };
-        }
-        Ok(())
-    }
-
     /// Runs the guest to the next exit. KVM reports CR8 at every exit, but exits for few
     /// writes of it; here a new CR8 is an exit, before the one at which it is found.
     #[inline]
@@ -239,20 +211,11 @@ impl Vcpu for KvmVcpu {
             raw = self.next_exit()?;
         }
         match raw {
-            RawExit::Out(EXTENDED_STATE, data) if self.remedy.applies() => {
+            RawExit::Out(port @ (COPIES | EXTENDED_STATE), data) if self.remedy.applies() => {
                 // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
                 let request = unsafe { &*data }.first_chunk().copied();
                 if let Some(request) = request {
-                    self.move_extended_state(u32::from_le_bytes(request))?;
-                }
-                return Ok(VmExit::Emulated);
-            }
-            RawExit::Out(COPIES, data) if self.remedy.applies() => {
-                // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
-                let request = unsafe { &*data }.first_chunk().copied();
-                if let Some(request) = request {
-                    Copies::new(&self.vm.ram).serve(u32::from_le_bytes(request));
-                    self.remedy.count_copy();
+                    self.serve_request(port, u32::from_le_bytes(request))?;
                 }
                 return Ok(VmExit::Emulated);
             }
