@@ -6,7 +6,7 @@ use assembly::code;
 use crate::support::kernel::{FREE, Kernel, forever, greet};
 use crate::support::processors::{COMMAND, NMI_TO_OTHERS, start_others, with_others};
 use crate::support::{Target, list};
-use crate::{Case, LIMIT, both_end, two_end_themselves};
+use crate::{Case, LIMIT, Output, PATIENCE, Running, both_end, two_end_themselves};
 
 pub const CASES: &[Case] = &[
     ("a_spin_beside_exits", spin_beside_exits),
@@ -87,6 +87,17 @@ fn one_halts(target: Target) {
     let kernel = Kernel::long_mode(&halt_for_good());
     let ended = two_end_themselves(target, &kernel, FAILURE_STATUS.into(), "halted");
     assert_eq!(ended.report["state"]["cpu"], 0, "{ended}");
+    if target != Target::Emu {
+        return;
+    }
+    // With a seed the search for one that runs ends anywhere.
+    let kernel = kernel.write();
+    for seed in ["1", "2", "3", "4"] {
+        let more = ["--cpus", "4", "--seed", seed];
+        let running = Running::start_with(target, &kernel, PATIENCE, Output::Pipe, &more);
+        let ended = running.ends_itself(FAILURE_STATUS.into(), "halted");
+        assert_eq!(ended.report["state"]["cpu"], 0, "{seed}: {ended}");
+    }
 }
 
 /// The other one's time is idle, half of all. In the emulator both share the time.

@@ -10,6 +10,10 @@ use crate::report::Outcome;
 impl RunLoop {
     /// The thread leaves its loop with `result`, which counts if it is the first.
     pub(super) fn leave(&mut self, board: &mut Board, result: Result<Outcome, CpuError>) {
+        let of_all = result.as_ref().is_ok_and(Outcome::is_of_all_cpus);
+        if of_all {
+            self.turn_to_most_telling(board);
+        }
         let (part, cpu) = (self.part(board), self.vcpus.number());
         for member in 0..self.vcpus.count() {
             board.resume(self.thread + member, &self.clock);
@@ -17,7 +21,6 @@ impl RunLoop {
         // A failure to read a state is ignored, as the run has ended.
         match &mut board.end {
             None => {
-                let of_all = result.as_ref().is_ok_and(Outcome::is_of_all_cpus);
                 let is_unexpected = result.as_ref().map_or(true, Outcome::is_unexpected);
                 let state = is_unexpected.then(|| self.vcpus.current().state().ok());
                 board.end = Some(End {
@@ -34,6 +37,17 @@ impl RunLoop {
             }
             Some(_) => {}
         }
+    }
+
+    /// Gives the turn to the vCPU of this thread whose part says most: the current one, if no
+    /// other's says more.
+    fn turn_to_most_telling(&mut self, board: &mut Board) {
+        let current = self.vcpus.turn();
+        let told = (0..self.vcpus.count()).min_by_key(|&turn| {
+            self.give_turn(turn, board);
+            (self.part(board), turn != current)
+        });
+        self.give_turn(told.unwrap_or(current), board);
     }
 
     /// What the current vCPU does, as the run ends.

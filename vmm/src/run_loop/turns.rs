@@ -9,9 +9,9 @@
 //! The order depends on nothing but the guest, so that counted runs repeat exactly. A seed makes
 //! another one, with turns of other lengths, which repeats as well: so tests find what depends on
 //! who comes first. `pause` ends a turn only if another vCPU runs: a lone one that spins would
-//! change turns with itself. An interrupt for another vCPU waits for that one's turn. Rejected: a thread for each, one of
-//! which runs at a time: switching threads takes as long as a turn. Where each vCPU has a
-//! thread, it always has its turn.
+//! change turns with itself. An interrupt for another vCPU waits for that one's turn. Rejected: a
+//! thread for each, one of which runs at a time: switching threads takes as long as a turn. Where
+//! each vCPU has a thread, it always has its turn.
 
 use super::board::{Activity, Board, Held};
 use super::interrupts::duration_until;
@@ -22,8 +22,8 @@ use crate::report::Outcome;
 
 /// Most instructions of a turn: some 50 us, many times what changing turns takes.
 const TURN: u64 = 10_000;
-/// Of a seed's turns, as many have at most so many instructions as have more, up to twice that, four
-/// times, and so on.
+/// Of a seed's turns, as many have at most so many instructions as have up to twice that, up to
+/// four times, and so on.
 const SHORT: u64 = 2;
 
 /// One of the vCPUs.
@@ -196,12 +196,17 @@ impl RunLoop {
         Ok(None)
     }
 
+    /// Gives the turn to one of the thread's vCPUs.
+    pub(super) fn give_turn(&mut self, turn: usize, board: &mut Board) {
+        self.vcpus.turn = turn;
+        board.devices.select(self.vcpus.number());
+    }
+
     /// Gives the turn to the next vCPU that has something to do; whether there is one.
     fn find_turn(&mut self, board: &mut Board) -> Result<bool, CpuError> {
         self.vcpus.turn += self.vcpus.left_out();
         for _ in 0..self.vcpus.members.len() {
-            self.vcpus.turn = (self.vcpus.turn + 1) % self.vcpus.members.len();
-            board.devices.select(self.vcpus.number());
+            self.give_turn((self.vcpus.turn + 1) % self.vcpus.members.len(), board);
             if self.can_run(board)? {
                 return Ok(true);
             }
