@@ -226,7 +226,8 @@ impl<T: UserData> UserPtr<T> {
 
 impl UserPtr<u32> {
     /// Changes the number as `change` says, given what it is, in one step whatever other threads of
-    /// the program do meanwhile; or not, if that says so. Returns what it was before.
+    /// the program do meanwhile; or not, if that says so. Returns what it was before. Programs that
+    /// change it without end do so until their ticks bring them to the kernel.
     ///
     /// # Errors
     /// It cannot be written, and those of `change`, with nothing changed.

@@ -100,12 +100,14 @@ fn holder_of(owner: u32, thread: &Thread, may_wait: bool) -> Result<&'static Thr
 /// # Errors
 /// EPERM: this thread does not have it. EFAULT.
 pub fn unlock(space: &AddressSpace, key: Key, address: u64) -> Result<(), Errno> {
-    let word = UserPtr::<u32>::new(address);
-    if word.read(space)? & TID_MASK != current_thread().tid() {
-        return Err(Errno::EPERM);
-    }
     let next = first_waiter(key);
-    word.write(space, &next.map_or(0, |next| next.tid() | WAITERS))?;
+    // In one step: nobody is to read the number of a third thread meanwhile.
+    UserPtr::<u32>::new(address).update(space, |value| {
+        match value & TID_MASK == current_thread().tid() {
+            true => Ok(Some(next.map_or(0, |next| next.tid() | WAITERS))),
+            false => Err(Errno::EPERM),
+        }
+    })?;
     if let Some(next) = next {
         give(key, next);
     }
