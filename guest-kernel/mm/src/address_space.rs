@@ -26,7 +26,7 @@ use crate::area::{Area, Kind, OnFork};
 use crate::area_tree::{AreaTree, Node};
 use crate::fault::{self, Attempt, FaultCause};
 use crate::frames::Frame;
-use crate::mapping::SEARCH_END;
+use crate::mapping::{Future, SEARCH_END};
 use crate::page_tables::{Access, PageTables};
 use crate::user_memory::BadAddress;
 use crate::{OutOfMemory, quota};
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     /// Where the search for a free range starts, downwards.
     pub(crate) search_from: u64,
     pub(crate) limits: MemoryLimits,
-    /// Whether what is mapped is locked from now on, and whether anything may be.
-    pub(crate) locks_future: bool,
+    /// What becomes of what is mapped from now on, and whether anything may be locked.
+    pub(crate) future: Future,
     pub(crate) has_locked: bool,
 }
 
@@ -105,7 +105,7 @@ impl AddressSpace {
             heap: 0..0,
             search_from: SEARCH_END,
             limits,
-            locks_future: false,
+            future: Future::Unlocked,
             has_locked: false,
         };
         Ok(Self {
@@ -128,7 +128,7 @@ impl AddressSpace {
             heap: inner.heap.clone(),
             search_from: inner.search_from,
             limits: inner.limits,
-            locks_future: false,
+            future: Future::Unlocked,
             has_locked: false,
         };
         if inner.has_locked {

@@ -10,6 +10,7 @@ mod locking;
 mod placing;
 mod resizing;
 
+pub use self::locking::Future;
 pub use self::resizing::Target;
 
 use core::ops::Range;
@@ -100,9 +101,11 @@ impl AddressSpace {
     /// where nothing may be, ENOMEM if there is no such range, or no memory that could fill it.
     pub fn map(&self, request: Request) -> Result<u64, Errno> {
         let (len, access) = (request.len, request.access);
-        let populate = request.populate && !access.is_empty();
-        let start = self.inner().map(request)?;
-        if populate {
+        let mut inner = self.inner();
+        let populate = request.populate || inner.future == Future::AtOnce;
+        let start = inner.map(request)?;
+        drop(inner);
+        if populate && !access.is_empty() {
             // As far as there is memory for it.
             let _ = self.populate(start..start + round_up(len)?, Attempt::widest(access));
         }
@@ -203,7 +206,13 @@ impl AddressSpace {
         target: Target,
         keep: bool,
     ) -> Result<u64, Errno> {
-        self.inner().remap(start, old, new, target, keep)
+        let place = self.inner().remap(start, old, new, target, keep)?;
+        if self.is_locked(place) {
+            let end = |len: u64| place + len.next_multiple_of(PAGE_SIZE);
+            // As far as there is memory for it.
+            let _ = self.bring(end(old)..end(new));
+        }
+        Ok(place)
     }
 
     /// Says where the heap starts, once all segments are there.
@@ -214,10 +223,18 @@ impl AddressSpace {
     /// Makes the heap end at `end` if that is possible, and returns where it ends.
     pub fn set_heap_end(&self, end: u64) -> u64 {
         let mut inner = self.inner();
-        if end >= inner.heap.start && inner.resize_heap(end).is_ok() {
-            inner.heap.end = end;
+        let old = inner.heap.end;
+        if end < inner.heap.start || inner.resize_heap(end).is_err() {
+            return old;
         }
-        inner.heap.end
+        inner.heap.end = end;
+        let future = inner.future;
+        drop(inner);
+        if future == Future::AtOnce && end > old {
+            // As far as there is memory for it.
+            let _ = self.bring(old.next_multiple_of(PAGE_SIZE)..end.next_multiple_of(PAGE_SIZE));
+        }
+        end
     }
 }
 
@@ -266,7 +283,7 @@ impl Inner {
         if request.access.contains(Access::WRITE) && !request.overcommit {
             quota::check_pages(self.held(), len / PAGE_SIZE)?;
         }
-        let is_locked = request.is_locked || self.locks_future;
+        let is_locked = request.is_locked || self.future != Future::Unlocked;
         self.has_locked |= is_locked;
         self.insert(Area {
             start,

@@ -7,6 +7,7 @@ use linux_raw_sys::general as linux;
 use mm::UserSlice;
 use mm::area::OnFork;
 use mm::fault::Attempt;
+use mm::mapping::Future;
 
 use crate::proc::capability::Capability;
 use crate::proc::current;
@@ -114,7 +115,15 @@ pub fn mlockall(&[flags, ..]: &Arguments) -> SyscallResult {
         }
         space.set_all_locked(true);
     }
-    space.set_locks_future(flags & linux::MCL_FUTURE != 0);
+    let on_fault = flags & linux::MCL_ONFAULT != 0;
+    space.set_future(match flags & linux::MCL_FUTURE {
+        0 => Future::Unlocked,
+        _ if on_fault => Future::OnFault,
+        _ => Future::AtOnce,
+    });
+    if flags & linux::MCL_CURRENT != 0 && !on_fault {
+        space.bring_all();
+    }
     Ok(0)
 }
 
@@ -122,7 +131,7 @@ pub fn mlockall(&[flags, ..]: &Arguments) -> SyscallResult {
 pub fn munlockall(_: &Arguments) -> SyscallResult {
     let space = current().space();
     space.set_all_locked(false);
-    space.set_locks_future(false);
+    space.set_future(Future::Unlocked);
     Ok(0)
 }
 

@@ -104,7 +104,7 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
         advice::check_may_lock()?;
     }
     if is_locked || space.locks_future() {
-        check_lock(&space, len)?;
+        check_lock(&space, 0, len)?;
     }
     space.map(Request {
         place,
@@ -117,13 +117,14 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
     })
 }
 
-/// Whether so many bytes may be locked beside what is.
+/// Whether `new` bytes may be locked where there were `old`.
 ///
 /// # Errors
 /// EAGAIN: they are too many.
-fn check_lock(space: &AddressSpace, more: u64) -> Result<(), Errno> {
-    let more = more.checked_next_multiple_of(PAGE_SIZE);
-    match space.may_lock(more.unwrap_or(u64::MAX), advice::lock_limit()) {
+fn check_lock(space: &AddressSpace, old: u64, new: u64) -> Result<(), Errno> {
+    let whole = |len: u64| len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
+    let more = whole(new).saturating_sub(whole(old));
+    match more == 0 || space.may_lock(more, advice::lock_limit()) {
         true => Ok(()),
         false => Err(Errno::EAGAIN),
     }
@@ -222,7 +223,7 @@ pub fn brk(&[address, ..]: &Arguments) -> SyscallResult {
     if space.locks_future() {
         // No heap ends there, so that this asks where it does.
         let end = space.set_heap_end(0);
-        if check_lock(&space, address.saturating_sub(end)).is_err() {
+        if check_lock(&space, end, address).is_err() {
             return Ok(end);
         }
     }
@@ -247,8 +248,8 @@ pub fn mremap(&[address, old, new, flags, target, ..]: &Arguments) -> SyscallRes
         false => Target::Stay,
     };
     let space = current().space();
-    if new > old && space.is_locked(address) {
-        check_lock(&space, new - old)?;
+    if space.is_locked(address) {
+        check_lock(&space, old, new)?;
     }
     space.remap(address, old, new, target, keep)
 }

@@ -210,6 +210,58 @@ static int lock(void) {
     return 0;
 }
 
+/* How many pages are in memory. */
+static int in_place(char *a, long pages) {
+    unsigned char in[16] = {};
+    int count = 0;
+    mincore(a, pages * PAGE, in);
+    for (long n = 0; n < pages; n++) count += in[n] & 1;
+    return count;
+}
+
+/* What is locked is there. */
+static int lock_in_place(void) {
+    char *a = map(0, 8, 0);
+    mprotect(a + 4 * PAGE, PAGE, PROT_NONE);
+    printf("in place: %d %d", is(mlock(a, 8 * PAGE)), in_place(a, 8));
+    printf(" current %d %d", is(mlockall(MCL_CURRENT)), in_place(a, 8));
+    printf(" new %d\n ", in_place(map(0, 8, 0), 8));
+    printf(" future %d", is(mlockall(MCL_FUTURE)));
+    char *b = map(0, 4, 0);
+    printf(" %d %d", in_place(b, 4), in_place(map(0, 4, MAP_POPULATE), 4));
+    b = mremap(b, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE);
+    printf(" grown %d", in_place(b, 8));
+    char *end = (char *)(((long)sbrk(0) + PAGE - 1) & -PAGE);
+    brk(end + 3 * PAGE);
+    printf(" heap %d", in_place(end, 3));
+    printf(" on fault %d %d", is(mlockall(MCL_FUTURE | MCL_ONFAULT)), in_place(map(0, 4, 0), 4));
+    printf(" never %d\n", is(munlockall()) | in_place(map(0, 4, 0), 4));
+    printf("  ranges");
+    const long ranges[][2] = {{0x10000, -0x8000}, {0x10000, -1}, {0x10001, -1}, {-4096, 8192},
+                              {0x10000, -0x20000}, {0x10000, -0x10000}, {0x10000, 0}};
+    for (int n = 0; n < sizeof ranges / sizeof *ranges; n++)
+        printf(" %d %d", is(mlock((void *)ranges[n][0], ranges[n][1])),
+               is(munlock((void *)ranges[n][0], ranges[n][1])));
+    printf("\n");
+    return 0;
+}
+
+/* All that may be locked is, and what needs no more pages is granted. */
+static int lock_exactly(void) {
+    char *a = map(0, 8, 0), *end = (char *)(((long)sbrk(0) + PAGE - 1) & -PAGE);
+    brk(end + PAGE);
+    limit_locks(4);
+    if (geteuid() == 0 && setuid(65534)) return 1;
+    printf("exactly: %d", is(mlock(a, 4 * PAGE)));
+    printf(" %d %d", is((long)mremap(a, 1, PAGE, 0)), is((long)mremap(a, 4 * PAGE - 5, 4 * PAGE, 0)));
+    printf(" %d", is(mlockall(MCL_FUTURE)));
+    printf(" %d %d %d", brk(end + 5), brk(end + PAGE), brk(end + PAGE + 1));
+    limit_locks(1);
+    printf(" %d", brk(end));
+    printf(" %ld\n", (char *)sbrk(0) - end);
+    return 0;
+}
+
 static int grow_data(void) {
     struct rlimit limit = {1 << 20, 1 << 20};
     setrlimit(RLIMIT_DATA, &limit);
@@ -316,5 +368,7 @@ int main(void) {
     others();
     barriers();
     printf("%d\n", in_child(lock));
+    printf("%d\n", in_child(lock_in_place));
+    printf("%d\n", in_child(lock_exactly));
     return 0;
 }

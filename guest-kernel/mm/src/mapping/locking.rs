@@ -8,14 +8,27 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{AddressSpace, Inner};
 use crate::area::{Area, Kind};
-use crate::fault::Attempt;
+use crate::fault::{Attempt, FaultCause};
 use crate::mapping::page_range;
 
-/// The pages that have some of these bytes, maybe none.
+/// What becomes of memory that is mapped from now on (MCL_FUTURE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Future {
+    /// It is not locked.
+    Unlocked,
+    /// It is, without being in place (MCL_ONFAULT).
+    OnFault,
+    /// It is locked and in place.
+    AtOnce,
+}
+
+/// The pages that have some of these bytes, maybe none: as on Linux, so many bytes that their pages
+/// cannot be counted are none.
 fn pages(start: u64, len: u64) -> Result<Range<u64>, Errno> {
     let skipped = start % PAGE_SIZE;
-    let len = len.checked_add(skipped).ok_or(Errno::EINVAL)?;
     let start = start - skipped;
+    let len = len.wrapping_add(skipped + PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+    start.checked_add(len).ok_or(Errno::EINVAL)?;
     match len {
         0 => Ok(start..start),
         len => page_range(start, len).map_err(|_| Errno::ENOMEM),
@@ -40,22 +53,21 @@ impl AddressSpace {
         area.is_some_and(|area| area.start <= address && area.is_locked)
     }
 
-    /// Whether what is mapped from now on is locked (MCL_FUTURE).
+    /// Whether what is mapped from now on is locked.
     pub fn locks_future(&self) -> bool {
-        self.inner().locks_future
+        self.inner().future != Future::Unlocked
     }
 
-    /// Says whether it is.
-    pub fn set_locks_future(&self, locks: bool) {
-        self.inner().locks_future = locks;
+    /// Says what becomes of it.
+    pub fn set_future(&self, future: Future) {
+        self.inner().future = future;
     }
 
-    /// Locks pages, up to `limit` bytes in all, and maps those that may be used at all, if they
-    /// are to be there at once.
+    /// Locks pages, up to `limit` bytes in all, and maps them if they are to be there at once.
     ///
     /// # Errors
-    /// EINVAL for an invalid range; ENOMEM if it is too much, if there is no area in part of it,
-    /// which has no effect on what lies before, or no memory.
+    /// EINVAL for an invalid range; ENOMEM if it is too much; if there is no area in part of it, or
+    /// none that may be used, or no memory: what lies before is locked.
     pub fn lock(&self, start: u64, len: u64, limit: u64, at_once: bool) -> Result<(), Errno> {
         let range = pages(start, len)?;
         let locked = self.inner().locked_in(&range);
@@ -63,18 +75,38 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         self.inner().set_locked(&range, true)?;
+        match at_once {
+            true => self.bring(range).map_err(|_| Errno::ENOMEM),
+            false => Ok(()),
+        }
+    }
+
+    /// Maps the pages of a range, up to the first that cannot be.
+    pub(super) fn bring(&self, range: Range<u64>) -> Result<(), FaultCause> {
         let mut next = range.start;
-        while at_once && next < range.end {
+        while next < range.end {
             let area = self.inner().areas.at_or_after(next).cloned();
-            let Some(area) = area else { break };
-            let end = area.end.min(range.end);
-            if !area.access.is_empty() {
-                let done = self.populate(next..end, Attempt::widest(area.access));
-                done.map_err(|_| Errno::ENOMEM)?;
+            let area = area.ok_or(FaultCause::NotMapped)?;
+            if area.access.is_empty() {
+                return Err(FaultCause::Forbidden);
             }
+            let end = area.end.min(range.end);
+            self.populate(next..end, Attempt::widest(area.access))?;
             next = end;
         }
         Ok(())
+    }
+
+    /// Maps the pages of all areas, as far as they can be.
+    pub fn bring_all(&self) {
+        let mut next = 0;
+        loop {
+            let area = self.inner().areas.at_or_after(next).cloned();
+            let Some(area) = area else { break };
+            // Of the others there may be more.
+            let _ = self.bring(area.start..area.end);
+            next = area.end;
+        }
     }
 
     /// Unlocks pages.
