@@ -16,7 +16,7 @@ use crate::proc::ipc::shared_memory::{self, Attachment, SEGMENTS, Segment};
 use crate::proc::ipc::{Item, Permissions, READ, SLOTS, Table, WRITE};
 use crate::proc::settings::Setting;
 use crate::syscall::time::of_stamp;
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, advice};
 
 // Commands (Linux, include/uapi/linux/ipc.h, shm.h, msg.h).
 pub(super) const REMOVE: u32 = 0;
@@ -191,10 +191,13 @@ pub fn shmctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
             shared_memory::remove(&segment);
         }
         SET => set_permissions(segment.permissions(), structure)?,
-        // Memory stays where it is anyway.
-        SHM_LOCK | SHM_UNLOCK => {
-            segment.permissions().check_owner()?;
-            segment.set_locked(command == SHM_LOCK);
+        SHM_UNLOCK => {
+            segment.permissions().check_owner_or(Capability::IpcLock)?;
+            segment.set_locked(false, 0)?;
+        }
+        SHM_LOCK => {
+            segment.permissions().check_owner_or(Capability::IpcLock)?;
+            segment.set_locked(true, advice::check_may_lock()?)?;
         }
         _ => {
             let permissions = segment.permissions();

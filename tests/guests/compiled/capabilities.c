@@ -38,7 +38,7 @@ static const struct {
     {CAP_IPC_OWNER, "IPC_OWNER"}, {CAP_SYS_CHROOT, "SYS_CHROOT"},
     {CAP_SYS_ADMIN, "SYS_ADMIN"}, {CAP_SYS_PTRACE, "SYS_PTRACE"},
     {CAP_SYS_NICE, "SYS_NICE"}, {CAP_SYS_TIME, "SYS_TIME"},
-    {CAP_MKNOD, "MKNOD"},
+    {CAP_MKNOD, "MKNOD"},       {CAP_IPC_LOCK, "IPC_LOCK"},
 };
 
 static unsigned long effective(void) {
@@ -135,6 +135,8 @@ static void probe(void) {
     says("shmat", (long)shmat(*segment_of_other, 0, SHM_RDONLY));
     fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in low = {AF_INET, htons(7), {htonl(INADDR_LOOPBACK)}};
+    says("lock", shmctl(*segment_of_other, SHM_LOCK, 0));
+    says("unlock", shmctl(*segment_of_other, SHM_UNLOCK, 0));
     says("bind", bind(fd, (void *)&low, sizeof low));
     close(fd);
     says("chroot", chroot("/"));

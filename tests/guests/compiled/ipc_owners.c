@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/msg.h>
+#include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -85,6 +86,30 @@ static void use(void)
 	say("stat queue", msgctl(queue, IPC_STAT, &q));
 }
 
+static void limit_locks(long bytes)
+{
+	struct rlimit limit;
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	limit.rlim_cur = bytes;
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+static void lock(void)
+{
+	int first = shmget(IPC_PRIVATE, 4096, 0600), second = shmget(IPC_PRIVATE, 1, 0600);
+	limit_locks(4096);
+	say("lock", shmctl(first, SHM_LOCK, NULL));
+	say("lock more", shmctl(second, SHM_LOCK, NULL));
+	say("lock again", shmctl(first, SHM_LOCK, NULL));
+	say("unlock", shmctl(first, SHM_UNLOCK, NULL));
+	say("lock another", shmctl(second, SHM_LOCK, NULL));
+	limit_locks(0);
+	say("unlock by none", shmctl(second, SHM_UNLOCK, NULL));
+	say("lock by none", shmctl(second, SHM_LOCK, NULL));
+	shmctl(first, IPC_RMID, NULL);
+	shmctl(second, IPC_RMID, NULL);
+}
+
 static void change(void)
 {
 	struct shmid_ds m = {.shm_perm = {.uid = OTHER, .gid = GROUP, .mode = 0600}};
@@ -118,6 +143,7 @@ int main(void)
 	as("used by the group", OTHER, GROUP, use);
 	as("used by others", OTHER, OTHER, use);
 	as("used by the superuser", 0, 0, use);
+	as("locked by the owner", OWNER, GROUP, lock);
 	as("changed by others", OTHER, GROUP, change);
 	as("removed by others", OTHER, GROUP, take_away);
 	as("changed by the owner", OWNER, GROUP, change);

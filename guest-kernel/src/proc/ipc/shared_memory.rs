@@ -189,11 +189,25 @@ impl Segment {
         Shared::owners(&self.file) > 1
     }
 
-    /// Says whether it shall stay in memory, as everything does.
-    pub fn set_locked(&self, is_locked: bool) {
-        let mode = &self.permissions.mode;
+    /// Locks or unlocks it: all of its owner's that are may have `limit` bytes.
+    ///
+    /// # Errors
+    /// ENOMEM: they would have more.
+    pub fn set_locked(&self, is_locked: bool, limit: u64) -> Result<(), Errno> {
+        let mode = |of: &Self| of.permissions.mode.get();
+        let owner = |of: &Self| of.permissions.user.get();
+        let whole = |of: &Self| of.size.next_multiple_of(PAGE_SIZE);
+        let counts = |of: &Self| mode(of) & LOCKED != 0 && owner(of) == owner(self);
+        if is_locked && mode(self) & LOCKED == 0 {
+            let size = |of: &Self| if counts(of) { whole(of) } else { 0 };
+            let (_, _, locked) = SEGMENTS.count(size);
+            if locked.saturating_add(whole(self)) > limit {
+                return Err(Errno::ENOMEM);
+            }
+        }
         let locked = if is_locked { LOCKED } else { 0 };
-        mode.set(mode.get() & !LOCKED | locked);
+        self.permissions.mode.set(mode(self) & !LOCKED | locked);
+        Ok(())
     }
 
     /// How many mappings there are of it.

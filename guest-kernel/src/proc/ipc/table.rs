@@ -66,17 +66,25 @@ impl Permissions {
         }
     }
 
+    /// Fails unless the process is the owner or the maker, or has this right.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub fn check_owner_or(&self, right: Capability) -> Result<(), Errno> {
+        let process = current();
+        let user = process.credentials.users().effective;
+        match user == self.made_by[0] || user == self.user.get() {
+            true => Ok(()),
+            false => process.require(right),
+        }
+    }
+
     /// Fails unless the process may do what only owner and maker may.
     ///
     /// # Errors
     /// EPERM.
     pub fn check_owner(&self) -> Result<(), Errno> {
-        let process = current();
-        let user = process.credentials.users().effective;
-        match user == self.made_by[0] || user == self.user.get() {
-            true => Ok(()),
-            false => process.require(Capability::SysAdmin),
-        }
+        self.check_owner_or(Capability::SysAdmin)
     }
 }
 
