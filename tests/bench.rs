@@ -15,9 +15,8 @@ use support::suite::{self, Case, plain};
 use support::{Target, binary, list, output_with_input, reported, reported_json};
 
 fn main() {
-    let cases: &[Case] = &[("every_measure", every_measure)];
+    let cases: &[Case] = &[("every_measure", every_measure), ("two_cpus", two_cpus)];
     let mut trials = suite::on(&Target::ALL, cases);
-    trials.extend(suite::on(&Target::ALL, &[("two_cpus", two_cpus)]));
     trials.push(plain("table", table));
     trials.push(plain("without_a_file", without_a_file));
     trials.push(plain("measures_are_listed", measures_are_listed));

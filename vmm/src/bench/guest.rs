@@ -109,7 +109,8 @@ fn timed(
 
 /// Takes a sample of a loop: as the guest's only process, and as a process of the host.
 pub fn ring_3(on: Host, name: &str) -> Result<Sample, BenchError> {
-    against_host(on, LOOPS, &[name], Some(LOOPS_MEMORY))
+    let native = Native::new(LOOPS)?.run(&[name])?;
+    against(&native, on, LOOPS, &[name], Some(LOOPS_MEMORY))
 }
 
 /// Takes a sample of work that is divided among all CPUs: in a machine that has them, in one of
@@ -117,32 +118,34 @@ pub fn ring_3(on: Host, name: &str) -> Result<Sample, BenchError> {
 pub fn scale(on: Host, name: &str, workers: u32) -> Result<Sample, BenchError> {
     let workers = (workers * u32::from(on.cpus)).to_string();
     let args = [name, &workers];
-    let several = against_host(on, SCALE, &args, None)?;
-    let one = against_host(Host { cpus: 1, ..on }, SCALE, &args, None)?;
+    let native = Native::new(SCALE)?.run(&args)?;
+    let several = against(&native, on, SCALE, &args, None)?;
+    let one = against(&native, Host { cpus: 1, ..on }, SCALE, &args, None)?;
     Ok(Sample {
         one_cpu_ns: Some(one.ns),
         ..several
     })
 }
 
-/// Runs a program that prints `NAME SUM NANOSECONDS` on the host, and then in a guest.
-fn against_host(
+/// Runs a program that prints `NAME SUM NANOSECONDS` in a guest, where the sum must be that of the
+/// host, which has taken so many nanoseconds.
+fn against(
+    (sum, host_ns): &(String, f64),
     on: Host,
     program: &str,
     args: &[&str],
     memory: Option<u64>,
 ) -> Result<Sample, BenchError> {
-    let native = Native::new(program)?.run(args)?;
     let (report, last) = run(on, program, args, memory)?;
     let guest = parse(program, &last)?;
-    if native.0 != guest.0 {
-        let text = format!("the guest computes {} and the host {}", guest.0, native.0);
+    if *sum != guest.0 {
+        let text = format!("the guest computes {} and the host {sum}", guest.0);
         return Err(BenchError::Absent(text));
     }
     Ok(Sample {
         ns: guest.1,
         one_cpu_ns: None,
-        host_ns: Some(native.1),
+        host_ns: Some(*host_ns),
         counts: Counts::of(|figure| figure(&report).map(|count| count as f64)),
     })
 }
