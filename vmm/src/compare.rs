@@ -14,7 +14,8 @@
 //! program port I/O, output and outcome must be the same everywhere, and the verdict says
 //! whether they are. Everything else may differ, and each difference is attributed to its
 //! [`Cause`]. A program is taken for deterministic unless two runs on one machine differ,
-//! or a limit ended it: asking the user was rejected, for users guess.
+//! a limit ended it, or several CPUs print the same lines in another order on another machine:
+//! asking the user was rejected, for users guess.
 
 mod cause;
 mod spread;

@@ -20,9 +20,10 @@ const DIFFERENCE: u8 = 1;
 /// emulator, and compare exits, times and instructions.
 ///
 /// Exits with 0 if port I/O, output and outcome are the same on all machines, or if the
-/// program itself is not deterministic (its runs differ on one machine, or --timeout ended
-/// one); 1 if they differ; 125 if the VMM failed. What the guest prints goes to standard
-/// output once, the comparison to standard error.
+/// program itself is not deterministic (its runs differ on one machine, --timeout ended one,
+/// or several CPUs print the same lines in another order); 1 if they differ; 125 if the VMM
+/// failed. What the guest prints goes to standard output once, the comparison to standard
+/// error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Runs on each machine; the table has medians and ranges

@@ -260,8 +260,10 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
             let items: Vec<_> = columns.iter().map(|column| column.spread(items)).collect();
             let cause = (!all_equal(&counts)).then(|| match all_equal(&items) {
                 true => Cause::Input,
-                false if is_port(reason) => Cause::of_exit(reason, detail),
-                false => on_cpus(Cause::of_exit(reason, detail), are_several),
+                false => on_cpus(
+                    Cause::of_exit(reason, detail),
+                    are_several && is_mmio(reason),
+                ),
             });
             ExitComparison {
                 reason,
@@ -273,9 +275,9 @@ fn compare_exits(columns: &[Column]) -> Vec<ExitComparison> {
         .collect()
 }
 
-/// Whether nothing but the program itself decides about exits for this reason.
-fn is_port(reason: ExitReason) -> bool {
-    matches!(reason, ExitReason::PioIn | ExitReason::PioOut)
+/// Whether it is about a device, such as the virtio consoles, that takes as much as there is at once.
+fn is_mmio(reason: ExitReason) -> bool {
+    matches!(reason, ExitReason::MmioRead | ExitReason::MmioWrite)
 }
 
 /// What makes a count differ that has this cause on one CPU: of several each may come first.

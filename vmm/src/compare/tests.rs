@@ -323,6 +323,30 @@ fn what_several_cpus_make_differ_is_no_failure() {
 }
 
 #[test]
+fn another_order_excuses_nothing_else() {
+    const FEWER: Exits<'_> = &[(ExitReason::PioOut, Some(SERIAL), 1)];
+    const OTHER: (ExitReason, Option<u64>, u64) = (ExitReason::PioOut, Some(SERIAL + 1), 1);
+    let agree = |others: &[(Machine, &Run)]| {
+        let kvm = run_on_two(Machine::Kvm, PORTS, 2, "one\ntwo\n");
+        let all = [&[(Machine::Kvm, &kvm)], others].concat();
+        let columns = all
+            .into_iter()
+            .map(|(machine, run)| column(machine, vec![run.clone()]));
+        comparison(columns.collect()).summary().verdict.agrees()
+    };
+    let reordered = run_on_two(Machine::Emu, FEWER, 2, "two\none\n");
+    assert!(agree(&[(Machine::Emu, &reordered)]));
+    let ports = run_on_two(Machine::Emu, &[FEWER[0], OTHER], 2, "two\none\n");
+    assert!(!agree(&[(Machine::Emu, &ports)]));
+    let mut killed = reordered.clone();
+    killed.report.outcome = Outcome::killed(11);
+    assert!(!agree(&[(Machine::Emu, &killed)]));
+    let another = run_on_two(Machine::Emu, PORTS, 2, "one\n222\n");
+    let user_apic = (Machine::KvmUserApic, &reordered);
+    assert!(!agree(&[user_apic, (Machine::Emu, &another)]));
+}
+
+#[test]
 fn json_has_the_figures() {
     let summary: Value =
         serde_json::from_str(&three_machines().summary().to_json()).expect("valid JSON");

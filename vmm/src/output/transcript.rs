@@ -36,14 +36,11 @@ impl Transcript {
 
     /// Whether `other` has the same lines in another order; not known of more than 64 KiB.
     pub fn is_reordered(&self, other: &Self) -> bool {
-        let lines = |head: &[u8]| {
-            let mut lines: Vec<_> = head
-                .split(|&byte| byte == b'\n')
-                .map(<[u8]>::to_vec)
-                .collect();
+        fn lines(head: &[u8]) -> Vec<&[u8]> {
+            let mut lines: Vec<_> = head.split(|&byte| byte == b'\n').collect();
             lines.sort_unstable();
             lines
-        };
+        }
         let is_whole = self.len == self.head.len() as u64 && self.len == other.len;
         is_whole && self != other && lines(&self.head) == lines(&other.head)
     }
