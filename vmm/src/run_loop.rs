@@ -241,7 +241,7 @@ impl RunLoop {
                 self.counts[turn].record_items((*port).into(), items as u64);
             }
             if let Some(tracer) = &mut board.tracer {
-                tracer.exit_begins(&self.clock);
+                tracer.catch_up(&self.clock);
             }
             let weight = self.sampler.weight(reason);
             let left = match weight {

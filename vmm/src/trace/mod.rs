@@ -6,10 +6,10 @@
 //!   run loop ─────exits────────────────────┘   who runs, calls under way
 //! ```
 //!
-//! The tracer belongs to the thread that serves an exit. It reads the ring before it reports a VM exit,
-//! while that vCPU is stopped: so the order of its events needs no clock. Times are nanoseconds
-//! of guest time since the machine was made; the guest's are its time-stamp counter,
-//! brought into the span since the last event.
+//! The tracer belongs to the thread that serves an exit. It reads the ring before it reports
+//! a VM exit, or that a vCPU has slept, while that vCPU is stopped: so the order of its events
+//! needs no clock. Times are nanoseconds of guest time since the machine was made; the guest's
+//! are its time-stamp counter, brought into the span since the last event.
 //!
 //! The ring is untrusted: its contents are checked, memory for them is bounded, and an
 //! invalid ring ends the guest's events with a note. A kernel without a ring has VM exits
@@ -188,9 +188,9 @@ impl Tracer {
         })
     }
 
-    /// The vCPU has left the guest: what the guest has said until now comes first.
+    /// A vCPU has left the guest, or goes on: what the guest has said until now comes first.
     #[cold]
-    pub(crate) fn exit_begins(&mut self, clock: &GuestClock) {
+    pub(crate) fn catch_up(&mut self, clock: &GuestClock) {
         let now_ns = clock.now_ns();
         self.drain(now_ns);
         self.last_ns = self.last_ns.max(now_ns);
@@ -218,9 +218,8 @@ impl Tracer {
     /// This vCPU has waited for an interrupt.
     #[cold]
     pub(crate) fn slept(&mut self, since_ns: u64, cpu: usize, clock: &GuestClock) {
-        self.last_ns = self.last_ns.max(clock.now_ns());
-        let ns = self.last_ns;
-        let thread = self.running(cpu);
+        self.catch_up(clock);
+        let (ns, thread) = (self.last_ns, self.running(cpu));
         self.emit(ns, Some(cpu), thread, &What::Slept { since_ns });
     }
 
@@ -232,9 +231,8 @@ impl Tracer {
 
     /// The run has ended. Returns the failure of the host that ended tracing, if any.
     pub(crate) fn finish(mut self, clock: &GuestClock) -> Option<io::Error> {
-        let now_ns = clock.now_ns();
-        self.drain(now_ns);
-        let ns = self.last_ns.max(now_ns);
+        self.catch_up(clock);
+        let ns = self.last_ns;
         self.abandon_calls(ns);
         self.with_sinks(|sink| sink.finish(ns));
         self.error

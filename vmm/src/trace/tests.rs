@@ -9,6 +9,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
 use crate::boot::{Entry, KernelImage};
+use crate::cpu::CountedTime;
 use crate::memory::GuestRam;
 
 const GPA: u64 = 0x10_0000;
@@ -238,6 +239,22 @@ fn each_cpu_has_its_thread() {
         [first + 2.0, 1.0, 0.94],
     ];
     assert!(turns.eq(expected), "{json:#?}");
+}
+
+/// What a CPU did while another one was halted is told before that one goes on, at its own time.
+#[test]
+fn others_do_not_wait_for_one_that_sleeps() {
+    let (mut kernel, ring) = Kernel::new();
+    let (mut tracer, text, _) = tracer_of(2, ring, Filter::all());
+    kernel.record_on(1, Kind::Tick, 20, &[7]);
+    let clock = CountedTime::default();
+    clock.skip_to(30);
+    tracer.slept(10, 0, &GuestClock::Counted(Arc::new(clock)));
+    let expected = "\
+0.000000020  CPU 1   [kernel]     tick 7
+0.000000030  CPU 0   [vCPU]       vCPU was halted for 20 ns
+";
+    assert_eq!(text.text(), expected);
 }
 
 #[test]
