@@ -34,6 +34,8 @@ struct Program {
     needs_mounts: bool,
     /// Whether only hosts with IPv6 run it.
     is_v6: bool,
+    /// Machines of KVM with several CPUs that run it; all with one do, and the emulator with four.
+    on_kvm: &'static [Target],
 }
 
 /// The file, and what it does on the host.
@@ -68,6 +70,7 @@ const PLAIN: Program = Program {
     needs_superuser: false,
     needs_mounts: false,
     is_v6: false,
+    on_kvm: &[],
 };
 
 /// A program in C.
@@ -81,14 +84,38 @@ const fn c(name: &'static str, source: &'static str) -> Program {
     }
 }
 
+/// A program in Go.
+const fn go(name: &'static str, source: &'static str) -> Program {
+    Program {
+        name,
+        source,
+        compiler: "go",
+        version: "version",
+        arguments: &["build"],
+        environment: GO,
+        ..PLAIN
+    }
+}
+
+/// The program in Rust.
+const fn rust(name: &'static str) -> Program {
+    Program {
+        name,
+        source: "panics.rs",
+        compiler: "rustc",
+        arguments: &["-O", STATIC_RUST],
+        ..PLAIN
+    }
+}
+
 const PROGRAMS: &[Program] = &[
-    c("fifos", "fifos.c"),
+    c("fifos", "fifos.c").short(),
     c("links", "links.c"),
     Program {
         needs_superuser: true,
         ..c("attributes", "attributes.c")
     },
-    c("pseudo_terminals", "pseudo_terminals.c"),
+    c("pseudo_terminals", "pseudo_terminals.c").short(),
     c("open_flags", "open_flags.c"),
     Program {
         needs_superuser: true,
@@ -96,11 +123,11 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_superuser: true,
-        ..c("others", "others.c")
+        ..c("others", "others.c").short()
     },
     Program {
         needs_superuser: true,
-        ..c("message_queues", "message_queues.c")
+        ..c("message_queues", "message_queues.c").short()
     },
     Program {
         needs_superuser: true,
@@ -122,22 +149,22 @@ const PROGRAMS: &[Program] = &[
         needs_mounts: true,
         ..c("namespaces", "namespaces.c")
     },
-    c("signals_queue", "signals_queue.c"),
+    c("signals_queue", "signals_queue.c").short(),
     c("sigio", "sigio.c"),
-    c("signal_io", "signal_io.c"),
-    c("edges", "edges.c"),
-    c("futexes", "futexes.c"),
-    c("futex_several", "futex_several.c"),
-    c("clone", "clone.c"),
-    c("sharing", "sharing.c"),
-    c("crowd", "crowd.c"),
-    c("cpus", "cpus.c"),
-    c("translations", "translations.c"),
-    c("together", "together.c"),
+    c("signal_io", "signal_io.c").short(),
+    c("edges", "edges.c").short(),
+    c("futexes", "futexes.c").short(),
+    c("futex_several", "futex_several.c").short(),
+    c("clone", "clone.c").short(),
+    c("sharing", "sharing.c").short(),
+    c("crowd", "crowd.c").short(),
+    c("cpus", "cpus.c").at_once(),
+    c("translations", "translations.c").short(),
+    c("together", "together.c").short(),
     c("at_once", "at_once.c"),
-    c("restartable", "restartable.c"),
+    c("restartable", "restartable.c").short(),
     c("limits", "limits.c"),
-    c("timers", "timers.c"),
+    c("timers", "timers.c").short(),
     c("times", "times.c"),
     c("vdso", "vdso.c"),
     Program {
@@ -152,13 +179,13 @@ const PROGRAMS: &[Program] = &[
     },
     c("map_names", "map_names.c"),
     c("holes", "holes.c"),
-    c("epoll", "epoll.c"),
+    c("epoll", "epoll.c").short(),
     c("inotify", "inotify.c"),
-    c("epoll_sockets", "epoll_sockets.c"),
-    c("locks", "locks.c"),
-    c("pipes", "pipes.c"),
+    c("epoll_sockets", "epoll_sockets.c").short(),
+    c("locks", "locks.c").short(),
+    c("pipes", "pipes.c").short(),
     c("file_calls", "file_calls.c"),
-    c("copies", "copies.c"),
+    c("copies", "copies.c").short(),
     c("scripts", "scripts.c"),
     Program {
         arguments: &["-O2", "-pthread"],
@@ -170,24 +197,16 @@ const PROGRAMS: &[Program] = &[
         is_dynamic: true,
         ..c("dynamic_in_place", "dynamic.c")
     },
-    c("unix", "unix.c"),
+    c("unix", "unix.c").short(),
     c("unix_rights", "unix_rights.c"),
-    c("tcp", "tcp.c"),
-    c("udp", "udp.c"),
+    c("tcp", "tcp.c").short(),
+    c("udp", "udp.c").short(),
     c("socket_options", "socket_options.c"),
     Program {
         is_v6: true,
         ..c("inet6", "inet6.c")
     },
-    Program {
-        name: "go_http",
-        source: "http.go",
-        compiler: "go",
-        version: "version",
-        arguments: &["build"],
-        environment: GO,
-        ..PLAIN
-    },
+    go("go_http", "http.go"),
     Program {
         name: "cpp_exceptions",
         source: "exceptions.cc",
@@ -195,59 +214,27 @@ const PROGRAMS: &[Program] = &[
         arguments: &["-O2", "-static"],
         ..PLAIN
     },
+    rust("rust_panics"),
     Program {
-        name: "rust_panics",
-        source: "panics.rs",
-        compiler: "rustc",
-        arguments: &["-O", STATIC_RUST],
-        ..PLAIN
-    },
-    Program {
-        name: "rust_v3",
-        source: "panics.rs",
-        compiler: "rustc",
         arguments: &["-O", STATIC_RUST, "-Ctarget-cpu=x86-64-v3"],
         is_v3: true,
-        ..PLAIN
+        ..rust("rust_v3")
     },
     Program {
-        name: "c_v3",
-        source: "vectors.c",
-        compiler: "gcc",
         arguments: &["-O3", "-fno-math-errno", "-static", "-march=x86-64-v3"],
         is_v3: true,
-        ..PLAIN
+        ..c("c_v3", "vectors.c")
     },
     c("c_shared_memory", "shared_memory.c"),
     c("c_memory_calls", "memory_calls.c"),
-    c("c_ipc", "ipc.c"),
+    c("c_ipc", "ipc.c").short(),
+    go("go_timers", "timers.go"),
     Program {
-        name: "go_timers",
-        source: "timers.go",
-        compiler: "go",
-        version: "version",
-        arguments: &["build"],
-        environment: GO,
-        ..PLAIN
-    },
-    Program {
-        name: "go_v3",
-        source: "goroutines.go",
-        compiler: "go",
-        version: "version",
-        arguments: &["build"],
         environment: GO_V3,
         is_v3: true,
-        ..PLAIN
+        ..go("go_v3", "goroutines.go")
     },
 ];
-
-/// Those with several processes or threads, in a short time.
-const ON_SEVERAL_OF_KVM: &str = "c_ipc clone copies cpus crowd edges epoll epoll_sockets fifos \
-     futex_several futexes locks message_queues others pipes pseudo_terminals restartable sharing \
-     signal_io signals_queue tcp timers together translations udp unix";
-/// Those that show what happens at once.
-const AT_ONCE: &str = "cpus";
 
 /// Orders of turns that are tried.
 const SEEDS: u64 = 10;
@@ -263,16 +250,8 @@ pub fn trials() -> Vec<Trial> {
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);
         }
-        let mut targets = Target::ALL.to_vec();
-        targets.push(Target::EmuSeveral);
-        let is_among = |names: &str| names.split(' ').any(|name| name == program.name);
-        if is_among(ON_SEVERAL_OF_KVM) {
-            targets.push(Target::KvmSeveral);
-        }
-        if is_among(AT_ONCE) {
-            targets.extend(Target::MORE_OF_KVM);
-        }
-        for target in targets {
+        let targets = [Target::ALL.as_slice(), &[Target::Emu4Cpus], program.on_kvm];
+        for target in targets.concat() {
             trials.push(trial(program, built, &missing, (target, compare)));
         }
         if program.name == "at_once" {
@@ -280,7 +259,7 @@ pub fn trials() -> Vec<Trial> {
                 name: "at_once_by_seeds",
                 ..program
             };
-            let test = (Target::EmuSeveral, by_seeds as Test);
+            let test = (Target::Emu4Cpus, by_seeds as Test);
             trials.push(trial(shuffled, built, &missing, test));
         }
     }
@@ -344,6 +323,18 @@ fn by_seeds(built: &Built, target: Target) {
 }
 
 impl Program {
+    /// It has several processes or threads, in a short time.
+    const fn short(self) -> Self {
+        let on_kvm = &[Target::Kvm2Cpus];
+        Self { on_kvm, ..self }
+    }
+
+    /// It shows what happens at once.
+    const fn at_once(self) -> Self {
+        let on_kvm = &[Target::Kvm2Cpus, Target::KvmUserApic2Cpus, Target::Kvm4Cpus];
+        Self { on_kvm, ..self }
+    }
+
     /// Why it cannot be made or run here, if it cannot.
     fn missing(self) -> Option<String> {
         let mut compiler = Command::new(self.compiler);

@@ -27,49 +27,40 @@ mod signals;
 use support::Target;
 use support::suite::{self, Case};
 
+const ONE_CPU: &[Target] = &Target::ALL;
+const SEVERAL_CPUS: &[Target] = &[Target::Emu4Cpus, Target::Kvm2Cpus];
+const FOUR_CPUS_OF_EMU: &[Target] = &[Target::Emu4Cpus];
+
+/// Modules of cases, and the targets of each.
+const MODULES: [(&[Case], &[&[Target]]); 15] = [
+    (boot::CASES, &[ONE_CPU]),
+    (calls::CASES, &[ONE_CPU, SEVERAL_CPUS]),
+    (costs::CASES, &[ONE_CPU]),
+    (deterministic::CASES, &[&[Target::Emu]]),
+    (deterministic::SEVERAL_CASES, &[FOUR_CPUS_OF_EMU]),
+    (endurance::CASES, &[ONE_CPU, SEVERAL_CPUS]),
+    (
+        endurance::AT_ONCE,
+        &[&[Target::KvmUserApic2Cpus, Target::Kvm4Cpus]],
+    ),
+    (ends::CASES, &[ONE_CPU, FOUR_CPUS_OF_EMU]),
+    (faults::CASES, &[ONE_CPU, FOUR_CPUS_OF_EMU]),
+    (host_files::CASES, &[ONE_CPU]),
+    (memory_order::CASES, &[&memory_order::TARGETS]),
+    (processors::CASES, &[SEVERAL_CPUS]),
+    (processors::DETERMINISTIC, &[FOUR_CPUS_OF_EMU]),
+    (programs::CASES, &[ONE_CPU, SEVERAL_CPUS]),
+    (signals::CASES, &[ONE_CPU, SEVERAL_CPUS]),
+];
+
 fn main() {
-    let cases: Vec<Case> = [
-        boot::CASES,
-        calls::CASES,
-        costs::CASES,
-        endurance::CASES,
-        ends::CASES,
-        faults::CASES,
-        host_files::CASES,
-        programs::CASES,
-        signals::CASES,
-    ]
-    .concat();
-    let mut trials = suite::on(&Target::ALL, &cases);
-    let on_several = [
-        calls::CASES,
-        endurance::CASES,
-        ends::CASES,
-        faults::CASES,
-        programs::CASES,
-        signals::CASES,
-    ];
-    trials.extend(suite::on(&[Target::EmuSeveral], &on_several.concat()));
-    let several = [Target::EmuSeveral, Target::KvmSeveral];
-    trials.extend(suite::on(&several, processors::CASES));
-    trials.extend(suite::on(&several[..1], processors::DETERMINISTIC));
-    let on_several_of_kvm = [
-        calls::CASES,
-        endurance::CASES,
-        programs::CASES,
-        signals::CASES,
-    ];
-    trials.extend(suite::on(
-        &[Target::KvmSeveral],
-        &on_several_of_kvm.concat(),
-    ));
-    trials.extend(suite::on(&Target::MORE_OF_KVM, endurance::AT_ONCE));
-    trials.extend(suite::on(&[Target::Emu], deterministic::CASES));
-    trials.extend(suite::on(&memory_order::TARGETS, memory_order::CASES));
-    trials.extend(suite::on(
-        &[Target::EmuSeveral],
-        deterministic::SEVERAL_CASES,
-    ));
+    let mut trials = Vec::new();
+    for target in Target::EVERY {
+        let runs_on = |targets: &[&[Target]]| targets.iter().any(|some| some.contains(&target));
+        let modules = MODULES.into_iter().filter(|(_, targets)| runs_on(targets));
+        let cases: Vec<_> = modules.flat_map(|(cases, _)| cases).copied().collect();
+        trials.extend(suite::on(&[target], &cases));
+    }
     let weak = faults::weak_processor();
     trials.extend(suite::on(&[Target::Emu], faults::STATE_CASES));
     let kvm = [Target::Kvm, Target::KvmUserApic];

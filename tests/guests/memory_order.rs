@@ -10,9 +10,9 @@ pub const CASES: &[Case] = &[("memory_order", memory_order)];
 /// The emulator has two CPUs here, or four.
 pub const TARGETS: [Target; 4] = [
     Target::Emu,
-    Target::EmuSeveral,
-    Target::KvmUserApicSeveral,
-    Target::KvmSeveral,
+    Target::Emu4Cpus,
+    Target::KvmUserApic2Cpus,
+    Target::Kvm2Cpus,
 ];
 
 const RACES: u64 = 4096;
@@ -51,7 +51,7 @@ fn memory_order(target: Target) {
     let is_emu = target.accel() == "emu";
     assert!(early == 0 || !is_emu, "its CPUs take turns\n{run}");
 
-    let threads = if target == Target::EmuSeveral {
+    let threads = if target == Target::Emu4Cpus {
         let seen = seen(&run, INDEPENDENT);
         assert_eq!((seen.len(), seen[DIFFERENT_ORDER]), (16, 0), "{run}");
         4

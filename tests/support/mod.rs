@@ -61,53 +61,61 @@ pub enum Target {
     /// The emulator.
     Emu,
     /// The same with four CPUs.
-    EmuSeveral,
+    Emu4Cpus,
     /// KVM with its own local APIC.
     Kvm,
     /// KVM with the VMM's local APIC.
     KvmUserApic,
     /// KVM with its own, and two CPUs.
-    KvmSeveral,
+    Kvm2Cpus,
     /// The same with the VMM's.
-    KvmUserApicSeveral,
+    KvmUserApic2Cpus,
     /// KVM with its own, and four CPUs.
-    KvmMore,
+    Kvm4Cpus,
 }
 
 impl Target {
     /// All of them with one CPU, the emulator first.
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
-    /// Of KVM, with several CPUs, what differs from [`Self::KvmSeveral`].
-    pub const MORE_OF_KVM: [Self; 2] = [Self::KvmUserApicSeveral, Self::KvmMore];
+    /// All of them.
+    pub const EVERY: [Self; 7] = [
+        Self::Emu,
+        Self::Kvm,
+        Self::KvmUserApic,
+        Self::Emu4Cpus,
+        Self::Kvm2Cpus,
+        Self::KvmUserApic2Cpus,
+        Self::Kvm4Cpus,
+    ];
 
     /// The accelerator's name on the command line.
     pub fn accel(self) -> &'static str {
         match self {
-            Self::Emu | Self::EmuSeveral => "emu",
+            Self::Emu | Self::Emu4Cpus => "emu",
             Self::Kvm
             | Self::KvmUserApic
-            | Self::KvmSeveral
-            | Self::KvmUserApicSeveral
-            | Self::KvmMore => "kvm",
+            | Self::Kvm2Cpus
+            | Self::KvmUserApic2Cpus
+            | Self::Kvm4Cpus => "kvm",
         }
     }
 
     /// Whether KVM has the local APIC, so that halts are no exits.
     pub fn keeps_halts(self) -> bool {
-        matches!(self, Self::Kvm | Self::KvmSeveral | Self::KvmMore)
+        matches!(self, Self::Kvm | Self::Kvm2Cpus | Self::Kvm4Cpus)
     }
 
     /// The options of `vmm run` that choose it.
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Emu => &["--accel", "emu"],
-            Self::EmuSeveral => &["--accel", "emu", "--cpus", "4"],
+            Self::Emu4Cpus => &["--accel", "emu", "--cpus", "4"],
             Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
             Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
-            Self::KvmSeveral => &["--accel", "kvm", "--cpus", "2"],
-            Self::KvmUserApicSeveral => &["--accel", "kvm", "--apic", "user", "--cpus", "2"],
-            Self::KvmMore => &["--accel", "kvm", "--cpus", "4"],
+            Self::Kvm2Cpus => &["--accel", "kvm", "--cpus", "2"],
+            Self::KvmUserApic2Cpus => &["--accel", "kvm", "--apic", "user", "--cpus", "2"],
+            Self::Kvm4Cpus => &["--accel", "kvm", "--cpus", "4"],
         }
     }
 
@@ -115,8 +123,8 @@ impl Target {
     pub fn cpus(self) -> usize {
         match self {
             Self::Emu | Self::Kvm | Self::KvmUserApic => 1,
-            Self::KvmSeveral | Self::KvmUserApicSeveral => 2,
-            Self::EmuSeveral | Self::KvmMore => 4,
+            Self::Kvm2Cpus | Self::KvmUserApic2Cpus => 2,
+            Self::Emu4Cpus | Self::Kvm4Cpus => 4,
         }
     }
 
@@ -161,12 +169,12 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Emu => "emu",
-            Self::EmuSeveral => "emu_4_cpus",
+            Self::Emu4Cpus => "emu_4_cpus",
             Self::Kvm => "kvm",
             Self::KvmUserApic => "kvm_user_apic",
-            Self::KvmSeveral => "kvm_2_cpus",
-            Self::KvmUserApicSeveral => "kvm_user_apic_2_cpus",
-            Self::KvmMore => "kvm_4_cpus",
+            Self::Kvm2Cpus => "kvm_2_cpus",
+            Self::KvmUserApic2Cpus => "kvm_user_apic_2_cpus",
+            Self::Kvm4Cpus => "kvm_4_cpus",
         })
     }
 }

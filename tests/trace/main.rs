@@ -17,7 +17,7 @@ use support::{TIMEOUT, Target, binary, output_with_input};
 fn main() {
     let cases: Vec<Case> = [events::CASES, perfetto::CASES].concat();
     let mut trials = suite::on(&Target::ALL, &cases);
-    let several = [Target::EmuSeveral, Target::KvmSeveral];
+    let several = [Target::Emu4Cpus, Target::Kvm2Cpus];
     let on_several = [perfetto::CASES, processors::CASES].concat();
     trials.extend(suite::on(&several, &on_several));
     trials.extend(suite::on(&[Target::Emu], DETERMINISTIC));
