@@ -144,24 +144,22 @@ fn send(number: u32, command: u32) {
     }
 }
 
-/// The timer counting down, for [`crate::calibrate`].
-pub(crate) struct Countdown;
-
-pub(crate) fn start_measuring(features: Features) -> Countdown {
+/// Has the timer count down, for [`crate::calibrate`], as [`count_left`] says.
+pub(crate) fn start_measuring(features: Features) {
     enable(features);
     write(Register::DivideConfiguration, DIVIDE_BY_1);
     write(Register::LvtTimer, LVT_MASKED);
     write(Register::InitialCount, u32::MAX);
-    Countdown
 }
 
-impl Countdown {
-    /// Counts since the start; stops the timer.
-    pub fn elapsed(self) -> u64 {
-        let left = read(Register::CurrentCount);
-        write(Register::InitialCount, 0);
-        u64::from(u32::MAX - left)
-    }
+/// What is left of the timer's count, which began with 2^32 - 1.
+pub(crate) fn count_left() -> u32 {
+    read(Register::CurrentCount)
+}
+
+/// Stops the timer.
+pub(crate) fn stop_measuring() {
+    write(Register::InitialCount, 0);
 }
 
 /// In x2APIC mode registers are MSRs, one for every 16 bytes of the window.
