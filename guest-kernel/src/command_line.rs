@@ -27,8 +27,8 @@ pub enum Files {
 pub struct CommandLine<'a> {
     /// Path of the first program.
     pub init: Word<'a>,
-    /// How many CPUs there are.
-    pub cpus: usize,
+    /// How many CPUs there are, if it says so.
+    pub cpus: Option<usize>,
     /// Time between timer ticks.
     pub tick_ns: u64,
     /// Nanoseconds since 1970 when the time-stamp counter was zero.
@@ -69,7 +69,7 @@ impl<'a> CommandLine<'a> {
     pub fn parse(text: &'a [u8]) -> Self {
         let mut line = Self {
             init: DEFAULT_INIT,
-            cpus: 1,
+            cpus: None,
             tick_ns: DEFAULT_TICK_NS,
             realtime_ns: 0,
             user_tsc: Some(0),
@@ -133,7 +133,7 @@ impl<'a> CommandLine<'a> {
             word::INIT => self.init = Word::new(value),
             word::CPUS => {
                 let cpus = number(value).and_then(|cpus| usize::try_from(cpus).ok());
-                self.cpus = cpus.unwrap_or(self.cpus);
+                self.cpus = cpus.or(self.cpus);
             }
             word::TICK_US => {
                 if let Some(us) = number(value).filter(|us| word::TICK_US_RANGE.contains(us)) {

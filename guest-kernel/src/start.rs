@@ -55,9 +55,10 @@ pub fn start(info: &BootInfo) -> ! {
         .into_iter()
         .flatten()
         .for_each(virtio_console::add);
+    let cpus = options.cpus.or_else(|| info.listed_cpus());
     mm::start(info, options.ram_contents);
     boot::enable_cpu(options.cpu);
-    start_cpus(options.cpus);
+    start_cpus(cpus.unwrap_or(1));
     syscall::time::start(options.realtime_ns, options.user_tsc);
     ramfs::start(initramfs, options.files != Files::Initramfs);
     if let Some(word) = options.host_name {

@@ -27,20 +27,30 @@ use crate::support::{binary, output_with_input, qemu, required};
 struct Machine {
     name: &'static str,
     options: &'static [&'static str],
+    cpus: usize,
 }
 
-const MACHINES: [Machine; 2] = [
-    Machine {
-        name: "qemu_pc",
-        options: &["-M", "pc", "-cpu", "qemu64"],
-    },
-    Machine {
-        name: "qemu_microvm",
-        // By default it would add its devices' addresses to the command line's end, where
-        // the program's arguments are.
-        options: &["-M", "microvm,auto-kernel-cmdline=off", "-cpu", "max"],
-    },
+const PC: &[&str] = &["-M", "pc", "-cpu", "qemu64"];
+// By default it would add its devices' addresses to the command line's end, where the program's
+// arguments are.
+const MICROVM: &[&str] = &["-M", "microvm,auto-kernel-cmdline=off", "-cpu", "max"];
+
+const MACHINES: [Machine; 4] = [
+    Machine::new("qemu_pc", PC, 1),
+    Machine::new("qemu_microvm", MICROVM, 1),
+    Machine::new("qemu_pc_2_cpus", PC, 2),
+    Machine::new("qemu_microvm_2_cpus", MICROVM, 2),
 ];
+
+impl Machine {
+    const fn new(name: &'static str, options: &'static [&'static str], cpus: usize) -> Self {
+        Self {
+            name,
+            options,
+            cpus,
+        }
+    }
+}
 
 /// A program to run, with its arguments.
 #[derive(Clone, Copy)]
@@ -85,6 +95,17 @@ const PROGRAMS: &[Program] = &[
     Program::new("segv", &["text_write"]),
     Program::new("segv", &["stack_execute"]),
 ];
+/// Those for machines with several CPUs alone, where it matters who does what when.
+const ON_SEVERAL: &[Program] = &[
+    Program::new("cow", &[]),
+    Program::new("fork", &[]),
+    Program::new("many", &["50"]),
+    Program::new("pipes", &[]),
+    Program::new("signals", &[]),
+    Program::new("soak", &["20"]),
+    Program::new("threads", &[]),
+    Program::new("wait", &[]),
+];
 
 /// One test per program and machine, named as `hello::qemu_pc`.
 pub fn trials() -> Vec<Trial> {
@@ -95,8 +116,9 @@ pub fn trials() -> Vec<Trial> {
     }
     let mut trials = Vec::new();
     for &machine in &MACHINES {
-        for &program in PROGRAMS {
-            let ignored = missing.is_some() && !required("qemu");
+        let ignored = missing.is_some() && !required("qemu");
+        let more = if machine.cpus > 1 { ON_SEVERAL } else { &[] };
+        for &program in PROGRAMS.iter().chain(more) {
             let name = format!("{}::{}", program.test_name(), machine.name);
             let trial = Trial::test(name, move || match missing {
                 Some(why) => Err(Failed::from(why)),
@@ -104,6 +126,14 @@ pub fn trials() -> Vec<Trial> {
             });
             trials.push(trial.with_ignored_flag(ignored));
         }
+        let trial = Trial::test(
+            format!("cpus_are_found::{}", machine.name),
+            move || match missing {
+                Some(why) => Err(Failed::from(why)),
+                None => cpus_are_found(machine),
+            },
+        );
+        trials.push(trial.with_ignored_flag(ignored));
     }
     let trial = Trial::test("virtio_console::qemu_microvm", move || match missing {
         Some(why) => Err(Failed::from(why)),
@@ -111,6 +141,27 @@ pub fn trials() -> Vec<Trial> {
     });
     trials.push(trial.with_ignored_flag(missing.is_some() && !required("qemu")));
     trials
+}
+
+/// The kernel has as many CPUs as the machine, though nothing but the tables of its firmware says so;
+/// or as few as the command line does. Their clock, which nothing tells either, has been measured.
+fn cpus_are_found(machine: Machine) -> Result<(), Failed> {
+    let program = Program::new("cat", &["/proc/cpuinfo"]);
+    for (word, expected) in [("", machine.cpus), ("cpus=1 ", 1)] {
+        let mut line = OsString::from(word);
+        line.push(command_line(program));
+        let (found, stderr) = under_qemu(line, machine);
+        let values = |name| {
+            let lines = found.console.lines();
+            lines.filter_map(move |line| line.strip_prefix(name)?.split(": ").nth(1))
+        };
+        let processors = values("processor\t").count();
+        assert_eq!(processors, expected, "{word}: {found:#?}\n{stderr}");
+        assert!(!found.console.contains("have started"), "{found:#?}");
+        let is_measured = |mhz: &str| mhz.parse().is_ok_and(|mhz: f64| mhz > 100.0);
+        assert!(values("cpu MHz\t").all(is_measured), "{found:#?}");
+    }
+    Ok(())
 }
 
 /// A machine with QEMU's virtio console on the standard streams, which the kernel's command
@@ -168,7 +219,7 @@ struct Traces {
 
 fn compare(program: Program, machine: Machine) -> Result<(), Failed> {
     let expected = under_vmm(program)?;
-    let (found, stderr) = under_qemu(program, machine);
+    let (found, stderr) = under_qemu(command_line(program), machine);
     if expected == found {
         return Ok(());
     }
@@ -197,9 +248,10 @@ fn under_vmm(program: Program) -> io::Result<Traces> {
 }
 
 /// Also returns what QEMU itself has to say.
-fn under_qemu(program: Program, machine: Machine) -> (Traces, String) {
+fn under_qemu(command_line: OsString, machine: Machine) -> (Traces, String) {
     let mut qemu = qemu::machine(machine.options);
-    boot(&mut qemu, command_line(program));
+    qemu.args(["-smp", &machine.cpus.to_string()]);
+    boot(&mut qemu, command_line);
     let output = output_with_input(&mut qemu, None);
     let traces = Traces {
         status: output.status.code(),

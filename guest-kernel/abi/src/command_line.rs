@@ -3,7 +3,7 @@
 //! | word | meaning |
 //! |---|---|
 //! | `init=/bin/NAME` | the first program (default `/bin/hello`) |
-//! | `cpus=N` | there are N CPUs, whose local APICs have the IDs from 0 on (default 1) |
+//! | `cpus=N` | there are N CPUs, with the APIC IDs from 0 on (default: as ACPI's tables say, or 1) |
 //! | `tick_us=N` | timer tick in microseconds, 1000 to 1000000 (default 10000) |
 //! | `realtime_ns=N` | nanoseconds since 1970 when the time-stamp counter was zero (default 0) |
 //! | `user_tsc=N` | ring 3 reads a time-stamp counter that is N behind ring 0's (default 0) |

@@ -12,6 +12,7 @@
 #![cfg_attr(not(feature = "image"), allow(dead_code))]
 #![deny(missing_docs)]
 
+mod acpi;
 pub mod boot;
 mod calibrate;
 pub mod clock;

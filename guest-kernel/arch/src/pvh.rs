@@ -7,6 +7,7 @@ use core::slice;
 
 use abi::virtual_map::DIRECT_MAP;
 
+use crate::acpi;
 use crate::paging::BOOT_MAPPED;
 
 const MAGIC: u32 = 0x336e_c578;
@@ -70,6 +71,8 @@ pub struct BootInfo {
     pub initramfs: &'static [u8],
     /// All of the machine's memory.
     pub memory_map: &'static [MemoryMapEntry],
+    /// Physical address of ACPI's first table; 0 if there is none.
+    rsdp: u64,
 }
 
 impl BootInfo {
@@ -97,8 +100,19 @@ impl BootInfo {
                     .first()
                     .map_or(&[], |module| slice_at(module.start, module.size as usize)),
                 memory_map: slice_at(info.memory_map, info.memory_map_entries as usize),
+                rsdp: info.rsdp,
             }
         }
+    }
+
+    /// How many CPUs the tables of the firmware list, at most 32; `None` without such tables.
+    #[cold]
+    pub fn listed_cpus(&self) -> Option<usize> {
+        acpi::cpus(self.rsdp, |address, len| {
+            let end = address.checked_add(len as u64)?;
+            // SAFETY: it is mapped, and no free memory: the firmware keeps it for its tables.
+            (address != 0 && end <= BOOT_MAPPED).then(|| unsafe { slice_at(address, len) })
+        })
     }
 }
 
