@@ -29,8 +29,11 @@ const CASES: &[Case] = &[
 /// On the emulator only.
 const REPEATED: &[Case] = &[
     ("deterministic", two_runs_are_the_same),
-    ("several_cpus", several_cpus_run_and_repeat_exactly),
+    ("several_cpus_repeat", several_cpus_repeat_exactly),
 ];
+
+const SEVERAL: &[Case] = &[("several_cpus", several_cpus_run)];
+const SEVERAL_TARGETS: [Target; 3] = [Target::Emu4Cpus, Target::Kvm2Cpus, Target::KvmUserApic2Cpus];
 
 /// The tests of this module.
 pub fn trials() -> Vec<Trial> {
@@ -42,13 +45,14 @@ pub fn trials() -> Vec<Trial> {
     );
     let mut trials = suite::on_unless(missing, &Target::ALL, CASES);
     trials.extend(suite::on_unless(missing, &[Target::Emu], REPEATED));
+    trials.extend(suite::on_unless(missing, &SEVERAL_TARGETS, SEVERAL));
     if software_kvm() {
         const WHY: &str = "KVM emulates ring 0 here, and Linux takes an hour";
         eprintln!("kvm: does not run Linux: {WHY}");
         trials = trials
             .into_iter()
             .map(|trial| {
-                let ignored = !trial.name().ends_with("::emu");
+                let ignored = trial.name().contains("::kvm");
                 let ignored = ignored || trial.has_ignored_flag();
                 trial.with_ignored_flag(ignored)
             })
@@ -177,14 +181,13 @@ exec /bin/busybox poweroff -f
 
 /// Each CPU runs a process that is bound to it, all at once; the last field but some of
 /// `/proc/PID/stat` is where that ran.
-fn several_cpus_run_and_repeat_exactly(target: Target) {
-    let script = "#!/bin/busybox sh
+const ON_EACH_CPU: &str = "#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t devtmpfs none /dev
 mount -t proc proc /proc
 echo there are $(nproc)
-for cpu in 0 1 2; do
+for cpu in $(seq 0 $(($(nproc) - 1))); do
     taskset -c $cpu sh -c '
         n=0
         while [ $n -lt 3000 ]; do n=$((n + 1)); done
@@ -194,22 +197,27 @@ wait
 cat /proc/interrupts
 poweroff -f
 ";
+
+fn each_cpu_runs(target: Target, cpus: usize, more: &[&str]) -> Ended {
     let kernel = kernel().expect("it is there");
-    let one = || {
-        run(
-            target,
-            &kernel,
-            script,
-            None,
-            &["--deterministic", "--cpus", "3"],
-        )
-    };
-    let (first, second) = (one(), one());
-    first.prints_part("there are 3\r\n").status(0);
-    for cpu in 0..3 {
-        first.prints_part(&format!("counted 3000 on {cpu}\r\n"));
+    let ended = run(target, &kernel, ON_EACH_CPU, None, more);
+    ended
+        .prints_part(&format!("there are {cpus}\r\n"))
+        .status(0);
+    for cpu in 0..cpus {
+        ended.prints_part(&format!("counted 3000 on {cpu}\r\n"));
     }
-    assert_eq!(first.report["cpus"], 3, "{first}");
+    assert_eq!(ended.report["cpus"], cpus, "{ended}");
+    ended
+}
+
+fn several_cpus_run(target: Target) {
+    each_cpu_runs(target, target.cpus(), &[]);
+}
+
+fn several_cpus_repeat_exactly(target: Target) {
+    let one = || each_cpu_runs(target, 3, &["--deterministic", "--cpus", "3"]);
+    let (first, second) = (one(), one());
     assert_eq!(first.stdout, second.stdout);
     assert_eq!(first.report["emu"], second.report["emu"]);
 }
