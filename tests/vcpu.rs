@@ -8,6 +8,7 @@ mod support;
 
 use std::time::Duration;
 
+use abi::ports::YIELD;
 use assembly::code;
 use support::suite::{self, Case};
 use support::{Target, software_kvm};
@@ -36,6 +37,7 @@ const CASES: &[Case] = &[
     ("nmi_ends_a_halt", nmi_in_halt),
     ("state_is_the_whole_state", whole_state),
     ("rdtscp_tells_tsc_aux", tsc_aux),
+    ("a_wait_for_another_is_a_remedy", wait_for_another),
 ];
 
 /// Cases in which software-backed KVM is some instructions late while it emulates ring 0.
@@ -127,6 +129,31 @@ fn expect_out(machine: &mut BareMachine, port: u16) {
             other => panic!("{other:x?} instead of a write to port {port:#x}"),
         }
     }
+}
+
+/// Elsewhere nothing is at the port.
+fn wait_for_another(target: Target) {
+    let mut machine = machine(
+        target,
+        code!(
+            ".code32",
+            "mov dx, {port}",
+            "out dx, eax",
+            "out 0x60, al",
+            port = const YIELD,
+        ),
+    );
+    let is_remedy = target != Target::Emu && software_kvm();
+    match machine.run().expect("it runs") {
+        VmExit::Emulated => assert!(is_remedy),
+        VmExit::PioOut { port, size, .. } => assert_eq!((port, size), (YIELD, 4)),
+        other => panic!("{other:x?}"),
+    }
+    expect_out(&mut machine, 0x60);
+    let counters = machine.vcpu().counters().expect("it has some");
+    let remedies = counters.remedies.unwrap_or_default();
+    let yields = remedies.iter().find(|(name, _)| *name == "yields");
+    assert_eq!(yields.map_or(0, |(_, count)| *count), u64::from(is_remedy));
 }
 
 fn exits(target: Target) {

@@ -62,6 +62,9 @@ pub const HOST_FILES: u16 = 0x5ec;
 /// bytes, the physical address of a request of [`crate::copies`]. Present only if the command
 /// line says so.
 pub const COPIES: u16 = 0x5f0;
+/// Port by which a CPU of the kernel that waits for another one says so, on a software-backed KVM:
+/// a write of 4 bytes, whatever they are. Present as [`COPIES`] is.
+pub const YIELD: u16 = 0x5f4;
 /// Port of the debug-exit device: see [`crate::debug_exit`].
 pub const DEBUG_EXIT: u16 = 0xf4;
 /// Number of consecutive ports that the debug-exit device claims.

@@ -24,6 +24,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 
+use abi::ports::YIELD;
 use abi::shared::CpuCounters;
 
 use crate::SingleCpu;
@@ -31,7 +32,7 @@ use crate::context::Context;
 use crate::descriptors::TaskState;
 use crate::shared::{self, PAGE};
 use crate::trap::vector;
-use crate::{clock, cpu, local_apic, paging, trap};
+use crate::{clock, copies, cpu, local_apic, paging, port, trap};
 
 /// Most CPUs.
 pub const MOST: usize = abi::shared::MOST_CPUS;
@@ -124,6 +125,9 @@ static COUNT: AtomicU32 = AtomicU32::new(1);
 /// Whether there is anybody to share the kernel with. Not atomic, so that the compiler sees what
 /// two looks have in common: who writes it is alone.
 static ARE_SEVERAL: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
+
+/// Looks at what another CPU does before the host is asked to run others.
+const PATIENCE: u32 = 100;
 
 /// The lock: the next ticket, and the one whose turn it is.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -224,16 +228,29 @@ fn wait_for_turn(cpu: &'static Cpu) {
     if TURN.load(Acquire) != ticket {
         let since = clock::counter();
         cpu.is_waiting.store(true, SeqCst);
-        while TURN.load(Acquire) != ticket {
+        wait_until(|| {
             cpu.serve_requests();
-            spin_loop();
-        }
+            TURN.load(Acquire) == ticket
+        });
         cpu.is_waiting.store(false, Relaxed);
         let passed = clock::counter().saturating_sub(since);
         shared::add(&cpu.counters().lock_wait, passed);
     }
     HOLDER.store((&raw const *cpu).cast_mut(), Relaxed);
     cpu.serve_requests();
+}
+
+/// Waits for another CPU, which the host may not run at all while this one is in its place.
+fn wait_until(is_done: impl Fn() -> bool) {
+    let mut looks = 0;
+    while !is_done() {
+        looks += 1;
+        match looks % PATIENCE == 0 && copies::are_slow() {
+            // SAFETY: the port is there, and the VMM does nothing but let others run.
+            true => unsafe { port::write_u32(YIELD, 0) },
+            false => spin_loop(),
+        }
+    }
 }
 
 /// All CPUs that run, but this one.
@@ -276,9 +293,7 @@ fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
         shared::count(&counters.shootdowns);
     }
     for cpu in meant() {
-        while cpu.requests.load(Acquire) & USER != 0 {
-            spin_loop();
-        }
+        wait_until(|| cpu.requests.load(Acquire) & USER == 0);
     }
 }
 

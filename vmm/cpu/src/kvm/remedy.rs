@@ -26,6 +26,7 @@ pub struct Remedy {
     emulator: Option<Emulator>,
     completed: u64,
     copies: u64,
+    yields: u64,
 }
 
 impl Remedy {
@@ -37,6 +38,7 @@ impl Remedy {
             emulator: None,
             completed: 0,
             copies: 0,
+            yields: 0,
         }
     }
 
@@ -48,6 +50,11 @@ impl Remedy {
     /// Counts a copy that the VMM has made.
     pub fn count_copy(&mut self) {
         self.copies += 1;
+    }
+
+    /// Counts a wait of the guest for another CPU, in which others have run.
+    pub fn count_yield(&mut self) {
+        self.yields += 1;
     }
 
     /// Executes the instruction at `state.regs.rip`, or delivers the exception that it
@@ -88,6 +95,7 @@ impl Remedy {
         vec![
             ("emulated_instructions", self.completed),
             ("copies", self.copies),
+            ("yields", self.yields),
         ]
     }
 }

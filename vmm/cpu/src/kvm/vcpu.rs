@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use abi::ports::{COPIES, EXTENDED_STATE};
+use abi::ports::{COPIES, EXTENDED_STATE, YIELD};
 use kvm_bindings::{
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, kvm_interrupt,
 };
@@ -211,7 +211,9 @@ impl Vcpu for KvmVcpu {
             raw = self.next_exit()?;
         }
         match raw {
-            RawExit::Out(port @ (COPIES | EXTENDED_STATE), data) if self.remedy.applies() => {
+            RawExit::Out(port @ (COPIES | EXTENDED_STATE | YIELD), data)
+                if self.remedy.applies() =>
+            {
                 // SAFETY: as in `with_payload`: it names bytes of the vCPU's mapping.
                 let request = unsafe { &*data }.first_chunk().copied();
                 if let Some(request) = request {

@@ -1,7 +1,9 @@
 //! What our guest's kernel asks by port writes, since it cannot do it itself, or slowly, where
 //! KVM is software-backed.
 
-use abi::ports::{COPIES, EXTENDED_STATE_LOAD};
+use std::thread;
+
+use abi::ports::{COPIES, EXTENDED_STATE_LOAD, YIELD};
 use kvm_bindings::kvm_xsave;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -12,14 +14,20 @@ use crate::kvm::failed;
 use crate::kvm::xsave::load_xsave;
 
 impl KvmVcpu {
-    /// Serves `request`, written to one of the ports for them: [`COPIES`] or
+    /// Serves `request`, written to one of the ports for them: [`COPIES`], [`YIELD`] or
     /// [`EXTENDED_STATE`](abi::ports::EXTENDED_STATE).
     pub(super) fn serve_request(&mut self, port: u16, request: u32) -> Result<(), CpuError> {
-        if port != COPIES {
-            return self.move_extended_state(request);
+        match port {
+            YIELD => {
+                thread::yield_now();
+                self.remedy.count_yield();
+            }
+            COPIES => {
+                Copies::new(&self.vm.ram).serve(request);
+                self.remedy.count_copy();
+            }
+            _ => self.move_extended_state(request)?,
         }
-        Copies::new(&self.vm.ram).serve(request);
-        self.remedy.count_copy();
         Ok(())
     }
 
