@@ -20,7 +20,7 @@ fn main() {
     let several = [Target::Emu4Cpus, Target::Kvm2Cpus];
     let on_several = [perfetto::CASES, processors::CASES].concat();
     trials.extend(suite::on(&several, &on_several));
-    trials.extend(suite::on(&[Target::Emu], DETERMINISTIC));
+    trials.extend(suite::on(&[Target::Emu, Target::Emu4Cpus], DETERMINISTIC));
     trials.push(plain("a_kernel_without_a_ring", kernel_without_ring));
     trials.push(plain("a_trace_that_cannot_be_written", full_disk));
     trials.push(plain("unknown_events", unknown_events));
@@ -98,11 +98,12 @@ fn vmm_trace(options: &[&str], program: &[&str]) -> std::process::Output {
 const DETERMINISTIC: &[Case] = &[("traces_repeat_exactly", traces_repeat)];
 
 fn traces_repeat(target: Target) {
-    let programs: [&[&str]; 5] = [
+    let programs: [&[&str]; 6] = [
         &["hello"],
         &["fork"],
         &["sleep", "30"],
         &["spin", "30"],
+        &["threads"],
         &["usertests"],
     ];
     for program in programs {
