@@ -34,7 +34,7 @@ struct Program {
     needs_mounts: bool,
     /// Whether only hosts with IPv6 run it.
     is_v6: bool,
-    /// Machines of KVM with several CPUs that run it; all with one do, and the emulator with four.
+    /// Machines of KVM with several CPUs that run it; all with one do, and the emulator with any.
     on_kvm: &'static [Target],
 }
 
@@ -250,7 +250,8 @@ pub fn trials() -> Vec<Trial> {
         if let Some(why) = &missing {
             eprintln!("{}: does not run here: {why}", program.name);
         }
-        let targets = [Target::ALL.as_slice(), &[Target::Emu4Cpus], program.on_kvm];
+        let several = [Target::Emu2Cpus, Target::Emu4Cpus];
+        let targets = [Target::ALL.as_slice(), &several, program.on_kvm];
         for target in targets.concat() {
             trials.push(trial(program, built, &missing, (target, compare)));
         }

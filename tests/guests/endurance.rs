@@ -19,7 +19,7 @@ pub const AT_ONCE: &[Case] = &[("soak", soak), ("two_hundred_at_once", two_hundr
 fn soak(target: Target) {
     let rounds = match target {
         Target::Emu => "10000",
-        Target::Emu4Cpus => "1000",
+        Target::Emu2Cpus | Target::Emu4Cpus => "1000",
         _ => "20",
     };
     let run = target.vmm("soak").args(&[rounds]).run();

@@ -28,8 +28,8 @@ use support::Target;
 use support::suite::{self, Case};
 
 const ONE_CPU: &[Target] = &Target::ALL;
-const SEVERAL_CPUS: &[Target] = &[Target::Emu4Cpus, Target::Kvm2Cpus];
-const FOUR_CPUS_OF_EMU: &[Target] = &[Target::Emu4Cpus];
+const SEVERAL_CPUS: &[Target] = &[Target::Emu2Cpus, Target::Emu4Cpus, Target::Kvm2Cpus];
+const SEVERAL_OF_EMU: &[Target] = &[Target::Emu2Cpus, Target::Emu4Cpus];
 
 /// Modules of cases, and the targets of each.
 const MODULES: [(&[Case], &[&[Target]]); 15] = [
@@ -37,18 +37,18 @@ const MODULES: [(&[Case], &[&[Target]]); 15] = [
     (calls::CASES, &[ONE_CPU, SEVERAL_CPUS]),
     (costs::CASES, &[ONE_CPU]),
     (deterministic::CASES, &[&[Target::Emu]]),
-    (deterministic::SEVERAL_CASES, &[FOUR_CPUS_OF_EMU]),
+    (deterministic::SEVERAL_CASES, &[SEVERAL_OF_EMU]),
     (endurance::CASES, &[ONE_CPU, SEVERAL_CPUS]),
     (
         endurance::AT_ONCE,
         &[&[Target::KvmUserApic2Cpus, Target::Kvm4Cpus]],
     ),
-    (ends::CASES, &[ONE_CPU, FOUR_CPUS_OF_EMU]),
-    (faults::CASES, &[ONE_CPU, FOUR_CPUS_OF_EMU]),
+    (ends::CASES, &[ONE_CPU, SEVERAL_OF_EMU]),
+    (faults::CASES, &[ONE_CPU, SEVERAL_OF_EMU]),
     (host_files::CASES, &[ONE_CPU]),
     (memory_order::CASES, &[&memory_order::TARGETS]),
     (processors::CASES, &[SEVERAL_CPUS]),
-    (processors::DETERMINISTIC, &[FOUR_CPUS_OF_EMU]),
+    (processors::DETERMINISTIC, &[SEVERAL_OF_EMU]),
     (programs::CASES, &[ONE_CPU, SEVERAL_CPUS]),
     (signals::CASES, &[ONE_CPU, SEVERAL_CPUS]),
 ];

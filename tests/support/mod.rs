@@ -60,7 +60,9 @@ pub fn software_kvm() -> bool {
 pub enum Target {
     /// The emulator.
     Emu,
-    /// The same with four CPUs.
+    /// The same with two CPUs.
+    Emu2Cpus,
+    /// The same with four.
     Emu4Cpus,
     /// KVM with its own local APIC.
     Kvm,
@@ -79,10 +81,11 @@ impl Target {
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
     /// All of them.
-    pub const EVERY: [Self; 7] = [
+    pub const EVERY: [Self; 8] = [
         Self::Emu,
         Self::Kvm,
         Self::KvmUserApic,
+        Self::Emu2Cpus,
         Self::Emu4Cpus,
         Self::Kvm2Cpus,
         Self::KvmUserApic2Cpus,
@@ -92,7 +95,7 @@ impl Target {
     /// The accelerator's name on the command line.
     pub fn accel(self) -> &'static str {
         match self {
-            Self::Emu | Self::Emu4Cpus => "emu",
+            Self::Emu | Self::Emu2Cpus | Self::Emu4Cpus => "emu",
             Self::Kvm
             | Self::KvmUserApic
             | Self::Kvm2Cpus
@@ -110,6 +113,7 @@ impl Target {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Emu => &["--accel", "emu"],
+            Self::Emu2Cpus => &["--accel", "emu", "--cpus", "2"],
             Self::Emu4Cpus => &["--accel", "emu", "--cpus", "4"],
             Self::Kvm => &["--accel", "kvm", "--apic", "kernel"],
             Self::KvmUserApic => &["--accel", "kvm", "--apic", "user"],
@@ -123,7 +127,7 @@ impl Target {
     pub fn cpus(self) -> usize {
         match self {
             Self::Emu | Self::Kvm | Self::KvmUserApic => 1,
-            Self::Kvm2Cpus | Self::KvmUserApic2Cpus => 2,
+            Self::Emu2Cpus | Self::Kvm2Cpus | Self::KvmUserApic2Cpus => 2,
             Self::Emu4Cpus | Self::Kvm4Cpus => 4,
         }
     }
@@ -169,6 +173,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Emu => "emu",
+            Self::Emu2Cpus => "emu_2_cpus",
             Self::Emu4Cpus => "emu_4_cpus",
             Self::Kvm => "kvm",
             Self::KvmUserApic => "kvm_user_apic",

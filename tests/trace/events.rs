@@ -293,7 +293,7 @@ fn full_ring(target: Target) {
     // It gets full where no tick ends in an exit before, on the slowest host: where KVM has
     // the timer, or time is counted instructions.
     let time: &[&str] = match target {
-        Target::Emu | Target::Emu4Cpus => &["--deterministic", "--tick", "1s"],
+        _ if target.accel() == "emu" => &["--deterministic", "--tick", "1s"],
         Target::Kvm => &[],
         _ => return,
     };
