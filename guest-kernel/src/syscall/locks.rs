@@ -71,9 +71,9 @@ pub(super) fn control(file: &Shared<OpenFile>, command: u32, address: u64) -> Sy
     let mut bytes = [0; FLOCK_SIZE];
     let place = UserSlice::new(address, FLOCK_SIZE as u64);
     place.copy_in(&current().space(), &mut bytes)?;
-    let node = node_of(file)?;
     let kind = u16::from_le_bytes([bytes[0], bytes[1]]);
     let (first, last) = range(file, &bytes)?;
+    let node = node_of(file)?;
     if is_of_file && bytes[PID..][..4] != [0; 4] {
         return Err(Errno::EINVAL);
     }

@@ -73,6 +73,12 @@ static void ranges(void) {
     say("type", lock(fd, F_GETLK, F_UNLCK, 0, 0));
     say("far", lock(fd, F_SETLK, F_WRLCK, 0x7fffffffffffffff, 2));
     write(fd, "0123456789", 10);
+    int ends[2];
+    struct flock nowhere = {.l_type = F_WRLCK, .l_whence = -1};
+    pipe(ends);
+    say("of a pipe from nowhere", fcntl(ends[1], F_SETLK, &nowhere));
+    close(ends[0]);
+    close(ends[1]);
     struct flock from_end = {.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -4, .l_len = 2};
     lock(fd, F_SETLK, F_UNLCK, 0, 0);
     say("from the end", fcntl(fd, F_SETLK, &from_end));
