@@ -376,16 +376,16 @@ impl Inner {
         Ok(Step::Done(done))
     }
 
-    /// Lets the stack reach down to `page`, where no area is.
+    /// Lets a stack reach down to `page`, where no area is.
     fn grow_stack(&mut self, page: u64) -> Result<(), FaultCause> {
-        let lowest = USER_END - self.limits.stack.min(STACK_LIMIT);
-        if page < lowest - STACK_GUARD {
-            return Err(FaultCause::NotMapped);
-        }
         let is_stack = |area: &&Area| matches!(area.kind, Kind::Stack);
         let Some(stack) = self.areas.at_or_after(page).filter(is_stack) else {
             return Err(FaultCause::NotMapped);
         };
+        let lowest = stack.end.saturating_sub(self.limits.stack.min(STACK_LIMIT));
+        if page < lowest.saturating_sub(STACK_GUARD) {
+            return Err(FaultCause::NotMapped);
+        }
         let (start, room) = (stack.start, self.limits.size.saturating_sub(self.size));
         let below = self.areas.before(page).map_or(0, |area| area.end);
         if page < lowest || page - below < STACK_GUARD {

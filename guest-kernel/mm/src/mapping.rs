@@ -55,6 +55,8 @@ pub enum Place {
 pub enum Backing {
     /// Zeros, the program's own.
     Zero,
+    /// The same, and the area grows downwards, as the stack does (MAP_GROWSDOWN).
+    Growing,
     /// Zeros, shared with children, and whether the mapping may ever be written.
     Shared(MayWrite),
     /// The program's own copy of a file from `offset` on, which is page-aligned.
@@ -268,6 +270,7 @@ impl Inner {
         };
         let kind = match request.backing {
             Backing::Zero => Kind::Zero,
+            Backing::Growing => Kind::Stack,
             Backing::Shared(may_write) => {
                 let file = Shared::new(FilePages::new(&[]))?;
                 file.set_len(len)?;

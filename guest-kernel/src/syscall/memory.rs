@@ -136,6 +136,7 @@ fn anonymous(flags: MapFlags, sharing: Sharing) -> Result<Backing, Errno> {
         return Err(Errno::ENOMEM);
     }
     match sharing {
+        Sharing::Private if flags.contains(MapFlags::GROWS_DOWN) => Ok(Backing::Growing),
         Sharing::Private => Ok(Backing::Zero),
         Sharing::Shared if !flags.contains(MapFlags::GROWS_DOWN) => {
             Ok(Backing::Shared(MayWrite(true)))

@@ -103,6 +103,19 @@ static void places(void) {
     printf("  munmap %d %d %d\n", is(munmap(a, 0)), is(munmap(a + 1, PAGE)), is(munmap((void *)-PAGE, PAGE)));
 }
 
+// An area that grows down to where others keep it from that.
+static void growing(void) {
+    char *a = map(0, 1024, 0);
+    munmap(a, 1024 * PAGE);
+    char *top = map(a + 1023 * PAGE, 1, MAP_FIXED | MAP_GROWSDOWN);
+    printf("growing: %d %d", touch(top - 10 * PAGE, 1), touch(top - 5 * PAGE, 1));
+    printf(" all %d", touch(a + 500 * PAGE, 1));
+    map(a, 1, MAP_FIXED);
+    printf(" close %d", touch(a + 2 * PAGE, 1));
+    printf(" far %d\n", touch(a + 300 * PAGE, 1));
+    munmap(a, 1024 * PAGE);
+}
+
 static char *shared_with_child;
 
 static int child_reads(void) {
@@ -362,6 +375,7 @@ int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
     remapping();
     places();
+    growing();
     advice();
     limits();
     protections();
