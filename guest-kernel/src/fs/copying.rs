@@ -293,6 +293,12 @@ fn through_frame(
     })
 }
 
+/// Whether bytes that may come from a pipe or go there are what `file` has or takes.
+pub fn can_splice(file: &OpenFile) -> bool {
+    let is_directory = file.node().is_some_and(|node| node.is_directory());
+    !is_directory && !matches!(file.object(), Object::Event(_) | Object::Namespace(_))
+}
+
 /// The pipe end that a file is, if bytes come out of it.
 pub fn read_end(file: &OpenFile) -> Option<&ReadEnd> {
     match file.object() {

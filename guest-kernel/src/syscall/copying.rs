@@ -5,7 +5,7 @@ use linux_raw_sys::general as linux;
 use mm::{Shared, UserPtr};
 
 use crate::fs::copying::{self, Place, Side};
-use crate::fs::transfer::UserBytes;
+use crate::fs::transfer::{Transfer, UserBytes};
 use crate::fs::{self, OpenFile};
 use crate::proc::current;
 use crate::syscall::file::{MAX_COUNT, offset, written};
@@ -137,6 +137,8 @@ pub fn splice(&[input, start, output, place, count, flags]: &Arguments) -> Sysca
     };
     require(!is_same, Errno::EINVAL)?;
     require(!output.appends(), Errno::EINVAL)?;
+    let can_splice = copying::can_splice(&input) && copying::can_splice(&output);
+    require(can_splice, Errno::EINVAL)?;
     let (from_place, to_place) = (start.read()?, place.read()?);
     let to = Side {
         file: &output,
@@ -198,7 +200,13 @@ pub fn vmsplice(&[fd, vectors, count, flags, ..]: &Arguments) -> SyscallResult {
     let mut bytes = UserBytes::vectors(vectors, count)?;
     let nonblocking = nonblocking || file.is_nonblocking();
     match (file.write_end(), copying::read_end(&file)) {
-        (Some(end), _) => written(end.write(&mut bytes, nonblocking, false)),
+        (Some(end), _) => {
+            // As Linux, with what there is room for then (fs/splice.c, `iter_to_pipe`).
+            if bytes.left() > 0 {
+                written(end.wait(nonblocking).map(|()| 0))?;
+            }
+            written(end.write(&mut bytes, true, false))
+        }
         (None, Some(end)) => end.read(&mut bytes, nonblocking),
         (None, None) => Err(Errno::EBADF),
     }

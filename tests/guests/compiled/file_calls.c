@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -218,6 +219,12 @@ static void splices(void) {
     say("vmsplice back", vmsplice(one[0], &into, 1, 0));
     printf("%s\n", got);
     say("vmsplice of a file", vmsplice(file, pieces, 1, 0));
+    int counter = eventfd(1, 0), folder = open(".", O_RDONLY | O_DIRECTORY);
+    say("to a counter", splice(one[0], NULL, counter, NULL, 8, 0));
+    say("from a counter", splice(counter, NULL, one[1], NULL, 8, 0));
+    say("from a directory", splice(folder, NULL, one[1], NULL, 8, 0));
+    close(counter);
+    close(folder);
     close(one[1]);
     say("left", splice(one[0], NULL, to, NULL, 100, 0));
     say("no writer", splice(one[0], NULL, to, NULL, 100, 0));
@@ -261,6 +268,20 @@ static void two_readers(void) {
         close(from[i]);
         close(to[i]);
     }
+}
+
+// What a pipe has no room for stays where it is.
+static void more_than_fits(void) {
+    static _Alignas(4096) char pages[4 * 4096];
+    int ends[2];
+    pipe(ends);
+    fcntl(ends[1], F_SETPIPE_SZ, 2 * 4096);
+    struct iovec piece = {pages, sizeof pages};
+    say("vmsplice of more than fits", vmsplice(ends[1], &piece, 1, 0));
+    say("vmsplice to a full one", vmsplice(ends[1], &piece, 1, SPLICE_F_NONBLOCK));
+    say("drained", read(ends[0], pages, sizeof pages));
+    close(ends[0]);
+    close(ends[1]);
 }
 
 // Pipes of which one does not wait, and one that is open for both.
@@ -349,6 +370,7 @@ int main(void) {
     copies();
     splices();
     two_readers();
+    more_than_fits();
     without_waiting();
     limits();
     unlink(path[0]);
