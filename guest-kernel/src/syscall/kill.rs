@@ -117,7 +117,7 @@ fn send_to_thread(pid: Option<u32>, tid: u64, number: u64, cause: Cause) -> Sysc
 }
 
 /// The signal with this number; none for 0, which only checks that the target exists.
-fn signal(number: u64) -> Result<Option<Signal>, Errno> {
+pub(super) fn signal(number: u64) -> Result<Option<Signal>, Errno> {
     match number {
         0 => Ok(None),
         number => match Signal::new(number) {
@@ -136,7 +136,7 @@ fn send(process: &Process, signal: Option<Signal>) {
 
 /// Fails unless the current process may send the signal to `process`: SIGCONT goes to all of
 /// its session.
-fn check_sender(process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
+pub(super) fn check_sender(process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
     let own = current();
     let users = [own, process].map(|process| process.credentials.users());
     let is_allowed = users[0].may_signal(users[1])
@@ -149,6 +149,6 @@ fn check_sender(process: &Process, signal: Option<Signal>) -> Result<(), Errno> 
 }
 
 /// No other process may end or stop init: only signals that it handles reach it.
-fn may_reach(process: &Process, signal: Signal) -> bool {
+pub(super) fn may_reach(process: &Process, signal: Signal) -> bool {
     process.pid() != INIT || current().pid() == INIT || process.catches(signal)
 }

@@ -9,12 +9,12 @@ use crate::fs::open_file::Object;
 use crate::fs::proc_files::ProcFile;
 use crate::fs::{self, OpenFile};
 use crate::proc::process::Process;
-use crate::proc::signal::{self, Cause, Info, Signal};
+use crate::proc::signal::{self, Cause, Info};
 use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::{current, table};
 use crate::syscall::descriptor;
 use crate::syscall::process_memory::check_inspectable;
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, kill};
 
 /// `pidfd_open(pid, flags)`
 pub fn pidfd_open(&[pid, flags, ..]: &Arguments) -> SyscallResult {
@@ -112,8 +112,9 @@ pub fn pidfd_send_signal(&[fd, number, info, flags, ..]: &Arguments) -> SyscallR
             cause
         }
     };
-    if number as u32 != 0 {
-        let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
+    let signal = kill::signal(u64::from(number as u32))?;
+    kill::check_sender(process, signal)?;
+    if let Some(signal) = signal.filter(|signal| kill::may_reach(process, *signal)) {
         signal::send_for(process, signal, cause)?;
     }
     Ok(0)

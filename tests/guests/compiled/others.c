@@ -84,6 +84,7 @@ static void try(const char *who, pid_t pid)
 	say(" process_vm_readv", process_vm_readv(pid, &here, 1, &there, 1, 0));
 	say(" process_vm_writev", process_vm_writev(pid, &here, 1, &there, 1, 0));
 	say(" get_robust_list", syscall(SYS_get_robust_list, pid, &head, &size));
+	say(" pidfd_send_signal", syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
 	say(" pidfd_getfd", syscall(SYS_pidfd_getfd, fd, 0, 0));
 	printf(" nice value %d\n", getpriority(PRIO_PROCESS, pid));
 	fflush(stdout);
