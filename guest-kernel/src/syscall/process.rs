@@ -71,6 +71,7 @@ fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
     let is_known = |flags: u32| flags & !known.bits() == 0;
     if flags & sharing::OF_SUPERUSER != 0
         && is_known(flags & !sharing::OTHERS)
+        && known.make_sense()
         && !current().may(Capability::SysAdmin)
     {
         return Err(Errno::EPERM);

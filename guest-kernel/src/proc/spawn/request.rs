@@ -47,7 +47,7 @@ bitflags! {
 impl CloneFlags {
     /// Whether the flags go together, for Linux and for processes as they are here, whose
     /// threads all have the same files.
-    pub(super) fn make_sense(self) -> bool {
+    pub fn make_sense(self) -> bool {
         const OF_THREADS: CloneFlags = CloneFlags::MEMORY
             .union(CloneFlags::FILES)
             .union(CloneFlags::SIGNALS);
