@@ -10,6 +10,7 @@ mod locking;
 mod placing;
 mod resizing;
 
+pub use self::advice::Discarded;
 pub use self::locking::Future;
 pub use self::resizing::Target;
 

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use mm::UserSlice;
 use mm::area::OnFork;
 use mm::fault::Attempt;
-use mm::mapping::Future;
+use mm::mapping::{Discarded, Future};
 
 use crate::proc::capability::Capability;
 use crate::proc::current;
@@ -18,8 +18,9 @@ use crate::syscall::{Errno, SyscallResult};
 pub fn madvise(&[address, len, advice, ..]: &Arguments) -> SyscallResult {
     let space = current().space();
     match advice as u32 {
-        linux::MADV_DONTNEED => space.discard(address, len, false)?,
-        linux::MADV_FREE => space.discard(address, len, true)?,
+        linux::MADV_DONTNEED => space.discard(address, len, Discarded::Unlocked)?,
+        linux::MADV_DONTNEED_LOCKED => space.discard(address, len, Discarded::All)?,
+        linux::MADV_FREE => space.discard(address, len, Discarded::Zeros)?,
         linux::MADV_REMOVE => space.clear_files(address, len)?,
         linux::MADV_DONTFORK => space.set_on_fork(address, len, OnFork::Leave)?,
         linux::MADV_WIPEONFORK => space.set_on_fork(address, len, OnFork::Clear)?,

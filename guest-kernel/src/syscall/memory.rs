@@ -262,7 +262,11 @@ pub fn msync(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
     if flags & !u64::from(all) != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
-    current().space().check_mapped(address, len)?;
+    let space = current().space();
+    match flags & u64::from(linux::MS_INVALIDATE) {
+        0 => space.check_mapped(address, len)?,
+        _ => space.check_unlocked(address, len)?,
+    }
     Ok(0)
 }
 

@@ -16,6 +16,9 @@
 
 enum { PAGE = 4096 };
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
@@ -259,6 +262,21 @@ static int lock_in_place(void) {
     return 0;
 }
 
+/* What is locked cannot be discarded by mistake. */
+static int lock_against_advice(void) {
+    char *a = map(0, 4, 0), *b = mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memset(a, 'a', 4 * PAGE);
+    printf("kept: %d %d", is(mlock(a + PAGE, PAGE)), is(mlock(b, PAGE)));
+    printf(" discarded %d", is(madvise(a, 4 * PAGE, MADV_DONTNEED)));
+    printf(" %d %d %d", a[0], a[PAGE], a[2 * PAGE]);
+    printf(" freed %d", is(madvise(a + PAGE, PAGE, MADV_FREE)));
+    printf(" removed %d", is(madvise(b, PAGE, MADV_REMOVE)));
+    printf(" synced %d %d", is(msync(b, PAGE, MS_SYNC)), is(msync(b, PAGE, MS_SYNC | MS_INVALIDATE)));
+    printf(" %d", is(msync(a, PAGE, MS_INVALIDATE)));
+    printf(" meant %d %d\n", is(madvise(a + PAGE, PAGE, MADV_DONTNEED_LOCKED)), a[PAGE]);
+    return 0;
+}
+
 /* All that may be locked is, and what needs no more pages is granted. */
 static int lock_exactly(void) {
     char *a = map(0, 8, 0), *end = (char *)(((long)sbrk(0) + PAGE - 1) & -PAGE);
@@ -383,6 +401,7 @@ int main(void) {
     barriers();
     printf("%d\n", in_child(lock));
     printf("%d\n", in_child(lock_in_place));
+    printf("%d\n", in_child(lock_against_advice));
     printf("%d\n", in_child(lock_exactly));
     return 0;
 }

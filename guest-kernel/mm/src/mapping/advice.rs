@@ -19,6 +19,17 @@ fn advised_range(start: u64, len: u64) -> Result<Range<u64>, Errno> {
     page_range(start, len)
 }
 
+/// What of a range may be discarded; the first area that may not ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// What is not locked (MADV_DONTNEED).
+    Unlocked,
+    /// Also that (MADV_DONTNEED_LOCKED).
+    All,
+    /// Zeros that are not locked, and no files (MADV_FREE).
+    Zeros,
+}
+
 impl AddressSpace {
     /// Whether all of the range is in areas.
     ///
@@ -28,19 +39,36 @@ impl AddressSpace {
         self.inner().check_mapped(&advised_range(start, len)?)
     }
 
-    /// Discards the program's own pages in the range (MADV_DONTNEED): the next access finds
-    /// zeros, or what the file has. `only_zeros` is for what may not be done to files
-    /// (MADV_FREE).
+    /// The same, and that nothing of it is locked.
     ///
     /// # Errors
-    /// EINVAL for an invalid range, or one of files; ENOMEM if there is no area in part of it,
-    /// which has no effect on the rest.
-    pub fn discard(&self, start: u64, len: u64, only_zeros: bool) -> Result<(), Errno> {
+    /// EBUSY: something is. Those of [`check_mapped`](Self::check_mapped).
+    pub fn check_unlocked(&self, start: u64, len: u64) -> Result<(), Errno> {
+        let range = advised_range(start, len)?;
+        let inner = self.inner();
+        match inner.areas.range(range.clone()).any(|area| area.is_locked) {
+            true => Err(Errno::EBUSY),
+            false => inner.check_mapped(&range),
+        }
+    }
+
+    /// Discards the program's own pages in the range (MADV_DONTNEED): the next access finds
+    /// zeros, or what the file has.
+    ///
+    /// # Errors
+    /// EINVAL for an invalid range, or one with what may not be `discarded`; ENOMEM if there is no
+    /// area in part of it, which has no effect on the rest.
+    pub fn discard(&self, start: u64, len: u64, discarded: Discarded) -> Result<(), Errno> {
         let range = advised_range(start, len)?;
         let mut inner = self.inner();
         let Inner { tables, areas, .. } = &mut *inner;
         for area in areas.range(range.clone()) {
-            if only_zeros && area.file().is_some() {
+            let is_kept = match discarded {
+                Discarded::Unlocked => area.is_locked,
+                Discarded::Zeros => area.is_locked || area.file().is_some(),
+                Discarded::All => false,
+            };
+            if is_kept {
                 return Err(Errno::EINVAL);
             }
             tables.unmap(area.start.max(range.start)..area.end.min(range.end));
@@ -51,7 +79,7 @@ impl AddressSpace {
     /// Clears the range in the files that are mapped there, for all (MADV_REMOVE).
     ///
     /// # Errors
-    /// EINVAL for an invalid range, or one that is not of shared files; EACCES if it cannot be
+    /// EINVAL for an invalid range, or one that is not of shared files, or locked; EACCES if it cannot be
     /// written to; ENOMEM if there is no area in part of it, or no memory.
     pub fn clear_files(&self, start: u64, len: u64) -> Result<(), Errno> {
         let range = advised_range(start, len)?;
@@ -63,8 +91,9 @@ impl AddressSpace {
             let Some(area) = area.filter(|area| area.start <= next) else {
                 return Err(Errno::ENOMEM);
             };
-            let Kind::Shared(part, _) = &area.kind else {
-                return Err(Errno::EINVAL);
+            let part = match &area.kind {
+                Kind::Shared(part, _) if !area.is_locked => part,
+                _ => return Err(Errno::EINVAL),
             };
             if !area.access.contains(Access::WRITE) {
                 return Err(Errno::EACCES);

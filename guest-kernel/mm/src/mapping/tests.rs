@@ -11,7 +11,7 @@ use crate::address_space::{MemoryLimits, STACK_LIMIT};
 use crate::area::MayWrite;
 use crate::fault::{Attempt, FaultCause};
 use crate::frames::{self, FRAME_SIZE, Frame};
-use crate::mapping::{AddressSpace, Backing, Place, Request, SEARCH_END, Target};
+use crate::mapping::{AddressSpace, Backing, Discarded, Place, Request, SEARCH_END, Target};
 use crate::page_tables::Access;
 use crate::test_support::pages;
 use crate::{FilePages, Shared};
@@ -124,7 +124,10 @@ fn files_are_mapped_privately() {
     assert_eq!(space.protect(page(1), PAGE_SIZE, READ), Ok(()));
     assert_eq!([0, 1, 2].map(|n| read(&space, page(n))), [2, 9, 4].map(Ok));
     assert_eq!(read(&space, page(3)), Err(FaultCause::PastEndOfFile));
-    assert_eq!(space.discard(page(1), PAGE_SIZE, false), Ok(()));
+    assert_eq!(
+        space.discard(page(1), PAGE_SIZE, Discarded::Unlocked),
+        Ok(())
+    );
     assert_eq!(read(&space, page(1)), Ok(3));
     assert_eq!(bytes[2 * PAGE_SIZE as usize], 3);
     // Moved, it is still the same part.

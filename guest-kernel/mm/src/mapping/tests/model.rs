@@ -88,7 +88,10 @@ fn change_one(random: &mut Rng, space: &AddressSpace, model: &mut Model) {
         }
         4 => {
             let is_mapped = pages.clone().all(|page| model.contains_key(&page));
-            assert_eq!(space.discard(address, len, false).is_ok(), is_mapped);
+            assert_eq!(
+                space.discard(address, len, Discarded::Unlocked).is_ok(),
+                is_mapped
+            );
             for (_, page) in model.range_mut(pages).filter(|(_, page)| !page.shared) {
                 page.byte = 0;
             }

@@ -145,7 +145,7 @@ fn step(random: &mut Rng, file: &Shared<FilePages>, model: &mut Model) {
                     }
                 }
                 14 => {
-                    let done = space.discard(address, PAGE_SIZE, false);
+                    let done = space.discard(address, PAGE_SIZE, Discarded::Unlocked);
                     assert_eq!(done, Ok(()));
                     model.mapped[index][which].own[number as usize] = None;
                 }
