@@ -19,13 +19,23 @@ pub enum Setting {
     Queues,
     /// Most bytes of others' pipes than the superuser's (`fs.pipe-max-size`).
     PipeSize,
+    /// Most queues of inotify (`fs.inotify.max_user_instances`).
+    Instances,
+    /// Most POSIX message queues (`fs.mqueue.queues_max`).
+    MessageQueues,
 }
 
-static VALUES: SingleCpu<[Cell<u64>; 4]> = SingleCpu::new([
+/// The most that those two can be, which they are at first.
+pub const MOST_INSTANCES: u64 = 128;
+pub const MOST_MESSAGE_QUEUES: u64 = 256;
+
+static VALUES: SingleCpu<[Cell<u64>; 6]> = SingleCpu::new([
     Cell::new(shared_memory::MOST),
     Cell::new(SLOTS as u64),
     Cell::new(SLOTS as u64),
     Cell::new(*Setting::PIPE_SIZES.end()),
+    Cell::new(MOST_INSTANCES),
+    Cell::new(MOST_MESSAGE_QUEUES),
 ]);
 
 impl Setting {
@@ -46,6 +56,8 @@ impl Setting {
             Self::SegmentSize => 0..=u64::MAX,
             Self::Segments | Self::Queues => 0..=SLOTS as u64,
             Self::PipeSize => Self::PIPE_SIZES,
+            Self::Instances => 0..=MOST_INSTANCES,
+            Self::MessageQueues => 0..=MOST_MESSAGE_QUEUES,
         };
         let value = match self {
             // Pipes have powers of two.

@@ -3,9 +3,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/msg.h>
 #include <sys/shm.h>
 #include <sys/utsname.h>
@@ -91,6 +93,32 @@ static void pipes(void)
 	wait(NULL);
 }
 
+static void instances(void)
+{
+	static const char path[] = "/proc/sys/fs/inotify/max_user_instances";
+	is("one instance", set(path, "1"), 0);
+	holds(path, "1\n");
+	for (int i = 0; i < 2; i++)
+		is("inotify_init", is_guest ? failed(inotify_init()) : 0, i ? EMFILE : 0);
+	is("more than there can be", set(path, "129"), EINVAL);
+}
+
+static void message_queues(void)
+{
+	static const char path[] = "/proc/sys/fs/mqueue/queues_max";
+	is("two queues", set(path, "2"), 0);
+	holds(path, "2\n");
+	for (int i = 0; i < 3; i++) {
+		char name[] = "/0";
+		name[1] += i;
+		is("mq_open", is_guest ? failed(mq_open(name, O_CREAT | O_RDWR, 0600, NULL)) : 0,
+		   i < 2 ? 0 : ENOSPC);
+	}
+	is("mq_unlink", is_guest ? failed(mq_unlink("/0")) : 0, 0);
+	holds("/proc/sys/fs/pipe-user-pages-soft", "0\n");
+	holds("/proc/sys/kernel/core_pattern", "core\n");
+}
+
 static void names(void)
 {
 	struct utsname name;
@@ -109,6 +137,8 @@ int main(void)
 	queues();
 	segments();
 	pipes();
+	instances();
+	message_queues();
 	names();
 	return 0;
 }

@@ -24,12 +24,11 @@ use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::poll::{self, Readiness};
 use crate::proc::capability::Capability;
 use crate::proc::ipc::messages::{Message, Messages, copy_in};
+use crate::proc::settings::Setting;
 use crate::proc::signal::{self, Cause, Signal};
 use crate::proc::wait_queue::{Deadline, WaitQueue, Woken};
 use crate::proc::{current, table};
 
-/// Queues that there can be at once (Linux, queues_max).
-pub const QUEUES_MAX: usize = 256;
 /// What a queue has if it is not told otherwise, and may have of an ordinary user.
 pub const MESSAGES_MAX: u64 = 10;
 /// The same of the bytes of a message.
@@ -170,7 +169,8 @@ fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Err
     }
     mm::check_object()?;
     let slot = QUEUES.borrow_mut().first_missing(0);
-    if slot >= QUEUES_MAX {
+    let count = slots(&QUEUES.borrow()).count();
+    if count as u64 >= Setting::MessageQueues.get() {
         return Err(Errno::ENOSPC);
     }
     let pages = Shared::new(FilePages::new(&[]))?;

@@ -73,11 +73,17 @@ const SYS_FS: &[Entry] = &[
     directory(b"inotify", SYS_FS_INOTIFY),
     text(b"nr_open", Number(crate::fs::FILE_LIMIT as u64)),
     text(b"pipe-max-size", SystemText::Setting(Setting::PipeSize)),
+    // No limits.
+    text(b"pipe-user-pages-hard", Number(0)),
+    text(b"pipe-user-pages-soft", Number(0)),
 ];
 
 const SYS_FS_INOTIFY: &[Entry] = &[
     text(b"max_queued_events", Number(inotify::MAX_EVENTS as u64)),
-    text(b"max_user_instances", Number(inotify::MAX_INSTANCES as u64)),
+    text(
+        b"max_user_instances",
+        SystemText::Setting(Setting::Instances),
+    ),
     text(b"max_user_watches", Number(inotify::MAX_WATCHES as u64)),
 ];
 
@@ -86,7 +92,7 @@ const SYS_FS_MQUEUE: &[Entry] = &[
     text(b"msg_max", Number(queue::MESSAGES_MAX)),
     text(b"msgsize_default", Number(queue::SIZE_MAX)),
     text(b"msgsize_max", Number(queue::SIZE_MAX)),
-    text(b"queues_max", Number(queue::QUEUES_MAX as u64)),
+    text(b"queues_max", SystemText::Setting(Setting::MessageQueues)),
 ];
 
 /// Semaphores of a set and in all, operations of a call, sets.
@@ -99,6 +105,7 @@ const SYS_KERNEL: &[Entry] = &[
         b"cap_last_cap",
         Number(linux_raw_sys::general::CAP_LAST_CAP as u64),
     ),
+    text(b"core_pattern", SystemText::Line("core")),
     text(b"hostname", SystemText::HostName),
     text(b"domainname", SystemText::DomainName),
     text(b"msgmax", Number(messages::LONGEST)),
