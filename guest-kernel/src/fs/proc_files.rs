@@ -261,8 +261,12 @@ impl ProcFile {
         match self {
             Self::Directory(entries) => fixed(entries, name),
             Self::Root(entries) => fixed(entries, name).or_else(|| {
-                let pid = number(name)?;
-                table::process(pid).map(|_| Self::Process(pid))
+                let id = number(name)?;
+                match table::process(id) {
+                    Some(_) => Some(Self::Process(id)),
+                    // It is here by name, although no listing has it.
+                    None => table::thread(id).map(|_| Self::Thread(id)),
+                }
             }),
             Self::Pseudos => Some(Self::Pseudo(number(name)?)),
             Self::Process(pid) => row(PROCESS, pid),

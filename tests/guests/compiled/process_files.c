@@ -43,6 +43,8 @@ static void *named(void *unused) {
     prctl(PR_SET_NAME, "a thread");
     sprintf(path, "/proc/self/task/%d/comm", gettid());
     printf("thread %s", contents(path));
+    sprintf(path, "/proc/%d/comm", gettid());
+    printf("by its number %s", contents(path));
     printf("process %s", contents("/proc/self/comm"));
     printf("write %s, ", put(path, "of 20 characters now"));
     prctl(PR_GET_NAME, name);
