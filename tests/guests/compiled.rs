@@ -154,6 +154,7 @@ const PROGRAMS: &[Program] = &[
     c("signal_io", "signal_io.c").short(),
     c("edges", "edges.c").short(),
     c("futexes", "futexes.c").short(),
+    c("futex_locks", "futex_locks.c").short(),
     c("futex_several", "futex_several.c").short(),
     c("clone", "clone.c").short(),
     c("sharing", "sharing.c").short(),

@@ -4,11 +4,13 @@
 //! lists, longest waiting first. The key of memory that processes share is its file and the
 //! offset in it, of other memory its address space and address.
 
+mod condition;
 mod owned;
 mod robust;
 mod several;
 
-pub use owned::{lock, unlock};
+pub use condition::{requeue_to_lock, wait_for_lock};
+pub use owned::{Lock, lock, unlock};
 pub use robust::HEAD_SIZE as ROBUST_HEAD_SIZE;
 pub use several::{Expected, Several, wait_any};
 
@@ -79,12 +81,13 @@ impl Key {
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
     key: Key,
-    /// What wakes it; nothing does that waits for an owner.
+    /// What wakes it.
     bits: u32,
-    /// Who has the lock that it waits for; 0 if it is no such wait.
+    /// The lock that comes with its wake-up, if that is the only one: another word's while nobody
+    /// has let it wait for the lock itself.
+    lock: Option<Lock>,
+    /// Who has that lock; 0 while it waits for another word.
     owner: u32,
-    /// Where that lock's word is.
-    address: u64,
 }
 
 impl Waiting {
@@ -92,8 +95,8 @@ impl Waiting {
     pub const NOWHERE: Self = Self {
         key: Key::NOWHERE,
         bits: 0,
+        lock: None,
         owner: 0,
-        address: 0,
     };
 
     fn new(key: Key, bits: u32) -> Self {
@@ -128,7 +131,13 @@ impl Table {
     /// Takes the thread out; says whether it was there.
     fn remove(&self, thread: &'static Thread) -> bool {
         let was_there = thread.wait_link.is_linked();
-        self.lists[thread.futex.get().key.list()].remove(thread);
+        let waiting = thread.futex.get();
+        self.lists[waiting.key.list()].remove(thread);
+        // It may wait elsewhere, and nobody has what it waits for there.
+        thread.futex.set(Waiting {
+            owner: 0,
+            ..waiting
+        });
         was_there
     }
 
@@ -138,28 +147,40 @@ impl Table {
         all.find(|thread| is_meant(&thread.futex.get()))
     }
 
-    /// All in the list of a key.
+    /// Those that wait for the word, longest first. The one that was given last may be taken out.
     fn waiters(&self, key: Key) -> impl Iterator<Item = &'static Thread> + use<> {
-        self.lists[key.list()].iter()
+        let all = self.lists[key.list()].iter();
+        all.filter(move |thread| thread.futex.get().key == key)
     }
 
     /// Takes out up to `count` threads that wait for any of `bits` of the word; says how
     /// many.
-    fn take(&self, key: Key, bits: u32, count: u64, mut each: impl FnMut(&'static Thread)) -> u64 {
-        let list = &self.lists[key.list()];
+    ///
+    /// # Errors
+    /// EINVAL: one waits for a lock, as Linux finds after it has taken those before it.
+    fn take(
+        &self,
+        key: Key,
+        bits: u32,
+        count: u64,
+        mut each: impl FnMut(&'static Thread),
+    ) -> Result<u64, Errno> {
         let mut taken = 0;
-        for thread in list.iter() {
+        for thread in self.waiters(key) {
             if taken == count {
                 break;
             }
             let waiting = thread.futex.get();
-            if waiting.key == key && waiting.bits & bits != 0 {
-                list.remove(thread);
+            if waiting.lock.is_some() {
+                return Err(Errno::EINVAL);
+            }
+            if waiting.bits & bits != 0 {
+                self.remove(thread);
                 each(thread);
                 taken += 1;
             }
         }
-        taken
+        Ok(taken)
     }
 }
 
@@ -203,29 +224,28 @@ pub fn wait(
 /// Wakes up to `count` threads that wait for any of `bits`; says how many.
 ///
 /// # Errors
-/// EINVAL: no bits.
+/// EINVAL: no bits; one waits for a lock.
 pub fn wake(key: Key, bits: u32, count: u64) -> Result<u64, Errno> {
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(wake_any(key, bits, count))
-}
-
-/// The same, and those that wait for other words too come last.
-fn wake_any(key: Key, bits: u32, count: u64) -> u64 {
-    let woken = TABLE.take(key, bits, count, scheduler::wake);
-    match TABLE.several.is_empty() {
+    let woken = TABLE.take(key, bits, count, scheduler::wake)?;
+    // Those that wait for other words too come last.
+    Ok(match TABLE.several.is_empty() {
         true => woken,
         false => woken + several::wake(key, count - woken),
-    }
+    })
 }
 
 /// Wakes up to `wake_count` threads and lets up to `move_count` others wait for another
 /// word; says how many both are together.
-pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
-    let woken = wake_any(key, ANY, wake_count);
+///
+/// # Errors
+/// EINVAL: one waits for a lock.
+pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> Result<u64, Errno> {
+    let woken = wake(key, ANY, wake_count)?;
     if key == target {
-        return woken;
+        return Ok(woken);
     }
     let moved = TABLE.take(key, ANY, move_count, |thread| {
         let waiting = Waiting {
@@ -233,8 +253,8 @@ pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> u64 {
             ..thread.futex.get()
         };
         TABLE.insert(thread, waiting);
-    });
-    woken + moved
+    })?;
+    Ok(woken + moved)
 }
 
 /// Gives up what the current thread holds, writes a zero to its `clear_child_tid` address and
@@ -247,10 +267,10 @@ pub fn thread_ends(thread: &Thread) {
         return;
     }
     let space = thread.process().space();
-    // A bad address is ignored.
+    // A bad address is ignored, and a word that is a lock.
     let _ = UserPtr::<u32>::new(address).write(&space, &0);
     if let Ok(key) = Key::new(&space, address, false) {
-        wake_any(key, ANY, 1);
+        let _ = wake(key, ANY, 1);
     }
 }
 
@@ -277,7 +297,7 @@ mod tests {
     fn take(table: &Table, key: Key, bits: u32, count: u64) -> Vec<&'static Thread> {
         let mut taken = Vec::new();
         let said = table.take(key, bits, count, |thread| taken.push(thread));
-        assert_eq!(said, taken.len() as u64);
+        assert_eq!(said, Ok(taken.len() as u64));
         taken
     }
 
@@ -310,9 +330,10 @@ mod tests {
     fn threads_can_be_moved_to_another_word() {
         let table = Table::new();
         let thread = waiting(&table, A, ANY);
-        table.take(A, ANY, 1, |thread| {
+        let moved = table.take(A, ANY, 1, |thread| {
             table.insert(thread, Waiting::new(B, ANY));
         });
+        assert_eq!(moved, Ok(1));
         assert!(take(&table, A, ANY, 1).is_empty());
         assert!(same(&take(&table, B, ANY, 1), &[thread]));
     }

@@ -5,7 +5,7 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{AddressSpace, UserPtr};
 
-use crate::proc::futex::{self, Key};
+use crate::proc::futex::{self, Expected, Key, Lock};
 use crate::proc::wait_queue::Deadline;
 use crate::proc::{current, current_thread, table};
 use crate::syscall::process_memory::check_inspectable;
@@ -43,11 +43,26 @@ pub fn futex(
     let is_private = operation & linux::FUTEX_PRIVATE_FLAG != 0;
     let space = current().space();
     let key = |address| key(&space, address, is_private);
+    let lock = |address| {
+        let key = key(address)?;
+        Ok::<_, Errno>(Lock { key, address })
+    };
+    let expected = |value| {
+        let key = key(address)?;
+        Ok::<_, Errno>(Expected {
+            key,
+            address,
+            value,
+        })
+    };
     let value = value as u32;
     let bits = value_3 as u32;
     let command = operation & linux::FUTEX_CMD_MASK as u32;
-    let has_deadline = matches!(command, linux::FUTEX_WAIT_BITSET | linux::FUTEX_LOCK_PI2);
-    if operation & linux::FUTEX_CLOCK_REALTIME != 0 && !has_deadline {
+    let may_choose_clock = matches!(
+        command,
+        linux::FUTEX_WAIT_BITSET | linux::FUTEX_WAIT_REQUEUE_PI | linux::FUTEX_LOCK_PI2
+    );
+    if operation & linux::FUTEX_CLOCK_REALTIME != 0 && !may_choose_clock {
         return Err(Errno::ENOSYS);
     }
     match command {
@@ -74,12 +89,7 @@ pub fn futex(
             {
                 return Err(Errno::EAGAIN);
             }
-            Ok(futex::requeue(
-                from,
-                value.into(),
-                to,
-                timeout as u32 as u64,
-            ))
+            futex::requeue(from, value.into(), to, timeout as u32 as u64)
         }
         linux::FUTEX_WAKE_OP => {
             let (first, second) = (key(address)?, key(address_2)?);
@@ -98,16 +108,33 @@ pub fn futex(
                 _ => operation,
             };
             let deadline = deadline(clock, false, timeout)?;
-            futex::lock(&space, key(address)?, address, true, deadline)?;
+            futex::lock(&space, lock(address)?, true, deadline)?;
             Ok(0)
         }
         linux::FUTEX_TRYLOCK_PI => {
-            futex::lock(&space, key(address)?, address, false, None)?;
+            futex::lock(&space, lock(address)?, false, None)?;
             Ok(0)
         }
         linux::FUTEX_UNLOCK_PI => {
-            futex::unlock(&space, key(address)?, address)?;
+            futex::unlock(&space, lock(address)?)?;
             Ok(0)
+        }
+        linux::FUTEX_WAIT_REQUEUE_PI | linux::FUTEX_CMP_REQUEUE_PI if address == address_2 => {
+            Err(Errno::EINVAL)
+        }
+        linux::FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = deadline(operation, false, timeout)?;
+            let lock = lock(address_2)?;
+            futex::wait_for_lock(&space, expected(value)?, lock, deadline)?;
+            Ok(0)
+        }
+        linux::FUTEX_CMP_REQUEUE_PI => {
+            // More than the owner of a lock cannot go on.
+            if value != 1 || (timeout as i32) < 0 {
+                return Err(Errno::EINVAL);
+            }
+            let (word, lock) = (expected(bits)?, lock(address_2)?);
+            futex::requeue_to_lock(&space, word, lock, timeout as u32 as u64)
         }
         _ => Err(Errno::ENOSYS),
     }

@@ -109,5 +109,5 @@ pub fn futex_requeue(&[waiters, flags, wake, moved, ..]: &Arguments) -> SyscallR
     if UserPtr::<u32>::new(from.address).read(&current().space())? != from.value {
         return Err(Errno::EAGAIN);
     }
-    Ok(futex::requeue(from.key, wake, to.key, moved))
+    futex::requeue(from.key, wake, to.key, moved)
 }

@@ -75,7 +75,7 @@ fn mark(
         return Ok(());
     }
     if is_free || !is_owned && value & linux::FUTEX_WAITERS != 0 {
-        // There are bits, so this cannot fail.
+        // Nobody else's lock is to be woken for.
         let _ = wake(key, ANY, 1);
     }
     Ok(())
