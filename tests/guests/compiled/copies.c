@@ -1,4 +1,4 @@
-/* Long copies between programs, files and pipes, at odd places and of odd lengths: every byte is
+/* Long copies between programs, files, pipes and sockets, at odd places and of odd lengths: every byte is
    where it belongs, those around it stay, and what cannot be copied ends a copy where it should. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -267,6 +268,43 @@ static void zeros(void)
     close(zero);
 }
 
+/* Through a stream, of which parts are looked at before they are read, and as messages. */
+static void sockets(void)
+{
+    state = 3;
+    for (int i = 0; i < LENGTHS * 2; i++) {
+        int ends[2], is_stream = i % 2;
+        size_t len = lengths[i / 2] < 150000 || is_stream ? lengths[i / 2] : 150000;
+        socketpair(AF_UNIX, is_stream ? SOCK_STREAM : SOCK_SEQPACKET, 0, ends);
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            ssize_t put = send(ends[1], source + 13, len, 0);
+            put += send(ends[1], source + 13 + len, 77, 0);
+            _exit(put != (ssize_t)len + 77);
+        }
+        close(ends[1]);
+        memset(target, 7, sizeof target);
+        size_t done = 0;
+        if (is_stream) {
+            unsigned char seen[600];
+            for (ssize_t got; (got = recv(ends[0], seen, sizeof seen, MSG_PEEK)) > 0; done += got) {
+                if (memcmp(seen, source + 13 + done, got))
+                    printf("peeked something else at %zu\n", done);
+                got = recv(ends[0], target + 5 + done, got + next(40000), 0);
+            }
+        } else {
+            done = recv(ends[0], target + 5, sizeof target - 5, 0);
+            done += recv(ends[0], target + 5 + done, sizeof target - 5 - done, 0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        printf("socket: %zu %d %d\n", done, status, only(5, source + 13, len + 77, 7));
+        close(ends[0]);
+    }
+}
+
 /* Each process has its own copy of what it writes to, and fresh memory is zero. */
 static void memory(void)
 {
@@ -306,6 +344,7 @@ int main(void)
     pipes();
     splices();
     zeros();
+    sockets();
     memory();
     return 0;
 }

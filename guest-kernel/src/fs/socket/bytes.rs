@@ -2,25 +2,27 @@
 //! are read.
 //!
 //! ```text
-//! ring    |  -  | frame | frame | frame |  -  |  -  |
-//!                  ^front                ^ back
+//! piece   |  -  bytes | bytes | bytes | -->  | bytes | bytes  -  | -->  nothing
+//!            ^start                                         ^end
 //! ```
 //!
+//! A piece has frames that follow each other in memory, so that a long write is one copy, and so
+//! is a long read. Only the last has room, but for what is [reserved](Bytes::reserve).
+//!
 //! Rejected: the pipe's buffer, whose frames stay as long as the pipe, where there may be a
-//! thousand sockets and most are empty; a frame for each message, which for a byte is too much.
+//! thousand sockets and most are empty; a frame for each message, which for a byte is too much; a
+//! piece for each frame, which makes a copy for each page.
 
 use core::cell::Cell;
 
-use mm::frames::{self, FRAME_SIZE};
-use mm::{Frame, OutOfMemory, Owned, quota};
+use arch::copies;
+use mm::frames::{self, FRAME_SIZE, FrameRun};
+use mm::{OutOfMemory, Owned, quota};
 
 use crate::fs::transfer::{Source, Step};
 
-/// Frames that a queue can have.
-const SLOTS: usize = 64;
-
 /// Most bytes that wait in one socket.
-pub const LIMIT: usize = (SLOTS - 1) * FRAME_SIZE;
+pub const LIMIT: usize = 63 * FRAME_SIZE;
 
 /// Sockets may fill one part in this many of memory.
 const PART: u64 = 4;
@@ -34,32 +36,74 @@ std::thread_local! {
     static TAKEN: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A frame that counts as one of the sockets'.
-struct Part(Frame);
+/// Frames that count as the sockets'.
+struct Frames(FrameRun);
 
-impl Part {
-    fn new() -> Result<Self, OutOfMemory> {
-        if TAKEN.get() >= frames::total() / PART {
-            return Err(OutOfMemory);
-        }
-        quota::check_file()?;
-        let frame = Frame::allocate().ok_or(OutOfMemory)?;
-        TAKEN.set(TAKEN.get() + 1);
-        Ok(Self(frame))
+impl Frames {
+    /// As many as follow each other of those that `len` bytes need: one at least.
+    fn new(len: usize) -> Result<Self, OutOfMemory> {
+        let left = (frames::total() / PART).saturating_sub(TAKEN.get());
+        let most = left.min(quota::frames_for_files());
+        let most = most.min(len.div_ceil(FRAME_SIZE) as u64);
+        let frames = FrameRun::allocate(most).ok_or(OutOfMemory)?;
+        TAKEN.set(TAKEN.get() + count(&frames));
+        Ok(Self(frames))
     }
 }
 
-impl Drop for Part {
+impl Drop for Frames {
     fn drop(&mut self) {
-        TAKEN.set(TAKEN.get() - 1);
+        TAKEN.set(TAKEN.get() - count(&self.0));
+    }
+}
+
+fn count(frames: &FrameRun) -> u64 {
+    (frames.len() / FRAME_SIZE) as u64
+}
+
+struct Piece {
+    frames: Frames,
+    /// Where its bytes are.
+    start: usize,
+    end: usize,
+    next: Option<Owned<Piece>>,
+}
+
+impl Piece {
+    fn new(len: usize) -> Result<Owned<Self>, OutOfMemory> {
+        Owned::new(Self {
+            frames: Frames::new(len)?,
+            start: 0,
+            end: 0,
+            next: None,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.frames.0.bytes()[self.start..self.end]
+    }
+
+    /// Drops its next `count` bytes, not all of them, and the frames that had no others.
+    fn advance(&mut self, count: usize) {
+        self.start += count;
+        let read = self.start - self.start % FRAME_SIZE;
+        drop(Frames(self.frames.0.take_front(read)));
+        (self.start, self.end) = (self.start - read, self.end - read);
+    }
+
+    /// What is behind its bytes.
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.frames.0.bytes_mut()[self.end..]
+    }
+
+    fn is_full(&self) -> bool {
+        self.end == self.frames.0.len()
     }
 }
 
 /// A queue of bytes.
 pub struct Bytes {
-    ring: Option<Owned<[Option<Part>; SLOTS]>>,
-    /// Position of the first byte: it only grows.
-    front: usize,
+    first: Option<Owned<Piece>>,
     len: usize,
 }
 
@@ -67,8 +111,7 @@ impl Bytes {
     /// No bytes.
     pub const fn new() -> Self {
         Self {
-            ring: None,
-            front: 0,
+            first: None,
             len: 0,
         }
     }
@@ -80,13 +123,17 @@ impl Bytes {
 
     /// The bytes from `offset` on, as far as they are in one piece: none at the end.
     pub fn piece(&self, offset: usize) -> &[u8] {
-        let at = self.front + offset;
-        let left = self.len.saturating_sub(offset);
-        let part = self.ring.as_ref().and_then(|ring| ring[slot(at)].as_ref());
-        part.map_or(&[], |Part(frame)| {
-            let piece = &frame.bytes()[at % FRAME_SIZE..];
-            &piece[..piece.len().min(left)]
-        })
+        let mut skipped = 0;
+        let mut next = &self.first;
+        while let Some(piece) = next {
+            let bytes = piece.bytes();
+            if offset - skipped < bytes.len() {
+                return &bytes[offset - skipped..];
+            }
+            skipped += bytes.len();
+            next = &piece.next;
+        }
+        &[]
     }
 
     /// Takes up to `most` bytes from `source`, as far as one piece goes.
@@ -95,10 +142,13 @@ impl Bytes {
     /// There is no memory.
     pub fn take(&mut self, source: &mut dyn Source, most: usize) -> Result<Step, OutOfMemory> {
         let wanted = most.min(source.left());
-        let place = self.place()?;
-        let wanted = wanted.min(place.len());
-        let moved = source.take(&mut place[..wanted]);
+        let place = self.place(wanted)?;
+        let room = place.room();
+        let wanted = wanted.min(room.len());
+        let moved = source.take(&mut room[..wanted]);
+        place.end += moved;
         self.len += moved;
+        self.end_empty();
         Ok(Step::copied(moved, wanted))
     }
 
@@ -108,9 +158,11 @@ impl Bytes {
     /// There is no memory.
     pub fn append(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
         while !bytes.is_empty() {
-            let place = self.place()?;
-            let (now, later) = bytes.split_at(place.len().min(bytes.len()));
-            place[..now.len()].copy_from_slice(now);
+            let place = self.place(bytes.len())?;
+            let room = place.room();
+            let (now, later) = bytes.split_at(room.len().min(bytes.len()));
+            copies::copy(&mut room[..now.len()], now);
+            place.end += now.len();
             self.len += now.len();
             bytes = later;
         }
@@ -122,54 +174,69 @@ impl Bytes {
     /// # Errors
     /// There is no memory.
     pub fn reserve(&mut self, count: usize) -> Result<(), OutOfMemory> {
-        let end = self.front + self.len;
-        let mut at = end;
-        while at < end + count {
-            self.part(at)?;
-            at = (at / FRAME_SIZE + 1) * FRAME_SIZE;
+        self.make_room(count).inspect_err(|_| self.end_empty())
+    }
+
+    fn make_room(&mut self, count: usize) -> Result<(), OutOfMemory> {
+        let mut left = count;
+        let mut link = &mut self.first;
+        while left > 0 {
+            let piece = match link {
+                Some(piece) => piece,
+                none => none.insert(Piece::new(left)?),
+            };
+            left = left.saturating_sub(piece.room().len());
+            link = &mut piece.next;
         }
         Ok(())
     }
 
     /// Drops `count` bytes from the front.
     pub fn skip(&mut self, count: usize) {
-        let count = count.min(self.len);
-        let first = self.front / FRAME_SIZE;
-        self.front += count;
+        let mut count = count.min(self.len);
         self.len -= count;
+        while let Some(piece) = &mut self.first {
+            let len = piece.bytes().len();
+            if count < len {
+                piece.advance(count);
+                break;
+            }
+            count -= len;
+            self.first = piece.next.take();
+        }
+        self.end_empty();
+    }
+
+    /// Without bytes there are no pieces.
+    fn end_empty(&mut self) {
         if self.len == 0 {
             *self = Self::new();
-            return;
-        }
-        if let Some(ring) = &mut self.ring {
-            for number in first..self.front / FRAME_SIZE {
-                ring[number % SLOTS] = None;
-            }
         }
     }
 
-    /// The room behind the last byte, in its frame or a new one.
-    fn place(&mut self) -> Result<&mut [u8], OutOfMemory> {
-        let at = self.front + self.len;
-        let Part(frame) = self.part(at)?;
-        Ok(&mut frame.bytes_mut()[at % FRAME_SIZE..])
-    }
-
-    /// The frame of a position.
-    fn part(&mut self, at: usize) -> Result<&mut Part, OutOfMemory> {
-        let ring = match &mut self.ring {
-            Some(ring) => ring,
-            none => none.insert(Owned::new([const { None }; SLOTS])?),
-        };
-        Ok(match &mut ring[slot(at)] {
-            Some(part) => part,
-            none => none.insert(Part::new()?),
-        })
+    /// The first piece with room, which may be a new one for `wanted` bytes.
+    fn place(&mut self, wanted: usize) -> Result<&mut Piece, OutOfMemory> {
+        let mut link = &mut self.first;
+        while link.as_ref().is_some_and(|piece| piece.is_full()) {
+            link = match link {
+                Some(piece) => &mut piece.next,
+                none => none,
+            };
+        }
+        match link {
+            Some(piece) => Ok(piece),
+            none => Ok(none.insert(Piece::new(wanted)?)),
+        }
     }
 }
 
-fn slot(position: usize) -> usize {
-    position / FRAME_SIZE % SLOTS
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // One after the other, not each within the one before.
+        while let Some(mut piece) = self.first.take() {
+            self.first = piece.next.take();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,8 +284,8 @@ mod tests {
         let mut bytes = Bytes::new();
         let mut source = Buffer::new(&[7; 5000]);
         let first = bytes.take(&mut source, LIMIT).expect("there is memory");
-        let second = bytes.take(&mut source, LIMIT).expect("there is memory");
-        assert_eq!((first.moved, second.moved), (FRAME_SIZE, 5000 - FRAME_SIZE));
+        assert_eq!((first.moved, bytes.piece(0).len()), (5000, 5000));
+        assert_eq!(TAKEN.get(), 2);
         bytes.skip(FRAME_SIZE);
         assert_eq!(TAKEN.get(), 1);
         bytes.skip(5000);
