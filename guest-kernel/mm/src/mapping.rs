@@ -193,52 +193,6 @@ impl AddressSpace {
         }
         self.inner().protect(&page_range(start, len)?, access)
     }
-
-    /// Changes the size of the mapping at `start` from `old` bytes to `new`, and its place as
-    /// `target` says. The old place stays mapped, without its pages, if it is to be kept. Of a
-    /// shared mapping, no bytes are another mapping of the same. Returns where it is.
-    ///
-    /// # Errors
-    /// EINVAL for invalid sizes or places, EFAULT if the old range is not in one area, ENOMEM if
-    /// there is no room. Nothing has changed, but that what was in a fixed target may be gone.
-    pub fn remap(
-        &self,
-        start: u64,
-        old: u64,
-        new: u64,
-        target: Target,
-        keep: bool,
-    ) -> Result<u64, Errno> {
-        let place = self.inner().remap(start, old, new, target, keep)?;
-        if self.is_locked(place) {
-            let end = |len: u64| place + len.next_multiple_of(PAGE_SIZE);
-            // As far as there is memory for it.
-            let _ = self.bring(end(old)..end(new));
-        }
-        Ok(place)
-    }
-
-    /// Says where the heap starts, once all segments are there.
-    pub fn start_heap(&self, start: u64) {
-        self.inner().heap = start..start;
-    }
-
-    /// Makes the heap end at `end` if that is possible, and returns where it ends.
-    pub fn set_heap_end(&self, end: u64) -> u64 {
-        let mut inner = self.inner();
-        let old = inner.heap.end;
-        if end < inner.heap.start || inner.resize_heap(end).is_err() {
-            return old;
-        }
-        inner.heap.end = end;
-        let future = inner.future;
-        drop(inner);
-        if future == Future::AtOnce && end > old {
-            // As far as there is memory for it.
-            let _ = self.bring(old.next_multiple_of(PAGE_SIZE)..end.next_multiple_of(PAGE_SIZE));
-        }
-        end
-    }
 }
 
 /// A size in whole pages, of which there is at least one.

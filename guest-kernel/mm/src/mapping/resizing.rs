@@ -5,10 +5,10 @@ use core::ops::Range;
 use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
-use crate::address_space::Inner;
+use crate::address_space::{AddressSpace, Inner};
 use crate::area::{Area, Kind};
 use crate::area_tree::Node;
-use crate::mapping::{Backing, Place, Request, page_range, round_up};
+use crate::mapping::{Backing, Future, Place, Request, page_range, round_up};
 use crate::page_tables::{Access, Sharing};
 use crate::quota;
 
@@ -23,8 +23,56 @@ pub enum Target {
     Replace(u64),
 }
 
+impl AddressSpace {
+    /// Changes the size of the mapping at `start` from `old` bytes to `new`, and its place as
+    /// `target` says. The old place stays mapped, without its pages, if it is to be kept. Of a
+    /// shared mapping, no bytes are another mapping of the same. Returns where it is.
+    ///
+    /// # Errors
+    /// EINVAL for invalid sizes or places, EFAULT if the old range is not in one area, ENOMEM if
+    /// there is no room. Nothing has changed, but that what was in a fixed target may be gone.
+    pub fn remap(
+        &self,
+        start: u64,
+        old: u64,
+        new: u64,
+        target: Target,
+        keep: bool,
+    ) -> Result<u64, Errno> {
+        let place = self.inner().remap(start, old, new, target, keep)?;
+        if self.is_locked(place) {
+            let end = |len: u64| place + len.next_multiple_of(PAGE_SIZE);
+            // As far as there is memory for it.
+            let _ = self.bring(end(old)..end(new));
+        }
+        Ok(place)
+    }
+
+    /// Says where the heap starts, once all segments are there.
+    pub fn start_heap(&self, start: u64) {
+        self.inner().heap = start..start;
+    }
+
+    /// Makes the heap end at `end` if that is possible, and returns where it ends.
+    pub fn set_heap_end(&self, end: u64) -> u64 {
+        let mut inner = self.inner();
+        let old = inner.heap.end;
+        if end < inner.heap.start || inner.resize_heap(end).is_err() {
+            return old;
+        }
+        inner.heap.end = end;
+        let future = inner.future;
+        drop(inner);
+        if future == Future::AtOnce && end > old {
+            // As far as there is memory for it.
+            let _ = self.bring(old.next_multiple_of(PAGE_SIZE)..end.next_multiple_of(PAGE_SIZE));
+        }
+        end
+    }
+}
+
 impl Inner {
-    pub(crate) fn resize_heap(&mut self, end: u64) -> Result<(), Errno> {
+    fn resize_heap(&mut self, end: u64) -> Result<(), Errno> {
         let page_end = |end: u64| end.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM);
         let (old, new) = (page_end(self.heap.end)?, page_end(end)?);
         if new < old {
@@ -45,7 +93,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn remap(
+    fn remap(
         &mut self,
         start: u64,
         old_len: u64,
