@@ -115,8 +115,9 @@ fn sizes_and_durations() {
         (["--memory", "0"], "between 6M and 1T"),
         (["--memory", "2T"], "between 6M and 1T"),
         (["--memory", "12345678"], "units of 4K"),
-        (["--cpus", "0"], "1..=32"),
-        (["--cpus", "33"], "1..=32"),
+        (["--cpus", "0"], "give between 1 and 32, or auto"),
+        (["--cpus", "33"], "give between 1 and 32, or auto"),
+        (["--cpus", "many"], "give between 1 and 32, or auto"),
         (["--tick", "10us"], "between 1ms and 1s"),
         (["--tick", "2s"], "between 1ms and 1s"),
     ] {

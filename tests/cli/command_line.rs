@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
+use std::thread;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -12,7 +13,10 @@ use crate::support::{Target, binary, output_with_input};
 
 use super::{FAILURE, USAGE, refused, refused_words};
 
-pub const CASES: &[Case] = &[("smallest_memory", smallest_memory)];
+pub const CASES: &[Case] = &[
+    ("smallest_memory", smallest_memory),
+    ("as_many_cpus_as_the_host", as_many_cpus_as_the_host),
+];
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -53,6 +57,18 @@ fn words_after_the_program() {
         let arguments: Vec<_> = arguments.skip(1).map(ToOwned::to_owned).collect();
         assert_eq!(arguments, expected.collect::<Vec<_>>());
     }
+}
+
+fn as_many_cpus_as_the_host(target: Target) {
+    let host = thread::available_parallelism().expect("the host says so");
+    let run = target.vmm("cat").args(&["/proc/cpuinfo"]);
+    let run = run.options(&["--cpus", "auto"]).run();
+    let expected = host.get().min(32);
+    let processors = run.stdout.lines();
+    let processors = processors.filter(|line| line.starts_with("processor\t"));
+    assert_eq!(processors.count(), expected, "{run}");
+    assert_eq!(run.report["cpus"], expected, "{run}");
+    run.status(0);
 }
 
 fn words_that_are_no_text() {

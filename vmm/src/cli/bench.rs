@@ -10,7 +10,7 @@ use vmm::bench::{Baseline, Bench, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
 use vmm::printable::wrap;
 
-use super::machine::{self, MOST_CPUS};
+use super::machine;
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
@@ -43,9 +43,9 @@ pub struct Args {
     /// Samples of each measure (5): the figure is their median
     #[arg(long, value_name = "N")]
     samples: Option<NonZeroU32>,
-    /// CPUs of the machines for measures that take several, 1 to 32, as far as KVM has so many;
-    /// with 1 these are absent
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
+    /// CPUs of the machines for measures that take several, 1 to 32, as far as KVM has so many, or
+    /// auto for the host's; with 1 these are absent
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::cpus)]
     cpus: u8,
     /// One sample of each measure
     #[arg(long, conflicts_with = "samples")]

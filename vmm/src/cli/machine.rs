@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use vmm::accel::AccelChoice;
 use vmm::boot::Archive;
-use vmm::cpu::emu::Emulator;
 use vmm::devices::ApicMode;
 use vmm::events::Deadline;
 use vmm::image::Image;
@@ -19,8 +18,6 @@ use vmm::vm::{ConsoleKind, VmConfig};
 use super::files::FilesArgs;
 use super::usage::Misuse;
 use super::{CliError, units};
-
-pub const MOST_CPUS: i64 = Emulator::MOST as i64;
 
 /// What runs the guest.
 #[derive(Debug, clap::Args)]
@@ -108,8 +105,8 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// CPUs of the machine, 1 to 32, as far as KVM has so many
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_CPUS))]
+    /// CPUs of the machine, 1 to 32, as far as KVM has so many, or auto for the host's
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::cpus)]
     cpus: u8,
     /// Guest memory, 6M to 1T; under KVM at most the host's, and 256G [default: 64M, 1G
     /// with --root, 512M without PROGRAM]

@@ -1,7 +1,9 @@
-//! Sizes and durations in human-readable notation.
+//! Sizes, durations and numbers of CPUs as people write them.
 
+use std::thread;
 use std::time::Duration;
 
+use vmm::cpu::emu::Emulator;
 use vmm::layout::{MAX_RAM, MIN_RAM, PAGE};
 use vmm::size::Size;
 use vmm::vm::TICK_RANGE;
@@ -14,6 +16,23 @@ fn size(text: &str) -> Result<u64, String> {
         .map_err(|error| {
             format!("{error}: write a number of bytes with an optional unit, as 64M or 1G")
         })
+}
+
+/// The CPUs of a machine: with `auto` as many as this process may use, as far as that goes.
+pub fn cpus(text: &str) -> Result<u8, String> {
+    const MOST: u8 = Emulator::MOST;
+    let count = match text {
+        "auto" => {
+            let count = thread::available_parallelism();
+            let count = count.map_err(|error| format!("the host's CPUs are not known: {error}"))?;
+            u8::try_from(count.get()).unwrap_or(MOST).min(MOST)
+        }
+        number => number.parse().unwrap_or(0),
+    };
+    match (1..=MOST).contains(&count) {
+        true => Ok(count),
+        false => Err(format!("give between 1 and {MOST}, or auto")),
+    }
 }
 
 /// The memory of a machine, in bytes.
