@@ -11,6 +11,7 @@ pub mod processors;
 pub mod qemu;
 pub mod suite;
 
+use std::env;
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub const TIMEOUT: &str = "15m";
 /// Names what must be there (`kvm`, `qemu`, `compilers`), separated by commas: then its absence is a
 /// failure, not a skip.
 const REQUIRED: &str = "RINGFENCE_REQUIRE";
+/// Says that what runs on several CPUs shall do so on every machine that can have them.
+const EVERYWHERE: &str = "RINGFENCE_EVERYWHERE";
 /// Names a folder that keeps the JSON report of every run.
 const REPORTS: &str = "RINGFENCE_REPORTS";
 /// The binary under test, where it is not the one that cargo built.
@@ -91,6 +94,16 @@ impl Target {
         Self::KvmUserApic2Cpus,
         Self::Kvm4Cpus,
     ];
+
+    /// Whether what is meant for `targets` runs on this one. If it is to run everywhere, that is
+    /// any with several CPUs, for what some of these have, of KVM too.
+    pub fn is_among(self, targets: &[Self]) -> bool {
+        let is_everywhere = env::var_os(EVERYWHERE).is_some()
+            && self.cpus() > 1
+            && targets.iter().any(|target| target.cpus() > 1)
+            && targets.iter().any(|target| target.accel() != "emu");
+        is_everywhere || targets.contains(&self)
+    }
 
     /// The accelerator's name on the command line.
     pub fn accel(self) -> &'static str {
