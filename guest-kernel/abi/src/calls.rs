@@ -360,6 +360,7 @@ macro_rules! system_calls {
             pidfd_open = pidfd::pidfd_open(Int, Bits(EVENT_FLAGS));
             clone3 = process::clone3(Hex, Size) with context;
             close_range = descriptor::close_range(Size, Size, Bits(CLOSING));
+            openat2 = opening::openat2(Folder, Text, Hex, Size);
             pidfd_getfd = pidfd::pidfd_getfd(Int, Int, Size);
             faccessat2 = path::faccessat2(Folder, Text, Bits(ACCESS), Bits(AT_FLAGS));
             process_madvise = process_memory::process_madvise(Int, Hex, Size, Choice(ADVICE), Hex);

@@ -5,6 +5,7 @@
 //! stack is too small; a list of what is left of each path, which is as long as the links
 //! are many.
 
+mod rules;
 mod writing;
 
 use core::ops::Range;
@@ -21,6 +22,7 @@ use crate::fs::permission::{self, EXECUTE};
 use crate::fs::proc_files::ProcFile;
 use crate::fs::ramfs;
 
+pub use rules::Rules;
 pub use writing::{Backwards, DELETED, write_opened};
 
 /// Symbolic links that are followed in one walk, as on Linux.
@@ -33,6 +35,8 @@ pub struct Start {
     pub root: Location,
     /// The directory at which a relative path starts.
     pub directory: Location,
+    /// Where paths do not go.
+    pub rules: Rules,
 }
 
 impl Start {
@@ -45,6 +49,7 @@ impl Start {
         Ok(Self {
             directory: root.clone(),
             root,
+            rules: Rules::empty(),
         })
     }
 }
@@ -139,16 +144,18 @@ impl Text<'_> {
 /// The place that `path` leads to from `start`. Its last component need not exist.
 ///
 /// # Errors
-/// ENOENT, ENOTDIR, EACCES, ENAMETOOLONG, ELOOP; ENOMEM.
+/// ENOENT, ENOTDIR, EACCES, ENAMETOOLONG, ELOOP; ENOMEM. EXDEV: it leads where it may not.
 pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
+    let rules = start.rules;
     let mut text = Text::Given(path);
     let Location {
         mut mount,
         node: mut directory,
     } = match path {
+        [b'/', ..] if rules.contains(Rules::BENEATH) => return Err(Errno::EXDEV),
         [b'/', ..] => start.root.clone(),
         _ => start.directory.clone(),
     };
@@ -173,10 +180,13 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                     mount,
                     node: directory,
                 };
+                rules.check_parent(&here, &start.root)?;
+                let from = rules.mount(&here.mount);
                 Location {
                     mount,
                     node: directory,
                 } = parent_of(&start.root, here, &mut is_shown)?;
+                rules.check_mount(from, &mount)?;
                 Last::DotDot
             }
             name if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
@@ -197,17 +207,20 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                     Err(errno) => return Err(errno),
                 };
                 if found.is_covered() && !(is_last && links == Links::Named) {
+                    let from = rules.mount(&mount);
                     let covered = Location { mount, node: found };
                     Location { mount, node: found } = covered.seen();
+                    rules.check_mount(from, &mount)?;
                 }
                 match found.kind() {
                     Kind::Link(target) if !is_last || links.are_followed(has_slash) => {
                         followed += 1;
-                        if followed > LINKS_MAX {
+                        if followed > LINKS_MAX || rules.contains(Rules::NO_LINKS) {
                             return Err(Errno::ELOOP);
                         }
                         let target = target.text()?;
                         if target.starts_with(b"/") {
+                            rules.check_absolute(&mount, &start.root)?;
                             Location {
                                 mount,
                                 node: directory,
@@ -226,7 +239,9 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
                         if followed > LINKS_MAX {
                             return Err(Errno::ELOOP);
                         }
-                        match link.follow()? {
+                        let opened = link.follow()?;
+                        rules.check_jump(&mount, opened.as_ref().map(|to| &to.mount))?;
+                        match opened {
                             None if is_last => {
                                 return Place::at(mount, (directory, found), has_slash, text, here);
                             }

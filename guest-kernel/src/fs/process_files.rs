@@ -9,7 +9,7 @@ use crate::fs::events;
 use crate::fs::file_table::FileTable;
 use crate::fs::mount::{self, Location, Namespace};
 use crate::fs::open_file::OpenFile;
-use crate::fs::path::Start;
+use crate::fs::path::{Rules, Start};
 use crate::fs::surroundings::Surroundings;
 use crate::fs::{process_slot, running, terminal};
 use crate::proc::process::Process;
@@ -163,6 +163,7 @@ pub fn enter_mounts(mounts: &Option<Shared<Namespace>>) -> Result<(), Errno> {
     surroundings.set(Start {
         root: top.clone(),
         directory: top,
+        rules: Rules::empty(),
     })?;
     let before = process_slot::of(current()).mounts.replace(mounts.clone());
     drop(before);
@@ -183,6 +184,7 @@ pub fn move_all(from: &Location, to: &Location) {
             let _ = surroundings.set(Start {
                 root: moved(&start.root),
                 directory: moved(&start.directory),
+                rules: start.rules,
             });
         }
     }

@@ -23,7 +23,7 @@ use crate::fs::link_target::LinkTarget;
 use crate::fs::mount::{self, Location};
 use crate::fs::node::{Kind, Node};
 use crate::fs::outside::ROOT_NUMBER;
-use crate::fs::path::{self, Links, Start};
+use crate::fs::path::{self, Links, Rules, Start};
 use crate::fs::stamp::{Stamp, Time};
 
 const DIRECTORY_MODE: u32 = 0o755;
@@ -180,6 +180,7 @@ impl Unpacking<'_> {
         let start = Start {
             root: self.root.clone(),
             directory: self.root.clone(),
+            rules: Rules::empty(),
         };
         match path::walk(&start, entry.path, Links::Kept) {
             Ok(place) if place.found.is_some() => Ok(()),
@@ -341,6 +342,7 @@ fn subdirectory(
                     mount: root.mount.clone(),
                     node: parent.clone(),
                 },
+                rules: Rules::empty(),
             };
             let place = path::walk(&start, name, Links::Followed)?;
             let node = place.node()?.clone();

@@ -70,8 +70,11 @@ impl Surroundings {
     /// # Errors
     /// As of [`set`](Self::set).
     pub fn set_root(&self, root: Location) -> Result<(), Errno> {
-        let directory = self.start()?.directory.clone();
-        self.set(Start { root, directory })
+        let before = self.start()?;
+        self.set(Start {
+            root,
+            ..(*before).clone()
+        })
     }
 
     /// Makes relative paths start there.
@@ -79,8 +82,11 @@ impl Surroundings {
     /// # Errors
     /// As of [`set`](Self::set).
     pub fn set_directory(&self, directory: Location) -> Result<(), Errno> {
-        let root = self.start()?.root.clone();
-        self.set(Start { root, directory })
+        let before = self.start()?;
+        self.set(Start {
+            directory,
+            ..(*before).clone()
+        })
     }
 
     /// The umask: permissions that new files do not get.

@@ -27,6 +27,7 @@ mod memory_file;
 mod message;
 mod message_queue;
 mod mount;
+mod opening;
 mod path;
 mod pidfd;
 mod poll;

@@ -94,6 +94,7 @@ pub fn start(fd: u64, path: &[u8]) -> Result<Base, Errno> {
     Ok(Base::At(Start {
         root: start.root.clone(),
         directory: calls::directory(fs::any_file(fd)?.location()?)?,
+        rules: start.rules,
     }))
 }
 
@@ -122,10 +123,15 @@ fn open_at(directory: u64, path: u64, flags: u64, mode: u64) -> SyscallResult {
     let flags = flags as u32;
     let path = Path::read(path)?;
     let start = start(directory, path.bytes())?;
+    open_from(&start, path.bytes(), flags, mode)
+}
+
+/// Opens what is there, as a new descriptor.
+pub(super) fn open_from(start: &Start, path: &[u8], flags: u32, mode: u64) -> SyscallResult {
     let files = fs::files();
     files.check_room(descriptor::limit())?;
     let mode = mode as u32 & !fs::mask();
-    let file = calls::open(&start, path.bytes(), flags, mode)?;
+    let file = calls::open(start, path, flags, mode)?;
     descriptor::add(file, 0, flags & linux::O_CLOEXEC != 0)
 }
 

@@ -8,9 +8,10 @@ use syscalls::Sysno;
 use crate::syscall::{
     Errno, Handler, SyscallResult, advice, alarm, attributes, clock_setting, compare, copying,
     credentials, descriptor, epoll, event, execute, file, futex, futex2, inotify, ipc, kill, link,
-    listing, locks, memory, memory_file, message, message_queue, mount, path, pidfd, poll, prctl,
-    process, process_memory, scheduling, select, semaphore, sharing, signal, socket, socket_option,
-    space, special, stat, statfs, system, terminal, thread, time, timer, usage, vector, xattr,
+    listing, locks, memory, memory_file, message, message_queue, mount, opening, path, pidfd, poll,
+    prctl, process, process_memory, scheduling, select, semaphore, sharing, signal, socket,
+    socket_option, space, special, stat, statfs, system, terminal, thread, time, timer, usage,
+    vector, xattr,
 };
 
 /// What an argument is, without the names that only the VMM has.

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,64 @@ static void without_name(void)
 	printf("links %ld\n", (long)st.st_nlink);
 }
 
+static int openat2(int dir, const char *path, int flags, int mode, int resolve, int size)
+{
+	struct {
+		struct open_how how;
+		long more;
+	} asked = {{flags, mode, resolve}, size & 1};
+	int fd = syscall(SYS_openat2, dir, path, &asked, size & ~1);
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static void where_paths_lead(void)
+{
+	static const struct { const char *name; int resolve; } rules[] = {
+		{"anywhere", 0}, {"one mount", RESOLVE_NO_XDEV}, {"no jumps", RESOLVE_NO_MAGICLINKS},
+		{"no links", RESOLVE_NO_SYMLINKS}, {"beneath", RESOLVE_BENEATH},
+		{"in it", RESOLVE_IN_ROOT}};
+	static const char *const paths[] = {"inside", "../f", "../l", "../../..", "up/f", "root/inside",
+		"root/proc/version", "/inside", "/proc/version", "/proc/self/exe", "exe", "exe/x", "root", "..", "."};
+	const int size = sizeof(struct open_how);
+	symlink("..", "d/up");
+	symlink("/", "d/root");
+	symlink("/proc/self/exe", "d/exe");
+	int dir = open("d", O_PATH);
+	for (int i = 0; i < sizeof rules / sizeof *rules; i++) {
+		printf("%s:", rules[i].name);
+		for (int j = 0; j < sizeof paths / sizeof *paths; j++)
+			// Whether the root is on the same mount is the host's affair.
+			if (i != 1 || strncmp(paths[j], "root", 4))
+				printf(" %s", openat2(dir, paths[j], O_RDONLY, 0, rules[i].resolve, size) < 0
+					? strerrorname_np(errno) : "ok");
+		printf("\n");
+	}
+	say("not followed", openat2(dir, "up", O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS, size));
+	say("made beneath", openat2(dir, "new", O_CREAT | O_RDWR, 0600, RESOLVE_BENEATH, size));
+	say("made in it", openat2(dir, "/../newer", O_CREAT | O_RDWR, 0600, RESOLVE_IN_ROOT, size));
+	say("unlinked", unlink("d/new") | unlink("d/newer"));
+	say("from a file", openat2(openat(dir, "inside", O_RDONLY), "x", 0, 0, RESOLVE_IN_ROOT, size));
+	say("from nowhere", openat2(99, "/", 0, 0, RESOLVE_BENEATH, size));
+	say("both", openat2(dir, ".", 0, 0, RESOLVE_BENEATH | RESOLVE_IN_ROOT, size));
+	say("unknown rule", openat2(dir, ".", 0, 0, 64, size));
+	say("unknown flag", openat2(dir, ".", 1 << 30, 0, 0, size));
+	say("flags of a path", openat2(dir, ".", O_PATH | O_RDWR, 0, 0, size));
+	say("mode of nothing new", openat2(dir, ".", 0, 0600, 0, size));
+	say("mode", openat2(dir, "new", O_CREAT | O_RDWR, 010000, 0, size));
+	say("to make, cached", openat2(dir, "new", O_CREAT | O_RDWR, 0600, RESOLVE_CACHED, size));
+	say("without a name", openat2(dir, ".", O_TMPFILE | O_RDWR, 0600, 0, size));
+	say("less", openat2(dir, ".", 0, 0, 0, size - 8));
+	say("more", openat2(dir, ".", 0, 0, 0, size + 8));
+	say("more that says something", openat2(dir, ".", 0, 0, 0, size + 9));
+	say("far more", openat2(dir, ".", 0, 0, 0, 8192));
+	close(dir);
+	unlink("d/up");
+	unlink("d/root");
+	unlink("d/exe");
+}
+
 static void devices(void)
 {
 	char buffer[16] = "x";
@@ -150,6 +209,7 @@ int main(void)
 	path_only();
 	kinds();
 	without_name();
+	where_paths_lead();
 	devices();
 	for (const char *const *path = (const char *const[]){"f", "l", "d/inside", "modes", "read-only",
 							     "named", NULL};

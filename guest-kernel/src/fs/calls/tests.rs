@@ -2,6 +2,7 @@ use mm::frames;
 
 use super::*;
 use crate::fs::initramfs::tests::archive;
+use crate::fs::path::Rules;
 use crate::fs::ramfs;
 use crate::fs::transfer::KernelBytes;
 use crate::fs::transfer::tests::Buffer;
@@ -27,6 +28,7 @@ fn at(directory: &Shared<Node>) -> Start {
             ..root.clone()
         },
         root,
+        rules: Rules::empty(),
     }
 }
 

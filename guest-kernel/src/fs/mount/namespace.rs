@@ -40,6 +40,7 @@ impl Namespace {
         let start = Start {
             root: copies.of(&start.root),
             directory: copies.of(&start.directory),
+            rules: start.rules,
         };
         Ok((new, start))
     }
