@@ -4,8 +4,11 @@ use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::{Shared, UserPtr, UserSlice};
 
-use crate::fs::events::queue::{self, Listener, PRIORITIES, Patience, Queue, Size};
+use crate::fs::events::queue::{
+    self, COOKIE, Hearing, Listener, PRIORITIES, Patience, Queue, Size,
+};
 use crate::fs::locks::Owner;
+use crate::fs::socket::Family;
 use crate::fs::{self, Object, OpenFile, bytes::NAME_MAX, events::Event};
 use crate::proc::current;
 use crate::proc::signal::Signal;
@@ -118,37 +121,54 @@ pub fn mq_timedreceive(&[fd, text, len, priority, deadline, ..]: &Arguments) -> 
     Ok(message.len)
 }
 
-/// `mq_notify(fd, event)`: SIGEV_THREAD, for which libraries need a socket of Netlink, is absent.
+/// `mq_notify(fd, event)`
 pub fn mq_notify(&[fd, event, ..]: &Arguments) -> SyscallResult {
-    let signal = match event {
+    let hearing = match event {
         0 => None,
         address => {
             let [value, kind]: [u64; 2] = UserPtr::new(address).read(&current().space())?;
-            Some(match (kind >> 32) as u32 {
-                linux::SIGEV_NONE => None,
-                linux::SIGEV_SIGNAL => {
-                    let signal = Signal::new((kind as u32).into());
-                    Some((signal.ok_or(Errno::EINVAL)?, value))
-                }
-                _ => return Err(Errno::EINVAL),
-            })
+            Some(hearing(value, kind as u32, (kind >> 32) as u32)?)
         }
     };
     let file = fs::file(fd)?;
     let queue = queue_of(&file)?;
     let files = fs::files();
     let owner = Owner::process(&*files);
-    let Some(signal) = signal else {
+    let Some(hearing) = hearing else {
         queue.stop_listening(owner);
         return Ok(0);
     };
     queue.listen(Listener {
         owner,
         pid: current().pid(),
-        signal,
+        hearing,
     })?;
     files.note_locks();
     Ok(0)
+}
+
+/// How a `struct sigevent` says that a message is told. A library's thread waits at a socket of
+/// Netlink, whose descriptor is in place of the signal, for a cookie, which is at `value`.
+fn hearing(value: u64, number: u32, kind: u32) -> Result<Hearing, Errno> {
+    match kind {
+        linux::SIGEV_NONE => Ok(Hearing::Not),
+        linux::SIGEV_SIGNAL => {
+            let signal = Signal::new(number.into());
+            Ok(Hearing::Signal(signal.ok_or(Errno::EINVAL)?, value))
+        }
+        linux::SIGEV_THREAD => {
+            let mut cookie = [0; COOKIE];
+            UserSlice::new(value, COOKIE as u64).copy_in(&current().space(), &mut cookie)?;
+            let file = fs::file(number.into())?;
+            match file.object() {
+                Object::Socket(socket) if socket.endpoint().family == Family::Netlink => {}
+                Object::Socket(_) => return Err(Errno::EINVAL),
+                _ => return Err(Errno::ENOTSOCK),
+            }
+            Ok(Hearing::Socket(file, cookie))
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `mq_getsetattr(fd, new, old)`

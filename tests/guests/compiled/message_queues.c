@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -276,6 +277,67 @@ static void notification(void) {
     mq_unlink(name);
 }
 
+/* A message is told by a socket, as libraries have it, and with a thread of their own. */
+static void by_socket(void) {
+    mqd_t queue = make(5, 8192, O_NONBLOCK);
+    int socket_of = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), other = socket(AF_UNIX, SOCK_DGRAM, 0);
+    char cookie[32] = "what was asked for", got[40];
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_signo = socket_of};
+    event.sigev_value.sival_ptr = cookie;
+    printf("listen %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    printf("listen %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    printf("nothing %zd\n", recv(socket_of, got, sizeof got, MSG_DONTWAIT));
+    mq_send(queue, "1", 1, 0);
+    printf("told %zd", recv(socket_of, got, sizeof got, MSG_DONTWAIT));
+    printf(" %s %d\n", got, got[31]);
+    receive(queue);
+    mq_send(queue, "2", 1, 0);
+    printf("once %zd\n", recv(socket_of, got, sizeof got, MSG_DONTWAIT));
+    receive(queue);
+    for (int closes = 0; closes < 2; closes++) {
+        printf("listen %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+        if (closes)
+            close(dup(queue));
+        else
+            syscall(SYS_mq_notify, queue, 0);
+        printf("removed %zd", recv(socket_of, got, sizeof got, MSG_DONTWAIT));
+        printf(" %s %d\n", got, got[31]);
+    }
+    event.sigev_signo = other;
+    printf("another socket %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    event.sigev_signo = queue;
+    printf("no socket %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    event.sigev_signo = -1;
+    printf("none %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    event.sigev_signo = socket_of;
+    event.sigev_value.sival_ptr = (void *)8;
+    printf("no cookie %s\n", error(syscall(SYS_mq_notify, queue, &event)));
+    close(socket_of);
+    close(other);
+    mq_close(queue);
+    mq_unlink(name);
+}
+
+static int ends[2];
+
+static void in_thread(union sigval value) {
+    write(ends[1], &value.sival_int, sizeof value.sival_int);
+}
+
+static void by_thread(void) {
+    mqd_t queue = make(5, 8192, O_NONBLOCK);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_thread};
+    int value = 0;
+    pipe(ends);
+    event.sigev_value.sival_int = 42;
+    printf("listen %s\n", error(mq_notify(queue, &event)));
+    mq_send(queue, "1", 1, 0);
+    read(ends[0], &value, sizeof value);
+    printf("in a thread %d\n", value);
+    mq_close(queue);
+    mq_unlink(name);
+}
+
 static void attributes(void) {
     mqd_t queue = make(3, 16, 0);
     struct mq_attr new = {.mq_flags = O_NONBLOCK, .mq_maxmsg = 9}, old;
@@ -347,6 +409,8 @@ int main(void) {
     limits();
     waiting();
     notification();
+    by_socket();
+    by_thread();
     attributes();
     unlinked();
     return 0;

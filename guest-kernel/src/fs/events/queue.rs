@@ -3,7 +3,7 @@
 //! A queue is a file that is in no directory: its node has owner, mode and times, and its name is
 //! in a table of all queues. It ends when it has no name and nobody has it open.
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::iter;
 
 use abi::Errno;
@@ -22,6 +22,7 @@ use crate::fs::open_file::{Object, OpenFile};
 use crate::fs::opened::Opened;
 use crate::fs::permission::{self, READ, WRITE};
 use crate::fs::poll::{self, Readiness};
+use crate::fs::socket::netlink;
 use crate::proc::capability::Capability;
 use crate::proc::ipc::messages::{Message, Messages, copy_in};
 use crate::proc::settings::Setting;
@@ -64,15 +65,43 @@ pub struct Size {
     pub bytes: u64,
 }
 
+/// Bytes of what a listener is told by a socket. The last says what has happened.
+pub const COOKIE: usize = 32;
+
+/// How a listener hears.
+pub enum Hearing {
+    /// Not: only nobody else shall.
+    Not,
+    /// By a signal, and the value with it.
+    Signal(Signal, u64),
+    /// By what comes to a socket of Netlink.
+    Socket(Shared<OpenFile>, [u8; COOKIE]),
+}
+
 /// Who hears of the next message that comes to an empty queue.
-#[derive(Clone, Copy)]
 pub struct Listener {
     /// The process that has asked for it, by its descriptors, and its number.
     pub owner: Owner,
     /// Its number.
     pub pid: u32,
-    /// The signal it gets, and the value with it; nothing, if only nobody else shall hear.
-    pub signal: Option<(Signal, u64)>,
+    /// How it hears.
+    pub hearing: Hearing,
+}
+
+impl Hearing {
+    /// Says by a socket, if it is to be so, that a message has come or none will be told. Where
+    /// there is no room it is lost.
+    fn say(self, has_come: bool) {
+        /// Linux, NOTIFY_WOKENUP and NOTIFY_REMOVED.
+        const COME: u8 = 1;
+        const REMOVED: u8 = 2;
+        if let Self::Socket(file, mut cookie) = self
+            && let Object::Socket(socket) = file.object()
+        {
+            cookie[COOKIE - 1] = if has_come { COME } else { REMOVED };
+            let _ = netlink::push_unasked(socket.endpoint(), &cookie);
+        }
+    }
 }
 
 /// A queue.
@@ -83,7 +112,7 @@ pub struct Queue {
     node: Shared<Node>,
     size: Size,
     messages: RefCell<Messages>,
-    listener: Cell<Option<Listener>>,
+    listener: RefCell<Option<Listener>>,
     senders: WaitQueue,
     receivers: WaitQueue,
     watches: Watches,
@@ -183,7 +212,7 @@ fn make(name: &[u8], mode: u32, size: Option<Size>) -> Result<Shared<Queue>, Err
         node,
         size,
         messages: RefCell::default(),
-        listener: Cell::new(None),
+        listener: RefCell::new(None),
         senders: WaitQueue::new(),
         receivers: WaitQueue::new(),
         watches: Watches::new(),
@@ -295,14 +324,15 @@ impl Queue {
             return;
         };
         let process = table::process(listener.pid);
-        if let (Some((signal, value)), Some(process)) = (listener.signal, process) {
+        if let (Hearing::Signal(signal, value), Some(process)) = (&listener.hearing, process) {
             let sender = current();
             let from = [sender.pid(), sender.credentials.users().real];
             let mut cause = Cause::sender(from, linux::SI_MESGQ);
-            cause.words[1] = value;
+            cause.words[1] = *value;
             // Without room for the value it is lost, as on Linux.
-            let _ = signal::send_for(process, signal, cause);
+            let _ = signal::send_for(process, *signal, cause);
         }
+        listener.hearing.say(true);
     }
 
     /// Has `listener` hear of the next message.
@@ -310,21 +340,20 @@ impl Queue {
     /// # Errors
     /// EBUSY: somebody does already.
     pub fn listen(&self, listener: Listener) -> Result<(), Errno> {
-        if self.listener.get().is_some() {
+        let mut place = self.listener.borrow_mut();
+        if place.is_some() {
             return Err(Errno::EBUSY);
         }
-        self.listener.set(Some(listener));
+        *place = Some(listener);
         Ok(())
     }
 
     /// Has that process, which closes a descriptor of it or says so, not hear any more.
     pub fn stop_listening(&self, owner: Owner) {
-        if self
-            .listener
-            .get()
-            .is_some_and(|listener| listener.owner == owner)
-        {
-            self.listener.set(None);
+        let is_own = |listener: &mut Listener| listener.owner == owner;
+        let gone = self.listener.borrow_mut().take_if(is_own);
+        if let Some(listener) = gone {
+            listener.hearing.say(false);
         }
     }
 

@@ -210,6 +210,17 @@ fn address(question: &Question, family: u32, prefix: u8, ip: &[u8]) -> Writer {
     address
 }
 
+/// Puts what nobody has asked for into a socket's inbox.
+///
+/// # Errors
+/// ENOBUFS: there is no room.
+pub fn push_unasked(endpoint: &Shared<Endpoint>, message: &[u8]) -> Result<(), Errno> {
+    let mut bytes = Bytes::new();
+    let appended = bytes.append(message);
+    appended.map_err(|OutOfMemory| Errno::ENOBUFS)?;
+    push(endpoint, &bytes)
+}
+
 /// Puts an answer into the socket's own inbox.
 fn push(endpoint: &Shared<Endpoint>, bytes: &Bytes) -> Result<(), Errno> {
     let parcel = Parcel {
