@@ -188,7 +188,8 @@ pub fn capset(&[header, data, ..]: &Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// `personality(persona)`: how to behave like another system, which nothing here does.
+/// `personality(persona)`: how to behave like another system, of which `select` alone takes
+/// notice.
 pub fn personality(&[persona, ..]: &Arguments) -> SyscallResult {
     const ASK: u32 = u32::MAX;
     let process = current();

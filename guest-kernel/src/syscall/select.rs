@@ -10,6 +10,8 @@ use crate::syscall::poll::wait_for;
 use crate::syscall::time::{NS_PER_S, NS_PER_US, now_ns, read_ns};
 use crate::syscall::{Errno, SyscallResult, signal};
 
+/// What a personality has that keeps timeouts (Linux, linux/personality.h).
+const STICKY_TIMEOUTS: u32 = 0x400_0000;
 const WORD_BITS: usize = u64::BITS as usize;
 /// Descriptors in a set at most: as many as C libraries know of (FD_SETSIZE).
 const MOST: usize = 1024;
@@ -96,7 +98,9 @@ fn wait(
         let bits = ready.as_flattened().iter().map(|word| word.count_ones());
         Ok(bits.sum::<u32>().into())
     });
-    if let Some(timeout) = timeout {
+    // Some programs of other systems use the timeout again.
+    let is_sticky = current().attributes().personality & STICKY_TIMEOUTS != 0;
+    if let Some(timeout) = timeout.filter(|_| !is_sticky) {
         tell_left(timeout.saturating_sub(now_ns() - start));
     }
     let found = found?;

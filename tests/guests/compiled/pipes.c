@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -206,6 +207,19 @@ static void flags(void) {
     unlink(path);
 }
 
+// What is left of a timeout is told, but not to programs of some other systems.
+static void timeouts(void) {
+    for (int sticky = 0; sticky < 2; sticky++) {
+        struct timeval left = {0, 1000};
+        struct timespec more = {0, 1000000};
+        personality(sticky ? STICKY_TIMEOUTS : 0);
+        say("select", select(0, NULL, NULL, NULL, &left));
+        say("pselect", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &more, NULL));
+        printf("left %ld us, %ld ns\n", (long)left.tv_usec, (long)more.tv_nsec);
+    }
+    personality(0);
+}
+
 int main(void) {
     mkdir("/tmp", 0777);
     sizes();
@@ -213,6 +227,7 @@ int main(void) {
     packets();
     in_order();
     flags();
+    timeouts();
     descriptors();
     return 0;
 }
