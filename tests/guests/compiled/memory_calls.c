@@ -262,11 +262,29 @@ static int lock_in_place(void) {
     return 0;
 }
 
+/* How many KiB `smaps` has in this line for what is mapped at `a`; less than 0 if there is none. */
+static long in_smaps(char *a, const char *word) {
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned long start, end;
+    int is_there = 0;
+    long kib = -1;
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx", &start, &end) == 2)
+            is_there = start <= (unsigned long)a && (unsigned long)a < end;
+        else if (is_there && !strncmp(line, word, strlen(word)))
+            kib = atol(line + strlen(word));
+    }
+    fclose(file);
+    return kib;
+}
+
 /* What is locked cannot be discarded by mistake. */
 static int lock_against_advice(void) {
     char *a = map(0, 4, 0), *b = mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(a, 'a', 4 * PAGE);
     printf("kept: %d %d", is(mlock(a + PAGE, PAGE)), is(mlock(b, PAGE)));
+    printf(" listed %ld %ld", in_smaps(a + PAGE, "Locked:"), in_smaps(a, "Locked:"));
     printf(" discarded %d", is(madvise(a, 4 * PAGE, MADV_DONTNEED)));
     printf(" %d %d %d", a[0], a[PAGE], a[2 * PAGE]);
     printf(" freed %d", is(madvise(a + PAGE, PAGE, MADV_FREE)));

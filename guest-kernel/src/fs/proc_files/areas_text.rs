@@ -28,7 +28,13 @@ pub fn write(process: &Process, to: &mut Window, detail: bool) -> Result<fmt::Re
         next = seen.area.end;
         write_area(process, &seen, to)?;
         if detail {
-            let [size, resident] = [seen.area.size(), seen.resident].map(|bytes| bytes / 1024);
+            let locked = if seen.area.is_locked {
+                seen.resident
+            } else {
+                0
+            };
+            let sizes = [seen.area.size(), seen.resident, locked];
+            let [size, resident, locked] = sizes.map(|bytes| bytes / 1024);
             for (name, kib) in [
                 ("Size", size),
                 ("KernelPageSize", PAGE / 1024),
@@ -42,6 +48,7 @@ pub fn write(process: &Process, to: &mut Window, detail: bool) -> Result<fmt::Re
                 ("Referenced", resident),
                 ("Anonymous", resident),
                 ("Swap", 0),
+                ("Locked", locked),
             ] {
                 let width = 23 - name.len();
                 let _ = writeln!(to, "{name}:{kib:>width$} kB");
