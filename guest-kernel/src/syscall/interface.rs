@@ -5,10 +5,10 @@ use core::net::Ipv4Addr;
 use linux_raw_sys::{ioctl, net};
 use mm::{UserPtr, UserSlice};
 
-use crate::fs::socket::Socket;
 use crate::fs::socket::netlink::{
     INTERFACE, INTERFACE_FLAGS, INTERFACE_KIND, INTERFACE_MTU, INTERFACE_NUMBER,
 };
+use crate::fs::socket::{Socket, Style};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -25,7 +25,7 @@ pub fn request(socket: &Socket, request: u32, argument: u64) -> SyscallResult {
             Ok(0)
         }
         // Nothing is urgent here.
-        ioctl::SIOCATMARK => {
+        ioctl::SIOCATMARK if socket.endpoint().style == Style::Stream => {
             UserPtr::new(argument).write(&space, &0_u32)?;
             Ok(0)
         }

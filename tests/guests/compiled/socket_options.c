@@ -156,6 +156,10 @@ static void interfaces(void)
     puts(inet_ntoa(((struct sockaddr_in *)&request.ifr_addr)->sin_addr));
     ioctl(fd, SIOCGIFMTU, &request);
     printf("MTU %d\n", request.ifr_mtu);
+    int mark = 1, stream = socket(AF_INET, SOCK_STREAM, 0);
+    printf("mark: %d %s", ioctl(fd, SIOCATMARK, &mark), strerrorname_np(errno));
+    printf(", of a stream %d\n", ioctl(stream, SIOCATMARK, &mark));
+    close(stream);
     printf("terminal: %d %s\n", isatty(fd), strerrorname_np(errno));
     close(fd);
 }
