@@ -10,6 +10,9 @@ use crate::fs::terminal::{self, Found, Terminal};
 use crate::fs::transfer::{self, Source, Step, Target};
 use crate::proc::current;
 
+/// Bits that random numbers have that are not known, as on Linux once there are any.
+pub const ENTROPY: u32 = 256;
+
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {

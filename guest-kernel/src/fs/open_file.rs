@@ -198,6 +198,14 @@ impl OpenFile {
         self.has(linux::O_PATH)
     }
 
+    /// Whether it gives random numbers.
+    pub fn is_random(&self) -> bool {
+        matches!(
+            self.object,
+            Object::Device(Device::Random | Device::Urandom)
+        )
+    }
+
     fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
     }

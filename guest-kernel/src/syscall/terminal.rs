@@ -8,6 +8,7 @@ use linux_raw_sys::general::{self as linux, termios};
 use linux_raw_sys::ioctl;
 use mm::UserSlice;
 
+use crate::fs::device::ENTROPY;
 use crate::fs::events::Event;
 use crate::fs::input_stream::INPUT;
 use crate::fs::open_file::Object;
@@ -42,6 +43,7 @@ pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
             Ok(0)
         }
         ioctl::FIOASYNC => sigio::set_async(&file, fd, argument),
+        ioctl::RNDGETENTCNT if file.is_random() => tell(argument, &ENTROPY.to_le_bytes()),
         request => {
             if let Object::Socket(socket) = file.object() {
                 return interface::request(socket, request, argument);

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/random.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -180,6 +182,12 @@ static void devices(void)
 	printf("read null %zd, write %zd\n", read(fd, buffer, 16), write(fd, buffer, 16));
 	fd = open("/dev/urandom", O_RDONLY);
 	printf("read random %zd\n", read(fd, buffer, 16));
+	int entropy = -1, listed = -2;
+	say("entropy", ioctl(fd, RNDGETENTCNT, &entropy));
+	FILE *file = fopen("/proc/sys/kernel/random/entropy_avail", "r");
+	fscanf(file, "%d", &listed);
+	fclose(file);
+	printf("as listed %d\n", entropy == listed);
 	for (const char *const *path = (const char *const[]){"null", "zero", "full", "random", "urandom",
 							     "tty", NULL};
 	     *path; path++) {

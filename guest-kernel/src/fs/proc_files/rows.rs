@@ -1,5 +1,6 @@
 //! What there is in `/proc`: a row for each file (Linux, proc(5)).
 
+use crate::fs::device::ENTROPY;
 use crate::fs::events::inotify;
 use crate::fs::events::queue;
 use crate::fs::namespace::NamespaceKind;
@@ -130,8 +131,8 @@ const SYS_KERNEL: &[Entry] = &[
 
 const SYS_KERNEL_RANDOM: &[Entry] = &[
     text(b"boot_id", SystemText::BootId),
-    text(b"entropy_avail", Number(256)),
-    text(b"poolsize", Number(256)),
+    text(b"entropy_avail", Number(ENTROPY as u64)),
+    text(b"poolsize", Number(ENTROPY as u64)),
     text(b"uuid", SystemText::Uuid),
 ];
 
