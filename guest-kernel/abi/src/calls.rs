@@ -218,8 +218,10 @@ macro_rules! system_calls {
             utime = attributes::utime(Text, Hex);
             mknod = special::mknod(Text, Octal, Hex);
             personality = prctl::personality(Hex);
+            ustat = statfs::ustat(Int, Hex);
             statfs = statfs::statfs(Text, Hex);
             fstatfs = statfs::fstatfs(Int, Hex);
+            sysfs = statfs::sysfs(Int, Hex, Hex);
             getpriority = scheduling::getpriority(Int, Int);
             setpriority = scheduling::setpriority(Int, Int, Int);
             sched_setparam = scheduling::sched_setparam(Int, Hex);

@@ -33,6 +33,7 @@ use crate::proc::thread::Thread;
 use crate::proc::{current, current_thread, table};
 
 pub use links::ProcLink;
+pub use rows::file_systems;
 pub use writing::write;
 
 /// Permissions of directories that all may read.

@@ -5,14 +5,17 @@ use core::mem::{offset_of, size_of};
 use arch::trap::Arguments;
 use linux_raw_sys::general::{self as linux, statfs64 as StatFs};
 use mm::frames::FRAME_SIZE;
+use mm::{Shared, UserPtr};
 
 use crate::fs::bytes::NAME_MAX;
-use crate::fs::mount::{Mount, MountFlags};
+use crate::fs::device::DeviceNumber;
+use crate::fs::mount::{self, Mount, MountFlags};
 use crate::fs::path::Links;
-use crate::fs::{self, calls};
-use crate::syscall::SyscallResult;
+use crate::fs::{self, calls, proc_files};
+use crate::proc::current;
 use crate::syscall::path::{HERE, Path, start};
-use crate::syscall::stat::tell;
+use crate::syscall::stat::{encode, tell};
+use crate::syscall::{Errno, SyscallResult};
 
 /// That the flags are known, and reads are noted as after `relatime` (Linux, linux/statfs.h).
 const ST_VALID: u64 = 0x20;
@@ -38,6 +41,49 @@ pub fn fstatfs(&[fd, facts, ..]: &Arguments) -> SyscallResult {
         Err(_) => bytes(linux::PIPEFS_MAGIC, (0, 0), 0),
     };
     tell(facts, &facts_of)
+}
+
+/// `ustat(device, facts)`: what is free on the file system with this number.
+pub fn ustat(&[device, facts, ..]: &Arguments) -> SyscallResult {
+    /// `struct ustat`: blocks and nodes that are free, and names that no file system has.
+    type Facts = [u64; 4];
+    let number = |mount: &Shared<Mount>| {
+        encode(DeviceNumber {
+            major: 0,
+            minor: mount.file_system().device(),
+        })
+    };
+    let has_number = |mount: &Shared<Mount>| number(mount) == u64::from(device as u32);
+    let mount = mount::all().find(has_number).ok_or(Errno::EINVAL)?;
+    let (_, free) = mount.file_system().frames();
+    let words: Facts = [free & u64::from(u32::MAX), free, 0, 0];
+    UserPtr::new(facts).write(&current().space(), &words)?;
+    Ok(0)
+}
+
+/// `sysfs(what, argument, name)`: the numbers and names of kinds of file systems, and how many
+/// there are.
+pub fn sysfs(&[what, argument, name, ..]: &Arguments) -> SyscallResult {
+    const NUMBER: u32 = 1;
+    const NAME: u32 = 2;
+    const COUNT: u32 = 3;
+    let mut kinds = proc_files::file_systems();
+    match what as u32 {
+        NUMBER => {
+            let path = Path::read(argument)?;
+            let number = kinds.position(|kind| kind.as_bytes() == path.bytes());
+            number.map(|number| number as u64).ok_or(Errno::EINVAL)
+        }
+        NAME => {
+            let number = argument as u32 as usize;
+            let kind = kinds.nth(number).ok_or(Errno::EINVAL)?;
+            let mut text = [0; NAME_MAX];
+            text[..kind.len()].copy_from_slice(kind.as_bytes());
+            tell(name, &text[..=kind.len()])
+        }
+        COUNT => Ok(kinds.count() as u64),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 fn of_mount(mount: &Mount) -> [u8; size_of::<StatFs>()] {

@@ -471,6 +471,30 @@ static void new_root(void) {
     wait(0);
 }
 
+/* The calls from before /proc/filesystems and statfs. */
+static void obsolete(void) {
+    struct { int free; long nodes; char names[12]; } facts;
+    struct stat here;
+    char kind[300] = "", long_name[5000];
+    int count = syscall(SYS_sysfs, 3), number = syscall(SYS_sysfs, 1, "tmpfs");
+    printf("number %d", number >= 0 && number < count);
+    printf(" name %ld %s\n", syscall(SYS_sysfs, 2, number, kind), kind);
+    SAY(syscall(SYS_sysfs, 1, "nothing"));
+    SAY(syscall(SYS_sysfs, 1, 8));
+    SAY(syscall(SYS_sysfs, 2, count, kind));
+    SAY(syscall(SYS_sysfs, 2, -1, kind));
+    SAY(syscall(SYS_sysfs, 2, number, 8));
+    SAY(syscall(SYS_sysfs, 4));
+    memset(long_name, 'a', sizeof long_name);
+    SAY(syscall(SYS_sysfs, 1, long_name));
+    stat(".", &here);
+    memset(&facts, 1, sizeof facts);
+    SAY(syscall(SYS_ustat, here.st_dev, &facts));
+    printf("free %d %d %d\n", facts.free > 0, facts.nodes > 0, facts.names[0]);
+    SAY(syscall(SYS_ustat, here.st_dev, 8));
+    SAY(syscall(SYS_ustat, 0xfffff, &facts));
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     umask(0);
@@ -479,6 +503,7 @@ int main(void) {
     mkdir(here, 0755);
     if (mount("test", here, "tmpfs", 0, "mode=755")) return 1;
     SAY(chdir(here));
+    obsolete();
     memory();
     many();
     refusals();

@@ -37,7 +37,7 @@ use list::All;
 
 pub use change::{Wanted, bind, mount_new, move_mount, pivot, remount, set_flags, unmount};
 pub use file_system::{FileSystem, Kind};
-pub use list::{all_of, hidden, make_below, make_top};
+pub use list::{all, all_of, hidden, make_below, make_top};
 pub use namespace::{FIRST, Namespace, top};
 pub use options::Options;
 

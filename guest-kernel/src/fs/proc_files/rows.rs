@@ -52,6 +52,13 @@ pub const ROOT: &[Entry] = &[
 
 const FILE_SYSTEMS: &str =
     "nodev\trootfs\nnodev\tproc\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\tdevpts\n";
+
+/// The kinds of file systems that `/proc/filesystems` lists.
+pub fn file_systems() -> impl Iterator<Item = &'static str> {
+    let lines = FILE_SYSTEMS.lines();
+    lines.filter_map(|line| line.split('\t').nth(1))
+}
+
 const DEVICES: &str = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
 
 const SYSVIPC: &[Entry] = &[
