@@ -23,6 +23,11 @@ use crate::syscall::{Errno, SyscallResult, interface, pseudo_terminal, sigio};
 const TERMIOS_SIZE: usize = offset_of!(termios, c_cc) + linux_raw_sys::general::NCCS as usize;
 const _: () = assert!(TERMIOS_SIZE == 36);
 
+/// Bytes of a `struct termio`, where its line discipline is, and characters after that.
+const TERMIO_SIZE: usize = 18;
+const TERMIO_LINE: usize = 8;
+const TERMIO_CHARACTERS: usize = 8;
+
 /// `ioctl(fd, request, argument)`
 pub fn ioctl(&[fd, request, argument, ..]: &Arguments) -> SyscallResult {
     let file = fs::file(fd)?;
@@ -101,6 +106,16 @@ fn of_either(terminal: &Terminal, is_master: bool, request: u32, argument: u64) 
                 .copy_in(&current().space(), &mut bytes)?;
             let settings = Settings::from_linux(&termios_from(&bytes), terminal.supported());
             terminal.set(settings, request == ioctl::TCSETSF);
+            Ok(0)
+        }
+        ioctl::TCGETA => tell(argument, &termio_bytes(&terminal.settings().to_linux())),
+        ioctl::TCSETA | ioctl::TCSETAW | ioctl::TCSETAF => {
+            require_foreground()?;
+            let mut bytes = [0; TERMIO_SIZE];
+            UserSlice::new(argument, TERMIO_SIZE as u64).copy_in(&current().space(), &mut bytes)?;
+            let changed = with_termio(terminal.settings().to_linux(), &bytes);
+            let settings = Settings::from_linux(&changed, terminal.supported());
+            terminal.set(settings, request == ioctl::TCSETAF);
             Ok(0)
         }
         ioctl::TIOCGWINSZ => {
@@ -293,6 +308,36 @@ fn termios_from(bytes: &[u8; TERMIOS_SIZE]) -> termios {
         c_line: bytes[offset_of!(termios, c_line)],
         c_cc: characters.unwrap_or_default(),
     }
+}
+
+/// The older `struct termio`, which has the low halves of the flags and some of the characters.
+fn termio_bytes(from: &termios) -> [u8; TERMIO_SIZE] {
+    let mut bytes = [0; TERMIO_SIZE];
+    let flags = [from.c_iflag, from.c_oflag, from.c_cflag, from.c_lflag];
+    for (half, value) in bytes.chunks_exact_mut(2).zip(flags) {
+        half.copy_from_slice(&(value as u16).to_le_bytes());
+    }
+    bytes[TERMIO_LINE] = from.c_line;
+    bytes[TERMIO_LINE + 1..][..TERMIO_CHARACTERS].copy_from_slice(&from.c_cc[..TERMIO_CHARACTERS]);
+    bytes
+}
+
+/// What that changes of a `struct termios`.
+fn with_termio(old: termios, bytes: &[u8; TERMIO_SIZE]) -> termios {
+    let with_half = |number: usize, old: u32| {
+        let half = u16::from_le_bytes([bytes[2 * number], bytes[2 * number + 1]]);
+        old & !u32::from(u16::MAX) | u32::from(half)
+    };
+    let mut new = termios {
+        c_iflag: with_half(0, old.c_iflag),
+        c_oflag: with_half(1, old.c_oflag),
+        c_cflag: with_half(2, old.c_cflag),
+        c_lflag: with_half(3, old.c_lflag),
+        c_line: bytes[TERMIO_LINE],
+        ..old
+    };
+    new.c_cc[..TERMIO_CHARACTERS].copy_from_slice(&bytes[TERMIO_LINE + 1..][..TERMIO_CHARACTERS]);
+    new
 }
 
 #[cfg(test)]

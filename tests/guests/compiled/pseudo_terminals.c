@@ -119,6 +119,17 @@ static void settings(void) {
     printf("set by the master %s", error(tcsetattr(master, TCSANOW, &now)));
     tcgetattr(slave, &now);
     printf(", flags %o %o %o %o\n", now.c_iflag, now.c_oflag, now.c_cflag, now.c_lflag);
+    struct termio older;
+    printf("older %s", error(ioctl(slave, TCGETA, &older)));
+    printf(" %o %o %o %o", older.c_iflag, older.c_oflag, older.c_cflag, older.c_lflag);
+    for (int i = 0; i < 8; i++)
+        printf(" %d", older.c_cc[i]);
+    older.c_lflag |= ECHO;
+    older.c_cc[VINTR] = 7;
+    printf(", set %s", error(ioctl(slave, TCSETAW, &older)));
+    tcgetattr(slave, &now);
+    printf(" %o %o, keys %d %d", now.c_lflag, now.c_cflag, now.c_cc[VINTR], now.c_cc[VSUSP]);
+    printf(", nowhere %s %s\n", error(ioctl(slave, TCGETA, 8)), error(ioctl(slave, TCSETAF, 8)));
     struct winsize size;
     ioctl(slave, TIOCGWINSZ, &size);
     printf("size %d %d %d %d", size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel);
