@@ -29,6 +29,8 @@ pub enum Capability {
     Setpcap = linux::CAP_SETPCAP as isize,
     /// To bind low ports.
     NetBindService = linux::CAP_NET_BIND_SERVICE as isize,
+    /// To change the network.
+    NetAdmin = linux::CAP_NET_ADMIN as isize,
     /// To lock memory without limit.
     IpcLock = linux::CAP_IPC_LOCK as isize,
     /// To use System V's objects whatever their modes say.

@@ -2,19 +2,23 @@
 
 use core::net::Ipv4Addr;
 
-use linux_raw_sys::{ioctl, net};
+use linux_raw_sys::{if_arp, ioctl, net};
 use mm::{UserPtr, UserSlice};
 
 use crate::fs::socket::netlink::{
     INTERFACE, INTERFACE_FLAGS, INTERFACE_KIND, INTERFACE_MTU, INTERFACE_NUMBER,
 };
 use crate::fs::socket::{Socket, Style};
+use crate::proc::capability::Capability;
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
 /// Bytes of an interface's name, and of a `struct ifreq`.
 const NAME_SIZE: usize = 16;
 const REQUEST_SIZE: usize = 40;
+
+/// That an interface is up.
+const UP: u16 = if_arp::net_device_flags::IFF_UP as u16;
 
 /// `ioctl` of a socket.
 pub fn request(socket: &Socket, request: u32, argument: u64) -> SyscallResult {
@@ -38,6 +42,7 @@ pub fn request(socket: &Socket, request: u32, argument: u64) -> SyscallResult {
         | ioctl::SIOCGIFNETMASK
         | ioctl::SIOCGIFMTU
         | ioctl::SIOCGIFHWADDR => of_interface(request, argument),
+        ioctl::SIOCSIFFLAGS => set_flags(argument),
         _ => Err(Errno::ENOTTY),
     }
 }
@@ -105,4 +110,19 @@ fn of_interface(request: u32, argument: u64) -> SyscallResult {
     }
     place.copy_out(&space, &bytes)?;
     Ok(0)
+}
+
+/// Sets the flags of the interface, which is up and stays so.
+fn set_flags(argument: u64) -> SyscallResult {
+    let mut bytes = [0; REQUEST_SIZE];
+    let place = UserSlice::new(argument, REQUEST_SIZE as u64);
+    place.copy_in(&current().space(), &mut bytes)?;
+    current().require(Capability::NetAdmin)?;
+    let (name, value) = bytes.split_at(NAME_SIZE);
+    let flags = u16::from_le_bytes([value[0], value[1]]);
+    match name.starts_with(INTERFACE) {
+        true if flags & UP != 0 => Ok(0),
+        true => Err(Errno::EOPNOTSUPP),
+        false => Err(Errno::ENODEV),
+    }
 }

@@ -156,6 +156,9 @@ static void interfaces(void)
     puts(inet_ntoa(((struct sockaddr_in *)&request.ifr_addr)->sin_addr));
     ioctl(fd, SIOCGIFMTU, &request);
     printf("MTU %d\n", request.ifr_mtu);
+    ioctl(fd, SIOCGIFFLAGS, &request);
+    printf("same flags: %d", ioctl(fd, SIOCSIFFLAGS, &request) == 0 || errno == EPERM);
+    printf(", no flags: %d %s\n", ioctl(fd, SIOCSIFFLAGS, NULL), strerrorname_np(errno));
     int mark = 1, stream = socket(AF_INET, SOCK_STREAM, 0);
     printf("mark: %d %s", ioctl(fd, SIOCATMARK, &mark), strerrorname_np(errno));
     printf(", of a stream %d\n", ioctl(stream, SIOCATMARK, &mark));
