@@ -123,6 +123,10 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         needs_superuser: true,
+        ..c("groups", "groups.c")
+    },
+    Program {
+        needs_superuser: true,
         ..c("others", "others.c").short()
     },
     Program {

@@ -3,13 +3,14 @@
 //! The rules of each call are in [`Ids`], for users and groups alike; what a process may do
 //! to files is decided in `fs`.
 
+mod groups;
+
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
 use mm::Shared;
 
-/// Groups that a process can be in beside its own.
-pub const GROUPS_MAX: usize = 256;
+pub use groups::Groups;
 
 /// In a call, the one that stays as it is.
 pub const SAME: u32 = u32::MAX;
@@ -152,33 +153,6 @@ impl Rights {
     }
 }
 
-/// More groups.
-pub struct Groups {
-    len: usize,
-    groups: [u32; GROUPS_MAX],
-}
-
-impl Groups {
-    /// These groups.
-    ///
-    /// # Errors
-    /// EINVAL: too many. ENOMEM.
-    pub fn new(groups: impl ExactSizeIterator<Item = u32>) -> Result<Shared<Self>, Errno> {
-        let len = groups.len();
-        let mut kept = [0; GROUPS_MAX];
-        let places = kept.get_mut(..len).ok_or(Errno::EINVAL)?;
-        for (place, group) in places.iter_mut().zip(groups) {
-            *place = group;
-        }
-        Ok(Shared::new(Self { len, groups: kept })?)
-    }
-
-    /// The groups.
-    pub fn list(&self) -> &[u32] {
-        &self.groups[..self.len]
-    }
-}
-
 /// Who a process is.
 pub struct Credentials {
     users: Cell<Ids>,
@@ -216,10 +190,9 @@ impl Credentials {
         self.groups.set(groups);
     }
 
-    /// Calls `use_groups` with the groups that it is in beside its own.
-    pub fn with_others<R>(&self, use_groups: impl FnOnce(&[u32]) -> R) -> R {
-        let others = self.others.borrow();
-        use_groups(others.as_ref().map_or(&[], |others| others.list()))
+    /// The groups that it is in beside its own, unless there are none.
+    pub fn others(&self) -> Option<Shared<Groups>> {
+        self.others.borrow().clone()
     }
 
     /// Changes them.
@@ -240,15 +213,16 @@ impl Credentials {
 
     /// Whether it uses files as a member of this group.
     pub fn is_in(&self, group: u32) -> bool {
-        self.groups.get().files == group || self.with_others(|others| others.contains(&group))
+        let others = self.others.borrow();
+        let is_other = others.as_ref().is_some_and(|others| others.contains(group));
+        is_other || self.groups.get().files == group
     }
 
     /// Becomes who `other` is.
     pub fn become_as(&self, other: &Self) {
         self.users.set(other.users.get());
         self.groups.set(other.groups.get());
-        let others = other.others.borrow().clone();
-        self.set_others(others);
+        self.set_others(other.others());
     }
 
     /// Runs another program.

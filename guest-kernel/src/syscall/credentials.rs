@@ -1,10 +1,10 @@
 //! Calls about the users and groups that a process acts as.
 
 use arch::trap::Arguments;
-use mm::UserPtr;
+use mm::{UserPtr, UserSlice};
 
 use crate::proc::capability::Capability;
-use crate::proc::credentials::{GROUPS_MAX, Groups, Ids};
+use crate::proc::credentials::{Groups, Ids};
 use crate::proc::current;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -141,32 +141,39 @@ pub fn setfsgid(&[group, ..]: &Arguments) -> SyscallResult {
 pub fn getgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
     let size = usize::try_from(size as i32).map_err(|_| Errno::EINVAL)?;
     let process = current();
-    process.credentials.with_others(|groups| {
-        if size != 0 {
-            if groups.len() > size {
-                return Err(Errno::EINVAL);
-            }
-            for (place, group) in (list..).step_by(size_of::<u32>()).zip(groups) {
-                UserPtr::new(place).write(&process.space(), group)?;
-            }
+    let Some(groups) = process.credentials.others() else {
+        return Ok(0);
+    };
+    if size != 0 {
+        if groups.len() > size {
+            return Err(Errno::EINVAL);
         }
-        Ok(groups.len() as u64)
-    })
+        for (start, piece) in groups.pieces() {
+            let bytes = piece.as_flattened();
+            place(list, start, bytes).copy_out(&process.space(), bytes)?;
+        }
+    }
+    Ok(groups.len() as u64)
 }
 
 /// `setgroups(size, list)`
 pub fn setgroups(&[size, list, ..]: &Arguments) -> SyscallResult {
     let process = current();
     process.require(Capability::Setgid)?;
-    let size = usize::try_from(size as u32).unwrap_or(usize::MAX);
-    if size > GROUPS_MAX {
-        return Err(Errno::EINVAL);
-    }
-    let mut groups = [0; GROUPS_MAX];
-    for (place, group) in (list..).step_by(size_of::<u32>()).zip(&mut groups[..size]) {
-        *group = UserPtr::new(place).read(&process.space())?;
-    }
-    let groups = Groups::new(groups[..size].iter().copied())?;
-    process.credentials.set_others(Some(groups));
+    let groups = match size as u32 as usize {
+        0 => None,
+        size => Some(Groups::new(size, |start, piece| {
+            let bytes = piece.as_flattened_mut();
+            place(list, start, bytes).copy_in(&process.space(), bytes)?;
+            Ok(())
+        })?),
+    };
+    process.credentials.set_others(groups);
     Ok(0)
+}
+
+/// Where `bytes` of a list of groups are, behind `start` groups.
+fn place(list: u64, start: usize, bytes: &[u8]) -> UserSlice {
+    let offset = (start * size_of::<u32>()) as u64;
+    UserSlice::new(list.wrapping_add(offset), bytes.len() as u64)
 }

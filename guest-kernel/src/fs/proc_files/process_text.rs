@@ -262,7 +262,9 @@ fn write_status(process: &Process, id: u32, to: &mut dyn Write) -> fmt::Result {
         )?;
     }
     write!(to, "FDSize:\t64\nGroups:\t")?;
-    credentials.with_others(|others| others.iter().try_for_each(|id| write!(to, "{id} ")))?;
+    if let Some(others) = credentials.others() {
+        others.iter().try_for_each(|id| write!(to, "{id} "))?;
+    }
     writeln!(to)?;
     writeln!(to, "NStgid:\t{pid}\nNSpid:\t{pid}")?;
     writeln!(
