@@ -278,7 +278,8 @@ int main(int argc, char **argv) {
     printf("child %d\n", WEXITSTATUS(status));
     child = fork();
     if (child == 0) _exit(3);
-    usleep(20000);
+    siginfo_t ended;
+    waitid(P_PID, child, &ended, WEXITED | WNOWAIT);
     char path[64];
     sprintf(path, "/proc/%d/stat", child);
     slurp(path);
