@@ -45,7 +45,7 @@ use arch::copies::{self, ZEROS};
 
 use crate::file_pages::base::Base;
 use crate::file_pages::tree::{PageTree, Run};
-use crate::frames::{FRAME_SIZE, FrameShare};
+use crate::frames::FRAME_SIZE;
 use crate::quota::{self, Budget, BudgetShare};
 use crate::{Frame, OutOfMemory, Shared, spaces};
 
@@ -234,8 +234,8 @@ impl FilePages {
     /// The same as [`Self::page`], not to be mapped.
     pub(crate) fn peek(&self, offset: u64) -> Option<MappablePage> {
         match self.written.borrow().get(offset / PAGE) {
-            Some(kept) => Some(MappablePage {
-                address: kept.address(),
+            Some(address) => Some(MappablePage {
+                address,
                 is_own: true,
             }),
             None => self.base.page(offset).map(|address| MappablePage {
@@ -296,7 +296,7 @@ impl FilePages {
             self.leave_read_only(len / PAGE);
             let mut written = self.written.borrow_mut();
             if let Some(last) = written.get_mut(len / PAGE) {
-                copies::clear(&mut last.bytes_mut()[within..]);
+                copies::clear(&mut last[within..]);
             }
         }
         let first = len.div_ceil(PAGE);
@@ -348,7 +348,7 @@ impl FilePages {
     }
 
     /// A frame with the base of a page that is about to be written.
-    fn copy_of_base(&self, page: u64) -> Option<FrameShare> {
+    fn copy_of_base(&self, page: u64) -> Option<Frame> {
         quota::check_file().ok()?;
         if self.share.left() == 0 {
             return None;
@@ -359,12 +359,12 @@ impl FilePages {
             _ => Frame::allocate()?,
         };
         if base.is_empty() {
-            return Some(frame.into());
+            return Some(frame);
         }
         let (copied, rest) = frame.bytes_mut().split_at_mut(base.len().min(FRAME_SIZE));
         copies::copy(copied, &base[..copied.len()]);
         copies::clear(rest);
-        Some(frame.into())
+        Some(frame)
     }
 }
 

@@ -13,9 +13,11 @@
 
 mod run;
 mod share;
+mod share_run;
 
 pub use run::FrameRun;
 pub use share::FrameShare;
+pub use share_run::ShareRun;
 
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;

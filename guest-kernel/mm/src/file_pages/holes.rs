@@ -40,9 +40,7 @@ impl FilePages {
             written.remove(whole);
         } else {
             let hidden = whole.end.min(self.base_pages()).max(whole.start);
-            written.for_each(whole.start..hidden, &mut |kept| {
-                copies::clear(kept.bytes_mut())
-            });
+            written.for_each(whole.start..hidden, &mut copies::clear);
             written.remove(hidden..whole.end);
         }
         self.share.settle(written.count());
@@ -59,7 +57,7 @@ impl FilePages {
         let mut written = self.written.borrow_mut();
         if let Some(kept) = written.get_mut(page) {
             let within = |offset: u64| (offset - page * PAGE) as usize;
-            kept.bytes_mut()[within(range.start)..within(range.end)].fill(0);
+            copies::clear(&mut kept[within(range.start)..within(range.end)]);
         }
         Ok(())
     }

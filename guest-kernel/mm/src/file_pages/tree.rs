@@ -1,18 +1,32 @@
 //! Which frame holds which page of a file: a radix tree that is no higher than the last
-//! page needs, so that a small file takes one frame and nothing else.
+//! page needs, so that a small file takes its frames and nothing else.
+//!
+//! ```text
+//! root --> table --> group  64 pages whose frames lie together, as a long write takes them
+//!            |
+//!            +-----> group --> table  64 pages in frames anywhere
+//! ```
+//!
+//! So what a long write brings is put and found without a look at each page. A group gets a table
+//! when a frame comes that does not lie where its place is.
 
+mod walks;
+
+use core::mem;
 use core::ops::Range;
-use core::{mem, slice};
 
-use crate::frames::{FRAME_SIZE, FrameRun, FrameShare};
-use crate::{OutOfMemory, Owned};
+use crate::frames::{FRAME_SIZE, FrameRun, FrameShare, ShareRun};
+use crate::{Frame, OutOfMemory, Owned};
 
-/// Entries of a table, and the bits of a page's number that select one.
+use walks::{count, next, next_gap, remove, visit};
+
+/// Entries of a table, pages of a group, and the bits of a page's number that select one.
 const FANOUT: u64 = 1 << FANOUT_BITS;
-const FANOUT_BITS: u32 = 5;
+const FANOUT_BITS: u32 = 6;
+const _: () = assert!(FANOUT == ShareRun::PLACES as u64);
 
 /// Highest tree. Dropping one recurses this deep.
-const MAX_HEIGHT: u32 = 6;
+const MAX_HEIGHT: u32 = 5;
 
 /// Pages past which there are none.
 pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
@@ -21,11 +35,60 @@ pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
 enum Slot {
     #[default]
     Empty,
+    /// In a group's table.
     Page(FrameShare),
+    /// A group.
+    Together(ShareRun),
+    /// A group's, or one above.
     Table(Owned<Table>),
 }
 
+/// What there is from a page on.
+pub enum Run<'a> {
+    /// These bytes, of whole pages.
+    Kept(&'a [u8]),
+    /// Nothing, for at least so many pages.
+    Gap(u64),
+}
+
+struct Table([Slot; FANOUT as usize]);
+
+impl Table {
+    fn new() -> Result<Owned<Self>, OutOfMemory> {
+        Owned::new(Self([const { Slot::Empty }; FANOUT as usize]))
+    }
+}
+
+/// Frames by page number.
+#[derive(Default)]
+pub struct PageTree {
+    root: Slot,
+    /// Tables between the root's slot and a page's, if each group has one.
+    height: u32,
+    /// Frames in it.
+    count: u64,
+}
+
+/// The slot of `page` in a table of the tree `height` above the pages.
+fn index(page: u64, height: u32) -> usize {
+    (page >> (FANOUT_BITS * (height - 1)) & (FANOUT - 1)) as usize
+}
+
+/// The place of `page` in its group.
+fn place(page: u64) -> usize {
+    index(page, 1)
+}
+
+/// Pages in a tree of this height.
+fn pages(height: u32) -> u64 {
+    1 << (FANOUT_BITS * height)
+}
+
 impl Slot {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
     fn share(&self) -> Option<&FrameShare> {
         match self {
             Self::Page(kept) => Some(kept),
@@ -39,37 +102,53 @@ impl Slot {
             _ => None,
         }
     }
-}
 
-/// What there is from a page on.
-pub enum Run<'a> {
-    /// These bytes, of whole pages.
-    Kept(&'a [u8]),
-    /// Nothing, for at least so many pages.
-    Gap(u64),
-}
+    /// Of a group: how many pages from this place on have no frame, before the first that has one.
+    fn gap(&self, place: usize) -> usize {
+        match self {
+            Self::Together(shares) => shares.gap(place),
+            Self::Table(table) => {
+                let after = table.0[place..].iter();
+                after.take_while(|slot| slot.share().is_none()).count()
+            }
+            Self::Empty | Self::Page(_) => ShareRun::PLACES - place,
+        }
+    }
 
-#[derive(Default)]
-struct Table([Slot; FANOUT as usize]);
+    /// Of a group: gets it ready for frames at this place, where there are none.
+    #[inline]
+    fn prepare(&mut self, place: usize, frames: &FrameRun) -> Result<(), OutOfMemory> {
+        match self {
+            Self::Together(shares) if !shares.fits(place, frames) => self.make_table(),
+            _ => Ok(()),
+        }
+    }
 
-/// Frames by page number.
-#[derive(Default)]
-pub struct PageTree {
-    root: Slot,
-    /// Tables between the root's slot and a page's.
-    height: u32,
-    /// Frames in it.
-    count: u64,
-}
+    /// Of a group whose frames lie together.
+    #[cold]
+    fn make_table(&mut self) -> Result<(), OutOfMemory> {
+        let mut table = Table::new()?;
+        if let Self::Together(shares) = self {
+            for (place, slot) in table.0.iter_mut().enumerate() {
+                *slot = shares.take(place).map_or(Self::Empty, Self::Page);
+            }
+        }
+        *self = Self::Table(table);
+        Ok(())
+    }
 
-/// The slot of `page` in a table of the tree `height` above the pages.
-fn index(page: u64, height: u32) -> usize {
-    (page >> (FANOUT_BITS * (height - 1)) & (FANOUT - 1)) as usize
-}
-
-/// Pages in a tree of this height.
-fn pages(height: u32) -> u64 {
-    1 << (FANOUT_BITS * height)
+    /// Of a group, which is [ready](Self::prepare): puts them there.
+    fn put(&mut self, place: usize, frames: FrameRun) {
+        match self {
+            Self::Together(shares) => shares.add(place, frames),
+            Self::Table(table) => {
+                for (slot, frame) in table.0[place..].iter_mut().zip(frames) {
+                    *slot = Self::Page(frame.into());
+                }
+            }
+            Self::Empty | Self::Page(_) => *self = Self::Together(ShareRun::new(place, frames)),
+        }
+    }
 }
 
 impl PageTree {
@@ -82,95 +161,138 @@ impl PageTree {
         }
     }
 
-    /// What is kept of `page`.
-    pub fn get(&self, page: u64) -> Option<&FrameShare> {
-        if page >= pages(self.height) {
-            return None;
-        }
-        let mut slot = &self.root;
-        for height in (1..=self.height).rev() {
-            let Slot::Table(table) = slot else {
-                return None;
-            };
-            slot = &table.0[index(page, height)];
-        }
-        match slot {
-            Slot::Page(kept) => Some(kept),
-            _ => None,
+    /// The physical address of the frame that is kept for `page`.
+    #[inline]
+    pub fn get(&self, page: u64) -> Option<u64> {
+        match &self.root {
+            Slot::Empty => None,
+            // Most files are short.
+            Slot::Together(shares) if page < FANOUT => shares.address(page as usize),
+            _ => self.find(page),
         }
     }
 
-    /// What there is of `page` and of up to `most` pages from there on, as far as their frames
-    /// follow each other in memory and one table has them.
-    pub fn run(&self, page: u64, most: u64) -> Run<'_> {
-        if page >= pages(self.height) || matches!(self.root, Slot::Empty) {
-            return Run::Gap(LIMIT);
+    fn find(&self, page: u64) -> Option<u64> {
+        match self.group(page).ok()? {
+            Slot::Together(shares) => shares.address(place(page)),
+            Slot::Table(table) => table.0[place(page)].share().map(FrameShare::address),
+            Slot::Empty | Slot::Page(_) => None,
         }
-        let mut slots = slice::from_ref(&self.root);
-        for height in (1..=self.height).rev() {
-            let Slot::Table(table) = &slots[0] else {
+    }
+
+    /// The group of `page`, or for how many pages there is none.
+    #[inline]
+    fn group(&self, page: u64) -> Result<&Slot, u64> {
+        if page >= pages(self.height) {
+            return Err(LIMIT);
+        }
+        let mut slot = &self.root;
+        for height in (2..=self.height).rev() {
+            let Slot::Table(table) = slot else {
                 let below = pages(height);
-                return Run::Gap(below - page % below);
+                return Err(below - page % below);
             };
-            slots = &table.0[index(page, height)..];
+            slot = &table.0[index(page, height)];
         }
-        let slots = slots.iter().take(most as usize);
-        match FrameShare::run(slots.clone().map_while(Slot::share)) {
-            [] => Run::Gap(slots.take_while(|slot| slot.share().is_none()).count() as u64),
+        Ok(slot)
+    }
+
+    #[inline]
+    fn group_mut(&mut self, page: u64) -> Option<&mut Slot> {
+        if self.height == 1 && page < FANOUT {
+            return Some(&mut self.root);
+        }
+        if page >= pages(self.height) {
+            return None;
+        }
+        let mut slot = &mut self.root;
+        for height in (2..=self.height).rev() {
+            let Slot::Table(table) = slot else {
+                return None;
+            };
+            slot = &mut table.0[index(page, height)];
+        }
+        Some(slot)
+    }
+
+    /// What there is of `page` and of up to `most` pages from there on, as far as their frames
+    /// follow each other in memory and one group has them.
+    #[inline]
+    pub fn run(&self, page: u64, most: u64) -> Run<'_> {
+        match self.is_empty() {
+            true => Run::Gap(LIMIT),
+            false => self.find_run(page, most),
+        }
+    }
+
+    fn find_run(&self, page: u64, most: u64) -> Run<'_> {
+        let group = match self.group(page) {
+            Ok(group) => group,
+            Err(gap) => return Run::Gap(gap),
+        };
+        let (place, most) = (place(page), most as usize);
+        let bytes = match group {
+            Slot::Together(shares) => shares.bytes(place, most),
+            Slot::Table(table) => {
+                let slots = table.0[place..].iter().take(most);
+                FrameShare::run(slots.map_while(Slot::share))
+            }
+            Slot::Empty | Slot::Page(_) => &[],
+        };
+        match bytes {
+            [] => Run::Gap(group.gap(place) as u64),
             bytes => Run::Kept(bytes),
         }
     }
 
-    /// The same of what is kept, to be changed.
+    /// The same of what is kept, to be changed: nothing if that page is not.
     pub fn run_mut(&mut self, page: u64, most: u64) -> &mut [u8] {
-        let slots = self.slots_mut(page).iter_mut().take(most as usize);
-        FrameShare::run_mut(slots.map_while(Slot::share_mut))
+        let (place, most) = (place(page), most as usize);
+        match self.group_mut(page) {
+            Some(Slot::Together(shares)) => shares.bytes_mut(place, most),
+            Some(Slot::Table(table)) => {
+                let slots = table.0[place..].iter_mut().take(most);
+                FrameShare::run_mut(slots.map_while(Slot::share_mut))
+            }
+            _ => &mut [],
+        }
     }
 
     /// What is kept of `page`, to be changed.
-    pub fn get_mut(&mut self, page: u64) -> Option<&mut FrameShare> {
-        self.slots_mut(page).first_mut()?.share_mut()
+    pub fn get_mut(&mut self, page: u64) -> Option<&mut [u8]> {
+        let bytes = self.run_mut(page, 1);
+        (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// The slots of `page` and of those after it in the same table, if there is one.
-    fn slots_mut(&mut self, page: u64) -> &mut [Slot] {
-        if page >= pages(self.height) {
-            return &mut [];
-        }
-        let mut slots = slice::from_mut(&mut self.root);
-        for height in (1..=self.height).rev() {
-            let Slot::Table(table) = &mut slots[0] else {
-                return &mut [];
-            };
-            slots = &mut table.0[index(page, height)..];
-        }
-        slots
-    }
-
-    /// How many of up to `most` pages from `page` on there are in its table, which is made, before
-    /// the first of which something is kept.
-    ///
-    /// # Errors
-    /// There is no memory for what leads to them.
+    /// Frames that can be [put](Self::put) to `page` and those after it: what `allocate` gives for
+    /// up to `most`, as many as one group has without a frame. None if there are none, or there is
+    /// no memory for what leads to them.
     ///
     /// # Panics
-    /// Not all of them are below [`LIMIT`].
-    pub fn vacant(&mut self, page: u64, most: u64) -> Result<u64, OutOfMemory> {
-        let slots = self.make_slots(page, most)?;
-        let first = slots.iter().take(most as usize);
-        Ok(first.take_while(|slot| matches!(slot, Slot::Empty)).count() as u64)
+    /// Not all of these pages are below [`LIMIT`].
+    pub fn frames_for(
+        &mut self,
+        page: u64,
+        most: u64,
+        allocate: impl FnOnce(u64) -> Option<FrameRun>,
+    ) -> Option<FrameRun> {
+        let group = self.make_group(page, most).ok()?;
+        let vacant = group.gap(place(page)) as u64;
+        let frames = allocate(vacant.min(most))?;
+        group.prepare(place(page), &frames).ok()?;
+        Some(frames)
     }
 
-    /// Keeps these frames for the [vacant](Self::vacant) pages from `page` on. Without frames no
-    /// table stays that was made for them.
+    /// Keeps these frames, of those that there are [for it](Self::frames_for), for the pages from
+    /// `page` on. Without frames no table stays that was made for them.
     pub fn put(&mut self, page: u64, frames: FrameRun) {
         if frames.is_empty() {
             self.remove(page..page + 1);
             return;
         }
         self.count += (frames.len() / FRAME_SIZE) as u64;
-        for (slot, frame) in self.slots_mut(page).iter_mut().zip(frames) {
-            *slot = Slot::Page(frame.into());
+        if let Some(group) = self.group_mut(page) {
+            group.put(place(page), frames);
         }
     }
 
@@ -184,50 +306,55 @@ impl PageTree {
     pub fn keep(
         &mut self,
         page: u64,
-        make: impl FnOnce() -> Option<FrameShare>,
+        make: impl FnOnce() -> Option<Frame>,
     ) -> Result<(), OutOfMemory> {
         if self.get(page).is_some() {
             return Ok(());
         }
-        let made = make().ok_or(OutOfMemory);
-        let kept = made.and_then(|made| {
-            self.make_slots(page, 1)?[0] = Slot::Page(made);
-            Ok(())
-        });
-        match kept {
-            Ok(()) => self.count += 1,
-            // Tables that lead nowhere.
-            Err(OutOfMemory) => self.remove(page..page + 1),
+        let frame = make().ok_or(OutOfMemory)?;
+        if self.is_empty() && page < FANOUT {
+            self.root = Slot::Together(ShareRun::new(page as usize, frame.into()));
+            (self.height, self.count) = (1, 1);
+            return Ok(());
         }
-        kept
+        match self.frames_for(page, 1, |_| Some(frame.into())) {
+            Some(frame) => {
+                self.put(page, frame);
+                Ok(())
+            }
+            None => {
+                // Tables that lead nowhere.
+                self.remove(page..page + 1);
+                Err(OutOfMemory)
+            }
+        }
     }
 
-    /// The slots of `page` and of those after it in the same table, which is as large as `count`
-    /// pages need it.
+    /// The group of `page`, in a tree that has `count` pages from there on, or all of the group's.
     #[inline]
-    fn make_slots(&mut self, page: u64, count: u64) -> Result<&mut [Slot], OutOfMemory> {
+    fn make_group(&mut self, page: u64, count: u64) -> Result<&mut Slot, OutOfMemory> {
         assert!(page < LIMIT, "page {page} is beyond every file");
         let last = (page | (FANOUT - 1)).min(page + count - 1);
-        while last >= pages(self.height) {
+        while self.height == 0 || last >= pages(self.height) {
             self.grow()?;
         }
-        let mut slots = slice::from_mut(&mut self.root);
-        for height in (1..=self.height).rev() {
-            if let Slot::Empty = slots[0] {
-                slots[0] = Slot::Table(Owned::new(Table::default())?);
+        let mut slot = &mut self.root;
+        for height in (2..=self.height).rev() {
+            if let Slot::Empty = slot {
+                *slot = Slot::Table(Table::new()?);
             }
-            let Slot::Table(table) = &mut slots[0] else {
-                unreachable!("pages are at the bottom of the tree");
+            let Slot::Table(table) = slot else {
+                unreachable!("groups are at the bottom of the tree");
             };
-            slots = &mut table.0[index(page, height)..];
+            slot = &mut table.0[index(page, height)];
         }
-        Ok(slots)
+        Ok(slot)
     }
 
     /// Puts a table on top.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
-        if !matches!(self.root, Slot::Empty) {
-            let mut table = Owned::new(Table::default())?;
+        if !self.is_empty() {
+            let mut table = Table::new()?;
             table.0[0] = mem::take(&mut self.root);
             self.root = Slot::Table(table);
         }
@@ -236,14 +363,22 @@ impl PageTree {
     }
 
     /// Calls `each` with what is kept of these pages.
-    pub fn for_each(&mut self, pages: Range<u64>, each: &mut dyn FnMut(&mut FrameShare)) {
+    pub fn for_each(&mut self, pages: Range<u64>, each: &mut dyn FnMut(&mut [u8])) {
         visit(&mut self.root, self.height, pages, each);
     }
 
-    /// Gives back the frames of these pages, and tables that lead to none any more.
+    /// Gives back the frames of these pages, and tables that lead to none any more, or to the
+    /// first pages alone.
     pub fn remove(&mut self, pages: Range<u64>) {
         self.count -= remove(&mut self.root, self.height, pages);
-        if let Slot::Empty = self.root {
+        while self.height > 1
+            && let Slot::Table(table) = &mut self.root
+            && table.0[1..].iter().all(Slot::is_empty)
+        {
+            self.root = mem::take(&mut table.0[0]);
+            self.height -= 1;
+        }
+        if self.is_empty() {
             self.height = 0;
         }
     }
@@ -276,103 +411,7 @@ impl PageTree {
 
     /// Whether no page is kept.
     pub fn is_empty(&self) -> bool {
-        matches!(self.root, Slot::Empty)
-    }
-}
-
-/// Counts pages from `first` on, counted from the tree's own first.
-fn count(slot: &Slot, height: u32, first: u64) -> u64 {
-    match slot {
-        Slot::Empty => 0,
-        Slot::Page(_) => (first == 0).into(),
-        Slot::Table(table) => {
-            let below = pages(height - 1);
-            let slots = (0..FANOUT).zip(&table.0);
-            let counts = slots
-                .filter(|(number, _)| first < (number + 1) * below)
-                .map(|(number, slot)| {
-                    count(slot, height - 1, first.saturating_sub(number * below))
-                });
-            counts.sum()
-        }
-    }
-}
-
-/// The first page from `from` on, both counted from the tree's own first.
-fn next(slot: &Slot, height: u32, from: u64) -> Option<u64> {
-    match slot {
-        Slot::Empty => None,
-        Slot::Page(_) => (from == 0).then_some(0),
-        Slot::Table(table) => {
-            let below = pages(height - 1);
-            let slots = (0..FANOUT).zip(&table.0);
-            let mut slots = slots.filter(|(number, _)| from < (number + 1) * below);
-            slots.find_map(|(number, slot)| {
-                let first = number * below;
-                Some(first + next(slot, height - 1, from.saturating_sub(first))?)
-            })
-        }
-    }
-}
-
-/// The first page from `from` on of which nothing is kept, if there is one in this part of the
-/// tree; both counted from its own first.
-fn next_gap(slot: &Slot, height: u32, from: u64) -> Option<u64> {
-    match slot {
-        Slot::Empty => Some(from),
-        Slot::Page(_) => None,
-        Slot::Table(table) => {
-            let below = pages(height - 1);
-            let mut slots = (0..FANOUT).zip(&table.0).skip((from / below) as usize);
-            slots.find_map(|(number, slot)| {
-                let first = number * below;
-                Some(first + next_gap(slot, height - 1, from.saturating_sub(first))?)
-            })
-        }
-    }
-}
-
-/// Gives back pages in a range, counted from the tree's own first, and says how many; tables
-/// that are empty then go too.
-fn remove(slot: &mut Slot, height: u32, range: Range<u64>) -> u64 {
-    if range.start == 0 && range.end >= pages(height) {
-        return count(&mem::take(slot), height, 0);
-    }
-    let Slot::Table(table) = slot else {
-        return 0;
-    };
-    let below = pages(height - 1);
-    let mut removed = 0;
-    for (number, slot) in (0..FANOUT).zip(&mut table.0) {
-        let first = number * below;
-        let start = range.start.saturating_sub(first);
-        let end = range.end.saturating_sub(first).min(below);
-        if start < end {
-            removed += remove(slot, height - 1, start..end);
-        }
-    }
-    if table.0.iter().all(|slot| matches!(slot, Slot::Empty)) {
-        *slot = Slot::Empty;
-    }
-    removed
-}
-
-/// Visits pages in a range, counted from the tree's own first.
-fn visit(slot: &mut Slot, height: u32, range: Range<u64>, each: &mut dyn FnMut(&mut FrameShare)) {
-    match slot {
-        Slot::Page(kept) if range.contains(&0) => each(kept),
-        Slot::Empty | Slot::Page(_) => {}
-        Slot::Table(table) => {
-            let below = pages(height - 1);
-            for (number, slot) in (0..FANOUT).zip(&mut table.0) {
-                let first = number * below;
-                let start = range.start.saturating_sub(first);
-                let end = range.end.saturating_sub(first).min(below);
-                if start < end {
-                    visit(slot, height - 1, start..end, each);
-                }
-            }
-        }
+        self.root.is_empty()
     }
 }
 

@@ -72,8 +72,7 @@ impl FilePages {
         if most == 0 {
             return None;
         }
-        let vacant = written.vacant(offset / PAGE, most).ok()?;
-        FrameRun::allocate(vacant)
+        written.frames_for(offset / PAGE, most, FrameRun::allocate)
     }
 
     /// Writes to what the file keeps from `offset` on, which gets a page if there is none.
@@ -101,7 +100,7 @@ impl FilePages {
         let mut written = self.written.borrow_mut();
         if let Some(last) = written.get_mut(old / PAGE) {
             let within = (old % PAGE) as usize;
-            copies::clear(&mut last.bytes_mut()[within..within + (end - old) as usize]);
+            copies::clear(&mut last[within..within + (end - old) as usize]);
         }
     }
 }

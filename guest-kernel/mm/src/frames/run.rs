@@ -41,11 +41,21 @@ impl FrameRun {
         self.0.is_empty()
     }
 
+    /// Physical address of the first frame.
+    pub fn address(&self) -> u64 {
+        self.0.start
+    }
+
     /// Takes out the first frames, as many as hold `len` bytes; at most all.
     pub fn take_front(&mut self, len: usize) -> Self {
         let len = len.next_multiple_of(FRAME_SIZE).min(self.len());
         let middle = self.0.start + len as u64;
         Self(mem::replace(&mut self.0.start, middle)..middle)
+    }
+
+    /// Whoever calls this has a share of each frame now.
+    pub(super) fn into_shares(self) {
+        mem::forget(self);
     }
 
     /// The contents of its frames.

@@ -1,20 +1,22 @@
-use super::{FrameShare, LIMIT, PageTree};
-use crate::frames::FrameRun;
+use super::{LIMIT, PageTree, Run, Slot};
+use crate::frames::{FRAME_SIZE, FrameRun};
 use crate::{Frame, frames};
 
 fn insert(tree: &mut PageTree, page: u64) {
-    let kept = tree.keep(page, || Frame::allocate_zeroed().map(FrameShare::from));
+    let kept = tree.keep(page, Frame::allocate_zeroed);
     kept.expect("there is memory");
     let kept = tree.get_mut(page).expect("it is kept");
-    kept.bytes_mut()[..8].copy_from_slice(&page.to_le_bytes());
+    kept[..8].copy_from_slice(&page.to_le_bytes());
 }
 
 fn has(tree: &PageTree, page: u64) -> bool {
-    let found = tree.get(page).map(|kept| kept.bytes()[..8].to_vec());
-    found.is_some_and(|bytes| bytes == page.to_le_bytes())
+    match tree.run(page, 1) {
+        Run::Kept(bytes) => bytes[..8] == page.to_le_bytes(),
+        Run::Gap(_) => false,
+    }
 }
 
-const SOME: [u64; 9] = [0, 1, 31, 32, 33, 1023, 1024, 1 << 20, LIMIT - 1];
+const SOME: [u64; 11] = [0, 1, 31, 32, 63, 64, 65, 4095, 4096, 1 << 20, LIMIT - 1];
 
 #[test]
 fn pages_are_found_in_any_order() {
@@ -44,7 +46,7 @@ fn a_frame_is_made_once() {
 #[test]
 fn cut_pages_return_to_the_pool() {
     let before = frames::free();
-    for first in [0, 1, 2, 31, 32, 40, 1024, 1 << 20, LIMIT] {
+    for first in [0, 1, 2, 31, 32, 63, 64, 70, 4096, 1 << 20, LIMIT] {
         let mut tree = PageTree::new();
         for page in SOME {
             insert(&mut tree, page);
@@ -62,7 +64,15 @@ fn cut_pages_return_to_the_pool() {
 #[test]
 fn ranges_are_removed_and_skipped() {
     let before = frames::free();
-    for range in [0..1, 1..33, 0..1024, 32..LIMIT, 1025..1 << 20, 0..LIMIT] {
+    for range in [
+        0..1,
+        1..33,
+        1..65,
+        0..4096,
+        64..LIMIT,
+        4097..1 << 20,
+        0..LIMIT,
+    ] {
         let mut tree = PageTree::new();
         for page in SOME {
             insert(&mut tree, page);
@@ -106,13 +116,66 @@ fn tables_go_with_the_last_page_that_they_lead_to() {
         tree.remove(page << 20..(page << 20) + 1);
     }
     for page in 1..100 {
-        assert!(tree.vacant(page << 20, 1) == Ok(1));
+        assert!(tree.frames_for(page << 20, 1, FrameRun::allocate).is_some());
         tree.put(page << 20, FrameRun::EMPTY);
     }
-    insert(&mut tree, 40);
-    insert(&mut tree, 1100);
-    tree.remove(33..LIMIT);
-    // What is above a page that it has had once stays.
-    assert!(before - frames::free() <= 1);
-    assert!(tree.vacant(0, 2) == Ok(0) && tree.count() == 1);
+    insert(&mut tree, 80);
+    insert(&mut tree, 4200);
+    tree.remove(65..LIMIT);
+    assert_eq!((tree.height, frames::free()), (1, before));
+    assert!(tree.frames_for(0, 2, FrameRun::allocate).is_none() && tree.count() == 1);
+}
+
+/// A write of so many pages, each of which gets its number.
+fn write(tree: &mut PageTree, page: u64, most: u64) -> u64 {
+    let frames = tree.frames_for(page, most, FrameRun::allocate);
+    let mut frames = frames.expect("there is memory");
+    let count = (frames.len() / FRAME_SIZE) as u64;
+    for (page, bytes) in (page..).zip(frames.bytes_mut().chunks_mut(FRAME_SIZE)) {
+        bytes[..8].copy_from_slice(&page.to_le_bytes());
+    }
+    tree.put(page, frames);
+    count
+}
+
+#[test]
+fn what_a_long_write_brings_has_no_table() {
+    let before = frames::free();
+    let mut tree = PageTree::new();
+    assert_eq!(write(&mut tree, 0, 16), 16);
+    assert_eq!(write(&mut tree, 16, 48), 48);
+    assert!(matches!(tree.root, Slot::Together(_)));
+    assert_eq!(frames::free(), before - 64);
+    assert!(matches!(tree.run(3, 100), Run::Kept(bytes) if bytes.len() == 61 * FRAME_SIZE));
+    tree.remove(5..7);
+    assert!(matches!(tree.run(5, 100), Run::Gap(2)));
+    assert!((0..64).all(|page| has(&tree, page) != (5..7).contains(&page)));
+    assert_eq!(
+        (tree.count(), tree.next(5), tree.next_gap(0)),
+        (62, Some(7), 5)
+    );
+    assert_eq!(frames::free(), before - 62);
+    tree.for_each(4..9, &mut |bytes| bytes.fill(0));
+    assert!(has(&tree, 3) && !has(&tree, 4) && !has(&tree, 8) && has(&tree, 9));
+}
+
+#[test]
+fn frames_from_elsewhere_make_a_table() {
+    let before = frames::free();
+    let mut tree = PageTree::new();
+    assert_eq!(write(&mut tree, 2, 9), 9);
+    // Whatever is next in memory goes to somebody else.
+    let other = Frame::allocate().expect("there is memory");
+    insert(&mut tree, 11);
+    assert!(matches!(tree.root, Slot::Table(_)) && tree.height == 1);
+    assert!((0..64).all(|page| has(&tree, page) == (2..12).contains(&page)));
+    assert_eq!(write(&mut tree, 12, 100), 52);
+    assert!(matches!(tree.run(2, 9), Run::Kept(bytes) if bytes.len() == 9 * FRAME_SIZE));
+    assert_eq!(
+        (tree.count(), tree.count_from(63), tree.next_gap(2)),
+        (62, 1, 64)
+    );
+    drop(tree);
+    drop(other);
+    assert_eq!(frames::free(), before);
 }
