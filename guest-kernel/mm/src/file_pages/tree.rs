@@ -103,15 +103,16 @@ impl Slot {
         }
     }
 
-    /// Of a group: how many pages from this place on have no frame, before the first that has one.
-    fn gap(&self, place: usize) -> usize {
+    /// Of a group: how many pages of up to `most` from this place on have no frame, before the first
+    /// that has one.
+    fn gap(&self, place: usize, most: usize) -> usize {
         match self {
-            Self::Together(shares) => shares.gap(place),
+            Self::Together(shares) => shares.gap(place).min(most),
             Self::Table(table) => {
-                let after = table.0[place..].iter();
+                let after = table.0[place..].iter().take(most);
                 after.take_while(|slot| slot.share().is_none()).count()
             }
-            Self::Empty | Self::Page(_) => ShareRun::PLACES - place,
+            Self::Empty | Self::Page(_) => most.min(ShareRun::PLACES - place),
         }
     }
 
@@ -129,8 +130,8 @@ impl Slot {
     fn make_table(&mut self) -> Result<(), OutOfMemory> {
         let mut table = Table::new()?;
         if let Self::Together(shares) = self {
-            for (place, slot) in table.0.iter_mut().enumerate() {
-                *slot = shares.take(place).map_or(Self::Empty, Self::Page);
+            while let Some(place) = shares.first() {
+                table.0[place] = shares.take(place).map_or(Self::Empty, Self::Page);
             }
         }
         *self = Self::Table(table);
@@ -240,7 +241,7 @@ impl PageTree {
             Slot::Empty | Slot::Page(_) => &[],
         };
         match bytes {
-            [] => Run::Gap(group.gap(place) as u64),
+            [] => Run::Gap(group.gap(place, most) as u64),
             bytes => Run::Kept(bytes),
         }
     }
@@ -277,8 +278,8 @@ impl PageTree {
         allocate: impl FnOnce(u64) -> Option<FrameRun>,
     ) -> Option<FrameRun> {
         let group = self.make_group(page, most).ok()?;
-        let vacant = group.gap(place(page)) as u64;
-        let frames = allocate(vacant.min(most))?;
+        let vacant = group.gap(place(page), most as usize) as u64;
+        let frames = allocate(vacant)?;
         group.prepare(place(page), &frames).ok()?;
         Some(frames)
     }

@@ -75,6 +75,11 @@ impl ShareRun {
         gap.min(Self::PLACES.saturating_sub(first))
     }
 
+    /// The first place that has a frame, if any has.
+    pub fn first(&self) -> Option<usize> {
+        (self.here != 0).then(|| self.gap(0))
+    }
+
     /// How many frames there are from place `first` on.
     pub fn count_from(&self, first: usize) -> usize {
         self.here.unbounded_shr(first as u32).count_ones() as usize
@@ -170,6 +175,7 @@ mod tests {
         assert_eq!((run.remove(22..30), free()), (8, before - 4));
         assert_eq!((run.run(20), run.gap(22), run.count_from(21)), (2, 8, 3));
         assert!(run.bytes(22, 9).is_empty() && run.take(22).is_none());
+        assert_eq!(run.first(), Some(20));
         let taken = run.take(31).expect("it is there");
         drop(run);
         assert_eq!(free(), before - 1);

@@ -80,7 +80,7 @@ pub(super) fn remove(slot: &mut Slot, height: u32, range: Range<u64>) -> u64 {
     }
     if let Slot::Together(shares) = slot {
         let removed = shares.remove(place_from(range.start)..place_from(range.end));
-        if shares.count_from(0) == 0 {
+        if shares.first().is_none() {
             *slot = Slot::Empty;
         }
         return removed as u64;
