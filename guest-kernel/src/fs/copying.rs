@@ -224,6 +224,7 @@ pub fn from_pipe(
         return Ok(0);
     }
     if !to.can_put() {
+        let _held = from.hold();
         return through_frame(
             to,
             count,
@@ -251,7 +252,7 @@ fn wait_for_both(from: &ReadEnd, to: Side<'_>, nonblocking: bool) -> Result<bool
     loop {
         let can_come = from.wait(nonblocking)?;
         to.wait(nonblocking)?;
-        let are_there = from.pipe().len() > 0;
+        let are_there = from.has_bytes();
         if are_there || !can_come {
             return Ok(are_there);
         }

@@ -22,6 +22,8 @@ pub struct Pipe {
     buffer: RefCell<Buffer>,
     read: End,
     write: End,
+    /// Whether somebody sends what is first to where it may have to wait: nobody else reads.
+    is_held: Cell<bool>,
 }
 
 /// What there is of an end.
@@ -66,6 +68,16 @@ impl End {
 /// The end that bytes come out of.
 pub struct ReadEnd(Shared<Pipe>);
 
+/// Nobody else reads a pipe as long as this is there.
+pub struct Held<'p>(&'p Pipe);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.is_held.set(false);
+        self.0.read.waiters.wake_all();
+    }
+}
+
 /// The end that bytes go into.
 pub struct WriteEnd(Shared<Pipe>);
 
@@ -88,6 +100,7 @@ impl Pipe {
             buffer: RefCell::new(Buffer::new()?),
             read: End::new(),
             write: End::new(),
+            is_held: Cell::new(false),
         })
     }
 
@@ -161,8 +174,8 @@ impl ReadEnd {
         result
     }
 
-    /// Waits for bytes, unless `nonblocking`; says whether there are any: there will be none
-    /// without a writer.
+    /// Waits for bytes that nobody [holds](Self::hold), unless `nonblocking`; says whether there
+    /// are any: there will be none without a writer.
     ///
     /// # Errors
     /// EAGAIN instead of waiting, EINTR.
@@ -172,9 +185,10 @@ impl ReadEnd {
             buffer,
             read,
             write,
+            is_held,
         } = &*self.0;
-        while buffer.borrow().is_empty() {
-            if !write.is_open() {
+        while buffer.borrow().is_empty() || is_held.get() {
+            if !write.is_open() && !is_held.get() {
                 return Ok(false);
             }
             if nonblocking {
@@ -183,6 +197,18 @@ impl ReadEnd {
             read.waiters.sleep()?;
         }
         Ok(true)
+    }
+
+    /// Whether there is something to be read that nobody holds.
+    pub fn has_bytes(&self) -> bool {
+        self.0.len() > 0 && !self.0.is_held.get()
+    }
+
+    /// Keeps others from reading, who wait as long as this is held, while what is first is sent
+    /// to where it may have to wait: it is not to go elsewhere too. Nobody holds it.
+    pub fn hold(&self) -> Held<'_> {
+        self.0.is_held.set(true);
+        Held(&self.0)
     }
 
     /// Fills the front of `room` with what comes after the next `skip` bytes, and says how
@@ -275,6 +301,7 @@ impl WriteEnd {
             buffer,
             read,
             write,
+            ..
         } = &*self.0;
         let mut untold = false;
         let mut stopped = false;

@@ -240,6 +240,45 @@ static void splices(void) {
     close(to);
 }
 
+// A splice to a socket that has no room, while another wants to read the bytes.
+static void reader_waits(void) {
+    static int numbers[16384], got[16384];
+    int from[2], to[2], status[2], last = -1;
+    size_t filled = 0, have = 0;
+    ssize_t count;
+    pipe(from);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, to);
+    for (int i = 0; i < 16384; i++)
+        numbers[i] = i;
+    fcntl(to[1], F_SETFL, O_NONBLOCK);
+    while ((count = write(to[1], numbers, 4096)) > 0)
+        filled += count;
+    fcntl(to[1], F_SETFL, 0);
+    write(from[1], numbers, sizeof numbers);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(splice(from[0], NULL, to[1], NULL, sizeof numbers, 0) != sizeof numbers);
+    usleep(20000);
+    pid_t reader = fork();
+    if (reader == 0)
+        _exit(read(from[0], &last, sizeof last) != sizeof last || last != 77777);
+    usleep(20000);
+    while (filled > 0 && (count = read(to[0], got, filled < 4096 ? filled : 4096)) > 0)
+        filled -= count;
+    waitpid(child, &status[0], 0);
+    while (have < sizeof got && (count = recv(to[0], (char *)got + have, sizeof got - have, MSG_DONTWAIT)) > 0)
+        have += count;
+    last = 77777;
+    write(from[1], &last, sizeof last);
+    close(from[1]);
+    waitpid(reader, &status[1], 0);
+    printf("reader waits: %d %d %zu %d\n", status[0], status[1], have, memcmp(numbers, got, sizeof got));
+    close(from[0]);
+    close(to[0]);
+    close(to[1]);
+}
+
 // A splice that waits for bytes and then for room, while another reads the bytes.
 static void two_readers(void) {
     int from[2], to[2], left = -1, status;
@@ -369,6 +408,7 @@ int main(void) {
     space();
     copies();
     splices();
+    reader_waits();
     two_readers();
     more_than_fits();
     without_waiting();
