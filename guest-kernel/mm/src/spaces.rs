@@ -54,3 +54,10 @@ pub fn count_mappings(file: &FilePages) -> u64 {
     for_each(&mut |space| count += space.count_mappings(file));
     count
 }
+
+/// Whether a file that `is_meant` is mapped in any address space.
+pub fn is_any_mapped(mut is_meant: impl FnMut(&FilePages) -> bool) -> bool {
+    let mut found = false;
+    for_each(&mut |space| found = found || space.maps_any(&mut is_meant));
+    found
+}

@@ -9,7 +9,7 @@ use core::cell::RefCell;
 use core::num::NonZeroU32;
 
 use abi::Errno;
-use mm::{FilePages, Shared, file_pages};
+use mm::{FilePages, Shared, file_pages, spaces};
 
 use crate::fs::bytes::Bytes;
 use crate::fs::directory;
@@ -142,6 +142,19 @@ fn note_pages(
     if let Some(label) = label {
         pages.set_label(label);
     }
+}
+
+/// Whether a program has a file mapped that was first seen through this mount: it is used as long
+/// as that is so.
+pub fn is_used(mount: &Mount) -> bool {
+    spaces::is_any_mapped(|pages| {
+        pages.label().is_some_and(|label| {
+            with_names(|names| {
+                let name = names.map.get(label.get() as usize);
+                name.is_some_and(|name| name.mount == mount.number())
+            })
+        })
+    })
 }
 
 fn forget(label: NonZeroU32) {

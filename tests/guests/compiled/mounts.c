@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,7 +377,13 @@ static void mapped_files(void) {
     name_of("moved", first, on);
     SAY(unlink("seen/in/other"));
     name_of("removed", first, on);
+    SAY(umount("seen"));
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) pause();
     munmap(first, 4096);
+    SAY(umount("seen"));
+    kill(child, SIGKILL), waitpid(child, 0, 0);
     SAY(umount("seen"));
     SAY(mount("tree/mapped", "two", 0, MS_BIND, 0));
     void *alone = map("two");

@@ -55,6 +55,13 @@ impl AddressSpace {
         self.inner().areas.range(0..USER_END).filter(is_it).count() as u64
     }
 
+    /// Whether it has a file mapped that `is_meant`.
+    pub(crate) fn maps_any(&self, is_meant: &mut dyn FnMut(&FilePages) -> bool) -> bool {
+        let inner = self.inner();
+        let mut files = inner.areas.range(0..USER_END).filter_map(Area::file);
+        files.any(|part| is_meant(&part.file))
+    }
+
     /// The file of which a shared mapping starts at `address` with its first byte.
     pub fn shared_file_at(&self, address: u64) -> Option<Shared<FilePages>> {
         let inner = self.inner();

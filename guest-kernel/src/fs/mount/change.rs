@@ -9,6 +9,7 @@ use super::copying::{Copies, make_one};
 use super::list::{self, New};
 use super::{FileSystem, Kind, Location, Mount, MountFlags, Options};
 use crate::fs::bytes::Bytes;
+use crate::fs::mapped;
 use crate::fs::node;
 use crate::fs::opened::Opened;
 use crate::fs::proc_files::ProcFile;
@@ -147,7 +148,7 @@ pub fn unmount(namespace: u64, mount: Shared<Mount>, flags: u32) -> Result<(), E
             Errno::EBUSY
         });
     }
-    if !detaches && Shared::owners(&mount) > OWNERS {
+    if !detaches && (Shared::owners(&mount) > OWNERS || mapped::is_used(&mount)) {
         return Err(Errno::EBUSY);
     }
     list::leave(&mount);
