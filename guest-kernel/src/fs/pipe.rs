@@ -24,6 +24,8 @@ pub struct Pipe {
     write: End,
     /// Whether somebody sends what is first to where it may have to wait: nobody else reads.
     is_held: Cell<bool>,
+    /// Whether somebody has found no room since the last read: memory may have been short.
+    was_refused: Cell<bool>,
 }
 
 /// What there is of an end.
@@ -101,6 +103,7 @@ impl Pipe {
             read: End::new(),
             write: End::new(),
             is_held: Cell::new(false),
+            was_refused: Cell::new(false),
         })
     }
 
@@ -112,6 +115,20 @@ impl Pipe {
     /// Whether anybody can write it.
     pub fn has_writer(&self) -> bool {
         self.write.is_open()
+    }
+
+    /// Whether something can be written; who is told that it cannot will be told when it can.
+    fn has_room(&self) -> bool {
+        let has_room = self.buffer.borrow().has_room();
+        if !has_room {
+            self.was_refused.set(true);
+        }
+        has_room
+    }
+
+    /// Whether room that a read makes, or finds, is news.
+    fn is_room_news(&self) -> bool {
+        self.was_refused.take() || !self.buffer.borrow().has_room()
     }
 
     /// Bytes in it.
@@ -162,7 +179,7 @@ impl ReadEnd {
             return Ok(0);
         }
         let is_awaited = !write.waiters.is_empty();
-        let was_full = poll::is_watched(&write.watches) && !buffer.borrow().has_room();
+        let was_full = poll::is_watched(&write.watches) && self.0.is_room_news();
         let result = transfer::run(target, |target, _| {
             let mut buffer = buffer.borrow_mut();
             Ok(match buffer.is_empty() {
@@ -186,6 +203,7 @@ impl ReadEnd {
             read,
             write,
             is_held,
+            ..
         } = &*self.0;
         while buffer.borrow().is_empty() || is_held.get() {
             if !write.is_open() && !is_held.get() {
@@ -227,7 +245,7 @@ impl ReadEnd {
     pub fn skip(&self, count: usize) {
         let Pipe { buffer, write, .. } = &*self.0;
         let is_awaited = !write.waiters.is_empty();
-        let was_full = !buffer.borrow().has_room();
+        let was_full = self.0.is_room_news();
         buffer.borrow_mut().skip(count);
         self.took(is_awaited, was_full);
     }
@@ -321,6 +339,7 @@ impl WriteEnd {
                 untold = false;
             }
             if nonblocking {
+                self.0.was_refused.set(true);
                 return Err(Errno::EAGAIN);
             }
             // Others may write meanwhile.
@@ -388,7 +407,7 @@ impl WriteEnd {
     /// What a poll would find.
     pub fn readiness(&self) -> Readiness {
         let mut ready = Readiness::empty();
-        ready.set(Readiness::WRITE, self.0.buffer.borrow().has_room());
+        ready.set(Readiness::WRITE, self.0.has_room());
         ready.set(Readiness::ERROR, !self.0.read.is_open());
         ready
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fs::transfer::tests::Buffer as User;
-use mm::frames;
+use mm::{Frame, frames};
 
 fn new() -> (ReadEnd, WriteEnd) {
     pipe().expect("there is memory")
@@ -193,4 +193,17 @@ fn what_stops_at_a_fault_takes_no_more_frames_than_it_fills() {
     assert_eq!(lens, [5000; 3]);
     drop(reader);
     assert_eq!(writer.put(&[7]), Err(Errno::EPIPE));
+}
+
+#[test]
+fn who_has_found_no_memory_is_told_of_room() {
+    let (reader, writer) = new();
+    assert_eq!(write(&writer, &[1; 4096]), Ok(4096));
+    assert!(!reader.pipe().is_room_news());
+    let one = || mm::check_object().ok().and_then(|()| Frame::allocate());
+    let all: Vec<_> = core::iter::from_fn(one).collect();
+    assert!(!all.is_empty() && writer.readiness().is_empty());
+    drop(all);
+    assert!(writer.readiness() == Readiness::WRITE && reader.pipe().is_room_news());
+    assert!(!reader.pipe().is_room_news());
 }
