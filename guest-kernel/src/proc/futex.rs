@@ -245,7 +245,9 @@ pub fn wake(key: Key, bits: u32, count: u64) -> Result<u64, Errno> {
 pub fn requeue(key: Key, wake_count: u64, target: Key, move_count: u64) -> Result<u64, Errno> {
     let woken = wake(key, ANY, wake_count)?;
     if key == target {
-        return Ok(woken);
+        // They are where they go.
+        let others = TABLE.waiters(key).count() as u64;
+        return Ok(woken + others.min(move_count));
     }
     let moved = TABLE.take(key, ANY, move_count, |thread| {
         let waiting = Waiting {

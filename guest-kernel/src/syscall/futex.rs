@@ -154,7 +154,7 @@ pub(super) fn key(space: &AddressSpace, address: u64, is_private: bool) -> Resul
 }
 
 /// Linux wakes one thread before it looks at the count, which has a sign.
-fn wake_count(value: u32) -> u64 {
+pub(super) fn wake_count(value: u32) -> u64 {
     (value as i32).max(1) as u64
 }
 

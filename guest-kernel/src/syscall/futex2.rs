@@ -7,7 +7,7 @@ use mm::UserPtr;
 use crate::proc::current;
 use crate::proc::futex::{self, Expected, Key, Several};
 use crate::proc::wait_queue::Deadline;
-use crate::syscall::futex::key;
+use crate::syscall::futex::{key, wake_count};
 use crate::syscall::time::read_ns;
 use crate::syscall::{Errno, SyscallResult};
 
@@ -83,7 +83,11 @@ pub fn futex_wake(&[address, mask, count, flags, ..]: &Arguments) -> SyscallResu
     check_flags(flags as u32)?;
     let mask = narrow(mask)?;
     let key = word(address, u64::from(flags as u32))?;
-    futex::wake(key, mask, u64::try_from(count as i32).unwrap_or(0))
+    let count = match count as u32 {
+        0 => 0,
+        count => wake_count(count),
+    };
+    futex::wake(key, mask, count)
 }
 
 /// `futex_wait(address, value, mask, flags, timeout, clock)`

@@ -141,6 +141,21 @@ static void *wait_on(void *argument) {
     return 0;
 }
 
+// Those that go to where they are count too.
+static void to_itself(void) {
+    pthread_t threads[3];
+    int which = 0;
+    for (int i = 0; i < 3; i++) pthread_create(&threads[i], 0, wait_on, &which);
+    usleep(50000);
+    printf("to itself: %ld", futex(&words[0], FUTEX_REQUEUE, 1, (void *)1, &words[0], 0));
+    printf(" %ld", futex(&words[0], FUTEX_REQUEUE, 0, (void *)9, &words[0], 0));
+    // The call that says how large a word is wakes one at least, unless it is to wake none.
+    printf(" none: %ld", syscall(454, &words[0], -1u, 0, 2));
+    printf(" negative: %ld", syscall(454, &words[0], -1u, -1, 2));
+    printf(" last: %ld\n", futex(&words[0], FUTEX_WAKE, 9, 0, 0, 0));
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], 0);
+}
+
 static void wake_op(void) {
     pthread_t threads[2];
     int which[2] = {0, 1};
@@ -194,6 +209,7 @@ int main(void) {
     owner_ends(1);
     many();
     by_hand();
+    to_itself();
     wake_op();
     arguments();
     return 0;
