@@ -265,6 +265,7 @@ macro_rules! system_calls {
             sched_setaffinity = scheduling::sched_setaffinity(Int, Size, Hex);
             sched_getaffinity = scheduling::sched_getaffinity(Int, Size, Hex);
             epoll_create = epoll::epoll_create(Int);
+            remap_file_pages = memory::remap_file_pages(Hex, Size, Hex, Size, Hex);
             getdents64 = listing::getdents64(Int, Hex, Size);
             set_tid_address = thread::set_tid_address(Hex);
             semtimedop = semaphore::semtimedop(Int, Hex, Size, Hex);

@@ -255,6 +255,18 @@ pub fn mremap(&[address, old, new, flags, target, ..]: &Arguments) -> SyscallRes
     space.remap(address, old, new, target, keep)
 }
 
+/// `remap_file_pages(address, length, protection, page, flags)`: as Linux does since it has no
+/// mappings of pages in any order, by a mapping of its own.
+pub fn remap_file_pages(&[address, len, protection, page, ..]: &Arguments) -> SyscallResult {
+    let whole = |bytes: u64| bytes / PAGE_SIZE * PAGE_SIZE;
+    let (start, len) = (whole(address), whole(len));
+    if protection != 0 || len == 0 || page.checked_add(len / PAGE_SIZE).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    current().space().show_other_pages(start, len, page)?;
+    Ok(0)
+}
+
 /// `msync(address, length, flags)`: there is nothing behind memory.
 pub fn msync(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
     let all = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;

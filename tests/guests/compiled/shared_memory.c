@@ -101,6 +101,32 @@ static void coherence(void) {
     munmap(own, 3 * PAGE);
 }
 
+static int others(char *start, long pages, int protection, long page) {
+    return remap_file_pages(start, pages * PAGE, protection, page, 0) ? errno : 0;
+}
+
+/* Pages of a file in another order. */
+static void orders(void) {
+    int fd = new_file(3 * PAGE);
+    char *all = map(fd, 3, RW, MAP_SHARED), *own = map(fd, 1, RW, MAP_PRIVATE);
+    for (int n = 0; n < 3; n++)
+        all[n * PAGE] = 'a' + n;
+    printf("orders: %d %d", others(all, 2, 0, 1), others(all + 2 * PAGE + 5, 1, 0, 0));
+    printf(" %c%c%c", all[0], all[PAGE], all[2 * PAGE]);
+    all[0] = 'x';
+    printf(" stored %c%c%c", at(fd, 0), at(fd, PAGE), at(fd, 2 * PAGE));
+    printf(" back %d %c%c%c", others(all, 3, 0, 0), all[0], all[PAGE], all[2 * PAGE]);
+    printf(" refused %d %d", others(all, 1, PROT_READ, 0), others(all, 0, 0, 0));
+    printf(" %d %d", others(own, 1, 0, 0), others(all, 3, 0, 1l << 52));
+    printf(" %d %d", others(own, 1, 0, 1l << 52), others(all, 3, 0, -1));
+    mprotect(all + PAGE, PAGE, PROT_READ);
+    printf(" %d", others(all, 2, 0, 0));
+    munmap(all + PAGE, PAGE);
+    printf(" %d\n", others(all, 3, 0, 0));
+    munmap(all, 3 * PAGE), munmap(own, PAGE);
+    close(fd);
+}
+
 static void copies(void) {
     int fd = new_file(2 * PAGE);
     char *one = map(fd, 2, RW, MAP_SHARED);
@@ -266,6 +292,7 @@ int main(void) {
     mkdir("/tmp", 0777);
     if (!mkdtemp(folder)) perror(folder);
     coherence();
+    orders();
     copies();
     ends();
     protections();

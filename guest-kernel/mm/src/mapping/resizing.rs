@@ -1,4 +1,4 @@
-//! Areas that grow, shrink and move: the heap, and `mremap`.
+//! Areas that grow, shrink, move, and show other pages: the heap, `mremap`, `remap_file_pages`.
 
 use core::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::area::{Area, Kind};
 use crate::area_tree::Node;
 use crate::mapping::{Backing, Future, Place, Request, page_range, round_up};
 use crate::page_tables::{Access, Sharing};
-use crate::quota;
+use crate::{Shared, quota};
 
 /// Where a mapping may go whose size changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,36 @@ impl AddressSpace {
         Ok(place)
     }
 
+    /// Has the range, which is of one shared file, show that from `page` on.
+    ///
+    /// # Errors
+    /// EINVAL: it is not, or no valid range. EOVERFLOW: no file has such a page. Those of
+    /// [`map`](Self::map).
+    pub fn show_other_pages(&self, start: u64, len: u64, page: u64) -> Result<(), Errno> {
+        let range = page_range(start, len)?;
+        let area = self.inner().shared_area(&range).ok_or(Errno::EINVAL)?;
+        let Kind::Shared(part, may_write) = area.kind else {
+            return Err(Errno::EINVAL);
+        };
+        let offset = page.checked_mul(PAGE_SIZE);
+        let offset = offset.filter(|offset| i64::try_from(offset.saturating_add(len)).is_ok());
+        let offset = offset.ok_or(Errno::EOVERFLOW)?;
+        self.map(Request {
+            place: Place::Replace(start),
+            len,
+            access: area.access,
+            backing: Backing::SharedFile {
+                file: part.file,
+                offset,
+                may_write,
+            },
+            populate: true,
+            overcommit: false,
+            is_locked: area.is_locked,
+        })?;
+        Ok(())
+    }
+
     /// Says where the heap starts, once all segments are there.
     pub fn start_heap(&self, start: u64) {
         self.inner().heap = start..start;
@@ -72,6 +102,22 @@ impl AddressSpace {
 }
 
 impl Inner {
+    /// Whether all of `range` is in areas of one shared file that permit the same; gives the first.
+    fn shared_area(&self, range: &Range<u64>) -> Option<Area> {
+        let shared = |area: &Area| match &area.kind {
+            Kind::Shared(part, _) => Some(part.file.clone()),
+            _ => None,
+        };
+        let first = self.areas.at_or_after(range.start)?.clone();
+        let file = shared(&first).filter(|_| first.start <= range.start)?;
+        let is_like = |area: &Area| {
+            area.access == first.access
+                && shared(area).is_some_and(|other| Shared::is_same(&file, &other))
+        };
+        let are_like = self.areas.range(range.clone()).all(is_like);
+        (are_like && self.mapped_end(range) == range.end).then_some(first)
+    }
+
     fn resize_heap(&mut self, end: u64) -> Result<(), Errno> {
         let page_end = |end: u64| end.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM);
         let (old, new) = (page_end(self.heap.end)?, page_end(end)?);
