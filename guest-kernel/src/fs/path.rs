@@ -155,7 +155,6 @@ pub fn walk<'p>(start: &Start, path: &'p [u8], links: Links) -> Result<Place<'p>
         mut mount,
         node: mut directory,
     } = match path {
-        [b'/', ..] if rules.contains(Rules::BENEATH) => return Err(Errno::EXDEV),
         [b'/', ..] => start.root.clone(),
         _ => start.directory.clone(),
     };

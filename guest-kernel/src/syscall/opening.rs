@@ -87,12 +87,16 @@ fn read(address: u64, size: u64) -> Result<How, Errno> {
     Ok(UserPtr::<How>::new(address).read(&space)?)
 }
 
-/// Where the path starts: one that stays in a directory has that as its root, unless it leaves it
-/// at once.
+/// Where the path starts: one that stays in a directory has that as its root.
+///
+/// # Errors
+/// EXDEV: it leaves it at once. As for [`path::start`].
 fn start(directory: u64, path: &[u8], rules: Rules) -> Result<Start, Errno> {
     let start = path::start(directory, path)?;
-    let leaves = rules.contains(Rules::BENEATH) && path.starts_with(b"/");
-    if leaves || !rules.are_scoped() {
+    if rules.contains(Rules::BENEATH) && path.starts_with(b"/") {
+        return Err(Errno::EXDEV);
+    }
+    if !rules.are_scoped() {
         return Ok(Start {
             rules,
             ..(*start).clone()
