@@ -127,7 +127,7 @@ static COUNT: AtomicU32 = AtomicU32::new(1);
 static ARE_SEVERAL: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
 
 /// Looks at what another CPU does before the host is asked to run others.
-const PATIENCE: u32 = 100;
+const PATIENCE: u32 = 20;
 
 /// The lock: the next ticket, and the one whose turn it is.
 static NEXT: AtomicU32 = AtomicU32::new(0);
