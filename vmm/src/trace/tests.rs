@@ -252,7 +252,7 @@ fn others_do_not_wait_for_one_that_sleeps() {
     tracer.slept(10, 0, &GuestClock::Counted(Arc::new(clock)));
     let expected = "\
 0.000000020  CPU 1   [kernel]     tick 7
-0.000000030  CPU 0   [vCPU]       vCPU was halted for 20 ns
+0.000000030  CPU 0   [vCPU]       vCPU was halted for 20.0 ns
 ";
     assert_eq!(text.text(), expected);
 }
