@@ -22,11 +22,11 @@ use arch::paging::{self, Flags};
 use arch::{copies, shared, trace, vdso};
 
 use self::files::{Step, map_file, write_shared};
-use crate::area::{Area, Kind, OnFork};
+use crate::area::{Area, Kind, Locking, OnFork};
 use crate::area_tree::{AreaTree, Node};
 use crate::fault::{self, Attempt, FaultCause};
 use crate::frames::Frame;
-use crate::mapping::{Future, SEARCH_END};
+use crate::mapping::SEARCH_END;
 use crate::page_tables::{Access, PageTables};
 use crate::user_memory::BadAddress;
 use crate::{OutOfMemory, quota};
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     /// Where the search for a free range starts, downwards.
     pub(crate) search_from: u64,
     pub(crate) limits: MemoryLimits,
-    /// What becomes of what is mapped from now on, and whether anything may be locked.
-    pub(crate) future: Future,
+    /// How what is mapped from now on is locked (MCL_FUTURE), and whether anything may be.
+    pub(crate) future: Locking,
     pub(crate) has_locked: bool,
 }
 
@@ -96,7 +96,7 @@ impl AddressSpace {
             access: Access::READ | Access::WRITE,
             kind: Kind::Stack,
             on_fork: OnFork::Copy,
-            is_locked: false,
+            locking: Locking::Unlocked,
         })?);
         let inner = Inner {
             tables: PageTables::new()?,
@@ -105,7 +105,7 @@ impl AddressSpace {
             heap: 0..0,
             search_from: SEARCH_END,
             limits,
-            future: Future::Unlocked,
+            future: Locking::Unlocked,
             has_locked: false,
         };
         Ok(Self {
@@ -128,11 +128,11 @@ impl AddressSpace {
             heap: inner.heap.clone(),
             search_from: inner.search_from,
             limits: inner.limits,
-            future: Future::Unlocked,
+            future: Locking::Unlocked,
             has_locked: false,
         };
         if inner.has_locked {
-            copy.set_all_locked(false);
+            copy.set_all_locking(Locking::Unlocked);
         }
         let Inner { tables, areas, .. } = &mut *inner;
         let mut shared = Ok(());

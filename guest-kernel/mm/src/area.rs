@@ -23,8 +23,19 @@ pub struct Area {
     pub kind: Kind,
     /// What a child has of it.
     pub on_fork: OnFork,
-    /// Whether it counts as locked (`mlock`), which a child's does not.
-    pub is_locked: bool,
+    /// How it is locked: a child's is not.
+    pub locking: Locking,
+}
+
+/// Whether memory stays in place, and counts against a limit (`mlock`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// It does not.
+    Unlocked,
+    /// It does, once it is touched (MLOCK_ONFAULT).
+    OnFault,
+    /// It does, and is brought there.
+    AtOnce,
 }
 
 /// What a child has of an area.
@@ -166,12 +177,17 @@ impl Area {
         !access.contains(Access::WRITE) || !matches!(self.kind, Kind::Shared(_, MayWrite(false)))
     }
 
+    /// Whether it is locked in some way.
+    pub fn is_locked(&self) -> bool {
+        self.locking != Locking::Unlocked
+    }
+
     /// Whether this and `next`, which begins where this ends, can be merged.
     pub fn joins(&self, next: &Self) -> bool {
         self.end == next.start
             && self.access == next.access
             && self.on_fork == next.on_fork
-            && self.is_locked == next.is_locked
+            && self.locking == next.locking
             && match (&self.kind, &next.kind) {
                 // What lies above a stack has been part of it.
                 (Kind::Zero, Kind::Zero) | (Kind::Stack, Kind::Stack) => true,

@@ -11,7 +11,6 @@ mod placing;
 mod resizing;
 
 pub use self::advice::Discarded;
-pub use self::locking::Future;
 pub use self::resizing::Target;
 
 use core::ops::Range;
@@ -20,7 +19,7 @@ use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{AddressSpace, Inner, STACK_LIMIT};
-use crate::area::{Area, FilePart, Kind, MayWrite, OnFork};
+use crate::area::{Area, FilePart, Kind, Locking, MayWrite, OnFork};
 use crate::area_tree::Node;
 use crate::fault::Attempt;
 use crate::page_tables::Access;
@@ -92,8 +91,8 @@ pub struct Request {
     pub populate: bool,
     /// Whether the area may exceed available memory (MAP_NORESERVE).
     pub overcommit: bool,
-    /// Whether it counts as locked (MAP_LOCKED); it does anyway once what comes is to be.
-    pub is_locked: bool,
+    /// How it is locked, unless the address space says how all new memory is.
+    pub locking: Locking,
 }
 
 impl AddressSpace {
@@ -105,7 +104,11 @@ impl AddressSpace {
     pub fn map(&self, request: Request) -> Result<u64, Errno> {
         let (len, access) = (request.len, request.access);
         let mut inner = self.inner();
-        let populate = request.populate || inner.future == Future::AtOnce;
+        let populate = match inner.locking_of(request.locking) {
+            Locking::Unlocked => request.populate,
+            Locking::OnFault => false,
+            Locking::AtOnce => true,
+        };
         let start = inner.map(request)?;
         drop(inner);
         if populate && !access.is_empty() {
@@ -135,7 +138,7 @@ impl AddressSpace {
             access,
             kind: Kind::File(part),
             on_fork: OnFork::Copy,
-            is_locked: false,
+            locking: Locking::Unlocked,
         })
     }
 
@@ -153,7 +156,7 @@ impl AddressSpace {
             access: Access::READ | Access::EXECUTE,
             kind: Kind::Vdso,
             on_fork: OnFork::Copy,
-            is_locked: false,
+            locking: Locking::Unlocked,
         })
     }
 
@@ -241,15 +244,15 @@ impl Inner {
         if request.access.contains(Access::WRITE) && !request.overcommit {
             quota::check_pages(self.held(), len / PAGE_SIZE)?;
         }
-        let is_locked = request.is_locked || self.future != Future::Unlocked;
-        self.has_locked |= is_locked;
+        let locking = self.locking_of(request.locking);
+        self.has_locked |= locking != Locking::Unlocked;
         self.insert(Area {
             start,
             end: range.end,
             access: request.access,
             kind,
             on_fork: OnFork::Copy,
-            is_locked,
+            locking,
         })?;
         Ok(start)
     }

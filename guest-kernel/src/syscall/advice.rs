@@ -5,9 +5,9 @@ use arch::processors;
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::UserSlice;
-use mm::area::OnFork;
+use mm::area::{Locking, OnFork};
 use mm::fault::Attempt;
-use mm::mapping::{Discarded, Future};
+use mm::mapping::Discarded;
 
 use crate::proc::capability::Capability;
 use crate::proc::current;
@@ -77,10 +77,19 @@ pub(super) fn check_may_lock() -> Result<u64, Errno> {
     }
 }
 
-/// `mlock(address, length)`: memory stays where it is anyway.
+fn locking(on_fault: bool) -> Locking {
+    match on_fault {
+        true => Locking::OnFault,
+        false => Locking::AtOnce,
+    }
+}
+
+/// `mlock(address, length)`
 pub fn mlock(&[address, len, ..]: &Arguments) -> SyscallResult {
     let limit = check_may_lock()?;
-    current().space().lock(address, len, limit, true)?;
+    current()
+        .space()
+        .lock(address, len, limit, Locking::AtOnce)?;
     Ok(0)
 }
 
@@ -91,7 +100,8 @@ pub fn mlock2(&[address, len, flags, ..]: &Arguments) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     let limit = check_may_lock()?;
-    current().space().lock(address, len, limit, flags == 0)?;
+    let locking = locking(flags & linux::MLOCK_ONFAULT != 0);
+    current().space().lock(address, len, limit, locking)?;
     Ok(0)
 }
 
@@ -109,30 +119,24 @@ pub fn mlockall(&[flags, ..]: &Arguments) -> SyscallResult {
         return Err(Errno::EINVAL);
     }
     let limit = check_may_lock()?;
+    let locking = locking(flags & linux::MCL_ONFAULT != 0);
     let space = current().space();
     if flags & linux::MCL_CURRENT != 0 {
         if space.size() > limit {
             return Err(Errno::ENOMEM);
         }
-        space.set_all_locked(true);
+        space.lock_all(locking);
     }
-    let on_fault = flags & linux::MCL_ONFAULT != 0;
     space.set_future(match flags & linux::MCL_FUTURE {
-        0 => Future::Unlocked,
-        _ if on_fault => Future::OnFault,
-        _ => Future::AtOnce,
+        0 => Locking::Unlocked,
+        _ => locking,
     });
-    if flags & linux::MCL_CURRENT != 0 && !on_fault {
-        space.bring_all();
-    }
     Ok(0)
 }
 
 /// `munlockall()`
 pub fn munlockall(_: &Arguments) -> SyscallResult {
-    let space = current().space();
-    space.set_all_locked(false);
-    space.set_future(Future::Unlocked);
+    current().space().unlock_all();
     Ok(0)
 }
 

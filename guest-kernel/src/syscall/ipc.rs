@@ -193,11 +193,11 @@ pub fn shmctl(&[id, command, structure, ..]: &Arguments) -> SyscallResult {
         SET => set_permissions(segment.permissions(), structure)?,
         SHM_UNLOCK => {
             segment.permissions().check_owner_or(Capability::IpcLock)?;
-            segment.set_locked(false, 0)?;
+            segment.unlock();
         }
         SHM_LOCK => {
             segment.permissions().check_owner_or(Capability::IpcLock)?;
-            segment.set_locked(true, advice::check_may_lock()?)?;
+            segment.lock(advice::check_may_lock()?)?;
         }
         _ => {
             let permissions = segment.permissions();

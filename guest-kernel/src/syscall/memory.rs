@@ -5,7 +5,7 @@ use arch::trap::Arguments;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 use mm::AddressSpace;
-use mm::area::MayWrite;
+use mm::area::{Locking, MayWrite};
 use mm::mapping::{Backing, Place, Request, Target};
 use mm::page_tables::Access;
 
@@ -94,16 +94,15 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
             file(flags, sharing, access, fd, offset)?
         }
     };
-    let populate = match flags.contains(MapFlags::NONBLOCK) {
-        true => MapFlags::LOCKED,
-        false => MapFlags::LOCKED | MapFlags::POPULATE,
+    let locking = match flags.contains(MapFlags::LOCKED) {
+        true => Locking::AtOnce,
+        false => Locking::Unlocked,
     };
-    let is_locked = flags.contains(MapFlags::LOCKED);
     let space = current().space();
-    if is_locked {
+    if locking != Locking::Unlocked {
         advice::check_may_lock()?;
     }
-    if is_locked || space.locks_future() {
+    if locking != Locking::Unlocked || space.locks_future() {
         check_lock(&space, 0, len)?;
     }
     space.map(Request {
@@ -111,9 +110,9 @@ pub fn mmap(&[address, len, protection, flags, fd, offset]: &Arguments) -> Sysca
         len,
         access,
         backing,
-        populate: flags.intersects(populate),
+        populate: flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK),
         overcommit: flags.contains(MapFlags::NORESERVE),
-        is_locked,
+        locking,
     })
 }
 

@@ -235,24 +235,42 @@ static int in_place(char *a, long pages) {
     return count;
 }
 
-/* What is locked is there. */
+/* What a call has said, and how many pages are in memory after it. */
+static void show_in_place(const char *what, int error, char *a, long pages) {
+    printf(" %s %d %d", what, error, in_place(a, pages));
+}
+
+/* What is locked is there, unless it is locked once it is touched. */
 static int lock_in_place(void) {
     char *a = map(0, 8, 0);
     mprotect(a + 4 * PAGE, PAGE, PROT_NONE);
-    printf("in place: %d %d", is(mlock(a, 8 * PAGE)), in_place(a, 8));
-    printf(" current %d %d", is(mlockall(MCL_CURRENT)), in_place(a, 8));
-    printf(" new %d\n ", in_place(map(0, 8, 0), 8));
-    printf(" future %d", is(mlockall(MCL_FUTURE)));
+    printf("in place:");
+    show_in_place("some", is(mlock(a, 8 * PAGE)), a, 8);
+    show_in_place("current", is(mlockall(MCL_CURRENT)), a, 8);
+    show_in_place("new", 0, map(0, 8, 0), 8);
+    int error = is(mlockall(MCL_FUTURE));
     char *b = map(0, 4, 0);
-    printf(" %d %d", in_place(b, 4), in_place(map(0, 4, MAP_POPULATE), 4));
+    show_in_place("future", error, b, 4);
+    show_in_place("populated", 0, map(0, 4, MAP_POPULATE), 4);
     b = mremap(b, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE);
-    printf(" grown %d", in_place(b, 8));
+    show_in_place("grown", 0, b, 8);
     char *end = (char *)(((long)sbrk(0) + PAGE - 1) & -PAGE);
-    brk(end + 3 * PAGE);
-    printf(" heap %d", in_place(end, 3));
-    printf(" on fault %d %d", is(mlockall(MCL_FUTURE | MCL_ONFAULT)), in_place(map(0, 4, 0), 4));
-    printf(" never %d\n", is(munlockall()) | in_place(map(0, 4, 0), 4));
-    printf("  ranges");
+    show_in_place("heap", brk(end + 3 * PAGE), end, 3);
+    printf("\n  on fault:");
+    error = is(mlockall(MCL_FUTURE | MCL_ONFAULT));
+    show_in_place("future", error, map(0, 4, 0), 4);
+    show_in_place("locked", 0, map(0, 4, MAP_LOCKED), 4);
+    show_in_place("populated", 0, map(0, 4, MAP_POPULATE), 4);
+    b = mremap(map(0, 4, 0), 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE);
+    show_in_place("grown", 0, b, 8);
+    show_in_place("heap", brk(end + 6 * PAGE), end, 6);
+    munlockall();
+    show_in_place("some", is(mlock2(b, 8 * PAGE, MLOCK_ONFAULT)), b, 8);
+    b = mremap(b, 8 * PAGE, 12 * PAGE, MREMAP_MAYMOVE);
+    show_in_place("grown", 0, b, 12);
+    show_in_place("then all", is(mlock(b, 8 * PAGE)), b, 12);
+    show_in_place("never", is(munlockall()), map(0, 4, 0), 4);
+    printf("\n  ranges");
     const long ranges[][2] = {{0x10000, -0x8000}, {0x10000, -1}, {0x10001, -1}, {-4096, 8192},
                               {0x10000, -0x20000}, {0x10000, -0x10000}, {0x10000, 0}};
     for (int n = 0; n < sizeof ranges / sizeof *ranges; n++)

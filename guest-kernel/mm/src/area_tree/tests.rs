@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use crate::area::{Area, Kind, OnFork};
+use crate::area::{Area, Kind, Locking, OnFork};
 use crate::area_tree::{AreaTree, Node, Tree};
 use crate::frames::{self, Frame};
 use crate::page_tables::Access;
@@ -18,7 +18,7 @@ fn area(start: u64, end: u64) -> Area {
         access: Access::READ,
         kind: Kind::Zero,
         on_fork: OnFork::Copy,
-        is_locked: false,
+        locking: Locking::Unlocked,
     }
 }
 

@@ -46,7 +46,7 @@ impl AddressSpace {
     pub fn check_unlocked(&self, start: u64, len: u64) -> Result<(), Errno> {
         let range = advised_range(start, len)?;
         let inner = self.inner();
-        match inner.areas.range(range.clone()).any(|area| area.is_locked) {
+        match inner.areas.range(range.clone()).any(Area::is_locked) {
             true => Err(Errno::EBUSY),
             false => inner.check_mapped(&range),
         }
@@ -64,8 +64,8 @@ impl AddressSpace {
         let Inner { tables, areas, .. } = &mut *inner;
         for area in areas.range(range.clone()) {
             let is_kept = match discarded {
-                Discarded::Unlocked => area.is_locked,
-                Discarded::Zeros => area.is_locked || area.file().is_some(),
+                Discarded::Unlocked => area.is_locked(),
+                Discarded::Zeros => area.is_locked() || area.file().is_some(),
                 Discarded::All => false,
             };
             if is_kept {
@@ -79,8 +79,8 @@ impl AddressSpace {
     /// Clears the range in the files that are mapped there, for all (MADV_REMOVE).
     ///
     /// # Errors
-    /// EINVAL for an invalid range, or one that is not of shared files, or locked; EACCES if it cannot be
-    /// written to; ENOMEM if there is no area in part of it, or no memory.
+    /// EINVAL for an invalid range, or one that is not of shared files, or locked; EACCES if it
+    /// cannot be written to; ENOMEM if there is no area in part of it, or no memory.
     pub fn clear_files(&self, start: u64, len: u64) -> Result<(), Errno> {
         let range = advised_range(start, len)?;
         self.inner().check_mapped(&range)?;
@@ -92,7 +92,7 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM);
             };
             let part = match &area.kind {
-                Kind::Shared(part, _) if !area.is_locked => part,
+                Kind::Shared(part, _) if !area.is_locked() => part,
                 _ => return Err(Errno::EINVAL),
             };
             if !area.access.contains(Access::WRITE) {

@@ -6,9 +6,9 @@ use abi::Errno;
 use abi::virtual_map::{PAGE_SIZE, USER_END};
 
 use crate::address_space::{AddressSpace, Inner};
-use crate::area::{Area, Kind};
+use crate::area::{Area, Kind, Locking};
 use crate::area_tree::Node;
-use crate::mapping::{Backing, Future, Place, Request, page_range, round_up};
+use crate::mapping::{Backing, Place, Request, page_range, round_up};
 use crate::page_tables::{Access, Sharing};
 use crate::{Shared, quota};
 
@@ -40,7 +40,7 @@ impl AddressSpace {
         keep: bool,
     ) -> Result<u64, Errno> {
         let place = self.inner().remap(start, old, new, target, keep)?;
-        if self.is_locked(place) {
+        if new > old {
             let end = |len: u64| place + len.next_multiple_of(PAGE_SIZE);
             // As far as there is memory for it.
             let _ = self.bring(end(old)..end(new));
@@ -55,8 +55,14 @@ impl AddressSpace {
     /// [`map`](Self::map).
     pub fn show_other_pages(&self, start: u64, len: u64, page: u64) -> Result<(), Errno> {
         let range = page_range(start, len)?;
-        let area = self.inner().shared_area(&range).ok_or(Errno::EINVAL)?;
-        let Kind::Shared(part, may_write) = area.kind else {
+        let area = self.inner().shared_area(&range).cloned();
+        let Some(Area {
+            kind: Kind::Shared(part, may_write),
+            access,
+            locking,
+            ..
+        }) = area
+        else {
             return Err(Errno::EINVAL);
         };
         let offset = page.checked_mul(PAGE_SIZE);
@@ -65,7 +71,7 @@ impl AddressSpace {
         self.map(Request {
             place: Place::Replace(start),
             len,
-            access: area.access,
+            access,
             backing: Backing::SharedFile {
                 file: part.file,
                 offset,
@@ -73,7 +79,7 @@ impl AddressSpace {
             },
             populate: true,
             overcommit: false,
-            is_locked: area.is_locked,
+            locking,
         })?;
         Ok(())
     }
@@ -91,9 +97,8 @@ impl AddressSpace {
             return old;
         }
         inner.heap.end = end;
-        let future = inner.future;
         drop(inner);
-        if future == Future::AtOnce && end > old {
+        if end > old {
             // As far as there is memory for it.
             let _ = self.bring(old.next_multiple_of(PAGE_SIZE)..end.next_multiple_of(PAGE_SIZE));
         }
@@ -102,17 +107,18 @@ impl AddressSpace {
 }
 
 impl Inner {
-    /// Whether all of `range` is in areas of one shared file that permit the same; gives the first.
-    fn shared_area(&self, range: &Range<u64>) -> Option<Area> {
-        let shared = |area: &Area| match &area.kind {
-            Kind::Shared(part, _) => Some(part.file.clone()),
-            _ => None,
+    /// The first area of `range`, if all of that is in areas of one shared file which permit the
+    /// same.
+    fn shared_area(&self, range: &Range<u64>) -> Option<&Area> {
+        let first = self.areas.at_or_after(range.start)?;
+        let Kind::Shared(of_first, _) = &first.kind else {
+            return None;
         };
-        let first = self.areas.at_or_after(range.start)?.clone();
-        let file = shared(&first).filter(|_| first.start <= range.start)?;
-        let is_like = |area: &Area| {
-            area.access == first.access
-                && shared(area).is_some_and(|other| Shared::is_same(&file, &other))
+        let is_like = |area: &Area| match &area.kind {
+            Kind::Shared(part, _) => {
+                area.access == first.access && Shared::is_same(&part.file, &of_first.file)
+            }
+            _ => false,
         };
         let are_like = self.areas.range(range.clone()).all(is_like);
         (are_like && self.mapped_end(range) == range.end).then_some(first)
@@ -134,7 +140,7 @@ impl Inner {
             backing: Backing::Zero,
             populate: false,
             overcommit: false,
-            is_locked: false,
+            locking: Locking::Unlocked,
         })?;
         Ok(())
     }
@@ -240,7 +246,7 @@ impl Inner {
         self.areas.merge(end);
         if keep {
             // It has been cut there, so that this does not fail.
-            let _ = self.set_locked(old, false);
+            let _ = self.set_locking(old, Locking::Unlocked);
         }
         self.merge_all(old);
         Ok(())

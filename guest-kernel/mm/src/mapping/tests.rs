@@ -8,7 +8,7 @@ use abi::virtual_map::{PAGE_SIZE, USER_END};
 use arch::paging::Flags;
 
 use crate::address_space::{MemoryLimits, STACK_LIMIT};
-use crate::area::MayWrite;
+use crate::area::{Locking, MayWrite};
 use crate::fault::{Attempt, FaultCause};
 use crate::frames::{self, FRAME_SIZE, Frame};
 use crate::mapping::{AddressSpace, Backing, Discarded, Place, Request, SEARCH_END, Target};
@@ -32,7 +32,7 @@ fn request(place: Place, pages: u64, access: Access, backing: Backing) -> Reques
         backing,
         populate: false,
         overcommit: false,
-        is_locked: false,
+        locking: Locking::Unlocked,
     }
 }
 

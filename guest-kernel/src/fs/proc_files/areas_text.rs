@@ -28,10 +28,9 @@ pub fn write(process: &Process, to: &mut Window, detail: bool) -> Result<fmt::Re
         next = seen.area.end;
         write_area(process, &seen, to)?;
         if detail {
-            let locked = if seen.area.is_locked {
-                seen.resident
-            } else {
-                0
+            let locked = match seen.area.is_locked() {
+                true => seen.resident,
+                false => 0,
             };
             let sizes = [seen.area.size(), seen.resident, locked];
             let [size, resident, locked] = sizes.map(|bytes| bytes / 1024);

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
 use arch::{SingleCpu, clock};
-use mm::area::MayWrite;
+use mm::area::{Locking, MayWrite};
 use mm::file_pages::{FilePages, MAX_LEN};
 use mm::mapping::{Backing, Place, Request};
 use mm::page_tables::Access;
@@ -120,7 +120,7 @@ pub fn attach(number: u64, attachment: &Attachment) -> Result<u64, Errno> {
         },
         populate: false,
         overcommit: true,
-        is_locked: false,
+        locking: Locking::Unlocked,
     });
     let start = mapped.map_err(|errno| match errno {
         Errno::EEXIST | Errno::EPERM => Errno::EINVAL,
@@ -189,25 +189,34 @@ impl Segment {
         Shared::owners(&self.file) > 1
     }
 
-    /// Locks or unlocks it: all of its owner's that are may have `limit` bytes.
+    /// Locks it: all of its owner's that are locked may have `limit` bytes.
     ///
     /// # Errors
     /// ENOMEM: they would have more.
-    pub fn set_locked(&self, is_locked: bool, limit: u64) -> Result<(), Errno> {
-        let mode = |of: &Self| of.permissions.mode.get();
+    pub fn lock(&self, limit: u64) -> Result<(), Errno> {
         let owner = |of: &Self| of.permissions.user.get();
         let whole = |of: &Self| of.size.next_multiple_of(PAGE_SIZE);
-        let counts = |of: &Self| mode(of) & LOCKED != 0 && owner(of) == owner(self);
-        if is_locked && mode(self) & LOCKED == 0 {
-            let size = |of: &Self| if counts(of) { whole(of) } else { 0 };
-            let (_, _, locked) = SEGMENTS.count(size);
-            if locked.saturating_add(whole(self)) > limit {
-                return Err(Errno::ENOMEM);
-            }
+        let size = |of: &Self| match of.is_locked() && owner(of) == owner(self) {
+            true => whole(of),
+            false => 0,
+        };
+        let (_, _, locked) = SEGMENTS.count(size);
+        if !self.is_locked() && locked.saturating_add(whole(self)) > limit {
+            return Err(Errno::ENOMEM);
         }
-        let locked = if is_locked { LOCKED } else { 0 };
-        self.permissions.mode.set(mode(self) & !LOCKED | locked);
+        let mode = &self.permissions.mode;
+        mode.set(mode.get() | LOCKED);
         Ok(())
+    }
+
+    /// Unlocks it.
+    pub fn unlock(&self) {
+        let mode = &self.permissions.mode;
+        mode.set(mode.get() & !LOCKED);
+    }
+
+    fn is_locked(&self) -> bool {
+        self.permissions.mode.get() & LOCKED != 0
     }
 
     /// How many mappings there are of it.
