@@ -10,20 +10,17 @@
 //! So what a long write brings is put and found without a look at each page. A group gets a table
 //! when a frame comes that does not lie where its place is.
 
+mod slot;
 mod walks;
 
 use core::mem;
 use core::ops::Range;
 
 use crate::frames::{FRAME_SIZE, FrameRun, FrameShare, ShareRun};
-use crate::{Frame, OutOfMemory, Owned};
+use crate::{Frame, OutOfMemory};
 
+use slot::{FANOUT, FANOUT_BITS, Slot, Table};
 use walks::{count, next, next_gap, remove, visit};
-
-/// Entries of a table, pages of a group, and the bits of a page's number that select one.
-const FANOUT: u64 = 1 << FANOUT_BITS;
-const FANOUT_BITS: u32 = 6;
-const _: () = assert!(FANOUT == ShareRun::PLACES as u64);
 
 /// Highest tree. Dropping one recurses this deep.
 const MAX_HEIGHT: u32 = 5;
@@ -31,32 +28,12 @@ const MAX_HEIGHT: u32 = 5;
 /// Pages past which there are none.
 pub const LIMIT: u64 = 1 << (FANOUT_BITS * MAX_HEIGHT);
 
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Empty,
-    /// In a group's table.
-    Page(FrameShare),
-    /// A group.
-    Together(ShareRun),
-    /// A group's, or one above.
-    Table(Owned<Table>),
-}
-
 /// What there is from a page on.
 pub enum Run<'a> {
     /// These bytes, of whole pages.
     Kept(&'a [u8]),
     /// Nothing, for at least so many pages.
     Gap(u64),
-}
-
-struct Table([Slot; FANOUT as usize]);
-
-impl Table {
-    fn new() -> Result<Owned<Self>, OutOfMemory> {
-        Owned::new(Self([const { Slot::Empty }; FANOUT as usize]))
-    }
 }
 
 /// Frames by page number.
@@ -82,74 +59,6 @@ fn place(page: u64) -> usize {
 /// Pages in a tree of this height.
 fn pages(height: u32) -> u64 {
     1 << (FANOUT_BITS * height)
-}
-
-impl Slot {
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-
-    fn share(&self) -> Option<&FrameShare> {
-        match self {
-            Self::Page(kept) => Some(kept),
-            _ => None,
-        }
-    }
-
-    fn share_mut(&mut self) -> Option<&mut FrameShare> {
-        match self {
-            Self::Page(kept) => Some(kept),
-            _ => None,
-        }
-    }
-
-    /// Of a group: how many pages of up to `most` from this place on have no frame, before the first
-    /// that has one.
-    fn gap(&self, place: usize, most: usize) -> usize {
-        match self {
-            Self::Together(shares) => shares.gap(place).min(most),
-            Self::Table(table) => {
-                let after = table.0[place..].iter().take(most);
-                after.take_while(|slot| slot.share().is_none()).count()
-            }
-            Self::Empty | Self::Page(_) => most.min(ShareRun::PLACES - place),
-        }
-    }
-
-    /// Of a group: gets it ready for frames at this place, where there are none.
-    #[inline]
-    fn prepare(&mut self, place: usize, frames: &FrameRun) -> Result<(), OutOfMemory> {
-        match self {
-            Self::Together(shares) if !shares.fits(place, frames) => self.make_table(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Of a group whose frames lie together.
-    #[cold]
-    fn make_table(&mut self) -> Result<(), OutOfMemory> {
-        let mut table = Table::new()?;
-        if let Self::Together(shares) = self {
-            while let Some(place) = shares.first() {
-                table.0[place] = shares.take(place).map_or(Self::Empty, Self::Page);
-            }
-        }
-        *self = Self::Table(table);
-        Ok(())
-    }
-
-    /// Of a group, which is [ready](Self::prepare): puts them there.
-    fn put(&mut self, place: usize, frames: FrameRun) {
-        match self {
-            Self::Together(shares) => shares.add(place, frames),
-            Self::Table(table) => {
-                for (slot, frame) in table.0[place..].iter_mut().zip(frames) {
-                    *slot = Self::Page(frame.into());
-                }
-            }
-            Self::Empty | Self::Page(_) => *self = Self::Together(ShareRun::new(place, frames)),
-        }
-    }
 }
 
 impl PageTree {
