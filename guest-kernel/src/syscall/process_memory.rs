@@ -1,11 +1,14 @@
 //! Calls that copy between the memory of two processes.
 
+use core::ptr;
+
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{AddressSpace, Frame, OutOfMemory, UserPtr, UserSlice};
 
 use crate::fs::transfer::{Source, Target, Transfer, UserBytes};
+use crate::proc::capability::Capability;
 use crate::proc::process::Process;
 use crate::proc::{current, table};
 use crate::syscall::{Errno, SyscallResult, pidfd};
@@ -132,13 +135,16 @@ pub fn process_madvise(&[fd, vectors, count, advice, flags, ..]: &Arguments) -> 
         return Err(Errno::EINVAL);
     }
     let process = pidfd::process_of(fd)?;
-    check_inspectable(process)?;
+    check_inspectable(process).map_err(|_| Errno::EACCES)?;
     let is_known = matches!(
         advice as u32,
         linux::MADV_COLD | linux::MADV_PAGEOUT | linux::MADV_WILLNEED | linux::MADV_COLLAPSE
     );
     if !is_known {
         return Err(Errno::EINVAL);
+    }
+    if !ptr::eq(process, current()) {
+        current().require(Capability::SysNice)?;
     }
     if !process.is_alive() {
         return Err(Errno::ESRCH);

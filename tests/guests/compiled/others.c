@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -66,6 +67,7 @@ static void end(pid_t pid)
 static void try(const char *who, pid_t pid)
 {
 	struct sched_param none = {0};
+	siginfo_t info = {.si_code = SI_QUEUE};
 	int copy = 0, fd = syscall(SYS_pidfd_open, pid, 0);
 	struct iovec here = {&copy, sizeof copy}, there = {&secret, sizeof secret};
 	cpu_set_t first;
@@ -85,7 +87,11 @@ static void try(const char *who, pid_t pid)
 	say(" process_vm_writev", process_vm_writev(pid, &here, 1, &there, 1, 0));
 	say(" get_robust_list", syscall(SYS_get_robust_list, pid, &head, &size));
 	say(" pidfd_send_signal", syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+	say(" rt_sigqueueinfo", syscall(SYS_rt_sigqueueinfo, pid, 0, &info));
+	say(" rt_tgsigqueueinfo", syscall(SYS_rt_tgsigqueueinfo, pid, pid, 0, &info));
 	say(" pidfd_getfd", syscall(SYS_pidfd_getfd, fd, 0, 0));
+	say(" process_madvise", syscall(SYS_process_madvise, fd, &here, 1, MADV_COLD, 1));
+	say(" process_madvise", syscall(SYS_process_madvise, fd, &none, 0, MADV_COLD, 0));
 	say(" clone", syscall(SYS_clone, CLONE_NEWNS | CLONE_FS | SIGCHLD, 0, 0, 0, 0));
 	printf(" nice value %d\n", getpriority(PRIO_PROCESS, pid));
 	fflush(stdout);
