@@ -15,6 +15,7 @@ pub mod execute;
 mod file;
 mod futex;
 mod futex2;
+mod growing;
 mod inotify;
 mod interface;
 mod ipc;

@@ -3,22 +3,15 @@
 
 use core::mem::size_of;
 
-use abi::virtual_map::PAGE_SIZE;
 use arch::trap::Arguments;
 use linux_raw_sys::general as linux;
-use mm::{UserPtr, UserSlice};
 
-use crate::fs;
-use crate::fs::calls;
 use crate::fs::path::{Rules, Start};
-use crate::proc::current;
 use crate::syscall::path::{self, Path};
-use crate::syscall::{Errno, SyscallResult};
+use crate::syscall::{Errno, SyscallResult, growing};
 
-/// `struct open_how`: flags, mode, and what the walk does not do.
-type How = [u64; 3];
-const HOW_SIZE: u64 = size_of::<How>() as u64;
-const _: () = assert!(size_of::<How>() == size_of::<linux::open_how>());
+/// Bytes of the first `struct open_how`, which has flags, mode, and what the walk does not do.
+const HOW_SIZE: u64 = size_of::<linux::open_how>() as u64;
 
 /// The flags that there are (Linux, VALID_OPEN_FLAGS), and those that go with O_PATH.
 const FLAGS: u32 = PATH_FLAGS
@@ -44,14 +37,15 @@ const MODE: u64 = 0o7777;
 
 /// `openat2(directory, path, how, size)`
 pub fn openat2(&[directory, path, how, size, ..]: &Arguments) -> SyscallResult {
-    let [flags, mode, rules] = read(how, size)?;
+    let [flags, mode, rules] = growing::read(how, size, HOW_SIZE)?;
     let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
     let makes = flags & MAKES != 0;
+    let modes = if makes { MODE } else { 0 };
     let is_valid = flags & !FLAGS == 0
         && (flags & linux::O_PATH == 0 || flags & !PATH_FLAGS == 0)
         && (flags & NO_NAME == 0 || flags & linux::O_DIRECTORY != 0)
-        && mode & !if makes { MODE } else { 0 } == 0;
-    // All that there is is in memory.
+        && mode & !modes == 0;
+    // Everything is in memory.
     let cached = u64::from(linux::RESOLVE_CACHED);
     let known = u32::try_from(rules & !cached)
         .ok()
@@ -68,47 +62,22 @@ pub fn openat2(&[directory, path, how, size, ..]: &Arguments) -> SyscallResult {
     path::open_from(&start, path.bytes(), flags, mode)
 }
 
-/// The structure, which has grown, and may grow more by fields that are zero.
-fn read(address: u64, size: u64) -> Result<How, Errno> {
-    if size < HOW_SIZE {
-        return Err(Errno::EINVAL);
-    }
-    if size > PAGE_SIZE {
-        return Err(Errno::E2BIG);
-    }
-    let space = current().space();
-    for at in HOW_SIZE..size {
-        let mut byte = [0];
-        UserSlice::new(address.wrapping_add(at), 1).copy_in(&space, &mut byte)?;
-        if byte != [0] {
-            return Err(Errno::E2BIG);
-        }
-    }
-    Ok(UserPtr::<How>::new(address).read(&space)?)
-}
-
 /// Where the path starts: one that stays in a directory has that as its root.
 ///
 /// # Errors
 /// EXDEV: it leaves it at once. As for [`path::start`].
 fn start(directory: u64, path: &[u8], rules: Rules) -> Result<Start, Errno> {
-    let start = path::start(directory, path)?;
     if rules.contains(Rules::BENEATH) && path.starts_with(b"/") {
         return Err(Errno::EXDEV);
     }
-    if !rules.are_scoped() {
-        return Ok(Start {
-            rules,
-            ..(*start).clone()
-        });
-    }
-    let directory = match directory as i32 {
-        linux::AT_FDCWD => start.directory.clone(),
-        _ => calls::directory(fs::any_file(directory)?.location()?)?,
-    };
+    let is_scoped = rules.are_scoped() && !path.is_empty();
+    let start = path::start(directory, if is_scoped { b"." } else { path })?;
     Ok(Start {
-        root: directory.clone(),
-        directory,
+        root: match is_scoped {
+            true => start.directory.clone(),
+            false => start.root.clone(),
+        },
+        directory: start.directory.clone(),
         rules,
     })
 }

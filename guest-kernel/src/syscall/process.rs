@@ -1,9 +1,8 @@
 //! Calls about processes: their beginnings and ends, numbers and groups.
 
-use abi::virtual_map::PAGE_SIZE;
 use arch::trap::{Arguments, UserContext};
 use linux_raw_sys::general as linux;
-use mm::{UserPtr, UserSlice};
+use mm::UserPtr;
 
 use crate::proc::capability::Capability;
 use crate::proc::process::Process;
@@ -12,7 +11,7 @@ use crate::proc::spawn::{self, CloneFlags, Request};
 use crate::proc::wait::{self, ChildKind, Ended, Options, Which};
 use crate::proc::wait_status::WaitStatus;
 use crate::proc::{current, current_thread, exit as end, scheduler, table};
-use crate::syscall::{Errno, SyscallResult, pidfd, sharing, usage};
+use crate::syscall::{Errno, SyscallResult, growing, pidfd, sharing, usage};
 
 /// `exit(status)`: ends the thread.
 pub fn exit(&[status, ..]: &Arguments) -> SyscallResult {
@@ -82,37 +81,9 @@ fn clone_flags(flags: u64) -> Result<CloneFlags, Errno> {
     }
 }
 
-/// `clone3(arguments, size)`: `struct clone_args` has grown, and may grow more by fields that are
-/// zero.
+/// `clone3(arguments, size)`
 pub fn clone3(context: &mut UserContext) -> SyscallResult {
-    const WORD: u64 = size_of::<u64>() as u64;
-    const WORDS: usize = 11;
-    const MIN_SIZE: u64 = linux::CLONE_ARGS_SIZE_VER0 as u64;
     let [address, size, ..] = context.registers.arguments;
-    if size < MIN_SIZE {
-        return Err(Errno::EINVAL);
-    }
-    if size > PAGE_SIZE {
-        return Err(Errno::E2BIG);
-    }
-    let space = current().space();
-    let mut words = [0; WORDS];
-    for at in 0..size / WORD {
-        let word = UserPtr::<u64>::new(address.wrapping_add(at * WORD)).read(&space)?;
-        match words.get_mut(at as usize) {
-            Some(place) => *place = word,
-            None if word == 0 => {}
-            None => return Err(Errno::E2BIG),
-        }
-    }
-    let tail = UserSlice::new(address.wrapping_add(size / WORD * WORD), size % WORD);
-    if tail
-        .copy_in(&space, &mut [0; WORD as usize])?
-        .iter()
-        .any(|byte| *byte != 0)
-    {
-        return Err(Errno::E2BIG);
-    }
     let [
         flags,
         descriptor,
@@ -125,7 +96,7 @@ pub fn clone3(context: &mut UserContext) -> SyscallResult {
         set_tid,
         set_tid_count,
         _cgroup,
-    ] = words;
+    ] = growing::read(address, size, linux::CLONE_ARGS_SIZE_VER0.into())?;
     let has_no_handlers = flags & linux::CLONE_CLEAR_SIGHAND != 0;
     let flags = clone_flags(flags & !linux::CLONE_CLEAR_SIGHAND)?;
     let is_obsolete = flags.bits() & (linux::CLONE_DETACHED | linux::CSIGNAL) != 0;
