@@ -23,11 +23,12 @@ const PIT_COUNTS: u64 = PIT_HZ / 100;
 /// Most that it can count, 55 ms.
 const LONGEST: u16 = u16::MAX;
 
-/// How often it is tried to be as exact as this, the part of what is measured that is not certain:
-/// a machine whose host does something else meanwhile may be less so.
-const ATTEMPTS: usize = 10;
+/// A span is exact if no more than one part in so many of it is uncertain.
 const EXACT: u64 = 2000;
-/// Of so many samples one after the other the one that took least time is taken.
+/// Spans that are measured until one is exact, which none may be where the machine's host does
+/// something else meanwhile.
+const ATTEMPTS: usize = 10;
+/// Samples that are taken one after the other, of which the one counts that took least time.
 const SAMPLES: usize = 5;
 
 /// What all counters are at one time, which is between two of the time-stamp counter.
@@ -70,6 +71,7 @@ pub(crate) fn measure(features: Features) -> Frequencies {
             break;
         }
     }
+    local_apic::stop_measuring();
     let frequencies = best.map(|span| Frequencies {
         tsc: span.tsc * PIT_HZ / span.pit / 1000,
         bus: span.bus * PIT_HZ / span.pit / 1000,
@@ -90,7 +92,6 @@ fn measure_once(features: Features) -> Option<Span> {
             break (last, pit);
         }
     };
-    local_apic::stop_measuring();
     Some(Span {
         tsc: (last.before + last.after - first.before - first.after) / 2,
         pit,

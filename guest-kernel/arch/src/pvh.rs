@@ -105,12 +105,14 @@ impl BootInfo {
         }
     }
 
-    /// How many CPUs the tables of the firmware list, at most 32; `None` without such tables.
+    /// How many CPUs the tables of the firmware list, at most 32; `None` without such tables. Only
+    /// before another CPU runs.
     #[cold]
     pub fn listed_cpus(&self) -> Option<usize> {
         acpi::cpus(self.rsdp, |address, len| {
             let end = address.checked_add(len as u64)?;
-            // SAFETY: it is mapped, and no free memory: the firmware keeps it for its tables.
+            // SAFETY: all that is below is mapped, whatever is there, and nobody writes to it while
+            // it is looked at: this CPU runs alone, and has no device at work.
             (address != 0 && end <= BOOT_MAPPED).then(|| unsafe { slice_at(address, len) })
         })
     }
