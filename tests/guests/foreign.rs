@@ -31,8 +31,8 @@ struct Machine {
 }
 
 const PC: &[&str] = &["-M", "pc", "-cpu", "qemu64"];
-// By default it would add its devices' addresses to the command line's end, where the program's
-// arguments are.
+/// By default it would add its devices' addresses to the command line's end, where the program's
+/// arguments are.
 const MICROVM: &[&str] = &["-M", "microvm,auto-kernel-cmdline=off", "-cpu", "max"];
 
 const MACHINES: [Machine; 4] = [
@@ -158,8 +158,9 @@ fn cpus_are_found(machine: Machine) -> Result<(), Failed> {
         let processors = values("processor\t").count();
         assert_eq!(processors, expected, "{word}: {found:#?}\n{stderr}");
         assert!(!found.console.contains("have started"), "{found:#?}");
-        let is_measured = |mhz: &str| mhz.parse().is_ok_and(|mhz: f64| mhz > 100.0);
-        assert!(values("cpu MHz\t").all(is_measured), "{found:#?}");
+        let is_measured = |mhz: &&str| mhz.parse().is_ok_and(|mhz: f64| mhz > 100.0);
+        let measured = values("cpu MHz\t").filter(is_measured).count();
+        assert_eq!(measured, expected, "{found:#?}");
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ impl Target {
     /// All of them with one CPU, the emulator first.
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
-    /// All of them.
+    /// All of them, with any number of CPUs.
     pub const EVERY: [Self; 8] = [
         Self::Emu,
         Self::Kvm,

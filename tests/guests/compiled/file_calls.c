@@ -240,6 +240,21 @@ static void splices(void) {
     close(to);
 }
 
+// Waits until a process waits for something: others' locks too.
+static void until_waiting(pid_t pid) {
+    char path[64], text[256];
+    char state = 'R';
+    sprintf(path, "/proc/%d/stat", pid);
+    while (state != 'S' && state != 'D') {
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        if (file && fgets(text, sizeof text, file))
+            state = strrchr(text, ')')[2];
+        if (file)
+            fclose(file);
+    }
+}
+
 // A splice to a socket that has no room, while another wants to read the bytes.
 static void reader_waits(void) {
     static int numbers[16384], got[16384];
@@ -259,11 +274,11 @@ static void reader_waits(void) {
     pid_t child = fork();
     if (child == 0)
         _exit(splice(from[0], NULL, to[1], NULL, sizeof numbers, 0) != sizeof numbers);
-    usleep(20000);
+    until_waiting(child);
     pid_t reader = fork();
     if (reader == 0)
         _exit(read(from[0], &last, sizeof last) != sizeof last || last != 77777);
-    usleep(20000);
+    until_waiting(reader);
     while (filled > 0 && (count = read(to[0], got, filled < 4096 ? filled : 4096)) > 0)
         filled -= count;
     waitpid(child, &status[0], 0);

@@ -146,7 +146,7 @@ static void to_itself(void) {
     pthread_t threads[3];
     int which = 0;
     for (int i = 0; i < 3; i++) pthread_create(&threads[i], 0, wait_on, &which);
-    usleep(50000);
+    while (futex(&words[0], FUTEX_REQUEUE, 0, (void *)9, &words[0], 0) != 3) usleep(1000);
     printf("to itself: %ld", futex(&words[0], FUTEX_REQUEUE, 1, (void *)1, &words[0], 0));
     printf(" %ld", futex(&words[0], FUTEX_REQUEUE, 0, (void *)9, &words[0], 0));
     // The call that says how large a word is wakes one at least, unless it is to wake none.
