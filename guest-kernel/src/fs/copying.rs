@@ -294,7 +294,8 @@ fn through_frame(
     })
 }
 
-/// Whether bytes that may come from a pipe or go there are what `file` has or takes.
+/// Whether `splice` may move bytes between `file` and a pipe: not if it is a directory, or has no
+/// bytes but numbers.
 pub fn can_splice(file: &OpenFile) -> bool {
     let is_directory = file.node().is_some_and(|node| node.is_directory());
     !is_directory && !matches!(file.object(), Object::Event(_) | Object::Namespace(_))

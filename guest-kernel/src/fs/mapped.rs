@@ -147,14 +147,13 @@ fn note_pages(
 /// Whether a program has a file mapped that was first seen through this mount: it is used as long
 /// as that is so.
 pub fn is_used(mount: &Mount) -> bool {
-    spaces::is_any_mapped(|pages| {
-        pages.label().is_some_and(|label| {
-            with_names(|names| {
-                let name = names.map.get(label.get() as usize);
-                name.is_some_and(|name| name.mount == mount.number())
-            })
+    let is_seen_through = |label: NonZeroU32| {
+        with_names(|names| {
+            let name = names.map.get(label.get() as usize);
+            name.is_some_and(|name| name.mount == mount.number())
         })
-    })
+    };
+    spaces::is_any_mapped(|pages| pages.label().is_some_and(is_seen_through))
 }
 
 fn forget(label: NonZeroU32) {

@@ -213,9 +213,8 @@ impl Credentials {
 
     /// Whether it uses files as a member of this group.
     pub fn is_in(&self, group: u32) -> bool {
-        let others = self.others.borrow();
-        let is_other = others.as_ref().is_some_and(|others| others.contains(group));
-        is_other || self.groups.get().files == group
+        let is_other = |others: &Shared<Groups>| others.contains(group);
+        self.groups.get().files == group || self.others.borrow().as_ref().is_some_and(is_other)
     }
 
     /// Becomes who `other` is.

@@ -83,10 +83,10 @@ pub struct Waiting {
     key: Key,
     /// What wakes it.
     bits: u32,
-    /// The lock that comes with its wake-up, if that is the only one: another word's while nobody
-    /// has let it wait for the lock itself.
+    /// The lock that it gets as it wakes, if it waits for one. The key is another word's until
+    /// somebody lets it wait for the lock itself.
     lock: Option<Lock>,
-    /// Who has that lock; 0 while it waits for another word.
+    /// Who has the lock; 0 while the key is another word's.
     owner: u32,
 }
 

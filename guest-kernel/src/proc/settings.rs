@@ -20,13 +20,13 @@ pub enum Setting {
     /// Most bytes of others' pipes than the superuser's (`fs.pipe-max-size`).
     PipeSize,
     /// Most queues of inotify (`fs.inotify.max_user_instances`).
-    Instances,
+    InotifyQueues,
     /// Most POSIX message queues (`fs.mqueue.queues_max`).
     MessageQueues,
 }
 
 /// The most that those two can be, which they are at first.
-pub const MOST_INSTANCES: u64 = 128;
+pub const MOST_INOTIFY_QUEUES: u64 = 128;
 pub const MOST_MESSAGE_QUEUES: u64 = 256;
 
 static VALUES: SingleCpu<[Cell<u64>; 6]> = SingleCpu::new([
@@ -34,7 +34,7 @@ static VALUES: SingleCpu<[Cell<u64>; 6]> = SingleCpu::new([
     Cell::new(SLOTS as u64),
     Cell::new(SLOTS as u64),
     Cell::new(*Setting::PIPE_SIZES.end()),
-    Cell::new(MOST_INSTANCES),
+    Cell::new(MOST_INOTIFY_QUEUES),
     Cell::new(MOST_MESSAGE_QUEUES),
 ]);
 
@@ -56,7 +56,7 @@ impl Setting {
             Self::SegmentSize => 0..=u64::MAX,
             Self::Segments | Self::Queues => 0..=SLOTS as u64,
             Self::PipeSize => Self::PIPE_SIZES,
-            Self::Instances => 0..=MOST_INSTANCES,
+            Self::InotifyQueues => 0..=MOST_INOTIFY_QUEUES,
             Self::MessageQueues => 0..=MOST_MESSAGE_QUEUES,
         };
         let value = match self {

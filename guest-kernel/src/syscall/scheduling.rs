@@ -106,8 +106,9 @@ pub fn getpriority(&[which, who, ..]: &Arguments) -> SyscallResult {
     Ok((NICE_BASE - i64::from(least)) as u64)
 }
 
-/// Whether the limit of a thread allows it to be no nicer than this, or the process may decide.
-fn may_be_only(thread: &Thread, nice: i8) -> bool {
+/// Whether a thread may get this nice value, lower than its own: by its limit, or by a right of the
+/// current process.
+fn may_lower_to(thread: &Thread, nice: i8) -> bool {
     let limit = thread.process().limits().soft(linux::RLIMIT_NICE);
     (NICE_BASE - i64::from(nice)) as u64 <= limit || current().may(Capability::SysNice)
 }
@@ -121,7 +122,7 @@ pub fn setpriority(&[which, who, nice, ..]: &Arguments) -> SyscallResult {
         let own = thread.scheduling();
         if let Err(refused) = check_owner(thread) {
             result = Err(refused);
-        } else if nice < own.nice && !may_be_only(thread, nice) {
+        } else if nice < own.nice && !may_lower_to(thread, nice) {
             result = Err(Errno::EACCES);
         } else {
             thread.set_scheduling(Scheduling { nice, ..own });
@@ -202,7 +203,7 @@ fn set_policy(thread: &Thread, policy: u32, priority: u32, nice: i8) -> SyscallR
     // Who runs when nothing else does is nicer than all.
     let is_idle = |policy| policy == linux::SCHED_IDLE;
     let is_less_nice = nice < own.nice || is_idle(before) && !is_idle(policy);
-    if is_less_nice && !may_be_only(thread, nice) {
+    if is_less_nice && !may_lower_to(thread, nice) {
         return Err(Errno::EPERM);
     }
     thread.set_scheduling(Scheduling {

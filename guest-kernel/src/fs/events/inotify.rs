@@ -28,13 +28,13 @@ use crate::fs::number_map::{self, NumberMap};
 use crate::fs::poll::{self, Readiness};
 use crate::fs::shared_list::{Link, Linked, SharedList};
 use crate::fs::transfer::Target;
-use crate::proc::settings::{MOST_INSTANCES, Setting};
+use crate::proc::settings::{MOST_INOTIFY_QUEUES, Setting};
 use crate::proc::wait_queue::WaitQueue;
 
 pub use queue::MAX_EVENTS;
 
 /// A node counts its watches, one of each instance at most.
-const _: () = assert!(MOST_INSTANCES <= u8::MAX as u64);
+const _: () = assert!(MOST_INOTIFY_QUEUES <= u8::MAX as u64);
 /// Watches that there can be, as on a small machine's Linux.
 pub const MAX_WATCHES: usize = 65_536;
 
@@ -164,7 +164,7 @@ impl Inotify {
     /// # Errors
     /// EMFILE: there are too many. ENOMEM.
     pub fn new() -> Result<Shared<Self>, Errno> {
-        if INSTANCES.get() as u64 >= Setting::Instances.get() {
+        if INSTANCES.get() as u64 >= Setting::InotifyQueues.get() {
             return Err(Errno::EMFILE);
         }
         INSTANCES.set(INSTANCES.get() + 1);

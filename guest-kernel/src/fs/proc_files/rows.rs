@@ -90,7 +90,7 @@ const SYS_FS_INOTIFY: &[Entry] = &[
     text(b"max_queued_events", Number(inotify::MAX_EVENTS as u64)),
     text(
         b"max_user_instances",
-        SystemText::Setting(Setting::Instances),
+        SystemText::Setting(Setting::InotifyQueues),
     ),
     text(b"max_user_watches", Number(inotify::MAX_WATCHES as u64)),
 ];

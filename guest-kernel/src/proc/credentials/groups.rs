@@ -29,7 +29,7 @@ impl Groups {
     /// a time, and how many came before.
     ///
     /// # Errors
-    /// EINVAL: too many, or one that is none. ENOMEM; those of `read`.
+    /// EINVAL: too many, or the number that stands for nobody. ENOMEM; those of `read`.
     pub fn new(
         len: usize,
         mut read: impl FnMut(usize, &mut [Id]) -> Result<(), Errno>,

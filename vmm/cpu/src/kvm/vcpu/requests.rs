@@ -50,7 +50,8 @@ impl KvmVcpu {
         } else if ram.read_slice(&mut bytes, page).is_ok() {
             load_xsave(&mut xsave, &bytes, self.pkru_word);
             // The guest's own mistake, if the CPU cannot have such a state.
-            // SAFETY: as in `write_state`.
+            // SAFETY: no feature is enabled by arch_prctl, so KVM reads the 4,096 bytes that
+            // `xsave` has, and it came from KVM_GET_XSAVE of the same vCPU.
             let _ = unsafe { self.fd.set_xsave(&xsave) };
         }
         Ok(())
