@@ -21,18 +21,18 @@ const KERNEL: &str = "RINGFENCE_LINUX";
 const NESTED: &str = "target/nested/kernel";
 
 const CASES: &[Case] = &[
-    ("shell", a_shell_runs_commands_and_powers_off),
-    ("reset", a_reset_ends_the_run),
-    ("unpacks_itself", a_kernel_may_unpack_itself),
+    ("linux_shell", a_shell_runs_commands_and_powers_off),
+    ("linux_resets", a_reset_ends_the_run),
+    ("linux_unpacks_itself", a_kernel_may_unpack_itself),
 ];
 
 /// On the emulator only.
 const REPEATED: &[Case] = &[
-    ("deterministic", two_runs_are_the_same),
-    ("several_cpus_repeat", several_cpus_repeat_exactly),
+    ("linux_repeats", two_runs_are_the_same),
+    ("linux_on_several_cpus_repeats", several_cpus_repeat_exactly),
 ];
 
-const SEVERAL: &[Case] = &[("several_cpus", several_cpus_run)];
+const SEVERAL: &[Case] = &[("linux_on_several_cpus", several_cpus_run)];
 const SEVERAL_TARGETS: [Target; 3] = [Target::Emu4Cpus, Target::Kvm2Cpus, Target::KvmUserApic2Cpus];
 
 /// The tests of this module.
@@ -147,7 +147,7 @@ fn a_reset_ends_the_run(target: Target) {
     for way in ["", "reboot=acpi", "reboot=kbd"] {
         let ended = run(target, &kernel, script, None, &["--cmdline", way]);
         ended.status(0);
-        assert_eq!(ended.report["outcome"]["kind"], "reset", "{way}: {ended}");
+        assert_eq!(ended.report["outcome"]["kind"], "linux_resets", "{way}: {ended}");
     }
 }
 
