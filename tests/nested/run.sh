@@ -82,34 +82,38 @@ pack() {
     (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs.cpio"
 }
 
-# boot NAME OPTIONS -- ARGUMENTS: boots an inner host with OPTIONS of QEMU, whose tests are told
-# ARGUMENTS. Its console, with the tests' output, goes to stdout and $work/NAME.log, what
-# QEMU says to $work/NAME-qemu.log; the second serial line carries the reports.
+# boot NAME CLOCK TESTS [WORD...]: boots an inner host that runs TESTS, executables with commas
+# between them, and tells each of them WORDs. CLOCK is `counted` or `real`. Its console, with
+# the tests' output, goes to stdout and $work/NAME.log, what QEMU says to $work/NAME-qemu.log;
+# the second serial line carries the reports.
 #
 # -smp 1: with two processors, one boot in eighty hung with both in Linux's breakpoint
 # handler: QEMU 7.2 kept running its translation of an instruction that Linux had patched,
 # and Linux patches its scheduler when KVM's first guest starts and its last one ends.
 # +umip: so that programs that read the descriptor tables' addresses are seen to trap.
 boot() {
-    local name=$1 options=() arguments
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    shift
-    arguments=$(IFS=,; printf '%s' "$*")
+    local name=$1 clock=() tests=$3
+    [ "$2" = real ] || clock=("${counted[@]}")
+    shift 3
+    local words="console=ttyS0 quiet panic=-1 mitigations=off"
+    words="$words ${RINGFENCE_EVERYWHERE:+RINGFENCE_EVERYWHERE=1}"
     local qemu=(
-        qemu-system-x86_64 -accel tcg "${options[@]}"
+        qemu-system-x86_64 -accel tcg "${clock[@]}"
         -cpu 'EPYC,+svm,+npt,+umip' -smp 1 -m 2048
         -nographic -no-reboot -nodefaults
         -serial stdio -serial "file:$work/$name.tar.gz"
         -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio"
-        -append "console=ttyS0 quiet panic=-1 mitigations=off limit=$((limit - 30)) arguments=$arguments"
+        -append "$words limit=$((limit - 30)) tests=$tests arguments=$(list "$@")"
     )
     # QEMU ends by itself when the inner host reboots; `timeout` ends it otherwise.
     timeout --foreground --kill-after=5 "$limit" "${qemu[@]}" </dev/null 2>"$work/$name-qemu.log" |
         sed -u "s/\r//g" | tee "$work/$name.log"
+}
+
+# Its arguments with commas between them.
+list() {
+    local IFS=,
+    printf '%s' "$*"
 }
 
 # Unpacks the reports of the inner host $1; a stream cut short loses only its last part.
@@ -164,17 +168,26 @@ main() {
     say "static build took $((SECONDS - start)) s"
     pack
     start=$SECONDS
-    local hosts=(programs) failed=
+    local all hosts failed=
+    all=$(find "$root/tests" -type f -printf '%f\n' | sort | paste -sd ,)
     case "$*" in
         '')
-            hosts=(linux programs)
-            boot linux -- "${linux[@]}" >/dev/null &
-            boot programs "${counted[@]}" -- "${most[@]}" || true
+            # Side by side, as each has one processor.
+            hosts=(linux guests others)
+            boot linux real machine "${linux[@]}" >/dev/null &
+            boot guests counted guests "${most[@]}" >/dev/null &
+            boot others counted "${all//guests,/}" "${most[@]}" || true
             wait
-            cat "$work/linux.log"
+            cat "$work/linux.log" "$work/guests.log"
             ;;
-        *linux_*) boot programs -- "$@" || true ;;
-        *) boot programs "${counted[@]}" -- "$@" || true ;;
+        *linux_*)
+            hosts=(real)
+            boot real real "$all" "$@" || true
+            ;;
+        *)
+            hosts=(counted)
+            boot counted counted "$all" "$@" || true
+            ;;
     esac
     local host
     for host in "${hosts[@]}"; do
