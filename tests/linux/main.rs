@@ -9,14 +9,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
-use support::{Target, may_mount, output_with_input, shell_status, software_kvm, suite};
+use support::{Target, may_mount, output_with_input, shell_status, suite};
 
 /// A script, and the programs and files that it needs.
 struct Case {
     name: &'static str,
     needs: &'static [&'static str],
     script: &'static str,
-    is_long: bool,
     /// Whether it mounts file systems, which the superuser of many a container may not.
     mounts: bool,
 }
@@ -26,16 +25,7 @@ const fn case(name: &'static str, needs: &'static [&'static str], script: &'stat
         name,
         needs,
         script,
-        is_long: false,
         mounts: false,
-    }
-}
-
-/// One that takes minutes where ring 0 is emulated within KVM.
-const fn long(case: Case) -> Case {
-    Case {
-        is_long: true,
-        ..case
     }
 }
 
@@ -44,15 +34,16 @@ const CASES: &[Case] = &[
     case("busybox", &["busybox"], include_str!("busybox.sh")),
     case("compiler", &["gcc", "make"], include_str!("compiler.sh")),
     case("git", &["git"], include_str!("git.sh")),
-    long(case("nginx", &["nginx", "curl"], include_str!("nginx.sh"))),
-    long(Case {
+    case("go", &["go"], include_str!("go.sh")),
+    case("nginx", &["nginx", "curl"], include_str!("nginx.sh")),
+    Case {
         mounts: true,
         ..case(
             "mounts",
             &["unshare", "findmnt", "mountpoint", "pivot_root", "busybox"],
             include_str!("mounts.sh"),
         )
-    }),
+    },
     case("node", &["node"], include_str!("node.sh")),
     case(
         "packing",
@@ -62,29 +53,30 @@ const CASES: &[Case] = &[
     case("perl", &["perl"], include_str!("perl.sh")),
     case("python", &["python3"], include_str!("python.sh")),
     // Debian's libpython3.11-testsuite.
-    long(case(
+    case(
         "python_tests",
         &["/usr/lib/python3.11/test/test_os.py"],
         include_str!("python_tests.sh"),
-    )),
-    long(case(
+    ),
+    case(
         "redis",
         &["redis-server", "redis-cli"],
         include_str!("redis.sh"),
-    )),
-    long(case("ripgrep", &["rg"], include_str!("ripgrep.sh"))),
+    ),
+    case("ripgrep", &["rg"], include_str!("ripgrep.sh")),
+    case("rust", &["rustc"], include_str!("rust.sh")),
     case("sqlite", &["sqlite3"], include_str!("sqlite.sh")),
     case(
         "terminals",
         &["bash", "python3", "script", "stty"],
         include_str!("terminals.sh"),
     ),
-    long(case("tini", &["tini"], include_str!("tini.sh"))),
-    long(case(
+    case("tini", &["tini"], include_str!("tini.sh")),
+    case(
         "tools",
         &["lua", "tclsh", "jq", "vim", "ssh-keygen", "curl"],
         include_str!("tools.sh"),
-    )),
+    ),
     case("zsh", &["zsh"], include_str!("zsh.sh")),
 ];
 
@@ -93,7 +85,6 @@ const TARGETS: [Target; 2] = [Target::Emu, Target::Kvm];
 
 fn main() {
     let mut trials = Vec::new();
-    let slow = software_kvm();
     for case in CASES {
         let lacking = case.needs.iter().find(|name| !is_there(name));
         if let Some(lacking) = lacking {
@@ -107,13 +98,6 @@ fn main() {
             eprintln!("{}: does not run here: the tests may not mount", case.name);
         }
         for target in TARGETS {
-            if case.is_long && target == Target::Kvm && slow {
-                eprintln!(
-                    "{}: does not run on {target}, where it takes minutes",
-                    case.name
-                );
-                continue;
-            }
             let no_target = target.missing();
             let ignored =
                 lacking.is_some() || is_forbidden || (no_target.is_some() && !target.required());
@@ -133,9 +117,20 @@ fn main() {
     suite::main(trials)
 }
 
-/// Whether PATH leads to a program, or a file is there if the name is a path.
+/// Where programs are: first those beside the cargo that runs this, so that `rustc` is the
+/// compiler and not what chooses one by the files of a home.
+fn search_path() -> String {
+    let path = std::env::var("PATH").expect("it is text");
+    let cargo = std::env::var("CARGO").unwrap_or_default();
+    match cargo.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}:{path}"),
+        None => path,
+    }
+}
+
+/// Whether that leads to a program, or a file is there if the name is a path.
 fn is_there(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = search_path();
     let mut files = std::env::split_paths(&path).map(|folder| folder.join(name));
     files.any(|file: PathBuf| file.is_file())
 }
@@ -146,7 +141,7 @@ const HOST_LIMIT: &str = "300";
 fn compare(case: &Case, target: Target) {
     // The same folder is at hand on both sides: it is made anew in each.
     let script = format!("cd \"$(mktemp -d)\" || exit 99\n{}", case.script);
-    let path = std::env::var("PATH").expect("it is text");
+    let path = search_path();
     let mut host = Command::new("timeout");
     host.args([HOST_LIMIT, "/bin/sh", "-c", &script])
         .env_clear();
