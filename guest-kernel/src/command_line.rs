@@ -3,7 +3,7 @@
 use abi::command_line as word;
 use abi::words::{Word, Words};
 use arch::boot::CpuOptions;
-use arch::virtio_console::{WINDOWS, Window};
+use devices::virtio_console::{WINDOWS, Window};
 use mm::frames::Contents;
 
 use crate::fs::{StandardErrors, StandardStreams};

@@ -9,11 +9,11 @@ use abi::Errno;
 use abi::command_line as word;
 use abi::host_files::{Attributes, Entry, Operation, Record};
 use abi::words::{Word, Words};
-use arch::SingleCpu;
-use arch::host_files::ask;
+use devices::host_files::ask;
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{FilePages, Frame, OutOfMemory, Owned, Shared};
+use single_cpu::SingleCpu;
 
 use crate::fs::bytes::{Bytes, NAME_MAX};
 use crate::fs::calls;

@@ -2,12 +2,13 @@
 
 use core::fmt;
 
-use abi::Errno;
 use abi::words::Word;
+use abi::{Errno, ports};
+use arch::log::Log;
 use arch::pvh::BootInfo;
-use arch::serial::{Log, SerialPort};
 use arch::trap::UserContext;
-use arch::{boot, clock, log_line, shared, startup, virtio_console};
+use arch::{boot, clock, log_line, shared, startup};
+use devices::virtio_console;
 use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared, kernel_stacks};
 
@@ -45,7 +46,7 @@ pub fn start(info: &BootInfo) -> ! {
         Files::Host => &[],
     };
     if options.log_apart {
-        Log::use_port(SerialPort::LOG);
+        Log::use_port(ports::LOG);
     }
     if options.has_virtio_consoles {
         virtio_console::add_consoles();

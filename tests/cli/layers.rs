@@ -1,7 +1,7 @@
 //! No room reaches up: files of the guest kernel (requirement R24) and of the emulator use
 //! their own room and those below it alone.
 //!
-//! The kernel's lowest two, `arch` and `mm`, are crates, so the compiler keeps them there.
+//! The kernel's lowest, up to `mm`, are crates, so the compiler keeps them there.
 //! This test keeps the rooms of one crate, by the paths that its files name. It sees only
 //! paths from the crate's root, so it refuses others that leave a file's own folder.
 

@@ -1,11 +1,10 @@
 //! From the boot loader to the kernel's `start`, which is above this crate: the image
 //! defines it by [`entry`](crate::entry).
 
-use core::cell::Cell;
-
+use crate::at_boot::AtBoot;
 use crate::processors::{self, Cpu};
 use crate::pvh::BootInfo;
-use crate::{SingleCpu, clock, copies, cpu, descriptors, extended_state, idt};
+use crate::{clock, copies, cpu, descriptors, extended_state, idt};
 use crate::{local_apic, paging, trap, user_copy};
 
 const BOOT_STACK_SIZE: usize = 16 * 1024;
@@ -79,7 +78,8 @@ pub fn enable_cpu(options: CpuOptions) {
     }
     let bus_khz = clock::start(features);
     local_apic::start(features, bus_khz);
-    SET_UP.set(Some(SetUp { bus_khz, ..set_up }));
+    // SAFETY: the first CPU boots, and there is no other one yet.
+    unsafe { SET_UP.set(Some(SetUp { bus_khz, ..set_up })) };
 }
 
 /// How the CPUs are set up.
@@ -91,7 +91,7 @@ struct SetUp {
 }
 
 /// How the first CPU was.
-static SET_UP: SingleCpu<Cell<Option<SetUp>>> = SingleCpu::new(Cell::new(None));
+static SET_UP: AtBoot<Option<SetUp>> = AtBoot::new(None);
 
 impl SetUp {
     /// Sets up all that needs no clock of `cpu`, which is this one.

@@ -6,9 +6,8 @@
 //! measures.
 
 use core::arch::x86_64::{__cpuid, _rdtsc};
-use core::cell::Cell;
 
-use crate::{SingleCpu, calibrate, cpu::Features};
+use crate::{at_boot::AtBoot, calibrate, cpu::Features};
 
 const HYPERVISOR_LEAVES: u32 = 0x4000_0000;
 const FREQUENCY_LEAF: u32 = 0x4000_0010;
@@ -24,11 +23,11 @@ struct Clock {
     counts_per_ns: u64,
 }
 
-static CLOCK: SingleCpu<Cell<Clock>> = SingleCpu::new(Cell::new(Clock {
+static CLOCK: AtBoot<Clock> = AtBoot::new(Clock {
     boot: 0,
     ns_per_count: 0,
     counts_per_ns: 0,
-}));
+});
 
 /// The frequencies of the machine's counters, in kHz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +42,13 @@ pub fn start(features: Features) -> u64 {
     let boot = counter();
     let frequencies = announced(features).unwrap_or_else(|| calibrate::measure(features));
     let ratio = |counts: u64, per: u64| (counts << FRACTION_BITS) / per;
-    CLOCK.set(Clock {
+    let clock = Clock {
         boot,
         ns_per_count: ratio(KHZ_PER_GHZ, frequencies.tsc),
         counts_per_ns: ratio(frequencies.tsc, KHZ_PER_GHZ),
-    });
+    };
+    // SAFETY: the first CPU boots, and there is no other one yet.
+    unsafe { CLOCK.set(clock) };
     frequencies.bus
 }
 

@@ -1,14 +1,12 @@
 //! Control registers, access to model-specific registers, and features of the CPU.
 
 use core::arch::{asm, x86_64::__cpuid};
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use x86::{Cr0Flags, Cr4Flags, EferFlags};
 
-use crate::SingleCpu;
-
 /// See [`hardware_capabilities`].
-static CAPABILITIES: SingleCpu<Cell<u32>> = SingleCpu::new(Cell::new(0));
+static CAPABILITIES: AtomicU32 = AtomicU32::new(0);
 
 /// The features that the kernel can use, as CPUID reports them.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +24,7 @@ impl Features {
     /// Reads them (CPUID leaves 1 and 7), and notes the [`hardware_capabilities`].
     pub fn detect() -> Self {
         let basic = __cpuid(1);
-        CAPABILITIES.set(basic.edx);
+        CAPABILITIES.store(basic.edx, Relaxed);
         let has_leaf_7 = __cpuid(0).eax >= 7;
         let extended = if has_leaf_7 { __cpuid(7) } else { __cpuid(0) };
         let in_leaf_7 = |register: u32, bit: u32| has_leaf_7 && register & 1 << bit != 0;
@@ -50,7 +48,7 @@ impl Features {
 /// The features in edx of CPUID leaf 1, as programs are told them too. Kept, since each CPUID
 /// may be a VM exit.
 pub fn hardware_capabilities() -> u32 {
-    CAPABILITIES.get()
+    CAPABILITIES.load(Relaxed)
 }
 
 /// Reads a model-specific register.

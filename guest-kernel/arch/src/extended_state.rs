@@ -20,13 +20,13 @@
 //! completed by the VMM's emulator, which has neither AVX-512 nor PKRU.
 
 use core::arch::{asm, x86_64::__cpuid_count};
-use core::cell::{Cell, UnsafeCell};
+use core::cell::UnsafeCell;
 
 use abi::ports::{EXTENDED_STATE, EXTENDED_STATE_LOAD};
 use abi::virtual_map::PAGE_SIZE;
 use x86::{XCr0Flags, fx, xsave};
 
-use crate::SingleCpu;
+use crate::at_boot::AtBoot;
 use crate::paging::{DIRECT_MAP, physical};
 
 /// What `fxsave64` saves; always in XCR0.
@@ -53,19 +53,22 @@ struct SetUp {
     by_port: bool,
 }
 
-static SET_UP: SingleCpu<Cell<SetUp>> = SingleCpu::new(Cell::new(SetUp {
+static SET_UP: AtBoot<SetUp> = AtBoot::new(SetUp {
     components: 0,
     untold: 0,
     told: 0,
     size: fx::LEN,
     by_port: false,
-}));
+});
 
 /// An area all of zeros, which is the state after reset.
 #[repr(C, align(4096))]
 struct Reset(UnsafeCell<[u8; PAGE_SIZE as usize]>);
 
-static RESET: SingleCpu<Reset> = SingleCpu::new(Reset(UnsafeCell::new([0; PAGE_SIZE as usize])));
+// SAFETY: nobody writes to it.
+unsafe impl Sync for Reset {}
+
+static RESET: Reset = Reset(UnsafeCell::new([0; PAGE_SIZE as usize]));
 
 /// Enables what the CPU has and the kernel saves. CR4.OSXSAVE is set.
 pub(crate) fn enable(by_port: bool) {
@@ -95,13 +98,15 @@ pub(crate) fn enable(by_port: bool) {
     };
     let extended = components & !LEGACY.bits();
     let tells = __cpuid_count(LEAF, 1).eax & XGETBV_1 != 0 && !by_port;
-    SET_UP.set(SetUp {
+    let set_up = SetUp {
         components,
         untold: if tells { 0 } else { extended },
         told: if tells { extended } else { 0 },
         size,
         by_port,
-    });
+    };
+    // SAFETY: the CPU that starts is the only one that runs: all others wait for it.
+    unsafe { SET_UP.set(set_up) };
 }
 
 /// Whether ring 3 has what the kernel has not enabled.

@@ -1,11 +1,12 @@
-//! The processor and the board (k0): everything that needs a particular instruction or
-//! register, and most of the kernel's unsafe code. The rest is in the crates above: `mm`,
-//! with the rest of the unsafe code, and `guest-kernel`, which has none.
+//! The processor (k0): everything that needs a particular instruction or register, and most of
+//! the kernel's unsafe code. The rest is in the crates above: `devices` and `mm`, with the rest
+//! of the unsafe code, and `guest-kernel`, which has none.
 //!
 //! One CPU at a time is in the kernel (`processors`), and interrupts are off whenever it runs, but
-//! for the one instruction that waits for them. So no two pieces of kernel code ever run at once,
-//! which is what [`SingleCpu`] rests on, and kernel code may use the SSE registers that the
-//! precompiled `core` uses: entry saves the program's.
+//! for the one instruction that waits for them. So no two pieces of the code above ever run at once,
+//! which is what its globals rest on (crate `single-cpu`). Here some run without the lock, so that
+//! globals are atomic, a CPU's own, or set at boot (`at_boot`). Kernel code may use the SSE
+//! registers that the precompiled `core` uses: entry saves the program's.
 
 #![cfg_attr(feature = "image", no_std)]
 // The kernel is not started on the host.
@@ -13,6 +14,7 @@
 #![deny(missing_docs)]
 
 mod acpi;
+mod at_boot;
 pub mod boot;
 mod calibrate;
 pub mod clock;
@@ -23,34 +25,27 @@ mod descriptors;
 mod doorbell;
 pub mod exit;
 pub mod extended_state;
-pub mod host_files;
 pub mod identity;
 mod idt;
-pub mod input;
-pub mod io_apic;
 pub mod kernel_stack;
 mod kvm_software;
 pub mod local_apic;
+pub mod log;
 pub mod paging;
 #[cfg(feature = "image")]
 mod panic;
-mod port;
+pub mod port;
 pub mod processors;
 pub mod pvh;
 pub mod random;
-pub mod serial;
 pub mod shared;
-mod single_cpu;
 pub mod startup;
 pub mod trace;
 pub mod trap;
 pub mod user_copy;
 pub mod vdso;
-pub mod virtio_console;
-mod virtqueue;
 
 pub use cpu::hardware_capabilities;
-pub use single_cpu::SingleCpu;
 
 #[cfg(feature = "image")]
 core::arch::global_asm!(include_str!("core_support.S"));
@@ -83,6 +78,6 @@ macro_rules! log_line {
     ($($argument:tt)*) => {{
         use core::fmt::Write as _;
         // A serial port never fails.
-        let _ = writeln!($crate::serial::Log, "kernel: {}", format_args!($($argument)*));
+        let _ = writeln!($crate::log::Log, "kernel: {}", format_args!($($argument)*));
     }};
 }

@@ -199,7 +199,7 @@ pub const BOOT_MAPPED: u64 = 4 * GIB;
 
 /// Physical addresses of devices, which boot.S maps uncached at themselves with all high bits
 /// set.
-pub(crate) const DEVICES: Range<u64> = 3 * GIB..4 * GIB;
+pub const DEVICES: Range<u64> = 3 * GIB..4 * GIB;
 
 /// Past the last physical address that [`extend_direct_map`] can reach.
 pub const DIRECT_MAP_LIMIT: u64 = GIB * ENTRIES as u64;

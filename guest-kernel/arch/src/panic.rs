@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use abi::debug_exit::GuestExit;
 
-use crate::{exit, serial::Log};
+use crate::{exit, log::Log};
 
 /// Whether the kernel is panicking.
 static PANICKING: AtomicBool = AtomicBool::new(false);

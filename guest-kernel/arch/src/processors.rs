@@ -1,13 +1,13 @@
 //! The CPUs: what belongs to each, which of them has the kernel, and what one asks of another.
 //!
 //! One CPU at a time is in the kernel: it holds a lock, which is taken as ring 3 is left or an
-//! idle wait ends, and released as either begins. It is fair: who comes first has it first.
-//! All code outside of this crate runs between the two, so that it never knows; here only the
+//! idle wait ends, and released as either begins. It is fair: who comes first has it first. All
+//! code outside of this crate runs between the two, so that it never knows; here only the
 //! entries (`trap.S`), the waits for the lock and the start of a CPU run without it, and touch
-//! nothing but what is their CPU's or atomic. Rejected: a register for the CPU at hand (gs), whose
-//! exchange at each entry software-backed KVM cannot execute: the holder of the lock is known
-//! without. Finer locks, which pay off where paths through the kernel are long: the first would
-//! be for the copies of files and pipes.
+//! nothing but what is their CPU's, atomic, or set at boot. Rejected: a register for the CPU at
+//! hand (gs), whose exchange at each entry software-backed KVM cannot execute: the holder of
+//! the lock is known without. Finer locks, which pay off where paths through the kernel are
+//! long: the first would be for the copies of files and pipes.
 //!
 //! A CPU whose tables have lost an entry flushes before anybody uses the frame again: the holder
 //! of the lock asks those that use the tables, and waits. They are in ring 3, and an interrupt
@@ -27,7 +27,7 @@ use core::sync::atomic::{
 use abi::ports::YIELD;
 use abi::shared::CpuCounters;
 
-use crate::SingleCpu;
+use crate::at_boot::AtBoot;
 use crate::context::Context;
 use crate::descriptors::TaskState;
 use crate::shared::{self, PAGE};
@@ -67,7 +67,7 @@ impl Cpu {
         Self {
             number: Cell::new(0),
             task_state: UnsafeCell::new(task_state),
-            context: Cell::new(&SingleCpu::value(&IDLE)[0]),
+            context: Cell::new(&IDLE.0[0]),
             root: Cell::new(0),
             requests: AtomicU32::new(0),
             is_waiting: AtomicBool::new(false),
@@ -86,7 +86,7 @@ impl Cpu {
 
     /// Its own context, in which it waits for threads.
     fn idle(&self) -> &'static Context {
-        &IDLE[self.number()]
+        &IDLE.0[self.number()]
     }
 
     /// What it counts for the VMM, where there are several.
@@ -112,7 +112,12 @@ impl Cpu {
 }
 
 /// Where each CPU waits for threads: the first on the boot stack.
-static IDLE: SingleCpu<[Context; MOST]> = SingleCpu::new([const { Context::unused() }; MOST]);
+struct Idle([Context; MOST]);
+
+// SAFETY: a context is for its CPU with the lock, or as that one starts.
+unsafe impl Sync for Idle {}
+
+static IDLE: Idle = Idle([const { Context::unused() }; MOST]);
 
 static CPUS: [Cpu; MOST] = {
     let mut cpus = [const { Cpu::new(TaskState::EMPTY) }; MOST];
@@ -124,7 +129,7 @@ static CPUS: [Cpu; MOST] = {
 static COUNT: AtomicU32 = AtomicU32::new(1);
 /// Whether there is anybody to share the kernel with. Not atomic, so that the compiler sees what
 /// two looks have in common: who writes it is alone.
-static ARE_SEVERAL: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
+static ARE_SEVERAL: AtBoot<bool> = AtBoot::new(false);
 
 /// Looks at what another CPU does before the host is asked to run others.
 const PATIENCE: u32 = 20;
@@ -340,6 +345,7 @@ pub(crate) fn add() {
         TURN.store(0, Relaxed);
     }
     COUNT.store(COUNT.load(Relaxed) + 1, Relaxed);
-    ARE_SEVERAL.set(true);
+    // SAFETY: the CPU that starts is the only one that runs: all others wait for it.
+    unsafe { ARE_SEVERAL.set(true) };
     trap::share_kernel();
 }

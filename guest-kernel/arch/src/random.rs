@@ -5,19 +5,19 @@
 //! which not every CPU has that the kernel runs on and which a hypervisor may have to
 //! emulate.
 
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{SingleCpu, clock};
+use crate::clock;
 
 /// 2^64 divided by the golden ratio, odd.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
-static STATE: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
+static STATE: AtomicU64 = AtomicU64::new(0);
 
 /// A pseudorandom number.
 pub fn number() -> u64 {
-    let state = STATE.get().wrapping_add(GOLDEN_RATIO) ^ clock::counter();
-    STATE.set(state);
+    let state = STATE.load(Relaxed).wrapping_add(GOLDEN_RATIO) ^ clock::counter();
+    STATE.store(state, Relaxed);
     mix(state)
 }
 

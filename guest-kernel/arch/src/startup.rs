@@ -1,7 +1,6 @@
 //! The start of all CPUs but the first, which starts them one after the other: by an INIT and a
 //! start-up interrupt, through real mode (Intel SDM vol. 3A 9.4.4).
 
-use core::cell::Cell;
 use core::hint::spin_loop;
 use core::ptr;
 use core::sync::atomic::{
@@ -11,10 +10,11 @@ use core::sync::atomic::{
 
 use abi::virtual_map::PAGE_SIZE;
 
+use crate::at_boot::AtBoot;
 use crate::descriptors::{self, TaskState};
 use crate::kernel_stack::KernelStack;
 use crate::processors::{self, Cpu};
-use crate::{SingleCpu, boot, clock, idt, local_apic, paging};
+use crate::{boot, clock, idt, local_apic, paging};
 
 /// The page of the first MiB that the code is copied to, and what is there is put back: the boot
 /// loader may have left something.
@@ -31,7 +31,7 @@ static STACK: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// Whether it has.
 static IS_UP: AtomicBool = AtomicBool::new(false);
 /// What it is to do.
-static MAIN: SingleCpu<Cell<Option<Main>>> = SingleCpu::new(Cell::new(None));
+static MAIN: AtBoot<Option<Main>> = AtBoot::new(None);
 
 /// What a CPU does for good.
 type Main = fn() -> !;
@@ -48,7 +48,8 @@ pub struct Stacks {
 /// this one has left the kernel. Returns how many CPUs run then: fewer, if `stacks` has no more, or
 /// one does not start.
 pub fn start_others(count: usize, main: Main, mut stacks: impl FnMut() -> Option<Stacks>) -> usize {
-    MAIN.set(Some(main));
+    // SAFETY: only this CPU runs yet.
+    unsafe { MAIN.set(Some(main)) };
     let page = (paging::DIRECT_MAP + u64::from(PAGE) * PAGE_SIZE) as *mut [u8; ROOM];
     let (begin, end) = (&raw const startup_begin, &raw const startup_end);
     let len = end.addr() - begin.addr();

@@ -8,7 +8,6 @@
 //! Rejected: handlers called from the trap, which would need a rule for every global about
 //! where it may be accessed.
 
-use core::cell::Cell;
 use core::mem::{offset_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use abi::trace::wanted;
 use x86::{RFLAGS_FIXED, RFlags, msr};
 
-use crate::SingleCpu;
+use crate::at_boot::AtBoot;
 use crate::processors::{self, Cpu};
 use crate::trace;
 use crate::{cpu, descriptors, kvm_software, user_copy};
@@ -216,13 +215,14 @@ impl UserMode {
 }
 
 /// How ring 3 is entered: a jump costs less than to look how many CPUs there are.
-static ENTER: SingleCpu<Cell<Enter>> = SingleCpu::new(Cell::new(enter_user));
+static ENTER: AtBoot<Enter> = AtBoot::new(enter_user);
 
 type Enter = unsafe extern "C" fn(*mut UserContext);
 
 /// From now on other CPUs have the kernel while a program runs.
 pub(crate) fn share_kernel() {
-    ENTER.set(enter_user_and_share);
+    // SAFETY: the CPU that starts is the only one that runs: all others wait for it.
+    unsafe { ENTER.set(enter_user_and_share) };
 }
 
 /// `enter_user`, without the kernel.

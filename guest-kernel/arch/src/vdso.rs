@@ -8,9 +8,9 @@
 //! sequence counter. Who sets the clock takes the page from all programs, and each gets a new one
 //! when it touches it.
 
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{SingleCpu, clock, processors};
+use crate::{clock, processors};
 
 core::arch::global_asm!(include_str!("vdso.S"));
 
@@ -20,32 +20,31 @@ unsafe extern "C" {
     static vdso_end: u8;
 }
 
-/// What `vdso.S` has at `vdso_data`.
-type Data = [u64; 5];
-
 /// Where in it the time of day at boot is.
 const REALTIME: usize = 2;
 
-static DATA: SingleCpu<Cell<Data>> = SingleCpu::new(Cell::new([0; _]));
+/// What `vdso.S` has at `vdso_data`.
+static DATA: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 
 /// Lets programs tell the time, and the CPU if there is one, as all CPUs run now: so many nanoseconds after 1970 at boot, by a counter that is
 /// `offset` behind the kernel's. Without an offset they ask the kernel.
 pub fn start(realtime_at_boot: u64, offset: Option<u64>) {
     let (counter_at_boot, ns_per_count) = clock::parameters();
-    DATA.set([
+    let data = [
         counter_at_boot.wrapping_sub(offset.unwrap_or(0)),
         ns_per_count,
         realtime_at_boot,
         offset.is_some().into(),
         processors::are_several().into(),
-    ]);
+    ];
+    for (place, value) in DATA.iter().zip(data) {
+        place.store(value, Relaxed);
+    }
 }
 
 /// Changes the time of day: from now on so many nanoseconds after 1970 at boot.
 pub fn set_realtime(realtime_at_boot: u64) {
-    let mut data = DATA.get();
-    data[REALTIME] = realtime_at_boot;
-    DATA.set(data);
+    DATA[REALTIME].store(realtime_at_boot, Relaxed);
 }
 
 /// Fills a page with the vDSO.
@@ -57,7 +56,9 @@ pub fn write(page: &mut [u8]) {
     let (used, rest) = page.split_at_mut(image.len());
     used.copy_from_slice(image);
     rest.fill(0);
-    let data = DATA.get().map(u64::to_ne_bytes);
+    let data = DATA
+        .each_ref()
+        .map(|value| value.load(Relaxed).to_ne_bytes());
     let data = data.as_flattened();
     used[len_to(&raw const vdso_data)..][..data.len()].copy_from_slice(data);
 }

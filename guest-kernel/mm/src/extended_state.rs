@@ -5,8 +5,8 @@
 
 use core::cell::Cell;
 
-use arch::SingleCpu;
 use arch::extended_state::{self, LEGACY};
+use single_cpu::SingleCpu;
 use x86::{fx, xsave};
 
 use crate::address_space::AddressSpace;

@@ -24,9 +24,9 @@ use core::ptr::NonNull;
 use core::slice;
 
 use abi::virtual_map::PAGE_SIZE;
-use arch::SingleCpu;
 use arch::copies;
 use arch::paging::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_LIMIT};
+use single_cpu::SingleCpu;
 
 /// Bytes in a frame.
 pub const FRAME_SIZE: usize = PAGE_SIZE as usize;

@@ -6,8 +6,8 @@ use core::slice;
 
 use abi::Errno;
 use abi::host_files::{Attributes, Operation, Record};
-use arch::host_files::ask;
 use arch::paging::{DIRECT_MAP, DIRECT_MAP_LIMIT, extend_direct_map};
+use devices::host_files::ask;
 
 use crate::{OutOfMemory, frames};
 

@@ -7,10 +7,10 @@
 
 use core::cell::RefCell;
 
-use arch::SingleCpu;
 use arch::context::Context;
 use arch::kernel_stack::{KernelStack, STACK_COUNT, STACK_PAGES};
 use arch::startup;
+use single_cpu::SingleCpu;
 
 use crate::OutOfMemory;
 use crate::frames::{self, Frame};

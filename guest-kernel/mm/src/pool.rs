@@ -29,7 +29,7 @@ use core::mem::{ManuallyDrop, align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::OutOfMemory;
 use crate::frames::{FRAME_SIZE, Frame};

@@ -7,7 +7,7 @@
 use core::cell::Cell;
 
 #[cfg(feature = "image")]
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::{AddressSpace, FilePages};
 

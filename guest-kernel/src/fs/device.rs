@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use arch::random;
-use arch::serial::SerialPort;
+use devices::serial::SerialPort;
 use linux_raw_sys::general as linux;
 
 use crate::fs::open_file::Object;

@@ -10,9 +10,9 @@
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::SingleCpu;
-use arch::input::{self, Available};
-use arch::virtio_console::{self, VirtioConsole};
+use devices::input::{self, Available};
+use devices::virtio_console::{self, VirtioConsole};
+use single_cpu::SingleCpu;
 
 use crate::fs::poll::{self, Readiness};
 use crate::fs::transfer::{self, Step, Target};

@@ -21,7 +21,8 @@ use crate::fs::path::{self, Backwards, DELETED};
 
 /// The names by labels. Nobody has the label 0.
 #[cfg(not(test))]
-static NAMES: arch::SingleCpu<RefCell<Names>> = arch::SingleCpu::new(RefCell::new(Names::NONE));
+static NAMES: single_cpu::SingleCpu<RefCell<Names>> =
+    single_cpu::SingleCpu::new(RefCell::new(Names::NONE));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub struct Node {
 
 /// Number of the node made last.
 #[cfg(not(test))]
-static LAST_NUMBER: arch::SingleCpu<Cell<u64>> = arch::SingleCpu::new(Cell::new(0));
+static LAST_NUMBER: single_cpu::SingleCpu<Cell<u64>> = single_cpu::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

@@ -10,9 +10,9 @@
 
 use core::cell::Cell;
 
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::Shared;
+use single_cpu::SingleCpu;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::directory;

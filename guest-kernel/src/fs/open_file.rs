@@ -10,7 +10,7 @@ mod telling;
 use core::cell::Cell;
 
 use abi::Errno;
-use arch::serial::SerialPort;
+use devices::serial::SerialPort;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 use mm::file_pages::{self, FilePages};
@@ -42,7 +42,7 @@ pub fn limit() -> usize {
 }
 
 #[cfg(not(test))]
-static COUNT: arch::SingleCpu<Cell<usize>> = arch::SingleCpu::new(Cell::new(0));
+static COUNT: single_cpu::SingleCpu<Cell<usize>> = single_cpu::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

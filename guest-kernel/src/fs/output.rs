@@ -6,9 +6,9 @@
 use core::cell::RefCell;
 
 use abi::Errno;
-use arch::SingleCpu;
-use arch::serial::SerialPort;
-use arch::virtio_console::{self, VirtioConsole};
+use devices::serial::SerialPort;
+use devices::virtio_console::{self, VirtioConsole};
+use single_cpu::SingleCpu;
 
 use crate::fs::transfer::{self, Source, Step};
 

@@ -7,8 +7,8 @@
 
 use abi::Errno;
 use abi::host_files::{Attributes, Entry, Operation, ROOT, Record};
-use arch::host_files::ask;
 use core::num::NonZero;
+use devices::host_files::ask;
 use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{OutOfMemory, Shared};

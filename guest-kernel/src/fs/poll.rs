@@ -10,9 +10,9 @@
 //! and is looked at whenever anything says so ([`ANY`]).
 
 use abi::Errno;
-use arch::SingleCpu;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
+use single_cpu::SingleCpu;
 
 use crate::fs::events::epoll::Watches;
 use crate::proc::wait_queue::{Interrupted, WaitQueue, Woken};

@@ -4,8 +4,8 @@
 use core::array;
 use core::cell::{Cell, RefCell};
 
-use arch::SingleCpu;
 use mm::{OutOfMemory, Owned, Shared};
+use single_cpu::SingleCpu;
 
 use crate::fs::file_table::FileTable;
 use crate::fs::mount::Namespace;

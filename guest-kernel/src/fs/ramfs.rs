@@ -9,10 +9,10 @@ mod skeleton;
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{OutOfMemory, Shared};
+use single_cpu::SingleCpu;
 
 use crate::fs::bytes::{Bytes, NAME_MAX};
 use crate::fs::device::{Device, DeviceNumber};

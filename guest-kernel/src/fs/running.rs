@@ -7,8 +7,8 @@ use core::cell::Cell;
 
 use abi::Errno;
 use abi::words::Word;
-use arch::SingleCpu;
 use mm::{Frame, OutOfMemory, Shared};
+use single_cpu::SingleCpu;
 
 use crate::fs::calls;
 use crate::fs::opened::Running;

@@ -5,7 +5,7 @@
 //! error where output goes elsewhere.
 
 use abi::Errno;
-use arch::serial::SerialPort;
+use devices::serial::SerialPort;
 use linux_raw_sys::general as linux;
 use mm::Shared;
 

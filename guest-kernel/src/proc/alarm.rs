@@ -4,7 +4,8 @@
 //! The next interval begins when the signal is handled. So a process that asks for one
 //! every nanosecond is interrupted in its own turns only.
 
-use arch::{SingleCpu, clock};
+use arch::clock;
+use single_cpu::SingleCpu;
 
 use crate::proc::process::Process;
 use crate::proc::signal::{self, Signal};

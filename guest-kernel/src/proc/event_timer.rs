@@ -2,7 +2,8 @@
 
 use core::cell::Cell;
 
-use arch::{SingleCpu, clock};
+use arch::clock;
+use single_cpu::SingleCpu;
 
 use crate::proc::{resources, tick};
 

@@ -7,10 +7,10 @@
 use core::cell::Cell;
 
 use abi::trace::wanted;
-use arch::SingleCpu;
 use arch::exit;
 use arch::trace;
 use linux_raw_sys::general as linux;
+use single_cpu::SingleCpu;
 
 use crate::proc::alarm::{self, Alarm};
 use crate::proc::process::{INIT, Process, Stage};

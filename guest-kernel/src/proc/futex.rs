@@ -15,8 +15,8 @@ pub use robust::HEAD_SIZE as ROBUST_HEAD_SIZE;
 pub use several::{Expected, Several, wait_any};
 
 use abi::Errno;
-use arch::SingleCpu;
 use mm::{AddressSpace, UserPtr};
+use single_cpu::SingleCpu;
 
 use crate::proc::list::List;
 use crate::proc::scheduler::{self, current_thread};

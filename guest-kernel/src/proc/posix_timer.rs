@@ -12,8 +12,9 @@ use core::cell::Cell;
 use core::ptr;
 
 use abi::Errno;
-use arch::{SingleCpu, clock};
+use arch::clock;
 use mm::Owned;
+use single_cpu::SingleCpu;
 
 use crate::proc::alarm::Alarm;
 use crate::proc::clocks::Clock;

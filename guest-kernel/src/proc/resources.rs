@@ -6,7 +6,7 @@
 use core::cell::Cell;
 
 use abi::Errno;
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::proc::process::Process;
 use crate::proc::spawn::CloneFlags;

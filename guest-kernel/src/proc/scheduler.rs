@@ -18,9 +18,11 @@ use core::ptr;
 use abi::trace::wanted;
 use arch::context::Context;
 use arch::trap::{vector, wait_for_interrupt};
-use arch::{SingleCpu, clock, io_apic, local_apic, paging, processors};
+use arch::{clock, local_apic, paging, processors};
 use arch::{shared, trace};
+use devices::io_apic;
 use mm::kernel_stacks;
+use single_cpu::SingleCpu;
 
 use crate::proc::extended_state;
 use crate::proc::process::Process;

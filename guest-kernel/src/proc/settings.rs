@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ops::RangeInclusive;
 
 use abi::Errno;
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::proc::ipc::{SLOTS, shared_memory};
 

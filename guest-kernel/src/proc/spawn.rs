@@ -6,12 +6,12 @@ use core::cell::Cell;
 
 use abi::Errno;
 use abi::trace::wanted;
-use arch::SingleCpu;
 use arch::context::{Bases, Main};
 use arch::trap::UserContext;
 use arch::{clock, shared, trace};
 use linux_raw_sys::general as linux;
 use mm::{AddressSpace, OutOfMemory, Shared, kernel_stacks};
+use single_cpu::SingleCpu;
 
 use crate::proc::attributes::Attributes;
 use crate::proc::capability::Capability;

@@ -5,8 +5,9 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use abi::Errno;
-use arch::{SingleCpu, clock};
+use arch::clock;
 use mm::{OutOfMemory, Shared};
+use single_cpu::SingleCpu;
 
 /// Name of the system.
 pub const KERNEL_NAME: &str = "Linux";

@@ -13,9 +13,9 @@ use core::cell::Cell;
 use core::iter::successors;
 
 use abi::Errno;
-use arch::SingleCpu;
 use arch::kernel_stack::STACK_COUNT;
 use mm::{Owned, frames};
+use single_cpu::SingleCpu;
 
 use crate::proc::process::Process;
 use crate::proc::thread::{State, Thread};

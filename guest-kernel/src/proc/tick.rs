@@ -11,7 +11,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::trace::{Kind, wanted};
 use arch::shared;
 use arch::trace;
-use arch::{SingleCpu, clock, local_apic, processors};
+use arch::{clock, local_apic, processors};
+use single_cpu::SingleCpu;
 
 /// The timer of a CPU, in counts of the time-stamp counter.
 #[derive(Clone, Copy)]

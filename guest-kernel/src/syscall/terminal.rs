@@ -3,7 +3,8 @@
 
 use core::mem::offset_of;
 
-use arch::{input::Available, trap::Arguments};
+use arch::trap::Arguments;
+use devices::input::Available;
 use linux_raw_sys::general::{self as linux, termios};
 use linux_raw_sys::ioctl;
 use mm::UserSlice;

@@ -5,7 +5,7 @@ use core::cell::Cell;
 use core::num::NonZeroU32;
 
 #[cfg(feature = "image")]
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::FilePages;
 

@@ -23,9 +23,9 @@ use core::cell::Cell;
 use core::cell::RefCell;
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::{Shared, Weak};
+use single_cpu::SingleCpu;
 
 pub use set::{Control, Epoll, Found};
 

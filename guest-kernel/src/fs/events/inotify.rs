@@ -17,9 +17,9 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::{Shared, Weak};
+use single_cpu::SingleCpu;
 
 use crate::fs::events::epoll::Watches;
 use crate::fs::events::inotify::queue::Queue;

@@ -7,9 +7,9 @@ use core::cell::RefCell;
 use core::iter;
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::{FilePages, Owned, Shared, UserSlice};
+use single_cpu::SingleCpu;
 
 use crate::fs::bytes::Bytes;
 use crate::fs::events::Event;

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use abi::Errno;
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::fs::events::epoll::Watches;
 use crate::fs::events::give;

@@ -9,9 +9,9 @@ mod heap;
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::SingleCpu;
 use arch::clock::now_ns;
 use mm::{OutOfMemory, Shared};
+use single_cpu::SingleCpu;
 
 use crate::fs::events::epoll::Watches;
 use crate::fs::events::timer::heap::Heap;

@@ -1,8 +1,8 @@
 //! Who waits for whose lock, so that processes do not all wait for each other.
 
 use abi::Errno;
-use arch::SingleCpu;
 use mm::Shared;
+use single_cpu::SingleCpu;
 
 use crate::fs::locks::Owner;
 use crate::fs::shared_list::{Link, Linked, SharedList};

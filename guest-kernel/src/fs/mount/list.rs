@@ -4,8 +4,8 @@ use core::cell::{Cell, RefCell};
 use core::iter;
 
 use abi::Errno;
-use arch::SingleCpu;
 use mm::{OutOfMemory, Shared, quota};
+use single_cpu::SingleCpu;
 
 use super::{FileSystem, Kind, Location, Mount, MountFlags, Options};
 use crate::fs::bytes::Bytes;

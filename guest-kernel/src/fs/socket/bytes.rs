@@ -28,7 +28,7 @@ pub const LIMIT: usize = 63 * FRAME_SIZE;
 const PART: u64 = 4;
 
 #[cfg(not(test))]
-static TAKEN: arch::SingleCpu<Cell<u64>> = arch::SingleCpu::new(Cell::new(0));
+static TAKEN: single_cpu::SingleCpu<Cell<u64>> = single_cpu::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

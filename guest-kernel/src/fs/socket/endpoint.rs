@@ -31,7 +31,7 @@ use crate::proc::wait_queue::{WaitQueue, Woken};
 const FRAMES_PER_SOCKET: u64 = 8;
 
 #[cfg(not(test))]
-static COUNT: arch::SingleCpu<Cell<u64>> = arch::SingleCpu::new(Cell::new(0));
+static COUNT: single_cpu::SingleCpu<Cell<u64>> = single_cpu::SingleCpu::new(Cell::new(0));
 
 // Tests run at the same time and each has its own.
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub const FIRST_FREE_TO_ALL: u16 = 1024;
 const FIRST_PORT: u16 = 32_768;
 const LAST_PORT: u16 = 60_999;
 
-static NEXT_PORT: arch::SingleCpu<Cell<u16>> = arch::SingleCpu::new(Cell::new(FIRST_PORT));
+static NEXT_PORT: single_cpu::SingleCpu<Cell<u16>> =
+    single_cpu::SingleCpu::new(Cell::new(FIRST_PORT));
 
 /// Whether messages of `endpoint` can be for a machine of that kind.
 fn check_family(endpoint: &Endpoint, address: InetAddress, is_v6: bool) -> Result<(), Errno> {

@@ -20,8 +20,8 @@ type Names = [RefCell<Chain<Endpoint, Bound>>; CHAINS];
 
 #[cfg(not(test))]
 fn with<R>(use_names: impl FnOnce(&Names) -> R) -> R {
-    static NAMES: arch::SingleCpu<Names> =
-        arch::SingleCpu::new([const { RefCell::new(Chain::new()) }; CHAINS]);
+    static NAMES: single_cpu::SingleCpu<Names> =
+        single_cpu::SingleCpu::new([const { RefCell::new(Chain::new()) }; CHAINS]);
     use_names(&NAMES)
 }
 

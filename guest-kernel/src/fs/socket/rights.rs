@@ -56,7 +56,7 @@ impl State {
 
 #[cfg(not(test))]
 fn with<R>(use_state: impl FnOnce(&State) -> R) -> R {
-    static STATE: arch::SingleCpu<State> = arch::SingleCpu::new(State::new());
+    static STATE: single_cpu::SingleCpu<State> = single_cpu::SingleCpu::new(State::new());
     use_state(&STATE)
 }
 

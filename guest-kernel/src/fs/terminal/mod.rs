@@ -41,7 +41,7 @@ use crate::fs::transfer::{self, Next, Source, Step, Target};
 use crate::proc::signal::{Signal, send_to_group};
 use crate::proc::wait_queue::{WaitQueue, Woken};
 use arch::clock;
-use arch::serial::SerialPort;
+use devices::serial::SerialPort;
 
 /// What the setting `VTIME` counts in.
 const NS_PER_TENTH: u64 = 100_000_000;

@@ -11,9 +11,10 @@
 use core::cell::Cell;
 
 use abi::{Errno, ports};
-use arch::virtio_console::{self, VirtioConsole};
-use arch::{SingleCpu, serial::SerialPort};
+use devices::serial::SerialPort;
+use devices::virtio_console::{self, VirtioConsole};
 use mm::OutOfMemory;
+use single_cpu::SingleCpu;
 
 use crate::fs::device::{Device, DeviceNumber};
 use crate::fs::output;

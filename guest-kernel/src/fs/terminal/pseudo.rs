@@ -4,9 +4,9 @@
 use core::cell::RefCell;
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::{Owned, Shared, quota};
+use single_cpu::SingleCpu;
 
 use crate::fs::device::DeviceNumber;
 use crate::fs::events::epoll::Watches;

@@ -3,8 +3,9 @@
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::{SingleCpu, clock};
+use arch::clock;
 use mm::{AddressSpace, Owned, Shared, UserSlice, quota};
+use single_cpu::SingleCpu;
 
 use crate::proc::ipc::{Item, NO_WAIT, Permissions, Table};
 use crate::proc::scheduler::current;

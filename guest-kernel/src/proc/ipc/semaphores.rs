@@ -6,8 +6,9 @@
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::{SingleCpu, clock};
+use arch::clock;
 use mm::{Owned, Shared, quota};
+use single_cpu::SingleCpu;
 
 use crate::proc::ipc::{Item, NO_WAIT, Permissions, READ, SLOTS, Table, WRITE};
 use crate::proc::scheduler::current;

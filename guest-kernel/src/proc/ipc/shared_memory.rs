@@ -5,12 +5,13 @@ use core::cell::Cell;
 
 use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
-use arch::{SingleCpu, clock};
+use arch::clock;
 use mm::area::{Locking, MayWrite};
 use mm::file_pages::{FilePages, MAX_LEN};
 use mm::mapping::{Backing, Place, Request};
 use mm::page_tables::Access;
 use mm::{Shared, spaces};
+use single_cpu::SingleCpu;
 
 use crate::proc::ipc::{EXECUTE, Item, PRIVATE, Permissions, READ, Table, WRITE};
 use crate::proc::scheduler::current;

@@ -8,9 +8,9 @@
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
-use arch::SingleCpu;
 use linux_raw_sys::general as linux;
 use mm::Owned;
+use single_cpu::SingleCpu;
 
 use crate::proc::signal::{Cause, Signal, Signals};
 

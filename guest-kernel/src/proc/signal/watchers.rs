@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use arch::SingleCpu;
+use single_cpu::SingleCpu;
 
 use crate::proc::resources;
 

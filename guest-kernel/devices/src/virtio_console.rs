@@ -26,11 +26,12 @@ use abi::virtio_mmio::{
     register,
 };
 use abi::virtual_map::KERNEL_BASE;
+use arch::paging::{DEVICES, physical};
+use single_cpu::SingleCpu;
 
-use crate::paging::{DEVICES, physical};
+use crate::io_apic;
 use crate::serial::SerialPort;
 use crate::virtqueue::{SIZE, Virtqueue};
-use crate::{SingleCpu, io_apic};
 
 /// Registers of the parts of a queue: descriptors, available and used ring. The high halves
 /// follow.

@@ -3,12 +3,10 @@
 //! Bytes are sent without reading the line status: the UART of a virtual machine takes a
 //! byte at once, and each read would be a VM exit. It also needs no set-up to transmit.
 
-use core::cell::Cell;
-use core::fmt;
-
 use abi::ports;
+use arch::port;
 
-use crate::{SingleCpu, io_apic, port};
+use crate::io_apic;
 
 /// Registers by their offset.
 mod register {
@@ -38,8 +36,6 @@ impl SerialPort {
     pub const LINK: Self = Self(ports::LINK);
     /// Takes what programs write to standard error, if the command line says so.
     pub const ERRORS: Self = Self(ports::ERRORS);
-    /// Takes the kernel's own lines, if the command line says so.
-    pub const LOG: Self = Self(ports::LOG);
 
     /// Whether there is such a port in the machine.
     pub fn is_present(self) -> bool {
@@ -84,25 +80,5 @@ impl SerialPort {
     fn write_register(self, offset: u16, value: u8) {
         // SAFETY: as for `read_register`.
         unsafe { port::write_u8(self.0 + offset, value) }
-    }
-}
-
-static LOG: SingleCpu<Cell<SerialPort>> = SingleCpu::new(Cell::new(SerialPort::CONSOLE));
-
-/// Where the kernel's own lines go, as the target of `write!`: the console, unless that is
-/// changed.
-pub struct Log;
-
-impl Log {
-    /// Sends the lines to `port` from now on.
-    pub fn use_port(port: SerialPort) {
-        LOG.set(port);
-    }
-}
-
-impl fmt::Write for Log {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        LOG.get().send(text.as_bytes());
-        Ok(())
     }
 }

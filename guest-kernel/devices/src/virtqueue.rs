@@ -7,7 +7,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{Ordering::SeqCst, fence};
 
-use crate::paging::physical;
+use arch::paging::physical;
 
 /// Descriptors in a queue, and so pieces of memory in a chain.
 pub const SIZE: usize = 64;

@@ -8,9 +8,8 @@
 use core::cell::Cell;
 
 use abi::{ports::IO_APIC, virtual_map::KERNEL_BASE};
-
-use crate::SingleCpu;
-use crate::trap::vector::FIRST_INTERRUPT;
+use arch::trap::vector::FIRST_INTERRUPT;
+use single_cpu::SingleCpu;
 
 /// The boot page tables map devices at their GPA with all high bits set.
 const WINDOW: u64 = IO_APIC | KERNEL_BASE;

@@ -1,8 +1,9 @@
 //! The input stream: standard input that is no terminal (`abi::ports::INPUT`).
 
 use abi::ports;
+use arch::port;
 
-use crate::{io_apic, port};
+use crate::io_apic;
 
 /// What there is to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,8 @@ use abi::Errno;
 use abi::host_files::{BUFFER_LEN, Operation, Record, Reply, Request};
 use abi::ports::HOST_FILES;
 use abi::virtual_map::PAGE_SIZE;
-
-use crate::SingleCpu;
-use crate::paging::physical;
+use arch::paging::physical;
+use single_cpu::SingleCpu;
 
 #[repr(C, align(4096))]
 struct Buffer([u8; BUFFER_LEN]);
