@@ -77,6 +77,8 @@ pub enum Target {
     KvmUserApic2Cpus,
     /// KVM with its own, and four CPUs.
     Kvm4Cpus,
+    /// The same with the VMM's.
+    KvmUserApic4Cpus,
 }
 
 impl Target {
@@ -84,7 +86,7 @@ impl Target {
     pub const ALL: [Self; 3] = [Self::Emu, Self::Kvm, Self::KvmUserApic];
 
     /// All of them, with any number of CPUs.
-    pub const EVERY: [Self; 8] = [
+    pub const EVERY: [Self; 9] = [
         Self::Emu,
         Self::Kvm,
         Self::KvmUserApic,
@@ -93,6 +95,7 @@ impl Target {
         Self::Kvm2Cpus,
         Self::KvmUserApic2Cpus,
         Self::Kvm4Cpus,
+        Self::KvmUserApic4Cpus,
     ];
 
     /// Whether what is meant for `targets` runs on this one. If it is to run everywhere, that is
@@ -113,7 +116,8 @@ impl Target {
             | Self::KvmUserApic
             | Self::Kvm2Cpus
             | Self::KvmUserApic2Cpus
-            | Self::Kvm4Cpus => "kvm",
+            | Self::Kvm4Cpus
+            | Self::KvmUserApic4Cpus => "kvm",
         }
     }
 
@@ -133,6 +137,7 @@ impl Target {
             Self::Kvm2Cpus => &["--accel", "kvm", "--cpus", "2"],
             Self::KvmUserApic2Cpus => &["--accel", "kvm", "--apic", "user", "--cpus", "2"],
             Self::Kvm4Cpus => &["--accel", "kvm", "--cpus", "4"],
+            Self::KvmUserApic4Cpus => &["--accel", "kvm", "--apic", "user", "--cpus", "4"],
         }
     }
 
@@ -141,7 +146,7 @@ impl Target {
         match self {
             Self::Emu | Self::Kvm | Self::KvmUserApic => 1,
             Self::Emu2Cpus | Self::Kvm2Cpus | Self::KvmUserApic2Cpus => 2,
-            Self::Emu4Cpus | Self::Kvm4Cpus => 4,
+            Self::Emu4Cpus | Self::Kvm4Cpus | Self::KvmUserApic4Cpus => 4,
         }
     }
 
@@ -193,6 +198,7 @@ impl fmt::Display for Target {
             Self::Kvm2Cpus => "kvm_2_cpus",
             Self::KvmUserApic2Cpus => "kvm_user_apic_2_cpus",
             Self::Kvm4Cpus => "kvm_4_cpus",
+            Self::KvmUserApic4Cpus => "kvm_user_apic_4_cpus",
         })
     }
 }
