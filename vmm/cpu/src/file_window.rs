@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use crate::Kick;
+use crate::guarded::Guarded;
 use crate::signals::{self, Before};
 
 const PAGE: u64 = 4096;
@@ -45,6 +46,8 @@ struct Shared {
     gpa: u64,
     len: u64,
     host: *mut u8,
+    /// What `host` is the start of.
+    _addresses: Guarded,
     /// Bytes from the start on that are mapped readable.
     used: AtomicU64,
     contents: Mutex<Contents>,
@@ -84,12 +87,12 @@ impl FileWindow {
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| signals::install(libc::SIGBUS, on_bus_error, &BEFORE));
         let len = gpas.end - gpas.start;
-        // SAFETY: asks for new addresses.
-        let host = unsafe { map(ptr::null_mut(), len, libc::PROT_NONE, 0, None) }?;
+        let addresses = Guarded::reserve(len)?;
         Ok(Self(Arc::new(Shared {
             gpa: gpas.start,
             len,
-            host,
+            host: addresses.start(),
+            _addresses: addresses,
             used: AtomicU64::new(0),
             contents: Mutex::default(),
             cut: AtomicU64::new(0),
@@ -233,7 +236,7 @@ impl Contents {
         if let Err(error) = fill(place) {
             // A failure may have left nothing reserved there.
             // SAFETY: the place is the window's, and nobody uses it yet.
-            unsafe { map(place, size, libc::PROT_NONE, libc::MAP_FIXED, None) }?;
+            unsafe { map(place, size, libc::PROT_NONE, None) }?;
             return Err(error);
         }
         self.mappings += 1;
@@ -255,7 +258,7 @@ impl Contents {
             // SAFETY: the place is the window's, and nobody uses it yet.
             unsafe {
                 let file = Some((file, offset));
-                map(place, size, libc::PROT_READ, libc::MAP_FIXED, file)
+                map(place, size, libc::PROT_READ, file)
             }
         })?;
         self.files.push(Mapped {
@@ -279,7 +282,7 @@ impl Contents {
         let memory = |place, size| {
             let rights = libc::PROT_READ | libc::PROT_WRITE;
             // SAFETY: the place is the window's, and nobody uses it yet.
-            unsafe { map(place, size, rights, libc::MAP_FIXED, None) }
+            unsafe { map(place, size, rights, None) }
         };
         let place = if size > LONGEST_SHARING {
             self.take(shared, size, |place| memory(place, size))?
@@ -322,22 +325,14 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's, and whoever has an address in it has the value.
-        unsafe { libc::munmap(self.host.cast(), self.len as usize) };
-    }
-}
-
 /// Maps private memory at `place`: of a file, from an offset on, or anonymous.
 ///
 /// # Safety
-/// With MAP_FIXED, `size` bytes at `place` are the caller's.
+/// `size` bytes at `place` are the caller's.
 unsafe fn map(
     place: *mut u8,
     size: u64,
     rights: libc::c_int,
-    fixed: libc::c_int,
     file: Option<(&File, u64)>,
 ) -> io::Result<*mut u8> {
     let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -345,7 +340,7 @@ unsafe fn map(
         Some((file, offset)) => (file.as_raw_fd(), offset as libc::off_t, 0),
         None => (-1, 0, libc::MAP_ANONYMOUS | libc::MAP_NORESERVE),
     };
-    let flags = libc::MAP_PRIVATE | kind | fixed;
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | kind;
     // SAFETY: the caller's promise.
     let mapped = unsafe { libc::mmap(place.cast(), size, rights, flags, fd, offset) };
     match mapped {
@@ -401,7 +396,7 @@ impl Shared {
         }
         let page = self.host.wrapping_add(offset as usize);
         // SAFETY: the page is the window's, and cannot be read as it is.
-        if unsafe { map(page, PAGE, libc::PROT_READ, libc::MAP_FIXED, None) }.is_err() {
+        if unsafe { map(page, PAGE, libc::PROT_READ, None) }.is_err() {
             return false;
         }
         let first = (0, offset + 1);

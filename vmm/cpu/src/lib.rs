@@ -15,6 +15,7 @@ mod clock;
 pub mod emu;
 pub mod exit;
 mod file_window;
+mod guarded;
 mod kind;
 pub mod kvm;
 mod kvm_clock;

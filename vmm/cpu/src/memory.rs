@@ -4,6 +4,7 @@
 //! host's anonymous memory, so untouched ones cost nothing. Beside it there may be a
 //! [`FileWindow`], which the guest can only read.
 
+use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -11,10 +12,11 @@ use std::sync::Arc;
 
 use vm_memory::{
     Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryMmap, GuestMemoryRegion,
-    MemoryRegionAddress,
+    GuestRegionMmap, MemoryRegionAddress, MmapRegion,
 };
 
 pub use crate::file_window::FileWindow;
+use crate::guarded::{Guarded, keep_out_of_dumps};
 use crate::size::Size;
 
 /// Start of the hole for memory-mapped devices; RAM below it is one piece from 0.
@@ -25,9 +27,16 @@ pub const HIGH_RAM: u64 = 0x1_0000_0000;
 /// Guest RAM; clones share it.
 #[derive(Clone, Debug)]
 pub struct GuestRam {
-    mmap: Arc<GuestMemoryMmap>,
+    mapped: Arc<Mapped>,
     size: u64,
     files: Option<FileWindow>,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    mmap: GuestMemoryMmap,
+    /// Where that is, for as long.
+    _addresses: Vec<Guarded>,
 }
 
 /// A contiguous piece of guest RAM in the VMM's own address space.
@@ -49,7 +58,7 @@ pub struct RamRegion {
 )]
 pub struct RamError {
     size: u64,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl GuestRam {
@@ -59,16 +68,10 @@ impl GuestRam {
     /// The host does not have the address space or memory.
     pub fn new(size: u64) -> Result<Self, RamError> {
         let low = size.min(DEVICE_HOLE);
-        let mut ranges = vec![(GuestAddress(0), low as usize)];
-        if size > low {
-            ranges.push((GuestAddress(HIGH_RAM), (size - low) as usize));
-        }
-        let mmap = GuestMemoryMmap::from_ranges(&ranges).map_err(|source| RamError {
-            size,
-            source: Box::new(source),
-        })?;
+        let pieces = [(0, low), (HIGH_RAM, size - low)];
+        let mapped = Mapped::new(pieces.into_iter().filter(|(_, len)| *len > 0));
         Ok(Self {
-            mmap: Arc::new(mmap),
+            mapped: Arc::new(mapped.map_err(|source| RamError { size, source })?),
             size,
             files: None,
         })
@@ -94,7 +97,7 @@ impl GuestRam {
 
     /// The memory as vm-memory knows it, for loaders and bounded copies.
     pub fn mmap(&self) -> &GuestMemoryMmap {
-        &self.mmap
+        &self.mapped.mmap
     }
 
     /// Copies `bytes` to guest-physical address `gpa`.
@@ -102,7 +105,7 @@ impl GuestRam {
     /// # Errors
     /// Not all of the range is RAM; nothing is promised about what was written then.
     pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
-        self.mmap.write_slice(bytes, GuestAddress(gpa))
+        self.mapped.mmap.write_slice(bytes, GuestAddress(gpa))
     }
 
     /// Fills `bytes` from guest-physical address `gpa` on, in RAM or in contents of files.
@@ -115,7 +118,7 @@ impl GuestRam {
                 let read = files.read(gpa, bytes);
                 read.ok_or(GuestMemoryError::InvalidGuestAddress(GuestAddress(gpa)))
             }
-            None => self.mmap.read_slice(bytes, GuestAddress(gpa)),
+            None => self.mapped.mmap.read_slice(bytes, GuestAddress(gpa)),
         }
     }
 
@@ -125,7 +128,7 @@ impl GuestRam {
     /// # Errors
     /// Not all of a range is one piece of RAM, or contents of files; nothing has changed.
     pub fn copy(&self, to: u64, from: u64, len: usize) -> Result<(), GuestMemoryError> {
-        let to = self.mmap.get_slice(GuestAddress(to), len)?;
+        let to = self.mapped.mmap.get_slice(GuestAddress(to), len)?;
         match self.files.as_ref().filter(|files| from >= files.gpa()) {
             Some(files) => {
                 let place = to.ptr_guard_mut();
@@ -135,7 +138,7 @@ impl GuestRam {
                 copied.ok_or(GuestMemoryError::InvalidGuestAddress(GuestAddress(from)))
             }
             None => {
-                let from = self.mmap.get_slice(GuestAddress(from), len)?;
+                let from = self.mapped.mmap.get_slice(GuestAddress(from), len)?;
                 from.copy_to_volatile_slice(to);
                 Ok(())
             }
@@ -147,7 +150,7 @@ impl GuestRam {
     /// # Errors
     /// Not all of the range is one piece of RAM; nothing has changed.
     pub fn fill(&self, gpa: u64, len: usize, byte: u8) -> Result<(), GuestMemoryError> {
-        let place = self.mmap.get_slice(GuestAddress(gpa), len)?;
+        let place = self.mapped.mmap.get_slice(GuestAddress(gpa), len)?;
         let start = place.ptr_guard_mut();
         // SAFETY: the slice is RAM of that length, which nobody has references to.
         unsafe { start.as_ptr().write_bytes(byte, len) };
@@ -160,7 +163,7 @@ impl GuestRam {
     /// # Errors
     /// Not all of the range is RAM, or the host refuses; nothing has changed.
     pub fn map(&self, gpa: u64, file: &File, offset: u64, len: usize) -> io::Result<()> {
-        let place = self.mmap.get_slice(GuestAddress(gpa), len);
+        let place = self.mapped.mmap.get_slice(GuestAddress(gpa), len);
         let place = place.map_err(io::Error::other)?;
         // SAFETY: the range is RAM, as `get_slice` has checked, to which nobody has
         // references, and stays mapped until the memory goes as a whole. If addresses are not
@@ -177,13 +180,14 @@ impl GuestRam {
         };
         match mapped {
             libc::MAP_FAILED => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+            mapped => keep_out_of_dumps(mapped.cast(), len),
         }
     }
 
     /// The one or two regions, in order of address; the first starts at GPA 0.
     pub fn regions(&self) -> Vec<RamRegion> {
-        self.mmap
+        self.mapped
+            .mmap
             .iter()
             .filter_map(|region| {
                 Some(RamRegion {
@@ -196,14 +200,48 @@ impl GuestRam {
     }
 }
 
+impl Mapped {
+    /// Memory of these lengths at these guest-physical addresses.
+    fn new(pieces: impl Iterator<Item = (u64, u64)>) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let (mut regions, mut addresses) = (Vec::new(), Vec::new());
+        for (gpa, len) in pieces {
+            let piece = Guarded::memory(len)?;
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // SAFETY: such memory is there, and stays until this value goes.
+            let region =
+                unsafe { MmapRegion::build_raw(piece.start(), piece.len(), rights, flags) }?;
+            let region = GuestRegionMmap::new(region, GuestAddress(gpa));
+            regions.push(region.ok_or("it passes the last address")?);
+            addresses.push(piece);
+        }
+        Ok(Self {
+            mmap: GuestMemoryMmap::from_regions(regions)?,
+            _addresses: addresses,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{DEVICE_HOLE, GuestRam, HIGH_RAM};
+    use crate::guarded::tests::mapping;
 
     #[test]
     fn memory_above_the_hole_starts_at_four_gib() {
         let ram = GuestRam::new(DEVICE_HOLE + 0x2000).expect("address space");
         let spans: Vec<_> = ram.regions().iter().map(|r| (r.gpa, r.len)).collect();
         assert_eq!(spans, [(0, DEVICE_HOLE), (HIGH_RAM, 0x2000)]);
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_in_no_core_dump() {
+        let ram = GuestRam::new(0x10000).expect("address space");
+        let file = std::fs::File::open("/proc/self/exe").expect("Linux has it");
+        ram.map(0x1000, &file, 0, 0x2000).expect("whole pages");
+        let place = ram.regions()[0].hva.addr() + 0x1000;
+        let (rights, flags) = mapping(place);
+        assert_eq!(rights, "rw-p");
+        assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
     }
 }

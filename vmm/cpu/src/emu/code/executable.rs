@@ -3,16 +3,20 @@
 //! The same pages are mapped twice. Rejected: one mapping whose protection changes, which is a
 //! system call for each change, and in between another thread may be executing there.
 
-use std::ptr::{self, NonNull};
+use std::fs::File;
+use std::os::fd::FromRawFd;
+use std::ptr;
 use std::sync::LazyLock;
+
+use crate::guarded::Guarded;
 
 /// Bytes that fit: some thousands of stubs.
 const LEN: usize = 1 << 20;
 
 /// Pages that are written here and executed there.
 pub struct Executable {
-    writable: NonNull<u8>,
-    executable: NonNull<u8>,
+    writable: Guarded,
+    executable: Guarded,
     used: usize,
 }
 
@@ -24,32 +28,15 @@ impl Executable {
         if file < 0 {
             return None;
         }
-        // SAFETY: makes new mappings, at addresses that the kernel chooses.
-        let map = |protection| unsafe {
-            let at = libc::mmap(ptr::null_mut(), LEN, protection, libc::MAP_SHARED, file, 0);
-            NonNull::new(at.cast::<u8>()).filter(|_| at != libc::MAP_FAILED)
-        };
-        // SAFETY: the file is this function's own.
-        let writable = match unsafe { libc::ftruncate(file, LEN as libc::off_t) } {
-            0 => map(libc::PROT_READ | libc::PROT_WRITE),
-            _ => None,
-        };
-        let executable = map(libc::PROT_READ | libc::PROT_EXEC);
-        // SAFETY: as above; mappings outlive their file.
-        unsafe { libc::close(file) };
-        match (writable, executable) {
-            (Some(writable), Some(executable)) => Some(Self {
-                writable,
-                executable,
-                used: 0,
-            }),
-            (one, other) => {
-                for mapping in [one, other].into_iter().flatten() {
-                    unmap(mapping);
-                }
-                None
-            }
-        }
+        // SAFETY: it is open, and this function's own.
+        let file = unsafe { File::from_raw_fd(file) };
+        file.set_len(LEN as u64).ok()?;
+        let map = |rights| Guarded::file(&file, LEN as u64, rights).ok();
+        Some(Self {
+            writable: map(libc::PROT_READ | libc::PROT_WRITE)?,
+            executable: map(libc::PROT_READ | libc::PROT_EXEC)?,
+            used: 0,
+        })
     }
 
     /// Whether the host allows such memory.
@@ -71,9 +58,9 @@ impl Executable {
         }
         // SAFETY: so many bytes are left in both mappings, and `code` is in neither.
         let at = unsafe {
-            let to = self.writable.as_ptr().add(self.used);
+            let to = self.writable.start().add(self.used);
             ptr::copy_nonoverlapping(code.as_ptr(), to, code.len());
-            self.executable.as_ptr().add(self.used)
+            self.executable.start().add(self.used)
         };
         self.used = (self.used + code.len()).next_multiple_of(16).min(LEN);
         Some(at.expose_provenance() as u64)
@@ -83,19 +70,6 @@ impl Executable {
     pub fn clear(&mut self) {
         self.used = 0;
     }
-}
-
-impl Drop for Executable {
-    fn drop(&mut self) {
-        unmap(self.writable);
-        unmap(self.executable);
-    }
-}
-
-/// Ends one of the two mappings.
-fn unmap(mapping: NonNull<u8>) {
-    // SAFETY: `Executable::new` made it, with this length, and its owner is going.
-    unsafe { libc::munmap(mapping.as_ptr().cast(), LEN) };
 }
 
 #[cfg(test)]
