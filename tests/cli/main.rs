@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod command_line;
+mod confined;
 mod images;
 mod kvm_access;
 mod layers;
@@ -48,6 +49,7 @@ fn main() {
     let mut trials = bad_input::trials();
     trials.extend(command_line::trials());
     trials.extend(suite::on(&Target::ALL, command_line::CASES));
+    trials.extend(suite::on(&Target::ALL, confined::CASES));
     trials.extend(images::trials());
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());

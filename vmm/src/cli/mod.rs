@@ -6,6 +6,7 @@ mod compare;
 mod files;
 mod images;
 mod info;
+mod inherited;
 mod list;
 mod machine;
 mod progress;
@@ -99,6 +100,10 @@ fn write_error(name: &str, error: io::Error) -> CliError {
 /// Parses the command line and does what it says.
 pub fn main(started: Instant) -> ExitCode {
     allocator::Heap::share();
+    if let Err(error) = inherited::give_up(std::env::args_os()) {
+        complain(&format_args!("cannot give up what was inherited: {error}"));
+        return ExitCode::from(FAILURE);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error),
