@@ -155,7 +155,7 @@ fn required_accelerator() {
     let stderr = String::from_utf8_lossy(&emulated.stderr);
     assert_eq!(
         stderr,
-        "vmm: KVM did not run, and --require kvm asks for it\n"
+        "vmm: KVM does not run here, and --require kvm asks for it\n"
     );
     let status = match Target::Kvm.missing() {
         None => 0,

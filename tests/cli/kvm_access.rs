@@ -32,7 +32,8 @@ pub fn trials() -> Vec<Trial> {
     vec![
         unless(no_namespaces.clone(), "kvm_missing", kvm_missing),
         unless(no_kvm.clone(), "kvm_forbidden", kvm_forbidden),
-        unless(no_kvm, "kind_without_sys", kind_without_sys),
+        unless(no_kvm.clone(), "kind_without_sys", kind_without_sys),
+        unless(no_kvm, "without_kvm_the_emulator_is_checked", check),
         unless(no_namespaces, "without_kvm_the_emulator_runs", fallback),
     ]
 }
@@ -96,4 +97,17 @@ fn fallback() {
     let expected = "vmm: running in the emulator: /dev/kvm ";
     assert!(stderr.starts_with(expected), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+fn check() {
+    let checked = |args: &[&str]| {
+        let output = in_namespace(FORBIDDEN, &[&["info", "--check"], args].concat());
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let checks = stdout.lines().filter(|line| line.starts_with("check: "));
+        assert_eq!(checks.count(), 1, "{stdout}");
+        assert!(stdout.contains("check: emu passed ("), "{stdout}");
+        output.status.code()
+    };
+    assert_eq!(checked(&[]), Some(0));
+    assert_eq!(checked(&["--require", "kvm"]), Some(FAILURE));
 }

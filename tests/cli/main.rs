@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod command_line;
 mod confined;
+mod host;
 mod images;
 mod kvm_access;
 mod layers;
@@ -50,6 +51,7 @@ fn main() {
     trials.extend(command_line::trials());
     trials.extend(suite::on(&Target::ALL, command_line::CASES));
     trials.extend(suite::on(&Target::ALL, confined::CASES));
+    trials.extend(host::trials());
     trials.extend(images::trials());
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());

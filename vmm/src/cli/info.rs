@@ -1,45 +1,109 @@
 //! `vmm info`: what this host can do.
 
-use vmm::accel::{AccelChoice, Accelerator};
+use serde_json::json;
+use vmm::accel::{self, AccelChoice, Accelerator};
 use vmm::bundled;
+use vmm::check::{self, Check};
+use vmm::compare::{CompareError, Machine};
 use vmm::cpu::HostKind;
 use vmm::cpu::emu::Emulator;
-use vmm::cpu::kvm::KvmHost;
+use vmm::cpu::kvm::{KvmFacts, KvmHost};
 use vmm::printable::wrap;
-use vmm::report::json;
+use vmm::report::{self, Outcome};
 
-use super::{CliResult, print};
+use super::progress::Progress;
+use super::require::RequireArgs;
+use super::{CliError, CliResult, complain, print, stop_signals};
+
+/// Exit status if a self-test fails.
+const FAILED: u8 = 1;
 
 /// Say what this host can do: KVM or why not, of what kind, and what `--accel auto` takes.
+///
+/// With --check it exits with 0 if the self-tests pass on every machine that the host has, and
+/// with 1 if they do not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print JSON
+    /// Print JSON, with what KVM says of itself
     #[arg(long)]
     json: bool,
+    /// Run the self-tests on every machine
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    required: RequireArgs,
 }
 
 pub fn run(args: &Args) -> CliResult {
-    let kvm = KvmHost::open();
-    let auto = Accelerator::open(AccelChoice::Auto, false);
-    let auto = auto.map(|(accelerator, fallback)| (accelerator.accel(), fallback))?;
-    if args.json {
-        let (kind, error, max_cpus) = match &kvm {
-            Ok(host) => (Some(host.kind()), None, Some(host.max_cpus())),
-            Err(error) => (None, Some(error.to_string()), None),
-        };
-        let info = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "kvm": {"host_kind": kind, "error": error, "max_cpus": max_cpus},
-            "emu": {"max_cpus": Emulator::MOST},
-            "auto": auto.0,
-            "auto_reason": auto.1.map(|why| why.to_string()),
-            "kernel_bytes": bundled::KERNEL.len(),
-            "programs": bundled::PROGRAMS.len(),
-        });
-        print(&json(&info))?;
-        return Ok(0);
+    let checks = match args.check.then(self_tests).transpose()? {
+        Some(Err(outcome)) => {
+            complain(&outcome);
+            return Ok(outcome.exit_status());
+        }
+        Some(Ok(checks)) => Some(checks),
+        None => None,
+    };
+    match args.json {
+        true => print_json(checks.as_deref())?,
+        false => print_text(checks.as_deref())?,
     }
-    let kvm = match &kvm {
+    let machines: Vec<_> = match &checks {
+        Some(checks) => checks.iter().map(|check| check.machine).collect(),
+        None if accel::kvm_error().is_none() => Machine::ALL.to_vec(),
+        None => vec![Machine::Emu],
+    };
+    args.required.check(&machines)?;
+    let mut checks = checks.iter().flatten();
+    let passed = checks.all(|check| check.passed);
+    Ok(if passed { 0 } else { FAILED })
+}
+
+/// Runs the self-tests, until a signal ends them.
+fn self_tests() -> Result<Result<Vec<Check>, Outcome>, CliError> {
+    let stop = stop_signals::catch(None)?;
+    let mut progress = Progress::new();
+    stop_signals::running();
+    let checks = check::self_tests(stop, &mut |machine| {
+        progress.show(&format!("checking {machine}"));
+    });
+    progress.clear();
+    match checks {
+        Ok(checks) => Ok(Ok(checks)),
+        Err(CompareError::Stopped(outcome)) => Ok(Err(outcome)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn print_json(checks: Option<&[Check]>) -> Result<(), CliError> {
+    let kvm = match KvmHost::open() {
+        Ok(host) => json!({
+            "host_kind": host.kind(),
+            "error": null,
+            "max_cpus": host.max_cpus(),
+            "facts": KvmFacts::of(&host),
+        }),
+        Err(error) => json!({
+            "host_kind": null,
+            "error": error.to_string(),
+            "max_cpus": null,
+            "facts": null,
+        }),
+    };
+    let (auto, fallback) = Accelerator::open(AccelChoice::Auto, false)?;
+    print(&report::json(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "kvm": kvm,
+        "emu": {"max_cpus": Emulator::MOST},
+        "auto": auto.accel(),
+        "auto_reason": fallback.map(|why| why.to_string()),
+        "kernel_bytes": bundled::KERNEL.len(),
+        "programs": bundled::PROGRAMS.len(),
+        "checks": checks,
+    })))
+}
+
+fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
+    let kvm = match &KvmHost::open() {
         Ok(host) => {
             let (kind, cpus) = (host.kind(), host.max_cpus());
             format!("{kind} ({}), up to {cpus} CPUs", kind.explanation())
@@ -47,20 +111,24 @@ pub fn run(args: &Args) -> CliResult {
         Err(error) => format!("not usable: {error}"),
     };
     let (how, cpus) = (HostKind::Emulator.explanation(), Emulator::MOST);
-    let emu = format!("built in, {how}, up to {cpus} CPUs");
-    let auto = match auto.1 {
-        None => auto.0.to_string(),
-        Some(why) => format!("{} ({why})", auto.0),
+    let (auto, fallback) = Accelerator::open(AccelChoice::Auto, false)?;
+    let auto = match fallback {
+        None => auto.accel().to_string(),
+        Some(why) => format!("{} ({why})", auto.accel()),
     };
     let (kernel, programs) = (bundled::KERNEL.len(), bundled::PROGRAMS.len());
-    let guest = format!("kernel of {kernel} bytes, {programs} programs");
-    let lines = [
-        ("vmm ", env!("CARGO_PKG_VERSION")),
-        ("kvm:   ", &kvm),
-        ("emu:   ", &emu),
-        ("auto:  ", &auto),
-        ("guest: ", &guest),
+    let mut lines = vec![
+        ("vmm ", env!("CARGO_PKG_VERSION").to_owned()),
+        ("kvm:   ", kvm),
+        ("emu:   ", format!("built in, {how}, up to {cpus} CPUs")),
+        ("auto:  ", auto),
+        (
+            "guest: ",
+            format!("kernel of {kernel} bytes, {programs} programs"),
+        ),
     ];
-    print(&lines.map(|(name, text)| wrap(name, text)).concat())?;
-    Ok(0)
+    let checks = checks.unwrap_or_default().iter();
+    lines.extend(checks.map(|check| ("check: ", check.to_string())));
+    let lines = lines.iter().map(|(name, text)| wrap(name, text));
+    print(&lines.collect::<String>())
 }

@@ -8,7 +8,7 @@ use super::CliError;
 /// What must have run.
 #[derive(Debug, clap::Args)]
 pub struct RequireArgs {
-    /// Fail (status 125) where this did not run
+    /// Fail (status 125) where this does not run
     #[arg(long, value_enum, value_name = "ACCEL")]
     require: Option<Required>,
 }
@@ -27,7 +27,7 @@ impl RequireArgs {
         let on_kvm = |machine: &Machine| *machine != Machine::Emu;
         match self.require {
             Some(Required::Kvm) if !ran.iter().any(on_kvm) => {
-                Err("KVM did not run, and --require kvm asks for it".into())
+                Err("KVM does not run here, and --require kvm asks for it".into())
             }
             _ => Ok(()),
         }

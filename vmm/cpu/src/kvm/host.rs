@@ -3,7 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use kvm_ioctls::{Cap, Kvm};
+use kvm_bindings::{
+    KVM_CAP_BINARY_STATS_FD, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_EXT_CPUID, KVM_CAP_READONLY_MEM,
+    KVM_CAP_SIGNAL_MSI, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_TSC_DEADLINE_TIMER, KVM_CAP_USER_MEMORY,
+    KVM_CAP_USER_NMI, KVM_CAP_VCPU_EVENTS, KVM_CAP_XCRS, KVM_CAP_XSAVE,
+};
+use kvm_ioctls::Kvm;
 
 use super::{cpuid, probe};
 use crate::emu::Emulator;
@@ -13,13 +18,32 @@ use crate::{CpuError, HostKind};
 /// The device that KVM is reached by.
 const DEVICE: &str = "/dev/kvm";
 /// Has a folder for each kernel module, if /sys is there.
-const MODULES: &str = "/sys/module";
+pub(super) const MODULES: &str = "/sys/module";
 /// That of the software-backed KVM (PVM).
 const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
 /// Files that exist in containers of Docker and of Podman.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// The only version of the KVM API there has been since 2007.
 const API_VERSION: i32 = 12;
+
+/// What Ringfence needs (KVM API document, KVM_CHECK_EXTENSION).
+pub(super) const NEEDED: [(u32, &str); 7] = [
+    (KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"),
+    (KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"),
+    (KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"),
+    (KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"),
+    (KVM_CAP_XSAVE, "KVM_CAP_XSAVE"),
+    (KVM_CAP_USER_NMI, "KVM_CAP_USER_NMI"),
+    (KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"),
+];
+/// What it or a guest uses where it is there, and what else tells hosts apart.
+pub(super) const WELCOME: [(u32, &str); 5] = [
+    (KVM_CAP_XCRS, "KVM_CAP_XCRS"),
+    (KVM_CAP_TSC_DEADLINE_TIMER, "KVM_CAP_TSC_DEADLINE_TIMER"),
+    (KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"),
+    (KVM_CAP_BINARY_STATS_FD, "KVM_CAP_BINARY_STATS_FD"),
+    (KVM_CAP_DIRTY_LOG_RING, "KVM_CAP_DIRTY_LOG_RING"),
+];
 
 /// Most memory of one machine: KVM takes 2 MiB of the host's for each GiB, and a
 /// millisecond, before the guest runs.
@@ -93,23 +117,13 @@ impl KvmHost {
         if kvm.get_api_version() != API_VERSION {
             return Err(KvmUnavailable::Lacking("KVM API version 12"));
         }
-        for (cap, name) in [
-            (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
-            (Cap::SplitIrqchip, "KVM_CAP_SPLIT_IRQCHIP"),
-            (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
-            (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
-            (Cap::Xsave, "KVM_CAP_XSAVE"),
-            (Cap::UserNmi, "KVM_CAP_USER_NMI"),
-            (Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS"),
-        ] {
-            if !kvm.check_extension(cap) {
-                return Err(KvmUnavailable::Lacking(name));
-            }
-        }
         let mut host = Self {
             kvm,
             kind: HostKind::Hardware,
         };
+        if let Some((_, name)) = NEEDED.iter().find(|(number, _)| !host.has(*number)) {
+            return Err(KvmUnavailable::Lacking(name));
+        }
         let software = match Path::new(MODULES).is_dir() {
             true => Path::new(SOFTWARE_KVM_MODULE).exists(),
             false => probe::runs_ring_0_in_software(&host).unwrap_or(false),
@@ -118,6 +132,11 @@ impl KvmHost {
             host.kind = HostKind::Software;
         }
         Ok(host)
+    }
+
+    /// Whether it has capability `number` (`KVM_CAP_*`).
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.kvm.check_extension_raw(number.into()) > 0
     }
 
     /// [`HostKind::Hardware`] or [`HostKind::Software`].

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! KvmHost (host.rs: /dev/kvm, what kind of host it is)
+//!  │   └─ KvmFacts (facts.rs: what it says of itself)
 //!  └─ KvmVm (here: memory slots, interrupt controller)
 //!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
 //!                            ── registers.rs KVM's register structs and ours
@@ -15,6 +16,7 @@
 
 mod copies;
 mod cpuid;
+mod facts;
 mod host;
 mod kick;
 mod probe;
@@ -27,6 +29,7 @@ mod tsc_offset;
 mod vcpu;
 mod xsave;
 
+pub use facts::KvmFacts;
 pub use host::{KvmHost, KvmUnavailable};
 pub use vcpu::KvmVcpu;
 

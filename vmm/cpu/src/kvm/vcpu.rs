@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use abi::ports::{COPIES, EXTENDED_STATE, YIELD};
 use kvm_bindings::{
-    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, kvm_interrupt,
+    KVM_CAP_XCRS, KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED,
+    kvm_interrupt,
 };
-use kvm_ioctls::{Cap, VcpuFd};
+use kvm_ioctls::VcpuFd;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::{errno, ioctl_iow_nr};
 
@@ -100,7 +101,7 @@ impl KvmVcpu {
             vcpu_stats: Stats::open(&fd)?,
             remedy: Remedy::new(vm.ram.clone(), host.kind()),
             pkru_word: pkru_word(&cpuid),
-            has_xcr0: host.kvm.check_extension(Cap::Xcrs),
+            has_xcr0: host.has(KVM_CAP_XCRS),
             cr8: 0,
             held: None,
             nmi_sent: false,
