@@ -24,7 +24,13 @@ fn inherits_little(target: Target) {
     let mut command = Command::new("sh");
     command.args(["-c", &script, "sh"]).arg(binary());
     command.arg("run").args(target.options());
-    command.args(["--file", "/dev/fd/8:/name", "sh", "-c", "cat /name; cat"]);
+    command.args([
+        "--file",
+        "/proc/self/fd/8:/name",
+        "sh",
+        "-c",
+        "cat /name; cat",
+    ]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut vmm = Running(command.spawn().expect("there is a shell"));
     let output = vmm.0.stdout.as_mut().expect("it is piped");
