@@ -4,13 +4,13 @@
 //! `trap.S`. One exit takes as long as `rep movsq` takes for some 400 bytes, as reads of 64 bytes
 //! to 4 KiB show.
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use abi::copies::{COPY, DONE, FILL, WORDS};
 use abi::ports::COPIES;
 
 use crate::paging::{self, physical};
+use crate::port;
 
 /// Bytes from which on an exit is worth it.
 const LEAST: usize = 512;
@@ -120,14 +120,7 @@ unsafe fn ask(operation: u64, to: u64, from: u64, len: u64) -> usize {
         place.store(word, Relaxed);
     }
     let request = physical((&raw const REQUEST) as u64);
-    // SAFETY: the caller's promise; the compiler keeps no copy of memory over this.
-    unsafe {
-        asm!(
-            "out dx, eax",
-            in("dx") COPIES,
-            in("eax") request as u32,
-            options(nostack, preserves_flags)
-        );
-    }
+    // SAFETY: the caller's promise.
+    unsafe { port::request(COPIES, request as u32) };
     REQUEST[DONE].load(Relaxed) as usize
 }

@@ -28,6 +28,7 @@ use x86::{XCr0Flags, fx, xsave};
 
 use crate::at_boot::AtBoot;
 use crate::paging::{DIRECT_MAP, physical};
+use crate::port;
 
 /// What `fxsave64` saves; always in XCR0.
 pub const LEGACY: XCr0Flags = XCr0Flags::X87.union(XCr0Flags::SSE);
@@ -221,15 +222,7 @@ unsafe fn restore(area: *const u8) {
 fn request(page: u64, operation: u32) {
     let number = (page / PAGE_SIZE) as u32;
     // SAFETY: the VMM reads or writes that page only, and writes it only for `save`, whose
-    // caller has it to itself. The compiler keeps no copy of it over this, which may touch
-    // memory. A save changes no register. A load changes none that Rust code uses: x87 and
-    // SSE stay, and the kernel is built without AVX.
-    unsafe {
-        asm!(
-            "out dx, eax",
-            in("dx") EXTENDED_STATE,
-            in("eax") number << 1 | operation,
-            options(nostack, preserves_flags)
-        );
-    }
+    // caller has it to itself. A save changes no register. A load changes none that Rust code
+    // uses: x87 and SSE stay, and the kernel is built without AVX.
+    unsafe { port::request(EXTENDED_STATE, number << 1 | operation) };
 }

@@ -3,9 +3,9 @@
 //! of the unsafe code, and `guest-kernel`, which has none.
 //!
 //! One CPU at a time is in the kernel (`processors`), and interrupts are off whenever it runs, but
-//! for the one instruction that waits for them. So no two pieces of the code above ever run at once,
-//! which is what its globals rest on (crate `single-cpu`). Here some run without the lock, so that
-//! globals are atomic, a CPU's own, or set at boot (`at_boot`). Kernel code may use the SSE
+//! for the one instruction that waits for them. So no two pieces of the code above ever run at
+//! once, which is what its globals rest on (crate `single-cpu`). Here some run without the lock,
+//! and globals are atomic, a CPU's own, or set at boot (`at_boot`). Kernel code may use the SSE
 //! registers that the precompiled `core` uses: entry saves the program's.
 
 #![cfg_attr(feature = "image", no_std)]

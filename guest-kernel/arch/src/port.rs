@@ -25,6 +25,17 @@ pub unsafe fn write_u32(port: u16, value: u32) {
     }
 }
 
+/// The same to a device that reads or writes memory: the compiler keeps no copy of any over this.
+///
+/// # Safety
+/// What the device does to memory and registers is the caller's to answer for.
+pub unsafe fn request(port: u16, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags));
+    }
+}
+
 /// Writes each byte to the same port, by one instruction.
 ///
 /// # Safety

@@ -20,14 +20,14 @@ unsafe extern "C" {
     static vdso_end: u8;
 }
 
+/// What `vdso.S` has at `vdso_data`.
+static DATA: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 /// Where in it the time of day at boot is.
 const REALTIME: usize = 2;
 
-/// What `vdso.S` has at `vdso_data`.
-static DATA: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
-
-/// Lets programs tell the time, and the CPU if there is one, as all CPUs run now: so many nanoseconds after 1970 at boot, by a counter that is
-/// `offset` behind the kernel's. Without an offset they ask the kernel.
+/// Lets programs tell the time, and the CPU if there is one, as all CPUs run now: so many
+/// nanoseconds after 1970 at boot, by a counter that is `offset` behind the kernel's. Without an
+/// offset they ask the kernel.
 pub fn start(realtime_at_boot: u64, offset: Option<u64>) {
     let (counter_at_boot, ns_per_count) = clock::parameters();
     let data = [

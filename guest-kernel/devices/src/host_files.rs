@@ -1,6 +1,5 @@
 //! Asking the VMM for files of the host: see [`abi::host_files`].
 
-use core::arch::asm;
 use core::cell::RefCell;
 
 use abi::Errno;
@@ -8,6 +7,7 @@ use abi::host_files::{BUFFER_LEN, Operation, Record, Reply, Request};
 use abi::ports::HOST_FILES;
 use abi::virtual_map::PAGE_SIZE;
 use arch::paging::physical;
+use arch::port;
 use single_cpu::SingleCpu;
 
 #[repr(C, align(4096))]
@@ -51,14 +51,6 @@ pub fn ask<R>(
 /// Has the VMM answer in the buffer.
 fn answer(buffer: &mut [u8; BUFFER_LEN]) {
     let frame = physical(buffer.as_mut_ptr().expose_provenance() as u64) / PAGE_SIZE;
-    // SAFETY: the VMM writes this buffer only, which is borrowed exclusively; the compiler
-    // keeps no copy of it over this, which may touch memory.
-    unsafe {
-        asm!(
-            "out dx, eax",
-            in("dx") HOST_FILES,
-            in("eax") frame as u32,
-            options(nostack, preserves_flags)
-        );
-    }
+    // SAFETY: the VMM writes this buffer only, which is borrowed exclusively.
+    unsafe { port::request(HOST_FILES, frame as u32) };
 }

@@ -1,6 +1,7 @@
 //! Memory (k0): frames, address spaces, kernel objects, and access to user memory.
 //!
-//! Above `arch` and `devices`; with them the ground of the kernel, which has all of its unsafe code.
+//! Above `arch` and `devices`; with them the ground of the kernel, which has all of its unsafe
+//! code.
 
 #![cfg_attr(feature = "image", no_std)]
 #![deny(missing_docs, unsafe_code)]

@@ -21,8 +21,7 @@
 
 mod weak;
 
-use core::cell::Cell;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, align_of, size_of};
