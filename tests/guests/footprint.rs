@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use crate::Case;
-use crate::support::{Target, binary};
+use crate::support::{Running, Target, binary};
 
 pub const CASES: &[Case] = &[("footprint", footprint), ("peak_memory", peak_memory)];
 
@@ -21,17 +21,6 @@ const PEAK_LIMIT: u64 = 40 * KIB_PER_MIB;
 const GUEST_MIB: u64 = 96;
 const POLL: Duration = Duration::from_millis(200);
 const POLLS: u32 = 150;
-
-/// Ends the run whatever the test finds.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Starts `program` in a guest with [`GUEST_MIB`] of memory.
 fn start(target: Target, program: &[&str]) -> Running {

@@ -15,7 +15,7 @@ use std::env;
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -211,6 +211,18 @@ pub fn binary() -> PathBuf {
 /// Whether [`REQUIRED`] names `what`.
 pub fn required(what: &str) -> bool {
     std::env::var(REQUIRED).is_ok_and(|names| names.split(',').any(|name| name.trim() == what))
+}
+
+/// A process that ends with the test, whatever that finds.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What `vmm info --json` says.
