@@ -15,7 +15,7 @@ use crate::vm::VmConfig;
 
 /// The bundled program that tries what programs rely on; its last line counts tests and failures.
 const SELF_TESTS: &str = "usertests";
-/// Most time on one machine: 20 times what they take where all of the kernel is emulated.
+/// Most time on one machine: some 20 times what they take where KVM emulates ring 0.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// How the self-tests ended on one machine.
@@ -72,4 +72,29 @@ pub fn self_tests(
         progress(machine)
     })?;
     Ok(comparison.columns.iter().map(Check::of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Check;
+    use crate::compare::Machine;
+    use crate::compare::tests::{column, run};
+    use crate::report::Outcome;
+
+    #[test]
+    fn only_status_zero_passes() {
+        let outcomes = [
+            (Outcome::exited(0), "passed (2 tests, 0 failed)"),
+            (Outcome::exited(1), "failed (2 tests, 0 failed)"),
+            (Outcome::killed(9), "failed (killed by signal 9)"),
+            (Outcome::timeout(), "failed (timeout)"),
+        ];
+        for (outcome, expected) in outcomes {
+            let mut run = run(Machine::Emu, &[], 1, "a: ok\n2 tests, 0 failed\n");
+            run.report.outcome = outcome;
+            let check = Check::of(&column(Machine::Emu, vec![run]));
+            assert_eq!(check.to_string(), format!("emu {expected}"));
+            assert_eq!(check.passed, expected.starts_with("passed"));
+        }
+    }
 }

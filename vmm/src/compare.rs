@@ -264,4 +264,4 @@ fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, Comp
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

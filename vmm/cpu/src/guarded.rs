@@ -32,7 +32,8 @@ impl Guarded {
     /// The process may not have so many.
     pub fn reserve(len: u64) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let all_len = len.next_multiple_of(PAGE).checked_add(2 * ALIGNMENT);
+        let pages = len.checked_next_multiple_of(PAGE);
+        let all_len = pages.and_then(|pages| pages.checked_add(2 * ALIGNMENT));
         let all_len = all_len.ok_or(io::ErrorKind::OutOfMemory)?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: asks for new addresses.

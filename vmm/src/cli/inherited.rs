@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The first descriptor that is not a standard stream.
 const FIRST: u32 = 3;
-/// What names descriptors.
-const PATHS: [&[u8]; 2] = [b"/dev/fd/", b"/proc/self/fd/"];
+/// What is before a descriptor's number: `/dev/fd/N`, `/proc/self/fd/N`, and so on.
+const FOLDER: &[u8] = b"/fd/";
 
 /// Gives up the right to have more rights by executing a file, and all open files but the standard
 /// streams and those that `words` name, as shells do for `<(command)`.
@@ -20,13 +20,14 @@ pub fn give_up(words: impl Iterator<Item = impl AsRef<OsStr>>) -> io::Result<()>
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut kept: Vec<u32> = words
-        .flat_map(|word| descriptors(word.as_ref().as_bytes()))
-        .collect();
+    let mut kept = Vec::new();
+    for word in words {
+        kept.extend(descriptors(word.as_ref().as_bytes()));
+    }
     kept.sort_unstable();
     let mut first = FIRST;
     for descriptor in kept.into_iter().filter(|descriptor| *descriptor >= FIRST) {
-        close(first, descriptor.wrapping_sub(1))?;
+        close(first, descriptor - 1)?;
         first = first.max(descriptor.saturating_add(1));
     }
     close(first, u32::MAX)
@@ -44,18 +45,16 @@ fn close(first: u32, last: u32) -> io::Result<()> {
     }
 }
 
-/// The descriptors that a word names, anywhere in it.
-fn descriptors(word: &[u8]) -> Vec<u32> {
-    let starts = (0..word.len()).filter_map(|at| {
-        let rest = &word[at..];
-        PATHS.iter().find_map(|path| rest.strip_prefix(*path))
-    });
-    let number = |rest: &[u8]| {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+/// The descriptors that a word may name, anywhere in it.
+fn descriptors(word: &[u8]) -> impl Iterator<Item = u32> {
+    let starts = word.windows(FOLDER.len()).enumerate();
+    let starts = starts.filter(|(_, bytes)| *bytes == FOLDER);
+    starts.filter_map(|(start, _)| {
+        let digits = word[start + FOLDER.len()..].iter();
+        let digits = digits.take_while(|byte| byte.is_ascii_digit());
         let text: String = digits.map(|digit| char::from(*digit)).collect();
         text.parse().ok()
-    };
-    starts.filter_map(number).collect()
+    })
 }
 
 #[cfg(test)]
@@ -64,10 +63,12 @@ mod tests {
 
     #[test]
     fn words_name_descriptors() {
-        let names = |word: &str| descriptors(word.as_bytes());
+        let names = |word: &str| Vec::from_iter(descriptors(word.as_bytes()));
         assert_eq!(names("/dev/fd/63"), [63]);
         assert_eq!(names("--file=/proc/self/fd/4:/etc/passwd"), [4]);
         assert_eq!(names("/dev/fd/9,/dev/fd/10"), [9, 10]);
+        assert_eq!(names("/proc/thread-self/fd/5"), [5]);
+        assert_eq!(names("/proc/1234/fd/6/name"), [6]);
         for word in ["", "/dev/fd/", "/dev/fd/x", "/dev/fd/4294967296", "fd/3"] {
             assert_eq!(names(word), [0; 0], "{word}");
         }

@@ -75,7 +75,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
     }
 }
 
-fn run(machine: Machine, exits: Exits<'_>, guest_ns: u64, output: &str) -> Run {
+pub fn run(machine: Machine, exits: Exits<'_>, guest_ns: u64, output: &str) -> Run {
     let mut recorder = Recorder::default();
     recorder.write_all(output.as_bytes()).expect("never fails");
     Run {
@@ -84,7 +84,7 @@ fn run(machine: Machine, exits: Exits<'_>, guest_ns: u64, output: &str) -> Run {
     }
 }
 
-fn column(machine: Machine, mut runs: Vec<Run>) -> Column {
+pub fn column(machine: Machine, mut runs: Vec<Run>) -> Column {
     let first = runs.remove(0);
     Column {
         machine,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! KvmHost (host.rs: /dev/kvm, what kind of host it is)
-//!  │   └─ KvmFacts (facts.rs: what it says of itself)
+//!  ├─ KvmFacts (facts.rs: what it says of itself)
 //!  └─ KvmVm (here: memory slots, interrupt controller)
 //!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
 //!                            ── registers.rs KVM's register structs and ours
