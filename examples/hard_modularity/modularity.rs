@@ -207,7 +207,7 @@ fn inside(choice: AccelChoice, form: Form, request: Request, calls: u64) -> Resu
     let (output, recorder) = Output::recorded();
     let client = Vm::new(config, output).and_then(Vm::run);
     drop(client_lives);
-    let served = server.map(|server| server.join().unwrap_or(Err(VmError::VcpuPanicked)));
+    let served = server.map(|server| server.join().unwrap_or(Err(VmError::Panicked)));
     let (client, served) = (client?, served.transpose()?);
     Ok(summary(
         &client,

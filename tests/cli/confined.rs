@@ -10,7 +10,11 @@ use crate::support::elf::TempFile;
 use crate::support::suite::Case;
 use crate::support::{Running, Target, binary};
 
-pub const CASES: &[Case] = &[("inherits_little", inherits_little)];
+pub const CASES: &[Case] = &[
+    ("inherits_little", inherits_little),
+    ("each_thread_is_confined", each_thread_is_confined),
+    ("less_of_the_sandbox", less_of_the_sandbox),
+];
 
 /// What was open when it started is closed, unless it is named; and it cannot have more rights.
 fn inherits_little(target: Target) {
@@ -51,4 +55,60 @@ fn open_files(process: &Path) -> BTreeSet<PathBuf> {
     let descriptors = fs::read_dir(process.join("fd")).expect("it runs");
     let paths = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     paths.collect()
+}
+
+/// A machine that has printed a line, and runs on until it is ended.
+fn runs(target: Target, options: &[&str]) -> Running {
+    let mut command = Command::new(binary());
+    command.arg("run").args(target.options()).args(options);
+    command.args(["sh", "-c", "echo runs; cat"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut vmm = Running(command.spawn().expect("it is a program"));
+    let output = vmm.0.stdout.as_mut().expect("it is piped");
+    let mut printed = [0; "runs".len()];
+    output
+        .read_exact(&mut printed)
+        .expect("the guest prints it");
+    assert_eq!(&printed, b"runs");
+    vmm
+}
+
+/// A field of each thread's status, by its name.
+fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", vmm.0.id())).expect("it runs");
+    let status = tasks.map(|task| {
+        let path = task.expect("a thread").path().join("status");
+        let status = fs::read_to_string(path).expect("it runs");
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("Linux says it").trim().to_owned()
+        };
+        (value("Name:"), value(field))
+    });
+    status.collect()
+}
+
+/// By default each thread has a filter, and no capability.
+fn each_thread_is_confined(target: Target) {
+    let vmm = runs(target, &[]);
+    let filtered = of_each_thread(&vmm, "Seccomp:");
+    assert!(filtered.len() >= 3, "{filtered:?}");
+    assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
+    for set in ["CapInh:", "CapPrm:", "CapEff:"] {
+        let held = of_each_thread(&vmm, set);
+        let none = |held: &str| held.bytes().all(|digit| digit == b'0');
+        assert!(held.iter().all(|(_, held)| none(held)), "{set} {held:?}");
+    }
+}
+
+/// What is asked for is what there is.
+fn less_of_the_sandbox(target: Target) {
+    for (level, mode) in [("full", "2"), ("seccomp", "2"), ("none", "0")] {
+        let vmm = runs(target, &["--sandbox", level]);
+        let filtered = of_each_thread(&vmm, "Seccomp:");
+        assert!(
+            filtered.iter().all(|(_, found)| found == mode),
+            "{level}: {filtered:?}"
+        );
+    }
 }

@@ -119,71 +119,106 @@ pub struct EventSources {
     pub halts_unseen: bool,
 }
 
-/// Serves events until `done` is signalled.
-///
-/// # Errors
-/// The host is out of descriptors or refuses one.
-pub fn serve(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> io::Result<()> {
-    let mut manager = Manager::new().map_err(host_error)?;
-    let finished = Rc::new(Cell::new(false));
+/// The event loop of a run, with all descriptors that it needs.
+pub struct EventLoop {
+    manager: Manager,
+    finished: Rc<Cell<bool>>,
+    /// Its descriptor is open as long as it is watched.
+    _deadline: Option<StopSource>,
+    _stop: Vec<StopSource>,
+}
 
-    let flag = Rc::clone(&finished);
-    watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
+impl EventLoop {
+    /// Of a run that has ended when `done` is signalled.
+    ///
+    /// # Errors
+    /// The host is out of descriptors or refuses one.
+    pub fn new(control: &Arc<Control>, sources: EventSources, done: &EventFd) -> io::Result<Self> {
+        let mut manager = Manager::new().map_err(host_error)?;
+        let finished = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&finished);
+        watch(&mut manager, done, EventSet::IN, move || flag.set(true))?;
+        watch_timers(&mut manager, control, sources.halts_unseen)?;
+        let deadline = sources.deadline.map(Deadline::at).transpose()?;
+        let deadline = deadline.map(|deadline| deadline.source()).transpose()?;
+        for (fd, reason) in sources.stop.iter().chain(&deadline) {
+            let (stopped, reason) = (Arc::clone(control), *reason);
+            watch(&mut manager, fd, EDGE, move || stopped.stop(reason))?;
+        }
+        if let Some((terminal, resized)) = sources.screen {
+            watch_screen(&mut manager, control, terminal, &resized)?;
+        }
+        if let Some(source) = sources.input {
+            let input = Input::new(source, Arc::clone(control))?;
+            manager.add_subscriber(Box::new(input));
+        }
+        Ok(Self {
+            manager,
+            finished,
+            _deadline: deadline,
+            _stop: sources.stop,
+        })
+    }
 
+    /// Serves events until the run has ended.
+    ///
+    /// # Errors
+    /// The host refuses to wait.
+    pub fn serve(&mut self) -> io::Result<()> {
+        while !self.finished.get() {
+            match self.manager.run() {
+                Ok(_) => {}
+                Err(event_manager::Error::Epoll(error)) if error.errno() == libc::EINTR => {}
+                Err(error) => return Err(host_error(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Watches the timers of the vCPUs' threads, and where a halt is no exit one that polls for it.
+fn watch_timers(
+    manager: &mut Manager,
+    control: &Arc<Control>,
+    halts_unseen: bool,
+) -> io::Result<()> {
     for thread in 0..control.threads() {
         let kicked = Arc::clone(control);
-        let expired = move || match sources.halts_unseen {
+        let expired = move || match halts_unseen {
             true => kicked.look(thread),
             false => kicked.expired(thread),
         };
-        watch(&mut manager, &control.timer_fd(thread), EDGE, expired)?;
+        watch(manager, &control.timer_fd(thread), EDGE, expired)?;
     }
+    if !halts_unseen {
+        return Ok(());
+    }
+    let mut timer = TimerFd::new()?;
+    timer.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
+    let looked = Arc::clone(control);
+    watch(manager, &timer.as_raw_fd(), EventSet::IN, move || {
+        // A timer that is not read expires once. It has expired, so this cannot block.
+        let _ = timer.wait();
+        looked.look_for_halt();
+    })
+}
 
-    // Keeps the descriptors open as long as they are watched.
-    let deadline = sources.deadline.map(Deadline::at).transpose()?;
-    let deadline = deadline.map(|deadline| deadline.source()).transpose()?;
-    if sources.halts_unseen {
-        let mut timer = TimerFd::new()?;
-        timer.reset(LOOK_FOR_HALT, Some(LOOK_FOR_HALT))?;
-        let looked = Arc::clone(control);
-        watch(&mut manager, &timer.as_raw_fd(), EventSet::IN, move || {
-            // A timer that is not read expires once. It has expired, so this cannot block.
-            let _ = timer.wait();
-            looked.look_for_halt();
-        })?;
-    }
-    for (fd, reason) in sources.stop.iter().chain(&deadline) {
-        let (stopped, reason) = (Arc::clone(control), *reason);
-        watch(&mut manager, fd, EDGE, move || stopped.stop(reason))?;
-    }
-    if let Some((terminal, resized)) = sources.screen {
-        let told = Arc::clone(control);
-        let mut resized = File::from(resized.try_clone()?);
-        watch(
-            &mut manager,
-            &resized.as_raw_fd(),
-            EventSet::IN,
-            move || {
-                // It is readable, so this cannot block; what it says is that there was a change.
-                let _ = resized.read(&mut [0; 64]);
-                if let Some(size) = screen_size(&terminal) {
-                    told.set_screen(size);
-                }
-            },
-        )?;
-    }
-    if let Some(source) = sources.input {
-        let input = Input::new(source, Arc::clone(control))?;
-        manager.add_subscriber(Box::new(input));
-    }
-    while !finished.get() {
-        match manager.run() {
-            Ok(_) => {}
-            Err(event_manager::Error::Epoll(error)) if error.errno() == libc::EINTR => {}
-            Err(error) => return Err(host_error(error)),
+/// Watches for other sizes of the `terminal` that shows output.
+fn watch_screen(
+    manager: &mut Manager,
+    control: &Arc<Control>,
+    terminal: OwnedFd,
+    resized: &OwnedFd,
+) -> io::Result<()> {
+    let told = Arc::clone(control);
+    let mut resized = File::from(resized.try_clone()?);
+    watch(manager, &resized.as_raw_fd(), EventSet::IN, move || {
+        // It is readable, so this cannot block; what it says is that there was a change.
+        let _ = resized.read(&mut [0; 64]);
+        if let Some(size) = screen_size(&terminal) {
+            told.set_screen(size);
         }
-    }
-    Ok(())
+    })
 }
 
 type Manager = EventManager<Box<dyn MutEventSubscriber>>;
@@ -252,7 +287,8 @@ mod tests {
             stop: vec![(Arc::new(file.into()), StopReason::Signal(15))],
             halts_unseen: false,
         };
-        let error = serve(&control, sources, &event()).expect_err("epoll takes no files");
+        let refused = EventLoop::new(&control, sources, &event()).map(|_| ());
+        let error = refused.expect_err("epoll takes no files");
         assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
     }
 

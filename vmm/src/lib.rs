@@ -62,6 +62,7 @@ pub mod process_config;
 pub mod program;
 pub mod report;
 pub mod run_loop;
+pub mod sandbox;
 pub mod started;
 mod symbols;
 pub mod trace;

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::cpu::{Accel, HostKind, InstructionCounts};
 use crate::devices::ApicMode;
 pub use crate::host_instructions::HostInstructions;
+use crate::sandbox::InForce;
 pub use counters::Counters;
 pub use counts::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, ExitTable};
 pub use outcome::{FAILURE_STATUS, LIMIT_STATUS, Outcome, OutcomeKind};
@@ -100,6 +101,8 @@ pub struct Report {
     pub cpus: u8,
     /// What is behind the accelerator.
     pub host_kind: HostKind,
+    /// What confined the VMM's threads.
+    pub sandbox: InForce,
     /// How the run ended.
     pub outcome: Outcome,
     /// Where the vCPU was, if the run ended otherwise than its guest wanted.

@@ -5,12 +5,15 @@
 //! Vm::new   checks everything that can be wrong before anything starts:
 //!           accelerator, RAM, kernel, initramfs, devices, vCPUs
 //! Vm::run   spawns the vCPUs' threads (run_loop), serves events on the calling one
-//!           (events) until it ends, and puts the report together
+//!           (events) until it ends, and puts the report together; each thread confines
+//!           itself first (sandbox), and no guest runs before all have
 //! ```
 
 mod config;
 mod ended;
+mod gate;
 mod load;
+mod threads;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,22 +27,24 @@ use crate::boot::BootError;
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig, Emulator};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{Accel, CpuError, HostKind, Vcpu};
+use crate::cpu::{Accel, CpuError, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig};
-use crate::events::{self, EventSources};
+use crate::events::{self, EventLoop, EventSources};
 use crate::host_files::{FilesError, SaveError};
-use crate::host_instructions::{HostInstructions, InstructionCounter};
 use crate::layout::{MAX_RAM, MIN_RAM};
 use crate::memory::RamError;
 use crate::output::{Output, Outputs, screen_size};
 use crate::program::ProgramError;
 use crate::report::Report;
-use crate::run_loop::{End, RunLoop, host_ticks};
+use crate::run_loop::{RunLoop, host_ticks};
+use crate::sandbox::{InForce, Needs, Role, Sandbox, SandboxError};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 pub use config::{ConsoleKind, TICK_RANGE, VmConfig};
 use ended::{Ended, Setting};
+use gate::Gate;
 use load::load;
+use threads::Shared;
 
 /// Why a machine cannot be made or its run not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +75,12 @@ pub enum VmError {
     Tick(Duration),
     #[error("{0} CPUs: give 1 to {most} with --cpus", most = Emulator::MOST)]
     Cpus(u8),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     #[error("host: {0}")]
     Host(#[from] io::Error),
-    #[error("the vCPU's thread panicked; this is a bug of Ringfence")]
-    VcpuPanicked,
+    #[error("a thread of the run panicked; this is a bug of Ringfence")]
+    Panicked,
 }
 
 /// A machine with everything in place, not yet run.
@@ -88,6 +95,8 @@ pub struct Vm {
     max_instructions: Option<u64>,
     seed: Option<u64>,
     count_host_instructions: bool,
+    sandbox: Sandbox,
+    needs: Needs,
     trace: Option<Trace>,
 }
 
@@ -123,6 +132,7 @@ impl Vm {
             (outputs.errors, outputs.log) = (None, None);
         }
         let host_kind = accelerator.host_kind();
+        let needs = config.needs(host_kind);
         let kernel = load(&ram, &config, &outputs, vcpu, host_kind)?;
         let tsc_khz = vcpu.tsc_khz();
         let stop = EventFd::new(EFD_NONBLOCK)?;
@@ -152,6 +162,7 @@ impl Vm {
         Ok(Self {
             setting: Setting {
                 accelerator,
+                sandbox: config.sandbox.in_force(),
                 apic,
                 cpus: config.cpus,
                 ram,
@@ -169,6 +180,8 @@ impl Vm {
             max_instructions: config.max_instructions,
             seed: config.seed,
             count_host_instructions: config.count_host_instructions,
+            sandbox: config.sandbox,
+            needs,
             trace: None,
         })
     }
@@ -193,12 +206,28 @@ impl Vm {
         self.fallback.as_ref()
     }
 
+    /// What there will be of the sandbox.
+    pub fn sandbox(&self) -> InForce {
+        self.setting.sandbox
+    }
+
     /// Runs the guest to its end. A failure of the accelerator during the run is an
     /// outcome, not an error: what was counted until then is reported.
     ///
     /// # Errors
     /// The host lacks what a run needs (descriptors, a thread).
-    pub fn run(mut self) -> Result<Report, VmError> {
+    pub fn run(self) -> Result<Report, VmError> {
+        if self.sandbox.caller || !self.sandbox.is_wanted() {
+            return self.run_here();
+        }
+        // A thread that is confined once is so for good.
+        let thread = thread::Builder::new().name("events".into());
+        let run = thread.spawn(move || self.run_here())?;
+        run.join().map_err(|_| VmError::Panicked)?
+    }
+
+    /// The same, with its events on this thread.
+    fn run_here(mut self) -> Result<Report, VmError> {
         let setting = self.setting;
         let ring = Ring::of(&setting.ram, &setting.kernel);
         let vcpu = self.vcpus[0].as_mut();
@@ -217,21 +246,34 @@ impl Vm {
             let kicked = Arc::clone(&control);
             link.on_arrival(move || kicked.kick());
         }
+        let done = EventFd::new(EFD_NONBLOCK)?;
+        let mut events = EventLoop::new(&control, self.sources, &done)?;
         let (limit, seed) = (self.max_instructions, self.seed);
         let loops = RunLoop::all(vcpus, self.devices, tracer, &control, limit, seed);
         let host_kind = setting.accelerator.host_kind();
-        let counted = self.count_host_instructions.then_some(host_kind);
-        let done = EventFd::new(EFD_NONBLOCK)?;
+        let shared = Shared {
+            gate: Arc::new(Gate::new(loops.len() + 1)),
+            sandbox: setting.sandbox,
+            needs: Arc::new(self.needs),
+            counted: self.count_host_instructions.then_some(host_kind),
+            control,
+        };
         let (entered, entered_ticks) = (Instant::now(), host_ticks());
-        let threads = start(loops, &control, &done, counted);
-        let served = events::serve(&control, self.sources, &done);
+        let threads = threads::start(loops, &shared, &done)?;
+        let confined = shared.sandbox.confine(Role::Events, &shared.needs);
+        let mut served = confined.map_err(VmError::from);
+        shared.gate.pass();
+        if served.is_ok() {
+            served = events.serve().map_err(VmError::from);
+        }
         if served.is_err() {
             // Nothing else would end the run.
-            control.stop(StopReason::Timeout);
+            shared.control.stop(StopReason::Timeout);
         }
-        let joined: Result<Vec<_>, _> = threads?.into_iter().map(JoinHandle::join).collect();
+        let joined: Result<Vec<_>, _> = threads.into_iter().map(JoinHandle::join).collect();
         served?;
-        let left = joined.map_err(|_| VmError::VcpuPanicked)?;
+        let left = joined.map_err(|_| VmError::Panicked)?;
+        let left = left.into_iter().collect::<Result<Vec<_>, _>>()?;
         let at = Instant::now();
         let ticks = host_ticks().wrapping_sub(entered_ticks).max(1);
         Ok(setting.report(Ended::new(
@@ -239,54 +281,6 @@ impl Vm {
             at,
             (at - entered).as_nanos() as f64 / ticks as f64,
         )?)?)
-    }
-}
-
-/// A loop that its thread has left, how the run ended, if this was the last one, and what the
-/// host has counted.
-type Left = (RunLoop, Option<End>, Option<HostInstructions>);
-
-/// Starts a thread for each of `loops`. `done` is signalled when all have ended.
-fn start(
-    loops: Vec<RunLoop>,
-    control: &Arc<Control>,
-    done: &EventFd,
-    counted: Option<HostKind>,
-) -> io::Result<Vec<JoinHandle<Left>>> {
-    let signal_done = Arc::new(SignalOnDrop(done.try_clone()?));
-    let mut threads = Vec::new();
-    for (number, mut run_loop) in loops.into_iter().enumerate() {
-        // The last thing that it does, whatever ends the thread.
-        let leaving = Leaving(Arc::clone(control), Arc::clone(&signal_done));
-        let builder = thread::Builder::new().name(format!("vcpu{number}"));
-        threads.push(builder.spawn(move || {
-            let Leaving(control, _) = &leaving;
-            // Before the guest can halt: a kick that finds no thread to wake is lost.
-            control.attach(number, thread::current());
-            let counter = counted.map(InstructionCounter::start);
-            let end = run_loop.run();
-            (run_loop, end, counter.map(InstructionCounter::finish))
-        })?);
-    }
-    Ok(threads)
-}
-
-/// Ends the run when it goes out of scope: a thread that panics does not leave others behind.
-struct Leaving(Arc<Control>, #[allow(dead_code)] Arc<SignalOnDrop>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-/// Signals an event when it goes out of scope, whatever the reason.
-struct SignalOnDrop(EventFd);
-
-impl Drop for SignalOnDrop {
-    fn drop(&mut self) {
-        // Fails only if the counter is full, and then the event is signalled.
-        let _ = self.0.write(1);
     }
 }
 

@@ -20,7 +20,7 @@ mod kind;
 pub mod kvm;
 mod kvm_clock;
 pub mod memory;
-mod signals;
+pub mod signals;
 pub mod size;
 mod state;
 

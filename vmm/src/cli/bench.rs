@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use vmm::bench::{Baseline, Bench, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
 use vmm::printable::wrap;
+use vmm::sandbox::Sandbox;
 
 use super::machine;
 use super::progress::Progress;
@@ -82,7 +83,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         return list();
     }
     let deadline = machine::deadline(args.timeout, started)?;
-    let stop = stop_signals::catch(deadline.as_ref())?;
+    let stop = stop_signals::catch(deadline.as_ref(), Sandbox::default())?;
     let names = args.measures.iter();
     let named: Vec<_> = names
         .map(|name| Measure::find(name))

@@ -11,6 +11,7 @@ use super::machine::{MachineArgs, ProgramArgs};
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
+use super::sandbox::SandboxArgs;
 use super::{CliResult, FAILURE, stop_signals};
 
 /// Exit status when machines differ in what they should not.
@@ -35,6 +36,8 @@ pub struct Args {
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
     required: RequireArgs,
     #[command(flatten)]
     report: ReportArgs,
@@ -44,9 +47,10 @@ pub struct Args {
 
 pub fn run(args: Args, started: Instant) -> CliResult {
     let mut deadline = args.machine.deadline(started)?;
-    let stop = stop_signals::catch(deadline.as_ref())?;
+    let sandbox = args.sandbox.sandbox(false);
+    let stop = stop_signals::catch(deadline.as_ref(), sandbox)?;
     let mut config = args.machine.config(args.program)?;
-    config.stop = stop;
+    (config.stop, config.sandbox) = (stop, sandbox);
     let plan = Plan {
         config,
         runs: args.runs,
@@ -54,6 +58,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     };
     let destination = args.report.open(Stream::Error)?;
     let outputs = Outputs::standard()?;
+    args.sandbox.prepare()?;
     let mut progress = Progress::new();
     stop_signals::running();
     // The limit is one of each run, and of the report.

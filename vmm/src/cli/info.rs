@@ -10,6 +10,7 @@ use vmm::cpu::emu::Emulator;
 use vmm::cpu::kvm::{KvmFacts, KvmHost};
 use vmm::printable::wrap;
 use vmm::report::{self, Outcome};
+use vmm::sandbox::Sandbox;
 
 use super::progress::Progress;
 use super::require::RequireArgs;
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> CliResult {
 
 /// Runs the self-tests, until a signal ends them.
 fn self_tests() -> Result<Result<Vec<Check>, Outcome>, CliError> {
-    let stop = stop_signals::catch(None)?;
+    let stop = stop_signals::catch(None, Sandbox::default())?;
     let mut progress = Progress::new();
     stop_signals::running();
     let checks = check::self_tests(stop, &mut |machine| {

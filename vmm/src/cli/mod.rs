@@ -13,10 +13,12 @@ mod progress;
 mod report_sink;
 mod require;
 mod run;
+mod sandbox;
 mod stop_signals;
 mod terminal;
 mod trace;
 mod units;
+mod urgent;
 mod usage;
 
 use std::io::{self, Write};

@@ -1,12 +1,12 @@
 //! `vmm run`: one guest from start to end.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use vmm::events::{ESCAPE_KEYS, InputSource};
-use vmm::output::{Output, Outputs};
+use vmm::output::Outputs;
 use vmm::report::{OutcomeKind, Report};
 use vmm::trace::Trace;
 use vmm::vm::{Vm, VmConfig};
@@ -14,7 +14,8 @@ use vmm::vm::{Vm, VmConfig};
 use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::report_sink::{ReportArgs, Stream};
-use super::{CliError, CliResult, stop_signals, terminal};
+use super::sandbox::SandboxArgs;
+use super::{CliError, CliResult, stop_signals, terminal, urgent};
 
 /// Run a guest program and report its VM exits.
 ///
@@ -32,19 +33,22 @@ pub struct Args {
     #[command(flatten)]
     saves: SaveArgs,
     #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
     program: ProgramArgs,
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
-    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref())?;
+    let sandbox = args.sandbox.sandbox(true);
+    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref(), sandbox)?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
-    config.saves = args.saves.saves();
+    (config.saves, config.sandbox) = (args.saves.saves(), sandbox);
     let destination = args.report.open(Stream::Error)?;
-    let report = on_this_terminal(config, |_| Ok(None))?;
+    let report = on_this_terminal(config, args.sandbox, |_| Ok(None))?;
     destination.write(|| report.to_string(), || report.to_json())?;
     Ok(report.outcome.exit_status())
 }
@@ -53,11 +57,13 @@ pub fn run(args: Args, started: Instant) -> CliResult {
 /// `trace` makes what is to be told of it, if anything is.
 pub fn on_this_terminal(
     mut config: VmConfig,
+    sandbox: SandboxArgs,
     trace: impl FnOnce(&Vm) -> Result<Option<Trace>, CliError>,
 ) -> Result<Report, CliError> {
     config.input = standard_input()?;
     config.resized = Some(stop_signals::resizes()?);
     terminal::catch_signals()?;
+    let confinement = config.sandbox;
     let mut machine = Vm::new(config, Outputs::standard()?)?;
     if let Some(why) = machine.fallback() {
         super::complain(&format_args!("running in the emulator: {why}"));
@@ -65,7 +71,8 @@ pub fn on_this_terminal(
     if let Some(trace) = trace(&machine)? {
         machine.trace(trace);
     }
-    terminal::acquire()?;
+    sandbox.prepare()?;
+    terminal::acquire(confinement)?;
     stop_signals::running();
     let report = machine.run();
     terminal::restore();
@@ -84,10 +91,8 @@ pub fn on_this_terminal(
 
 /// Shows what keys there are, unless the terminal is stopped: nothing waits for that.
 fn help() {
-    if let Ok(mut stderr) = Output::stderr().and_then(Output::without_waiting) {
-        for line in ESCAPE_KEYS.lines() {
-            let _ = writeln!(stderr, "vmm: {line}");
-        }
+    for line in ESCAPE_KEYS.lines() {
+        urgent::say(&line);
     }
 }
 

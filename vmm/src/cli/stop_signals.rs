@@ -10,7 +10,7 @@
 //! The run itself watches both, but not always: the machine may still be in the making, or
 //! the report be written to a pipe that nobody reads. This thread waits for nothing else.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use vmm::events::{Deadline, StopReason, StopSource, stop_within};
-use vmm::output::Output;
 use vmm::report::Outcome;
+use vmm::sandbox::Sandbox;
 
-use super::terminal;
+use super::sandbox::confine_watcher;
+use super::{terminal, urgent};
 
 /// The time that a run has for an orderly end.
 const GRACE: Duration = Duration::from_millis(350);
@@ -50,11 +51,12 @@ pub fn move_to(deadline: &mut Deadline, limit: Duration) {
 
 /// Catches SIGINT, SIGTERM and SIGHUP, each of which makes a descriptor readable, as
 /// `deadline` does, and sees to it that the process ends soon after one of them has come. A
-/// SIGHUP that was ignored stays so, as `nohup` wants it.
+/// SIGHUP that was ignored stays so, as `nohup` wants it. The thread that sees to it has `sandbox`.
 ///
 /// # Errors
 /// The host is out of descriptors or threads.
-pub fn catch(deadline: Option<&Deadline>) -> io::Result<Vec<StopSource>> {
+pub fn catch(deadline: Option<&Deadline>, sandbox: Sandbox) -> io::Result<Vec<StopSource>> {
+    urgent::open()?;
     let caught = [SIGINT, SIGTERM, SIGHUP].into_iter();
     let sources = caught
         .filter(|&signal| signal != SIGHUP || !is_ignored(signal))
@@ -67,7 +69,10 @@ pub fn catch(deadline: Option<&Deadline>) -> io::Result<Vec<StopSource>> {
         .collect::<Result<Vec<_>, _>>()?;
     let watched = sources.clone();
     let thread = thread::Builder::new().name("ending".into());
-    thread.spawn(move || watch(&watched))?;
+    thread.spawn(move || {
+        confine_watcher(sandbox);
+        watch(&watched);
+    })?;
     Ok(sources)
 }
 
@@ -116,10 +121,7 @@ fn watch(sources: &[StopSource]) {
 /// Ends the process with the status of `outcome`.
 fn end(outcome: &Outcome) {
     terminal::restore();
-    if let Ok(mut stderr) = Output::stderr().and_then(Output::without_waiting) {
-        // An error of this write cannot be reported.
-        let _ = writeln!(stderr, "vmm: {outcome}");
-    }
+    urgent::say(outcome);
     // SAFETY: the process ends here and now, without destructors: others of its threads
     // may be anywhere.
     unsafe { libc::_exit(outcome.exit_status().into()) };

@@ -26,7 +26,9 @@ use std::time::Duration;
 
 use libc::c_int;
 use vmm::events::is_foreground;
+use vmm::sandbox::Sandbox;
 
+use super::sandbox::confine_watcher;
 use super::stop_signals::is_ignored;
 
 /// Signals that end a process by default, except those that end a run in an orderly way,
@@ -102,11 +104,11 @@ pub fn catch_signals() -> io::Result<()> {
 }
 
 /// Gives standard input, if it is a terminal, to the guest until [`restore`]. Signals are caught
-/// by then.
+/// by then. The thread that sees to it has `sandbox`.
 ///
 /// # Errors
 /// The host is out of descriptors or threads.
-pub fn acquire() -> io::Result<()> {
+pub fn acquire(sandbox: Sandbox) -> io::Result<()> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Ok(());
@@ -117,12 +119,15 @@ pub fn acquire() -> io::Result<()> {
         before: OnceLock::new(),
     });
     // Ends with the process. If the thread cannot be made, nothing has been changed.
-    thread::Builder::new().name("terminal".into()).spawn(|| {
-        loop {
-            thread::sleep(LOOK);
-            terminal.look(Anew::No);
-        }
-    })?;
+    thread::Builder::new()
+        .name("terminal".into())
+        .spawn(move || {
+            confine_watcher(sandbox);
+            loop {
+                thread::sleep(LOOK);
+                terminal.look(Anew::No);
+            }
+        })?;
     terminal.look(Anew::Yes);
     Ok(())
 }

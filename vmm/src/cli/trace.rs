@@ -11,6 +11,7 @@ use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
 
 use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
+use super::sandbox::SandboxArgs;
 use super::{CliError, CliResult, run, stop_signals};
 
 /// Run a guest program and print each event, one a line, in time order.
@@ -42,6 +43,8 @@ pub struct Args {
     #[command(flatten)]
     saves: SaveArgs,
     #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
     program: ProgramArgs,
 }
 
@@ -50,11 +53,12 @@ fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
 }
 
 pub fn run(args: Args, started: Instant) -> CliResult {
-    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref())?;
+    let sandbox = args.sandbox.sandbox(true);
+    let stop = stop_signals::catch(args.machine.deadline(started)?.as_ref(), sandbox)?;
     let mut config = args.machine.config(args.program)?;
     args.cpu.apply(&mut config)?;
     (config.started, config.stop) = (started, stop);
-    config.saves = args.saves.saves();
+    (config.saves, config.sandbox) = (args.saves.saves(), sandbox);
     let mut filter = Filter::all();
     filter.pid = args.pid;
     if !args.only.is_empty() {
@@ -69,7 +73,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         None => None,
     };
     let with_durations = !args.cpu.deterministic;
-    let report = run::on_this_terminal(config, |machine| {
+    let report = run::on_this_terminal(config, args.sandbox, |machine| {
         if text.is_none() && args.perfetto.is_none() {
             text = Some(standard_error(machine)?);
         }

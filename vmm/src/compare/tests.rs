@@ -11,6 +11,7 @@ use crate::report::{
     Counters, EmuCounters, ExitCounts, GuestCounters, GuestCpu, HostInstructions, Outcome, Report,
     Times, VcpuReport,
 };
+use crate::sandbox::InForce;
 
 const SERIAL: u64 = 0x3f8;
 const END_OF_INTERRUPT: u64 = 0xfee0_00b0;
@@ -32,6 +33,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             Machine::KvmUserApic | Machine::Emu => ApicMode::User,
         },
         cpus: 1,
+        sandbox: InForce::default(),
         host_kind: if emulated {
             HostKind::Emulator
         } else {

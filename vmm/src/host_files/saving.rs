@@ -38,6 +38,19 @@ pub struct Save {
     pub always: bool,
 }
 
+impl Save {
+    /// The folder of the host in which something is made.
+    pub(crate) fn folder(&self) -> PathBuf {
+        if self.host.is_dir() {
+            return self.host.clone();
+        }
+        match self.host.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => ".".into(),
+        }
+    }
+}
+
 /// Why something cannot be saved.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]

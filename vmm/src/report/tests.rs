@@ -8,6 +8,7 @@ use crate::cpu::InstructionCounts;
 use crate::cpu::{Accel, HostKind};
 use crate::devices::ApicMode;
 use crate::exit::ExitReason;
+use crate::sandbox::{InForce, Level};
 
 /// A run on KVM, with exits at 2 ticks a nanosecond.
 fn kvm_report() -> Report {
@@ -26,6 +27,11 @@ fn kvm_report() -> Report {
         apic: ApicMode::Kernel,
         cpus: 1,
         host_kind: HostKind::Software,
+        sandbox: InForce {
+            level: Level::Full,
+            seccomp: true,
+            landlock: Some(7),
+        },
         outcome: Outcome::exited(0),
         state: None,
         warnings: Vec::new(),
@@ -74,6 +80,7 @@ fn emu_report() -> Report {
         apic: ApicMode::User,
         cpus: 2,
         host_kind: HostKind::Emulator,
+        sandbox: InForce::default(),
         outcome: Outcome::triple_fault().with_message("at rip 0x100000"),
         state: None,
         warnings: Vec::new(),
@@ -212,6 +219,7 @@ fn a_rare_exit_still_has_a_bar() {
 fn json_has_every_field_in_order() {
     let expected = concat!(
         r#"{"accel":"kvm","apic":"kernel","cpus":1,"host_kind":"software","#,
+        r#""sandbox":{"level":"full","seccomp":true,"landlock":7},"#,
         r#""outcome":{"kind":"exited","code":0,"signal":null,"message":null},"#,
         r#""state":null,"warnings":[],"#,
         r#""wall_ns":41234567,"boot_ns":12340000,"#,
@@ -258,6 +266,7 @@ fn json_of_a_run_without_exits() {
             "apic": "user",
             "cpus": 2,
             "host_kind": "emulator",
+            "sandbox": {"level": "none", "seccomp": false, "landlock": null},
             "outcome": {
                 "kind": "triple_fault",
                 "code": null,

@@ -1,6 +1,7 @@
 //! What to run and how.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use abi::command_line::TICK_US_RANGE;
 use super::VmError;
 use crate::accel::AccelChoice;
 use crate::boot::Archive;
+use crate::cpu::HostKind;
 use crate::cpu::emu::Emulator;
 use crate::devices::{ApicMode, LinkEnd};
 use crate::events::{InputSource, StopSource};
@@ -17,6 +19,7 @@ use crate::image::Image;
 use crate::layout::{MAX_RAM, MIN_RAM, PAGE};
 use crate::process_config::ProcessConfig;
 use crate::program::Program;
+use crate::sandbox::{Needs, Sandbox};
 
 /// Shortest and longest timer tick that the kernel takes.
 pub const TICK_RANGE: std::ops::RangeInclusive<Duration> =
@@ -92,6 +95,8 @@ pub struct VmConfig {
     pub stop: Vec<StopSource>,
     /// Whether to count the host's instructions on the vCPU's thread.
     pub count_host_instructions: bool,
+    /// What the run's threads may do of the host.
+    pub sandbox: Sandbox,
     /// When the process that wants this machine started; boot time counts from here, and so
     /// does the timeout.
     pub started: Instant,
@@ -145,6 +150,7 @@ impl VmConfig {
             link: None,
             stop: Vec::new(),
             count_host_instructions: false,
+            sandbox: Sandbox::default(),
             started: Instant::now(),
         }
     }
@@ -164,5 +170,15 @@ impl VmConfig {
             return Err(VmError::Cpus(self.cpus));
         }
         Ok(())
+    }
+
+    /// What the machine needs of the host while it runs.
+    pub(super) fn needs(&self, host: HostKind) -> Needs {
+        Needs {
+            host,
+            files: !self.files.is_empty(),
+            reads: self.files.folders().map(PathBuf::from).collect(),
+            makes: self.saves.iter().map(|save| save.folder()).collect(),
+        }
     }
 }

@@ -17,12 +17,15 @@ use crate::report::{
     Counters, EmuCounters, ExitTable, GuestCpu, Images, Outcome, Report, State, Times, VcpuReport,
 };
 use crate::run_loop::{End, RunLoop};
+use crate::sandbox::InForce;
 
-use super::{Left, VmError};
+use super::VmError;
+use super::threads::Left;
 
 /// The facts of a machine for a report, independent of its run.
 pub struct Setting {
     pub accelerator: Accelerator,
+    pub sandbox: InForce,
     pub apic: ApicMode,
     pub cpus: u8,
     pub ram: GuestRam,
@@ -64,7 +67,7 @@ impl Ended {
         }
         Ok(Self {
             loops,
-            end: end.ok_or(VmError::VcpuPanicked)?,
+            end: end.ok_or(VmError::Panicked)?,
             host_instructions: counted,
             at,
             ns_per_tick,
@@ -131,6 +134,7 @@ impl Setting {
             .collect();
         Ok(Report {
             accel: self.accelerator.accel(),
+            sandbox: self.sandbox,
             apic: self.apic,
             cpus: self.cpus,
             host_kind: self.accelerator.host_kind(),

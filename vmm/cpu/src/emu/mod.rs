@@ -41,6 +41,9 @@ use std::time::Duration;
 pub use code_at::{CodeAt, instruction_at};
 pub use outside::meter::Clock;
 
+/// Bytes of the memory for code that the emulator makes at run time.
+pub const CODE_MEMORY_LEN: u64 = code::executable::LEN as u64;
+
 use arithmetic::flags::rflags;
 use code::neighbours::{self, Neighbours};
 use code::op::BLOCK_LIMIT;

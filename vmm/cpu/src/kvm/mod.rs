@@ -9,6 +9,7 @@
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── topology.rs which of the CPUs it is
 //!                            ── stats.rs     KVM's own counters
+//!                            ── run_requests.rs  what it asks of KVM in a run
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
 //!                            ── tsc_offset.rs  how far the guest's counter is ahead
 //!                            ── probe.rs     whether this is such a KVM
@@ -23,6 +24,7 @@ mod probe;
 mod raw_exit;
 mod registers;
 mod remedy;
+mod run_requests;
 mod stats;
 mod topology;
 mod tsc_offset;
@@ -31,6 +33,7 @@ mod xsave;
 
 pub use facts::KvmFacts;
 pub use host::{KvmHost, KvmUnavailable};
+pub use run_requests::RUN_REQUESTS;
 pub use vcpu::KvmVcpu;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use crate::guarded::Guarded;
 
 /// Bytes that fit: some thousands of stubs.
-const LEN: usize = 1 << 20;
+pub const LEN: usize = 1 << 20;
 
 /// Pages that are written here and executed there.
 pub struct Executable {

@@ -1,0 +1,64 @@
+//! The options that say what the VMM may do of the host once a guest runs.
+
+use clap::ValueEnum;
+use vmm::sandbox::{self, Level, Needs, Role, Sandbox};
+
+use super::{CliError, complain, terminal};
+
+/// The walls around the VMM.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct SandboxArgs {
+    /// What confines the VMM while a guest runs: lists of system calls and Landlock, the lists
+    /// alone, or nothing. What the host lacks of it is said once
+    #[arg(long, value_enum, default_value_t = Walls::Full)]
+    sandbox: Walls,
+    /// Leave no core dump, and let no other process of this user look into this one
+    #[arg(long)]
+    no_dump: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Walls {
+    Full,
+    Seccomp,
+    None,
+}
+
+impl SandboxArgs {
+    /// The sandbox of a run; `caller` says whether the process has nothing to do but that.
+    pub fn sandbox(self, caller: bool) -> Sandbox {
+        let level = match self.sandbox {
+            Walls::Full => Level::Full,
+            Walls::Seccomp => Level::Seccomp,
+            Walls::None => Level::None,
+        };
+        Sandbox { level, caller }
+    }
+
+    /// Says what the host lacks; the last thing before a run.
+    ///
+    /// # Errors
+    /// The host does not forbid dumps.
+    pub fn prepare(self) -> Result<(), CliError> {
+        sandbox::before_the_end(terminal::restore);
+        if let Some(missing) = self.sandbox(true).in_force().lacks() {
+            complain(&format_args!(
+                "the sandbox is not whole: this host has no {missing}"
+            ));
+        }
+        if self.no_dump {
+            sandbox::forbid_dumps()?;
+        }
+        Ok(())
+    }
+}
+
+/// Confines a thread that waits for something, if there is a sandbox.
+pub fn confine_watcher(sandbox: Sandbox) {
+    if let Err(error) = sandbox.in_force().confine(Role::Watcher, &Needs::NONE) {
+        complain(&error);
+        // SAFETY: ends the process, as a run does whose threads cannot be confined.
+        unsafe { libc::_exit(super::FAILURE.into()) };
+    }
+}

@@ -1,0 +1,206 @@
+//! What the threads of a run may still ask of the host: so little that a guest which breaks out
+//! of its machine finds nothing to do with it.
+//!
+//! ```text
+//!   thread                     system calls (calls)                  files (files)
+//!   vcpuN     runs the guest   ioctls of KVM, streams, timer,        what --root and --dir name,
+//!                              files if the guest has some           to read; --save, to make
+//!   events    main             the event loop, the report            --save
+//!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
+//! ```
+//!
+//! Each thread confines itself before the first guest instruction, for good: filters belong to
+//! threads, and none can be lifted. All that a run needs is open by then. Three walls, of which
+//! each stands without the others:
+//! - a list of system calls, arguments checked, for each kind of thread (seccomp);
+//! - no way to files but to those of the guest (Landlock, where the host's kernel has it);
+//! - no capabilities but those by which a superuser's guest reads others' files.
+//!
+//! A call that is not on the list ends the process, with a line that names it (violation).
+//! Rejected: to end the thread, whose machine would go on; another process that opens files for
+//! this one, which would make each look-up of a name two switches of processes.
+
+mod calls;
+mod files;
+mod violation;
+
+use std::io;
+use std::path::PathBuf;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use serde::Serialize;
+
+use crate::cpu::HostKind;
+
+pub use violation::before_the_end;
+
+/// How much of the sandbox is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// All of it.
+    Full,
+    /// All but Landlock.
+    Seccomp,
+    /// Nothing.
+    #[default]
+    None,
+}
+
+/// Which sandbox the threads of a run have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// How much of it.
+    pub level: Level,
+    /// Whether the thread that calls [`Vm::run`](crate::Vm::run) is confined too, for good, as
+    /// suits a process that has nothing else to do; else the run has another thread for its
+    /// events.
+    pub caller: bool,
+}
+
+/// What is in force in a run: what is wanted, as far as the host has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InForce {
+    /// What was wanted.
+    pub level: Level,
+    /// Whether system calls are filtered.
+    pub seccomp: bool,
+    /// The version of Landlock's interface; `None` where it is not used.
+    pub landlock: Option<u32>,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It runs vCPUs.
+    Vcpu,
+    /// It serves events, and puts the report together.
+    Events,
+    /// It waits, and ends the process or sets its terminal.
+    Watcher,
+}
+
+/// What a machine needs of the host while it runs.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    /// What runs it.
+    pub host: HostKind,
+    /// Whether the guest has files of the host.
+    pub files: bool,
+    /// Folders of the host that it reads.
+    pub reads: Vec<PathBuf>,
+    /// Folders of the host in which things are made.
+    pub makes: Vec<PathBuf>,
+}
+
+impl Needs {
+    /// No files.
+    pub const NONE: Self = Self {
+        host: HostKind::Emulator,
+        files: false,
+        reads: Vec::new(),
+        makes: Vec::new(),
+    };
+}
+
+/// A wall that the host refuses to build.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox cannot be made ({wall}: {why}): --sandbox none runs without")]
+pub struct SandboxError {
+    wall: &'static str,
+    why: String,
+}
+
+impl SandboxError {
+    fn of(wall: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Self {
+        move |why| Self {
+            wall,
+            why: why.to_string(),
+        }
+    }
+}
+
+impl Sandbox {
+    /// Whether there is one.
+    pub fn is_wanted(self) -> bool {
+        self.level != Level::None
+    }
+
+    /// What of it this host has.
+    pub fn in_force(self) -> InForce {
+        let full = self.level == Level::Full;
+        InForce {
+            level: self.level,
+            seccomp: self.is_wanted() && calls::are_available(),
+            landlock: full.then(files::version).flatten(),
+        }
+    }
+}
+
+impl InForce {
+    /// Confines the calling thread to what `role` needs, for good.
+    ///
+    /// # Errors
+    /// The host refuses what it has.
+    pub fn confine(self, role: Role, needs: &Needs) -> Result<(), SandboxError> {
+        if self.landlock.is_some() {
+            files::confine(role, needs).map_err(|error| SandboxError::of("Landlock")(&error))?;
+        }
+        if self.level != Level::None {
+            drop_capabilities(role, needs)
+                .map_err(|error| SandboxError::of("capabilities")(&error))?;
+        }
+        if self.seccomp {
+            violation::catch(role).map_err(|error| SandboxError::of("SIGSYS")(&error))?;
+            calls::confine(role, needs).map_err(|error| SandboxError::of("seccomp")(&error))?;
+        }
+        Ok(())
+    }
+
+    /// What the host lacks of what is wanted, in words.
+    pub fn lacks(&self) -> Option<&'static str> {
+        match (self.level, self.seccomp, self.landlock) {
+            (Level::None, ..) | (Level::Seccomp, true, _) | (Level::Full, true, Some(_)) => None,
+            (Level::Seccomp, false, _) => Some("filters of system calls (seccomp)"),
+            (Level::Full, true, None) => Some("Landlock (Linux 5.13)"),
+            (Level::Full, false, Some(_)) => Some("filters of system calls (seccomp)"),
+            (Level::Full, false, None) => Some("seccomp and Landlock"),
+        }
+    }
+}
+
+/// Gives up what the superuser, if it is one, may do more than others, but for the way to files.
+fn drop_capabilities(role: Role, needs: &Needs) -> Result<(), caps::errors::CapsError> {
+    let held = caps::read(None, CapSet::Permitted)?;
+    let mut kept = CapsHashSet::new();
+    if role != Role::Watcher && needs.files {
+        kept.insert(Capability::CAP_DAC_READ_SEARCH);
+    }
+    if role != Role::Watcher && !needs.makes.is_empty() {
+        kept.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    let kept = held.intersection(&kept).copied().collect();
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        let kept = match set {
+            CapSet::Inheritable => CapsHashSet::new(),
+            _ => CapsHashSet::clone(&kept),
+        };
+        caps::set(None, set, &kept)?;
+    }
+    Ok(())
+}
+
+/// Makes the process one that leaves no core dump and that others of its user cannot look into.
+///
+/// # Errors
+/// None that is known.
+pub fn forbid_dumps() -> io::Result<()> {
+    // SAFETY: it touches no memory.
+    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

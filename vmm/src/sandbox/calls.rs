@@ -1,0 +1,206 @@
+//! The system calls that each kind of thread makes in a run, by seccomp.
+//!
+//! The lists are what `strace` shows of the tests' runs, and what the C library does in their
+//! place on other hosts. An argument is checked where the same call could do what a run does not.
+
+use std::collections::BTreeMap;
+
+use cpu::HostKind;
+use cpu::emu::CODE_MEMORY_LEN;
+use cpu::kvm::RUN_REQUESTS;
+use libc::{c_int, c_long};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op,
+    SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+use super::{Needs, Role};
+
+/// Of every thread: memory, time, waiting, streams, signals of its own, its end.
+const EVERYWHERE: [c_long; 30] = [
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_lseek,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_getpgrp,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_restart_syscall,
+    libc::SYS_sigaltstack,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_madvise,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_getrandom,
+    libc::SYS_timerfd_settime,
+    libc::SYS_pread64,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Of the event loop.
+const EVENTS: [c_long; 3] = [
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_ctl,
+];
+
+/// To read files beneath folders that are open; Landlock says which.
+const READS: [c_long; 7] = [
+    libc::SYS_openat2,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+];
+
+/// To make files in such.
+const MAKES: [c_long; 5] = [
+    libc::SYS_mkdirat,
+    libc::SYS_symlinkat,
+    libc::SYS_ftruncate,
+    libc::SYS_pwrite64,
+    libc::SYS_utimensat,
+];
+
+/// What is asked of a terminal, and of a descriptor.
+const TERMINAL: [u64; 4] = [
+    libc::TCGETS,
+    libc::TCSETS,
+    libc::TIOCGPGRP,
+    libc::TIOCGWINSZ,
+];
+const DESCRIPTOR: [c_int; 4] = [
+    libc::F_GETFL,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_OFD_GETLK,
+    libc::F_OFD_SETLK,
+];
+
+/// Whether the host can filter system calls.
+pub fn are_available() -> bool {
+    // SAFETY: it asks for a number.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 }
+}
+
+/// Leaves the calling thread what `role` does in a run.
+pub fn confine(role: Role, needs: &Needs) -> Result<(), seccompiler::Error> {
+    let program = program(role, needs)?;
+    seccompiler::apply_filter(&program)
+}
+
+fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
+    let mut list = List::default();
+    list.everywhere()?;
+    if role == Role::Events {
+        list.plain(&EVENTS);
+    }
+    if role != Role::Watcher {
+        if needs.host != HostKind::Emulator {
+            for request in RUN_REQUESTS {
+                list.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
+            }
+        }
+        if !needs.makes.is_empty() {
+            let new = (libc::O_CREAT | libc::O_EXCL) as u64;
+            list.when(libc::SYS_openat, &[(2, Op::MaskedEq(new), new)])?;
+            list.plain(&MAKES);
+        }
+        if needs.files || !needs.makes.is_empty() {
+            list.plain(&READS);
+        }
+    }
+    if role == Role::Vcpu {
+        list.memory_of_a_guest(needs)?;
+    }
+    let (refuse, allow) = (SeccompAction::Trap, SeccompAction::Allow);
+    SeccompFilter::new(list.0, refuse, allow, TargetArch::x86_64)?.try_into()
+}
+
+/// What is allowed: calls, each always or under conditions.
+#[derive(Default)]
+struct List(BTreeMap<i64, Vec<SeccompRule>>);
+
+impl List {
+    fn plain(&mut self, calls: &[c_long]) {
+        for &call in calls {
+            self.0.insert(call, Vec::new());
+        }
+    }
+
+    /// Allows a call if the arguments of these numbers compare so; more of them add up.
+    fn when(&mut self, call: c_long, conditions: &[(u8, Op, u64)]) -> Result<(), BackendError> {
+        let conditions = conditions.iter().map(|(argument, op, value)| {
+            // The kernel takes 32 bits of what it compares here, but for pointers and lengths.
+            let len = match op {
+                Op::Eq if *value > u32::MAX.into() => Len::Qword,
+                _ => Len::Dword,
+            };
+            SeccompCondition::new(*argument, len, op.clone(), *value)
+        });
+        let rule = SeccompRule::new(conditions.collect::<Result<_, _>>()?)?;
+        self.0.entry(call).or_default().push(rule);
+        Ok(())
+    }
+
+    fn everywhere(&mut self) -> Result<(), BackendError> {
+        self.plain(&EVERYWHERE);
+        for request in TERMINAL {
+            self.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
+        }
+        for command in DESCRIPTOR {
+            self.when(libc::SYS_fcntl, &[(1, Op::Eq, command as u64)])?;
+        }
+        // Signals to threads of this process.
+        let own = std::process::id().into();
+        self.when(libc::SYS_tgkill, &[(0, Op::Eq, own)])?;
+        // What a violation does stays as it is.
+        self.when(libc::SYS_rt_sigaction, &[(0, Op::Ne, libc::SIGSYS as u64)])?;
+        // To whom the socket is connected.
+        self.when(libc::SYS_sendto, &[(5, Op::Eq, 0)])?;
+        // Memory that cannot be executed.
+        let anonymous = libc::MAP_ANONYMOUS as u64;
+        let data = (2, Op::MaskedEq(libc::PROT_EXEC as u64), 0);
+        self.when(
+            libc::SYS_mmap,
+            &[data.clone(), (3, Op::MaskedEq(anonymous), anonymous)],
+        )?;
+        self.when(libc::SYS_mprotect, &[data])?;
+        let moves = (libc::MREMAP_MAYMOVE) as u64;
+        self.when(libc::SYS_mremap, &[(3, Op::Eq, moves)])
+    }
+
+    /// Files to read, and the emulator's code memory, which it makes when it first needs some.
+    fn memory_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
+        if needs.files {
+            let rights = (2, Op::Eq, libc::PROT_READ as u64);
+            let flags = (3, Op::Eq, (libc::MAP_PRIVATE | libc::MAP_FIXED) as u64);
+            self.when(libc::SYS_mmap, &[rights, flags])?;
+        }
+        if needs.host == HostKind::Hardware {
+            return Ok(());
+        }
+        self.plain(&[libc::SYS_memfd_create, libc::SYS_ftruncate]);
+        let shared = (3, Op::Eq, (libc::MAP_SHARED | libc::MAP_FIXED) as u64);
+        for rights in [libc::PROT_WRITE, libc::PROT_EXEC] {
+            let rights = (2, Op::Eq, (libc::PROT_READ | rights) as u64);
+            let len = (1, Op::Eq, CODE_MEMORY_LEN);
+            self.when(libc::SYS_mmap, &[len, rights, shared.clone()])?;
+        }
+        Ok(())
+    }
+}

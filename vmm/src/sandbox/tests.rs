@@ -1,0 +1,257 @@
+//! Each role in a process of its own, which does what the role does not.
+
+use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use libc::{c_int, c_long};
+
+use super::{InForce, Level, Needs, Role, Sandbox, calls, files};
+use crate::cpu::HostKind;
+use crate::report::FAILURE_STATUS;
+
+/// Runs `body` in a child process; its status, and what it has written to standard error.
+fn in_a_child(body: impl FnOnce() -> c_int) -> (c_int, String) {
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    // SAFETY: the child runs `body` and ends, and shares nothing with the parent but files.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "a process");
+    if child == 0 {
+        // SAFETY: plain calls; the process ends here.
+        unsafe {
+            libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO);
+            libc::_exit(body());
+        }
+    }
+    drop(writer);
+    let mut said = String::new();
+    reader.read_to_string(&mut said).expect("text");
+    let mut status = 0;
+    // SAFETY: waits for the child, and writes a status.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status), "{status:#x}: {said}");
+    (libc::WEXITSTATUS(status), said)
+}
+
+fn in_force(level: Level) -> InForce {
+    let sandbox = Sandbox {
+        level,
+        caller: true,
+    };
+    sandbox.in_force()
+}
+
+fn needs(host: HostKind) -> Needs {
+    Needs {
+        host,
+        ..Needs::NONE
+    }
+}
+
+/// Confines the child and makes a call; zero if that returns, whatever it says.
+fn tries(role: Role, needs: &Needs, call: c_long, arguments: [u64; 6]) -> (c_int, String) {
+    in_a_child(|| {
+        if in_force(Level::Full).confine(role, needs).is_err() {
+            return 1;
+        }
+        let [a, b, c, d, e, f] = arguments;
+        // SAFETY: what returns has had arguments that point nowhere.
+        unsafe { libc::syscall(call, a, b, c, d, e, f) };
+        0
+    })
+}
+
+/// The status of a process that has made a call which is not on its list.
+const FAILED: c_int = FAILURE_STATUS as c_int;
+const ROLES: [Role; 3] = [Role::Vcpu, Role::Events, Role::Watcher];
+
+#[test]
+fn what_no_run_does_ends_the_process_with_its_name() {
+    if !calls::are_available() {
+        panic!("this host has no seccomp, which these tests need");
+    }
+    let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+    let init = 1;
+    let forbidden: [(&str, c_long, [u64; 6]); 20] = [
+        ("socket", libc::SYS_socket, [1, 1, 0, 0, 0, 0]),
+        ("connect", libc::SYS_connect, [0; 6]),
+        ("open", libc::SYS_open, [0; 6]),
+        ("openat", libc::SYS_openat, [0; 6]),
+        ("openat2", libc::SYS_openat2, [0; 6]),
+        ("execve", libc::SYS_execve, [0; 6]),
+        ("execveat", libc::SYS_execveat, [0; 6]),
+        ("fork", libc::SYS_fork, [0; 6]),
+        ("clone3", libc::SYS_clone3, [0; 6]),
+        ("ptrace", libc::SYS_ptrace, [0; 6]),
+        ("process_vm_writev", libc::SYS_process_vm_writev, [0; 6]),
+        ("kill", libc::SYS_kill, [init, 0, 0, 0, 0, 0]),
+        ("tgkill", libc::SYS_tgkill, [init, init, 0, 0, 0, 0]),
+        (
+            "mmap",
+            libc::SYS_mmap,
+            [0, 4096, code, anonymous, u64::MAX, 0],
+        ),
+        ("mprotect", libc::SYS_mprotect, [0, 4096, code, 0, 0, 0]),
+        ("ioctl", libc::SYS_ioctl, [0, libc::TIOCSTI, 0, 0, 0, 0]),
+        (
+            "prctl",
+            libc::SYS_prctl,
+            [libc::PR_GET_DUMPABLE as u64, 0, 0, 0, 0, 0],
+        ),
+        (
+            "rt_sigaction",
+            libc::SYS_rt_sigaction,
+            [libc::SIGSYS as u64, 0, 0, 8, 0, 0],
+        ),
+        ("sendto", libc::SYS_sendto, [0, 0, 0, 0, 1, 16]),
+        ("unlinkat", libc::SYS_unlinkat, [0; 6]),
+    ];
+    for role in ROLES {
+        for host in [HostKind::Emulator, HostKind::Software, HostKind::Hardware] {
+            for (name, call, arguments) in forbidden {
+                let (status, said) = tries(role, &needs(host), call, arguments);
+                assert_eq!(status, FAILED, "{role:?} on {host}: {name}: {said}");
+                assert!(said.contains(&format!("system call {name},")), "{said}");
+                assert_eq!(said.lines().count(), 1, "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_vcpu_has_what_it_needs() {
+    let kvm_run = cpu::kvm::RUN_REQUESTS[0];
+    let run = (libc::SYS_ioctl, [u64::MAX, kvm_run, 0, 0, 0, 0]);
+    let memfd = (libc::SYS_memfd_create, [0; 6]);
+    let wait = (libc::SYS_epoll_wait, [u64::MAX, 0, 0, 0, 0, 0]);
+    let (soft, hard, emulator) = (HostKind::Software, HostKind::Hardware, HostKind::Emulator);
+    for (role, host, (call, arguments), allowed) in [
+        (Role::Vcpu, hard, run, true),
+        (Role::Vcpu, emulator, run, false),
+        (Role::Watcher, hard, run, false),
+        (Role::Vcpu, emulator, memfd, true),
+        (Role::Vcpu, soft, memfd, true),
+        (Role::Vcpu, hard, memfd, false),
+        (Role::Events, emulator, memfd, false),
+        (Role::Events, emulator, wait, true),
+        (Role::Vcpu, emulator, wait, false),
+    ] {
+        let (status, said) = tries(role, &needs(host), call, arguments);
+        let expected = if allowed { 0 } else { FAILED };
+        assert_eq!(status, expected, "{role:?} on {host}, call {call}: {said}");
+    }
+}
+
+/// What opening `path` for reading says: 0, or the number of the error.
+fn opens(path: &Path) -> c_int {
+    match File::open(path) {
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(-1),
+    }
+}
+
+#[test]
+fn only_the_guests_files_can_be_opened() {
+    if files::version().is_none() {
+        panic!("this host has no Landlock, which this test needs");
+    }
+    let mut needs = needs(HostKind::Emulator);
+    needs.reads = vec!["src/sandbox".into()];
+    for (role, path, expected) in [
+        (Role::Vcpu, "src/sandbox/tests.rs", 0),
+        (Role::Vcpu, "src/sandbox.rs", libc::EACCES),
+        (Role::Vcpu, "/proc/self/maps", libc::EACCES),
+        (Role::Events, "src/sandbox/tests.rs", libc::EACCES),
+        (Role::Watcher, "/dev/null", libc::EACCES),
+    ] {
+        let found = in_a_child(|| match files::confine(role, &needs) {
+            Ok(()) => opens(Path::new(path)),
+            Err(_) => -1,
+        });
+        assert_eq!(found, (expected, String::new()), "{role:?} {path}");
+    }
+}
+
+#[test]
+fn files_are_made_where_they_are_to_be() {
+    if files::version().is_none() {
+        panic!("this host has no Landlock, which this test needs");
+    }
+    let top = std::env::temp_dir().join(format!("ringfence-makes-{}", std::process::id()));
+    let (inside, outside) = (top.join("inside"), top.join("outside"));
+    for folder in [&inside, &outside] {
+        fs::create_dir_all(folder).expect("a folder");
+    }
+    let mut needs = needs(HostKind::Emulator);
+    needs.makes = vec![inside.clone()];
+    let makes = |folder: &Path| {
+        let path = folder.join("new");
+        in_a_child(|| match files::confine(Role::Vcpu, &needs) {
+            Ok(()) => match File::options().write(true).create_new(true).open(path) {
+                Ok(_) => 0,
+                Err(error) => error.raw_os_error().unwrap_or(-1),
+            },
+            Err(_) => -1,
+        })
+    };
+    assert_eq!(makes(&inside).0, 0);
+    assert_eq!(makes(&outside).0, libc::EACCES);
+    fs::remove_dir_all(&top).expect("it is there");
+}
+
+#[test]
+fn a_signal_of_others_is_no_violation() {
+    let (status, said) = in_a_child(|| {
+        extern "C" fn ends(_: c_int) {
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(7) };
+        }
+        // SAFETY: installs a handler that only ends the process, and sends it the signal.
+        unsafe {
+            libc::signal(
+                libc::SIGSYS,
+                ends as extern "C" fn(c_int) as libc::sighandler_t,
+            );
+            let confined = in_force(Level::Seccomp).confine(Role::Watcher, &Needs::NONE);
+            if confined.is_err() {
+                return 1;
+            }
+            libc::raise(libc::SIGSYS);
+        }
+        0
+    });
+    assert_eq!((status, said.as_str()), (7, ""));
+}
+
+#[test]
+fn nothing_is_in_force_where_nothing_is_wanted() {
+    let found = in_force(Level::None);
+    assert_eq!(found, InForce::default());
+    assert_eq!(found.lacks(), None);
+    let (status, said) = in_a_child(|| {
+        let confined = found.confine(Role::Vcpu, &Needs::NONE);
+        // SAFETY: a call that no run makes, with nothing to do.
+        let made = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0) };
+        c_int::from(confined.is_err() || made < 0)
+    });
+    assert_eq!((status, said.as_str()), (0, ""));
+}
+
+#[test]
+fn what_the_host_lacks_is_named() {
+    let found = |level, seccomp, landlock| InForce {
+        level,
+        seccomp,
+        landlock,
+    };
+    assert_eq!(found(Level::Full, true, Some(7)).lacks(), None);
+    assert_eq!(found(Level::Seccomp, true, None).lacks(), None);
+    let of = |found: InForce| found.lacks().expect("something is missing");
+    assert!(of(found(Level::Full, true, None)).contains("Landlock"));
+    assert!(of(found(Level::Full, false, Some(7))).contains("seccomp"));
+    assert!(of(found(Level::Full, false, None)).contains("seccomp and Landlock"));
+    assert!(of(found(Level::Seccomp, false, None)).contains("seccomp"));
+}
