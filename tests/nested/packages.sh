@@ -4,12 +4,12 @@
 # Exit status of "this machine lacks something".
 missing_status=77
 
-# need_tools COMMAND:PACKAGE...: installs the packages of commands that are not there,
+# need_tools COMMAND:PACKAGE...: installs the packages of commands (or files) that are not there,
 # or says which are missing and ends the script.
 need_tools() {
     local pair missing=() packages=()
     for pair in "$@"; do
-        command -v "${pair%:*}" >/dev/null && continue
+        command -v "${pair%:*}" >/dev/null || [ -e "${pair%:*}" ] && continue
         missing+=("${pair%:*} (package ${pair#*:})")
         packages+=("${pair#*:}")
     done
@@ -34,8 +34,9 @@ kernel_package() {
         sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
 }
 
-# fetch_kernel CACHE: prints a folder in CACHE with `vmlinuz`, `modules/*.ko` and
-# `modules/order`, their names in the order to load them. Nothing is installed.
+# fetch_kernel CACHE: prints a folder in CACHE with `vmlinuz`, `modules/*.ko` and, for `amd` and
+# `intel`, `modules/order-CPU`: the names of what KVM needs there, in the order to load them.
+# Nothing is installed.
 fetch_kernel() {
     local cache=$1 package
     package=$(kernel_package)
@@ -52,7 +53,7 @@ fetch_kernel() {
         echo "missing: Debian's package linux-image-cloud-amd64 (apt-get update, on Debian)" >&2
         exit $missing_status
     fi
-    [ -d "$cache/$package" ] || unpack_kernel "$package" "$cache/$package" || {
+    [ -f "$cache/$package/modules/order-intel" ] || unpack_kernel "$package" "$cache/$package" || {
         echo "missing: apt-get download $package failed" >&2
         exit $missing_status
     }
@@ -61,7 +62,7 @@ fetch_kernel() {
 
 # unpack_kernel PACKAGE FOLDER: downloads and picks what fetch_kernel promises.
 unpack_kernel() {
-    local package=$1 folder=$2 scratch version module
+    local package=$1 folder=$2 scratch version cpu module
     scratch=$(mktemp -d)
     (cd "$scratch" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2) || return
     dpkg-deb -x "$scratch/$package"_*.deb "$scratch" || return
@@ -69,19 +70,24 @@ unpack_kernel() {
     # Newer packages have their modules under /usr.
     [ -d "$scratch/lib/modules" ] || ln -s usr/lib "$scratch/lib"
     depmod -b "$scratch" "$version" || return
+    rm -rf "$folder" "$folder.new"
     mkdir -p "$folder.new/modules"
     cp "$scratch/boot/vmlinuz-$version" "$folder.new/vmlinuz"
-    modprobe -d "$scratch" -S "$version" --show-depends kvm-amd |
-        sed -n 's/^insmod \([^ ]*\).*/\1/p' |
-        while read -r module; do
-            cp "$module" "$folder.new/modules/"
-            case $module in
-                *.xz) xz -d "$folder.new/modules/${module##*/}" ;;
-                *.zst) zstd -q -d --rm "$folder.new/modules/${module##*/}" ;;
-            esac
-            module=${module##*/}
-            echo "${module%%.ko*}.ko" >>"$folder.new/modules/order"
-        done
+    for cpu in amd intel; do
+        modprobe -d "$scratch" -S "$version" --show-depends "kvm-$cpu" |
+            sed -n 's/^insmod \([^ ]*\).*/\1/p' |
+            while read -r module; do
+                cp "$module" "$folder.new/modules/"
+                module=${module##*/}
+                echo "${module%%.ko*}.ko" >>"$folder.new/modules/order-$cpu"
+            done
+    done
+    for module in "$folder.new"/modules/*.ko.*; do
+        case $module in
+            *.xz) xz -d "$module" ;;
+            *.zst) zstd -q -d --rm "$module" ;;
+        esac
+    done
     mv "$folder.new" "$folder"
     rm -rf "$scratch"
 }

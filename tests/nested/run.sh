@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the integration tests on real kvm-amd, without hardware: QEMU emulates an AMD
-# processor with SVM, Debian's kernel and its kvm-amd.ko run on that, and in there `vmm`
-# runs its guests. See README.md beside this file.
+# Runs the integration tests on real kvm-amd or kvm-intel, without hardware: an emulator (QEMU,
+# Bochs) plays a processor with SVM or VMX, Debian's kernel and its KVM run on that, and in there
+# `vmm` runs its guests. See README.md beside this file.
 #
-# run.sh [ARGUMENTS]: ARGUMENTS go to every test executable; by default they leave out what
-# does not concern KVM.
+# run.sh [--cpu amd|intel] [--short] [ARGUMENTS]: ARGUMENTS go to every test executable; by
+# default they leave out what does not concern KVM. --short (intel only): a part of that.
 #
 # Exit status: 0 all passed, 1 a test failed or the inner host did not finish,
 # 77 something is missing on this machine (and stderr says what).
@@ -12,35 +12,29 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/nested
 work=target/nested
+cpu=amd short=
+while :; do
+    case ${1-} in
+        --cpu) cpu=${2:?}; shift 2 ;;
+        --short) short=yes; shift ;;
+        *) break ;;
+    esac
+done
+# What a run leaves, apart for each CPU: both may run at once.
+out=$work/$cpu
 # shellcheck source=tests/nested/packages.sh
 . "$here/packages.sh"
+case $cpu$short in
+    amd) emulator=qemu ;;
+    intel | intelyes) emulator=bochs ;;
+    *) sed -n 's/^# \(run.sh .*ARGUMENTS\]\):.*/usage: \1/p' "$here/run.sh" >&2; exit 2 ;;
+esac
+# shellcheck source=tests/nested/bochs.sh
+. "$here/$emulator.sh"
 
 target=x86_64-unknown-linux-gnu
 # Seconds until the inner host, with all its tests, is taken for dead.
 limit=${RINGFENCE_NESTED_TIMEOUT:-1800}
-# What the test executables are told. `corners` tries what QEMU's processor is known to get
-# wrong (int1, far returns and iretq under SMAP), and tests `::processor` compare with the
-# processor, which is QEMU's here: that says nothing about KVM. `more_programs_agree` does that
-# too, and takes minutes where the emulator is emulated. Guests that write to code or fault
-# all the time (`stores_` and so on) make QEMU itself drop translations or leave its own code
-# at each step: a second of theirs, by their count, takes minutes. One boot of Linux on each
-# machine is enough, half a minute each.
-# QEMU's SVM does not tell KVM of a guest's `xsetbv`, so no guest has AVX (`ymm`), and QEMU
-# aborts at a guest's write of CR8 while an interrupt is pending (`halt_after_a_write_of_cr8`).
-# The inner host's own root has a static busybox and no more (`the_hosts_own_root`).
-most=(--skip ::emu --skip ::qemu --skip ::processor --skip corners --skip ymm
-    --skip halt_after_a_write_of_cr8 --skip the_hosts_own_root
-    --skip more_programs_agree --skip stores_ --skip faulting_ --skip faults_handle
-    --skip handlers_are --skip linux_)
-linux=(linux_ --skip ::emu --skip linux_resets --skip linux_unpacks)
-
-# -icount: the inner host's time is its instructions, 16 ns each, and idle time passes at
-# once. So a busy machine costs no guest its timer ticks, and runs repeat.
-# Where Linux is the guest, time is the machine's: with -icount, QEMU 7.2 delivers an interrupt
-# that KVM injected once more when its count runs out before the guest's next exit, whether or
-# not the guest takes interrupts. Linux then waits for a lock that it holds, in one boot of
-# five; our kernel expects it.
-counted=(-icount 'shift=4,sleep=off')
 
 say() { printf 'nested: %s\n' "$*"; }
 
@@ -66,7 +60,15 @@ build_tests() {
     # One holds keys and screens to seconds of the host's time, of which the inner host has none;
     # the other runs programs that it does not have.
     rm "$root"/tests/{terminal,linux}
-    strip --strip-debug "$root"/bin/vmm "$root"/bin/examples/* "$root"/tests/*
+    if [ -n "$short" ]; then
+        # An inner host takes long to unpack what it does not need.
+        rm "$root"/bin/examples/*
+        for path in "$root"/tests/*; do
+            [[ " ${short_suites[*]} " = *" ${path##*/} "* ]] || rm "$path"
+        done
+    fi
+    strip --strip-debug "$root"/bin/vmm "$root"/tests/*
+    [ -n "$short" ] || strip --strip-debug "$root"/bin/examples/*
 }
 
 # Puts busybox, the kernel for guests, the modules, the init script and what tests may read of
@@ -79,35 +81,20 @@ pack() {
     cp -r "$kernel/modules" "$root/modules"
     cp "$kernel/vmlinuz" "$root/vmlinuz"
     install -m 755 "$here/init" "$root/init"
-    (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs.cpio"
+    (cd "$root" && find . | cpio --quiet -o -H newc) >"$out/initramfs.cpio"
 }
 
-# boot NAME CLOCK TESTS [WORD...]: boots an inner host that runs TESTS, executables with commas
-# between them, and tells each of them WORDs. CLOCK is `counted` or `real`. Its console, with
-# the tests' output, goes to stdout and $work/NAME.log, what QEMU says to $work/NAME-qemu.log;
-# the second serial line carries the reports.
-#
-# -smp 1: with two processors, one boot in eighty hung with both in Linux's breakpoint
-# handler: QEMU 7.2 kept running its translation of an instruction that Linux had patched,
-# and Linux patches its scheduler when KVM's first guest starts and its last one ends.
-# +umip: so that programs that read the descriptor tables' addresses are seen to trap.
+# boot NAME TESTS [WORD...]: boots an inner host that runs TESTS, executables with commas
+# between them, and tells each of them WORDs. Its console, with the tests' output, goes to stdout
+# and $out/NAME.log, what the emulator says to $out/NAME-machine.log; the second serial line
+# carries the reports.
 boot() {
-    local name=$1 clock=() tests=$3
-    [ "$2" = real ] || clock=("${counted[@]}")
-    shift 3
-    local words="console=ttyS0 quiet panic=-1 mitigations=off"
+    local name=$1 tests=$2
+    shift 2
+    local words="console=ttyS0,115200 quiet panic=-1 mitigations=off cpu=$cpu"
     words="$words ${RINGFENCE_EVERYWHERE:+RINGFENCE_EVERYWHERE=1}"
-    local qemu=(
-        qemu-system-x86_64 -accel tcg "${clock[@]}"
-        -cpu 'EPYC,+svm,+npt,+umip' -smp 1 -m 2048
-        -nographic -no-reboot -nodefaults
-        -serial stdio -serial "file:$work/$name.tar.gz"
-        -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio"
-        -append "$words limit=$((limit - 30)) tests=$tests arguments=$(list "$@")"
-    )
-    # QEMU ends by itself when the inner host reboots; `timeout` ends it otherwise.
-    timeout --foreground --kill-after=5 "$limit" "${qemu[@]}" </dev/null 2>"$work/$name-qemu.log" |
-        sed -u "s/\r//g" | tee "$work/$name.log"
+    words="$words limit=$((limit - 30)) tests=$tests arguments=$(list "$@")"
+    machine "$name" "$words" | sed -u "s/\r//g" | tee "$out/$name.log"
 }
 
 # Its arguments with commas between them.
@@ -118,15 +105,15 @@ list() {
 
 # Unpacks the reports of the inner host $1; a stream cut short loses only its last part.
 unpack_reports() {
-    mkdir -p "$work/reports"
-    [ -s "$work/$1.tar.gz" ] || return 0
-    gzip -dc "$work/$1.tar.gz" 2>/dev/null |
-        tar -xi -C "$work/reports" 2>/dev/null || say 'the stream of reports is cut short'
+    mkdir -p "$out/reports"
+    [ -s "$out/$1.tar.gz" ] || return 0
+    gzip -dc "$out/$1.tar.gz" 2>/dev/null |
+        tar -xi -C "$out/reports" 2>/dev/null || say 'the stream of reports is cut short'
 }
 
 # The sum of one figure, $1, over all summary lines of the tests of $2.
 count() {
-    sed -En "s/^test result: .* ([0-9]+) $1;.*/\1/p" "$work/$2.log" |
+    sed -En "s/^test result: .* ([0-9]+) $1;.*/\1/p" "$out/$2.log" |
         awk '{ sum += $1 } END { print sum + 0 }'
 }
 
@@ -134,7 +121,7 @@ count() {
 hello_figures() {
     local apic report
     for apic in kernel user; do
-        report=$work/reports/hello-$apic.json
+        report=$out/reports/hello-$apic.json
         [ -f "$report" ] || continue
         say "hello, --apic $apic, under emulation: $(figure boot_ns), $(figure exits_total)"
     done
@@ -148,57 +135,43 @@ figure() {
 # Whether the inner host $1 had tests and all passed; says so if it did not come to its end.
 ended_well() {
     local ended
-    ended=$(sed -n 's/^inner host: done, //p' "$work/$1.log")
+    ended=$(sed -n 's/^inner host: done, //p' "$out/$1.log")
     [ "$ended" = 'all passed' ] && [ "$(count passed "$1")" -gt 0 ] && return
     [ -n "$ended" ] && return 1
-    tail -n 40 "$work/$1.log" "$work/$1-qemu.log"
-    say "the inner host \`$1\` did not finish within $limit s; its console is in $work/$1.log"
+    tail -n 40 "$out/$1.log" "$out/$1-machine.log"
+    say "the inner host \`$1\` did not finish within $limit s; its console is in $out/$1.log"
     return 1
 }
 
 main() {
-    need_tools qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio \
-        modprobe:kmod dpkg-deb:dpkg strip:binutils cargo:cargo
+    # One at a time installs, downloads and builds.
+    mkdir -p "$out"
+    exec 9>"$work/lock"
+    flock 9
+    need_tools "${tools[@]}" busybox:busybox-static cpio:cpio modprobe:kmod \
+        dpkg-deb:dpkg strip:binutils cargo:cargo
     kernel=$(fetch_kernel "$work/kernel")
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
-    rm -rf "$work"/reports "$work"/*.tar.gz "$work"/*.log
+    rm -rf "$out"/reports "$out"/*.tar.gz "$out"/*.log
     local start=$SECONDS
     build_tests
+    flock -u 9
     say "static build took $((SECONDS - start)) s"
     pack
     start=$SECONDS
-    local all hosts failed=
+    local all hosts host failed=
     all=$(find "$root/tests" -type f -printf '%f\n' | sort | paste -sd ,)
-    case "$*" in
-        '')
-            # Side by side, as each has one processor.
-            hosts=(linux guests others)
-            boot linux real machine "${linux[@]}" >/dev/null &
-            boot guests counted guests "${most[@]}" >/dev/null &
-            boot others counted "${all//guests,/}" "${most[@]}" || true
-            wait
-            cat "$work/linux.log" "$work/guests.log"
-            ;;
-        *linux_*)
-            hosts=(real)
-            boot real real "$all" "$@" || true
-            ;;
-        *)
-            hosts=(counted)
-            boot counted counted "$all" "$@" || true
-            ;;
-    esac
-    local host
+    hosts "$@"
     for host in "${hosts[@]}"; do
-        cat "$work/$host.log" >>"$work/console.log"
+        cat "$out/$host.log" >>"$out/console.log"
         unpack_reports "$host"
         ended_well "$host" || failed=yes
     done
     hello_figures
-    say "inner hosts ran for $((SECONDS - start)) s; reports are in $work/reports"
+    say "inner hosts ran for $((SECONDS - start)) s; reports are in $out/reports"
     say "$(count passed console) passed, $(count failed console) failed," \
-        "$(count ignored console) ignored on nested kvm-amd"
+        "$(count ignored console) ignored on nested kvm-$cpu"
     [ -z "$failed" ]
 }
 
