@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
     let info = BootInfo {
         command_line: b"quiet",
         initramfs: &[b"0707", b"01"],
-        acpi: data.len() % 2 == 0,
+        acpi: data.len().is_multiple_of(2),
         cpus: 2,
         virtio: true,
     };

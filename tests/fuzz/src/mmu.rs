@@ -246,7 +246,7 @@ fn good_part(ram: &GuestRam, case: &Case) {
     ram.write(HANDLERS, &[HLT; 256]).expect("RAM");
     for vector in 0..256 {
         const GATE: u64 = 0xee00;
-        let gate = HANDLERS + vector | HANDLER_CODE << 16 | GATE << 32;
+        let gate = (HANDLERS + vector) | HANDLER_CODE << 16 | GATE << 32;
         put(ram, IDT + len * vector, gate);
     }
 }
@@ -396,7 +396,7 @@ fn walk(ram: &GuestRam, case: &Case) -> Walked {
         (true, Want::Fetch) => user && !no_code,
         (false, Want::Read) => !user || !case.smap || case.ac,
         (false, Want::Write) => (!user || !case.smap || case.ac) && (writable || !case.wp),
-        (false, Want::Fetch) => !no_code && !(user && case.smep),
+        (false, Want::Fetch) => !(no_code || user && case.smep),
     };
     if !allowed {
         return Err(error(1));
