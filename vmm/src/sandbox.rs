@@ -39,15 +39,18 @@ pub use violation::before_the_end;
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// All of it.
+    #[default]
     Full,
     /// All but Landlock.
     Seccomp,
     /// Nothing.
-    #[default]
     None,
 }
 
-/// Which sandbox the threads of a run have.
+/// Which sandbox the threads of a run have; by default all of it, for the run's own threads.
+///
+/// What a program that uses the library has called on these threads (the writer of an
+/// [`Output`](crate::Output), a [`TraceSink`](crate::trace::TraceSink)) is confined too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sandbox {
     /// How much of it.
@@ -59,7 +62,7 @@ pub struct Sandbox {
 }
 
 /// What is in force in a run: what is wanted, as far as the host has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct InForce {
     /// What was wanted.
     pub level: Level,
@@ -138,6 +141,13 @@ impl Sandbox {
 }
 
 impl InForce {
+    /// None.
+    pub const NONE: Self = Self {
+        level: Level::None,
+        seccomp: false,
+        landlock: None,
+    };
+
     /// Confines the calling thread to what `role` needs, for good.
     ///
     /// # Errors

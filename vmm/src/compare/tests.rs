@@ -33,7 +33,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             Machine::KvmUserApic | Machine::Emu => ApicMode::User,
         },
         cpus: 1,
-        sandbox: InForce::default(),
+        sandbox: InForce::NONE,
         host_kind: if emulated {
             HostKind::Emulator
         } else {

@@ -80,7 +80,7 @@ fn emu_report() -> Report {
         apic: ApicMode::User,
         cpus: 2,
         host_kind: HostKind::Emulator,
-        sandbox: InForce::default(),
+        sandbox: InForce::NONE,
         outcome: Outcome::triple_fault().with_message("at rip 0x100000"),
         state: None,
         warnings: Vec::new(),

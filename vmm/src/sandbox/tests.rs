@@ -229,7 +229,7 @@ fn a_signal_of_others_is_no_violation() {
 #[test]
 fn nothing_is_in_force_where_nothing_is_wanted() {
     let found = in_force(Level::None);
-    assert_eq!(found, InForce::default());
+    assert_eq!(found, InForce::NONE);
     assert_eq!(found.lacks(), None);
     let (status, said) = in_a_child(|| {
         let confined = found.confine(Role::Vcpu, &Needs::NONE);
