@@ -8,12 +8,16 @@ use std::process::{Command, Stdio};
 
 use crate::support::elf::TempFile;
 use crate::support::suite::Case;
-use crate::support::{Running, Target, binary};
+use crate::support::{Running, Target, binary, host_info};
 
 pub const CASES: &[Case] = &[
     ("inherits_little", inherits_little),
     ("each_thread_is_confined", each_thread_is_confined),
     ("less_of_the_sandbox", less_of_the_sandbox),
+    (
+        "the_report_says_what_is_in_force",
+        the_report_says_what_is_in_force,
+    ),
 ];
 
 /// What was open when it started is closed, unless it is named; and it cannot have more rights.
@@ -57,13 +61,18 @@ fn open_files(process: &Path) -> BTreeSet<PathBuf> {
     paths.collect()
 }
 
-/// A machine that has printed a line, and runs on until it is ended.
-fn runs(target: Target, options: &[&str]) -> Running {
+/// A shell that prints a line and then waits for input.
+pub fn shell(target: Target, options: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.arg("run").args(target.options()).args(options);
     command.args(["sh", "-c", "echo runs; cat"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut vmm = Running(command.spawn().expect("it is a program"));
+    command
+}
+
+/// Starts it; its guest runs by now.
+pub fn runs(mut shell: Command) -> Running {
+    let mut vmm = Running(shell.spawn().expect("it is a program"));
     let output = vmm.0.stdout.as_mut().expect("it is piped");
     let mut printed = [0; "runs".len()];
     output
@@ -90,7 +99,7 @@ fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
 
 /// By default each thread has a filter, and no capability.
 fn each_thread_is_confined(target: Target) {
-    let vmm = runs(target, &[]);
+    let vmm = runs(shell(target, &[]));
     let filtered = of_each_thread(&vmm, "Seccomp:");
     assert!(filtered.len() >= 3, "{filtered:?}");
     assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
@@ -104,11 +113,28 @@ fn each_thread_is_confined(target: Target) {
 /// What is asked for is what there is.
 fn less_of_the_sandbox(target: Target) {
     for (level, mode) in [("full", "2"), ("seccomp", "2"), ("none", "0")] {
-        let vmm = runs(target, &["--sandbox", level]);
+        let vmm = runs(shell(target, &["--sandbox", level]));
         let filtered = of_each_thread(&vmm, "Seccomp:");
         assert!(
             filtered.iter().all(|(_, found)| found == mode),
             "{level}: {filtered:?}"
         );
     }
+}
+
+/// The same as what `vmm info` says of this host.
+fn the_report_says_what_is_in_force(target: Target) {
+    let found = &host_info()["sandbox"];
+    assert_eq!(
+        (&found["level"], &found["seccomp"]),
+        (&"full".into(), &true.into())
+    );
+    assert_eq!(&target.vmm("hello").run().report["sandbox"], found);
+    let none = target.vmm("hello").options(&["--sandbox", "none"]).run();
+    let none = &none.report["sandbox"];
+    assert_eq!(
+        (&none["level"], &none["seccomp"]),
+        (&"none".into(), &false.into())
+    );
+    assert!(none["landlock"].is_null());
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod broken_out;
 mod command_line;
 mod confined;
 mod host;
@@ -50,6 +51,7 @@ fn main() {
     let mut trials = bad_input::trials();
     trials.extend(command_line::trials());
     trials.extend(suite::on(&Target::ALL, command_line::CASES));
+    trials.extend(suite::on(&Target::ALL, broken_out::CASES));
     trials.extend(suite::on(&Target::ALL, confined::CASES));
     trials.extend(host::trials());
     trials.extend(images::trials());

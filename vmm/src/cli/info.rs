@@ -10,7 +10,7 @@ use vmm::cpu::emu::Emulator;
 use vmm::cpu::kvm::{KvmFacts, KvmHost};
 use vmm::printable::wrap;
 use vmm::report::{self, Outcome};
-use vmm::sandbox::Sandbox;
+use vmm::sandbox::{InForce, Sandbox};
 
 use super::progress::Progress;
 use super::require::RequireArgs;
@@ -97,10 +97,23 @@ fn print_json(checks: Option<&[Check]>) -> Result<(), CliError> {
         "emu": {"max_cpus": Emulator::MOST},
         "auto": auto.accel(),
         "auto_reason": fallback.map(|why| why.to_string()),
+        "sandbox": Sandbox::default().in_force(),
         "kernel_bytes": bundled::KERNEL.len(),
         "programs": bundled::PROGRAMS.len(),
         "checks": checks,
     })))
+}
+
+/// What confines the VMM in a run on this host.
+fn walls(found: &InForce) -> String {
+    let seccomp = match found.seccomp {
+        true => "lists of system calls",
+        false => "no lists of system calls (seccomp)",
+    };
+    match found.landlock {
+        Some(version) => format!("{seccomp}, Landlock {version}"),
+        None => format!("{seccomp}, no Landlock"),
+    }
 }
 
 fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
@@ -123,6 +136,7 @@ fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
         ("kvm:   ", kvm),
         ("emu:   ", format!("built in, {how}, up to {cpus} CPUs")),
         ("auto:  ", auto),
+        ("walls: ", walls(&Sandbox::default().in_force())),
         (
             "guest: ",
             format!("kernel of {kernel} bytes, {programs} programs"),

@@ -1,0 +1,142 @@
+//! A thread of a running VMM that is made to do what no run does: a debugger in the place of a
+//! guest that has broken out. The binary is the one that users have.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::process::Stdio;
+use std::ptr;
+
+use libc::{c_long, c_void, pid_t};
+
+use crate::confined::{runs, shell};
+use crate::support::suite::Case;
+use crate::support::{Running, Target, shell_status};
+
+pub const CASES: &[Case] = &[
+    ("a_broken_thread_ends_the_process", each_thread),
+    ("without_a_sandbox_it_does_not", without_a_sandbox),
+];
+
+/// The instruction `syscall`.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+const STATUS: i32 = 125;
+
+/// The threads of a process: their numbers and names.
+fn threads(vmm: &Running) -> Vec<(pid_t, String)> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", vmm.0.id())).expect("it runs");
+    let mut threads = Vec::from_iter(tasks.map(|task| {
+        let path = task.expect("a thread").path();
+        let name = fs::read_to_string(path.join("comm")).expect("it runs");
+        let number = path.file_name().and_then(|name| name.to_str());
+        let number = number.and_then(|name| name.parse().ok());
+        (number.expect("a number"), name.trim().to_owned())
+    }));
+    // KVM's own are the kernel's.
+    threads.retain(|(_, name)| !name.starts_with("kvm-"));
+    threads.sort_unstable();
+    threads
+}
+
+/// Asks the kernel for something about a traced thread.
+fn ptrace(request: libc::c_uint, thread: pid_t, address: *mut c_void, data: *mut c_void) -> c_long {
+    // SAFETY: the pointers are what the request takes, as its callers see to.
+    let result = unsafe { libc::ptrace(request, thread, address, data) };
+    assert!(
+        result != -1,
+        "request {request:#x}: {}",
+        std::io::Error::last_os_error()
+    );
+    result
+}
+
+/// Where a thread's process has the instruction, in the code that Linux gives each: nothing there
+/// runs in between, as code of its own could.
+fn syscall_instruction(thread: pid_t) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{thread}/maps")).expect("it runs");
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"));
+    let range = line.and_then(|line| line.split(' ').next()?.split_once('-'));
+    let (start, end) = range.expect("Linux maps it");
+    let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).expect("a number"));
+    let mut code = vec![0; (end - start) as usize];
+    let memory = File::open(format!("/proc/{thread}/mem")).expect("it may be traced");
+    memory
+        .read_exact_at(&mut code, start)
+        .expect("it is mapped");
+    let found = code.windows(2).position(|bytes| bytes == SYSCALL);
+    start + found.expect("it makes system calls") as u64
+}
+
+/// Has a thread make a system call without arguments that mean anything, wherever it is.
+fn make_call(thread: pid_t, call: c_long) {
+    let nothing = ptr::null_mut();
+    ptrace(libc::PTRACE_SEIZE, thread, nothing, nothing);
+    ptrace(libc::PTRACE_INTERRUPT, thread, nothing, nothing);
+    let mut status = 0;
+    // SAFETY: waits for a thread that this one traces, and writes a status.
+    let stopped = unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
+    assert!(stopped == thread && libc::WIFSTOPPED(status), "{status:#x}");
+    // SAFETY: zeros are registers.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let at: *mut libc::user_regs_struct = &mut registers;
+    ptrace(libc::PTRACE_GETREGS, thread, nothing, at.cast());
+    registers.rip = syscall_instruction(thread);
+    registers.rax = call as u64;
+    // It is in no call that would be repeated.
+    registers.orig_rax = u64::MAX;
+    [registers.rdi, registers.rsi, registers.rdx] = [1, 1, 0];
+    ptrace(libc::PTRACE_SETREGS, thread, nothing, at.cast());
+    ptrace(libc::PTRACE_DETACH, thread, nothing, nothing);
+}
+
+/// A machine with its errors kept apart.
+fn starts(target: Target, options: &[&str]) -> Running {
+    let mut command = shell(target, options);
+    command.stderr(Stdio::piped());
+    runs(command)
+}
+
+/// Every thread that a run has.
+fn each_thread(target: Target) {
+    let names = Vec::from_iter(
+        threads(&starts(target, &[]))
+            .into_iter()
+            .map(|(_, name)| name),
+    );
+    assert!(names.len() >= 3, "{names:?}");
+    for (index, expected) in names.iter().enumerate() {
+        let mut vmm = starts(target, &[]);
+        let (thread, name) = threads(&vmm).swap_remove(index);
+        assert_eq!(&name, expected);
+        make_call(thread, libc::SYS_socket);
+        let status = vmm.0.wait().expect("it ends");
+        let mut said = String::new();
+        let errors = vmm.0.stderr.as_mut().expect("it is piped");
+        errors.read_to_string(&mut said).expect("text");
+        assert_eq!(shell_status(status), STATUS, "{name}: {said}");
+        assert!(said.contains("sandbox: "), "{name}: {said}");
+        assert!(
+            said.contains(" made the system call socket, "),
+            "{name}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{name}: {said}");
+    }
+}
+
+/// The same does nothing where nothing is to stop it: it is the sandbox that does.
+fn without_a_sandbox(target: Target) {
+    let vmm = starts(target, &["--sandbox", "none"]);
+    let (thread, _) = threads(&vmm).swap_remove(0);
+    let sockets = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", vmm.0.id())).expect("it runs");
+        let paths = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        paths
+            .filter(|path| path.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    let before = sockets();
+    make_call(thread, libc::SYS_socket);
+    while sockets() == before {
+        std::thread::yield_now();
+    }
+}
