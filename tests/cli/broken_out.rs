@@ -78,14 +78,23 @@ fn make_call(thread: pid_t, call: c_long) {
     assert!(stopped == thread && libc::WIFSTOPPED(status), "{status:#x}");
     // SAFETY: zeros are registers.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-    let at: *mut libc::user_regs_struct = &mut registers;
-    ptrace(libc::PTRACE_GETREGS, thread, nothing, at.cast());
+    ptrace(
+        libc::PTRACE_GETREGS,
+        thread,
+        nothing,
+        (&raw mut registers).cast(),
+    );
     registers.rip = syscall_instruction(thread);
     registers.rax = call as u64;
     // It is in no call that would be repeated.
     registers.orig_rax = u64::MAX;
     [registers.rdi, registers.rsi, registers.rdx] = [1, 1, 0];
-    ptrace(libc::PTRACE_SETREGS, thread, nothing, at.cast());
+    ptrace(
+        libc::PTRACE_SETREGS,
+        thread,
+        nothing,
+        (&raw mut registers).cast(),
+    );
     ptrace(libc::PTRACE_DETACH, thread, nothing, nothing);
 }
 

@@ -88,6 +88,9 @@ pub enum Role {
 pub struct Needs {
     /// What runs it.
     pub host: HostKind,
+    /// Whether the process is another program's, whose heap has parts for threads: when one of
+    /// them first gives memory back, the C library looks at a setting in /proc, and does without.
+    pub heaps: bool,
     /// Whether the guest has files of the host.
     pub files: bool,
     /// Folders of the host that it reads.
@@ -100,6 +103,7 @@ impl Needs {
     /// No files.
     pub const NONE: Self = Self {
         host: HostKind::Emulator,
+        heaps: false,
         files: false,
         reads: Vec::new(),
         makes: Vec::new(),

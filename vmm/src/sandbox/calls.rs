@@ -100,12 +100,32 @@ pub fn are_available() -> bool {
 /// Leaves the calling thread what `role` does in a run.
 pub fn confine(role: Role, needs: &Needs) -> Result<(), seccompiler::Error> {
     let program = program(role, needs)?;
+    if needs.heaps {
+        seccompiler::apply_filter(&refused()?)?;
+    }
     seccompiler::apply_filter(&program)
+}
+
+/// What the C library does to read a setting.
+const READ_SETTING: (u8, Op, u64) = (2, Op::Eq, (libc::O_RDONLY | libc::O_CLOEXEC) as u64);
+
+/// A filter that refuses such reads, and nothing else: of two filters, the stricter decides.
+fn refused() -> Result<BpfProgram, BackendError> {
+    let mut list = List::default();
+    list.when(libc::SYS_openat, &[READ_SETTING])?;
+    let (others, those) = (
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EACCES as u32),
+    );
+    SeccompFilter::new(list.0, others, those, TargetArch::x86_64)?.try_into()
 }
 
 fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
     let mut list = List::default();
     list.everywhere()?;
+    if needs.heaps {
+        list.when(libc::SYS_openat, &[READ_SETTING])?;
+    }
     if role == Role::Events {
         list.plain(&EVENTS);
     }

@@ -145,6 +145,34 @@ fn only_a_vcpu_has_what_it_needs() {
     }
 }
 
+#[test]
+fn a_heap_of_others_is_refused_its_setting() {
+    for heaps in [false, true] {
+        let needs = Needs {
+            heaps,
+            ..Needs::NONE
+        };
+        for (flags, allowed) in [
+            (libc::O_CLOEXEC, heaps),
+            (libc::O_CLOEXEC | libc::O_RDWR, false),
+        ] {
+            let (status, said) = in_a_child(|| {
+                if in_force(Level::Seccomp)
+                    .confine(Role::Vcpu, &needs)
+                    .is_err()
+                {
+                    return 1;
+                }
+                // SAFETY: the name ends with a zero.
+                unsafe { libc::open(c"/dev/null".as_ptr(), flags) };
+                io::Error::last_os_error().raw_os_error().unwrap_or(1)
+            });
+            let expected = if allowed { libc::EACCES } else { FAILED };
+            assert_eq!(status, expected, "{heaps} {flags:#x}: {said}");
+        }
+    }
+}
+
 /// What opening `path` for reading says: 0, or the number of the error.
 fn opens(path: &Path) -> c_int {
     match File::open(path) {

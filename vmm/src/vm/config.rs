@@ -176,6 +176,7 @@ impl VmConfig {
     pub(super) fn needs(&self, host: HostKind) -> Needs {
         Needs {
             host,
+            heaps: !self.sandbox.caller,
             files: !self.files.is_empty(),
             reads: self.files.folders().map(PathBuf::from).collect(),
             makes: self.saves.iter().map(|save| save.folder()).collect(),
