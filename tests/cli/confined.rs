@@ -94,7 +94,10 @@ fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
         };
         (value("Name:"), value(field))
     });
-    status.collect()
+    // Threads of KVM's own are the kernel's.
+    status
+        .filter(|(name, _)| !name.starts_with("kvm-"))
+        .collect()
 }
 
 /// By default each thread has a filter, and no capability.

@@ -7,7 +7,6 @@
 
 mod board;
 mod calls;
-
 mod cpio;
 mod emulator;
 mod input;
