@@ -25,10 +25,10 @@ least_calls=1000000
 # How many inputs a target has.
 inputs() {
     case $1 in
-        emulator) echo 60000 ;;
-        mmu) echo 40000 ;;
-        calls) echo 700 ;;
-        *) echo 30000 ;;
+        emulator) echo 6000 ;;
+        mmu) echo 6000 ;;
+        calls) echo 60 ;;
+        *) echo 10000 ;;
     esac
 }
 
