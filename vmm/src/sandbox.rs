@@ -5,7 +5,7 @@
 //!   thread                     system calls (calls)                  files (files)
 //!   vcpuN     runs the guest   ioctls of KVM, streams, timer,        what --root and --dir name,
 //!                              files if the guest has some           to read; --save, to make
-//!   events    main             the event loop, the report            --save
+//!   events    main             the event loop, the report            none
 //!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
 //! ```
 //!

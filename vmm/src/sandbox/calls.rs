@@ -129,22 +129,17 @@ fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
     if role == Role::Events {
         list.plain(&EVENTS);
     }
-    if role != Role::Watcher {
-        if needs.host != HostKind::Emulator {
-            for request in RUN_REQUESTS {
-                list.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
-            }
-        }
-        if !needs.makes.is_empty() {
-            let new = (libc::O_CREAT | libc::O_EXCL) as u64;
-            list.when(libc::SYS_openat, &[(2, Op::MaskedEq(new), new)])?;
-            list.plain(&MAKES);
-        }
-        if needs.files || !needs.makes.is_empty() {
-            list.plain(&READS);
+    if role != Role::Watcher && needs.host != HostKind::Emulator {
+        for request in RUN_REQUESTS {
+            list.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
         }
     }
+    if role == Role::Events && !needs.makes.is_empty() {
+        // The file that is made last may get its time after the run.
+        list.plain(&[libc::SYS_utimensat]);
+    }
     if role == Role::Vcpu {
+        list.files_of_a_guest(needs)?;
         list.memory_of_a_guest(needs)?;
     }
     let (refuse, allow) = (SeccompAction::Trap, SeccompAction::Allow);
@@ -202,6 +197,18 @@ impl List {
         self.when(libc::SYS_mprotect, &[data])?;
         let moves = (libc::MREMAP_MAYMOVE) as u64;
         self.when(libc::SYS_mremap, &[(3, Op::Eq, moves)])
+    }
+
+    fn files_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
+        if needs.files || !needs.makes.is_empty() {
+            self.plain(&READS);
+        }
+        if !needs.makes.is_empty() {
+            let new = (libc::O_CREAT | libc::O_EXCL) as u64;
+            self.when(libc::SYS_openat, &[(2, Op::MaskedEq(new), new)])?;
+            self.plain(&MAKES);
+        }
+        Ok(())
     }
 
     /// Files to read, and the emulator's code memory, which it makes when it first needs some.

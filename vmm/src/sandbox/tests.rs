@@ -269,6 +269,18 @@ fn nothing_is_in_force_where_nothing_is_wanted() {
 }
 
 #[test]
+fn dumps_can_be_forbidden() {
+    let (dumpable, said) = in_a_child(|| {
+        if super::forbid_dumps().is_err() {
+            return -1;
+        }
+        // SAFETY: it asks for a number.
+        unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) }
+    });
+    assert_eq!((dumpable, said.as_str()), (0, ""));
+}
+
+#[test]
 fn what_the_host_lacks_is_named() {
     let found = |level, seccomp, landlock| InForce {
         level,
