@@ -3,8 +3,7 @@
 #
 #     tests/fuzz/run.sh [--inputs N | --seconds N] [TARGET...]
 #
-# Without a number each target gets as many inputs as `inputs` below says, which is what .ci/run
-# wants. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in
+# Without a number each target gets as many inputs as `inputs` below says. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in
 # target/fuzz/corpus and is where --seconds begins; --inputs begins with seeds alone, so that it
 # does the same each time. An input that breaks a target is left in target/fuzz/crashes, and the
 # script fails.
