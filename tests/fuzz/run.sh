@@ -3,10 +3,10 @@
 #
 #     tests/fuzz/run.sh [--inputs N | --seconds N] [TARGET...]
 #
-# Without a number each target gets as many inputs as `inputs` below says. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in
-# target/fuzz/corpus and is where --seconds begins; --inputs begins with seeds alone, so that it
-# does the same each time. An input that breaks a target is left in target/fuzz/crashes, and the
-# script fails.
+# Without a number each target gets as many inputs as `inputs` below says. FUZZ_SEED makes other
+# inputs (1). What has been tried with profit is kept in target/fuzz/corpus and is where --seconds
+# begins; --inputs begins with seeds alone, so that it does the same each time. An input that
+# breaks a target is left in target/fuzz/crashes, and the script fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/nested/packages.sh
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --inputs) number=$2; shift 2 ;;
         --seconds) seconds=$2; shift 2 ;;
-        -*) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
         *) break ;;
     esac
 done
