@@ -18,6 +18,7 @@ mod config;
 mod folder;
 mod gzip;
 mod resolve;
+mod save;
 mod saving;
 mod small;
 mod tar_files;
@@ -35,7 +36,8 @@ use abi::host_files::Attributes;
 
 pub use config::{Addition, FilesConfig, FilesError, Root};
 pub use resolve::{Found, Unresolved};
-pub use saving::{MAX_SAVED, MAX_SAVED_BYTES, Save, SaveError, Saving};
+pub use save::{Save, SaveError};
+pub use saving::{MAX_SAVED, MAX_SAVED_BYTES, Saving};
 pub use tree::Tree;
 
 /// Longest name, in bytes, as Linux has it.
