@@ -119,11 +119,9 @@ pub struct SandboxError {
 }
 
 impl SandboxError {
-    fn of(wall: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Self {
-        move |why| Self {
-            wall,
-            why: why.to_string(),
-        }
+    fn of(wall: &'static str, why: impl std::fmt::Display) -> Self {
+        let why = why.to_string();
+        Self { wall, why }
     }
 }
 
@@ -158,15 +156,15 @@ impl InForce {
     /// The host refuses what it has.
     pub fn confine(self, role: Role, needs: &Needs) -> Result<(), SandboxError> {
         if self.landlock.is_some() {
-            files::confine(role, needs).map_err(|error| SandboxError::of("Landlock")(&error))?;
+            files::confine(role, needs).map_err(|error| SandboxError::of("Landlock", error))?;
         }
         if self.level != Level::None {
             drop_capabilities(role, needs)
-                .map_err(|error| SandboxError::of("capabilities")(&error))?;
+                .map_err(|error| SandboxError::of("capabilities", error))?;
         }
         if self.seccomp {
-            violation::catch(role).map_err(|error| SandboxError::of("SIGSYS")(&error))?;
-            calls::confine(role, needs).map_err(|error| SandboxError::of("seccomp")(&error))?;
+            violation::catch(role).map_err(|error| SandboxError::of("SIGSYS", error))?;
+            calls::confine(role, needs).map_err(|error| SandboxError::of("seccomp", error))?;
         }
         Ok(())
     }
@@ -193,15 +191,10 @@ fn drop_capabilities(role: Role, needs: &Needs) -> Result<(), caps::errors::Caps
     if role != Role::Watcher && !needs.makes.is_empty() {
         kept.insert(Capability::CAP_DAC_OVERRIDE);
     }
-    let kept = held.intersection(&kept).copied().collect();
-    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        let kept = match set {
-            CapSet::Inheritable => CapsHashSet::new(),
-            _ => CapsHashSet::clone(&kept),
-        };
-        caps::set(None, set, &kept)?;
-    }
-    Ok(())
+    kept.retain(|capability| held.contains(capability));
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)
 }
 
 /// Makes the process one that leaves no core dump and that others of its user cannot look into.

@@ -84,7 +84,9 @@ const TERMINAL: [u64; 4] = [
     libc::TIOCGPGRP,
     libc::TIOCGWINSZ,
 ];
-const DESCRIPTOR: [c_int; 4] = [
+const DESCRIPTOR: [c_int; 5] = [
+    // The standard library of a build with debug assertions looks before it closes.
+    libc::F_GETFD,
     libc::F_GETFL,
     libc::F_DUPFD_CLOEXEC,
     libc::F_OFD_GETLK,
@@ -106,13 +108,15 @@ pub fn confine(role: Role, needs: &Needs) -> Result<(), seccompiler::Error> {
     seccompiler::apply_filter(&program)
 }
 
-/// What the C library does to read a setting.
-const READ_SETTING: (u8, Op, u64) = (2, Op::Eq, (libc::O_RDONLY | libc::O_CLOEXEC) as u64);
+/// What the C library does to read a setting: `openat` with these flags.
+fn reads_a_setting() -> Condition {
+    int(2, libc::O_RDONLY | libc::O_CLOEXEC)
+}
 
 /// A filter that refuses such reads, and nothing else: of two filters, the stricter decides.
 fn refused() -> Result<BpfProgram, BackendError> {
     let mut list = List::default();
-    list.when(libc::SYS_openat, &[READ_SETTING])?;
+    list.when(libc::SYS_openat, [reads_a_setting()])?;
     let (others, those) = (
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EACCES as u32),
@@ -124,14 +128,14 @@ fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
     let mut list = List::default();
     list.everywhere()?;
     if needs.heaps {
-        list.when(libc::SYS_openat, &[READ_SETTING])?;
+        list.when(libc::SYS_openat, [reads_a_setting()])?;
     }
     if role == Role::Events {
         list.plain(&EVENTS);
     }
     if role != Role::Watcher && needs.host != HostKind::Emulator {
         for request in RUN_REQUESTS {
-            list.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
+            list.when(libc::SYS_ioctl, [int(1, request as c_int)])?;
         }
     }
     if role == Role::Events && !needs.makes.is_empty() {
@@ -146,6 +150,25 @@ fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
     SeccompFilter::new(list.0, refuse, allow, TargetArch::x86_64)?.try_into()
 }
 
+/// What must hold of an argument, by its number from 0 on.
+type Condition = Result<SeccompCondition, BackendError>;
+
+/// One of which the kernel takes 32 bits: flags, requests, numbers of signals and processes.
+fn int(argument: u8, value: c_int) -> Condition {
+    SeccompCondition::new(argument, Len::Dword, Op::Eq, value as u32 as u64)
+}
+
+/// One of which it takes all 64: a length.
+fn word(argument: u8, value: u64) -> Condition {
+    SeccompCondition::new(argument, Len::Qword, Op::Eq, value)
+}
+
+/// Flags, of which those of `mask` are as in `value`.
+fn flags(argument: u8, mask: c_int, value: c_int) -> Condition {
+    let [mask, value] = [mask, value].map(|bits| bits as u32 as u64);
+    SeccompCondition::new(argument, Len::Qword, Op::MaskedEq(mask), value)
+}
+
 /// What is allowed: calls, each always or under conditions.
 #[derive(Default)]
 struct List(BTreeMap<i64, Vec<SeccompRule>>);
@@ -157,17 +180,14 @@ impl List {
         }
     }
 
-    /// Allows a call if the arguments of these numbers compare so; more of them add up.
-    fn when(&mut self, call: c_long, conditions: &[(u8, Op, u64)]) -> Result<(), BackendError> {
-        let conditions = conditions.iter().map(|(argument, op, value)| {
-            // The kernel takes 32 bits of what it compares here, but for pointers and lengths.
-            let len = match op {
-                Op::Eq if *value > u32::MAX.into() => Len::Qword,
-                _ => Len::Dword,
-            };
-            SeccompCondition::new(*argument, len, op.clone(), *value)
-        });
-        let rule = SeccompRule::new(conditions.collect::<Result<_, _>>()?)?;
+    /// Allows a call if all these conditions hold; more of such add up.
+    fn when<const N: usize>(
+        &mut self,
+        call: c_long,
+        conditions: [Condition; N],
+    ) -> Result<(), BackendError> {
+        let conditions = conditions.into_iter().collect::<Result<_, _>>()?;
+        let rule = SeccompRule::new(conditions)?;
         self.0.entry(call).or_default().push(rule);
         Ok(())
     }
@@ -175,28 +195,24 @@ impl List {
     fn everywhere(&mut self) -> Result<(), BackendError> {
         self.plain(&EVERYWHERE);
         for request in TERMINAL {
-            self.when(libc::SYS_ioctl, &[(1, Op::Eq, request)])?;
+            self.when(libc::SYS_ioctl, [int(1, request as c_int)])?;
         }
         for command in DESCRIPTOR {
-            self.when(libc::SYS_fcntl, &[(1, Op::Eq, command as u64)])?;
+            self.when(libc::SYS_fcntl, [int(1, command)])?;
         }
         // Signals to threads of this process.
-        let own = std::process::id().into();
-        self.when(libc::SYS_tgkill, &[(0, Op::Eq, own)])?;
+        self.when(libc::SYS_tgkill, [int(0, std::process::id() as c_int)])?;
         // What a violation does stays as it is.
-        self.when(libc::SYS_rt_sigaction, &[(0, Op::Ne, libc::SIGSYS as u64)])?;
-        // To whom the socket is connected.
-        self.when(libc::SYS_sendto, &[(5, Op::Eq, 0)])?;
+        let of_violations = libc::SIGSYS as u64;
+        let other = SeccompCondition::new(0, Len::Dword, Op::Ne, of_violations);
+        self.when(libc::SYS_rt_sigaction, [other])?;
+        // To whom the socket is connected: the length of an address is none.
+        self.when(libc::SYS_sendto, [int(5, 0)])?;
         // Memory that cannot be executed.
-        let anonymous = libc::MAP_ANONYMOUS as u64;
-        let data = (2, Op::MaskedEq(libc::PROT_EXEC as u64), 0);
-        self.when(
-            libc::SYS_mmap,
-            &[data.clone(), (3, Op::MaskedEq(anonymous), anonymous)],
-        )?;
-        self.when(libc::SYS_mprotect, &[data])?;
-        let moves = (libc::MREMAP_MAYMOVE) as u64;
-        self.when(libc::SYS_mremap, &[(3, Op::Eq, moves)])
+        let anonymous = flags(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS);
+        self.when(libc::SYS_mmap, [flags(2, libc::PROT_EXEC, 0), anonymous])?;
+        self.when(libc::SYS_mprotect, [flags(2, libc::PROT_EXEC, 0)])?;
+        self.when(libc::SYS_mremap, [int(3, libc::MREMAP_MAYMOVE)])
     }
 
     fn files_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
@@ -204,8 +220,8 @@ impl List {
             self.plain(&READS);
         }
         if !needs.makes.is_empty() {
-            let new = (libc::O_CREAT | libc::O_EXCL) as u64;
-            self.when(libc::SYS_openat, &[(2, Op::MaskedEq(new), new)])?;
+            let new = libc::O_CREAT | libc::O_EXCL;
+            self.when(libc::SYS_openat, [flags(2, new, new)])?;
             self.plain(&MAKES);
         }
         Ok(())
@@ -214,19 +230,17 @@ impl List {
     /// Files to read, and the emulator's code memory, which it makes when it first needs some.
     fn memory_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
         if needs.files {
-            let rights = (2, Op::Eq, libc::PROT_READ as u64);
-            let flags = (3, Op::Eq, (libc::MAP_PRIVATE | libc::MAP_FIXED) as u64);
-            self.when(libc::SYS_mmap, &[rights, flags])?;
+            let kind = int(3, libc::MAP_PRIVATE | libc::MAP_FIXED);
+            self.when(libc::SYS_mmap, [int(2, libc::PROT_READ), kind])?;
         }
         if needs.host == HostKind::Hardware {
             return Ok(());
         }
         self.plain(&[libc::SYS_memfd_create, libc::SYS_ftruncate]);
-        let shared = (3, Op::Eq, (libc::MAP_SHARED | libc::MAP_FIXED) as u64);
-        for rights in [libc::PROT_WRITE, libc::PROT_EXEC] {
-            let rights = (2, Op::Eq, (libc::PROT_READ | rights) as u64);
-            let len = (1, Op::Eq, CODE_MEMORY_LEN);
-            self.when(libc::SYS_mmap, &[len, rights, shared.clone()])?;
+        for more in [libc::PROT_WRITE, libc::PROT_EXEC] {
+            let rights = int(2, libc::PROT_READ | more);
+            let kind = int(3, libc::MAP_SHARED | libc::MAP_FIXED);
+            self.when(libc::SYS_mmap, [word(1, CODE_MEMORY_LEN), rights, kind])?;
         }
         Ok(())
     }

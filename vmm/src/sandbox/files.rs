@@ -1,10 +1,8 @@
 //! The way to the host's files, by Landlock.
 
-use std::path::PathBuf;
-
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
-    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
 
 use super::{Needs, Role};
@@ -23,44 +21,25 @@ pub fn version() -> Option<u32> {
     u32::try_from(version).ok().filter(|&version| version > 0)
 }
 
-/// Why the way is not closed.
-#[derive(Debug, thiserror::Error)]
-pub enum FilesError {
-    /// A rule that the host does not take.
-    #[error(transparent)]
-    Rule(#[from] RulesetError),
-    /// A folder that cannot be opened.
-    #[error(transparent)]
-    Path(#[from] landlock::PathFdError),
-}
-
 /// Leaves the calling thread the way to what `needs` says of files, and to nothing else: no
 /// other files, no ports of TCP, no abstract sockets, no processes outside.
-pub fn confine(role: Role, needs: &Needs) -> Result<(), FilesError> {
+pub fn confine(role: Role, needs: &Needs) -> Result<(), RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    let reads = AccessFs::ReadFile | AccessFs::ReadDir;
-    let makes = AccessFs::MakeReg
-        | AccessFs::MakeDir
-        | AccessFs::MakeSym
-        | AccessFs::WriteFile
-        | AccessFs::Truncate;
-    let allowed = |paths: &[PathBuf], access: BitFlags<AccessFs>| {
-        let paths = paths.iter();
-        let rules = paths.map(move |path| Ok(PathBeneath::new(PathFd::new(path)?, access)));
-        rules.collect::<Result<Vec<_>, FilesError>>()
-    };
     if role == Role::Vcpu {
-        for rule in allowed(&needs.reads, reads)?
-            .into_iter()
-            .chain(allowed(&needs.makes, makes)?)
-        {
-            rules = rules.add_rule(rule)?;
-        }
+        let reads = AccessFs::ReadFile | AccessFs::ReadDir;
+        let makes = AccessFs::MakeReg
+            | AccessFs::MakeDir
+            | AccessFs::MakeSym
+            | AccessFs::WriteFile
+            | AccessFs::Truncate;
+        rules = rules
+            .add_rules(path_beneath_rules(&needs.reads, reads))?
+            .add_rules(path_beneath_rules(&needs.makes, makes))?;
     }
     rules.restrict_self()?;
     Ok(())

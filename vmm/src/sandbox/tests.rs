@@ -121,12 +121,28 @@ fn what_no_run_does_ends_the_process_with_its_name() {
     }
 }
 
+/// A mapping that is the emulator's but for its length, the upper half of which is not zero.
 #[test]
-fn only_a_vcpu_has_what_it_needs() {
+fn lengths_are_compared_whole() {
+    let len = cpu::emu::CODE_MEMORY_LEN;
+    let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let shared = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
+    let needs = needs(HostKind::Emulator);
+    for (len, expected) in [(len, 0), (len | 1 << 32, FAILED), (2 * len, FAILED)] {
+        let arguments = [0, len, code, shared, u64::MAX, 0];
+        let (status, said) = tries(Role::Vcpu, &needs, libc::SYS_mmap, arguments);
+        assert_eq!(status, expected, "{len:#x}: {said}");
+    }
+}
+
+#[test]
+fn each_role_has_what_it_needs() {
     let kvm_run = cpu::kvm::RUN_REQUESTS[0];
     let run = (libc::SYS_ioctl, [u64::MAX, kvm_run, 0, 0, 0, 0]);
     let memfd = (libc::SYS_memfd_create, [0; 6]);
     let wait = (libc::SYS_epoll_wait, [u64::MAX, 0, 0, 0, 0, 0]);
+    let look = (libc::SYS_fcntl, [0, libc::F_GETFD as u64, 0, 0, 0, 0]);
+    let turn = (libc::SYS_fcntl, [0, libc::F_SETFL as u64, 0, 0, 0, 0]);
     let (soft, hard, emulator) = (HostKind::Software, HostKind::Hardware, HostKind::Emulator);
     for (role, host, (call, arguments), allowed) in [
         (Role::Vcpu, hard, run, true),
@@ -138,6 +154,10 @@ fn only_a_vcpu_has_what_it_needs() {
         (Role::Events, emulator, memfd, false),
         (Role::Events, emulator, wait, true),
         (Role::Vcpu, emulator, wait, false),
+        (Role::Vcpu, emulator, look, true),
+        (Role::Events, hard, look, true),
+        (Role::Watcher, emulator, look, true),
+        (Role::Watcher, emulator, turn, false),
     ] {
         let (status, said) = tries(role, &needs(host), call, arguments);
         let expected = if allowed { 0 } else { FAILED };
@@ -266,6 +286,32 @@ fn nothing_is_in_force_where_nothing_is_wanted() {
         c_int::from(confined.is_err() || made < 0)
     });
     assert_eq!((status, said.as_str()), (0, ""));
+}
+
+/// Nobody reads standard error, and there is no room in it.
+#[test]
+fn a_violation_waits_for_nobody() {
+    let (status, _) = in_a_child(|| {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        // SAFETY: plain calls on descriptors of this process.
+        unsafe {
+            libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+            while io::Write::write(&mut writer, &[0; 4096]).is_ok() {}
+            libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, 0);
+            libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO);
+        }
+        if in_force(Level::Seccomp)
+            .confine(Role::Watcher, &Needs::NONE)
+            .is_err()
+        {
+            return 1;
+        }
+        // SAFETY: a call that no run makes, with nothing to do.
+        unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0) };
+        drop(reader);
+        0
+    });
+    assert_eq!(status, FAILED);
 }
 
 #[test]
