@@ -37,7 +37,7 @@ use crate::output::{Output, Outputs, screen_size};
 use crate::program::ProgramError;
 use crate::report::Report;
 use crate::run_loop::{RunLoop, host_ticks};
-use crate::sandbox::{InForce, Needs, Role, Sandbox, SandboxError};
+use crate::sandbox::{Needs, Role, Sandbox, SandboxError};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 pub use config::{ConsoleKind, TICK_RANGE, VmConfig};
@@ -204,11 +204,6 @@ impl Vm {
     /// Why the emulator runs the guest although the choice was left to the VMM.
     pub fn fallback(&self) -> Option<&KvmUnavailable> {
         self.fallback.as_ref()
-    }
-
-    /// What there will be of the sandbox.
-    pub fn sandbox(&self) -> InForce {
-        self.setting.sandbox
     }
 
     /// Runs the guest to its end. A failure of the accelerator during the run is an

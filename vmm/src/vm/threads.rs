@@ -41,10 +41,9 @@ pub fn start(loops: Vec<RunLoop>, shared: &Shared, done: &EventFd) -> io::Result
     let mut threads = Vec::new();
     for (number, run_loop) in loops.into_iter().enumerate() {
         // The last thing that it does, whatever ends the thread.
-        let leaving = Leaving(Arc::clone(&shared.control), Arc::clone(&signal_done));
-        let own = shared.clone();
+        let leaving = Leaving(shared.clone(), Arc::clone(&signal_done));
         let builder = thread::Builder::new().name(format!("vcpu{number}"));
-        match builder.spawn(move || run(run_loop, number, &own, &leaving)) {
+        match builder.spawn(move || run(run_loop, number, &leaving)) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 shared.control.stop(StopReason::Timeout);
@@ -62,8 +61,7 @@ pub fn start(loops: Vec<RunLoop>, shared: &Shared, done: &EventFd) -> io::Result
 fn run(
     mut run_loop: RunLoop,
     number: usize,
-    shared: &Shared,
-    _leaving: &Leaving,
+    Leaving(shared, _): &Leaving,
 ) -> Result<Left, SandboxError> {
     // Before the guest can halt: a kick that finds no thread to wake is lost.
     shared.control.attach(number, thread::current());
@@ -75,12 +73,14 @@ fn run(
     Ok((run_loop, end, counter.map(InstructionCounter::finish)))
 }
 
-/// Ends the run when it goes out of scope: a thread that panics does not leave others behind.
-struct Leaving(Arc<Control>, #[allow(dead_code)] Arc<SignalOnDrop>);
+/// Ends the run when it goes out of scope: a thread that panics does not leave others behind, nor
+/// waiting for it.
+struct Leaving(Shared, #[allow(dead_code)] Arc<SignalOnDrop>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.control.end();
+        self.0.gate.open();
     }
 }
 
