@@ -67,35 +67,37 @@ fn syscall_instruction(thread: pid_t) -> u64 {
     start + found.expect("it makes system calls") as u64
 }
 
-/// Has a thread make a system call without arguments that mean anything, wherever it is.
-fn make_call(thread: pid_t, call: c_long) {
-    let nothing = ptr::null_mut();
-    ptrace(libc::PTRACE_SEIZE, thread, nothing, nothing);
-    ptrace(libc::PTRACE_INTERRUPT, thread, nothing, nothing);
+const NOTHING: *mut c_void = ptr::null_mut();
+
+/// Waits until a traced thread stands still.
+fn wait_until_stopped(thread: pid_t) {
     let mut status = 0;
     // SAFETY: waits for a thread that this one traces, and writes a status.
     let stopped = unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
     assert!(stopped == thread && libc::WIFSTOPPED(status), "{status:#x}");
+}
+
+fn registers(thread: pid_t) -> libc::user_regs_struct {
     // SAFETY: zeros are registers.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-    ptrace(
-        libc::PTRACE_GETREGS,
-        thread,
-        nothing,
-        (&raw mut registers).cast(),
-    );
+    let to = (&raw mut registers).cast();
+    ptrace(libc::PTRACE_GETREGS, thread, NOTHING, to);
+    registers
+}
+
+/// Has a thread stand before a system call, wherever it is, with arguments for a socket.
+fn hold_before(thread: pid_t, call: c_long) {
+    ptrace(libc::PTRACE_SEIZE, thread, NOTHING, NOTHING);
+    ptrace(libc::PTRACE_INTERRUPT, thread, NOTHING, NOTHING);
+    wait_until_stopped(thread);
+    let mut registers = registers(thread);
     registers.rip = syscall_instruction(thread);
     registers.rax = call as u64;
     // It is in no call that would be repeated.
     registers.orig_rax = u64::MAX;
     [registers.rdi, registers.rsi, registers.rdx] = [1, 1, 0];
-    ptrace(
-        libc::PTRACE_SETREGS,
-        thread,
-        nothing,
-        (&raw mut registers).cast(),
-    );
-    ptrace(libc::PTRACE_DETACH, thread, nothing, nothing);
+    let from = (&raw mut registers).cast();
+    ptrace(libc::PTRACE_SETREGS, thread, NOTHING, from);
 }
 
 /// A machine with its errors kept apart.
@@ -117,7 +119,8 @@ fn each_thread(target: Target) {
         let mut vmm = starts(target, &[]);
         let (thread, name) = threads(&vmm).swap_remove(index);
         assert_eq!(&name, expected);
-        make_call(thread, libc::SYS_socket);
+        hold_before(thread, libc::SYS_socket);
+        ptrace(libc::PTRACE_DETACH, thread, NOTHING, NOTHING);
         let status = vmm.0.wait().expect("it ends");
         let mut said = String::new();
         let errors = vmm.0.stderr.as_mut().expect("it is piped");
@@ -136,16 +139,11 @@ fn each_thread(target: Target) {
 fn without_a_sandbox(target: Target) {
     let vmm = starts(target, &["--sandbox", "none"]);
     let (thread, _) = threads(&vmm).swap_remove(0);
-    let sockets = || {
-        let open = fs::read_dir(format!("/proc/{}/fd", vmm.0.id())).expect("it runs");
-        let paths = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        paths
-            .filter(|path| path.to_string_lossy().starts_with("socket:"))
-            .count()
-    };
-    let before = sockets();
-    make_call(thread, libc::SYS_socket);
-    while sockets() == before {
-        std::thread::yield_now();
-    }
+    hold_before(thread, libc::SYS_socket);
+    ptrace(libc::PTRACE_SINGLESTEP, thread, NOTHING, NOTHING);
+    wait_until_stopped(thread);
+    let made = registers(thread).rax;
+    let path = format!("/proc/{}/fd/{made}", vmm.0.id());
+    let made = fs::read_link(path).expect("it has a descriptor");
+    assert!(made.to_string_lossy().starts_with("socket:"), "{made:?}");
 }

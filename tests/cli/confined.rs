@@ -133,6 +133,12 @@ fn the_report_says_what_is_in_force(target: Target) {
         (&"full".into(), &true.into())
     );
     assert_eq!(&target.vmm("hello").run().report["sandbox"], found);
+    let some = target.vmm("hello").options(&["--sandbox", "seccomp"]).run();
+    let some = &some.report["sandbox"];
+    assert_eq!(
+        (&some["seccomp"], some["landlock"].is_null()),
+        (&true.into(), true)
+    );
     let none = target.vmm("hello").options(&["--sandbox", "none"]).run();
     let none = &none.report["sandbox"];
     assert_eq!(
