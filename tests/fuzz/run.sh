@@ -3,8 +3,8 @@
 #
 #     tests/fuzz/run.sh [--inputs N | --seconds N] [TARGET...]
 #
-# Without a number each target gets as many inputs as `inputs` below says. FUZZ_SEED makes other
-# inputs (1). What has been tried with profit is kept in target/fuzz/corpus and is where --seconds
+# Without a number each target gets as many inputs as `inputs` below says, which is what .ci/run
+# wants. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in target/fuzz/corpus and is where --seconds
 # begins; --inputs begins with seeds alone, so that it does the same each time. An input that
 # breaks a target is left in target/fuzz/crashes, and the script fails.
 set -euo pipefail
@@ -107,7 +107,12 @@ while [ $running -gt 0 ]; do
     running=$((running - 1))
 done
 
-total() { sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$summary" | awk '{ sum += $1 } END { print sum + 0 }'; }
+# The sum of a figure over all targets.
+total() {
+    local figures
+    figures=$(sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$summary" | paste -sd +)
+    echo $((figures))
+}
 instructions=$(total instructions)
 calls=$(total 'system calls')
 printf 'in all: %s instructions in the emulator, %s system calls\n' "$instructions" "$calls"

@@ -9,11 +9,12 @@
 //! 0x1000   GDT, TSS, IDTs            0x8000 handlers   0x10000 code   0x20000 data and stacks
 //! ```
 
-use cpu::emu::{Clock, EmuConfig, Emulator};
+use cpu::emu::Emulator;
 use vmm::cpu::{CpuState, DebugRegs, Dtable, Interruptibility, Msrs, Regs, Segment, Vcpu};
 use vmm::exit::VmExit;
 use vmm::memory::GuestRam;
 
+use crate::machine::{emulator, put, put_u64, retired, task};
 use crate::{COUNTS, Input, count, watchdog};
 
 const RAM: u64 = 1 << 20;
@@ -199,12 +200,7 @@ fn state(mode: Mode, user: bool, paging: bool) -> CpuState {
         es: data,
         fs: data,
         gs: data,
-        tr: Segment {
-            selector: 0x28,
-            base: TSS,
-            limit: 0x67,
-            attributes: 0x8b,
-        },
+        tr: task(TSS),
         gdt: Dtable {
             base: GDT,
             limit: 0x3f,
@@ -239,14 +235,6 @@ fn state(mode: Mode, user: bool, paging: bool) -> CpuState {
         },
         ..CpuState::default()
     }
-}
-
-fn put(ram: &GuestRam, at: u64, bytes: &[u8]) {
-    ram.write(at, bytes).expect("RAM");
-}
-
-fn put_u64(ram: &GuestRam, at: u64, value: u64) {
-    put(ram, at, &value.to_le_bytes());
 }
 
 fn prepare(ram: &GuestRam, setup: &Setup, code: &[u8]) {
@@ -304,11 +292,7 @@ fn prepare(ram: &GuestRam, setup: &Setup, code: &[u8]) {
 fn execute(setup: &Setup, code: &[u8], step: u64) -> Option<Ended> {
     let ram = GuestRam::new(RAM).expect("memory");
     prepare(&ram, setup, code);
-    let config = EmuConfig {
-        clock: Clock::Instructions,
-        ..EmuConfig::default()
-    };
-    let mut emulator = Emulator::new(ram, config);
+    let mut emulator = emulator(ram);
     emulator.set_state(&setup.state).expect("a state");
     let guard = watchdog::watch(emulator.kicker());
     if setup.kick {
@@ -365,11 +349,6 @@ fn execute(setup: &Setup, code: &[u8], step: u64) -> Option<Ended> {
         instructions: retired(&emulator),
         state,
     })
-}
-
-fn retired(emulator: &Emulator) -> u64 {
-    let counts = emulator.instructions().expect("it counts");
-    counts.ring0 + counts.ring3
 }
 
 /// What the exit was, after an answer to it. `None` for a kick.

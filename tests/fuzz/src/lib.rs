@@ -11,6 +11,7 @@ mod cpio;
 mod emulator;
 mod input;
 mod kernels;
+mod machine;
 mod mmu;
 mod tar;
 mod watchdog;

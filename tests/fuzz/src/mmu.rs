@@ -10,12 +10,16 @@
 //! One instruction accesses memory outside of the good part; where it faults, a handler stops with
 //! the error code on its stack.
 
-use cpu::emu::{Clock, EmuConfig, Emulator};
+mod walk;
+
+use cpu::emu::Emulator;
 use vmm::cpu::{CpuState, Dtable, Msrs, Regs, Segment, Vcpu};
 use vmm::exit::VmExit;
 use vmm::memory::GuestRam;
 
+use crate::machine::{emulator, put_u64, retired, task};
 use crate::{COUNTS, Input, count};
+use walk::{Walked, walk, word};
 
 const RAM: u64 = 1 << 18;
 /// The vector of the interrupt behind an access, and two exceptions.
@@ -112,18 +116,11 @@ pub fn run(data: &[u8]) {
     let ram = GuestRam::new(RAM).expect("memory");
     prepare(&ram, &case, &mut input);
     let expected = walk(&ram, &case);
-    let mut emulator = Emulator::new(
-        ram.clone(),
-        EmuConfig {
-            clock: Clock::Instructions,
-            ..EmuConfig::default()
-        },
-    );
+    let mut emulator = emulator(ram.clone());
     emulator.set_state(&state(&case)).expect("a state");
     emulator.set_instruction_limit(Some(8)).expect("it counts");
     check(&ram, &case, &expected, &mut emulator);
-    let done = emulator.instructions().expect("it counts");
-    count(&COUNTS.instructions, done.ring0 + done.ring3);
+    count(&COUNTS.instructions, retired(&emulator));
 }
 
 /// An aligned address in the part of the address space that the input's tables are for.
@@ -148,23 +145,10 @@ fn address(format: Format, input: &mut Input) -> u64 {
     }
 }
 
-fn put(ram: &GuestRam, at: u64, value: u64) {
-    ram.write(at, &value.to_le_bytes()).expect("RAM");
-}
-
-/// The word of `len` bytes at `at`; all ones where there is no RAM.
-fn word(ram: &GuestRam, at: u64, len: u64) -> u64 {
-    let mut bytes = [0; 8];
-    match ram.read(at, &mut bytes[..len as usize]) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::MAX >> (64 - 8 * len),
-    }
-}
-
 fn prepare(ram: &GuestRam, case: &Case, input: &mut Input) {
     for at in (DATA..RAM).step_by(8) {
         let halts = u64::from_le_bytes([HLT; 8]);
-        put(ram, at, if case.want == Want::Fetch { halts } else { at });
+        put_u64(ram, at, if case.want == Want::Fetch { halts } else { at });
     }
     good_part(ram, case);
     let code: &[u8] = match (case.format, case.want) {
@@ -217,11 +201,11 @@ fn entry(case: &Case, at: u64, input: &mut Input) -> u64 {
 /// Identity for the first 64 KiB, with tables of all formats; code, descriptors and handlers.
 fn good_part(ram: &GuestRam, case: &Case) {
     let all = P | W | U;
-    put(ram, GOOD, 0x2000 | all);
-    put(ram, 0x2000, GOOD_DIRECTORY | all);
-    put(ram, GOOD_DIRECTORY, GOOD_TABLE | all);
-    put(ram, PAE_POINTERS, GOOD_DIRECTORY | P);
-    put(ram, OLD_ROOT, 0x5000 | all);
+    put_u64(ram, GOOD, 0x2000 | all);
+    put_u64(ram, 0x2000, GOOD_DIRECTORY | all);
+    put_u64(ram, GOOD_DIRECTORY, GOOD_TABLE | all);
+    put_u64(ram, PAE_POINTERS, GOOD_DIRECTORY | P);
+    put_u64(ram, OLD_ROOT, 0x5000 | all);
     for page in 0..16_u64 {
         let user = if case.user && page == CODE >> 12 {
             U
@@ -229,16 +213,16 @@ fn good_part(ram: &GuestRam, case: &Case) {
             0
         };
         let entry = page << 12 | P | W | A | D | user;
-        put(ram, GOOD_TABLE + 8 * page, entry);
-        put(ram, 0x5000 + 4 * page, entry);
+        put_u64(ram, GOOD_TABLE + 8 * page, entry);
+        put_u64(ram, 0x5000 + 4 * page, entry);
     }
     let (code, len) = match case.format {
         Format::Four => (0x00af_9b00_0000_ffff, 16),
         _ => (0x00cf_9b00_0000_ffff, 8),
     };
-    put(ram, GDT + HANDLER_CODE, code);
-    put(ram, GDT + u64::from(HANDLER_DATA), 0x00cf_9300_0000_ffff);
-    put(ram, TSS + 4, STACK);
+    put_u64(ram, GDT + HANDLER_CODE, code);
+    put_u64(ram, GDT + u64::from(HANDLER_DATA), 0x00cf_9300_0000_ffff);
+    put_u64(ram, TSS + 4, STACK);
     if case.format != Format::Four {
         let data = HANDLER_DATA.to_le_bytes();
         ram.write(TSS + 8, &data).expect("RAM");
@@ -247,7 +231,7 @@ fn good_part(ram: &GuestRam, case: &Case) {
     for vector in 0..256 {
         const GATE: u64 = 0xee00;
         let gate = (HANDLERS + vector) | HANDLER_CODE << 16 | GATE << 32;
-        put(ram, IDT + len * vector, gate);
+        put_u64(ram, IDT + len * vector, gate);
     }
 }
 
@@ -278,12 +262,7 @@ fn state(case: &Case) -> CpuState {
         es: data,
         fs: data,
         gs: data,
-        tr: Segment {
-            selector: 0x28,
-            base: TSS,
-            limit: 0x67,
-            attributes: 0x8b,
-        },
+        tr: task(TSS),
         gdt: Dtable {
             base: GDT,
             limit: 0xff,
@@ -306,105 +285,6 @@ fn state(case: &Case) -> CpuState {
         msrs: Msrs::default(),
         ..CpuState::default()
     }
-}
-
-/// What an access comes to: the guest-physical address and the entries with their new bits, or an
-/// error code.
-type Walked = Result<(u64, Vec<(u64, u64)>), u64>;
-
-fn walk(ram: &GuestRam, case: &Case) -> Walked {
-    let (write, fetch) = (case.want == Want::Write, case.want == Want::Fetch);
-    let tells_fetch = case.nxe && case.format != Format::Old || case.smep;
-    let error = |page: u64| {
-        page | u64::from(write) << 1
-            | u64::from(case.user) << 2
-            | u64::from(fetch && tells_fetch) << 4
-    };
-    let (bits, len, mut level, mut table) = match case.format {
-        Format::Four => (9, 8, 4, GOOD),
-        Format::Pae => {
-            let pointer = word(ram, PAE_POINTERS + (case.address >> 30 & 3) * 8, 8);
-            if pointer & P == 0 {
-                return Err(error(0));
-            }
-            (9, 8, 2, pointer & 0x000f_ffff_ffff_f000)
-        }
-        Format::Old => (10, 4, 2, OLD_ROOT),
-    };
-    let (mut user, mut writable, mut no_code) = (true, true, false);
-    let mut path = Vec::new();
-    let (gpa, leaf) = loop {
-        level -= 1;
-        let shift = 12 + bits * level;
-        let at = table + (case.address >> shift & ((1 << bits) - 1)) * len;
-        let entry = word(ram, at, len);
-        path.push((at, entry | A));
-        if entry & P == 0 {
-            return Err(error(0));
-        }
-        let large = level > 0
-            && entry & PS != 0
-            && match case.format {
-                Format::Four => level < 3,
-                Format::Pae => true,
-                Format::Old => case.pse,
-            };
-        // Addresses have 48 bits.
-        let mut reserved = 0;
-        if len == 8 {
-            reserved |= 0x000f_0000_0000_0000;
-            if !case.nxe {
-                reserved |= NX;
-            }
-            if case.format == Format::Pae {
-                reserved |= 0x7ff0_0000_0000_0000;
-            }
-            if level == 3 {
-                reserved |= PS;
-            }
-            if large {
-                reserved |= (1 << shift) - (1 << 13);
-            }
-        } else if large {
-            reserved |= 1 << 21;
-        }
-        // As the emulator has four levels, a large one of the third is of 1 GiB; there is none of
-        // the fourth.
-        if entry & reserved != 0 {
-            return Err(error(9));
-        }
-        user &= entry & U != 0;
-        writable &= entry & W != 0;
-        no_code |= len == 8 && entry & NX != 0;
-        if level == 0 || large {
-            let offset = case.address & ((1 << shift) - 1);
-            let page = match (len, large) {
-                (4, true) => entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32,
-                (4, false) => entry & 0xffff_f000,
-                _ => entry & 0x000f_ffff_ffff_f000 & !((1 << shift) - 1),
-            };
-            break (page | offset, path.len() - 1);
-        }
-        table = match len {
-            4 => entry & 0xffff_f000,
-            _ => entry & 0x000f_ffff_ffff_f000,
-        };
-    };
-    let allowed = match (case.user, case.want) {
-        (true, Want::Read) => user,
-        (true, Want::Write) => user && writable,
-        (true, Want::Fetch) => user && !no_code,
-        (false, Want::Read) => !user || !case.smap || case.ac,
-        (false, Want::Write) => (!user || !case.smap || case.ac) && (writable || !case.wp),
-        (false, Want::Fetch) => !(no_code || user && case.smep),
-    };
-    if !allowed {
-        return Err(error(1));
-    }
-    if write {
-        path[leaf].1 |= D;
-    }
-    Ok((gpa, path))
 }
 
 fn check(ram: &GuestRam, case: &Case, expected: &Walked, emulator: &mut Emulator) {
