@@ -60,14 +60,16 @@ binary=$folder/$target/fuzz/fuzz
 # Runs target $1, whose inputs have at most $2 bytes.
 run() {
     local name=$1 log=$folder/$1.log corpus=$folder/corpus/$1 limits folders
-    mkdir -p "$corpus" "$folder/crashes"
+    # What is tried with profit is put into the first folder.
     if [ -n "$seconds" ]; then
         limits=-max_total_time=$seconds
-        folders=$corpus
     else
         limits=-runs=${number:-$(inputs "$name")}
-        folders=
+        corpus=$folder/new/$name
+        rm -rf "$corpus"
     fi
+    mkdir -p "$corpus" "$folder/crashes"
+    folders=$corpus
     for more in seeds found; do
         [ ! -d "tests/fuzz/$more/$name" ] || folders="$folders tests/fuzz/$more/$name"
     done

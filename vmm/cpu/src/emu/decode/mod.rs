@@ -121,9 +121,11 @@ impl Decoder {
                     // Longer than 15 bytes, or than the segment.
                     return Err(Exception::GP.into());
                 }
+                // All bytes count that may have made it invalid: what the guest writes to them
+                // may make it another one.
                 let mut invalid = Instruction::new();
-                invalid.set_len(1);
-                invalid.set_next_ip(rip.wrapping_add(1));
+                invalid.set_len(bytes.len());
+                invalid.set_next_ip(rip.wrapping_add(bytes.len() as u64));
                 instructions.push(invalid);
             }
         }

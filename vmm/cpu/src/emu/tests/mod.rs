@@ -16,6 +16,7 @@ mod nmi;
 mod no_ops;
 mod paging;
 mod pairs;
+mod patched;
 mod several;
 mod string_io;
 mod system;
