@@ -7,7 +7,7 @@
 
 use abi::ports;
 use vmm::devices::{
-    ApicMode, Devices, DevicesConfig, HostInput, HostStreams, LinkEnd, Msi, ScreenSize,
+    ApicMode, Devices, DevicesConfig, HostInput, HostStreams, LinkEnd, LocalApic, Msi, ScreenSize,
 };
 use vmm::memory::GuestRam;
 
@@ -23,6 +23,8 @@ const FIRST_VECTOR: u8 = 16;
 /// Registers of a local APIC, by their offset: those of vectors in service begin at the second.
 const END_OF_INTERRUPT: u64 = 0xb0;
 const IN_SERVICE: u64 = 0x100;
+/// The MSR of the first register, where they are MSRs (Intel SDM vol. 3A, table 11-6).
+const X2APIC: u32 = 0x800;
 
 const PORTS: &[u16] = &[
     ports::SERIAL,
@@ -188,8 +190,14 @@ impl Board {
         assert!(highest.is_none_or(|highest| class(highest) < class(vector)));
         let mut after = in_service(apic, now);
         assert!(after.contains(&vector));
-        if choice & 2 != 0 && apic.window().is_some() {
-            apic.write_mmio(END_OF_INTERRUPT, &[0; 4], now);
+        if choice & 2 != 0 {
+            match apic.window() {
+                Some(_) => apic.write_mmio(END_OF_INTERRUPT, &[0; 4], now),
+                None => {
+                    let index = X2APIC + (END_OF_INTERRUPT >> 4) as u32;
+                    assert_eq!(apic.write_msr(index, 0, now), Ok(()));
+                }
+            }
             apic.take_eoi();
             after.retain(|&other| other != vector);
             assert_eq!(in_service(apic, now), after, "{vector} has ended");
@@ -228,16 +236,22 @@ impl Board {
     }
 }
 
-/// The vectors in service, in order; none where they cannot be read.
-fn in_service(apic: &mut vmm::devices::LocalApic, now: u64) -> Vec<u8> {
-    if apic.window().is_none() {
-        return Vec::new();
-    }
+/// The vectors in service, in order, by window or by MSR.
+fn in_service(apic: &mut LocalApic, now: u64) -> Vec<u8> {
     let mut vectors = Vec::new();
-    for (word, at) in (IN_SERVICE..).step_by(16).take(8).enumerate() {
-        let mut bytes = [0; 4];
-        apic.read_mmio(at, &mut bytes, now);
-        let bits = u32::from_le_bytes(bytes);
+    for word in 0..8 {
+        let bits = match apic.window() {
+            Some(_) => {
+                let mut bytes = [0; 4];
+                apic.read_mmio(IN_SERVICE + 16 * word, &mut bytes, now);
+                u32::from_le_bytes(bytes)
+            }
+            // Where there is no local APIC at all, nothing is in service.
+            None => {
+                let index = X2APIC + (IN_SERVICE >> 4) as u32 + word as u32;
+                apic.read_msr(index, now).unwrap_or(0) as u32
+            }
+        };
         let set = (0..32).filter(|bit| bits >> bit & 1 != 0);
         vectors.extend(set.map(|bit| (32 * word + bit) as u8));
     }
@@ -254,7 +268,6 @@ fn window(input: &mut Input) -> u64 {
 }
 
 fn msr(input: &mut Input) -> u32 {
-    const X2APIC: u32 = 0x800;
     match input.u8() % 4 {
         0 => 0x1b,
         1 => 0x6e0,
