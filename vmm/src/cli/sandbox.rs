@@ -1,5 +1,9 @@
 //! The options that say what the VMM may do of the host once a guest runs.
 
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
 use clap::ValueEnum;
 use vmm::sandbox::{self, Level, Needs, Role, Sandbox};
 
@@ -54,8 +58,45 @@ impl SandboxArgs {
     }
 }
 
-/// Confines a thread that waits for something, if there is a sandbox.
-pub fn confine_watcher(sandbox: Sandbox) {
+/// Threads that wait for something and have not confined themselves yet.
+static UNCONFINED: Mutex<usize> = Mutex::new(0);
+/// Signalled when there is one less.
+static CONFINED: Condvar = Condvar::new();
+
+/// Starts a thread that waits for something, confined if there is a sandbox.
+///
+/// # Errors
+/// The host is out of threads.
+pub fn start_watcher(
+    name: &str,
+    sandbox: Sandbox,
+    watch: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    // It counts before the thread can have ended counting.
+    let mut unconfined = unconfined();
+    let builder = thread::Builder::new().name(name.into());
+    builder.spawn(move || {
+        confine_watcher(sandbox);
+        *self::unconfined() -= 1;
+        CONFINED.notify_all();
+        watch();
+    })?;
+    *unconfined += 1;
+    Ok(())
+}
+
+/// Waits until all such threads have confined themselves: no guest runs before.
+pub fn wait_for_watchers() {
+    let is_waited_for = |unconfined: &mut usize| *unconfined > 0;
+    let waited = CONFINED.wait_while(unconfined(), is_waited_for);
+    drop(waited.unwrap_or_else(PoisonError::into_inner));
+}
+
+fn unconfined() -> MutexGuard<'static, usize> {
+    UNCONFINED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn confine_watcher(sandbox: Sandbox) {
     if let Err(error) = sandbox.in_force().confine(Role::Watcher, &Needs::NONE) {
         complain(&error);
         // SAFETY: ends the process, as a run does whose threads cannot be confined.

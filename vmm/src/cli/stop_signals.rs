@@ -23,7 +23,7 @@ use vmm::events::{Deadline, StopReason, StopSource, stop_within};
 use vmm::report::Outcome;
 use vmm::sandbox::Sandbox;
 
-use super::sandbox::confine_watcher;
+use super::sandbox::{start_watcher, wait_for_watchers};
 use super::{terminal, urgent};
 
 /// The time that a run has for an orderly end.
@@ -32,8 +32,10 @@ const GRACE: Duration = Duration::from_millis(350);
 /// Whether there is a run that can end in an orderly way.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// Says that there is a run now that ends by itself when a stop is requested.
+/// Says that there is a run now that ends by itself when a stop is requested; no guest runs
+/// before.
 pub fn running() {
+    wait_for_watchers();
     RUNNING.store(true, Ordering::Release);
 }
 
@@ -68,11 +70,7 @@ pub fn catch(deadline: Option<&Deadline>, sandbox: Sandbox) -> io::Result<Vec<St
         .chain(deadline.map(Deadline::source))
         .collect::<Result<Vec<_>, _>>()?;
     let watched = sources.clone();
-    let thread = thread::Builder::new().name("ending".into());
-    thread.spawn(move || {
-        confine_watcher(sandbox);
-        watch(&watched);
-    })?;
+    start_watcher("ending", sandbox, move || watch(&watched))?;
     Ok(sources)
 }
 

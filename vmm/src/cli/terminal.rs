@@ -28,7 +28,7 @@ use libc::c_int;
 use vmm::events::is_foreground;
 use vmm::sandbox::Sandbox;
 
-use super::sandbox::confine_watcher;
+use super::sandbox::start_watcher;
 use super::stop_signals::is_ignored;
 
 /// Signals that end a process by default, except those that end a run in an orderly way,
@@ -119,15 +119,12 @@ pub fn acquire(sandbox: Sandbox) -> io::Result<()> {
         before: OnceLock::new(),
     });
     // Ends with the process. If the thread cannot be made, nothing has been changed.
-    thread::Builder::new()
-        .name("terminal".into())
-        .spawn(move || {
-            confine_watcher(sandbox);
-            loop {
-                thread::sleep(LOOK);
-                terminal.look(Anew::No);
-            }
-        })?;
+    start_watcher("terminal", sandbox, move || {
+        loop {
+            thread::sleep(LOOK);
+            terminal.look(Anew::No);
+        }
+    })?;
     terminal.look(Anew::Yes);
     Ok(())
 }
