@@ -13,6 +13,7 @@ mod images;
 mod kvm_access;
 mod layers;
 mod readme;
+mod traced;
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -58,5 +59,6 @@ fn main() {
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());
     trials.extend(readme::trials());
+    trials.extend(traced::trials());
     suite::main(trials);
 }

@@ -33,7 +33,7 @@ pub use self::ended::Ended;
 /// Ends a guest that hangs. It is time of the host, so nothing else may depend on it: above
 /// what any test needs under nested emulation beside busy processes.
 pub const TIMEOUT: &str = "15m";
-/// Names what must be there (`kvm`, `qemu`, `compilers`), separated by commas: then its absence is a
+/// Names what must be there (`kvm`, `qemu`, `compilers`, `strace`), separated by commas: then its absence is a
 /// failure, not a skip.
 const REQUIRED: &str = "RINGFENCE_REQUIRE";
 /// Says that what runs on several CPUs shall do so on every machine that can have them.

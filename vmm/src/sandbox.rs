@@ -22,6 +22,7 @@
 
 mod calls;
 mod files;
+mod list;
 mod violation;
 
 use std::io;
@@ -32,6 +33,8 @@ use serde::Serialize;
 
 use crate::cpu::HostKind;
 
+pub use calls::allowed;
+pub use list::Allowed;
 pub use violation::before_the_end;
 
 /// How much of the sandbox is wanted.

@@ -1,23 +1,20 @@
 //! The system calls that each kind of thread makes in a run, by seccomp.
 //!
-//! The lists are what `strace` shows of the tests' runs, and what the C library does in their
-//! place on other hosts. An argument is checked where the same call could do what a run does not.
-
-use std::collections::BTreeMap;
+//! The lists are what `strace` shows of runs, and what the C library does in their place on other
+//! hosts; `tests/cli/traced.rs` holds them against each other. An argument is checked where the
+//! same call could do what a run does not.
 
 use cpu::HostKind;
 use cpu::emu::CODE_MEMORY_LEN;
 use cpu::kvm::RUN_REQUESTS;
 use libc::{c_int, c_long};
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op,
-    SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
+use seccompiler::{BackendError, BpfProgram, SeccompAction};
 
+use super::list::{Allowed, Condition, List, flags, int, not, word};
 use super::{Needs, Role};
 
 /// Of every thread: memory, time, waiting, streams, signals of its own, its end.
-const EVERYWHERE: [c_long; 30] = [
+const EVERYWHERE: [c_long; 28] = [
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_writev,
@@ -44,8 +41,6 @@ const EVERYWHERE: [c_long; 30] = [
     libc::SYS_getrandom,
     libc::SYS_timerfd_settime,
     libc::SYS_pread64,
-    libc::SYS_rseq,
-    libc::SYS_set_robust_list,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
@@ -84,11 +79,9 @@ const TERMINAL: [u64; 4] = [
     libc::TIOCGPGRP,
     libc::TIOCGWINSZ,
 ];
-const DESCRIPTOR: [c_int; 5] = [
+const DESCRIPTOR: [c_int; 3] = [
     // The standard library of a build with debug assertions looks before it closes.
     libc::F_GETFD,
-    libc::F_GETFL,
-    libc::F_DUPFD_CLOEXEC,
     libc::F_OFD_GETLK,
     libc::F_OFD_SETLK,
 ];
@@ -101,11 +94,17 @@ pub fn are_available() -> bool {
 
 /// Leaves the calling thread what `role` does in a run.
 pub fn confine(role: Role, needs: &Needs) -> Result<(), seccompiler::Error> {
-    let program = program(role, needs)?;
+    let allowed = list(role, needs).filter(SeccompAction::Allow, SeccompAction::Trap)?;
     if needs.heaps {
         seccompiler::apply_filter(&refused()?)?;
     }
-    seccompiler::apply_filter(&program)
+    seccompiler::apply_filter(&allowed)
+}
+
+/// The system calls that a thread of `role` may make once it is confined; what is called on it
+/// (the writer of an [`Output`](crate::Output), for example) has these.
+pub fn allowed(role: Role, needs: &Needs) -> Vec<Allowed> {
+    list(role, needs).into_rows()
 }
 
 /// What the C library does to read a setting: `openat` with these flags.
@@ -116,26 +115,23 @@ fn reads_a_setting() -> Condition {
 /// A filter that refuses such reads, and nothing else: of two filters, the stricter decides.
 fn refused() -> Result<BpfProgram, BackendError> {
     let mut list = List::default();
-    list.when(libc::SYS_openat, [reads_a_setting()])?;
-    let (others, those) = (
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EACCES as u32),
-    );
-    SeccompFilter::new(list.0, others, those, TargetArch::x86_64)?.try_into()
+    list.when(libc::SYS_openat, [reads_a_setting()]);
+    let refuse = SeccompAction::Errno(libc::EACCES as u32);
+    list.filter(refuse, SeccompAction::Allow)
 }
 
-fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
+fn list(role: Role, needs: &Needs) -> List {
     let mut list = List::default();
-    list.everywhere()?;
+    list.everywhere();
     if needs.heaps {
-        list.when(libc::SYS_openat, [reads_a_setting()])?;
+        list.when(libc::SYS_openat, [reads_a_setting()]);
     }
     if role == Role::Events {
         list.plain(&EVENTS);
     }
     if role != Role::Watcher && needs.host != HostKind::Emulator {
         for request in RUN_REQUESTS {
-            list.when(libc::SYS_ioctl, [int(1, request as c_int)])?;
+            list.when(libc::SYS_ioctl, [int(1, request as c_int)]);
         }
     }
     if role == Role::Events && !needs.makes.is_empty() {
@@ -143,105 +139,59 @@ fn program(role: Role, needs: &Needs) -> Result<BpfProgram, BackendError> {
         list.plain(&[libc::SYS_utimensat]);
     }
     if role == Role::Vcpu {
-        list.files_of_a_guest(needs)?;
-        list.memory_of_a_guest(needs)?;
+        list.files_of_a_guest(needs);
+        list.memory_of_a_guest(needs);
     }
-    let (refuse, allow) = (SeccompAction::Trap, SeccompAction::Allow);
-    SeccompFilter::new(list.0, refuse, allow, TargetArch::x86_64)?.try_into()
+    list
 }
-
-/// What must hold of an argument, by its number from 0 on.
-type Condition = Result<SeccompCondition, BackendError>;
-
-/// One of which the kernel takes 32 bits: flags, requests, numbers of signals and processes.
-fn int(argument: u8, value: c_int) -> Condition {
-    SeccompCondition::new(argument, Len::Dword, Op::Eq, value as u32 as u64)
-}
-
-/// One of which it takes all 64: a length.
-fn word(argument: u8, value: u64) -> Condition {
-    SeccompCondition::new(argument, Len::Qword, Op::Eq, value)
-}
-
-/// Flags, of which those of `mask` are as in `value`.
-fn flags(argument: u8, mask: c_int, value: c_int) -> Condition {
-    let [mask, value] = [mask, value].map(|bits| bits as u32 as u64);
-    SeccompCondition::new(argument, Len::Qword, Op::MaskedEq(mask), value)
-}
-
-/// What is allowed: calls, each always or under conditions.
-#[derive(Default)]
-struct List(BTreeMap<i64, Vec<SeccompRule>>);
 
 impl List {
-    fn plain(&mut self, calls: &[c_long]) {
-        for &call in calls {
-            self.0.insert(call, Vec::new());
-        }
-    }
-
-    /// Allows a call if all these conditions hold; more of such add up.
-    fn when<const N: usize>(
-        &mut self,
-        call: c_long,
-        conditions: [Condition; N],
-    ) -> Result<(), BackendError> {
-        let conditions = conditions.into_iter().collect::<Result<_, _>>()?;
-        let rule = SeccompRule::new(conditions)?;
-        self.0.entry(call).or_default().push(rule);
-        Ok(())
-    }
-
-    fn everywhere(&mut self) -> Result<(), BackendError> {
+    fn everywhere(&mut self) {
         self.plain(&EVERYWHERE);
         for request in TERMINAL {
-            self.when(libc::SYS_ioctl, [int(1, request as c_int)])?;
+            self.when(libc::SYS_ioctl, [int(1, request as c_int)]);
         }
         for command in DESCRIPTOR {
-            self.when(libc::SYS_fcntl, [int(1, command)])?;
+            self.when(libc::SYS_fcntl, [int(1, command)]);
         }
         // Signals to threads of this process.
-        self.when(libc::SYS_tgkill, [int(0, std::process::id() as c_int)])?;
+        self.when(libc::SYS_tgkill, [int(0, std::process::id() as c_int)]);
         // What a violation does stays as it is.
-        let of_violations = libc::SIGSYS as u64;
-        let other = SeccompCondition::new(0, Len::Dword, Op::Ne, of_violations);
-        self.when(libc::SYS_rt_sigaction, [other])?;
+        self.when(libc::SYS_rt_sigaction, [not(0, libc::SIGSYS)]);
         // To whom the socket is connected: the length of an address is none.
-        self.when(libc::SYS_sendto, [int(5, 0)])?;
+        self.when(libc::SYS_sendto, [int(5, 0)]);
         // Memory that cannot be executed.
         let anonymous = flags(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS);
-        self.when(libc::SYS_mmap, [flags(2, libc::PROT_EXEC, 0), anonymous])?;
-        self.when(libc::SYS_mprotect, [flags(2, libc::PROT_EXEC, 0)])?;
-        self.when(libc::SYS_mremap, [int(3, libc::MREMAP_MAYMOVE)])
+        self.when(libc::SYS_mmap, [flags(2, libc::PROT_EXEC, 0), anonymous]);
+        self.when(libc::SYS_mprotect, [flags(2, libc::PROT_EXEC, 0)]);
+        self.when(libc::SYS_mremap, [int(3, libc::MREMAP_MAYMOVE)]);
     }
 
-    fn files_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
+    fn files_of_a_guest(&mut self, needs: &Needs) {
         if needs.files || !needs.makes.is_empty() {
             self.plain(&READS);
         }
         if !needs.makes.is_empty() {
             let new = libc::O_CREAT | libc::O_EXCL;
-            self.when(libc::SYS_openat, [flags(2, new, new)])?;
+            self.when(libc::SYS_openat, [flags(2, new, new)]);
             self.plain(&MAKES);
         }
-        Ok(())
     }
 
     /// Files to read, and the emulator's code memory, which it makes when it first needs some.
-    fn memory_of_a_guest(&mut self, needs: &Needs) -> Result<(), BackendError> {
+    fn memory_of_a_guest(&mut self, needs: &Needs) {
         if needs.files {
             let kind = int(3, libc::MAP_PRIVATE | libc::MAP_FIXED);
-            self.when(libc::SYS_mmap, [int(2, libc::PROT_READ), kind])?;
+            self.when(libc::SYS_mmap, [int(2, libc::PROT_READ), kind]);
         }
         if needs.host == HostKind::Hardware {
-            return Ok(());
+            return;
         }
         self.plain(&[libc::SYS_memfd_create, libc::SYS_ftruncate]);
         for more in [libc::PROT_WRITE, libc::PROT_EXEC] {
             let rights = int(2, libc::PROT_READ | more);
             let kind = int(3, libc::MAP_SHARED | libc::MAP_FIXED);
-            self.when(libc::SYS_mmap, [word(1, CODE_MEMORY_LEN), rights, kind])?;
+            self.when(libc::SYS_mmap, [word(1, CODE_MEMORY_LEN), rights, kind]);
         }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use libc::{c_int, c_long};
+use syscalls::Sysno;
 
 use super::{InForce, Level, Needs, Role, Sandbox, calls, files};
 use crate::cpu::HostKind;
@@ -48,6 +49,13 @@ fn needs(host: HostKind) -> Needs {
         host,
         ..Needs::NONE
     }
+}
+
+/// Whether the list of `role` has the call.
+fn is_listed(role: Role, needs: &Needs, call: c_long, arguments: &[u64; 6]) -> bool {
+    let name = Sysno::new(call as usize).expect("it has a number").name();
+    let rows = calls::allowed(role, needs);
+    rows.iter().any(|row| row.allows(name, arguments))
 }
 
 /// Confines the child and makes a call; zero if that returns, whatever it says.
@@ -112,7 +120,12 @@ fn what_no_run_does_ends_the_process_with_its_name() {
     for role in ROLES {
         for host in [HostKind::Emulator, HostKind::Software, HostKind::Hardware] {
             for (name, call, arguments) in forbidden {
-                let (status, said) = tries(role, &needs(host), call, arguments);
+                let needs = needs(host);
+                assert!(
+                    !is_listed(role, &needs, call, &arguments),
+                    "{role:?}: {name}"
+                );
+                let (status, said) = tries(role, &needs, call, arguments);
                 assert_eq!(status, FAILED, "{role:?} on {host}: {name}: {said}");
                 assert!(said.contains(&format!("system call {name},")), "{said}");
                 assert_eq!(said.lines().count(), 1, "{said}");
@@ -130,6 +143,8 @@ fn lengths_are_compared_whole() {
     let needs = needs(HostKind::Emulator);
     for (len, expected) in [(len, 0), (len | 1 << 32, FAILED), (2 * len, FAILED)] {
         let arguments = [0, len, code, shared, u64::MAX, 0];
+        let listed = is_listed(Role::Vcpu, &needs, libc::SYS_mmap, &arguments);
+        assert_eq!(listed, expected == 0, "{len:#x}");
         let (status, said) = tries(Role::Vcpu, &needs, libc::SYS_mmap, arguments);
         assert_eq!(status, expected, "{len:#x}: {said}");
     }
@@ -159,7 +174,13 @@ fn each_role_has_what_it_needs() {
         (Role::Watcher, emulator, look, true),
         (Role::Watcher, emulator, turn, false),
     ] {
-        let (status, said) = tries(role, &needs(host), call, arguments);
+        let needs = needs(host);
+        assert_eq!(
+            is_listed(role, &needs, call, &arguments),
+            allowed,
+            "{role:?}: {call}"
+        );
+        let (status, said) = tries(role, &needs, call, arguments);
         let expected = if allowed { 0 } else { FAILED };
         assert_eq!(status, expected, "{role:?} on {host}, call {call}: {said}");
     }

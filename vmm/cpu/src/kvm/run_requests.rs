@@ -1,9 +1,9 @@
 //! What the threads of a run ask of KVM, for those who forbid the rest.
 
 use kvm_bindings::{
-    KVMIO, kvm_debugregs, kvm_device_attr, kvm_interrupt, kvm_irq_routing, kvm_mp_state, kvm_msi,
-    kvm_msrs, kvm_regs, kvm_signal_mask, kvm_sregs, kvm_userspace_memory_region, kvm_vcpu_events,
-    kvm_xcrs, kvm_xsave,
+    KVMIO, kvm_debugregs, kvm_interrupt, kvm_irq_routing, kvm_mp_state, kvm_msi, kvm_msrs,
+    kvm_regs, kvm_signal_mask, kvm_sregs, kvm_userspace_memory_region, kvm_vcpu_events, kvm_xcrs,
+    kvm_xsave,
 };
 use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr};
 
@@ -26,7 +26,7 @@ const fn both<T>(number: u32) -> u64 {
 
 /// The numbers of the ioctls by which a vCPU of a machine that is made runs, the most frequent
 /// first (Linux's KVM API document).
-pub const RUN_REQUESTS: [u64; 24] = [
+pub const RUN_REQUESTS: [u64; 22] = [
     none(0x80),                                  // KVM_RUN
     writes::<kvm_msi>(0xa5),                     // KVM_SIGNAL_MSI
     writes::<kvm_interrupt>(0x86),               // KVM_INTERRUPT
@@ -43,12 +43,10 @@ pub const RUN_REQUESTS: [u64; 24] = [
     writes::<kvm_vcpu_events>(0xa0),             // KVM_SET_VCPU_EVENTS
     reads::<kvm_debugregs>(0xa1),                // KVM_GET_DEBUGREGS
     writes::<kvm_debugregs>(0xa2),               // KVM_SET_DEBUGREGS
-    none(0xa3),                                  // KVM_GET_TSC_KHZ
     reads::<kvm_xsave>(0xa4),                    // KVM_GET_XSAVE
     writes::<kvm_xsave>(0xa5),                   // KVM_SET_XSAVE
     reads::<kvm_xcrs>(0xa6),                     // KVM_GET_XCRS
     writes::<kvm_xcrs>(0xa7),                    // KVM_SET_XCRS
-    writes::<kvm_device_attr>(0xe2),             // KVM_GET_DEVICE_ATTR
     writes::<kvm_irq_routing>(0x6a),             // KVM_SET_GSI_ROUTING
     writes::<kvm_userspace_memory_region>(0x46), // KVM_SET_USER_MEMORY_REGION
 ];
