@@ -8,15 +8,23 @@ use std::process::Stdio;
 use std::ptr;
 
 use libc::{c_long, c_void, pid_t};
+use libtest_mimic::Trial;
 
-use crate::confined::{runs, shell};
-use crate::support::suite::Case;
+use crate::confined::{comparison, runs, shell};
+use crate::support::suite::{self, Case};
 use crate::support::{Running, Target, shell_status};
 
-pub const CASES: &[Case] = &[
+const CASES: &[Case] = &[
     ("a_broken_thread_ends_the_process", each_thread),
     ("without_a_sandbox_it_does_not", without_a_sandbox),
 ];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = suite::on(&Target::ALL, CASES);
+    let name = "a_broken_thread_ends_a_comparison";
+    trials.push(suite::plain(name, each_of_a_comparison));
+    trials
+}
 
 /// The instruction `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -109,14 +117,24 @@ fn starts(target: Target, options: &[&str]) -> Running {
 
 /// Every thread that a run has.
 fn each_thread(target: Target) {
-    let names = Vec::from_iter(
-        threads(&starts(target, &[]))
-            .into_iter()
-            .map(|(_, name)| name),
-    );
-    assert!(names.len() >= 3, "{names:?}");
+    ends_by_each(3, &|| starts(target, &[]));
+}
+
+/// And every one of a command that makes several machines.
+fn each_of_a_comparison() {
+    ends_by_each(4, &|| {
+        let mut command = comparison();
+        command.stderr(Stdio::piped());
+        runs(command)
+    });
+}
+
+/// Each thread, of which there are so many at least, ends what `starts` has started.
+fn ends_by_each(least: usize, starts: &dyn Fn() -> Running) {
+    let names = Vec::from_iter(threads(&starts()).into_iter().map(|(_, name)| name));
+    assert!(names.len() >= least, "{names:?}");
     for (index, expected) in names.iter().enumerate() {
-        let mut vmm = starts(target, &[]);
+        let mut vmm = starts();
         let (thread, name) = threads(&vmm).swap_remove(index);
         assert_eq!(&name, expected);
         hold_before(thread, libc::SYS_socket);

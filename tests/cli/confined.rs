@@ -6,11 +6,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use libtest_mimic::Trial;
+
 use crate::support::elf::TempFile;
-use crate::support::suite::Case;
+use crate::support::suite::{self, Case};
 use crate::support::{Running, Target, binary, host_info};
 
-pub const CASES: &[Case] = &[
+const CASES: &[Case] = &[
     ("inherits_little", inherits_little),
     ("each_thread_is_confined", each_thread_is_confined),
     ("less_of_the_sandbox", less_of_the_sandbox),
@@ -19,6 +21,15 @@ pub const CASES: &[Case] = &[
         the_report_says_what_is_in_force,
     ),
 ];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = suite::on(&Target::ALL, CASES);
+    trials.push(suite::plain(
+        "each_thread_of_a_comparison_is_confined",
+        each_thread_of_a_comparison_is_confined,
+    ));
+    trials
+}
 
 /// What was open when it started is closed, unless it is named; and it cannot have more rights.
 fn inherits_little(target: Target) {
@@ -110,6 +121,28 @@ fn each_thread_is_confined(target: Target) {
         let held = of_each_thread(&vmm, set);
         let none = |held: &str| held.bytes().all(|digit| digit == b'0');
         assert!(held.iter().all(|(_, held)| none(held)), "{set} {held:?}");
+    }
+}
+
+/// A comparison whose first guest prints a line and then has enough to do.
+pub fn comparison() -> Command {
+    let mut command = Command::new(binary());
+    command.args(["compare", "sh", "-c", "echo runs; sleep 1000"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// So is the one that makes machines, but for the right to count instructions.
+fn each_thread_of_a_comparison_is_confined() {
+    const PERFMON: u64 = 1 << 38;
+    let vmm = runs(comparison());
+    let filtered = of_each_thread(&vmm, "Seccomp:");
+    assert!(filtered.len() >= 4, "{filtered:?}");
+    assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
+    for (name, held) in of_each_thread(&vmm, "CapEff:") {
+        let held = u64::from_str_radix(&held, 16).expect("a number");
+        let most = if name == "vmm" { PERFMON } else { 0 };
+        assert_eq!(held & !most, 0, "{name}");
     }
 }
 

@@ -13,6 +13,7 @@ mod images;
 mod kvm_access;
 mod layers;
 mod readme;
+mod strace;
 mod traced;
 
 use std::ffi::OsStr;
@@ -52,8 +53,8 @@ fn main() {
     let mut trials = bad_input::trials();
     trials.extend(command_line::trials());
     trials.extend(suite::on(&Target::ALL, command_line::CASES));
-    trials.extend(suite::on(&Target::ALL, broken_out::CASES));
-    trials.extend(suite::on(&Target::ALL, confined::CASES));
+    trials.extend(broken_out::trials());
+    trials.extend(confined::trials());
     trials.extend(host::trials());
     trials.extend(images::trials());
     trials.extend(kvm_access::trials());

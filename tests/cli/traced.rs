@@ -12,8 +12,9 @@ use vmm::accel::{AccelChoice, Accelerator};
 use vmm::cpu::HostKind;
 use vmm::sandbox::{Allowed, Needs, Role, allowed};
 
+use crate::strace::{Call, Input, Run};
 use crate::support::elf::TempFile;
-use crate::support::{Target, binary, output_with_input, required, shell_status, software_kvm};
+use crate::support::{Target, required, software_kvm};
 
 /// The option `--sandbox`: without one a call that is on no list is a line here, not the end.
 const LEVELS: [&str; 2] = ["none", "full"];
@@ -27,7 +28,7 @@ const TARGETS: [Target; 5] = [
 
 /// What is listed although none of these runs makes it.
 #[rustfmt::skip]
-const RARE: [(&str, &str); 24] = [
+const RARE: [(&str, &str); 26] = [
     ("clock_gettime", "where the C library has no clock of its own"),
     ("epoll_pwait", "by C libraries that wait so"),
     ("fcntl 1=0x1", "by builds with debug assertions: F_GETFD"),
@@ -40,10 +41,12 @@ const RARE: [(&str, &str); 24] = [
     ("ioctl 1=0x4080aea2", "likewise: KVM_SET_DEBUGREGS"),
     ("ioctl 1=0x4138ae84", "likewise: KVM_SET_SREGS"),
     ("ioctl 1=0x4188aea7", "likewise: KVM_SET_XCRS"),
+    ("ioctl 1=0x80082407", "on hosts with performance counters: PERF_EVENT_IOC_ID"),
     ("ioctl 1=0xae9a", "by a local APIC of ours: KVM_NMI"),
     ("ioctl 1=0x5413", "when a window has another size: TIOCGWINSZ"),
     ("mprotect 2&0x4=0x0", "by the heap of a thread that is not the first"),
     ("mremap 3=0x1", "by what is large and grows"),
+    ("openat 2=0x80000", "by such a heap that shrinks"),
     ("nanosleep", "by C libraries that sleep so"),
     ("ppoll", "by C libraries that wait so"),
     ("restart_syscall", "by Linux, for a thread that was stopped"),
@@ -88,10 +91,12 @@ pub fn trials() -> Vec<Trial> {
 
 /// What is listed is made, or it is said why it is listed.
 fn each_is_made() {
-    let targets = TARGETS.iter().filter(|target| target.missing().is_none());
-    let mut made = BTreeMap::<&str, bool>::new();
-    for (row, is_made) in targets.flat_map(|&target| &of(target).listed) {
-        *made.entry(row).or_default() |= is_made;
+    let here = TARGETS.iter().filter(|target| target.missing().is_none());
+    let found = Vec::from_iter(here.map(|&target| of(target)));
+    let mut made = all(found.iter().map(|found| &found.listed));
+    // What the lists of runs have too is for those whom their makers start.
+    for (row, is_made) in all(found.iter().map(|found| &found.makers)) {
+        made.entry(row).or_insert(is_made);
     }
     // Elsewhere KVM does more by itself.
     let is_elsewhere =
@@ -108,6 +113,15 @@ fn each_is_made() {
     assert!(!software_kvm() || unlisted.is_empty(), "{unlisted:?}");
 }
 
+/// Whether each line was made in any of these.
+fn all<'a>(lists: impl Iterator<Item = &'a BTreeMap<String, bool>>) -> BTreeMap<&'a str, bool> {
+    let mut made = BTreeMap::<&str, bool>::new();
+    for (row, is_made) in lists.flatten() {
+        *made.entry(row).or_default() |= is_made;
+    }
+    made
+}
+
 /// What the runs on a target have shown.
 #[derive(Default)]
 struct Found {
@@ -115,6 +129,8 @@ struct Found {
     others: Vec<String>,
     /// What is listed for a thread, and whether it was made.
     listed: BTreeMap<String, bool>,
+    /// The same of threads that make machines.
+    makers: BTreeMap<String, bool>,
 }
 
 fn of(target: Target) -> &'static Found {
@@ -128,85 +144,12 @@ fn of(target: Target) -> &'static Found {
                 found.look_at(target, level, &run);
             }
         }
+        if target == Target::Emu {
+            // Without a sandbox nothing shows when it would begin.
+            found.look_at(target, "full", &files.comparison());
+        }
         found
     })
-}
-
-/// What there is on standard input.
-enum Input {
-    None,
-    /// A line, when the guest waits for it.
-    Late,
-    /// A terminal, which is for output too.
-    Terminal,
-}
-
-/// A command, and what it is to need of the host.
-struct Run {
-    /// The command and its options, but for those of the target.
-    command: Vec<String>,
-    program: Vec<String>,
-    input: Input,
-    needs: Needs,
-    status: i32,
-}
-
-impl Run {
-    fn new(command: &str, program: &str) -> Self {
-        let words = |text: &str| Vec::from_iter(text.split(' ').map(str::to_owned));
-        Self {
-            command: words(command),
-            program: words(program),
-            input: Input::None,
-            needs: Needs::NONE,
-            status: 0,
-        }
-    }
-
-    fn shell(command: &str, script: &str) -> Self {
-        let mut run = Self::new(command, "sh -c");
-        run.program.push(script.to_owned());
-        run
-    }
-
-    fn with_files(mut self) -> Self {
-        self.needs.files = true;
-        self
-    }
-
-    /// What strace shows of it.
-    fn traced(&self, target: Target, level: &str) -> String {
-        let log = TempFile::new("strace", b"");
-        let (name, options) = self.command.split_first().expect("a command");
-        let mut words = Vec::from(["strace", "-f", "-Y", "-e", "raw=all", "-o"].map(str::to_owned));
-        words.extend([log.path(), &binary()].map(|path| path.display().to_string()));
-        words.push(name.clone());
-        words.extend(target.options().iter().map(ToString::to_string));
-        words.extend(["--sandbox".to_owned(), level.to_owned()]);
-        words.extend(options.iter().chain(&self.program).cloned());
-        let mut command = match self.input {
-            Input::None => Command::new("env"),
-            Input::Late => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "(sleep 0.3; echo late) | \"$@\"", "sh"]);
-                shell
-            }
-            Input::Terminal => {
-                let mut terminal = Command::new("script");
-                terminal.args(["-qec", &words.join(" "), "/dev/null"]);
-                words.clear();
-                terminal
-            }
-        };
-        let output = output_with_input(command.args(&words), None);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            shell_status(output.status),
-            self.status,
-            "{words:?}: {said}"
-        );
-        fs::read_to_string(log.path()).expect("strace writes text")
-    }
 }
 
 /// Files of the host for guests; they are removed at the end.
@@ -270,6 +213,14 @@ impl Files {
         }
         runs
     }
+
+    /// More machines than walls of Landlock can stand around each other (16).
+    fn comparison(&self) -> Run {
+        let command = format!("compare --runs 7 --dir {}/folder:/d", self.top.display());
+        let mut run = Run::shell(&command, "cat /d/large").with_files();
+        run.needs.heaps = true;
+        run
+    }
 }
 
 impl Drop for Files {
@@ -296,10 +247,6 @@ impl Found {
         for (at, call) in calls.iter().enumerate() {
             threads.entry(call.thread).or_default().push((at, call));
         }
-        let needs = Needs {
-            host: kind(target),
-            ..run.needs.clone()
-        };
         for (&thread, calls) in &threads {
             let confined = calls.iter().rposition(|(_, call)| match level {
                 "full" => call.name == "seccomp",
@@ -310,20 +257,40 @@ impl Found {
             });
             let confined = confined.unwrap_or_else(|| panic!("{what}: {:?}", calls[0].1));
             let (at, last) = calls[confined];
-            if level == "full" && first_run.is_some_and(|first_run| first_run < at) {
+            let role = role(&last.by, run);
+            let is_of_all_runs = !run.is_comparison() || thread == process || role == Role::Watcher;
+            let is_late = first_run.is_some_and(|first_run| first_run < at);
+            if level == "full" && is_of_all_runs && is_late {
                 self.others
                     .push(format!("{what}: a guest ran before {last:?}"));
             }
-            self.hold(&what, role(&last.by), &needs, &calls[confined + 1..]);
+            if !is_of_all_runs {
+                // Until then it has what the one has that started it.
+                self.hold(
+                    &what,
+                    Role::Maker,
+                    &rows(Role::Maker, target, run),
+                    &calls[..=confined],
+                );
+            }
+            self.hold(
+                &what,
+                role,
+                &rows(role, target, run),
+                &calls[confined + 1..],
+            );
         }
     }
 
     /// Holds the calls of a confined thread against its list.
-    fn hold(&mut self, what: &str, role: Role, needs: &Needs, calls: &[(usize, &Call)]) {
-        let rows = allowed(role, needs);
-        for row in &rows {
+    fn hold(&mut self, what: &str, role: Role, rows: &[Allowed], calls: &[(usize, &Call)]) {
+        let listed = match role {
+            Role::Maker => &mut self.makers,
+            _ => &mut self.listed,
+        };
+        for row in rows {
             let made = calls.iter().any(|(_, call)| call.is_of(row));
-            *self.listed.entry(row.to_string()).or_default() |= made;
+            *listed.entry(row.to_string()).or_default() |= made;
         }
         for (_, call) in calls {
             if !rows.iter().any(|row| call.is_of(row)) {
@@ -333,10 +300,24 @@ impl Found {
     }
 }
 
+/// What a thread with this role may call.
+fn rows(role: Role, target: Target, run: &Run) -> Vec<Allowed> {
+    let hosts = match run.is_comparison() {
+        true => vec![HostKind::Emulator, kind(Target::Kvm)],
+        false => vec![kind(target)],
+    };
+    let lists = hosts.into_iter().map(|host| {
+        let needs = run.needs.clone();
+        allowed(role, &Needs { host, ..needs })
+    });
+    lists.flatten().collect()
+}
+
 /// What a thread of this name does.
-fn role(name: &str) -> Role {
+fn role(name: &str, run: &Run) -> Role {
     match name {
-        "vmm" => Role::Events,
+        "vmm" if run.is_comparison() => Role::Maker,
+        "vmm" | "events" => Role::Events,
         "ending" | "terminal" => Role::Watcher,
         _ if name.starts_with("vcpu") => Role::Vcpu,
         _ => panic!("a thread {name}"),
@@ -348,52 +329,5 @@ fn kind(target: Target) -> HostKind {
         "emu" => HostKind::Emulator,
         _ => Accelerator::open(AccelChoice::Kvm, false)
             .map_or(HostKind::Emulator, |(kvm, _)| kvm.host_kind()),
-    }
-}
-
-/// A line of strace's: who calls what.
-#[derive(Debug)]
-struct Call {
-    thread: u64,
-    by: String,
-    name: String,
-    arguments: [u64; 6],
-}
-
-impl Call {
-    /// `number<name> call(0x1, 0x2)`, with or without its end; `None` if it is of something else.
-    fn of(line: &str) -> Option<Self> {
-        let (thread, line) = line.split_once('<')?;
-        let (by, line) = line.split_once('>')?;
-        let (name, line) = line.trim_start().split_once('(')?;
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
-            return None;
-        }
-        let words = line.split([')', ' ', ',']).filter(|word| !word.is_empty());
-        let numbers = words.map_while(|word| match word.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => word.parse().ok(),
-        });
-        let mut arguments = [0; 6];
-        for (argument, number) in arguments.iter_mut().zip(numbers) {
-            *argument = number;
-        }
-        Some(Self {
-            thread: thread.parse().ok()?,
-            by: by.to_owned(),
-            name: name.to_owned(),
-            arguments,
-        })
-    }
-
-    fn runs_kvm(&self) -> bool {
-        self.name == "ioctl" && self.arguments[1] == vmm::cpu::kvm::RUN_REQUESTS[0]
-    }
-
-    fn is_of(&self, row: &Allowed) -> bool {
-        row.allows(&self.name, &self.arguments)
     }
 }

@@ -11,6 +11,9 @@ use vm_memory::GuestMemoryError;
 use crate::layout::PAGE;
 use crate::memory::GuestRam;
 
+/// Where Linux has the running program.
+pub const PATH: &str = "/proc/self/exe";
+
 /// The file, and its parts as they are mapped in this process.
 struct Binary {
     file: File,
@@ -31,7 +34,7 @@ impl Binary {
         };
         let own = headers.iter().find(|header| header.p_type == PT_PHDR)?;
         Some(Self {
-            file: File::open("/proc/self/exe").ok()?,
+            file: File::open(PATH).ok()?,
             headers,
             base: (headers.as_ptr() as u64).wrapping_sub(own.p_vaddr),
         })

@@ -52,25 +52,28 @@ impl fmt::Display for Check {
     }
 }
 
-/// Runs them once on each machine, until `stop`; `progress` is told the machine before.
-///
-/// # Errors
-/// The host has no room for a machine, or the signal that stopped it.
-pub fn self_tests(
-    stop: Vec<StopSource>,
-    progress: &mut dyn FnMut(Machine),
-) -> Result<Vec<Check>, CompareError> {
+/// One run of them on each machine, until `stop`.
+pub fn plan(stop: Vec<StopSource>) -> Plan {
     let program = Program::find(SELF_TESTS).expect("it is bundled");
     let mut config = VmConfig::new(program);
     config.timeout = Some(LIMIT);
     config.stop = stop;
-    let plan = Plan {
+    Plan {
         runs: NonZeroU32::MIN,
         ..Plan::new(config)
-    };
-    let comparison = Comparison::measure(&plan, Output::discard(), &mut |machine, _| {
-        progress(machine)
-    })?;
+    }
+}
+
+/// Runs them as planned; `progress` is told the machine before.
+///
+/// # Errors
+/// The host has no room for a machine, or the signal that stopped it.
+pub fn self_tests(
+    plan: &Plan,
+    progress: &mut dyn FnMut(Machine),
+) -> Result<Vec<Check>, CompareError> {
+    let comparison =
+        Comparison::measure(plan, Output::discard(), &mut |machine, _| progress(machine))?;
     Ok(comparison.columns.iter().map(Check::of).collect())
 }
 

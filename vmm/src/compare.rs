@@ -42,6 +42,7 @@ use crate::events::InputSource;
 use crate::image::{self, ImageError};
 use crate::output::{Outputs, Recorder, Transcript};
 use crate::report::{Outcome, Report};
+use crate::sandbox::Needs;
 use crate::vm::{Vm, VmConfig, VmError};
 
 /// A way to run a guest: a column of the comparison.
@@ -97,6 +98,18 @@ impl Plan {
             config,
             runs: RUNS,
             input: image::NULL.into(),
+        }
+    }
+
+    /// What the thread that measures needs of the host.
+    pub fn needs(&self) -> Needs {
+        let files = &self.config.files;
+        let mut reads = Vec::from_iter(files.paths().map(PathBuf::from));
+        reads.push(self.input.clone());
+        Needs {
+            files: !files.is_empty(),
+            reads,
+            ..Needs::NONE
         }
     }
 }

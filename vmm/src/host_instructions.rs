@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::cpu::HostKind;
 
 /// Where Linux says who may count what.
-const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
+pub(crate) const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 /// Instructions that the host executed on a vCPU's thread; `None` where they could not be
 /// counted.

@@ -7,6 +7,9 @@
 //!                              files if the guest has some           to read; --save, to make
 //!   events    main             the event loop, the report            none
 //!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
+//!   maker     main of compare  what vCPUs and events have, KVM's     KVM, what --root, --dir and
+//!             and info --check set-up, threads that confine          --file name and terminals
+//!                              themselves further                    for output
 //! ```
 //!
 //! Each thread confines itself before the first guest instruction, for good: filters belong to
@@ -84,6 +87,8 @@ pub enum Role {
     Events,
     /// It waits, and ends the process or sets its terminal.
     Watcher,
+    /// It makes machines one after another, and starts the threads of each run.
+    Maker,
 }
 
 /// What a machine needs of the host while it runs.
@@ -100,6 +105,8 @@ pub struct Needs {
     pub reads: Vec<PathBuf>,
     /// Folders of the host in which things are made.
     pub makes: Vec<PathBuf>,
+    /// Terminals and pipes with a name that output goes to: they are opened anew.
+    pub outputs: Vec<PathBuf>,
 }
 
 impl Needs {
@@ -110,6 +117,7 @@ impl Needs {
         files: false,
         reads: Vec::new(),
         makes: Vec::new(),
+        outputs: Vec::new(),
     };
 }
 
@@ -193,6 +201,10 @@ fn drop_capabilities(role: Role, needs: &Needs) -> Result<(), caps::errors::Caps
     }
     if role != Role::Watcher && !needs.makes.is_empty() {
         kept.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    if role == Role::Maker {
+        // vCPUs' threads begin to count instructions, and then give it up.
+        kept.insert(Capability::CAP_PERFMON);
     }
     kept.retain(|capability| held.contains(capability));
     caps::clear(None, CapSet::Inheritable)?;

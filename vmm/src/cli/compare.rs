@@ -11,7 +11,7 @@ use super::machine::{MachineArgs, ProgramArgs};
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
-use super::sandbox::SandboxArgs;
+use super::sandbox::{SandboxArgs, confine_maker};
 use super::{CliResult, FAILURE, stop_signals};
 
 /// Exit status when machines differ in what they should not.
@@ -59,6 +59,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     let destination = args.report.open(Stream::Error)?;
     let outputs = Outputs::standard()?;
     args.sandbox.prepare()?;
+    confine_maker(sandbox, plan.needs())?;
     let mut progress = Progress::new();
     stop_signals::running();
     // The limit is one of each run, and of the report.

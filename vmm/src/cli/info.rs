@@ -1,6 +1,6 @@
 //! `vmm info`: what this host can do.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vmm::accel::{self, AccelChoice, Accelerator};
 use vmm::bundled;
 use vmm::check::{self, Check};
@@ -14,6 +14,7 @@ use vmm::sandbox::{InForce, Sandbox};
 
 use super::progress::Progress;
 use super::require::RequireArgs;
+use super::sandbox::confine_maker;
 use super::{CliError, CliResult, complain, print, stop_signals};
 
 /// Exit status if a self-test fails.
@@ -36,6 +37,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> CliResult {
+    // Facts first: what makes the machines of self-tests may ask less of the host.
+    let facts = match args.json {
+        true => Facts::Json(facts()?),
+        false => Facts::Text(lines()?),
+    };
     let checks = match args.check.then(self_tests).transpose()? {
         Some(Err(outcome)) => {
             complain(&outcome);
@@ -44,10 +50,7 @@ pub fn run(args: &Args) -> CliResult {
         Some(Ok(checks)) => Some(checks),
         None => None,
     };
-    match args.json {
-        true => print_json(checks.as_deref())?,
-        false => print_text(checks.as_deref())?,
-    }
+    print(&facts.with(checks.as_deref()))?;
     let machines: Vec<_> = match &checks {
         Some(checks) => checks.iter().map(|check| check.machine).collect(),
         None if accel::kvm_error().is_none() => Machine::ALL.to_vec(),
@@ -61,10 +64,13 @@ pub fn run(args: &Args) -> CliResult {
 
 /// Runs the self-tests, until a signal ends them.
 fn self_tests() -> Result<Result<Vec<Check>, Outcome>, CliError> {
-    let stop = stop_signals::catch(None, Sandbox::default())?;
+    let sandbox = Sandbox::default();
+    let stop = stop_signals::catch(None, sandbox)?;
+    let plan = check::plan(stop);
+    confine_maker(sandbox, plan.needs())?;
     let mut progress = Progress::new();
     stop_signals::running();
-    let checks = check::self_tests(stop, &mut |machine| {
+    let checks = check::self_tests(&plan, &mut |machine| {
         progress.show(&format!("checking {machine}"));
     });
     progress.clear();
@@ -75,7 +81,30 @@ fn self_tests() -> Result<Result<Vec<Check>, Outcome>, CliError> {
     }
 }
 
-fn print_json(checks: Option<&[Check]>) -> Result<(), CliError> {
+/// What is known before any guest runs.
+enum Facts {
+    Json(Value),
+    Text(Vec<(&'static str, String)>),
+}
+
+impl Facts {
+    /// All that is printed.
+    fn with(self, checks: Option<&[Check]>) -> String {
+        match self {
+            Self::Json(mut facts) => {
+                facts["checks"] = json!(checks);
+                report::json(&facts)
+            }
+            Self::Text(mut lines) => {
+                let checks = checks.unwrap_or_default().iter();
+                lines.extend(checks.map(|check| ("check: ", check.to_string())));
+                lines.iter().map(|(name, text)| wrap(name, text)).collect()
+            }
+        }
+    }
+}
+
+fn facts() -> Result<Value, CliError> {
     let kvm = match KvmHost::open() {
         Ok(host) => json!({
             "host_kind": host.kind(),
@@ -91,7 +120,7 @@ fn print_json(checks: Option<&[Check]>) -> Result<(), CliError> {
         }),
     };
     let (auto, fallback) = Accelerator::open(AccelChoice::Auto, false)?;
-    print(&report::json(&json!({
+    Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "kvm": kvm,
         "emu": {"max_cpus": Emulator::MOST},
@@ -100,8 +129,7 @@ fn print_json(checks: Option<&[Check]>) -> Result<(), CliError> {
         "sandbox": Sandbox::default().in_force(),
         "kernel_bytes": bundled::KERNEL.len(),
         "programs": bundled::PROGRAMS.len(),
-        "checks": checks,
-    })))
+    }))
 }
 
 /// What confines the VMM in a run on this host.
@@ -116,7 +144,7 @@ fn walls(found: &InForce) -> String {
     }
 }
 
-fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
+fn lines() -> Result<Vec<(&'static str, String)>, CliError> {
     let kvm = match &KvmHost::open() {
         Ok(host) => {
             let (kind, cpus) = (host.kind(), host.max_cpus());
@@ -131,7 +159,7 @@ fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
         Some(why) => format!("{} ({why})", auto.accel()),
     };
     let (kernel, programs) = (bundled::KERNEL.len(), bundled::PROGRAMS.len());
-    let mut lines = vec![
+    Ok(vec![
         ("vmm ", env!("CARGO_PKG_VERSION").to_owned()),
         ("kvm:   ", kvm),
         ("emu:   ", format!("built in, {how}, up to {cpus} CPUs")),
@@ -141,9 +169,5 @@ fn print_text(checks: Option<&[Check]>) -> Result<(), CliError> {
             "guest: ",
             format!("kernel of {kernel} bytes, {programs} programs"),
         ),
-    ];
-    let checks = checks.unwrap_or_default().iter();
-    lines.extend(checks.map(|check| ("check: ", check.to_string())));
-    let lines = lines.iter().map(|(name, text)| wrap(name, text));
-    print(&lines.collect::<String>())
+    ])
 }

@@ -1,11 +1,13 @@
 //! The options that say what the VMM may do of the host once a guest runs.
 
+use std::fs;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use clap::ValueEnum;
 use vmm::sandbox::{self, Level, Needs, Role, Sandbox};
+use vmm::vm::VmError;
 
 use super::{CliError, complain, terminal};
 
@@ -56,6 +58,21 @@ impl SandboxArgs {
         }
         Ok(())
     }
+}
+
+/// Confines this thread, which makes machines, if there is a sandbox.
+///
+/// # Errors
+/// The host refuses what it has.
+pub fn confine_maker(sandbox: Sandbox, mut needs: Needs) -> Result<(), CliError> {
+    let streams = [libc::STDOUT_FILENO, libc::STDERR_FILENO];
+    let names = streams.iter().filter_map(|stream| {
+        let name = fs::read_link(format!("/proc/self/fd/{stream}")).ok();
+        name.filter(|name| name.is_absolute())
+    });
+    needs.outputs.extend(names);
+    let confined = sandbox.in_force().confine(Role::Maker, &needs);
+    Ok(confined.map_err(VmError::from)?)
 }
 
 /// Threads that wait for something and have not confined themselves yet.

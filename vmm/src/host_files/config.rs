@@ -93,15 +93,19 @@ impl FilesConfig {
         self.root.is_none() && self.added.is_empty()
     }
 
-    /// The folders of the host among them.
-    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+    /// Where they are on the host, but for an archive, which is open.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let root = match &self.root {
             Some(Root::Folder(path)) => Some(path),
             Some(Root::Archive(_)) | None => None,
         };
         let added = self.added.iter().map(|addition| &addition.host);
-        let all = root.into_iter().chain(added).map(PathBuf::as_path);
-        all.filter(|path| path.is_dir())
+        root.into_iter().chain(added).map(PathBuf::as_path)
+    }
+
+    /// The folders of the host among them.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.paths().filter(|path| path.is_dir())
     }
 
     /// Opens them.

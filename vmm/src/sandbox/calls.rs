@@ -6,9 +6,11 @@
 
 use cpu::HostKind;
 use cpu::emu::CODE_MEMORY_LEN;
-use cpu::kvm::RUN_REQUESTS;
+use cpu::kvm::{MAKE_REQUESTS, RUN_REQUESTS};
 use libc::{c_int, c_long};
-use seccompiler::{BackendError, BpfProgram, SeccompAction};
+use seccompiler::SeccompAction;
+
+use vmm_sys_util::ioctl::{_IOC_READ, ioctl_expr};
 
 use super::list::{Allowed, Condition, List, flags, int, not, word};
 use super::{Needs, Role};
@@ -72,6 +74,39 @@ const MAKES: [c_long; 5] = [
     libc::SYS_utimensat,
 ];
 
+/// Of what makes machines and starts the threads of their runs, beside what these do.
+const MACHINES: [c_long; 14] = [
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_timerfd_create,
+    libc::SYS_sysinfo,
+    libc::SYS_perf_event_open,
+    // How a thread starts, and confines itself.
+    libc::SYS_clone3,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_capget,
+    libc::SYS_capset,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
+];
+
+/// What C libraries start a thread with (`clone`); some add one that does nothing.
+const THREAD: c_int = libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM
+    | libc::CLONE_SETTLS
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_CHILD_CLEARTID;
+
+/// The number of a performance counter (`PERF_EVENT_IOC_ID`, linux/perf_event.h).
+const COUNTER_ID: u64 = ioctl_expr(_IOC_READ, b'$' as u32, 7, size_of::<*mut u64>() as u32);
+
 /// What is asked of a terminal, and of a descriptor.
 const TERMINAL: [u64; 4] = [
     libc::TCGETS,
@@ -96,7 +131,12 @@ pub fn are_available() -> bool {
 pub fn confine(role: Role, needs: &Needs) -> Result<(), seccompiler::Error> {
     let allowed = list(role, needs).filter(SeccompAction::Allow, SeccompAction::Trap)?;
     if needs.heaps {
-        seccompiler::apply_filter(&refused()?)?;
+        let setting = [reads_a_setting()];
+        refuse(libc::SYS_openat, setting, libc::EACCES)?;
+    }
+    if role == Role::Maker {
+        // Its flags are out of a filter's sight: the C library takes `clone` then.
+        refuse(libc::SYS_clone3, [], libc::ENOSYS)?;
     }
     seccompiler::apply_filter(&allowed)
 }
@@ -112,12 +152,16 @@ fn reads_a_setting() -> Condition {
     int(2, libc::O_RDONLY | libc::O_CLOEXEC)
 }
 
-/// A filter that refuses such reads, and nothing else: of two filters, the stricter decides.
-fn refused() -> Result<BpfProgram, BackendError> {
+/// Has a call that is listed fail with an error: of two filters, the stricter decides.
+fn refuse<const N: usize>(
+    call: c_long,
+    conditions: [Condition; N],
+    error: c_int,
+) -> Result<(), seccompiler::Error> {
     let mut list = List::default();
-    list.when(libc::SYS_openat, [reads_a_setting()]);
-    let refuse = SeccompAction::Errno(libc::EACCES as u32);
-    list.filter(refuse, SeccompAction::Allow)
+    list.when(call, conditions);
+    let fails = SeccompAction::Errno(error as u32);
+    seccompiler::apply_filter(&list.filter(fails, SeccompAction::Allow)?)
 }
 
 fn list(role: Role, needs: &Needs) -> List {
@@ -125,6 +169,9 @@ fn list(role: Role, needs: &Needs) -> List {
     list.everywhere();
     if needs.heaps {
         list.when(libc::SYS_openat, [reads_a_setting()]);
+    }
+    if role == Role::Maker {
+        list.machines();
     }
     if role == Role::Events {
         list.plain(&EVENTS);
@@ -146,6 +193,40 @@ fn list(role: Role, needs: &Needs) -> List {
 }
 
 impl List {
+    /// What makes a machine of any kind and starts its threads, which have this list beside
+    /// their own.
+    fn machines(&mut self) {
+        self.plain(&MACHINES);
+        self.plain(&EVENTS);
+        self.plain(&READS);
+        // Nothing that is not there yet.
+        let new = libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY;
+        self.when(libc::SYS_openat, [flags(2, new, 0)]);
+        self.when(libc::SYS_clone, [flags(0, !libc::CLONE_DETACHED, THREAD)]);
+        let seccomp = libc::SECCOMP_SET_MODE_FILTER as c_int;
+        self.when(libc::SYS_seccomp, [int(0, seccomp)]);
+        for option in [
+            libc::PR_SET_NAME,
+            libc::PR_GET_SECCOMP,
+            libc::PR_SET_NO_NEW_PRIVS,
+        ] {
+            self.when(libc::SYS_prctl, [int(0, option)]);
+        }
+        for command in [libc::F_GETFL, libc::F_DUPFD_CLOEXEC] {
+            self.when(libc::SYS_fcntl, [int(1, command)]);
+        }
+        for request in MAKE_REQUESTS
+            .into_iter()
+            .chain(RUN_REQUESTS)
+            .chain([COUNTER_ID])
+        {
+            self.when(libc::SYS_ioctl, [int(1, request as c_int)]);
+        }
+        // Pages of vCPUs and of files.
+        self.when(libc::SYS_mmap, [flags(2, libc::PROT_EXEC, 0)]);
+        self.memory_of_a_guest(&Needs::NONE);
+    }
+
     fn everywhere(&mut self) {
         self.plain(&EVERYWHERE);
         for request in TERMINAL {

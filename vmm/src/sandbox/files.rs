@@ -6,6 +6,9 @@ use landlock::{
 };
 
 use super::{Needs, Role};
+use crate::binary::PATH;
+use crate::cpu::kvm::DEVICE;
+use crate::host_instructions::PARANOID;
 
 /// The newest version that is asked for; of an older host's, what it has.
 const NEWEST: ABI = ABI::V7;
@@ -30,8 +33,8 @@ pub fn confine(role: Role, needs: &Needs) -> Result<(), RulesetError> {
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
+    let reads = AccessFs::ReadFile | AccessFs::ReadDir;
     if role == Role::Vcpu {
-        let reads = AccessFs::ReadFile | AccessFs::ReadDir;
         let makes = AccessFs::MakeReg
             | AccessFs::MakeDir
             | AccessFs::MakeSym
@@ -40,6 +43,14 @@ pub fn confine(role: Role, needs: &Needs) -> Result<(), RulesetError> {
         rules = rules
             .add_rules(path_beneath_rules(&needs.reads, reads))?
             .add_rules(path_beneath_rules(&needs.makes, makes))?;
+    }
+    if role == Role::Maker {
+        let writes = AccessFs::WriteFile | AccessFs::IoctlDev;
+        rules = rules
+            .add_rules(path_beneath_rules(&needs.reads, reads))?
+            .add_rules(path_beneath_rules([PATH, PARANOID], reads))?
+            .add_rules(path_beneath_rules(&needs.outputs, writes))?
+            .add_rules(path_beneath_rules([DEVICE], writes | AccessFs::ReadFile))?;
     }
     rules.restrict_self()?;
     Ok(())

@@ -36,6 +36,7 @@ pub fn catch(role: Role) -> io::Result<()> {
         Role::Vcpu => "a vCPU's thread",
         Role::Events => "the thread of events",
         Role::Watcher => "a watching thread",
+        Role::Maker => "the thread that makes machines",
     });
     // One that is blocked would end the process without the line.
     vmm_sys_util::signal::unblock_signal(libc::SIGSYS)

@@ -180,6 +180,7 @@ impl VmConfig {
             files: !self.files.is_empty(),
             reads: self.files.folders().map(PathBuf::from).collect(),
             makes: self.saves.iter().map(|save| save.folder()).collect(),
+            outputs: Vec::new(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::size::Size;
 use crate::{CpuError, HostKind};
 
 /// The device that KVM is reached by.
-const DEVICE: &str = "/dev/kvm";
+pub const DEVICE: &str = "/dev/kvm";
 /// Has a folder for each kernel module, if /sys is there.
 pub(super) const MODULES: &str = "/sys/module";
 /// That of the software-backed KVM (PVM).

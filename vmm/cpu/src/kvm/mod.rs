@@ -9,7 +9,7 @@
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── topology.rs which of the CPUs it is
 //!                            ── stats.rs     KVM's own counters
-//!                            ── run_requests.rs  what it asks of KVM in a run
+//!                            ── run_requests.rs  what is asked of KVM
 //!                            ── remedy.rs    instructions that software-backed KVM lacks
 //!                            ── tsc_offset.rs  how far the guest's counter is ahead
 //!                            ── probe.rs     whether this is such a KVM
@@ -32,8 +32,8 @@ mod vcpu;
 mod xsave;
 
 pub use facts::KvmFacts;
-pub use host::{KvmHost, KvmUnavailable};
-pub use run_requests::RUN_REQUESTS;
+pub use host::{DEVICE, KvmHost, KvmUnavailable};
+pub use run_requests::{MAKE_REQUESTS, RUN_REQUESTS};
 pub use vcpu::KvmVcpu;
 
 use std::sync::atomic::{AtomicU64, Ordering};

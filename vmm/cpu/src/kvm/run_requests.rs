@@ -1,9 +1,9 @@
-//! What the threads of a run ask of KVM, for those who forbid the rest.
+//! What is asked of KVM to make a machine and to run it, for those who forbid the rest.
 
 use kvm_bindings::{
-    KVMIO, kvm_debugregs, kvm_interrupt, kvm_irq_routing, kvm_mp_state, kvm_msi, kvm_msrs,
-    kvm_regs, kvm_signal_mask, kvm_sregs, kvm_userspace_memory_region, kvm_vcpu_events, kvm_xcrs,
-    kvm_xsave,
+    KVMIO, kvm_cpuid2, kvm_debugregs, kvm_device_attr, kvm_enable_cap, kvm_interrupt,
+    kvm_irq_routing, kvm_mp_state, kvm_msi, kvm_msrs, kvm_regs, kvm_signal_mask, kvm_sregs,
+    kvm_userspace_memory_region, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr};
 
@@ -49,4 +49,20 @@ pub const RUN_REQUESTS: [u64; 22] = [
     writes::<kvm_xcrs>(0xa7),                    // KVM_SET_XCRS
     writes::<kvm_irq_routing>(0x6a),             // KVM_SET_GSI_ROUTING
     writes::<kvm_userspace_memory_region>(0x46), // KVM_SET_USER_MEMORY_REGION
+];
+
+/// Those by which a machine is made, beside these.
+pub const MAKE_REQUESTS: [u64; 12] = [
+    none(0x00),                      // KVM_GET_API_VERSION
+    none(0x01),                      // KVM_CREATE_VM
+    none(0x03),                      // KVM_CHECK_EXTENSION
+    none(0x04),                      // KVM_GET_VCPU_MMAP_SIZE
+    both::<kvm_cpuid2>(0x05),        // KVM_GET_SUPPORTED_CPUID
+    none(0x41),                      // KVM_CREATE_VCPU
+    none(0x47),                      // KVM_SET_TSS_ADDR
+    writes::<kvm_cpuid2>(0x90),      // KVM_SET_CPUID2
+    none(0xa3),                      // KVM_GET_TSC_KHZ
+    writes::<kvm_enable_cap>(0xa3),  // KVM_ENABLE_CAP
+    none(0xce),                      // KVM_GET_STATS_FD
+    writes::<kvm_device_attr>(0xe2), // KVM_GET_DEVICE_ATTR
 ];
