@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use libtest_mimic::Trial;
 
 use crate::support::elf::TempFile;
 use crate::support::suite::{self, Case};
-use crate::support::{Running, Target, binary, host_info};
+use crate::support::{Running, Target, binary, host_info, output_with_input};
 
 const CASES: &[Case] = &[
     ("inherits_little", inherits_little),
@@ -28,6 +29,8 @@ pub fn trials() -> Vec<Trial> {
         "each_thread_of_a_comparison_is_confined",
         each_thread_of_a_comparison_is_confined,
     ));
+    let name = "what_the_host_lacks_is_said";
+    trials.push(suite::plain(name, what_the_host_lacks_is_said));
     trials
 }
 
@@ -179,4 +182,63 @@ fn the_report_says_what_is_in_force(target: Target) {
         (&"none".into(), &false.into())
     );
     assert!(none["landlock"].is_null());
+}
+
+/// Every command that runs guests says it once, here on a host without Landlock.
+fn what_the_host_lacks_is_said() {
+    const LINE: &str = "vmm: the sandbox is not whole: this host has no Landlock (Linux 5.13)\n";
+    for (words, expected) in [
+        ("run --accel emu hello", LINE),
+        ("compare --runs 1 hello", LINE),
+        ("bench --quick --on emu exit_pio_out", LINE),
+        ("run --accel emu --sandbox seccomp hello", ""),
+        ("info", "lists of system calls, no Landlock\n"),
+    ] {
+        let mut command = Command::new(binary());
+        command.args(words.split(' '));
+        without_landlock(&mut command);
+        let output = output_with_input(&mut command, None);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success(), "{words}: {said}");
+        let times = said.matches("Landlock").count();
+        assert_eq!(times, usize::from(!expected.is_empty()), "{words}: {said}");
+        assert!(said.contains(expected), "{words}: {said}");
+    }
+}
+
+/// Has the program that `command` starts find no such system call.
+fn without_landlock(command: &mut Command) {
+    let instruction = |code: u32, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let fails = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+    let mut filter = [
+        // The call's number is first in `seccomp_data`.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            1,
+            libc::SYS_landlock_create_ruleset as u32,
+        ),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, fails),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let set = move || {
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: the kernel reads the program, which is complete.
+        let set = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+        };
+        set.then_some(()).ok_or_else(io::Error::last_os_error)
+    };
+    // SAFETY: it makes two system calls.
+    unsafe { command.pre_exec(set) };
 }

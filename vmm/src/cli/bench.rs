@@ -15,6 +15,7 @@ use super::machine;
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
+use super::sandbox::say_what_is_missing;
 use super::{CliResult, FAILURE, print, stop_signals, units};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -83,7 +84,8 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         return list();
     }
     let deadline = machine::deadline(args.timeout, started)?;
-    let stop = stop_signals::catch(deadline.as_ref(), Sandbox::default())?;
+    let sandbox = Sandbox::default();
+    let stop = stop_signals::catch(deadline.as_ref(), sandbox)?;
     let names = args.measures.iter();
     let named: Vec<_> = names
         .map(|name| Measure::find(name))
@@ -107,6 +109,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     };
     let required = args.required;
     let destination = args.report.open(Stream::Output)?;
+    say_what_is_missing(sandbox);
     let mut progress = Progress::new();
     stop_signals::running();
     let measured = Bench::measure(&plan, &mut |measure, machine, number| {

@@ -48,15 +48,20 @@ impl SandboxArgs {
     /// The host does not forbid dumps.
     pub fn prepare(self) -> Result<(), CliError> {
         sandbox::before_the_end(terminal::restore);
-        if let Some(missing) = self.sandbox(true).in_force().lacks() {
-            complain(&format_args!(
-                "the sandbox is not whole: this host has no {missing}"
-            ));
-        }
+        say_what_is_missing(self.sandbox(true));
         if self.no_dump {
             sandbox::forbid_dumps()?;
         }
         Ok(())
+    }
+}
+
+/// Says what of a sandbox the host lacks, if it lacks something.
+pub fn say_what_is_missing(sandbox: Sandbox) {
+    if let Some(missing) = sandbox.in_force().lacks() {
+        complain(&format_args!(
+            "the sandbox is not whole: this host has no {missing}"
+        ));
     }
 }
 
