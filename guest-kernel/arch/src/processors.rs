@@ -19,10 +19,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::hint::spin_loop;
-use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32,
-    Ordering::{Acquire, Relaxed, Release, SeqCst},
-};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use abi::ports::YIELD;
 use abi::shared::CpuCounters;
@@ -30,6 +27,7 @@ use abi::shared::CpuCounters;
 use crate::at_boot::AtBoot;
 use crate::context::Context;
 use crate::descriptors::TaskState;
+use crate::kernel_lock::{ALL, KernelLock, Requests, USER};
 use crate::shared::{self, PAGE};
 use crate::trap::vector;
 use crate::{clock, copies, cpu, local_apic, paging, port, trap};
@@ -47,16 +45,9 @@ pub(crate) struct Cpu {
     pub context: Cell<&'static Context>,
     /// Physical address of the top table in use: reading CR3 traps on software-backed KVM.
     pub root: Cell<u64>,
-    /// What others want flushed: [`USER`], [`ALL`].
-    requests: AtomicU32,
-    /// Whether it waits for the lock.
-    is_waiting: AtomicBool,
+    /// What others want flushed.
+    requests: Requests,
 }
-
-/// Flush the entries of the user half.
-const USER: u32 = 1 << 0;
-/// Flush those of the kernel too.
-const ALL: u32 = 1 << 1;
 
 // SAFETY: what is not atomic is for the holder of the lock, and for the CPU itself while no
 // holder can touch it: as it starts, and at its traps.
@@ -69,8 +60,10 @@ impl Cpu {
             task_state: UnsafeCell::new(task_state),
             context: Cell::new(&IDLE.0[0]),
             root: Cell::new(0),
-            requests: AtomicU32::new(0),
-            is_waiting: AtomicBool::new(false),
+            requests: Requests {
+                wanted: AtomicU32::new(0),
+                is_waiting: AtomicBool::new(false),
+            },
         }
     }
 
@@ -95,18 +88,10 @@ impl Cpu {
     }
 
     /// Flushes what others have asked for.
-    fn serve_requests(&self) {
-        loop {
-            let wanted = self.requests.load(Acquire);
-            if wanted == 0 {
-                return;
-            }
-            match wanted & ALL {
-                0 => paging::flush_user(self.root.get()),
-                _ => cpu::flush_tlb(),
-            }
-            // Another request may have come since.
-            let _ = self.requests.compare_exchange(wanted, 0, Release, Relaxed);
+    fn flush(&self, wanted: u32) {
+        match wanted & ALL {
+            0 => paging::flush_user(self.root.get()),
+            _ => cpu::flush_tlb(),
         }
     }
 }
@@ -134,9 +119,11 @@ static ARE_SEVERAL: AtBoot<bool> = AtBoot::new(false);
 /// Looks at what another CPU does before the host is asked to run others.
 const PATIENCE: u32 = 20;
 
-/// The lock: the next ticket, and the one whose turn it is.
-static NEXT: AtomicU32 = AtomicU32::new(0);
-static TURN: AtomicU32 = AtomicU32::new(0);
+/// The lock.
+static LOCK: KernelLock = KernelLock {
+    next: AtomicU32::new(0),
+    turn: AtomicU32::new(0),
+};
 /// The CPU that holds it.
 static HOLDER: AtomicPtr<Cpu> = AtomicPtr::new((&raw const CPUS).cast::<Cpu>().cast_mut());
 
@@ -182,13 +169,8 @@ fn send_interrupt(number: usize) {
 #[inline(always)]
 pub(crate) fn release() {
     if are_several() {
-        next_turn();
+        LOCK.release();
     }
-}
-
-fn next_turn() {
-    // Only the holder writes it.
-    TURN.store(TURN.load(Relaxed).wrapping_add(1), Release);
 }
 
 /// Lets other CPUs into the kernel, as `cpu`, which is this one, has nothing to do.
@@ -196,7 +178,7 @@ fn next_turn() {
 pub(crate) fn begin_idle(cpu: &Cpu) {
     if are_several() {
         cpu.counters().idle_since.store(clock::counter(), Relaxed);
-        next_turn();
+        LOCK.release();
     }
 }
 
@@ -229,20 +211,14 @@ pub(crate) fn acquire(cpu: &'static Cpu) {
 
 #[inline(never)]
 fn wait_for_turn(cpu: &'static Cpu) {
-    let ticket = NEXT.fetch_add(1, SeqCst);
-    if TURN.load(Acquire) != ticket {
+    let wait = |is_over: &dyn Fn() -> bool| {
         let since = clock::counter();
-        cpu.is_waiting.store(true, SeqCst);
-        wait_until(|| {
-            cpu.serve_requests();
-            TURN.load(Acquire) == ticket
-        });
-        cpu.is_waiting.store(false, Relaxed);
+        wait_until(is_over);
         let passed = clock::counter().saturating_sub(since);
         shared::add(&cpu.counters().lock_wait, passed);
-    }
+    };
+    LOCK.acquire(&cpu.requests, |wanted| cpu.flush(wanted), wait);
     HOLDER.store((&raw const *cpu).cast_mut(), Relaxed);
-    cpu.serve_requests();
 }
 
 /// Waits for another CPU, which the host may not run at all while this one is in its place.
@@ -287,9 +263,7 @@ fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
     let mut is_shootdown = false;
     for cpu in meant() {
         is_shootdown = true;
-        cpu.requests.fetch_or(USER, SeqCst);
-        // Who waits for the lock looks for requests, and sees this one.
-        if !cpu.is_waiting.load(SeqCst) {
+        if cpu.requests.add(USER) {
             shared::count(&counters.flushes);
             send_interrupt(cpu.number());
         }
@@ -298,7 +272,7 @@ fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
         shared::count(&counters.shootdowns);
     }
     for cpu in meant() {
-        wait_until(|| cpu.requests.load(Acquire) & USER == 0);
+        wait_until(|| cpu.requests.are_served(USER));
     }
 }
 
@@ -306,7 +280,7 @@ fn flush_others(is_meant: impl Fn(&Cpu) -> bool) {
 pub(crate) fn flush_kernel_elsewhere() {
     if are_several() {
         others().for_each(|cpu| {
-            cpu.requests.fetch_or(ALL, SeqCst);
+            cpu.requests.add(ALL);
         });
     }
 }
@@ -339,13 +313,11 @@ pub(crate) fn join(cpu: &'static Cpu) {
 
 /// The one that was prepared runs, and waits for the lock or will.
 pub(crate) fn add() {
-    if !are_several() {
-        // This one holds it.
-        NEXT.store(1, Relaxed);
-        TURN.store(0, Relaxed);
-    }
     COUNT.store(COUNT.load(Relaxed) + 1, Relaxed);
-    // SAFETY: the CPU that starts is the only one that runs: all others wait for it.
-    unsafe { ARE_SEVERAL.set(true) };
-    trap::share_kernel();
+    if !are_several() {
+        LOCK.begin();
+        // SAFETY: the first CPU waits for this one, and there is no other yet.
+        unsafe { ARE_SEVERAL.set(true) };
+        trap::share_kernel();
+    }
 }

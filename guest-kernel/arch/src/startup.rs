@@ -3,15 +3,13 @@
 
 use core::hint::spin_loop;
 use core::ptr;
-use core::sync::atomic::{
-    AtomicBool, AtomicPtr,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
 use abi::virtual_map::PAGE_SIZE;
 
 use crate::at_boot::AtBoot;
 use crate::descriptors::{self, TaskState};
+use crate::handshake::Handshake;
 use crate::kernel_stack::KernelStack;
 use crate::processors::{self, Cpu};
 use crate::{boot, clock, idt, local_apic, paging};
@@ -25,11 +23,12 @@ const ROOM: usize = 256;
 /// How long a CPU may take to start before it is told once more, and then given up.
 const PATIENCE_NS: u64 = 100_000_000;
 
-/// The CPU that starts, until it has or is given up, and where its stack ends.
-static CPU: AtomicPtr<Cpu> = AtomicPtr::new(ptr::null_mut());
+/// The CPU that starts, and where its stack ends.
+static STARTING: Handshake<Cpu> = Handshake {
+    offer: AtomicPtr::new(ptr::null_mut()),
+    is_up: AtomicBool::new(false),
+};
 static STACK: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-/// Whether it has.
-static IS_UP: AtomicBool = AtomicBool::new(false);
 /// What it is to do.
 static MAIN: AtBoot<Option<Main>> = AtBoot::new(None);
 
@@ -76,23 +75,22 @@ pub fn start_others(count: usize, main: Main, mut stacks: impl FnMut() -> Option
 /// Starts a CPU, on a stack that is its own from now on; whether it has started.
 fn start(cpu: &'static Cpu, stack: KernelStack) -> bool {
     let number = cpu.number() as u32;
-    CPU.store((&raw const *cpu).cast_mut(), Relaxed);
     STACK.store(stack.top(), Relaxed);
-    IS_UP.store(false, Release);
+    STARTING.offer((&raw const *cpu).cast_mut());
     local_apic::send_init(number);
     for _ in 0..2 {
         local_apic::send_start(number, PAGE);
         let end = clock::now_ns() + PATIENCE_NS;
-        while !IS_UP.load(Acquire) && clock::now_ns() < end {
+        while !STARTING.is_up() && clock::now_ns() < end {
             spin_loop();
         }
-        if IS_UP.load(Acquire) {
+        if STARTING.is_up() {
             return true;
         }
     }
-    if CPU.swap(ptr::null_mut(), AcqRel).is_null() {
+    if STARTING.give_up() {
         // It came at the last moment.
-        while !IS_UP.load(Acquire) {
+        while !STARTING.is_up() {
             spin_loop();
         }
         return true;
@@ -106,7 +104,7 @@ fn start(cpu: &'static Cpu, stack: KernelStack) -> bool {
 /// nothing.
 extern "C" fn other_main() -> ! {
     // SAFETY: only a reference to a CPU that does not run is stored there, for one to take.
-    let Some(cpu) = (unsafe { CPU.swap(ptr::null_mut(), AcqRel).as_ref() }) else {
+    let Some(cpu) = (unsafe { STARTING.take().as_ref() }) else {
         // The first CPU has given this one up, and is about to reset it.
         loop {
             spin_loop();
@@ -119,7 +117,7 @@ extern "C" fn other_main() -> ! {
     boot::enable_other(cpu);
     processors::add();
     let main = MAIN.get().expect("the first CPU says what to do");
-    IS_UP.store(true, Release);
+    STARTING.tell_up();
     processors::join(cpu);
     main()
 }

@@ -221,7 +221,7 @@ type Enter = unsafe extern "C" fn(*mut UserContext);
 
 /// From now on other CPUs have the kernel while a program runs.
 pub(crate) fn share_kernel() {
-    // SAFETY: the CPU that starts is the only one that runs: all others wait for it.
+    // SAFETY: the second CPU starts, for which the first waits, and there is no other yet.
     unsafe { ENTER.set(enter_user_and_share) };
 }
 
