@@ -6,9 +6,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -17,6 +14,8 @@ use vmm_sys_util::timerfd::TimerFd;
 use crate::cpu::Kick;
 use crate::devices::ScreenSize;
 use crate::report::Outcome;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{self, Arc, Mutex, MutexGuard, PoisonError, Thread};
 
 /// Console input that the guest has not taken yet, in bytes; more waits in the host.
 const INPUT_CAPACITY: usize = 1 << 16;
@@ -62,7 +61,7 @@ impl StopReason {
 /// What there is for each thread that runs vCPUs.
 struct Runner {
     kick: Arc<dyn Kick>,
-    thread: OnceLock<Thread>,
+    thread: Mutex<Option<Thread>>,
     /// Whether it sleeps, or is about to.
     asleep: AtomicBool,
     /// Whether it is to check if the guest has halted for good.
@@ -73,7 +72,7 @@ struct Runner {
 
 impl Runner {
     fn unpark(&self) {
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = &*lock(&self.thread) {
             thread.unpark();
         }
     }
@@ -116,7 +115,7 @@ impl std::fmt::Debug for Control {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -133,7 +132,7 @@ impl Control {
         let runners = kicks.into_iter().map(|kick| {
             Ok(Runner {
                 kick,
-                thread: OnceLock::new(),
+                thread: Mutex::default(),
                 asleep: AtomicBool::new(false),
                 look: AtomicBool::new(false),
                 timer: Mutex::new(TimerFd::new()?),
@@ -161,8 +160,7 @@ impl Control {
 
     /// Says which thread is number `number`, so that a kick also wakes it when it sleeps.
     pub fn attach(&self, number: usize, thread: Thread) {
-        // A second call would be a second thread for one vCPU; the first one stays.
-        let _ = self.runners[number].thread.set(thread);
+        *lock(&self.runners[number].thread) = Some(thread);
     }
 
     /// Makes the first thread check requests now.
@@ -194,8 +192,8 @@ impl Control {
         let asleep = &self.runners[thread].asleep;
         asleep.store(true, Ordering::SeqCst);
         match limit {
-            Some(limit) => thread::park_timeout(limit),
-            None => thread::park(),
+            Some(limit) => sync::park_timeout(limit),
+            None => sync::park(),
         }
         asleep.store(false, Ordering::SeqCst);
     }

@@ -65,6 +65,7 @@ pub mod run_loop;
 pub mod sandbox;
 pub mod started;
 mod symbols;
+mod sync;
 pub mod trace;
 pub mod vm;
 

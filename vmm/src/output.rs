@@ -3,7 +3,7 @@
 mod stoppable;
 mod transcript;
 
-pub(crate) use stoppable::is_given_up;
+pub use stoppable::is_given_up;
 pub use transcript::{Recorder, Transcript};
 
 use std::io::{self, IsTerminal, Write};

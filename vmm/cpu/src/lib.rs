@@ -23,6 +23,7 @@ pub mod memory;
 pub mod signals;
 pub mod size;
 mod state;
+mod sync;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};

@@ -8,13 +8,13 @@
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::host_ticks;
 use super::looks::Standing;
 use crate::cpu::{CpuError, CpuState, GuestClock};
 use crate::devices::Devices;
 use crate::report::Outcome;
+use crate::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::trace::Tracer;
 
 /// Whether a vCPU has something to do.
@@ -57,7 +57,7 @@ pub struct Board {
     /// The devices.
     pub devices: Devices,
     /// The tracer, if there is one.
-    pub(crate) tracer: Option<Tracer>,
+    pub tracer: Option<Tracer>,
     /// What each vCPU does, where the VMM keeps the local APICs.
     pub(super) activities: Vec<Activity>,
     /// What each vCPU was seen to do, where KVM keeps the local APICs.

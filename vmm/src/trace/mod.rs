@@ -75,7 +75,7 @@ pub struct Trace {
 const MAX_CALLS: usize = 1 << 16;
 
 /// Turns records of the ring and exits of the run loop into events.
-pub(crate) struct Tracer {
+pub struct Tracer {
     trace: Trace,
     /// CPUs of the machine.
     cpus: usize,
@@ -190,7 +190,7 @@ impl Tracer {
 
     /// A vCPU has left the guest, or goes on: what the guest has said until now comes first.
     #[cold]
-    pub(crate) fn catch_up(&mut self, clock: &GuestClock) {
+    pub fn catch_up(&mut self, clock: &GuestClock) {
         let now_ns = clock.now_ns();
         self.drain(now_ns);
         self.last_ns = self.last_ns.max(now_ns);
@@ -198,13 +198,13 @@ impl Tracer {
 
     /// The exit has been served, so what it read is there.
     #[cold]
-    pub(crate) fn exit_served(&mut self, exit: &VmExit<'_>, clock: &GuestClock) {
+    pub fn exit_served(&mut self, exit: &VmExit<'_>, clock: &GuestClock) {
         self.exit = Some((clock.now_ns(), ExitEvent::new(exit)));
     }
 
     /// Reports the exit, at which this vCPU's guest is at `location`.
     #[cold]
-    pub(crate) fn exit_ends(&mut self, location: Location, cpu: usize) {
+    pub fn exit_ends(&mut self, location: Location, cpu: usize) {
         let Some((served_ns, mut exit)) = self.exit.take() else {
             return;
         };
@@ -217,7 +217,7 @@ impl Tracer {
 
     /// This vCPU has waited for an interrupt.
     #[cold]
-    pub(crate) fn slept(&mut self, since_ns: u64, cpu: usize, clock: &GuestClock) {
+    pub fn slept(&mut self, since_ns: u64, cpu: usize, clock: &GuestClock) {
         self.catch_up(clock);
         let (ns, thread) = (self.last_ns, self.running(cpu));
         self.emit(ns, Some(cpu), thread, &What::Slept { since_ns });
@@ -225,12 +225,12 @@ impl Tracer {
 
     /// The guest waits: flushes the trace, so that the reader sees why.
     #[cold]
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         self.with_sinks(|sink| sink.flush());
     }
 
     /// The run has ended. Returns the failure of the host that ended tracing, if any.
-    pub(crate) fn finish(mut self, clock: &GuestClock) -> Option<io::Error> {
+    pub fn finish(mut self, clock: &GuestClock) -> Option<io::Error> {
         self.catch_up(clock);
         let ns = self.last_ns;
         self.abandon_calls(ns);

@@ -4,7 +4,8 @@
 //! KvmHost (host.rs: /dev/kvm, what kind of host it is)
 //!  ├─ KvmFacts (facts.rs: what it says of itself)
 //!  └─ KvmVm (here: memory slots, interrupt controller)
-//!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      a signal that only KVM_RUN lets in
+//!      └─ KvmVcpu (vcpu.rs)  ── kick.rs      makes it return
+//!                            ── kick_signal.rs  by a signal that only KVM_RUN lets in
 //!                            ── registers.rs KVM's register structs and ours
 //!                            ── cpuid.rs     what the guest's CPUID says
 //!                            ── topology.rs which of the CPUs it is
@@ -20,6 +21,7 @@ mod cpuid;
 mod facts;
 mod host;
 mod kick;
+mod kick_signal;
 mod probe;
 mod raw_exit;
 mod registers;

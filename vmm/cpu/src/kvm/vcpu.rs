@@ -19,6 +19,7 @@ use vmm_sys_util::{errno, ioctl_iow_nr};
 
 use super::cpuid::{guest_cpuid, pkru_word};
 use super::kick::KickTarget;
+use super::kick_signal;
 use super::raw_exit::RawExit;
 use super::registers::{msrs_to_read, msrs_to_write, state_from_kvm};
 use super::remedy::{Helped, Remedy};
@@ -122,9 +123,8 @@ impl KvmVcpu {
             return Ok(false);
         }
         self.attached = true;
-        self.kick
-            .attach(&self.fd)
-            .map_err(failed("KVM_SET_SIGNAL_MASK"))
+        let receiver = kick_signal::admit(&self.fd).map_err(failed("KVM_SET_SIGNAL_MASK"))?;
+        Ok(self.kick.attach(receiver))
     }
 
     /// Runs the guest to the next exit. KVM reports CR8 at every exit, but exits for few

@@ -2,19 +2,9 @@
 //! current instruction. For their order see [`crate::emu::cpu::boundary`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Interruptibility, Kick, Shadow};
-
-/// Whether a kick is pending.
-#[derive(Debug, Default)]
-pub struct Kicked(AtomicBool);
-
-impl Kick for Kicked {
-    fn kick(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
+use super::kicked::Kicked;
+use crate::{Interruptibility, Shadow};
 
 /// The pending events.
 pub struct Events {
@@ -109,8 +99,6 @@ impl Events {
     /// Takes a pending kick; whether there was one.
     #[inline(always)]
     pub fn take_kick(&self) -> bool {
-        // Kicks are rare, and a load is cheaper than an exchange.
-        let kicked = &self.kicked.0;
-        kicked.load(Ordering::Relaxed) && kicked.swap(false, Ordering::Acquire)
+        self.kicked.take()
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod events;
 pub mod exit;
+pub mod kicked;
 pub mod meter;
 pub mod random;

@@ -27,13 +27,13 @@ mod ticks;
 mod turns;
 
 use std::mem;
-use std::sync::{Arc, Mutex};
 
 use crate::control::Control;
 use crate::cpu::{CpuError, GuestClock, Vcpu};
 use crate::devices::Devices;
 use crate::exit::VmExit;
 use crate::report::{ExitCounts, Outcome};
+use crate::sync::{Arc, Mutex};
 use crate::trace::Tracer;
 use board::Held;
 pub use board::{Board, End};
