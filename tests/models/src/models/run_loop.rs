@@ -1,7 +1,7 @@
 //! The run loops of a machine, whose vCPUs halt and wake, beside others that ask something of
 //! them: nobody is left asleep, and nobody runs for nothing.
 
-use loom::thread::{self, JoinHandle};
+use loom::thread::{Builder, JoinHandle};
 use vmm::cpu::Vcpu;
 use vmm::devices::{ApicMode, Devices, DevicesConfig, HostStreams};
 use vmm::exit::ExitReason;
@@ -9,7 +9,7 @@ use vmm::report::Outcome;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use x86::msr::APIC_BASE;
 
-use super::{Case, check};
+use super::{Case, check, join};
 use crate::control::{Control, StopReason};
 use crate::gate::Gate;
 use crate::run_loop::{End, RunLoop};
@@ -45,6 +45,19 @@ const fn send(what: u64, cpu: u64) -> Act {
 const ENABLE: Act = Act::Write(SPURIOUS, 0x1ff);
 const ENDED: Act = Act::Write(END_OF_INTERRUPT, 0);
 
+/// Threads with room for a run loop without optimization: 512 KiB.
+fn roomy() -> Builder {
+    Builder::new().stack_size((512 << 10) / size_of::<usize>())
+}
+
+/// As [`check`], with such a thread.
+fn try_all(preemptions: usize, model: fn()) {
+    check(preemptions, move || {
+        let thread = roomy().spawn(model).expect("a model's thread");
+        join([thread]);
+    });
+}
+
 /// A machine with a thread for each vCPU.
 struct Machine {
     control: Arc<Control>,
@@ -73,12 +86,13 @@ impl Machine {
         let loops = RunLoop::all(vcpus.collect(), devices, None, &control, None, None);
         let threads = loops.into_iter().enumerate().map(|(number, mut run_loop)| {
             let (control, gate) = (Arc::clone(&control), Arc::clone(&gate));
-            thread::spawn(move || {
+            let run = move || {
                 control.attach(number, sync::current());
                 gate.pass();
                 let end = run_loop.run();
                 (run_loop, end)
-            })
+            };
+            roomy().spawn(run).expect("a model's thread")
         });
         let threads = threads.collect();
         Self { control, threads }
@@ -103,7 +117,7 @@ impl Machine {
 
 /// The machine is stopped before the first exit, while the vCPU is about to halt, or as it sleeps.
 fn stop_in_a_halt<G: Guest + Default + 'static>() {
-    check(3, || {
+    try_all(3, || {
         let machine = Machine::start(vec![Scripted::new(G::default(), &[ENABLE, Act::Wait])]);
         machine.control.stop(StopReason::Timeout);
         let (outcome, halts) = machine.end();
@@ -114,7 +128,7 @@ fn stop_in_a_halt<G: Guest + Default + 'static>() {
 
 /// One sleeps and one runs.
 fn stop_two() {
-    check(2, || {
+    try_all(2, || {
         let waits = Scripted::new(OfKvm::default(), &[ENABLE, Act::Wait]);
         let unstarted = Scripted::new(OfKvm::default(), &[]);
         let machine = Machine::start(vec![waits, unstarted]);
@@ -127,7 +141,7 @@ fn stop_two() {
 
 /// The first starts the second, both halt, and wake each other.
 fn interrupts_wake() {
-    check(2, || {
+    try_all(2, || {
         let first = [
             Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
             ENABLE,
@@ -168,7 +182,7 @@ fn interrupts_wake() {
 
 /// The second runs without exits, and stops for a message at once; as it does at the end.
 fn spinning() {
-    check(2, || {
+    try_all(2, || {
         let first = [
             Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
             ENABLE,
@@ -196,7 +210,7 @@ fn spinning() {
 
 /// Whoever is the last to halt ends the run, for the other too.
 fn all_halted() {
-    check(2, || {
+    try_all(2, || {
         let first = [
             Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
             ENABLE,
