@@ -21,6 +21,8 @@ const HEADER_SIZE: usize = 110;
 const FIELD_MODE: usize = 1;
 const FIELD_FILE_SIZE: usize = 6;
 const FIELD_NAME_SIZE: usize = 11;
+/// All but the last one, which only archives with checksums have.
+const FIELDS: usize = 12;
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// Headers and contents start at multiples of this.
 const ALIGN: usize = 4;
@@ -135,6 +137,8 @@ pub(crate) struct Entry<'a> {
     /// Its path from the root, without a slash before it; empty for the root itself.
     pub path: &'a [u8],
     mode: u32,
+    /// Whether it is none, but the end: this has no other name.
+    is_end: bool,
     /// Its bytes.
     pub contents: &'a [u8],
 }
@@ -196,7 +200,7 @@ impl Archive {
         loop {
             let (entry, next) = entry(rest).ok()?;
             match entry {
-                Entry { path: TRAILER, .. } => return None,
+                Entry { is_end: true, .. } => return None,
                 entry if entry.path == path => return Some(entry),
                 _ => rest = next,
             }
@@ -319,7 +323,7 @@ fn split(archives: &[u8]) -> Result<(&[u8], &[u8]), Flaw> {
                 Fault::Damaged => Flaw::Damaged(name),
             }
         })?;
-        if entry.path == TRAILER {
+        if entry.is_end {
             let entries = &archives[..archives.len() - rest.len()];
             return Ok((entries, next));
         }
@@ -341,6 +345,10 @@ fn entry(archive: &[u8]) -> Result<(Entry<'_>, &[u8]), Fault> {
         return Err(Fault::Damaged);
     }
     let field = |number| field(header, number).ok_or(Fault::Damaged);
+    // The guest's kernel stops at the first that is none.
+    for number in 0..FIELDS {
+        field(number)?;
+    }
     let name_size = field(FIELD_NAME_SIZE)? as usize;
     let size = field(FIELD_FILE_SIZE)? as usize;
     // No overflow: each is below 2^32.
@@ -361,6 +369,7 @@ fn entry(archive: &[u8]) -> Result<(Entry<'_>, &[u8]), Fault> {
     let entry = Entry {
         path: relative(name),
         mode: field(FIELD_MODE)?,
+        is_end: name == TRAILER,
         contents,
     };
     Ok((entry, next.unwrap_or_default()))

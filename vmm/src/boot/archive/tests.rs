@@ -43,6 +43,14 @@ fn files_are_found_by_path() {
 }
 
 #[test]
+fn the_end_has_one_name() {
+    let name = "./TRAILER!!!";
+    let archive = unpack(&archive(&[(name, b"a file"), ("bin/a", b"one")])).expect("it is whole");
+    has(&archive, name, b"a file");
+    has(&archive, "bin/a", b"one");
+}
+
+#[test]
 fn archives_follow_each_other_and_the_last_counts() {
     let one = archive(&[("bin/a", b"one"), ("bin/b", b"b")]);
     let two = archive(&[("bin/a", b"two, longer")]);
@@ -75,10 +83,13 @@ fn what_is_cut_or_damaged_is_said_to_be() {
         let flaw = unpack(&packed[..length]).expect_err("it is cut");
         assert!(flaw.to_string().contains("truncated"), "{length}: {flaw}");
     }
-    let mut damaged = whole.clone();
-    damaged[116 + 60] = b'x';
-    let flaw = unpack(&damaged).expect_err("a size that is no number");
-    assert_eq!(flaw, Flaw::Damaged(Some("bin".to_owned())));
+    // Of the owner and of the size.
+    for digit in [116 + 25, 116 + 60] {
+        let mut damaged = whole.clone();
+        damaged[digit] = b'x';
+        let flaw = unpack(&damaged).expect_err("a field that is no number");
+        assert_eq!(flaw, Flaw::Damaged(Some("bin".to_owned())));
+    }
 }
 
 #[test]
