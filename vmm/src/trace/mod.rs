@@ -35,12 +35,12 @@ use std::mem;
 pub use event::{Call, Chunk, Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, What};
 pub use filter::{Class, Filter, UnknownClass};
 pub use perfetto::PerfettoSink;
+pub use ring::Ring;
 pub use text::TextSink;
 
 use crate::cpu::{CpuError, GuestClock, Location, Vcpu};
 use crate::exit::VmExit;
 use record::{Malformed, Record, Stamp};
-pub(crate) use ring::Ring;
 
 /// A destination of events. Its memory must be bounded: guests make any number of events.
 pub trait TraceSink: Send {
@@ -155,7 +155,10 @@ impl TscClock {
 impl Tracer {
     /// Tells the kernel of a machine with `cpus` CPUs, of which `vcpu` is the first and none has
     /// run yet, what is wanted; it says that in `ring`.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// The vCPU's time cannot be read.
+    pub fn start(
         trace: Trace,
         ring: Option<Ring>,
         cpus: usize,
@@ -261,7 +264,7 @@ impl Tracer {
             (Ok(()), Some(guest)) => guest.buffer = words,
             (Err(error), Some(guest)) => {
                 guest.ring.want(0);
-                self.abandon_calls(now_ns);
+                self.abandon_calls(self.last_ns);
                 self.guest = None;
                 let note = format!("the guest's trace ends here, its ring is broken: {error}");
                 self.emit(self.last_ns, None, None, &What::Note(&note));

@@ -13,7 +13,7 @@ use crate::memory::GuestRam;
 const WORD: usize = size_of::<u64>();
 
 /// A kernel's ring. Other CPUs than the one that is stopped may add to it at any time.
-pub(crate) struct Ring {
+pub struct Ring {
     ram: GuestRam,
     gpa: u64,
     /// Words read so far. The guest's copy of it is not read.
@@ -23,7 +23,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// The ring of `kernel`, if it has one.
-    pub(crate) fn of(ram: &GuestRam, kernel: &KernelImage) -> Option<Self> {
+    pub fn of(ram: &GuestRam, kernel: &KernelImage) -> Option<Self> {
         Some(Self {
             ram: ram.clone(),
             gpa: kernel.trace_ring?,

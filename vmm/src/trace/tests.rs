@@ -327,6 +327,23 @@ fn a_broken_ring_ends_the_guest_s_events_with_one_line() {
 }
 
 #[test]
+fn a_broken_ring_abandons_calls_when_the_last_event_was() {
+    let (mut kernel, ring) = Kernel::new();
+    let (mut tracer, text, _) = tracer(ring, Filter::all());
+    kernel.record(Kind::Call, 20, &[39, 0, 0, 0, 0, 0, 0]);
+    kernel.record(Kind::Tick, 21, &[7]);
+    kernel.put(&[0, 0]);
+    tracer.drain(50);
+    let expected = "\
+0.000000020  [kernel]     getpid( <unfinished ...>
+0.000000021  [kernel]     tick 7
+0.000000021  [pid 0]      <... getpid resumed>) = ?
+0.000000021  [vmm]        the guest's trace ends here, its ring is broken: a record of no known kind
+";
+    assert_eq!(text.text(), expected);
+}
+
+#[test]
 fn no_words_of_a_guest_break_the_tracer() {
     let mut state = 1_u64;
     let mut random = move || {
