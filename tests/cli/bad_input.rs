@@ -95,6 +95,7 @@ fn sizes_and_durations() {
     for (args, part) in [
         (["--memory", "lots"], "--memory <SIZE>"),
         (["--memory", "64X"], "--memory <SIZE>"),
+        (["--memory", "6\n\n4X"], "--memory <SIZE>"),
         (["--memory", "99999999999T"], "too large"),
         (["--tick", "10"], "10ms"),
         (["--tick", "soon"], "--tick <TIME>"),

@@ -76,6 +76,7 @@ fn words_that_are_no_text() {
     let args = ["run".as_ref(), "args".as_ref(), word];
     refused_words(&args, USAGE, &["not UTF-8", "\\xFF"]);
     refused_words(&["run".as_ref(), word], USAGE, &["no program"]);
+    refused_words(&["bench".as_ref(), word], USAGE, &["UTF-8", "\\xFF"]);
     // A path may be of any bytes, and stays on its line.
     let path = OsStr::from_bytes(b"/no\nsuch\x1b[31m\xff");
     refused_words(&["run".as_ref(), path], USAGE, &["/no\\nsuch\\u{1b}[31m"]);

@@ -1,4 +1,6 @@
 //! The command line: one file per subcommand.
+//!
+//! A library for `vmm/src/main.rs`, and for what tests the reading of a command line by itself.
 
 mod allocator;
 mod bench;
@@ -21,16 +23,18 @@ mod units;
 mod urgent;
 mod usage;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use vmm::printable::printable;
 
-#[global_allocator]
-static HEAP: allocator::Heap = allocator::Heap;
+pub use allocator::Heap;
+pub use usage::message;
 
 /// Exit status of a failure of the VMM itself.
 const FAILURE: u8 = abi::debug_exit::FAILURE_STATUS;
@@ -60,7 +64,7 @@ Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
     args_override_self = true,
     after_help = EXAMPLES
 )]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -99,14 +103,27 @@ fn write_error(name: &str, error: io::Error) -> CliError {
     }
 }
 
+/// Reads the words of a command line, of which the first is the command's name. Paths and programs
+/// are not looked at.
+///
+/// # Errors
+/// They are no command, or ask for help: see [`message`].
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let words: Vec<_> = words.into_iter().collect();
+    Cli::try_parse_from(&words).map_err(|error| match error.kind() {
+        ErrorKind::InvalidUtf8 => usage::no_text(&words),
+        _ => error,
+    })
+}
+
 /// Parses the command line and does what it says.
 pub fn main(started: Instant) -> ExitCode {
-    allocator::Heap::share();
+    Heap::share();
     if let Err(error) = inherited::give_up(std::env::args_os()) {
         complain(&format_args!("cannot give up what was inherited: {error}"));
         return ExitCode::from(FAILURE);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error),
     };

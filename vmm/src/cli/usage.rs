@@ -1,8 +1,10 @@
 //! The message for an invalid command line: one line, as for every other error.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use vmm::bench::UnknownMeasure;
 use vmm::boot::BootError;
 use vmm::compare::CompareError;
@@ -54,36 +56,44 @@ pub fn status(error: &CliError) -> u8 {
 
 /// Prints help or version if asked for, else what is wrong with the command line.
 pub fn answer(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    if !text.starts_with(PREFIX) {
-        // Help, also for no command at all. A reader that has gone is no failure.
-        return match error.print() {
+    match message(error) {
+        Some(message) => {
+            super::complain(&message);
+            ExitCode::from(USAGE)
+        }
+        // A reader that has gone is no failure.
+        None => match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 super::complain(&format_args!("help: {error}"));
                 ExitCode::from(FAILURE)
             }
             _ => ExitCode::from(error.exit_code() as u8),
-        };
+        },
     }
-    super::complain(&one_line(&text));
-    ExitCode::from(USAGE)
 }
 
 /// How clap's errors, and they alone, begin.
 const PREFIX: &str = "error: ";
-const TIP: &str = "tip: ";
+const TIP: &str = "\n\n  tip: ";
+/// What follows them, and their tips.
+const ENDS: [&str; 2] = ["\n\nUsage: ", "\n\nFor more information"];
 
-/// The error and clap's tips, without its usage lines.
-fn one_line(text: &str) -> String {
-    let text = text.strip_prefix(PREFIX).unwrap_or(text);
-    let mut parts = text.split("\n\n").map(|part| {
-        let words: Vec<_> = part.split_whitespace().collect();
-        words.join(" ")
-    });
-    let mut line = parts.next().unwrap_or_default();
-    for tip in parts.filter(|part| part.starts_with(TIP)) {
-        line.push_str("; ");
-        line.push_str(&tip);
-    }
-    line
+/// One of `words` must be text and is none; clap does not say which.
+pub fn no_text(words: &[OsString]) -> clap::Error {
+    let other = words.iter().filter(|word| word.to_str().is_none());
+    let other: Vec<_> = other.map(|word| format!("{word:?}")).collect();
+    let why = format!("no text in UTF-8: {}\n", other.join(", "));
+    clap::Error::raw(ErrorKind::InvalidUtf8, why)
+}
+
+/// What is wrong with a command line: clap's error and tips in one line, without its usage. `None`
+/// if the answer is help, also for no command at all.
+pub fn message(error: &clap::Error) -> Option<String> {
+    let text = error.render().to_string();
+    let text = text.strip_prefix(PREFIX)?;
+    // The last ones: a word of the command line, which the error has in it, may have anything.
+    let end = ENDS.iter().filter_map(|end| text.rfind(end)).min();
+    let text = text[..end.unwrap_or(text.len())].replace(TIP, "; tip: ");
+    let words: Vec<_> = text.split_whitespace().collect();
+    Some(words.join(" "))
 }
