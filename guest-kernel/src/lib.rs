@@ -6,9 +6,11 @@
 //! start, saving  from the boot code to init; what the host gets after its end
 //! ring3          the loop of every thread
 //! syscall        system calls, by Linux's numbers and structures
-//! fs             k2: open files, console, initramfs
+//! fs             k2: open files, console, the tree
 //! proc           k1: processes, programs, who runs when
-//! ---------------- the crates below, the ground
+//! ---------------- the crates below
+//! formats        what it reads: command line, initramfs, executables
+//! ---------------- the ground
 //! mm             k0: frames, address spaces, user memory
 //! arch           k0: the processor and the board
 //! abi, x86       what the VMM and programs share; facts of the processor
@@ -23,7 +25,6 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
-mod command_line;
 mod fs;
 mod proc;
 mod ring3;

@@ -9,17 +9,18 @@ use arch::pvh::BootInfo;
 use arch::trap::UserContext;
 use arch::{boot, clock, log_line, shared, startup};
 use devices::virtio_console;
+use formats::command_line::{CommandLine, Files};
+use formats::elf::Elf;
+use formats::initramfs;
 use mm::address_space::{MemoryLimits, STACK_LIMIT};
 use mm::{FilePages, Shared, kernel_stacks};
 
-use crate::command_line::{CommandLine, Files};
 use crate::fs::mount::Location;
 use crate::fs::path::{Links, Start};
-use crate::fs::{self, FileTable, Surroundings, calls, initramfs, ramfs, running, terminal};
+use crate::fs::{self, FileTable, Surroundings, calls, ramfs, running, standard, terminal};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::credentials::{Ids, Rights};
 use crate::proc::current;
-use crate::proc::elf::Elf;
 use crate::proc::limits::{Limit, Limits};
 use crate::proc::process::{INIT, Name, last_component};
 use crate::proc::program::{self, Image};
@@ -128,7 +129,7 @@ fn first_process(initramfs: &'static [u8], options: &CommandLine<'static>, path:
     let process = spawn::first(first, &context, ring3::serve);
     let process = process.unwrap_or_else(|error| fail(&error));
     fs::start(process, files, surroundings);
-    terminal::CONSOLE.connect(options.streams.line());
+    terminal::CONSOLE.connect(standard::line(options.streams));
     // Init leads the session whose terminal the console is, and is in its foreground.
     terminal::CONSOLE.control(INIT, INIT);
     if options.has_keyboard {

@@ -25,15 +25,7 @@ struct House {
 const KERNEL: House = House {
     folder: "guest-kernel/src",
     path: "crate::",
-    rooms: &[
-        "proc",
-        "fs",
-        "syscall",
-        "ring3",
-        "saving",
-        "command_line",
-        "start",
-    ],
+    rooms: &["proc", "fs", "syscall", "ring3", "saving", "start"],
 };
 
 const EMULATOR: House = House {

@@ -5,13 +5,14 @@
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
+use formats::command_line::StandardStreams;
 use mm::{OutOfMemory, Shared};
 
 use crate::fs::events::Event;
 use crate::fs::locks::Owner;
 use crate::fs::number_map::{self, NumberMap};
 use crate::fs::open_file::{Object, OpenFile};
-use crate::fs::standard::StandardStreams;
+use crate::fs::standard;
 
 /// Descriptors that a process can have: as many as `setrlimit` allows.
 pub const LIMIT: usize = number_map::LIMIT;
@@ -35,7 +36,7 @@ impl FileTable {
     /// There is no memory.
     pub fn standard(streams: StandardStreams) -> Result<Shared<Self>, Errno> {
         let mut descriptors = Descriptors::EMPTY;
-        for (fd, file) in streams.open()?.into_iter().enumerate() {
+        for (fd, file) in standard::open(streams)?.into_iter().enumerate() {
             descriptors.put(fd, file, false)?;
         }
         Ok(Shared::new(Self {

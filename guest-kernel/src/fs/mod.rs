@@ -10,6 +10,9 @@
 //! Code that blocks holds no borrow, and neither does code that touches user memory
 //! (`transfer`).
 
+#[cfg(test)]
+#[path = "../../formats/src/initramfs/samples.rs"]
+mod archives;
 pub mod bytes;
 pub mod calls;
 pub mod copying;
@@ -19,7 +22,6 @@ pub mod events;
 pub mod extended;
 pub mod fifo;
 mod file_table;
-pub mod initramfs;
 pub mod input_stream;
 mod link_target;
 pub mod locks;
@@ -49,7 +51,7 @@ pub mod sigio;
 mod size_limit;
 pub mod socket;
 pub mod stamp;
-mod standard;
+pub mod standard;
 mod surroundings;
 pub mod terminal;
 pub mod transfer;
@@ -60,5 +62,4 @@ pub use process_files::{
     any_file, enter_mounts, file, file_inline, files, here, mask, mounts_number, move_all,
     of_process, start, stop_sharing, surroundings,
 };
-pub use standard::{StandardErrors, StandardStreams};
 pub use surroundings::Surroundings;

@@ -9,6 +9,7 @@ mod skeleton;
 use core::cell::{Cell, RefCell};
 
 use abi::Errno;
+use formats::initramfs::{Entry, Position};
 use linux_raw_sys::general as linux;
 use mm::file_pages::FilePages;
 use mm::{OutOfMemory, Shared};
@@ -18,7 +19,6 @@ use crate::fs::bytes::{Bytes, NAME_MAX};
 use crate::fs::device::{Device, DeviceNumber};
 use crate::fs::directory::{self, Directory, Entries, Entry as Linked};
 use crate::fs::fifo::Fifo;
-use crate::fs::initramfs::{Entry, Position};
 use crate::fs::link_target::LinkTarget;
 use crate::fs::mount::{self, Location};
 use crate::fs::node::{Kind, Node};
@@ -50,7 +50,7 @@ struct Tree {
     top: RefCell<Option<Shared<Start>>>,
     devices: RefCell<Option<Shared<Node>>>,
     /// The rest of the archive; `None` when all is done.
-    rest: Cell<Option<Position>>,
+    rest: Cell<Option<Position<'static>>>,
     /// Whether the host has files.
     has_host: Cell<bool>,
     /// Nodes of the archive that may have more names to come, by their identities.
@@ -176,7 +176,7 @@ struct Unpacking<'t> {
 
 impl Unpacking<'_> {
     /// Adds an entry unless there is something in its place.
-    fn add_missing(&mut self, entry: &Entry) -> Result<(), Errno> {
+    fn add_missing(&mut self, entry: &Entry<'static>) -> Result<(), Errno> {
         let start = Start {
             root: self.root.clone(),
             directory: self.root.clone(),
@@ -195,7 +195,7 @@ impl Unpacking<'_> {
 
     /// Adds an entry of the archive, and the directories that lead to it. Existing nodes
     /// stay.
-    fn add(&mut self, entry: &Entry) -> Result<(), Errno> {
+    fn add(&mut self, entry: &Entry<'static>) -> Result<(), Errno> {
         let slash = entry.path.iter().rposition(|&byte| byte == b'/');
         let (parent_path, name) = match slash {
             Some(slash) => (&entry.path[..slash], &entry.path[slash + 1..]),
@@ -246,7 +246,7 @@ impl Unpacking<'_> {
     }
 
     /// The node of an entry: a new one, unless another name of it came before.
-    fn node(&self, entry: &Entry) -> Result<Shared<Node>, Errno> {
+    fn node(&self, entry: &Entry<'static>) -> Result<Shared<Node>, Errno> {
         let identity = entry.identity.filter(|_| can_be_linked(entry.mode));
         let Some(identity) = identity else {
             return Ok(Node::new(kind(entry)?, entry.mode)?);
@@ -280,7 +280,7 @@ fn can_be_linked(mode: u32) -> bool {
     !matches!(mode & linux::S_IFMT, linux::S_IFDIR | linux::S_IFLNK)
 }
 
-fn kind(entry: &Entry) -> Result<Kind, Errno> {
+fn kind(entry: &Entry<'static>) -> Result<Kind, Errno> {
     let [major, minor] = entry.device;
     let number = DeviceNumber { major, minor };
     Ok(match entry.mode & linux::S_IFMT {

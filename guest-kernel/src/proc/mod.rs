@@ -8,7 +8,6 @@ pub mod clocks;
 pub mod cpu_alarm;
 mod cpu_time;
 pub mod credentials;
-pub mod elf;
 pub mod event_timer;
 pub mod exception;
 pub mod execute;

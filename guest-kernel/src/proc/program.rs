@@ -7,6 +7,7 @@
 
 use abi::Errno;
 use abi::virtual_map::PAGE_SIZE;
+use formats::elf::{self, ElfError, Segment};
 use mm::address_space::MemoryLimits;
 use mm::area::FilePart;
 use mm::page_tables::Access;
@@ -16,12 +17,14 @@ use mm::{AddressSpace, FilePages, OutOfMemory, Shared};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::credentials::Rights;
 use crate::proc::current;
-use crate::proc::elf::{Elf, ElfError, Segment};
 
 mod stack;
 
 use stack::Auxiliary;
 pub use stack::TICKS_PER_SECOND;
+
+/// An executable, of which the kernel has pages.
+pub type Elf = elf::Elf<Shared<FilePages>>;
 
 /// Where a program goes that may be anywhere and that another one loads; and the heap of one
 /// that loads itself, a static one or a loader called by its name, which goes where mappings

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! path --> file   script? --> file of its interpreter   script? --> ...   (proc::script)
-//!                 dynamic? --> what loads it                              (proc::elf)
+//!                 dynamic? --> what loads it                           (formats::elf)
 //! ```
 
 use arch::trap::UserContext;
 use core::fmt::Write;
+use formats::elf::{Elf, ElfError};
 use linux_raw_sys::general as linux;
 use mm::frames::FRAME_SIZE;
 use mm::{Frame, OutOfMemory, Shared};
@@ -17,12 +18,11 @@ use crate::fs::path::{Links, Start};
 use crate::fs::{self, calls, mapped, permission, running};
 use crate::proc::arguments::ProgramArguments;
 use crate::proc::credentials::Rights;
-use crate::proc::elf::Elf;
+use crate::proc::current;
 use crate::proc::execute::{self, Loaded};
 use crate::proc::process::Name;
 use crate::proc::program::{self, Image};
 use crate::proc::script::{Interpreters, Line};
-use crate::proc::{current, elf::ElfError};
 use crate::syscall::path::{self, HERE, Path};
 use crate::syscall::{Errno, SyscallResult};
 

@@ -1,7 +1,7 @@
 use mm::frames;
 
 use super::*;
-use crate::fs::initramfs::tests::archive;
+use crate::fs::archives::archive;
 use crate::fs::path::Rules;
 use crate::fs::ramfs;
 use crate::fs::transfer::KernelBytes;

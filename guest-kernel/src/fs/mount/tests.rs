@@ -1,8 +1,8 @@
 use mm::frames;
 
 use super::*;
+use crate::fs::archives::archive;
 use crate::fs::calls;
-use crate::fs::initramfs::tests::archive;
 use crate::fs::path::{Links, Start};
 use crate::fs::ramfs;
 

@@ -1,10 +1,9 @@
 //! What programs expect to find in every tree, made where nothing else has made it.
 
+use formats::initramfs::Entry;
 use linux_raw_sys::general as linux;
 
-use crate::fs::initramfs::Entry;
-
-const fn entry(path: &'static str, mode: u32, contents: &'static str) -> Entry {
+const fn entry(path: &'static str, mode: u32, contents: &'static str) -> Entry<'static> {
     Entry {
         path: path.as_bytes(),
         mode,
@@ -16,20 +15,20 @@ const fn entry(path: &'static str, mode: u32, contents: &'static str) -> Entry {
     }
 }
 
-const fn directory(path: &'static str, mode: u32) -> Entry {
+const fn directory(path: &'static str, mode: u32) -> Entry<'static> {
     entry(path, linux::S_IFDIR | mode, "")
 }
 
-const fn link(path: &'static str, target: &'static str) -> Entry {
+const fn link(path: &'static str, target: &'static str) -> Entry<'static> {
     entry(path, linux::S_IFLNK | 0o777, target)
 }
 
-const fn file(path: &'static str, contents: &'static str) -> Entry {
+const fn file(path: &'static str, contents: &'static str) -> Entry<'static> {
     entry(path, linux::S_IFREG | 0o644, contents)
 }
 
 /// In `/dev`, beside the devices.
-pub const DEV: [Entry; 5] = [
+pub const DEV: [Entry<'static>; 5] = [
     link("dev/fd", "/proc/self/fd"),
     link("dev/stdin", "/proc/self/fd/0"),
     link("dev/stdout", "/proc/self/fd/1"),
@@ -38,7 +37,7 @@ pub const DEV: [Entry; 5] = [
 ];
 
 /// Where there is no tree of the host.
-pub const ROOT: [Entry; 10] = [
+pub const ROOT: [Entry<'static>; 10] = [
     directory("tmp", 0o1777),
     directory("var/tmp", 0o1777),
     directory("run", 0o755),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fs::initramfs::tests::{archive, with_fields};
+use crate::fs::archives::{archive, with_fields};
 use mm::frames;
 
 fn make(files: &[(&str, u32, &[u8])]) -> Shared<Node> {

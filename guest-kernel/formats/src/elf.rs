@@ -5,7 +5,7 @@
 //! The file is untrusted: every field is checked before use.
 //!
 //! Rejected: the crate `elf`, whose reader wants the file in one slice. The kernel's files
-//! are pages, so only the places of fields would come from there, and those
+//! are pages, read in parts ([`File`]), so only the places of fields would come from there, and those
 //! `linux_raw_sys` has.
 
 use core::mem::{offset_of, size_of};
@@ -20,6 +20,42 @@ use linux_raw_sys::elf_uapi::{
 use linux_raw_sys::general::PATH_MAX;
 use mm::page_tables::Access;
 use mm::{FilePages, Shared};
+
+/// A file that is read in parts.
+pub trait File {
+    /// Bytes of it.
+    fn size(&self) -> u64;
+
+    /// Copies bytes from `offset` on, with zeros for what is past the file's end.
+    fn copy_at(&self, offset: u64, buffer: &mut [u8]);
+}
+
+impl File for Shared<FilePages> {
+    #[inline]
+    fn size(&self) -> u64 {
+        self.len()
+    }
+
+    #[inline]
+    fn copy_at(&self, offset: u64, buffer: &mut [u8]) {
+        FilePages::copy_at(self, offset, buffer);
+    }
+}
+
+impl File for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn copy_at(&self, offset: u64, buffer: &mut [u8]) {
+        let start = usize::try_from(offset).ok();
+        let found = start.and_then(|start| self.get(start..)).unwrap_or(&[]);
+        let count = found.len().min(buffer.len());
+        let (there, past) = buffer.split_at_mut(count);
+        there.copy_from_slice(&found[..count]);
+        past.fill(0);
+    }
+}
 
 /// A file that cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +73,9 @@ impl From<ElfError> for Errno {
 }
 
 /// An executable whose header has been checked.
-pub struct Elf {
+pub struct Elf<F> {
     /// All of it.
-    pub file: Shared<FilePages>,
+    pub file: F,
     /// Address of the first instruction, before any bias.
     pub entry: u64,
     /// Whether it may be put anywhere: all addresses are relative to where that is.
@@ -79,12 +115,12 @@ macro_rules! field {
     }};
 }
 
-impl Elf {
+impl<F: File> Elf<F> {
     /// Checks the header of `file`.
     ///
     /// # Errors
     /// Not an executable for this kernel.
-    pub fn parse(file: Shared<FilePages>) -> Result<Self, ElfError> {
+    pub fn parse(file: F) -> Result<Self, ElfError> {
         const CLASS: usize = SELFMAG as usize;
         let mut header = [0; HEADER_SIZE];
         file.copy_at(0, &mut header);
@@ -225,7 +261,7 @@ impl Elf {
 
     fn check_part(&self, offset: u64, len: u64) -> Result<(), ElfError> {
         match offset.checked_add(len) {
-            Some(end) if end <= self.file.len() => Ok(()),
+            Some(end) if end <= self.file.size() => Ok(()),
             _ => Err(ElfError::Malformed),
         }
     }
@@ -233,7 +269,7 @@ impl Elf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Elf, ElfError, FilePages, Segment, Shared};
+    use super::{Access, Elf, ElfError, Segment};
 
     const E_TYPE: usize = 16;
     const E_PHOFF: usize = 32;
@@ -263,12 +299,12 @@ mod tests {
         file
     }
 
-    fn parse(file: Vec<u8>) -> Result<Elf, ElfError> {
-        Elf::parse(Shared::new(FilePages::new(file.leak())).expect("memory"))
+    fn parse(file: &[u8]) -> Result<Elf<&[u8]>, ElfError> {
+        Elf::parse(file)
     }
 
     fn segments(file: Vec<u8>) -> Result<Vec<Segment>, ElfError> {
-        parse(file)?.segments().collect()
+        parse(&file)?.segments().collect()
     }
 
     fn with(at: usize, bytes: &[u8]) -> Vec<u8> {
@@ -293,7 +329,7 @@ mod tests {
     }
 
     fn header_address(file: Vec<u8>) -> Option<u64> {
-        let elf = parse(file).expect("the file is in order");
+        let elf = parse(&file).expect("the file is in order");
         assert_eq!(elf.header_count, 1);
         let mut segments = elf.segments().flatten();
         segments.find_map(|segment| elf.headers_in(&segment))
@@ -312,7 +348,7 @@ mod tests {
     #[test]
     fn a_static_pie_is_relative() {
         for (kind, is_relative) in [(2, false), (3, true)] {
-            let elf = parse(with(E_TYPE, &[kind])).map(|elf| elf.is_relative);
+            let elf = parse(&with(E_TYPE, &[kind])).map(|elf| elf.is_relative);
             assert_eq!(elf, Ok(is_relative));
         }
     }
@@ -336,18 +372,18 @@ mod tests {
             let mut file = with(PHDR, &[3]);
             file[P_FILESZ] = size as u8;
             file[0x78..][..path.len()].copy_from_slice(path);
-            parse(file).and_then(|elf| elf.interpreter())
+            parse(&file).and_then(|elf| elf.interpreter())
         };
         assert_eq!(find(b"/ld.so\0", 7), Ok(Some(0x78..0x7e)));
         for (path, size) in [(&b"\0"[..], 1), (b"/ld.so", 6), (b"/ld\0", 0x11)] {
             assert_eq!(find(path, size), Err(ElfError::Malformed));
         }
-        assert_eq!(parse(file()).and_then(|elf| elf.interpreter()), Ok(None));
+        assert_eq!(parse(&file()).and_then(|elf| elf.interpreter()), Ok(None));
     }
 
     #[test]
     fn a_span_is_in_pages() {
-        let of = |file: Vec<u8>| parse(file).and_then(|elf| elf.span());
+        let of = |file: Vec<u8>| parse(&file).and_then(|elf| elf.span());
         assert_eq!(of(file()), Ok((0x40_0000..0x40_1000, 0x1000)));
         let aligned = of(with(PHDR + 48, &[0, 0, 0x20]));
         assert_eq!(aligned, Ok((0x40_0000..0x40_1000, 0x20_0000)));

@@ -20,6 +20,7 @@ const ALIGNMENT: usize = 4;
 
 /// The contents of the file with this absolute path; whether names in the archive start
 /// with `/`, `./` or nothing does not matter.
+#[inline]
 pub fn find<'a>(archive: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
     let path = relative(path);
     entries(archive)
@@ -28,9 +29,9 @@ pub fn find<'a>(archive: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// A file, directory, link or device of an archive.
-pub struct Entry {
+pub struct Entry<'a> {
     /// Its path, relative to the root; empty for the root itself.
-    pub path: &'static [u8],
+    pub path: &'a [u8],
     /// Type and permissions, as `stat` has them.
     pub mode: u32,
     /// Owner and group.
@@ -43,25 +44,26 @@ pub struct Entry {
     /// Major and minor number, if it is a device.
     pub device: [u32; 2],
     /// Its bytes; of a symbolic link, where it leads.
-    pub contents: &'static [u8],
+    pub contents: &'a [u8],
 }
 
 /// A place in an archive.
 #[derive(Clone, Copy, Debug)]
-pub struct Position {
-    archive: &'static [u8],
+pub struct Position<'a> {
+    archive: &'a [u8],
     offset: usize,
 }
 
-impl Position {
+impl<'a> Position<'a> {
     /// Where `archive` starts.
-    pub const fn start(archive: &'static [u8]) -> Self {
+    pub const fn start(archive: &'a [u8]) -> Self {
         Self { archive, offset: 0 }
     }
 
     /// The entry that is here, and what comes after it. `None` at the end of the archive or
     /// at the first invalid entry.
-    pub fn entry(self) -> Option<(Entry, Self)> {
+    #[inline]
+    pub fn entry(self) -> Option<(Entry<'a>, Self)> {
         let (path, contents, next) = entry(self.archive, self.offset)?;
         let header = self.archive.get(self.offset..)?.first_chunk()?;
         let number = |index| Some(field(header, index)? as u32);
@@ -92,6 +94,7 @@ impl Position {
 
 /// Names, relative to the root, and contents of an archive's files, up to its end or the
 /// first invalid entry.
+#[inline]
 fn entries(archive: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut offset = 0;
     core::iter::from_fn(move || {
@@ -101,6 +104,7 @@ fn entries(archive: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+#[inline]
 fn entry(archive: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
     let header: &[u8; HEADER_SIZE] = archive.get(start..)?.first_chunk()?;
     if !header.starts_with(MAGIC) {
@@ -117,6 +121,7 @@ fn entry(archive: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
     Some((name, archive.get(start..end)?, next))
 }
 
+#[inline]
 fn field(header: &[u8; HEADER_SIZE], number: usize) -> Option<usize> {
     let start = MAGIC.len() + number * 8;
     let digits = header[start..].first_chunk()?;
@@ -125,6 +130,7 @@ fn field(header: &[u8; HEADER_SIZE], number: usize) -> Option<usize> {
 
 /// The number that eight hexadecimal digits spell, all of them at once: one lookup per
 /// file adds up over an archive.
+#[inline]
 fn hexadecimal(digits: [u8; 8]) -> Option<u32> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let text = u64::from_be_bytes(digits);
@@ -144,60 +150,19 @@ fn hexadecimal(digits: [u8; 8]) -> Option<u32> {
     Some((halves >> 16 | halves) as u32)
 }
 
+#[inline]
 fn relative(path: &[u8]) -> &[u8] {
     let path = path.strip_prefix(b".").unwrap_or(path);
     path.strip_prefix(b"/").unwrap_or(path)
 }
 
 #[cfg(test)]
-pub mod tests {
+mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{archive, with_fields};
     use super::{Position, find, hexadecimal};
-
-    /// An archive of files with these names, modes and contents.
-    pub fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
-        let mut archive = Vec::new();
-        for (name, mode, contents) in files.iter().chain(&[("TRAILER!!!", 0, &[][..])]) {
-            let (size, name_size) = (contents.len(), name.len() + 1);
-            let header = format!(
-                "070701{:08x}{mode:08x}{:032x}{size:08x}{:032x}{name_size:08x}{:08x}",
-                0, 0, 0, 0
-            );
-            archive.extend_from_slice(header.as_bytes());
-            archive.extend_from_slice(name.as_bytes());
-            archive.push(0);
-            archive.resize(archive.len().next_multiple_of(4), 0);
-            archive.extend_from_slice(contents);
-            archive.resize(archive.len().next_multiple_of(4), 0);
-        }
-        archive
-    }
-
-    /// An entry of an archive, with owner 100:200, changed 1,000,000,000 s after 1970, and with
-    /// this link count, number and disk.
-    pub fn with_fields(
-        (name, mode, contents): (&str, u32, &[u8]),
-        links: u32,
-        [node, major, minor]: [u32; 3],
-    ) -> Vec<u8> {
-        let mut entry = archive(&[(name, mode, contents)]);
-        entry.truncate(entry.len() - archive(&[]).len());
-        for (field, value) in [
-            (0, node),
-            (2, 100),
-            (3, 200),
-            (4, links),
-            (5, 1_000_000_000),
-        ] {
-            put(&mut entry, field, value);
-        }
-        put(&mut entry, 7, major);
-        put(&mut entry, 8, minor);
-        entry
-    }
-
-    fn put(entry: &mut [u8], field: usize, value: u32) {
-        entry[6 + 8 * field..][..8].copy_from_slice(format!("{value:08x}").as_bytes());
-    }
 
     #[test]
     fn files_are_found_by_path() {
@@ -242,13 +207,23 @@ pub mod tests {
     #[test]
     fn entries_follow_each_other() {
         let archive = archive(&[("bin", 0o040_700, b""), ("./bin/a", 0o100_755, b"abc")]);
-        let first = Position::start(archive.leak()).entry();
+        let first = Position::start(&archive).entry();
         let (entry, next) = first.expect("there is one");
         assert_eq!((entry.path, entry.mode), (&b"bin"[..], 0o040_700));
         let (entry, next) = next.entry().expect("there is another");
         assert_eq!((entry.path, entry.mode), (&b"bin/a"[..], 0o100_755));
         assert_eq!(entry.contents, b"abc");
         assert!(next.entry().is_none());
+    }
+
+    #[test]
+    fn an_entry_says_whose_it_is() {
+        for (links, identity) in [(1, None), (2, Some([7, 8, 9]))] {
+            let archive = with_fields(("a", 0o100_644, b""), links, [7, 8, 9]);
+            let (entry, _) = Position::start(&archive).entry().expect("there is one");
+            assert_eq!((entry.owner, entry.time), ([100, 200], 1_000_000_000));
+            assert_eq!(entry.identity, identity);
+        }
     }
 
     #[test]

@@ -6,8 +6,6 @@ use arch::boot::CpuOptions;
 use devices::virtio_console::{WINDOWS, Window};
 use mm::frames::Contents;
 
-use crate::fs::{StandardErrors, StandardStreams};
-
 const DEFAULT_TICK_NS: u64 = 10_000_000;
 const DEFAULT_INIT: Word<'_> = Word::new(b"/bin/hello");
 
@@ -20,6 +18,37 @@ pub enum Files {
     Both,
     /// The host.
     Host,
+}
+
+/// What the standard streams of the first program are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandardStreams {
+    /// Standard input is the input stream, not a terminal.
+    pub input_is_stream: bool,
+    /// Standard output is no terminal.
+    pub output_is_stream: bool,
+    /// Standard error.
+    pub errors: StandardErrors,
+}
+
+/// What standard error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardErrors {
+    /// The same as standard output.
+    WithOutput,
+    /// The terminal, by a port of its own.
+    Terminal,
+    /// A port of its own and no terminal.
+    Stream,
+}
+
+impl StandardStreams {
+    /// All are the console, and that is a terminal.
+    pub const CONSOLE: Self = Self {
+        input_is_stream: false,
+        output_is_stream: false,
+        errors: StandardErrors::WithOutput,
+    };
 }
 
 /// A parsed command line.
@@ -66,6 +95,7 @@ pub struct CommandLine<'a> {
 
 impl<'a> CommandLine<'a> {
     /// Parses `line`, which may be any bytes.
+    #[inline]
     pub fn parse(text: &'a [u8]) -> Self {
         let mut line = Self {
             init: DEFAULT_INIT,
