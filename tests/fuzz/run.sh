@@ -26,6 +26,8 @@ inputs() {
     case $1 in
         emulator) echo 6000 ;;
         mmu) echo 6000 ;;
+        trace) echo 4000 ;;
+        files | words) echo 2000 ;;
         calls) echo 60 ;;
         *) echo 10000 ;;
     esac

@@ -8,13 +8,19 @@
 mod board;
 mod calls;
 mod cpio;
+mod elf;
 mod emulator;
+mod files;
+mod initramfs;
 mod input;
 mod kernels;
+mod line;
 mod machine;
 mod mmu;
 mod tar;
+mod trace;
 mod watchdog;
+mod words;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +45,12 @@ pub const TARGETS: &[Target] = &[
     target("cpio", cpio::run, 2048),
     target("tar", tar::run, 8192),
     target("board", board::run, 2048),
+    target("trace", trace::run, 2048),
+    target("files", files::run, 1024),
+    target("words", words::run, 256),
+    target("line", line::run, 512),
+    target("initramfs", initramfs::run, 2048),
+    target("elf", elf::run, 1024),
     target("calls", calls::run, 1024),
 ];
 
