@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Runs the targets of this folder under libFuzzer, one on each core at a time:
 #
-#     tests/fuzz/run.sh [--inputs N | --seconds N] [TARGET...]
+#     tests/fuzz/run.sh [--asan] [--inputs N | --seconds N] [TARGET...]
 #
 # Without a number each target gets as many inputs as `inputs` below says, which is what .ci/run
-# wants. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in target/fuzz/corpus and is where --seconds
-# begins; --inputs begins with seeds alone, so that it does the same each time. An input that
-# breaks a target is left in target/fuzz/crashes, and the script fails.
+# wants. FUZZ_SEED makes other inputs (1). What has been tried with profit is kept in
+# target/fuzz/corpus and is where --seconds begins; --inputs begins with seeds alone, so that it
+# does the same each time. An input that breaks a target is left in target/fuzz/crashes, and the
+# script fails. With --asan AddressSanitizer checks each access of memory, and the folder is
+# target/fuzz-asan.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/nested/packages.sh
@@ -33,13 +35,15 @@ inputs() {
     esac
 }
 
+asan=
 number=
 seconds=
 while [ $# -gt 0 ]; do
     case $1 in
+        --asan) asan=1; shift ;;
         --inputs) number=$2; shift 2 ;;
         --seconds) seconds=$2; shift 2 ;;
-        -*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
         *) break ;;
     esac
 done
@@ -52,6 +56,12 @@ flags='-Cpasses=sancov-module'
 for pass in level=4 inline-8bit-counters pc-table; do
     flags="$flags -Cllvm-args=-sanitizer-coverage-$pass"
 done
+if [ -n "$asan" ]; then
+    # The stable compiler has it, and takes the flag of nightly ones where this variable is set.
+    export RUSTC_BOOTSTRAP=1
+    flags="$flags -Zsanitizer=address"
+    folder=target/fuzz-asan
+fi
 # By --target, so that neither build scripts nor the guest's kernel get them.
 # The kernel that makes most of itself known is the one with every check on.
 export RINGFENCE_GUEST_PROFILE=guest-debug
