@@ -17,7 +17,7 @@ use crate::kvm::kick_signal;
 use crate::sync::Arc;
 
 /// What a guest does next. It has interrupts off but where it waits for one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Act {
     /// Writes an MSR.
     Write(u32, u64),
@@ -25,7 +25,7 @@ pub enum Act {
     Wait,
     /// Halts with interrupts off.
     HaltForGood,
-    /// Runs on without exits.
+    /// Runs without exits, until it is kicked.
     Spin,
     /// Switches the machine off, with status zero.
     End,
@@ -126,10 +126,14 @@ impl Scripted {
 
 impl Vcpu for Scripted {
     fn run(&mut self) -> Result<VmExit<'_>, CpuError> {
+        let act = *self.script.front().expect("the script has an end");
         if self.guest.is_kicked() {
+            if act == Act::Spin {
+                self.script.pop_front();
+            }
             return Ok(VmExit::Interrupted);
         }
-        Ok(match self.script.front().expect("the script has an end") {
+        Ok(match act {
             Act::Wait => {
                 self.is_open = true;
                 match self.is_window_wanted {
@@ -140,9 +144,10 @@ impl Vcpu for Scripted {
             Act::HaltForGood => VmExit::Hlt,
             Act::Spin => {
                 self.guest.spin();
+                self.script.pop_front();
                 VmExit::Interrupted
             }
-            &Act::Write(index, value) => {
+            Act::Write(index, value) => {
                 self.script.pop_front();
                 VmExit::MsrWrite {
                     index,

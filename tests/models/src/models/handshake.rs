@@ -48,11 +48,7 @@ fn up_or_given_up() {
             started.handshake.tell_up();
             true
         });
-        let mut is_up = false;
-        for _ in 0..2 {
-            is_up = is_up || shared.handshake.is_up();
-            thread::yield_now();
-        }
+        let mut is_up = shared.handshake.is_up();
         if !is_up && shared.handshake.give_up() {
             while !shared.handshake.is_up() {
                 thread::yield_now();

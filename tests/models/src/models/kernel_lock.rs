@@ -95,20 +95,31 @@ impl Kernel {
         self.frame.with_mut(|frame| unsafe { *frame += 1 });
     }
 
+    /// Flushes what a TLB has, which may be used until then.
+    fn flush(&self, tlb: &Cell<bool>) {
+        if tlb.replace(false) {
+            self.read_frame();
+        }
+    }
+
+    fn read_frame(&self) {
+        // SAFETY: nobody uses a frame that a TLB leads to.
+        self.frame.with(|frame| unsafe { *frame });
+    }
+
     /// A program that reads the frame until it has lost it; as it is interrupted the CPU enters
     /// the kernel.
     fn run_program(&self, cpu: usize, tlb: &Cell<bool>) {
         loop {
             if self.cpus[cpu].interrupt.swap(false, AcqRel) {
-                self.acquire(cpu, |_| tlb.set(false));
+                self.acquire(cpu, |_| self.flush(tlb));
                 self.work();
                 self.lock.release();
             }
             if !tlb.get() {
                 return;
             }
-            // SAFETY: nobody uses a frame that a TLB leads to.
-            self.frame.with(|frame| unsafe { *frame });
+            self.read_frame();
             thread::yield_now();
         }
     }
@@ -192,11 +203,14 @@ fn flushed_elsewhere() {
         let shared = Arc::clone(&kernel);
         let other = thread::spawn(move || {
             let tlb = Cell::new(true);
-            shared.acquire(1, |_| tlb.set(false));
+            shared.acquire(1, |_| shared.flush(&tlb));
             shared.work();
             shared.lock.release();
             shared.run_program(1, &tlb);
         });
+        // It may have waited for the lock before.
+        kernel.lock.release();
+        kernel.acquire(0, |_| unreachable!("nobody asks"));
         kernel.take_frame(1);
         kernel.work();
         kernel.lock.release();
