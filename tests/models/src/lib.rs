@@ -7,8 +7,8 @@
 //! features and no flags.
 //!
 //! Loom, not shuttle: shuttle tries orders at random and has every atomic be sequentially
-//! consistent, while the kernel's lock and the trace ring rest on weaker orders, for which loom
-//! tries each value that a load may see.
+//! consistent, while the kernel's lock rests on weaker orders, for which loom tries each value that
+//! a load may see.
 
 pub use cpu::Kick;
 pub use vmm::{cpu, devices, exit, output, report, trace};
