@@ -1,49 +1,65 @@
 //! The software TLB: direct-mapped tables from linear page to host address.
 //!
-//! An entry has a tag for reads and one for writes; an access that its tag admits needs no
+//! An entry has a page for reads and one for writes; an access that lies in it needs no
 //! further check. So an entry that may be read is of RAM, mapped, present and allowed at
 //! the table's privilege; one that may be written is also dirty in the page tables and
 //! holds no decoded code. Everything else (MMIO, faults, page crossings, pages with code)
 //! misses and takes the slow path. A privilege has its own table; changing privilege only
 //! exchanges the [`TlbView`]. Tables start small and grow with the number of misses.
 
-use crate::emu::memory::ram::PAGE_MASK;
+use crate::emu::memory::ram::{PAGE, PAGE_MASK};
 use crate::emu::memory::walk::Translation;
 
 /// Smallest and largest number of entries in a table.
 const MIN_ENTRIES: usize = 128;
 const MAX_ENTRIES: usize = 8192;
-/// A tag that matches no page.
-const NO_TAG: u64 = 1;
 /// Bytes in an entry, as a shift.
 const ENTRY_SHIFT: u32 = 5;
+/// From a linear address to the place of its entry, in bytes: this shift, then the mask.
+pub const PLACE_SHIFT: u32 = 12 - ENTRY_SHIFT;
 
 /// Where one linear page is.
 #[repr(C, align(32))]
 #[derive(Clone, Copy)]
 pub struct TlbEntry {
-    /// The linear page if reads may use the entry.
-    read: u64,
-    /// The linear page if writes may.
-    write: u64,
-    /// Host address less linear address.
-    addend: u64,
+    /// The linear page if reads may use the entry, else one that has another place.
+    pub read: u64,
+    /// The same for writes.
+    pub write: u64,
+    /// The page's host address.
+    pub host: u64,
     /// Whether the page is global.
     global: bool,
     /// Whether the page is part of one that is larger in the page tables.
     large: bool,
 }
 
-const EMPTY: TlbEntry = TlbEntry {
-    read: NO_TAG,
-    write: NO_TAG,
-    addend: 0,
-    global: false,
-    large: false,
-};
+impl TlbEntry {
+    /// What is at `place` when no page is.
+    const fn empty(place: usize) -> Self {
+        Self {
+            read: no_page(place),
+            write: no_page(place),
+            host: 0,
+            global: false,
+            large: false,
+        }
+    }
 
-/// The entry that tables without memory of their own point to.
-static NOTHING: TlbEntry = EMPTY;
+    /// Makes it an entry for no page.
+    fn clear(&mut self, place: usize) {
+        *self = Self::empty(place);
+    }
+}
+
+/// A page whose entry is not at `place`, in a table of any size but one: no access that
+/// comes to `place` is in it.
+const fn no_page(place: usize) -> u64 {
+    ((place as u64 & 1) ^ 1) << 12
+}
+
+/// The entries that tables without memory of their own point to.
+static NOTHING: [TlbEntry; 2] = [TlbEntry::empty(0), TlbEntry::empty(1)];
 
 /// The view of a table that memory accesses use. [`Mmu`](crate::emu::memory::mmu::Mmu) alone
 /// has any, as one must not outlive its table's memory.
@@ -58,14 +74,14 @@ impl TlbView {
     /// A view that misses always.
     pub fn nothing() -> Self {
         Self {
-            entries: &raw const NOTHING,
-            mask: 0,
+            entries: NOTHING.as_ptr(),
+            mask: (NOTHING.len() as u64 - 1) << ENTRY_SHIFT,
         }
     }
 
     #[inline(always)]
     fn entry(&self, la: u64) -> &TlbEntry {
-        let offset = la >> (12 - ENTRY_SHIFT) & self.mask;
+        let offset = la >> PLACE_SHIFT & self.mask;
         // SAFETY: `entries` points to a table with `mask + 32` bytes, which lives until
         // the view is replaced (`Mmu` gives views to nobody and does both together); `mask`
         // has its low five bits clear, so the offset is that of an entry.
@@ -76,18 +92,19 @@ impl TlbView {
     #[inline(always)]
     pub fn read(&self, la: u64, size: u64) -> Option<*const u8> {
         let entry = self.entry(la);
-        // The page of the last byte: differs from every tag in this place if the access
-        // crosses into the next page.
-        let hit = entry.read == la.wrapping_add(size - 1) & PAGE_MASK;
-        hit.then(|| std::ptr::with_exposed_provenance(la.wrapping_add(entry.addend) as usize))
+        // Of an address in another page it is larger than any offset.
+        let offset = la.wrapping_sub(entry.read);
+        let hit = offset <= PAGE - size;
+        hit.then(|| std::ptr::with_exposed_provenance(entry.host.wrapping_add(offset) as usize))
     }
 
     /// Host address of `size` writable bytes at `la`, all in one page.
     #[inline(always)]
     pub fn write(&self, la: u64, size: u64) -> Option<*mut u8> {
         let entry = self.entry(la);
-        let hit = entry.write == la.wrapping_add(size - 1) & PAGE_MASK;
-        hit.then(|| std::ptr::with_exposed_provenance_mut(la.wrapping_add(entry.addend) as usize))
+        let offset = la.wrapping_sub(entry.write);
+        let hit = offset <= PAGE - size;
+        hit.then(|| std::ptr::with_exposed_provenance_mut(entry.host.wrapping_add(offset) as usize))
     }
 }
 
@@ -159,7 +176,7 @@ impl Table {
     pub fn insert(&mut self, la: u64, host: *mut u8, writable: bool, found: &Translation) {
         if self.fills >= 2 * self.entries.len() && self.entries.len() < MAX_ENTRIES {
             let len = (2 * self.entries.len()).max(MIN_ENTRIES);
-            self.entries = vec![EMPTY; len];
+            self.entries = (0..len).map(TlbEntry::empty).collect();
             self.fills = 0;
             self.any_global = false;
             self.local.clear();
@@ -177,8 +194,8 @@ impl Table {
         }
         self.entries[place] = TlbEntry {
             read: page,
-            write: if writable { page } else { NO_TAG },
-            addend: (host.expose_provenance() as u64).wrapping_sub(page),
+            write: if writable { page } else { no_page(place) },
+            host: host.expose_provenance() as u64,
             global: found.global,
             large: found.large,
         };
@@ -193,7 +210,7 @@ impl Table {
             for &place in &self.local {
                 let entry = &mut self.entries[place as usize];
                 if !entry.global {
-                    *entry = EMPTY;
+                    entry.clear(place as usize);
                 }
             }
             if !self.any_global {
@@ -202,16 +219,18 @@ impl Table {
         } else if keep_global && self.any_global {
             scanned = self.entries.len();
             self.large = LargePages::NONE;
-            for entry in &mut self.entries {
+            for (place, entry) in self.entries.iter_mut().enumerate() {
                 if !entry.global {
-                    *entry = EMPTY;
+                    entry.clear(place);
                 } else if entry.large {
                     self.large.add(entry.read);
                 }
             }
         } else if self.fills != 0 || self.any_global {
             scanned = self.entries.len();
-            self.entries.fill(EMPTY);
+            for (place, entry) in self.entries.iter_mut().enumerate() {
+                entry.clear(place);
+            }
             self.any_global = false;
             self.large = LargePages::NONE;
         }
@@ -228,7 +247,7 @@ impl Table {
         }
         if !self.entries.is_empty() {
             let place = (la >> 12) as usize & (self.entries.len() - 1);
-            self.entries[place] = EMPTY;
+            self.entries[place].clear(place);
         }
         0
     }
@@ -237,9 +256,9 @@ impl Table {
     /// scanned.
     pub fn protect(&mut self, host: *mut u8) -> usize {
         let host = host.addr() as u64;
-        for entry in &mut self.entries {
-            if entry.write != NO_TAG && entry.write.wrapping_add(entry.addend) == host {
-                entry.write = NO_TAG;
+        for (place, entry) in self.entries.iter_mut().enumerate() {
+            if entry.host == host {
+                entry.write = no_page(place);
             }
         }
         self.entries.len()
