@@ -1,10 +1,11 @@
-//! The built-in emulator: a full-system x86-64 interpreter.
+//! The built-in emulator: a full-system x86-64 interpreter, and a translator of hot code.
 //!
 //! In rooms, each of which uses only those below it (the test `layers` keeps it so):
 //!
 //! ```text
 //! Emulator (this file)  Vcpu: runs slices, reports exits
 //! code_at               the instruction at hand, as text
+//! translate             hot blocks become host code
 //! decode                iced-x86 decodes; liveness of flags; blocks of ops
 //! ops                   semantics and forms, one file for each family:
 //!   native x87 simd system control integer
@@ -33,6 +34,7 @@ mod pairs;
 mod state;
 #[cfg(test)]
 mod tests;
+mod translate;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use std::time::Duration;
 
 pub use code_at::{CodeAt, instruction_at};
 pub use outside::meter::Clock;
+pub use translate::Engine;
 
 /// Bytes of the memory for code that the emulator makes at run time.
 pub const CODE_MEMORY_LEN: u64 = code::executable::LEN as u64;
@@ -68,6 +71,8 @@ use crate::{
 /// Options of an [`Emulator`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmuConfig {
+    /// What executes the guest's code.
+    pub engine: Engine,
     /// The clock of guest time.
     pub clock: Clock,
     /// Time of day at guest time zero, since 1970.
@@ -168,7 +173,10 @@ impl Emulator {
         } else {
             match cpu.find_block(rip) {
                 Some(block) => Ok(block),
-                None => self.decoder.block(cpu, rip),
+                None => self.decoder.block(cpu, rip).inspect(|&block| {
+                    // SAFETY: it was decoded just now.
+                    unsafe { translate::watch(cpu, block) }
+                }),
             }
         };
         cpu.stop = match block {
@@ -228,6 +236,7 @@ fn machine(config: EmuConfig) -> Machine {
     Machine {
         clock: config.clock.start(),
         time_of_day: config.time_of_day,
+        translator: config.engine.translator(),
         ..Machine::default()
     }
 }

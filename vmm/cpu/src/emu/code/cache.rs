@@ -28,6 +28,7 @@ use foldhash::{HashMap, HashMapExt};
 use crate::emu::code::jump_table::{JumpTable, Jumps};
 use crate::emu::code::neighbours::{Neighbours, News};
 use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
+use crate::emu::code::regions::{Regions, Translator};
 use crate::emu::code::stubs::Stubs;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
 use crate::emu::state::control::CodeSize;
@@ -112,6 +113,8 @@ pub struct CodeCache {
     pages: HashMap<u64, usize>,
     chunks: Vec<Vec<u64>>,
     pub stubs: Stubs,
+    pub regions: Regions,
+    pub translator: Option<Translator>,
     fetched: [Fetched; FETCHES],
     /// The current contexts: of supervisor and user code in 64-bit mode, then in other
     /// modes. Each is the first of a range, one for each [`FpMode`].
@@ -127,7 +130,7 @@ pub struct CodeCache {
 
 impl CodeCache {
     /// An empty one, for supervisor code of 16 bits, beside `neighbours`.
-    pub fn new(neighbours: Option<Neighbours>) -> Self {
+    pub fn new(neighbours: Option<Neighbours>, translator: Option<Translator>) -> Self {
         let mut cache = Self {
             ctx: 0,
             jumps: JumpTable::nothing(),
@@ -142,6 +145,8 @@ impl CodeCache {
             pages: HashMap::new(),
             chunks: Vec::new(),
             stubs: Stubs::new(),
+            regions: Regions::new(),
+            translator,
             fetched: [Fetched {
                 ctx: 0,
                 page: 0,
@@ -231,6 +236,7 @@ impl CodeCache {
         }
         self.jump_memory.clear();
         self.stubs.clear();
+        self.regions.clear();
         self.tell(News::DroppedAll);
     }
 
@@ -340,6 +346,7 @@ impl CodeCache {
     pub fn drop_written(&mut self, gpa: u64, written: u64) -> Invalidated {
         let from = (gpa & PAGE_MASK).max(gpa.saturating_sub(LONGEST_BLOCK - 1));
         let (mut work, mut dropped, mut empty) = (WRITE_WORK, 0, Vec::new());
+        let mut regions = Vec::new();
         for (&start, there) in self.starts.range_mut(from..gpa + written) {
             work += BLOCK_WORK;
             if start + there.longest <= gpa {
@@ -355,6 +362,7 @@ impl CodeCache {
                 let hit = start + len > gpa;
                 if hit {
                     header.ctx.set(0);
+                    regions.push(header.region.get());
                     let key = key(header);
                     if self.blocks.get(&key).is_some_and(|&b| ptr::eq(b, block)) {
                         self.blocks.remove(&key);
@@ -372,6 +380,11 @@ impl CodeCache {
         }
         for start in empty {
             self.starts.remove(&start);
+        }
+        if let Some(translator) = self.translator {
+            // SAFETY: memory of blocks is not reused before all regions are forgotten, and the
+            // engine holds no reference to an op while an instruction writes to memory.
+            unsafe { self.regions.drop_all(&regions, translator) };
         }
         if let Some(left) = self.pages.get_mut(&(gpa / PAGE)) {
             *left = left.saturating_sub(dropped);

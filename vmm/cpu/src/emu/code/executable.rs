@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use crate::guarded::Guarded;
 
-/// Bytes that fit: some thousands of stubs.
-pub const LEN: usize = 1 << 20;
+/// Bytes that fit: some thousands of stubs, and translations of as many blocks.
+pub const LEN: usize = 8 << 20;
 
 /// Pages that are written here and executed there.
 pub struct Executable {

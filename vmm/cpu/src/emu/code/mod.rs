@@ -5,6 +5,7 @@ pub mod executable;
 pub mod jump_table;
 pub mod neighbours;
 pub mod op;
+pub mod regions;
 pub mod stub;
 pub mod stubs;
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! A basic block is a [`Block`] header followed by one [`Op`] for each instruction and a
 //! last one that continues with the next block. Everything an instruction needs was worked
 //! out when it was decoded: the handler for its operand forms, widths and flag liveness,
-//! register numbers as byte offsets, displacement, immediate. Another engine (say, a
-//! translator) would consume the same form.
+//! register numbers as byte offsets, displacement, immediate.
 //!
 //! Operand order is that of the engine: `dst`, `src` for registers; `base`, `index`,
 //! `disp` and the low bits of `aux` for the one memory operand; `imm`. Direct branches
@@ -97,19 +96,27 @@ pub struct Block {
     /// Guest-physical page of the last byte where that differs from the first's, else
     /// `u64::MAX`.
     pub second_page: u64,
-    /// Bytes of code.
-    pub len: u16,
-    /// Instructions.
-    pub count: u8,
-    /// Code size and floating-point mode that it was decoded for.
-    pub mode: u16,
+    /// Where its translation is, or what leaves translated code for its first op.
+    pub code: Cell<u64>,
+    /// The first op's own handler, a [`Handler`], where another one stands for it; else null.
+    pub first: Cell<*const ()>,
     /// Limit of CS that it was decoded for, outside 64-bit mode.
     pub limit: u32,
+    /// Which of the [`Regions`](crate::emu::code::regions::Regions) it is part of, if any.
+    pub region: Cell<u32>,
+    /// Bytes of code.
+    pub len: u16,
+    /// Code size and floating-point mode that it was decoded for.
+    pub mode: u16,
+    /// Times that it was entered, while that is counted.
+    pub heat: Cell<u16>,
+    /// Instructions.
+    pub count: u8,
 }
 
 impl Block {
     /// Bytes from the header to the first op.
-    pub const HEADER: usize = 48;
+    pub const HEADER: usize = 64;
 
     /// The first op of the block at `block`.
     #[inline(always)]
@@ -154,6 +161,16 @@ impl<C> Op<C> {
             n: 0,
             off: 0,
         }
+    }
+
+    /// Replaces what executes the op at `op`.
+    ///
+    /// # Safety
+    /// `op` points into a live block, of which no reference is held.
+    pub unsafe fn set_handler(op: *const Self, handler: Handler<C>) {
+        // SAFETY: the caller vouches for `op`; a block's memory is that of a vector of its own
+        // cache's, or decoder's, which gives no reference to it.
+        unsafe { (*op.cast_mut()).handler = handler };
     }
 
     /// Makes it a direct branch, `distance` from the end of the instruction.
@@ -221,8 +238,8 @@ impl<C> Op<C> {
 #[repr(transparent)]
 pub struct NoBlock(Block);
 
-// SAFETY: nobody writes the `ctx` of the one instance: only blocks from the code cache
-// are ever validated.
+// SAFETY: nobody writes the cells of the one instance: only blocks from the code cache are
+// ever validated, entered or translated.
 unsafe impl Sync for NoBlock {}
 
 pub static NO_BLOCK: NoBlock = NoBlock(Block {
@@ -230,10 +247,14 @@ pub static NO_BLOCK: NoBlock = NoBlock(Block {
     rip: 0,
     phys: 0,
     second_page: 0,
-    len: 0,
-    count: 0,
-    mode: 0,
+    code: Cell::new(0),
+    first: Cell::new(ptr::null()),
     limit: 0,
+    region: Cell::new(0),
+    len: 0,
+    mode: 0,
+    heat: Cell::new(0),
+    count: 0,
 });
 
 impl NoBlock {

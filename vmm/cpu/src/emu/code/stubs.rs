@@ -15,6 +15,8 @@ pub struct Stubs {
     /// Made when the first stub is.
     memory: Option<Executable>,
     known: HashMap<Instruction, u64>,
+    /// Something did not fit.
+    is_full: bool,
 }
 
 impl Stubs {
@@ -23,18 +25,20 @@ impl Stubs {
         Self {
             memory: None,
             known: HashMap::new(),
+            is_full: false,
         }
     }
 
     /// Whether those of a block may not fit any more.
     pub fn is_full(&self) -> bool {
         let memory = self.memory.as_ref();
-        memory.is_some_and(|memory| memory.left() < BLOCK_LIMIT * LONGEST)
+        self.is_full || memory.is_some_and(|memory| memory.left() < BLOCK_LIMIT * LONGEST)
     }
 
     /// Drops all.
     pub fn clear(&mut self) {
         self.known.clear();
+        self.is_full = false;
         if let Some(memory) = &mut self.memory {
             memory.clear();
         }
@@ -48,11 +52,18 @@ impl Stubs {
         }
         let code = stub::assemble(&insn).ok()?;
         debug_assert!(code.len() <= LONGEST, "{insn}");
+        let address = self.keep(&code)?;
+        self.known.insert(insn, address);
+        Some(address)
+    }
+
+    /// Where `code` is executed from now on; `None` if it has no room, or may not be.
+    pub fn keep(&mut self, code: &[u8]) -> Option<u64> {
         if self.memory.is_none() {
             self.memory = Executable::new();
         }
-        let address = self.memory.as_mut()?.add(&code)?;
-        self.known.insert(insn, address);
-        Some(address)
+        let address = self.memory.as_mut()?.add(code);
+        self.is_full |= address.is_none();
+        address
     }
 }

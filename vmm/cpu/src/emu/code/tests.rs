@@ -13,7 +13,7 @@ const GPA: u64 = 0x1_0ff0;
 
 /// A cache in which 64-bit supervisor code is selected.
 fn cache() -> CodeCache {
-    let mut cache = CodeCache::new(None);
+    let mut cache = CodeCache::new(None, None);
     cache.select(false, CodeSize::Bits64, FpMode::default());
     cache
 }
@@ -37,6 +37,10 @@ fn add(
         count: 1,
         limit: 0,
         mode: cache.mode(),
+        code: Cell::new(0),
+        first: Cell::new(std::ptr::null()),
+        region: Cell::new(0),
+        heat: Cell::new(0),
     };
     // SAFETY: there is room for a header.
     unsafe { block.write(header) };

@@ -47,6 +47,7 @@ use crate::emu::arithmetic::flags::{Flags, rflags};
 use crate::emu::code::cache::CodeCache;
 use crate::emu::code::neighbours::{Neighbours, News};
 use crate::emu::code::op;
+use crate::emu::code::regions::Translator;
 use crate::emu::memory::mmu::Mmu;
 use crate::emu::memory::ram::Ram;
 use crate::emu::outside::events::Events;
@@ -73,6 +74,7 @@ pub struct Machine {
     pub clock: GuestClock,
     /// Time of day at guest time zero, since 1970.
     pub time_of_day: Duration,
+    pub translator: Option<Translator>,
     /// They run on one thread, whose kicks are for whichever runs.
     pub kicked: Arc<Kicked>,
 }
@@ -100,7 +102,7 @@ impl Cpu {
         Self {
             regs: Registers::new(),
             meter: Meter::new(machine.clock.clone()),
-            code: CodeCache::new(neighbours),
+            code: CodeCache::new(neighbours, machine.translator),
             mmu: Mmu::new(ram),
             control: Control::new(place),
             events: Events::new(Arc::clone(&machine.kicked)),

@@ -8,6 +8,8 @@ mod liveness;
 mod refusal;
 mod table;
 
+use std::cell::Cell;
+
 use iced_x86::{
     Code, Decoder as IcedDecoder, DecoderError, DecoderOptions, FlowControl, Instruction,
 };
@@ -22,6 +24,7 @@ use crate::emu::memory::ram::PAGE;
 use crate::emu::pairs;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::{Exception, Stop};
+use crate::emu::state::mxcsr::FpMode;
 use liveness::follow_flags;
 use refusal::refusal;
 
@@ -133,10 +136,14 @@ impl Decoder {
         let instructions = &self.instructions;
         let len: usize = instructions.iter().map(Instruction::len).sum();
         Ok(Block {
-            ctx: std::cell::Cell::new(0),
+            ctx: Cell::new(0),
             rip,
             phys: gpa,
             second_page: if len > in_page { second_page } else { u64::MAX },
+            code: Cell::new(cpu.code.translator.map_or(0, |translator| translator.code)),
+            first: Cell::new(std::ptr::null()),
+            region: Cell::new(0),
+            heat: Cell::new(0),
             len: len as u16,
             count: instructions.len() as u8,
             mode: cpu.code.mode(),
@@ -209,9 +216,19 @@ pub fn options() -> u32 {
     DecoderOptions::AMD | DecoderOptions::FORCE_RESERVED_NOP
 }
 
+/// Whether the instruction is executed in mode `fp`: otherwise it is #UD or #NM.
+pub fn executes(insn: &Instruction, fp: FpMode) -> bool {
+    form(insn.code()).code == insn.code() && refusal(fp, insn).is_none()
+}
+
+/// Whether a block ends after such an instruction, though control goes on to the next.
+pub fn ends_block(code: Code) -> bool {
+    form(code).outcome == Outcome::End
+}
+
 /// Decodes up to `limit` instructions of one block from `bytes`, and says why it ended
 /// before the block did.
-fn decode_run(
+pub fn decode_run(
     size: CodeSize,
     rip: u64,
     bytes: &[u8],
@@ -234,8 +251,7 @@ fn decode_run(
             }
             return error;
         }
-        let ends =
-            insn.flow_control() != FlowControl::Next || form(insn.code()).outcome == Outcome::End;
+        let ends = insn.flow_control() != FlowControl::Next || ends_block(insn.code());
         instructions.push(insn);
         if ends {
             break;

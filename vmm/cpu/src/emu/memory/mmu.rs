@@ -9,7 +9,7 @@ use crate::emu::state::control::Privilege;
 #[repr(C)]
 pub struct Mmu {
     /// The view that the fast path uses: of the selected TLB, or an empty one.
-    tlb: TlbView,
+    pub tlb: TlbView,
     selected: Option<Privilege>,
     tables: [Table; 3],
     pub ram: Ram,

@@ -10,7 +10,7 @@
 use vm_memory::{Bytes, GuestAddress};
 use x86::{DescriptorFlags, PageTableFlags};
 
-use crate::emu::{Clock, EmuConfig, Emulator};
+use crate::emu::{Clock, EmuConfig, Emulator, Engine};
 use crate::exit::VmExit;
 use crate::memory::GuestRam;
 use crate::{CpuState, Dtable, Msrs, Regs, Segment, Vcpu};
@@ -37,6 +37,15 @@ pub const KERNEL_DS: u16 = 0x10;
 pub const USER_DS: u16 = 0x1b;
 pub const USER_CS: u16 = 0x23;
 
+/// The engine of all machines: `RINGFENCE_ENGINE=interpreter` takes the interpreter, without it
+/// everything is translated the first time that it is executed.
+pub fn engine() -> Engine {
+    match std::env::var("RINGFENCE_ENGINE").as_deref() {
+        Ok("interpreter") => Engine::Interpreter,
+        _ => Engine::Translator { after: 0 },
+    }
+}
+
 pub struct Machine {
     pub ram: GuestRam,
     pub emulator: Emulator,
@@ -45,12 +54,18 @@ pub struct Machine {
 impl Machine {
     /// A machine about to execute `code`.
     pub fn new(code: &[u8]) -> Self {
+        Self::with_engine(engine(), code)
+    }
+
+    /// The same, by a certain engine.
+    pub fn with_engine(engine: Engine, code: &[u8]) -> Self {
         let ram = GuestRam::new(RAM).expect("memory");
         let mut machine = Self {
             emulator: Emulator::new(
                 ram.clone(),
                 EmuConfig {
                     clock: Clock::Instructions,
+                    engine,
                     ..EmuConfig::default()
                 },
             ),

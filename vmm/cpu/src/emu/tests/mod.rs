@@ -21,5 +21,6 @@ mod several;
 mod string_io;
 mod system;
 mod threading;
+mod translator;
 mod traps;
 mod xsave;

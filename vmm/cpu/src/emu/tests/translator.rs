@@ -1,0 +1,178 @@
+//! The translator and the interpreter side by side: the same state after the same
+//! instructions, wherever a run ends.
+
+use assembly::code;
+use vm_memory::{Bytes, GuestAddress};
+
+use super::machine::{CODE, DATA, Machine};
+use crate::emu::Engine;
+use crate::emu::code::op::Block;
+use crate::exit::VmExit;
+use crate::{Regs, Vcpu};
+
+/// Where functions and handlers are.
+const FUNCTIONS: u64 = 0x11000;
+const HANDLER: u64 = 0x12000;
+/// The bytes of DATA that are compared.
+const SEEN: usize = 0x2000;
+
+/// A program of everything that translated code has to leave, or come back to: blocks of all
+/// kinds of ends, faults, accesses that cross pages, divisions, vectors, and code that it
+/// writes itself, ahead and in its own loop.
+fn machine(engine: Engine) -> Machine {
+    let mut machine = Machine::with_engine(
+        engine,
+        code!(
+            "mov rbx, {data}",
+            "mov ebp, 40",
+            "mov r15d, 3",
+            "cvtsi2sd xmm1, r15",
+            "2:",
+            // Loops, by flags that pass through other blocks.
+            "mov ecx, 9",
+            "mov r12, rbx",
+            "3:",
+            "add rax, rcx",
+            "adc r13, rax",
+            "xor [r12 + 8 * rcx], r13",
+            "rol r13, cl",
+            "lea r14, [r13 + 4 * rax + 5]",
+            "cmp r14, rax",
+            "cmovb rdx, r14",
+            "setp byte ptr [rbx + rcx + 0x200]",
+            "dec ecx",
+            "jne 3b",
+            // Across the end of a page, and of two.
+            "mov rsi, [rbx + 0xffd]",
+            "add [rbx + 0xffe], esi",
+            // Multiplications and divisions, some of which fault.
+            "imul rsi, rax, 77",
+            "mul r13",
+            "mov eax, ebp",
+            "cdq",
+            "mov edi, ebp",
+            "and edi, 7",
+            "idiv edi",
+            "xor edx, edx",
+            "mov rax, r13",
+            "div r15",
+            // Calls, direct, indirect and deep.
+            "mov edi, 4",
+            "mov r8, {functions}",
+            "call r8",
+            "mov [rbx + 0x300], r8",
+            "call [rbx + 0x308]",
+            "jmp 4f",
+            "ud2",
+            "4:",
+            // Vectors: aligned, not aligned, and with flags.
+            "movups xmm0, [rbx + 0x11]",
+            "paddq xmm0, [rbx + 0x20]",
+            "movaps [rbx + 0x30], xmm0",
+            "cvtsi2sd xmm2, rbp",
+            "divsd xmm1, xmm2",
+            "mulsd xmm2, xmm1",
+            "ucomisd xmm1, xmm2",
+            "jp 5f",
+            "sbb r9, rbp",
+            "5:",
+            "movsd [rbx + 0x40], xmm1",
+            // Code ahead that changes, and an undefined instruction.
+            "lea r11, [rip + 6f]",
+            "mov [r11 + 2], ebp",
+            "6: mov r10d, 0x11223344",
+            "add r9, r10",
+            "ud2",
+            "push rbp",
+            "pushfq",
+            "pop r11",
+            "pop qword ptr [rbx + 0x50]",
+            "and r11, 0xcd5",
+            "add r9, r11",
+            "dec ebp",
+            "jnz 2b",
+            "hlt",
+            data = const DATA,
+            functions = const FUNCTIONS,
+        ),
+    );
+    machine.write(
+        FUNCTIONS,
+        code!(
+            "push rdi",
+            "sub edi, 1",
+            "jz 2f",
+            "mov rsi, {functions}",
+            "call rsi",
+            "2:",
+            "add rax, [rsp]",
+            "pop rdi",
+            "ret",
+            functions = const FUNCTIONS,
+        ),
+    );
+    // #UD and #DE go on after an instruction of two bytes.
+    machine.write(HANDLER, code!("add qword ptr [rsp], 2", "iretq"));
+    machine.set_gate(0, HANDLER, 0, 0);
+    machine.set_gate(6, HANDLER, 0, 0);
+    machine.write_u64(DATA + 0x308, FUNCTIONS);
+    machine
+}
+
+fn data(machine: &Machine) -> Vec<u8> {
+    let mut bytes = vec![0; SEEN];
+    let memory = machine.ram.mmap();
+    memory
+        .read_slice(&mut bytes, GuestAddress(DATA))
+        .expect("RAM");
+    bytes
+}
+
+/// Runs both engines in runs of `length` instructions, and some more or less.
+fn in_step(after: u16, length: u64) {
+    let mut interpreter = machine(Engine::Interpreter);
+    let mut translator = machine(Engine::Translator { after });
+    let mut random = fastrand::Rng::with_seed(length);
+    let mut end = 0;
+    loop {
+        end += random.u64(1..2 * length);
+        let [left, right] = [&mut interpreter, &mut translator].map(|machine| {
+            let limit = machine.emulator.set_instruction_limit(Some(end));
+            limit.expect("it counts");
+            format!("{:?}", machine.run())
+        });
+        assert_eq!(left, right, "before instruction {end}");
+        assert_eq!(interpreter.state(), translator.state(), "at {end}");
+        assert_eq!(data(&interpreter), data(&translator), "at {end}");
+        if left == format!("{:?}", VmExit::Hlt) {
+            break;
+        }
+        assert_eq!(left, format!("{:?}", VmExit::InstructionLimit), "at {end}");
+    }
+    assert_eq!(translator.gpr(Regs::RBP), 0, "it came to its end");
+    let counts = |machine: &Machine| machine.emulator.instructions();
+    assert_eq!(counts(&interpreter), counts(&translator));
+}
+
+#[test]
+fn the_engines_are_in_step() {
+    for after in [0, 1, 20] {
+        for length in [3, 100, 1000, 10_000] {
+            in_step(after, length);
+        }
+    }
+}
+
+/// Blocks that are entered often have a translation, others have none.
+#[test]
+fn what_is_hot_is_translated() {
+    let mut machine = machine(Engine::Translator { after: 50 });
+    machine.run_to_hlt();
+    let cpu = &mut machine.emulator.cpu;
+    let block = cpu.find_block(CODE).expect("it was executed");
+    // SAFETY: the cache's blocks are live.
+    let is_translated = |block: *const Block| unsafe { (*block).region.get() != 0 };
+    assert!(!is_translated(block), "executed once");
+    let function = cpu.find_block(FUNCTIONS).expect("it was executed");
+    assert!(is_translated(function), "executed 1,280 times");
+}

@@ -1,0 +1,170 @@
+//! The translator: blocks that are entered often become code of the host.
+//!
+//! ```text
+//! mod         counts entries, installs translations, enters them
+//! region      which blocks are translated together
+//! emit        blocks: flags, budget, ways in and out
+//! supported   which instructions are translated, and how
+//! special     those with a translation of their own; ends: how blocks go on
+//! operands    all others: as themselves, with other registers; the TLB
+//! flags       which flags an instruction reads, leaves, shows
+//! places      the guest's registers in the host's; frame: the way in and out
+//! assembler   host code and its labels
+//! ```
+//!
+//! The processor is of one kind on both sides, so an instruction on registers is its own
+//! translation, with registers renamed. An access to memory looks into the same TLB as the
+//! interpreter's. Whatever else there is to an instruction (a miss, a fault, a device, code
+//! that was written, an instruction that is not known here) is the interpreter's: translated
+//! code leaves before it with the state exact, and the handler of its op goes on. So what is
+//! executed, and counted, is the same with either engine.
+//!
+//! The budget is looked at once in a block, as the interpreter does; where it is spent, the
+//! interpreter executes the block to its end.
+//!
+//! A translation is entered by the handler of its first op, or by another translation through
+//! [`Block::code`]. It goes with the first of its blocks that is dropped.
+//!
+//! Guest data decides no address to which translated code jumps but through the links and the
+//! jump table, whose entries are checked, and none that it reads or writes but through the
+//! TLB. What a processor does speculatively is out of scope.
+
+mod assembler;
+mod emit;
+mod ends;
+mod flags;
+mod frame;
+mod operands;
+mod places;
+mod region;
+mod special;
+mod supported;
+
+use std::mem::transmute;
+
+use crate::emu::code::op::{self, Block};
+use crate::emu::code::regions::Translator;
+use crate::emu::cpu::{Cpu, Handler, Op};
+use crate::emu::engine::{Next, go};
+use crate::emu::state::control::CodeSize;
+
+/// Entries after which a block is translated: some dozen more would cost the interpreter what
+/// the translation does.
+const USUAL: u16 = 60;
+
+/// What executes the guest's code. Both do the same, and count the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Handlers of decoded instructions.
+    Interpreter,
+    /// The same until a block was entered so many times, then host code.
+    Translator {
+        /// Entries of a block before it is translated.
+        after: u16,
+    },
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::Translator { after: USUAL }
+    }
+}
+
+impl Engine {
+    /// The translator, if it is one.
+    pub(super) fn translator(self) -> Option<Translator> {
+        let Self::Translator { after } = self else {
+            return None;
+        };
+        Some(Translator {
+            after,
+            code: frame::not_translated as *const () as usize as u64,
+            // SAFETY: handlers differ in the type behind their pointers alone.
+            counter: unsafe { transmute::<Handler, op::Handler<()>>(warm) },
+        })
+    }
+}
+
+/// Counts the entries of a block that was just decoded, if there is a translator.
+///
+/// # Safety
+/// `block` is live.
+pub unsafe fn watch(cpu: &Cpu, block: *const Block) {
+    // SAFETY: the caller vouches for the block.
+    unsafe {
+        let header = &*block;
+        let fits = cpu.control.code_size == CodeSize::Bits64 && header.second_page == u64::MAX;
+        if fits && cpu.code.translator.is_some() {
+            let op = Block::first::<Cpu>(block);
+            header.first.set((*op).handler as *const ());
+            Op::set_handler(op, warm);
+        }
+    }
+}
+
+/// The first op's own handler in a block that is watched or translated.
+unsafe fn own_handler(block: *const Block) -> Handler {
+    // SAFETY: `watch` has put a handler there.
+    unsafe { transmute::<*const (), Handler>((*block).first.get()) }
+}
+
+/// Handler of the first op of a block whose entries are counted.
+///
+/// # Safety
+/// As for [`crate::emu::cpu::Handler`].
+unsafe fn warm(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: both are live, and neither is borrowed; `op` is the first of its block.
+    unsafe {
+        let block = Op::block(op);
+        let heat = (*block).heat.get();
+        if (*cpu).code.translator.is_none_or(|it| heat < it.after) {
+            (*block).heat.set(heat + 1);
+            return own_handler(block)(cpu, op);
+        }
+        if translate(&mut *cpu, block).is_some() {
+            return enter(cpu, op);
+        }
+        Op::set_handler(op, own_handler(block));
+        own_handler(block)(cpu, op)
+    }
+}
+
+/// Translates `block` with those around it; `None` if it cannot be.
+#[cold]
+#[inline(never)]
+unsafe fn translate(cpu: &mut Cpu, block: *const Block) -> Option<()> {
+    // SAFETY: the caller vouches for the block, which was just entered.
+    let members = unsafe { region::around(cpu, block) };
+    let translation = emit::translate(&members, cpu.control.fp_mode)?;
+    let base = cpu.code.stubs.keep(&translation.code)?;
+    let blocks = members.iter().map(|member| member.block).collect();
+    let number = cpu.code.regions.add(blocks);
+    for (member, entry) in members.iter().zip(translation.entries) {
+        // SAFETY: members are live, and watched.
+        unsafe {
+            let header = &*member.block;
+            header.region.set(number);
+            if let Some(entry) = entry {
+                header.code.set(base + entry as u64);
+                Op::set_handler(Block::first(member.block), enter);
+            }
+        }
+    }
+    Some(())
+}
+
+/// Handler of the first op of a block that is translated.
+///
+/// # Safety
+/// As for [`crate::emu::cpu::Handler`].
+unsafe fn enter(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: the handler of a block with a translation, which is entered while it is valid.
+    unsafe {
+        let left = frame::enter(cpu, (*Op::block(op)).code.get());
+        if left.enters == 0 && (*left.op).n == 0 {
+            own_handler(Op::block(left.op))(cpu, left.op)
+        } else {
+            go(cpu, left.op)
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Instructions that are translated otherwise than by themselves.
+
+use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
+
+use crate::emu::translate::assembler::at;
+use crate::emu::translate::emit::{Emitter, FlagsAt, Refused};
+use crate::emu::translate::flags::Effect;
+use crate::emu::translate::operands::Access;
+use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at, low};
+use crate::emu::translate::supported::{Kind, has_memory};
+
+/// Bytes of what is pushed and popped.
+const WORD: usize = 8;
+
+impl Emitter {
+    /// One instruction that does not end its block. If it is refused, nothing was changed.
+    pub fn instruction(
+        &mut self,
+        insn: &Instruction,
+        kind: Kind,
+        effect: Effect,
+        after: u32,
+    ) -> Result<(), Refused> {
+        match kind {
+            Kind::Nothing => Ok(()),
+            Kind::Itself if self.is_move(insn)? => Ok(()),
+            Kind::Itself | Kind::Vector(_) => self.itself(insn, effect, after),
+            Kind::Lea => self.lea(insn),
+            Kind::Push => self.push(insn),
+            Kind::Pop => self.pop(insn),
+            Kind::Leave => self.leave_frame(),
+            Kind::Divide => self.divide(insn, effect, after),
+            Kind::End | Kind::Other => Err(Refused),
+        }
+    }
+
+    /// Moves between a register in the frame and another one; whether `insn` is such a move.
+    fn is_move(&mut self, insn: &Instruction) -> Result<bool, Refused> {
+        let wide = matches!(insn.code(), Code::Mov_r64_rm64 | Code::Mov_rm64_r64);
+        let registers = [0, 1].map(|i| insn.op_kind(i) == OpKind::Register);
+        if !wide || registers != [true; 2] {
+            return Ok(false);
+        }
+        match [insn.op0_register(), insn.op1_register()].map(Place::of) {
+            [Place::Host(to), Place::Host(from)] => self.asm.copy(to, from)?,
+            [Place::Host(to), Place::Frame(from)] => self.asm.load(to, in_frame_at(from))?,
+            [Place::Frame(to), Place::Host(from)] => self.asm.store(in_frame_at(to), from)?,
+            [Place::Frame(to), Place::Frame(from)] => {
+                self.asm.load(FREE, in_frame_at(from))?;
+                self.asm.store(in_frame_at(to), FREE)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn lea(&mut self, insn: &Instruction) -> Result<(), Refused> {
+        let mut plain = *insn;
+        plain.set_segment_prefix(Register::None);
+        let narrow = insn.op0_register().size() == 4;
+        let place = Place::of(insn.op0_register());
+        if let (Place::Host(to), false) = (place, narrow) {
+            return self.effective_address(to, &plain);
+        }
+        self.effective_address(ADDRESS, &plain)?;
+        if narrow {
+            let half = low(ADDRESS, 4);
+            self.asm.with_register(Code::Mov_r32_rm32, half, half)?;
+        }
+        match place {
+            Place::Host(to) => self.asm.copy(to, ADDRESS)?,
+            Place::Frame(to) => self.asm.store(in_frame_at(to), ADDRESS)?,
+        }
+        Ok(())
+    }
+
+    /// The host address of the word that a push writes, to r15.
+    pub fn stack_top(&mut self) -> Result<(), Refused> {
+        self.asm.address(ADDRESS, at(STACK, -(WORD as i64)))?;
+        self.look_up(WORD, Access::Write)
+    }
+
+    fn push(&mut self, insn: &Instruction) -> Result<(), Refused> {
+        if has_memory(insn) {
+            self.effective_address(ADDRESS, insn)?;
+            self.look_up(WORD, Access::Read)?;
+            self.asm.load(FREE, at(ADDRESS, 0))?;
+            self.asm.store(in_frame!(aside), FREE)?;
+            self.stack_top()?;
+            self.asm.load(FREE, in_frame!(aside))?;
+            self.asm.store(at(ADDRESS, 0), FREE)?;
+        } else if insn.op0_kind() == OpKind::Register {
+            self.stack_top()?;
+            let value = match Place::of(insn.op0_register()) {
+                Place::Host(host) => host,
+                Place::Frame(from) => {
+                    self.asm.load(FREE, in_frame_at(from))?;
+                    FREE
+                }
+            };
+            self.asm.store(at(ADDRESS, 0), value)?;
+        } else {
+            self.stack_top()?;
+            self.asm.set(FREE, insn.immediate(0))?;
+            self.asm.store(at(ADDRESS, 0), FREE)?;
+        }
+        Ok(self.asm.advance(STACK, -(WORD as i64))?)
+    }
+
+    fn pop(&mut self, insn: &Instruction) -> Result<(), Refused> {
+        self.asm.copy(ADDRESS, STACK)?;
+        self.look_up(WORD, Access::Read)?;
+        match Place::of(insn.op0_register()) {
+            // What is popped counts, not where it was.
+            Place::Host(STACK) => return Ok(self.asm.load(STACK, at(ADDRESS, 0))?),
+            Place::Host(to) => self.asm.load(to, at(ADDRESS, 0))?,
+            Place::Frame(to) => {
+                self.asm.load(FREE, at(ADDRESS, 0))?;
+                self.asm.store(in_frame_at(to), FREE)?;
+            }
+        }
+        Ok(self.asm.advance(STACK, WORD as i64)?)
+    }
+
+    fn leave_frame(&mut self) -> Result<(), Refused> {
+        self.asm.copy(ADDRESS, Register::RBP)?;
+        self.look_up(WORD, Access::Read)?;
+        self.asm.address(STACK, at(Register::RBP, WORD as i64))?;
+        Ok(self.asm.load(Register::RBP, at(ADDRESS, 0))?)
+    }
+
+    /// `div` and `idiv` where they cannot fault for sure; leaves otherwise.
+    fn divide(&mut self, insn: &Instruction, effect: Effect, after: u32) -> Result<(), Refused> {
+        let Place::Host(dividend) = Place::of(Register::RAX) else {
+            return Err(Refused);
+        };
+        let divisor = match Place::of(insn.op0_register()) {
+            Place::Host(host) => host,
+            Place::Frame(from) => {
+                self.asm.load(ADDRESS, in_frame_at(from))?;
+                ADDRESS
+            }
+        };
+        self.spoil_flags();
+        let size = insn.op0_register().size();
+        let divisor_part = low(divisor, size);
+        if insn.mnemonic() == Mnemonic::Div {
+            self.leave_if_quotient_is_long(divisor_part, size)?;
+        } else {
+            self.asm.address(FREE, at(divisor, 1))?;
+            self.leave_if_zero_or_one(size)?;
+            self.asm.copy(FREE, dividend)?;
+            self.leave_unless_sign(size)?;
+        }
+        if effect.needs(after) {
+            self.load_flags()?;
+        }
+        let mut host = *insn;
+        host.set_op0_register(divisor_part);
+        self.asm.copy(FREE, dividend)?;
+        self.asm.add(&host)?;
+        self.asm.copy(dividend, FREE)?;
+        self.flags = FlagsAt::Host;
+        Ok(())
+    }
+
+    /// Leaves unless the upper half of the dividend is less than the divisor.
+    fn leave_if_quotient_is_long(&mut self, divisor: Register, size: usize) -> Result<(), Refused> {
+        let compare = sized(size, Code::Cmp_r32_rm32, Code::Cmp_r64_rm64);
+        let upper = low(Register::RDX, size);
+        self.asm.with_register(compare, upper, divisor)?;
+        let exit = self.exit();
+        self.asm.jump_if(ConditionCode::ae, exit);
+        Ok(())
+    }
+
+    /// Leaves if rax is 0 or 1: one more than a divisor of -1, which faults with one dividend,
+    /// or of 0.
+    fn leave_if_zero_or_one(&mut self, size: usize) -> Result<(), Refused> {
+        let compare = sized(size, Code::Cmp_rm32_imm32, Code::Cmp_rm64_imm32);
+        self.asm.with_value(compare, low(FREE, size), 1)?;
+        let exit = self.exit();
+        self.asm.jump_if(ConditionCode::be, exit);
+        Ok(())
+    }
+
+    /// Leaves unless rdx is the sign of rax, which it overwrites.
+    fn leave_unless_sign(&mut self, size: usize) -> Result<(), Refused> {
+        let shift = sized(size, Code::Sar_rm32_imm8, Code::Sar_rm64_imm8);
+        let compare = sized(size, Code::Cmp_r32_rm32, Code::Cmp_r64_rm64);
+        let [value, upper] = [FREE, Register::RDX].map(|full| low(full, size));
+        self.asm.with_value(shift, value, 8 * size as i32 - 1)?;
+        self.asm.with_register(compare, value, upper)?;
+        let exit = self.exit();
+        self.asm.jump_if(ConditionCode::ne, exit);
+        Ok(())
+    }
+}
+
+/// The code for operands of so many bytes.
+fn sized(size: usize, of_four: Code, of_eight: Code) -> Code {
+    match size {
+        4 => of_four,
+        _ => of_eight,
+    }
+}

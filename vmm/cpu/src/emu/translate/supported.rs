@@ -1,0 +1,244 @@
+//! Which instructions are translated, and how.
+
+use iced_x86::{
+    Code, ConditionCode, CpuidFeature, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind,
+    Register,
+};
+
+use crate::emu::decode;
+use crate::emu::state::mxcsr::FpMode;
+use crate::emu::translate::frame::Vectors;
+
+/// How an instruction is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By itself, with other registers and its operand in memory at hand.
+    Itself,
+    /// The same, with vector registers.
+    Vector(Vectors),
+    /// Not at all: it does nothing.
+    Nothing,
+    Lea,
+    Push,
+    Pop,
+    Leave,
+    Divide,
+    /// It ends its block.
+    End,
+    /// By the interpreter.
+    Other,
+}
+
+impl Kind {
+    pub fn vectors(self) -> Vectors {
+        match self {
+            Self::Vector(vectors) => vectors,
+            _ => Vectors::Nothing,
+        }
+    }
+
+    /// Whether translated code may be left before the instruction.
+    pub fn may_leave(self, insn: &Instruction) -> bool {
+        match self {
+            Self::Itself | Self::Vector(_) => has_memory(insn),
+            Self::Nothing | Self::Lea => false,
+            Self::Push | Self::Pop | Self::Leave | Self::Divide | Self::Other => true,
+            Self::End => !insn.is_jcc_short_or_near() && !insn.is_jmp_short_or_near(),
+        }
+    }
+}
+
+/// Whether an operand is in memory.
+pub fn has_memory(insn: &Instruction) -> bool {
+    (0..insn.op_count()).any(|i| insn.op_kind(i) == OpKind::Memory)
+}
+
+/// How `insn` is translated while floating point is in mode `fp`.
+pub fn kind(insn: &Instruction, fp: FpMode) -> Kind {
+    use Mnemonic as M;
+    let is_refused = || !decode::executes(insn, fp);
+    match insn.mnemonic() {
+        M::Nop | M::Endbr64 => Kind::Nothing,
+        M::Lea if insn.op0_register().size() != 2 => Kind::Lea,
+        M::Push if pushes_quadword(insn.code()) => Kind::Push,
+        M::Pop if insn.code() == Code::Pop_r64 => Kind::Pop,
+        M::Leave if insn.code() == Code::Leaveq => Kind::Leave,
+        M::Div | M::Idiv if is_plain_division(insn) => Kind::Divide,
+        M::Div | M::Idiv => Kind::Other,
+        _ if is_integer(insn) && !is_refused() => Kind::Itself,
+        _ => match vectors(insn) {
+            Some(vectors) if fp.quiet() && !is_refused() => Kind::Vector(vectors),
+            _ => Kind::Other,
+        },
+    }
+}
+
+fn pushes_quadword(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Push_r64 | Code::Pushq_imm32 | Code::Pushq_imm8 | Code::Push_rm64
+    )
+}
+
+/// Whether it divides by a register of 32 or 64 bits.
+fn is_plain_division(insn: &Instruction) -> bool {
+    insn.op0_kind() == OpKind::Register && insn.op0_register().size() >= 4
+}
+
+/// Instructions on general registers whose course depends on operands and flags alone.
+fn is_integer(insn: &Instruction) -> bool {
+    use Mnemonic as M;
+    let by_condition =
+        insn.condition_code() != ConditionCode::None && insn.flow_control() == FlowControl::Next;
+    let known = matches!(
+        insn.mnemonic(),
+        M::Mov
+            | M::Movzx
+            | M::Movsx
+            | M::Movsxd
+            | M::Movbe
+            | M::Movnti
+            | M::Xchg
+            | M::Bswap
+            | M::Add
+            | M::Adc
+            | M::Sub
+            | M::Sbb
+            | M::And
+            | M::Or
+            | M::Xor
+            | M::Cmp
+            | M::Test
+            | M::Inc
+            | M::Dec
+            | M::Neg
+            | M::Not
+            | M::Mul
+            | M::Imul
+            | M::Shl
+            | M::Sal
+            | M::Shr
+            | M::Sar
+            | M::Rol
+            | M::Ror
+            | M::Rcl
+            | M::Rcr
+            | M::Shld
+            | M::Shrd
+            | M::Bsf
+            | M::Bsr
+            | M::Tzcnt
+            | M::Lzcnt
+            | M::Popcnt
+            | M::Cbw
+            | M::Cwde
+            | M::Cdqe
+            | M::Cwd
+            | M::Cdq
+            | M::Cqo
+            | M::Xadd
+            | M::Cmpxchg
+            | M::Clc
+            | M::Stc
+            | M::Cmc
+            | M::Lahf
+            | M::Sahf
+            | M::Crc32
+            | M::Andn
+            | M::Bextr
+            | M::Blsi
+            | M::Blsmsk
+            | M::Blsr
+            | M::Bzhi
+            | M::Pdep
+            | M::Pext
+            | M::Rorx
+            | M::Sarx
+            | M::Shlx
+            | M::Shrx
+            | M::Mulx
+            | M::Adcx
+            | M::Adox
+    );
+    // With a register and memory the operand is a string of bits.
+    let tests_bit = matches!(insn.mnemonic(), M::Bt | M::Btc | M::Btr | M::Bts)
+        && !(insn.op0_kind() == OpKind::Memory && insn.op1_kind() == OpKind::Register);
+    let general = |i| match insn.op_kind(i) {
+        OpKind::Register => insn.op_register(i).is_gpr(),
+        _ => true,
+    };
+    (known || tests_bit || by_condition) && (0..insn.op_count()).all(general)
+}
+
+/// The vector registers that an instruction uses; `None` if it uses others besides, or has
+/// more to it than operands.
+fn vectors(insn: &Instruction) -> Option<Vectors> {
+    use Mnemonic as M;
+    let encoded = matches!(insn.encoding(), EncodingKind::VEX | EncodingKind::Legacy);
+    let more = matches!(
+        insn.mnemonic(),
+        M::Maskmovdqu
+            | M::Vmaskmovdqu
+            | M::Ldmxcsr
+            | M::Stmxcsr
+            | M::Vldmxcsr
+            | M::Vstmxcsr
+            | M::Vzeroall
+            | M::Vzeroupper
+            | M::Pcmpestri
+            | M::Pcmpestrm
+            | M::Pcmpistri
+            | M::Pcmpistrm
+            | M::Vpcmpestri
+            | M::Vpcmpestrm
+            | M::Vpcmpistri
+            | M::Vpcmpistrm
+    );
+    let fits = encoded && !more && !insn.is_vsib() && insn.op_count() > 0;
+    let registers = (0..insn.op_count())
+        .filter(|&i| insn.op_kind(i) == OpKind::Register)
+        .map(|i| insn.op_register(i));
+    let (mut all, mut any) = (true, false);
+    for register in registers {
+        let is_vector = register.is_xmm() || register.is_ymm();
+        any |= is_vector;
+        all &= is_vector || register.is_gpr();
+    }
+    let x87 = insn
+        .cpuid_features()
+        .iter()
+        .any(|feature| matches!(feature, CpuidFeature::FPU | CpuidFeature::MMX));
+    (fits && any && all && !x87).then(|| match insn.encoding() {
+        EncodingKind::VEX => Vectors::Ymm,
+        _ => Vectors::Xmm,
+    })
+}
+
+/// Whether an operand of 16 bytes or more in memory has to be aligned.
+pub fn wants_alignment(insn: &Instruction) -> bool {
+    use Mnemonic as M;
+    let size = insn.memory_size().size();
+    let is_move = matches!(
+        insn.mnemonic(),
+        M::Vmovaps
+            | M::Vmovapd
+            | M::Vmovdqa
+            | M::Vmovntps
+            | M::Vmovntpd
+            | M::Vmovntdq
+            | M::Vmovntdqa
+    );
+    let exempt = matches!(
+        insn.mnemonic(),
+        M::Movups | M::Movupd | M::Movdqu | M::Lddqu
+    );
+    size >= 16 && (is_move || insn.encoding() == EncodingKind::Legacy && !exempt)
+}
+
+/// Whether the register is the second byte of a general one.
+pub fn is_high_byte(register: Register) -> bool {
+    matches!(
+        register,
+        Register::AH | Register::CH | Register::DH | Register::BH
+    )
+}
