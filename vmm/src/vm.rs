@@ -123,6 +123,7 @@ impl Vm {
                 Clock::Host
             },
             time_of_day: load::time_of_day(config.deterministic),
+            engine: config.engine,
         };
         let mut vcpus = accelerator.create_vcpus(&ram, apic, emu, config.cpus)?;
         let vcpu = vcpus[0].as_mut();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use vmm::accel::AccelChoice;
 use vmm::boot::Archive;
+use vmm::cpu::emu::Engine;
 use vmm::devices::ApicMode;
 use vmm::events::Deadline;
 use vmm::image::Image;
@@ -36,6 +37,10 @@ pub struct CpuArgs {
     /// the time of day is fixed; implies --accel emu
     #[arg(long)]
     pub deterministic: bool,
+    /// What executes the code of the emulator's guest: handlers of decoded instructions, or
+    /// host code once a part of it is executed often; the results are the same
+    #[arg(long, value_enum, default_value_t = EngineName::Translator)]
+    engine: EngineName,
     /// Shuffle the turns of several CPUs, another way for each N; implies --accel emu
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -46,6 +51,12 @@ enum Accel {
     Auto,
     Kvm,
     Emu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineName {
+    Interpreter,
+    Translator,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -90,6 +101,10 @@ impl CpuArgs {
         config.max_instructions = self.max_instructions;
         config.deterministic = self.deterministic;
         config.seed = self.seed;
+        config.engine = match self.engine {
+            EngineName::Interpreter => Engine::Interpreter,
+            EngineName::Translator => Engine::default(),
+        };
         Ok(())
     }
 }

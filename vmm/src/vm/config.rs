@@ -11,7 +11,7 @@ use super::VmError;
 use crate::accel::AccelChoice;
 use crate::boot::Archive;
 use crate::cpu::HostKind;
-use crate::cpu::emu::Emulator;
+use crate::cpu::emu::{Emulator, Engine};
 use crate::devices::{ApicMode, LinkEnd};
 use crate::events::{InputSource, StopSource};
 use crate::host_files::{FilesConfig, Save};
@@ -64,6 +64,8 @@ pub struct VmConfig {
     /// fixed, so that two runs with the same input are the same in everything but host
     /// time; emulator only. Time in which the guest is idle is skipped.
     pub deterministic: bool,
+    /// How the emulator executes the guest's code.
+    pub engine: Engine,
     /// What shuffles the turns of several CPUs; emulator only. Each seed makes another order with
     /// turns of other lengths, and the same one always.
     pub seed: Option<u64>,
@@ -136,6 +138,7 @@ impl VmConfig {
             timeout: None,
             max_instructions: None,
             deterministic: false,
+            engine: Engine::default(),
             seed: None,
             kernel: None,
             initramfs: None,
