@@ -1,10 +1,11 @@
-//! How many times slower than the processor the emulator is, on eight kinds of work.
+//! How many times slower than the processor the emulator is, on eight kinds of work, by its
+//! interpreter and by its translator.
 //!
 //! `cargo run --release --example emulator_speed [RUNS]`
 //!
 //! The bundled program `loops` is run as a process of this host and as the only process of
-//! an emulated machine, in turn, RUNS times (5) each; it takes its own time. What counts
-//! is the ratio of the two medians.
+//! an emulated machine, by either engine in turn, RUNS times (5) each; it takes its own time.
+//! What counts is the ratio of the medians.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -15,6 +16,7 @@ use std::process::Command;
 use std::{env, fs, process};
 
 use vmm::accel::AccelChoice;
+use vmm::cpu::emu::Engine;
 use vmm::{Output, Program, Vm, VmConfig};
 
 const PROGRAM: &str = "loops";
@@ -34,29 +36,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     let new = options.write(true).create_new(true).mode(0o700);
     new.open(&file)?
         .write_all(program.file().unwrap_or_default())?;
-    println!("loop          native ms  emulator ms   ratio");
-    let mut logarithms = 0.0;
+    println!("loop          native ms  interpreter ms  ratio  translator ms  ratio");
+    let mut logarithms = [0.0; 2];
     for name in LOOPS.split(' ') {
-        let (mut native, mut emulated) = (Vec::new(), Vec::new());
+        let mut native = Vec::new();
+        let mut emulated = [Vec::new(), Vec::new()];
         for _ in 0..runs {
-            let (on_host, in_guest) = (run_on_host(&file, name)?, run_in_guest(&program, name)?);
-            if on_host.0 != in_guest.0 {
-                return Err(format!("{name}: the emulator computes something else").into());
-            }
+            let on_host = run_on_host(&file, name)?;
             native.push(on_host.1);
-            emulated.push(in_guest.1);
+            for (engine, times) in [Engine::Interpreter, Engine::default()]
+                .into_iter()
+                .zip(&mut emulated)
+            {
+                let in_guest = run_in_guest(&program, name, engine)?;
+                if on_host.0 != in_guest.0 {
+                    return Err(format!("{name}: the emulator computes something else").into());
+                }
+                times.push(in_guest.1);
+            }
         }
-        let (native, emulated) = (median(native), median(emulated));
-        let ratio = emulated as f64 / native.max(1) as f64;
-        logarithms += ratio.ln();
-        println!(
-            "{name:13} {:9.1} {:12.1} {ratio:7.1}",
-            native as f64 / 1e6,
-            emulated as f64 / 1e6
-        );
+        let native = median(native) as f64;
+        print!("{name:13} {:9.1}", native / 1e6);
+        for ((times, width), sum) in emulated.into_iter().zip([15, 14]).zip(&mut logarithms) {
+            let emulated = median(times) as f64;
+            let ratio = emulated / native.max(1.0);
+            *sum += ratio.ln();
+            print!(" {:width$.1} {ratio:6.1}", emulated / 1e6);
+        }
+        println!();
     }
-    let mean = (logarithms / LOOPS.split(' ').count() as f64).exp();
-    println!("geometric mean {mean:32.1}");
+    let [interpreter, translator] =
+        logarithms.map(|sum| (sum / LOOPS.split(' ').count() as f64).exp());
+    println!("geometric mean {interpreter:31.1} {translator:21.1}");
     Ok(fs::remove_file(&file)?)
 }
 
@@ -74,10 +85,15 @@ fn run_on_host(path: &Path, name: &str) -> Result<(String, u64), Box<dyn Error>>
     parse(&String::from_utf8(output.stdout)?)
 }
 
-fn run_in_guest(program: &Program, name: &str) -> Result<(String, u64), Box<dyn Error>> {
+fn run_in_guest(
+    program: &Program,
+    name: &str,
+    engine: Engine,
+) -> Result<(String, u64), Box<dyn Error>> {
     let mut config = VmConfig::new(program.clone());
     config.args = vec![name.to_owned()];
     config.accel = AccelChoice::Emu;
+    config.engine = engine;
     config.memory = MEMORY;
     let (output, recorder) = Output::recorded();
     let report = Vm::new(config, output)?.run()?;

@@ -48,6 +48,7 @@ const EMULATOR: House = House {
         "ops/native",
         "ops/mod",
         "decode",
+        "translate",
         "code_at",
     ],
 };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use vmm::cpu::emu::{EmuConfig, Emulator};
+use vmm::cpu::emu::{self, EmuConfig, Emulator};
 use vmm::cpu::kvm::{KvmHost, KvmVcpu, KvmVm};
 use vmm::cpu::{CpuError, CpuState, Vcpu};
 use vmm::exit::VmExit;
@@ -38,7 +38,8 @@ impl Machine {
     pub fn of(engine: Engine, watchdog: &Watchdog) -> Result<Self, String> {
         match engine {
             Engine::Kvm => Self::kvm(watchdog),
-            Engine::Emu => Self::emu(watchdog),
+            Engine::Emu => Self::emu(watchdog, emu::Engine::Interpreter),
+            Engine::Translator => Self::emu(watchdog, emu::Engine::Translator { after: 0 }),
         }
     }
 
@@ -58,11 +59,14 @@ impl Machine {
     ///
     /// # Errors
     /// Never: for likeness with [`kvm`](Self::kvm).
-    fn emu(watchdog: &Watchdog) -> Result<Self, String> {
+    fn emu(watchdog: &Watchdog, engine: emu::Engine) -> Result<Self, String> {
         Self::new(watchdog, |memory| {
             Ok(Box::new(Emulator::new(
                 memory.ram().clone(),
-                EmuConfig::default(),
+                EmuConfig {
+                    engine,
+                    ..EmuConfig::default()
+                },
             )))
         })
     }

@@ -102,17 +102,25 @@ impl RandomTest {
     }
 }
 
-/// The test that can be made longer.
+/// The tests that can be made longer.
 const RANDOM: &str = "random::processor";
+const TRANSLATED: &str = "random::translator";
 
 /// Unoptimized code is about 20 times slower.
 const UNIT: u64 = if cfg!(debug_assertions) { 500 } else { 10_000 };
 
-const RANDOM_TESTS: [RandomTest; 5] = {
-    use Engine::{Emu, Kvm};
+const RANDOM_TESTS: [RandomTest; 7] = {
+    use Engine::{Emu, Kvm, Translator};
     use Mode::{Batches, Serving, Stepping};
     [
         RandomTest::new(RANDOM, [Kvm, Emu], Batches, 10 * UNIT),
+        RandomTest::new(TRANSLATED, [Emu, Translator], Batches, 20 * UNIT),
+        RandomTest::new(
+            "restarted_faults::translator",
+            [Emu, Translator],
+            Serving,
+            11 * UNIT,
+        ),
         RandomTest::new("steady::processor", [Kvm, Kvm], Batches, UNIT),
         RandomTest::new("restarted_faults::processor", [Kvm, Kvm], Serving, UNIT / 4),
         RandomTest::new("restarted_faults::emu", [Emu, Emu], Serving, 11 * UNIT),
@@ -134,7 +142,11 @@ fn main() {
     let watchdog = Watchdog::start();
     let mut trials = Vec::new();
     let mut add = |name: String, test: Test| trials.push(trial(name, obstacle.clone(), test));
-    for (name, engine) in [("emu", Engine::Emu), ("processor", Engine::Kvm)] {
+    for (name, engine) in [
+        ("emu", Engine::Emu),
+        ("translator", Engine::Translator),
+        ("processor", Engine::Kvm),
+    ] {
         let dog = watchdog.clone();
         let test = Box::new(move || kept::check_all(engine, &dog));
         add(format!("cases::{name}"), test);
@@ -198,10 +210,10 @@ fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), F
         .into_iter()
         .filter(|form| !serving || !forms::shows_x87_pointers(form.code))
         .filter(|form| !another || !vendor::differs(form.code))
-        .filter(|form| !engines.need(Engine::Emu) || Emulator::implements(form.code))
+        .filter(|form| !engines.emulate() || Emulator::implements(form.code))
         .collect();
     let count = match *name {
-        RANDOM => number(SEQUENCES, test.sequences)?,
+        RANDOM | TRANSLATED => number(SEQUENCES, test.sequences)?,
         _ => test.sequences,
     };
     let campaign = Campaign {
@@ -228,8 +240,8 @@ fn random(test: &RandomTest, watchdog: &Watchdog, verbose: bool) -> Result<(), F
         let mut pair = Pair::new(*engines, watchdog)?;
         return Err(report(&mut pair, &results).into());
     }
-    let mut missed = match (serving, engines.need(Engine::Emu)) {
-        (false, true) if *name == RANDOM => table.missed(),
+    let mut missed = match (serving, engines.emulate()) {
+        (false, true) if [RANDOM, TRANSLATED].contains(name) => table.missed(),
         (true, true) => table.never_served(),
         _ => Vec::new(),
     };

@@ -16,8 +16,17 @@ use super::watchdog::Watchdog;
 pub enum Engine {
     /// The processor, by KVM.
     Kvm,
-    /// The emulator.
+    /// The emulator's interpreter.
     Emu,
+    /// The emulator's translator, from the first time that an instruction is executed.
+    Translator,
+}
+
+impl Engine {
+    /// Whether it is one of the emulator's.
+    pub fn emulates(self) -> bool {
+        self != Self::Kvm
+    }
 }
 
 /// How the engine under test runs sequences; the reference always runs them in batches,
@@ -46,9 +55,14 @@ impl Engines {
         self.reference == engine || self.tested == engine
     }
 
+    /// Whether the emulator is one of them.
+    pub fn emulate(&self) -> bool {
+        self.reference.emulates() || self.tested.emulates()
+    }
+
     /// Whether the emulator is compared with a processor that it does not follow.
     pub fn against_another(&self) -> bool {
-        self.need(Engine::Emu) && self.need(Engine::Kvm) && vendor::is_another()
+        self.emulate() && self.need(Engine::Kvm) && vendor::is_another()
     }
 }
 

@@ -1,19 +1,28 @@
-//! `--deterministic`: two runs of one program are the same run.
+//! `--deterministic`: two runs of one program are the same run, by either engine.
+
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Ended, Target};
+use crate::support::{Ended, Target, binary, output_with_input};
 
 /// For the emulator alone.
 pub const CASES: &[Case] = &[
     ("runs_repeat_exactly", runs_repeat_exactly),
+    (
+        "either_engine_leaves_the_same_trace",
+        either_engine_leaves_the_same_trace,
+    ),
     ("idle_time_is_skipped", idle_time_is_skipped),
     ("spinners_share_fairly", spinners_share_fairly),
 ];
 
 /// For the emulator with several CPUs.
 pub const SEVERAL_CASES: &[Case] = &[("seeds_repeat_exactly", seeds_repeat_exactly)];
+
+/// Translated is what is executed otherwise.
+const INTERPRETER: &[&str] = &["--engine", "interpreter"];
 
 fn run(target: Target, program: &str, args: &[&str]) -> Ended {
     run_with(&[], target, program, args)
@@ -64,11 +73,27 @@ fn runs_repeat_exactly(target: Target) {
         let first = run(target, program, args);
         let second = run(target, program, args);
         assert_eq!(trace(&first), trace(&second), "{program}");
+        let third = run_with(INTERPRETER, target, program, args);
+        assert_eq!(trace(&first), trace(&third), "{program}");
     }
     // Ticks come by instructions: as many as the program spins for, give or take its start.
     let spin = run(target, "spin", &["20"]);
     let ticks = spin.status(0).count(&["guest", "timer_ticks"]);
     assert!((19..=21).contains(&ticks), "{ticks} ticks of 1 ms\n{spin}");
+}
+
+/// Every event, with its time, registers and bytes.
+fn either_engine_leaves_the_same_trace(_: Target) {
+    for program in ["hello", "usertests", "signals", "threads"] {
+        let [translated, interpreted] = ["translator", "interpreter"].map(|engine| {
+            let mut command = Command::new(binary());
+            command.args(["trace", "--deterministic", "--engine", engine, program]);
+            output_with_input(&mut command, None)
+        });
+        assert_eq!(translated.status.code(), Some(0), "{program}");
+        assert!(translated.stderr.len() > 1000, "{program}: events");
+        assert!(translated == interpreted, "{program}: the traces differ");
+    }
 }
 
 /// Each seed makes a run of its own, and always the same one; as does none.
@@ -79,6 +104,9 @@ fn seeds_repeat_exactly(target: Target) {
         let once = || seeds.map(|seed| trace(run_with(seed, target, program, args).status(0)));
         let runs = once();
         assert_eq!(runs, once(), "{program}");
+        let options = [seeds[1], INTERPRETER].concat();
+        let interpreted = trace(run_with(&options, target, program, args).status(0));
+        assert_eq!(runs[1], interpreted, "{program}");
         let instructions = runs.map(|run| run["emu"]["instructions"].clone());
         let [none, first, second] = instructions;
         assert!(

@@ -2,7 +2,7 @@
 //! interrupts, NMIs and kicks.
 //!
 //! Checked: each run ends at its limit at the latest, exactly there if nothing came before; and
-//! the same instructions in runs of other lengths lead to the same state.
+//! the same instructions in runs of other lengths, by the interpreter, lead to the same state.
 //!
 //! ```text
 //! 0        real mode's vectors       0x6000 tables, for each kind of paging: identity
@@ -11,12 +11,12 @@
 
 mod start;
 
-use cpu::emu::Emulator;
+use cpu::emu::{Emulator, Engine};
 use vmm::cpu::{CpuState, DebugRegs, Interruptibility, Vcpu};
 use vmm::exit::VmExit;
 use vmm::memory::GuestRam;
 
-use crate::machine::{emulator, retired};
+use crate::machine::{emulator_by, retired};
 use crate::{COUNTS, Input, count, watchdog};
 use start::{CODE, prepare, state, tables};
 
@@ -59,12 +59,11 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let setup = setup(&mut input);
     let code = input.rest();
-    let whole = execute(&setup, code, LIMIT);
+    let whole = execute(Engine::Translator { after: 0 }, &setup, code, LIMIT);
     // Kicks come when they come.
     if let Some(whole) = whole
         && !setup.kick
-        && setup.step < LIMIT
-        && let Some(steps) = execute(&setup, code, setup.step)
+        && let Some(steps) = execute(Engine::Interpreter, &setup, code, setup.step)
     {
         assert_eq!(whole.exits, steps.exits, "in steps of {}", setup.step);
         assert_eq!(whole, steps, "in steps of {}", setup.step);
@@ -135,11 +134,11 @@ fn setup(input: &mut Input) -> Setup {
 }
 
 /// Runs an input, at most `step` instructions at a time. `None`: its end depends on the host.
-fn execute(setup: &Setup, code: &[u8], step: u64) -> Option<Ended> {
+fn execute(engine: Engine, setup: &Setup, code: &[u8], step: u64) -> Option<Ended> {
     let ram = GuestRam::new(RAM).expect("memory");
     prepare(&ram, setup, code);
     let tables_before = tables(&ram);
-    let mut emulator = emulator(ram.clone());
+    let mut emulator = emulator_by(engine, ram.clone());
     emulator.set_state(&setup.state).expect("a state");
     let guard = watchdog::watch(emulator.kicker());
     if setup.kick {

@@ -1,13 +1,19 @@
 //! What the machines of several targets have.
 
-use cpu::emu::{Clock, EmuConfig, Emulator};
+use cpu::emu::{Clock, EmuConfig, Emulator, Engine};
 use vmm::cpu::{Segment, Vcpu};
 use vmm::memory::GuestRam;
 
-/// An emulator whose time is its instructions.
+/// An emulator whose time is its instructions. It translates whatever it executes.
 pub fn emulator(ram: GuestRam) -> Emulator {
+    emulator_by(Engine::Translator { after: 0 }, ram)
+}
+
+/// The same by a certain engine.
+pub fn emulator_by(engine: Engine, ram: GuestRam) -> Emulator {
     let config = EmuConfig {
         clock: Clock::Instructions,
+        engine,
         ..EmuConfig::default()
     };
     Emulator::new(ram, config)
