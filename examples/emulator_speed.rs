@@ -23,13 +23,10 @@ const PROGRAM: &str = "loops";
 const LOOPS: &str = "dependent sieve fib sha256 matrix chase independent indirect";
 /// Enough for the largest loop and the kernel.
 const MEMORY: u64 = 128 << 20;
-const DEFAULT_RUNS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let runs = match env::args().nth(1) {
-        Some(word) => word.parse::<usize>()?.max(1),
-        None => DEFAULT_RUNS,
-    };
+    let runs = env::args().nth(1).map(|word| word.parse::<usize>());
+    let runs = runs.transpose()?.map_or(5, |runs| runs.max(1));
     let program = Program::find(PROGRAM)?;
     let file = env::temp_dir().join(format!("{PROGRAM}-{}", process::id()));
     let mut options = OpenOptions::new();
@@ -39,40 +36,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("loop          native ms  interpreter ms  ratio  translator ms  ratio");
     let mut logarithms = [0.0; 2];
     for name in LOOPS.split(' ') {
-        let mut native = Vec::new();
-        let mut emulated = [Vec::new(), Vec::new()];
+        let mut times = [const { Vec::new() }; 3];
         for _ in 0..runs {
-            let on_host = run_on_host(&file, name)?;
-            native.push(on_host.1);
-            for (engine, times) in [Engine::Interpreter, Engine::default()]
-                .into_iter()
-                .zip(&mut emulated)
-            {
-                let in_guest = run_in_guest(&program, name, engine)?;
-                if on_host.0 != in_guest.0 {
-                    return Err(format!("{name}: the emulator computes something else").into());
-                }
-                times.push(in_guest.1);
+            let results = [
+                run_on_host(&file, name)?,
+                run_in_guest(&program, name, Engine::Interpreter)?,
+                run_in_guest(&program, name, Engine::default())?,
+            ];
+            for (times, (sum, ns)) in times.iter_mut().zip(&results) {
+                assert_eq!(*sum, results[0].0, "{name}: another result");
+                times.push(*ns);
             }
         }
-        let native = median(native) as f64;
-        print!("{name:13} {:9.1}", native / 1e6);
-        for ((times, width), sum) in emulated.into_iter().zip([15, 14]).zip(&mut logarithms) {
-            let emulated = median(times) as f64;
-            let ratio = emulated / native.max(1.0);
-            *sum += ratio.ln();
-            print!(" {:width$.1} {ratio:6.1}", emulated / 1e6);
-        }
-        println!();
+        let [native, interpreted, translated] = times.map(median);
+        let (first, second) = (interpreted / native, translated / native);
+        logarithms[0] += first.ln();
+        logarithms[1] += second.ln();
+        println!(
+            "{name:13} {native:9.1} {interpreted:15.1} {first:6.1} {translated:14.1} {second:6.1}"
+        );
     }
-    let [interpreter, translator] =
-        logarithms.map(|sum| (sum / LOOPS.split(' ').count() as f64).exp());
-    println!("geometric mean {interpreter:31.1} {translator:21.1}");
+    let means = logarithms.map(|sum| (sum / LOOPS.split(' ').count() as f64).exp());
+    println!("geometric mean {:31.1} {:21.1}", means[0], means[1]);
     Ok(fs::remove_file(&file)?)
 }
 
-/// Sum and nanoseconds, out of `NAME SUM NANOSECONDS`.
-fn parse(text: &str) -> Result<(String, u64), Box<dyn Error>> {
+/// Sum and nanoseconds.
+type Timed = Result<(String, u64), Box<dyn Error>>;
+
+/// Out of `NAME SUM NANOSECONDS`.
+fn parse(text: &str) -> Timed {
     let mut words = text.split_whitespace().skip(1);
     match (words.next(), words.next()) {
         (Some(sum), Some(ns)) => Ok((sum.to_owned(), ns.parse()?)),
@@ -80,16 +73,12 @@ fn parse(text: &str) -> Result<(String, u64), Box<dyn Error>> {
     }
 }
 
-fn run_on_host(path: &Path, name: &str) -> Result<(String, u64), Box<dyn Error>> {
+fn run_on_host(path: &Path, name: &str) -> Timed {
     let output = Command::new(path).arg(name).output()?;
     parse(&String::from_utf8(output.stdout)?)
 }
 
-fn run_in_guest(
-    program: &Program,
-    name: &str,
-    engine: Engine,
-) -> Result<(String, u64), Box<dyn Error>> {
+fn run_in_guest(program: &Program, name: &str, engine: Engine) -> Timed {
     let mut config = VmConfig::new(program.clone());
     config.args = vec![name.to_owned()];
     config.accel = AccelChoice::Emu;
@@ -103,7 +92,8 @@ fn run_in_guest(
     }
 }
 
-fn median(mut values: Vec<u64>) -> u64 {
+/// Milliseconds, out of nanoseconds.
+fn median(mut values: Vec<u64>) -> f64 {
     values.sort_unstable();
-    values[values.len() / 2]
+    values[values.len() / 2] as f64 / 1e6
 }
