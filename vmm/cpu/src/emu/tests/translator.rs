@@ -45,6 +45,27 @@ fn machine(engine: Engine) -> Machine {
             // Across the end of a page, and of two.
             "mov rsi, [rbx + 0xffd]",
             "add [rbx + 0xffe], esi",
+            // Accesses that share a look at their page, which they leave, whose register
+            // changes, and which have to be aligned.
+            "mov rax, [rbx + 0xff0]",
+            "add rax, [rbx + 0x1008]",
+            "mov [rbx + 0xff8], rax",
+            "mov r8, [rbx + 0x60]",
+            "lea rbx, [rbx + 8]",
+            "mov [rbx + 0x60], r8",
+            "sub [rbx + 0x70], ax",
+            "lea rbx, [rbx - 8]",
+            "movaps xmm3, [rbx + 0x60]",
+            "cmp byte ptr [rbx + 0x6f], 0x40",
+            "movaps [rbx + 0x80], xmm3",
+            "setl byte ptr [rbx + 0x90]",
+            "sub rsp, 0x40",
+            "mov [rsp + 8], rax",
+            "adc rax, [rsp + 8]",
+            "mov [rsp + 0x10], rax",
+            "push qword ptr [rsp + 0x10]",
+            "pop qword ptr [rsp + 0x18]",
+            "add rsp, 0x40",
             // Multiplications and divisions, some of which fault.
             "imul rsi, rax, 77",
             "mul r13",

@@ -77,6 +77,11 @@ impl Assembler {
         self.distance_to(label);
     }
 
+    pub fn call(&mut self, label: Label) {
+        self.bytes(&[0xe8]);
+        self.distance_to(label);
+    }
+
     pub fn jump_if(&mut self, condition: ConditionCode, label: Label) {
         // Conditions are in the order of their opcodes.
         self.bytes(&[0x0f, 0x80 + (condition as u8 - ConditionCode::o as u8)]);

@@ -9,8 +9,11 @@ use crate::emu::state::mxcsr::FpMode;
 use crate::emu::translate::assembler::{Assembler, Label};
 use crate::emu::translate::flags::Effect;
 use crate::emu::translate::frame::{self, Vectors};
+use crate::emu::translate::pages::Miss;
 use crate::emu::translate::places::{BUDGET, FREE, in_frame};
 use crate::emu::translate::region::{End, Member};
+use crate::emu::translate::shares::{self, Share};
+use crate::emu::translate::stack;
 use crate::emu::translate::supported::{self, Kind};
 
 /// An instruction is left to the interpreter.
@@ -35,6 +38,7 @@ pub enum FlagsAt {
 pub struct Plan<'a> {
     pub member: &'a Member,
     kinds: Vec<Kind>,
+    shares: Vec<Option<Share>>,
     effects: Vec<Effect>,
     /// The flags that are seen before each instruction, and after the last.
     live: Vec<u32>,
@@ -49,6 +53,8 @@ pub struct Emitter {
     pub flags: FlagsAt,
     /// Where to jump to give up at an op, and what to return to the budget.
     exits: Vec<(Label, *const Op, u8)>,
+    /// Accesses to pages that are not kept.
+    pub misses: Vec<Miss>,
     /// The jump that leaves translated code.
     give_up: Label,
     /// What the block at hand has taken from the budget.
@@ -81,6 +87,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
         asm,
         flags: FlagsAt::Frame,
         exits: Vec::new(),
+        misses: Vec::new(),
         give_up,
         spent: 0,
         op: std::ptr::null(),
@@ -88,6 +95,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
     for i in 0..plans.len() {
         emitter.block(&plans, i).ok()?;
     }
+    emitter.misses().ok()?;
     emitter.exits().ok()?;
     emitter.entries(&plans, vectors).ok()?;
     let entries = plans.iter().map(|plan| {
@@ -103,7 +111,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
 
 impl<'a> Plan<'a> {
     fn new(member: &'a Member, fp: FpMode, asm: &mut Assembler) -> Self {
-        let (mut kinds, mut effects) = (Vec::new(), Vec::new());
+        let mut kinds = Vec::new();
         for insn in &member.instructions {
             let kind = supported::kind(insn, fp);
             let last = kinds.len() + 1 == member.instructions.len();
@@ -114,15 +122,20 @@ impl<'a> Plan<'a> {
                 _ => kind,
             };
             kinds.push(kind);
-            effects.push(Effect::of(insn, kind.may_leave(insn)));
             if kind == Kind::Other {
                 break;
             }
         }
+        let shares = shares::of(&member.instructions, &kinds);
+        let all = member.instructions.iter().zip(&kinds).zip(&shares);
+        let effects: Vec<_> = all
+            .map(|((insn, kind), share)| Effect::of(insn, kind.may_leave(insn, *share)))
+            .collect();
         Self {
             member,
             live: vec![Flags::BITS; effects.len() + 1],
             kinds,
+            shares,
             effects,
             outside: asm.label(),
             inside: asm.label(),
@@ -195,7 +208,11 @@ impl Emitter {
         self.flags = FlagsAt::Frame;
         self.spent = 0;
         let check = plan.check();
+        let mut done = 0;
         for (n, insn) in member.instructions.iter().enumerate() {
+            if n < done {
+                continue;
+            }
             let (kind, effect) = (plan.kinds[n], plan.effects[n]);
             self.op = member.op(n);
             if effect.observes {
@@ -211,8 +228,14 @@ impl Emitter {
             if kind == Kind::End {
                 break;
             }
-            let after = plan.live[n + 1];
-            if self.instruction(insn, kind, effect, after) == Err(Refused) {
+            let run = stack::run(&plan.kinds[n..], &member.instructions[n..]);
+            let result = if run > 1 {
+                done = n + run;
+                self.stack_run(kind, &member.instructions[n..done])
+            } else {
+                self.instruction(insn, kind, effect, plan.live[n + 1], plan.shares[n])
+            };
+            if result == Err(Refused) {
                 // It has changed nothing.
                 self.save_flags()?;
                 self.leave_here();
@@ -225,7 +248,11 @@ impl Emitter {
             self.spend(member.block)?;
         }
         let next = plans.get(i + 1).map(|plan| plan.inside);
-        self.end(plans, member, next)
+        if self.end(plans, member, next) == Err(Refused) {
+            self.save_flags()?;
+            self.leave_here();
+        }
+        Ok(())
     }
 
     /// Where to jump to leave translated code at the op at hand. The flags are in the frame.

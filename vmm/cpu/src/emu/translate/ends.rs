@@ -3,13 +3,13 @@
 
 use std::mem::offset_of;
 
-use iced_x86::{Code, ConditionCode, Instruction, Mnemonic};
+use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, Register};
 
 use crate::emu::code::op::Block;
 use crate::emu::cpu::Op;
 use crate::emu::translate::assembler::{Label, at};
 use crate::emu::translate::emit::{Emitter, Plan, Refused};
-use crate::emu::translate::operands::Access;
+use crate::emu::translate::pages::Access;
 use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at};
 use crate::emu::translate::region::{End, Member};
 use crate::emu::translate::supported::has_memory;
@@ -166,11 +166,11 @@ impl Emitter {
         let is_return = insn.mnemonic() == Mnemonic::Ret;
         if is_return {
             self.asm.copy(ADDRESS, STACK)?;
-            self.look_up(8, Access::Read)?;
+            self.look_up(Register::RSP, Access::Read, 8)?;
             self.asm.load(ADDRESS, at(ADDRESS, 0))?;
         } else if has_memory(insn) {
             self.effective_address(ADDRESS, insn)?;
-            self.look_up(8, Access::Read)?;
+            self.look_up(insn.memory_base(), Access::Read, 8)?;
             self.asm.load(ADDRESS, at(ADDRESS, 0))?;
         } else {
             match Place::of(insn.op0_register()) {

@@ -16,6 +16,8 @@ use std::mem::offset_of;
 
 use crate::emu::code::op::Block;
 use crate::emu::cpu::{Cpu, Op};
+use crate::emu::translate::pages::Page;
+use crate::emu::translate::shares::KEPT;
 
 /// What translated code has on the host's stack.
 #[repr(C)]
@@ -36,6 +38,12 @@ pub struct Frame {
     pub jump_mask: u64,
     /// The address to begin at, then a place for translated code to put something aside.
     pub aside: u64,
+    /// The same for an offset in a page.
+    pub offset: u64,
+    /// That of the stack which was accessed last.
+    pub stack: Page,
+    /// Host addresses that accesses share.
+    pub kept: [u64; KEPT],
 }
 
 /// How much of the guest's vector registers is in the host's.
@@ -57,13 +65,13 @@ pub struct Left {
     pub enters: u64,
 }
 
-/// Executes the translation at `code` and those that follow it.
+/// Executes the translation at `code` and those that follow it. `none` is [`Page::none`].
 ///
 /// # Safety
 /// `code` is the [`code`](Block::code) of a live block whose `ctx` is the CPU's, and the CPU
 /// is not otherwise borrowed.
 #[unsafe(naked)]
-pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64) -> Left {
+pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64, none: &Page) -> Left {
     naked_asm!(
         "push rbp",
         "push rbx",
@@ -74,6 +82,8 @@ pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64) -> Left {
         "sub rsp, {frame}",
         "mov [rsp + {cpu}], rdi",
         "mov [rsp + {aside}], rsi",
+        "movups xmm0, [rdx]",
+        "movups [rsp + {stack}], xmm0",
         "mov rax, [rdi + {cpu_tlb}]",
         "mov [rsp + {tlb_entries}], rax",
         "mov rax, [rdi + {cpu_tlb} + 8]",
@@ -106,6 +116,7 @@ pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64) -> Left {
         "mov rdi, [rdi + {gprs} + 8 * 7]",
         "jmp [rsp + {aside}]",
         frame = const size_of::<Frame>(),
+        stack = const offset_of!(Frame, stack),
         cpu = const offset_of!(Frame, cpu),
         aside = const offset_of!(Frame, aside),
         tlb_entries = const offset_of!(Frame, tlb_entries),

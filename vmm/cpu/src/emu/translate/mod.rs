@@ -5,8 +5,10 @@
 //! region      which blocks are translated together
 //! emit        blocks: flags, budget, ways in and out
 //! supported   which instructions are translated, and how
-//! special     those with a translation of their own; ends: how blocks go on
-//! operands    all others: as themselves, with other registers; the TLB
+//! special     those with a translation of their own; stack: pushes and pops
+//! ends        how blocks go on
+//! operands    all others: as themselves, with other registers
+//! pages       accesses to memory: the stack's page, and the TLB; shares: of several at once
 //! flags       which flags an instruction reads, leaves, shows
 //! places      the guest's registers in the host's; frame: the way in and out
 //! assembler   host code and its labels
@@ -35,9 +37,12 @@ mod ends;
 mod flags;
 mod frame;
 mod operands;
+mod pages;
 mod places;
 mod region;
+mod shares;
 mod special;
+mod stack;
 mod supported;
 
 use std::mem::transmute;
@@ -47,6 +52,7 @@ use crate::emu::code::regions::Translator;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::{Next, go};
 use crate::emu::state::control::CodeSize;
+use pages::Page;
 
 /// Entries after which a block is translated: some dozen more would cost the interpreter what
 /// the translation does.
@@ -160,7 +166,7 @@ unsafe fn translate(cpu: &mut Cpu, block: *const Block) -> Option<()> {
 unsafe fn enter(cpu: *mut Cpu, op: Next) -> Next {
     // SAFETY: the handler of a block with a translation, which is entered while it is valid.
     unsafe {
-        let left = frame::enter(cpu, (*Op::block(op)).code.get());
+        let left = frame::enter(cpu, (*Op::block(op)).code.get(), &Page::none());
         if left.enters == 0 && (*left.op).n == 0 {
             own_handler(Op::block(left.op))(cpu, left.op)
         } else {

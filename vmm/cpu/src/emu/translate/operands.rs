@@ -1,25 +1,19 @@
 //! Instructions by themselves: registers renamed, the operand in memory looked up.
 
+use std::mem::offset_of;
+
 use iced_x86::{
     Code, ConditionCode, Instruction, InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess,
     OpCodeOperandKind, OpKind, Register,
 };
 
-use crate::emu::memory::ram::PAGE;
-use crate::emu::memory::tlb::{PLACE_SHIFT, TlbEntry};
-use crate::emu::translate::assembler::at;
 use crate::emu::translate::emit::{Emitter, FlagsAt, Refused};
 use crate::emu::translate::flags::Effect;
-use crate::emu::translate::places::{ADDRESS, FREE, Place, in_frame, in_frame_at, low};
+use crate::emu::translate::frame::Frame;
+use crate::emu::translate::pages::Access;
+use crate::emu::translate::places::{ADDRESS, FREE, Place, in_frame_at, low};
+use crate::emu::translate::shares::Share;
 use crate::emu::translate::supported::{has_memory, is_high_byte, wants_alignment};
-
-/// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    /// Or reads and writes.
-    Write,
-}
 
 /// A guest's register that an instruction uses in a free one of the host.
 struct Lent {
@@ -35,18 +29,13 @@ impl Emitter {
         insn: &Instruction,
         effect: Effect,
         after: u32,
+        share: Option<Share>,
     ) -> Result<(), Refused> {
         let mut host = *insn;
         host.set_has_lock_prefix(false);
         let mut free = vec![FREE];
         if has_memory(insn) {
-            self.operand(insn)?;
-            host.set_segment_prefix(Register::None);
-            host.set_memory_base(ADDRESS);
-            host.set_memory_index(Register::None);
-            host.set_memory_index_scale(1);
-            host.set_memory_displacement64(0);
-            host.set_memory_displ_size(0);
+            self.operand(insn, &mut host, share)?;
         } else {
             free.insert(0, ADDRESS);
         }
@@ -73,27 +62,58 @@ impl Emitter {
         Ok(())
     }
 
-    /// The host address of the instruction's operand in memory, to r15.
-    fn operand(&mut self, insn: &Instruction) -> Result<(), Refused> {
-        let writes = InstructionInfoFactory::new()
-            .info(insn)
-            .used_memory()
-            .iter()
-            .any(|used| !matches!(used.access(), OpAccess::Read | OpAccess::CondRead));
-        let access = if writes { Access::Write } else { Access::Read };
+    /// Makes `host`, which is `insn` elsewise, have its operand in memory at r15.
+    fn operand(
+        &mut self,
+        insn: &Instruction,
+        host: &mut Instruction,
+        share: Option<Share>,
+    ) -> Result<(), Refused> {
         let size = insn.memory_size().size();
         if size == 0 || size > 32 {
             return Err(Refused);
         }
-        self.effective_address(ADDRESS, insn)?;
-        self.look_up(size, access)?;
+        let mut offset = match share {
+            Some(share) => {
+                self.shared(insn, share)?;
+                insn.memory_displacement64() as i64 - share.start
+            }
+            None => {
+                self.effective_address(ADDRESS, insn)?;
+                self.look_up(insn.memory_base(), Access::of(insn), size)?;
+                0
+            }
+        };
         if wants_alignment(insn) {
+            self.asm.advance(ADDRESS, offset)?;
+            offset = 0;
+            self.spoil_flags();
             self.asm
                 .with_value(Code::Test_rm64_imm32, ADDRESS, size as i32 - 1)?;
             let exit = self.exit();
             self.asm.jump_if(ConditionCode::ne, exit);
         }
+        host.set_segment_prefix(Register::None);
+        host.set_memory_base(ADDRESS);
+        host.set_memory_index(Register::None);
+        host.set_memory_index_scale(1);
+        host.set_memory_displacement64(offset as u64);
+        host.set_memory_displ_size(u32::from(offset != 0));
         Ok(())
+    }
+
+    /// The host address of the first byte that the instruction shares with others, to r15.
+    fn shared(&mut self, insn: &Instruction, share: Share) -> Result<(), Refused> {
+        let place = offset_of!(Frame, kept) + 8 * share.kept;
+        let kept = in_frame_at(place as i64);
+        if share.is_known {
+            return Ok(self.asm.load(ADDRESS, kept)?);
+        }
+        let mut first = *insn;
+        first.set_memory_displacement64(share.start as u64);
+        self.effective_address(ADDRESS, &first)?;
+        self.look_up(insn.memory_base(), share.access, share.size)?;
+        Ok(self.asm.store(kept, ADDRESS)?)
     }
 
     /// The linear address of the instruction's operand in memory, to `to`; changes rax.
@@ -143,35 +163,6 @@ impl Emitter {
             return Ok(self.asm.with_memory(Code::Lea_r32_m, low, operand)?);
         }
         Ok(self.asm.address(to, operand)?)
-    }
-
-    /// From a linear address to the host's, both in r15, for `size` bytes; leaves if the TLB
-    /// does not admit the access. Changes rax and the host's flags, which are in the frame.
-    pub fn look_up(&mut self, size: usize, access: Access) -> Result<(), Refused> {
-        let page = match access {
-            Access::Read => std::mem::offset_of!(TlbEntry, read),
-            Access::Write => std::mem::offset_of!(TlbEntry, write),
-        };
-        self.spoil_flags();
-        let low_half = low(FREE, 4);
-        self.asm
-            .with_register(Code::Mov_r32_rm32, low_half, low(ADDRESS, 4))?;
-        self.asm
-            .with_value(Code::Shr_rm32_imm8, low_half, PLACE_SHIFT as i32)?;
-        self.asm
-            .with_memory(Code::And_r32_rm32, low_half, in_frame!(tlb_mask))?;
-        self.asm
-            .with_memory(Code::Add_r64_rm64, FREE, in_frame!(tlb_entries))?;
-        self.asm
-            .with_memory(Code::Sub_r64_rm64, ADDRESS, at(FREE, page as i64))?;
-        let most = PAGE as i32 - size as i32;
-        self.asm.with_value(Code::Cmp_rm64_imm32, ADDRESS, most)?;
-        let exit = self.exit();
-        self.asm.jump_if(ConditionCode::a, exit);
-        let host = std::mem::offset_of!(TlbEntry, host) as i64;
-        self.asm
-            .with_memory(Code::Add_r64_rm64, ADDRESS, at(FREE, host))?;
-        Ok(())
     }
 }
 

@@ -5,12 +5,9 @@ use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
 use crate::emu::translate::assembler::at;
 use crate::emu::translate::emit::{Emitter, FlagsAt, Refused};
 use crate::emu::translate::flags::Effect;
-use crate::emu::translate::operands::Access;
-use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at, low};
-use crate::emu::translate::supported::{Kind, has_memory};
-
-/// Bytes of what is pushed and popped.
-const WORD: usize = 8;
+use crate::emu::translate::places::{ADDRESS, FREE, Place, in_frame_at, low};
+use crate::emu::translate::shares::Share;
+use crate::emu::translate::supported::Kind;
 
 impl Emitter {
     /// One instruction that does not end its block. If it is refused, nothing was changed.
@@ -20,11 +17,12 @@ impl Emitter {
         kind: Kind,
         effect: Effect,
         after: u32,
+        share: Option<Share>,
     ) -> Result<(), Refused> {
         match kind {
             Kind::Nothing => Ok(()),
             Kind::Itself if self.is_move(insn)? => Ok(()),
-            Kind::Itself | Kind::Vector(_) => self.itself(insn, effect, after),
+            Kind::Itself | Kind::Vector(_) => self.itself(insn, effect, after, share),
             Kind::Lea => self.lea(insn),
             Kind::Push => self.push(insn),
             Kind::Pop => self.pop(insn),
@@ -71,61 +69,6 @@ impl Emitter {
             Place::Frame(to) => self.asm.store(in_frame_at(to), ADDRESS)?,
         }
         Ok(())
-    }
-
-    /// The host address of the word that a push writes, to r15.
-    pub fn stack_top(&mut self) -> Result<(), Refused> {
-        self.asm.address(ADDRESS, at(STACK, -(WORD as i64)))?;
-        self.look_up(WORD, Access::Write)
-    }
-
-    fn push(&mut self, insn: &Instruction) -> Result<(), Refused> {
-        if has_memory(insn) {
-            self.effective_address(ADDRESS, insn)?;
-            self.look_up(WORD, Access::Read)?;
-            self.asm.load(FREE, at(ADDRESS, 0))?;
-            self.asm.store(in_frame!(aside), FREE)?;
-            self.stack_top()?;
-            self.asm.load(FREE, in_frame!(aside))?;
-            self.asm.store(at(ADDRESS, 0), FREE)?;
-        } else if insn.op0_kind() == OpKind::Register {
-            self.stack_top()?;
-            let value = match Place::of(insn.op0_register()) {
-                Place::Host(host) => host,
-                Place::Frame(from) => {
-                    self.asm.load(FREE, in_frame_at(from))?;
-                    FREE
-                }
-            };
-            self.asm.store(at(ADDRESS, 0), value)?;
-        } else {
-            self.stack_top()?;
-            self.asm.set(FREE, insn.immediate(0))?;
-            self.asm.store(at(ADDRESS, 0), FREE)?;
-        }
-        Ok(self.asm.advance(STACK, -(WORD as i64))?)
-    }
-
-    fn pop(&mut self, insn: &Instruction) -> Result<(), Refused> {
-        self.asm.copy(ADDRESS, STACK)?;
-        self.look_up(WORD, Access::Read)?;
-        match Place::of(insn.op0_register()) {
-            // What is popped counts, not where it was.
-            Place::Host(STACK) => return Ok(self.asm.load(STACK, at(ADDRESS, 0))?),
-            Place::Host(to) => self.asm.load(to, at(ADDRESS, 0))?,
-            Place::Frame(to) => {
-                self.asm.load(FREE, at(ADDRESS, 0))?;
-                self.asm.store(in_frame_at(to), FREE)?;
-            }
-        }
-        Ok(self.asm.advance(STACK, WORD as i64)?)
-    }
-
-    fn leave_frame(&mut self) -> Result<(), Refused> {
-        self.asm.copy(ADDRESS, Register::RBP)?;
-        self.look_up(WORD, Access::Read)?;
-        self.asm.address(STACK, at(Register::RBP, WORD as i64))?;
-        Ok(self.asm.load(Register::RBP, at(ADDRESS, 0))?)
     }
 
     /// `div` and `idiv` where they cannot fault for sure; leaves otherwise.

@@ -8,6 +8,7 @@ use iced_x86::{
 use crate::emu::decode;
 use crate::emu::state::mxcsr::FpMode;
 use crate::emu::translate::frame::Vectors;
+use crate::emu::translate::shares::Share;
 
 /// How an instruction is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +38,14 @@ impl Kind {
         }
     }
 
-    /// Whether translated code may be left before the instruction.
-    pub fn may_leave(self, insn: &Instruction) -> bool {
+    /// Whether translated code may be left before the instruction, whose operand in memory is
+    /// found by `share`.
+    pub fn may_leave(self, insn: &Instruction, share: Option<Share>) -> bool {
         match self {
-            Self::Itself | Self::Vector(_) => has_memory(insn),
+            Self::Itself | Self::Vector(_) => {
+                let is_known = share.is_some_and(|share| share.is_known);
+                has_memory(insn) && (!is_known || wants_alignment(insn))
+            }
             Self::Nothing | Self::Lea => false,
             Self::Push | Self::Pop | Self::Leave | Self::Divide | Self::Other => true,
             Self::End => !insn.is_jcc_short_or_near() && !insn.is_jmp_short_or_near(),
