@@ -18,7 +18,7 @@ tools=(bochs:bochs "$bios:bochsbios" "$vga_bios:vgabios" "$isolinux:isolinux"
 # `init_stops_and`, `init_of_oneself`, most of the suite `ends`) keeps its host for ever.
 # Its `sysret` that sets TF traps an instruction late (`sysret_is_stepped`), and its `syscall` that
 # clears TF traps in ring 0 (`corners`).
-most=(--skip ::emu --skip ::qemu --skip ::processor --skip the_hosts_own_root
+most=(--skip ::emu --skip ::translator --skip ::qemu --skip ::processor --skip the_hosts_own_root
     --skip more_programs_agree --skip linux_
     --skip kick_ends_a_loop --skip a_halt_in_kvm --skip init_stops_and
     --skip init_of_oneself --skip sysret_is_stepped --skip corners)

@@ -14,7 +14,7 @@ tools=(qemu-system-x86_64:qemu-system-x86)
 # QEMU's SVM does not tell KVM of a guest's `xsetbv`, so no guest has AVX (`ymm`), and QEMU
 # aborts at a guest's write of CR8 while an interrupt is pending (`halt_after_a_write_of_cr8`).
 # The inner host's own root has a static busybox and no more (`the_hosts_own_root`).
-most=(--skip ::emu --skip ::qemu --skip ::processor --skip corners --skip ymm
+most=(--skip ::emu --skip ::translator --skip ::qemu --skip ::processor --skip corners --skip ymm
     --skip halt_after_a_write_of_cr8 --skip the_hosts_own_root
     --skip more_programs_agree --skip stores_ --skip faulting_ --skip faults_handle
     --skip handlers_are --skip linux_)
