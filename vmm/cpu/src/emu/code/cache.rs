@@ -345,8 +345,8 @@ impl CodeCache {
     /// Drops the blocks of this cache that have any of these bytes.
     pub fn drop_written(&mut self, gpa: u64, written: u64) -> Invalidated {
         let from = (gpa & PAGE_MASK).max(gpa.saturating_sub(LONGEST_BLOCK - 1));
-        let (mut work, mut dropped, mut empty) = (WRITE_WORK, 0, Vec::new());
-        let mut regions = Vec::new();
+        let (mut work, mut dropped) = (WRITE_WORK, 0);
+        let (mut empty, mut regions) = (Vec::new(), Vec::new());
         for (&start, there) in self.starts.range_mut(from..gpa + written) {
             work += BLOCK_WORK;
             if start + there.longest <= gpa {
@@ -381,11 +381,9 @@ impl CodeCache {
         for start in empty {
             self.starts.remove(&start);
         }
-        if let Some(translator) = self.translator {
-            // SAFETY: memory of blocks is not reused before all regions are forgotten, and the
-            // engine holds no reference to an op while an instruction writes to memory.
-            unsafe { self.regions.drop_all(&regions, translator) };
-        }
+        // SAFETY: memory of blocks is not reused before all regions are forgotten, and the
+        // engine holds no reference to an op while an instruction writes to memory.
+        unsafe { self.regions.drop_all(&regions, self.translator) };
         if let Some(left) = self.pages.get_mut(&(gpa / PAGE)) {
             *left = left.saturating_sub(dropped);
             if *left == 0 {

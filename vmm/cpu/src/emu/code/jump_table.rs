@@ -29,8 +29,13 @@ impl JumpTable {
         }
     }
 
+    /// Bits of an instruction pointer that are folded onto those below them, and the size of an
+    /// entry, as shifts.
+    pub const FOLD: u32 = 9;
+    pub const ENTRY: u32 = size_of::<*const Block>().trailing_zeros();
+
     fn offset(rip: u64) -> u64 {
-        (rip ^ rip >> 9) << 3
+        (rip ^ rip >> Self::FOLD) << Self::ENTRY
     }
 
     /// The block last entered in the place of `rip`.
@@ -68,10 +73,10 @@ impl Jumps {
             self.0 = vec![NO_BLOCK.pointer(); JUMPS];
             *table = JumpTable {
                 entries: self.0.as_ptr(),
-                mask: (JUMPS as u64 - 1) << 3,
+                mask: (JUMPS as u64 - 1) << JumpTable::ENTRY,
             };
         }
-        let place = (JumpTable::offset(rip) >> 3) as usize & (JUMPS - 1);
+        let place = (JumpTable::offset(rip) >> JumpTable::ENTRY) as usize & (JUMPS - 1);
         self.0[place] = block;
     }
 }

@@ -99,7 +99,7 @@ pub struct Block {
     /// Where its translation is, or what leaves translated code for its first op.
     pub code: Cell<u64>,
     /// The first op's own handler, a [`Handler`], where another one stands for it; else null.
-    pub first: Cell<*const ()>,
+    pub own_handler: Cell<*const ()>,
     /// Limit of CS that it was decoded for, outside 64-bit mode.
     pub limit: u32,
     /// Which of the [`Regions`](crate::emu::code::regions::Regions) it is part of, if any.
@@ -248,7 +248,7 @@ pub static NO_BLOCK: NoBlock = NoBlock(Block {
     phys: 0,
     second_page: 0,
     code: Cell::new(0),
-    first: Cell::new(ptr::null()),
+    own_handler: Cell::new(ptr::null()),
     limit: 0,
     region: Cell::new(0),
     len: 0,

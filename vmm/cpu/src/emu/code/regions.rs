@@ -32,11 +32,15 @@ impl Regions {
         self.members.len() as u32
     }
 
-    /// Makes the members of these regions (0: none) as they were before they were entered.
+    /// Makes the members of these regions (0: none) as they were before they were entered; without
+    /// a translator there are none.
     ///
     /// # Safety
     /// They are live or dropped, and of none is a reference to an op held.
-    pub unsafe fn drop_all(&mut self, numbers: &[u32], translator: Translator) {
+    pub unsafe fn drop_all(&mut self, numbers: &[u32], translator: Option<Translator>) {
+        let Some(translator) = translator else {
+            return;
+        };
         for &number in numbers {
             let place = (number as usize).wrapping_sub(1);
             let members = self.members.get_mut(place).map(std::mem::take);

@@ -38,7 +38,7 @@ fn add(
         limit: 0,
         mode: cache.mode(),
         code: Cell::new(0),
-        first: Cell::new(std::ptr::null()),
+        own_handler: Cell::new(std::ptr::null()),
         region: Cell::new(0),
         heat: Cell::new(0),
     };

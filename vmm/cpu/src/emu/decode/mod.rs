@@ -141,7 +141,7 @@ impl Decoder {
             phys: gpa,
             second_page: if len > in_page { second_page } else { u64::MAX },
             code: Cell::new(cpu.code.translator.map_or(0, |translator| translator.code)),
-            first: Cell::new(std::ptr::null()),
+            own_handler: Cell::new(std::ptr::null()),
             region: Cell::new(0),
             heat: Cell::new(0),
             len: len as u16,

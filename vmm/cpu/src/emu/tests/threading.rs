@@ -80,6 +80,27 @@ fn handlers_end_in_jumps() {
     }
 }
 
+/// The same where translated code is left, at `cld`.
+#[cfg(not(debug_assertions))]
+#[test]
+fn translated_code_is_left_by_jumps() {
+    use super::machine::CODE;
+    use crate::emu::Engine;
+    use crate::emu::code::op::Block;
+    use crate::emu::cpu::Op;
+
+    let program = code!("inc rax", "cld", "hlt");
+    let mut machine = Machine::with_engine(Engine::Translator { after: 0 }, program);
+    machine.run_to_hlt();
+    let block = machine.emulator.cpu.find_block(CODE).expect("decoded");
+    let op: *const Op = Block::first(block);
+    // SAFETY: the cache's blocks are live.
+    let (region, handler) = unsafe { ((*block).region.get(), (*op).handler) };
+    assert_ne!(region, 0, "it is translated");
+    let end = first_transfer(handler as usize as u64);
+    assert_eq!(end, iced_x86::FlowControl::IndirectBranch);
+}
+
 /// What the likely way through the function at `ip` ends with: the compiler lays it out
 /// so that conditional branches are not taken.
 #[cfg(not(debug_assertions))]
@@ -95,6 +116,8 @@ fn first_transfer(mut ip: u64) -> iced_x86::FlowControl {
         match insn.flow_control() {
             FlowControl::Next | FlowControl::ConditionalBranch => ip = insn.next_ip(),
             FlowControl::UnconditionalBranch => ip = insn.near_branch_target(),
+            // What comes back from there is followed.
+            FlowControl::Call | FlowControl::IndirectCall => ip = insn.next_ip(),
             end => return end,
         }
     }

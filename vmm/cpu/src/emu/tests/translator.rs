@@ -66,6 +66,13 @@ fn machine(engine: Engine) -> Machine {
             "push qword ptr [rsp + 0x10]",
             "pop qword ptr [rsp + 0x18]",
             "add rsp, 0x40",
+            // Rotations whose OF depends on the encoding, and vectors by way of MMX's.
+            "rcl al, 0x7b",
+            "seto byte ptr [rbx + 0x98]",
+            "rcr word ptr [rbx + 0x9a], 0x91",
+            "seto byte ptr [rbx + 0x99]",
+            "cvtpi2ps xmm4, qword ptr [rbx + 0x60]",
+            "cvtpi2pd xmm5, qword ptr [rbx + 0x68]",
             // Multiplications and divisions, some of which fault.
             "imul rsi, rax, 77",
             "mul r13",

@@ -276,14 +276,15 @@ impl Emitter {
     /// Takes the block's instructions from the budget; leaves if nothing would be left. The
     /// host's flags are nobody's, or in the frame too.
     fn spend(&mut self, block: *const Block) -> Result<(), Refused> {
-        // SAFETY: members are live.
+        // SAFETY: blocks of members are live while they are translated: only the decoder, which
+        // does not run meanwhile, clears the cache.
         let count = unsafe { (*block).count };
         self.asm
             .with_value(Code::Sub_rm64_imm32, BUDGET, i32::from(count))?;
         self.spent = count;
         let exit = self.exit();
         self.asm.jump_if(ConditionCode::le, exit);
-        self.flags = FlagsAt::Frame;
+        self.spoil_flags();
         Ok(())
     }
 

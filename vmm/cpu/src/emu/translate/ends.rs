@@ -5,6 +5,7 @@ use std::mem::offset_of;
 
 use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, Register};
 
+use crate::emu::code::jump_table::JumpTable;
 use crate::emu::code::op::Block;
 use crate::emu::cpu::Op;
 use crate::emu::translate::assembler::{Label, at};
@@ -12,6 +13,7 @@ use crate::emu::translate::emit::{Emitter, Plan, Refused};
 use crate::emu::translate::pages::Access;
 use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at};
 use crate::emu::translate::region::{End, Member};
+use crate::emu::translate::stack::WORD;
 use crate::emu::translate::supported::has_memory;
 
 impl Emitter {
@@ -32,12 +34,7 @@ impl Emitter {
             End::Branch(condition) => self.branch(condition, fall, jump, next),
             End::Call => self.call(member, jump, next),
             End::Indirect => self.indirect(member),
-            End::Other => {
-                self.save_flags()?;
-                let exit = self.exit();
-                self.asm.jump(exit);
-                Ok(())
-            }
+            End::Other => Err(Refused),
         }
     }
 
@@ -157,7 +154,7 @@ impl Emitter {
     fn push_return(&mut self, to: u64) -> Result<(), Refused> {
         self.asm.set(FREE, to)?;
         self.asm.store(at(ADDRESS, 0), FREE)?;
-        Ok(self.asm.advance(STACK, -8)?)
+        Ok(self.asm.advance(STACK, -(WORD as i64))?)
     }
 
     /// `ret`, and jumps and calls by registers or memory: the block is found by the table.
@@ -166,11 +163,11 @@ impl Emitter {
         let is_return = insn.mnemonic() == Mnemonic::Ret;
         if is_return {
             self.asm.copy(ADDRESS, STACK)?;
-            self.look_up(Register::RSP, Access::Read, 8)?;
+            self.look_up(Register::RSP, Access::Read, WORD)?;
             self.asm.load(ADDRESS, at(ADDRESS, 0))?;
         } else if has_memory(insn) {
             self.effective_address(ADDRESS, insn)?;
-            self.look_up(insn.memory_base(), Access::Read, 8)?;
+            self.look_up(insn.memory_base(), Access::Read, WORD)?;
             self.asm.load(ADDRESS, at(ADDRESS, 0))?;
         } else {
             match Place::of(insn.op0_register()) {
@@ -184,7 +181,7 @@ impl Emitter {
                 0 => 0,
                 _ => insn.immediate(0) as i64,
             };
-            self.asm.advance(STACK, 8 + dropped)?;
+            self.asm.advance(STACK, WORD as i64 + dropped)?;
         } else if insn.mnemonic() == Mnemonic::Call {
             self.asm.store(in_frame!(aside), FREE)?;
             self.stack_top()?;
@@ -200,9 +197,9 @@ impl Emitter {
         self.spoil_flags();
         let asm = &mut self.asm;
         asm.copy(FREE, ADDRESS)?;
-        asm.with_value(Code::Shr_rm64_imm8, FREE, 9)?;
+        asm.with_value(Code::Shr_rm64_imm8, FREE, JumpTable::FOLD as i32)?;
         asm.with_register(Code::Xor_r64_rm64, FREE, ADDRESS)?;
-        asm.with_value(Code::Shl_rm64_imm8, FREE, 3)?;
+        asm.with_value(Code::Shl_rm64_imm8, FREE, JumpTable::ENTRY as i32)?;
         asm.with_memory(Code::And_r64_rm64, FREE, in_frame!(jump_mask))?;
         asm.with_memory(Code::Add_r64_rm64, FREE, in_frame!(jump_entries))?;
         asm.load(FREE, at(FREE, 0))?;

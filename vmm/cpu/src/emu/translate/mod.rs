@@ -85,7 +85,8 @@ impl Engine {
         Some(Translator {
             after,
             code: frame::not_translated as *const () as usize as u64,
-            // SAFETY: handlers differ in the type behind their pointers alone.
+            // SAFETY: only the type behind the handler's pointers differs, and who calls it
+            // has it from an op of a `Cpu`'s block.
             counter: unsafe { transmute::<Handler, op::Handler<()>>(warm) },
         })
     }
@@ -102,16 +103,19 @@ pub unsafe fn watch(cpu: &Cpu, block: *const Block) {
         let fits = cpu.control.code_size == CodeSize::Bits64 && header.second_page == u64::MAX;
         if fits && cpu.code.translator.is_some() {
             let op = Block::first::<Cpu>(block);
-            header.first.set((*op).handler as *const ());
+            header.own_handler.set((*op).handler as *const ());
             Op::set_handler(op, warm);
         }
     }
 }
 
 /// The first op's own handler in a block that is watched or translated.
+///
+/// # Safety
+/// `block` is such a one, and live.
 unsafe fn own_handler(block: *const Block) -> Handler {
-    // SAFETY: `watch` has put a handler there.
-    unsafe { transmute::<*const (), Handler>((*block).first.get()) }
+    // SAFETY: of a block that is watched, as the caller says, `watch` has put a handler there.
+    unsafe { transmute::<*const (), Handler>((*block).own_handler.get()) }
 }
 
 /// Handler of the first op of a block whose entries are counted.
@@ -119,7 +123,8 @@ unsafe fn own_handler(block: *const Block) -> Handler {
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
 unsafe fn warm(cpu: *mut Cpu, op: Next) -> Next {
-    // SAFETY: both are live, and neither is borrowed; `op` is the first of its block.
+    // SAFETY: as in the engine's handlers, `cpu` is not borrowed and `op` is of a live block; it
+    // is the first, where alone this handler stands, of a block that was just found valid.
     unsafe {
         let block = Op::block(op);
         let heat = (*block).heat.get();
@@ -136,17 +141,22 @@ unsafe fn warm(cpu: *mut Cpu, op: Next) -> Next {
 }
 
 /// Translates `block` with those around it; `None` if it cannot be.
+///
+/// # Safety
+/// `block` is watched, live and valid, and no reference to an op of it or of its neighbours is
+/// held.
 #[cold]
 #[inline(never)]
 unsafe fn translate(cpu: &mut Cpu, block: *const Block) -> Option<()> {
-    // SAFETY: the caller vouches for the block, which was just entered.
+    // SAFETY: passed on to the caller.
     let members = unsafe { region::around(cpu, block) };
     let translation = emit::translate(&members, cpu.control.fp_mode)?;
     let base = cpu.code.stubs.keep(&translation.code)?;
     let blocks = members.iter().map(|member| member.block).collect();
     let number = cpu.code.regions.add(blocks);
     for (member, entry) in members.iter().zip(translation.entries) {
-        // SAFETY: members are live, and watched.
+        // SAFETY: `around` takes live blocks alone, and of those what is watched; that nothing
+        // borrows their ops the caller says.
         unsafe {
             let header = &*member.block;
             header.region.set(number);
@@ -164,9 +174,12 @@ unsafe fn translate(cpu: &mut Cpu, block: *const Block) -> Option<()> {
 /// # Safety
 /// As for [`crate::emu::cpu::Handler`].
 unsafe fn enter(cpu: *mut Cpu, op: Next) -> Next {
-    // SAFETY: the handler of a block with a translation, which is entered while it is valid.
+    // SAFETY: `cpu` is not borrowed. This handler stands in blocks that have a translation, whose
+    // `code` is then its address, and whoever goes to a block's first op has found it valid.
+    // What was left is an op of a live block, as translations have no others; if it is the first,
+    // its block is one of a region, so watched.
     unsafe {
-        let left = frame::enter(cpu, (*Op::block(op)).code.get(), &Page::none());
+        let left = frame::enter(cpu, (*Op::block(op)).code.get(), Page::none());
         if left.enters == 0 && (*left.op).n == 0 {
             own_handler(Op::block(left.op))(cpu, left.op)
         } else {

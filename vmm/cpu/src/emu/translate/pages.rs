@@ -13,9 +13,11 @@
 use std::cell::UnsafeCell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem::offset_of;
+use std::sync::LazyLock;
 
 use iced_x86::{
-    Code, ConditionCode, Instruction, InstructionInfoFactory, OpAccess, Register, UsedMemory,
+    Code, ConditionCode, Instruction, InstructionInfoFactory, MemoryOperand, OpAccess, Register,
+    UsedMemory,
 };
 
 use crate::emu::memory::ram::PAGE;
@@ -66,22 +68,22 @@ pub struct Page {
 }
 
 impl Page {
-    /// What stands for none.
-    pub fn none() -> Self {
-        static NOBODYS: Nobodys = Nobodys(UnsafeCell::new([0; 2 * PAGE as usize]));
-        thread_local! {
-            static NONE: Page = Page {
-                // Bits 63 and 62 differ.
-                linear: RandomState::new().build_hasher().finish() >> 14 << 12 | 1 << 62,
-                host: NOBODYS.0.get().expose_provenance() as u64,
-            };
-        }
-        NONE.with(|page| *page)
+    /// What stands for none. Inlined, its first time would take the place on the stack with which
+    /// handlers do not end in jumps.
+    #[inline(never)]
+    pub fn none() -> &'static Self {
+        static NOBODYS: Nobodys = Nobodys(UnsafeCell::new([0; PAGE as usize]));
+        static NONE: LazyLock<Page> = LazyLock::new(|| Page {
+            // Bits 63 and 62 differ.
+            linear: RandomState::new().build_hasher().finish() >> 14 << 12 | 1 << 62,
+            host: NOBODYS.0.get().expose_provenance() as u64,
+        });
+        &NONE
     }
 }
 
 /// Memory that nothing depends on.
-struct Nobodys(UnsafeCell<[u8; 2 * PAGE as usize]>);
+struct Nobodys(UnsafeCell<[u8; PAGE as usize]>);
 // SAFETY: Rust code never accesses it.
 unsafe impl Sync for Nobodys {}
 
@@ -99,7 +101,7 @@ fn last(size: usize) -> i32 {
 }
 
 /// Where in the frame the page at hand is, seen from `above` bytes above it.
-fn at_hand(above: i64) -> [iced_x86::MemoryOperand; 2] {
+fn at_hand(above: i64) -> [MemoryOperand; 2] {
     let page = offset_of!(Frame, stack) as i64 + above;
     [
         in_frame_at(page + offset_of!(Page, linear) as i64),

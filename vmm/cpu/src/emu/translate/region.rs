@@ -117,7 +117,7 @@ unsafe fn member(cpu: &Cpu, block: *const Block, head: *const Block) -> Option<M
     let same_page = |a: u64, b: u64| a & PAGE_MASK == b & PAGE_MASK;
     let fits = header.second_page == u64::MAX
         && header.region.get() == 0
-        && !header.first.get().is_null()
+        && !header.own_handler.get().is_null()
         && same_page(header.rip, head.rip)
         && same_page(header.phys, head.phys);
     if !fits {

@@ -9,7 +9,7 @@ use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_fr
 use crate::emu::translate::supported::{Kind, has_memory};
 
 /// Bytes of what is pushed and popped.
-const WORD: usize = 8;
+pub const WORD: usize = 8;
 /// Most that have one look.
 const MOST: usize = 8;
 

@@ -70,6 +70,7 @@ pub fn kind(insn: &Instruction, fp: FpMode) -> Kind {
         M::Leave if insn.code() == Code::Leaveq => Kind::Leave,
         M::Div | M::Idiv if is_plain_division(insn) => Kind::Divide,
         M::Div | M::Idiv => Kind::Other,
+        M::Rcl | M::Rcr if !rotates_by_one_or_cl(insn) => Kind::Other,
         _ if is_integer(insn) && !is_refused() => Kind::Itself,
         _ => match vectors(insn) {
             Some(vectors) if fp.quiet() && !is_refused() => Kind::Vector(vectors),
@@ -88,6 +89,12 @@ fn pushes_quadword(code: Code) -> bool {
 /// Whether it divides by a register of 32 or 64 bits.
 fn is_plain_division(insn: &Instruction) -> bool {
     insn.op0_kind() == OpKind::Register && insn.op0_register().size() >= 4
+}
+
+/// Whether a rotation through CF is by one, or by CL as the interpreter has it: by another
+/// immediate, the processor leaves another OF, which the manuals do not define.
+fn rotates_by_one_or_cl(insn: &Instruction) -> bool {
+    insn.op1_kind() == OpKind::Register || insn.try_immediate(1).is_ok_and(|by| by == 1)
 }
 
 /// Instructions on general registers whose course depends on operands and flags alone.
@@ -182,7 +189,10 @@ fn vectors(insn: &Instruction) -> Option<Vectors> {
     let encoded = matches!(insn.encoding(), EncodingKind::VEX | EncodingKind::Legacy);
     let more = matches!(
         insn.mnemonic(),
-        M::Maskmovdqu
+        // The host's MMX and x87 registers are not the guest's.
+        M::Cvtpi2ps
+            | M::Cvtpi2pd
+            | M::Maskmovdqu
             | M::Vmaskmovdqu
             | M::Ldmxcsr
             | M::Stmxcsr
