@@ -50,6 +50,9 @@ pub struct Scope {
     /// Whether KVM made one of them, which explains some differences: see
     /// [`explain`](super::explain).
     pub by_kvm: bool,
+    /// Whether what the manuals leave undefined is compared too: one emulator gives the same
+    /// always, by either engine.
+    pub undefined: bool,
 }
 
 /// All differences between the endings of `case`, without memory. What no sequence may
@@ -68,7 +71,10 @@ pub fn endings(case: &Case, left: &Ending, right: &Ending, scope: Scope) -> Vec<
         End::Fault(fault) => fault.rip,
         _ => case.address() + case.code.iter().map(Vec::len).sum::<usize>() as u64,
     };
-    let undefined = case.undefined_at(rip);
+    let undefined = match scope.undefined {
+        true => 0,
+        false => case.undefined_at(rip),
+    };
     let Registers { gpr, flags, fx, .. } = left.registers;
     let other = &right.registers;
     for (name, (a, b)) in GPR_NAMES.iter().zip(gpr.iter().zip(&other.gpr)) {

@@ -101,6 +101,7 @@ fn differences(
     let scope = Scope {
         pointers: missing.is_none() && !another,
         by_kvm,
+        undefined: false,
     };
     let mut differences = compare::endings(case, left, right, scope);
     let unspecified = compare::unspecified(case, left);

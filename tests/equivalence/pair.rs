@@ -105,6 +105,7 @@ impl Pair {
             scope: Scope {
                 pointers: engines.mode != Mode::Serving && !engines.against_another(),
                 by_kvm: engines.need(Engine::Kvm),
+                undefined: !engines.need(Engine::Kvm),
             },
         };
         pair.tested.set_stepping(engines.mode == Mode::Stepping);
