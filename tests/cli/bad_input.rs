@@ -177,6 +177,11 @@ fn command_lines_that_make_no_sense() {
         USAGE,
         &["does not count instructions", "--accel emu"],
     );
+    refused(
+        &["run", "--accel", "kvm", "--engine", "translator", "hello"],
+        USAGE,
+        &["--engine needs --accel emu", "the processor executes"],
+    );
 }
 
 /// The good file that the bad ones are made from is indeed good.

@@ -38,9 +38,10 @@ pub struct CpuArgs {
     #[arg(long)]
     pub deterministic: bool,
     /// What executes the code of the emulator's guest: handlers of decoded instructions, or
-    /// host code once a part of it is executed often; the results are the same
-    #[arg(long, value_enum, default_value_t = EngineName::Translator)]
-    engine: EngineName,
+    /// host code once a part of it is executed often (the default); the results are the same;
+    /// implies --accel emu
+    #[arg(long, value_enum)]
+    engine: Option<EngineName>,
     /// Shuffle the turns of several CPUs, another way for each N; implies --accel emu
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -78,18 +79,28 @@ impl CpuArgs {
     /// KVM is asked for what only the emulator can do.
     pub fn apply(&self, config: &mut VmConfig) -> Result<(), Misuse> {
         if let Accel::Kvm = self.accel {
-            for (asked, option) in [
-                (self.max_instructions.is_some(), "--max-instructions"),
-                (self.deterministic, "--deterministic"),
-                (self.seed.is_some(), "--seed"),
+            const COUNTS: &str = "KVM does not count instructions";
+            for (asked, option, why) in [
+                (
+                    self.max_instructions.is_some(),
+                    "--max-instructions",
+                    COUNTS,
+                ),
+                (self.deterministic, "--deterministic", COUNTS),
+                (self.seed.is_some(), "--seed", COUNTS),
+                (
+                    self.engine.is_some(),
+                    "--engine",
+                    "under KVM the processor executes",
+                ),
             ] {
                 if asked {
-                    let why = "KVM does not count instructions";
                     return Err(Misuse(format!("{option} needs --accel emu: {why}")));
                 }
             }
         }
         config.accel = match self.accel {
+            Accel::Auto if self.engine.is_some() => AccelChoice::Emu,
             Accel::Auto => AccelChoice::Auto,
             Accel::Kvm => AccelChoice::Kvm,
             Accel::Emu => AccelChoice::Emu,
@@ -102,8 +113,8 @@ impl CpuArgs {
         config.deterministic = self.deterministic;
         config.seed = self.seed;
         config.engine = match self.engine {
-            EngineName::Interpreter => Engine::Interpreter,
-            EngineName::Translator => Engine::default(),
+            Some(EngineName::Interpreter) => Engine::Interpreter,
+            Some(EngineName::Translator) | None => Engine::default(),
         };
         Ok(())
     }
