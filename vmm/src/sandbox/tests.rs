@@ -1,16 +1,15 @@
 //! Each role in a process of its own, which does what the role does not.
 
-use std::fs;
-use std::fs::File;
+mod files;
+
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::thread;
 
 use libc::{c_int, c_long};
 use syscalls::Sysno;
 
-use super::{InForce, Level, Needs, Role, Sandbox, calls, files};
+use super::{InForce, Level, Needs, Role, Sandbox, calls};
 use crate::cpu::HostKind;
 use crate::report::FAILURE_STATUS;
 
@@ -251,67 +250,6 @@ fn a_heap_of_others_is_refused_its_setting() {
             assert_eq!(status, expected, "{heaps} {flags:#x}: {said}");
         }
     }
-}
-
-/// What opening `path` for reading says: 0, or the number of the error.
-fn opens(path: &Path) -> c_int {
-    match File::open(path) {
-        Ok(_) => 0,
-        Err(error) => error.raw_os_error().unwrap_or(-1),
-    }
-}
-
-#[test]
-fn only_the_guests_files_can_be_opened() {
-    if files::version().is_none() {
-        panic!("this host has no Landlock, which this test needs");
-    }
-    let mut needs = needs(HostKind::Emulator);
-    needs.reads = vec!["src/sandbox".into()];
-    for (role, path, expected) in [
-        (Role::Vcpu, "src/sandbox/tests.rs", 0),
-        (Role::Vcpu, "src/sandbox.rs", libc::EACCES),
-        (Role::Vcpu, "/proc/self/maps", libc::EACCES),
-        (Role::Events, "src/sandbox/tests.rs", libc::EACCES),
-        (Role::Watcher, "/dev/null", libc::EACCES),
-        (Role::Maker, "src/sandbox/tests.rs", 0),
-        (Role::Maker, "src/sandbox.rs", libc::EACCES),
-        (Role::Maker, "/proc/self/exe", 0),
-        (Role::Maker, "/proc/self/maps", libc::EACCES),
-    ] {
-        let found = in_a_child(|| match files::confine(role, &needs) {
-            Ok(()) => opens(Path::new(path)),
-            Err(_) => -1,
-        });
-        assert_eq!(found, (expected, String::new()), "{role:?} {path}");
-    }
-}
-
-#[test]
-fn files_are_made_where_they_are_to_be() {
-    if files::version().is_none() {
-        panic!("this host has no Landlock, which this test needs");
-    }
-    let top = std::env::temp_dir().join(format!("ringfence-makes-{}", std::process::id()));
-    let (inside, outside) = (top.join("inside"), top.join("outside"));
-    for folder in [&inside, &outside] {
-        fs::create_dir_all(folder).expect("a folder");
-    }
-    let mut needs = needs(HostKind::Emulator);
-    needs.makes = vec![inside.clone()];
-    let makes = |folder: &Path| {
-        let path = folder.join("new");
-        in_a_child(|| match files::confine(Role::Vcpu, &needs) {
-            Ok(()) => match File::options().write(true).create_new(true).open(path) {
-                Ok(_) => 0,
-                Err(error) => error.raw_os_error().unwrap_or(-1),
-            },
-            Err(_) => -1,
-        })
-    };
-    assert_eq!(makes(&inside).0, 0);
-    assert_eq!(makes(&outside).0, libc::EACCES);
-    fs::remove_dir_all(&top).expect("it is there");
 }
 
 #[test]

@@ -155,20 +155,24 @@ fn stop_two() {
     });
 }
 
+/// It starts CPU 1, waits for its interrupt, sends it one, and ends all after another.
+fn starts_the_other() -> [Act; 9] {
+    [
+        Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
+        ENABLE,
+        send(INIT, 1),
+        send(STARTUP, 1),
+        Act::Wait,
+        ENDED,
+        send(VECTOR, 1),
+        Act::Wait,
+        Act::End,
+    ]
+}
+
 /// The first starts the second, both halt, and wake each other.
 fn interrupts_wake() {
     try_all(2, || {
-        let first = [
-            Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
-            ENABLE,
-            send(INIT, 1),
-            send(STARTUP, 1),
-            Act::Wait,
-            ENDED,
-            send(VECTOR, 1),
-            Act::Wait,
-            Act::End,
-        ];
         let second = [
             Act::Write(APIC_BASE, X2APIC),
             ENABLE,
@@ -179,7 +183,7 @@ fn interrupts_wake() {
             Act::Wait,
         ];
         let vcpus = vec![
-            Scripted::new(OfKvm::default(), &first),
+            Scripted::new(OfKvm::default(), &starts_the_other()),
             Scripted::new(OfKvm::default(), &second),
         ];
         let injected: Vec<_> = vcpus
@@ -199,17 +203,6 @@ fn interrupts_wake() {
 /// The second runs without exits, after it has slept, and stops for a message at once.
 fn spinning() {
     try_all(2, || {
-        let first = [
-            Act::Write(APIC_BASE, X2APIC | BOOTSTRAP),
-            ENABLE,
-            send(INIT, 1),
-            send(STARTUP, 1),
-            Act::Wait,
-            ENDED,
-            send(VECTOR, 1),
-            Act::Wait,
-            Act::End,
-        ];
         let second = [
             Act::Write(APIC_BASE, X2APIC),
             ENABLE,
@@ -221,7 +214,7 @@ fn spinning() {
             Act::Wait,
         ];
         let vcpus = vec![
-            Scripted::new(OfKvm::default(), &first),
+            Scripted::new(OfKvm::default(), &starts_the_other()),
             Scripted::new(OfKvm::default(), &second),
         ];
         let (outcome, halts) = Machine::start(vcpus).end();

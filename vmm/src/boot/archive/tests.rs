@@ -83,10 +83,10 @@ fn what_is_cut_or_damaged_is_said_to_be() {
         let flaw = unpack(&packed[..length]).expect_err("it is cut");
         assert!(flaw.to_string().contains("truncated"), "{length}: {flaw}");
     }
-    // Of the owner and of the size.
-    for digit in [116 + 25, 116 + 60] {
+    // A digit of each field, but for the sum that such archives do not have.
+    for (field, wrong) in (0..12).zip(b"x+ -\0g~G/:@`".iter()) {
         let mut damaged = whole.clone();
-        damaged[digit] = b'x';
+        damaged[116 + 6 + 8 * field + field % 8] = *wrong;
         let flaw = unpack(&damaged).expect_err("a field that is no number");
         assert_eq!(flaw, Flaw::Damaged(Some("bin".to_owned())));
     }
