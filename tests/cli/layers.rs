@@ -111,7 +111,7 @@ impl House {
 }
 
 /// The Rust files of a folder and those below it.
-fn in_folder(folder: &Path) -> Vec<PathBuf> {
+pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
     let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
+use crate::layers::in_folder;
 use crate::support::suite::plain;
 use crate::support::{binary, output_with_input};
 
@@ -15,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         plain("readme_has_every_option", every_option),
         plain("readme_has_every_example", every_example),
         plain("readme_names_tests_that_are_there", tests_are_there),
+        plain("each_promise_of_security_has_a_test", promises_have_tests),
         plain("links_of_readmes_lead_somewhere", links_lead_somewhere),
     ]
 }
@@ -107,6 +109,39 @@ fn tests_are_there() {
         }
     }
     assert!(found > 0, "the README names no test");
+}
+
+/// In the table of the second line each row ends with the names of tests.
+fn promises_have_tests() {
+    let folders = ["vmm", "tests"].map(|folder| in_folder(&root().join(folder)));
+    let files = folders.iter().flatten();
+    let texts = files.map(|path| fs::read_to_string(path).expect("text"));
+    let sources: String = texts.collect();
+    let security = read(".github/SECURITY.md");
+    let table = security.split_once("| promise |").expect("a table").1;
+    let rows = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "));
+    let mut found = 0;
+    for row in rows {
+        let tests = row.rsplit(" | ").next().unwrap_or_default();
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test for: {row}");
+        for name in names.iter().filter(|name| !name.ends_with('/')) {
+            let name = name.rsplit("::").next().unwrap_or_default();
+            // A trial, perhaps for each machine, or a function.
+            let forms = [
+                format!("\"{name}\""),
+                format!("\"{name}::"),
+                format!("fn {name}("),
+            ];
+            let is_there = forms.iter().any(|form| sources.contains(form));
+            assert!(is_there, "there is no test {name}");
+            found += 1;
+        }
+    }
+    assert!(found > 10, "tests of {found} names");
 }
 
 /// A link is `](path)` or `](path#heading)`, from the folder of its file.
