@@ -3,6 +3,7 @@
 //! The host of the test keeps its device: `vmm` runs in mount and user namespaces of its
 //! own, in which `/dev` is empty, or the device lies on a mount that forbids devices.
 
+use std::env;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -18,9 +19,12 @@ const EMPTY_DEV: &str = "mount -t tmpfs none /dev";
 const CONTAINER: &str =
     "mount -t tmpfs none /dev && mount -t tmpfs none /run && touch /run/.containerenv";
 const NO_SYS: &str = "mount -t tmpfs none /sys";
-/// Files that say that the test itself is in one.
-const CONTAINER_MARK: &str = "/.dockerenv";
+/// The same, by the variable alone, as in one of Podman whose root is read-only.
+const READ_ONLY_CONTAINER: &str = "export container=podman && mount -t tmpfs none /dev";
+/// What says that the test itself is in one: a file, a variable.
+const CONTAINER_MARKS: (&str, &str) = ("/.dockerenv", "container");
 const FORBIDDEN: &str = "mount --bind /dev/kvm /dev/kvm && mount -o remount,bind,nodev /dev/kvm";
+const DENIED: &str = "/dev/kvm: permission denied";
 
 pub fn trials() -> Vec<Trial> {
     let no_namespaces = (!in_namespace("true", &["info"]).status.success())
@@ -63,13 +67,20 @@ fn refused(output: &Output, parts: &[&str]) {
 
 fn kvm_missing() {
     let output = in_namespace(EMPTY_DEV, &["run", "--accel", "kvm", "hello"]);
-    let why = match Path::new(CONTAINER_MARK).exists() {
+    let why = match in_container() {
         true => "not in this container",
         false => "kvm_intel",
     };
     refused(&output, &["/dev/kvm ", why, "--accel emu"]);
-    let output = in_namespace(CONTAINER, &["run", "--accel", "kvm", "hello"]);
-    refused(&output, &["--device /dev/kvm", "--accel emu"]);
+    for container in [CONTAINER, READ_ONLY_CONTAINER] {
+        let output = in_namespace(container, &["run", "--accel", "kvm", "hello"]);
+        refused(&output, &["--device /dev/kvm", "--accel emu"]);
+    }
+}
+
+fn in_container() -> bool {
+    let (file, variable) = CONTAINER_MARKS;
+    Path::new(file).exists() || env::var_os(variable).is_some()
 }
 
 /// Without /sys only KVM itself shows its kind.
@@ -83,10 +94,14 @@ fn kind_without_sys() {
 
 fn kvm_forbidden() {
     let output = in_namespace(FORBIDDEN, &["run", "--accel", "kvm", "hello"]);
-    refused(
-        &output,
-        &["/dev/kvm: permission denied", "group kvm", "--accel emu"],
-    );
+    let how = match in_container() {
+        true => "--group-add",
+        false => "usermod",
+    };
+    refused(&output, &[DENIED, how, "--accel emu"]);
+    let container = format!("export container=podman && {FORBIDDEN}");
+    let output = in_namespace(&container, &["run", "--accel", "kvm", "hello"]);
+    refused(&output, &[DENIED, "--group-add keep-groups", "--accel emu"]);
 }
 
 fn fallback() {

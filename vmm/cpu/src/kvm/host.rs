@@ -1,7 +1,7 @@
 //! The host: whether it has KVM, of which kind, and the error if it has none.
 
-use std::io;
 use std::path::Path;
+use std::{env, io};
 
 use kvm_bindings::{
     KVM_CAP_BINARY_STATS_FD, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_EXT_CPUID, KVM_CAP_READONLY_MEM,
@@ -23,6 +23,9 @@ pub(super) const MODULES: &str = "/sys/module";
 const SOFTWARE_KVM_MODULE: &str = "/sys/module/kvm_pvm";
 /// Files that exist in containers of Docker and of Podman.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+/// A variable that Podman and systemd set there (systemd's Container Interface): Podman's file is
+/// under a tmpfs where the root is read-only.
+const CONTAINER_VARIABLE: &str = "container";
 /// The only version of the KVM API there has been since 2007.
 const API_VERSION: i32 = 12;
 
@@ -70,6 +73,12 @@ pub enum KvmUnavailable {
         "{DEVICE}: permission denied: join the group kvm (usermod -aG kvm $USER), or use --accel emu"
     )]
     Forbidden,
+    /// The user of this container may not open the device: groups outside are none inside.
+    #[error(
+        "{DEVICE}: permission denied: start this container with the group kvm \
+         (--group-add keep-groups, or the group's number), or use --accel emu"
+    )]
+    ForbiddenInContainer,
     /// The device cannot be opened for another reason.
     #[error("{DEVICE}: {0}: use --accel emu")]
     Broken(io::Error),
@@ -111,6 +120,7 @@ impl KvmHost {
         let kvm = Kvm::new().map_err(|error| match error.errno() {
             libc::ENOENT if in_container() => KvmUnavailable::NotInContainer,
             libc::ENOENT | libc::ENXIO | libc::ENODEV => KvmUnavailable::Missing,
+            libc::EACCES | libc::EPERM if in_container() => KvmUnavailable::ForbiddenInContainer,
             libc::EACCES | libc::EPERM => KvmUnavailable::Forbidden,
             _ => KvmUnavailable::Broken(error.into()),
         })?;
@@ -166,7 +176,8 @@ impl KvmHost {
 
 /// Whether this process is in a container.
 fn in_container() -> bool {
-    CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
+    env::var_os(CONTAINER_VARIABLE).is_some()
+        || CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
 }
 
 /// Bytes of RAM that the host has.
