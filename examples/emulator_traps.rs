@@ -90,7 +90,6 @@ fn bare(code: &[u8]) -> Fallible<f64> {
 fn in_guest(program: &Program, name: &str) -> Fallible<f64> {
     let mut config = VmConfig::new(program.clone());
     (config.args, config.accel) = (vec![name.to_owned()], AccelChoice::Emu);
-    config.memory = 128 << 20;
     let (output, recorder) = Output::recorded();
     Vm::new(config, output)?.run()?;
     let text = recorder.transcript().text();

@@ -5,7 +5,7 @@ mod support;
 use std::process::{Command, Output};
 
 use support::suite::{self, Case, plain};
-use support::{Target, binary, output_with_input};
+use support::{Target, binary, output_with_input, qemu};
 
 fn main() {
     let cases: &[Case] = &[
@@ -17,6 +17,7 @@ fn main() {
     let mut trials = suite::on(&[Target::Emu, Target::Kvm], cases);
     trials.push(plain("run_program", run_program));
     trials.push(plain("compare_accelerators", compare_accelerators));
+    trials.push(plain("emulator_speed", emulator_speed));
     trials.push(plain("emulator_traps", emulator_traps));
     suite::main(trials);
 }
@@ -119,6 +120,52 @@ fn compare_accelerators() {
         });
         assert!(line.is_some(), "no line for {target}: {text}");
     }
+}
+
+/// The words of each line: work, the time of the first way, and a ratio for each other one.
+/// The last line has their means.
+#[track_caller]
+fn table<'a>(lines: &[&'a str], columns: usize) -> Vec<&'a str> {
+    let ratios = |cells: &[&str]| -> Vec<f64> {
+        let parsed = cells.iter().map(|cell| cell.parse());
+        parsed.collect::<Result<_, _>>().expect("numbers")
+    };
+    let (mean, rows) = lines.split_last().expect("a line of means");
+    let mut all = Vec::new();
+    let mut works = Vec::new();
+    for row in rows {
+        let (work, cells) = row.split_at(row.find("  ").expect("columns"));
+        let cells: Vec<_> = cells.split_whitespace().collect();
+        assert_eq!(cells.len(), columns, "{row}");
+        assert!(cells[0].ends_with('s'), "{row}");
+        works.push(work);
+        all.push(ratios(&cells[1..]));
+    }
+    let mean = mean.strip_prefix("geometric mean").expect("means");
+    let mean: Vec<_> = mean.split_whitespace().collect();
+    assert_eq!(mean.len(), columns - 1, "{mean:?}");
+    for (column, mean) in ratios(&mean).into_iter().enumerate() {
+        let least = all.iter().map(|row| row[column]).fold(f64::MAX, f64::min);
+        let most = all.iter().map(|row| row[column]).fold(0.0, f64::max);
+        assert!(least > 0.0 && (least..=most).contains(&mean), "{all:?}");
+    }
+    works
+}
+
+/// The same two loops on the processor, by both engines, and in QEMU.
+fn emulator_speed() {
+    let text = printed(&example("emulator_speed", &["1", "fib", "independent"]));
+    let lines: Vec<_> = text.lines().collect();
+    let mut ways = vec!["loop", "processor", "interpreter", "translator"];
+    let mut last = "no QEMU to compare with (";
+    if qemu::missing().is_none() {
+        ways.push("QEMU");
+        last = "faster than QEMU on ";
+    }
+    assert_eq!(lines.len(), 5, "{text}");
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ways);
+    assert_eq!(table(&lines[1..4], ways.len() - 1), ["fib", "independent"]);
+    assert!(lines[4].starts_with(last), "{text}");
 }
 
 /// Each crossing is listed, and took time.
