@@ -14,10 +14,12 @@ fn main() {
         ("many_machines", many_machines),
         ("hard_modularity", hard_modularity),
     ];
+    // Where the emulator is emulated, they take long and show nothing.
+    let speeds: &[Case] = &[("emulator_speed", emulator_speed), ("real_work", real_work)];
     let mut trials = suite::on(&[Target::Emu, Target::Kvm], cases);
+    trials.extend(suite::on_unless(None, &[Target::Emu], speeds));
     trials.push(plain("run_program", run_program));
     trials.push(plain("compare_accelerators", compare_accelerators));
-    trials.push(plain("emulator_speed", emulator_speed));
     trials.push(plain("emulator_traps", emulator_traps));
     suite::main(trials);
 }
@@ -153,7 +155,7 @@ fn table<'a>(lines: &[&'a str], columns: usize) -> Vec<&'a str> {
 }
 
 /// The same two loops on the processor, by both engines, and in QEMU.
-fn emulator_speed() {
+fn emulator_speed(_: Target) {
     let text = printed(&example("emulator_speed", &["1", "fib", "independent"]));
     let lines: Vec<_> = text.lines().collect();
     let mut ways = vec!["loop", "processor", "interpreter", "translator"];
@@ -166,6 +168,22 @@ fn emulator_speed() {
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ways);
     assert_eq!(table(&lines[1..4], ways.len() - 1), ["fib", "independent"]);
     assert!(lines[4].starts_with(last), "{text}");
+}
+
+/// What the host has is compared, and the rest is named; the Rust program is always there.
+fn real_work(_: Target) {
+    let text = printed(&example("real_work", &["1", "1"]));
+    let lines: Vec<_> = text.lines().collect();
+    let missing: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .collect();
+    let rows = &lines[..lines.len() - missing.len()];
+    let ways: Vec<_> = rows[0].split_whitespace().collect();
+    assert_eq!(ways, ["program", "host", "translator", "interpreter"]);
+    let works = table(&rows[1..], 3);
+    assert_eq!(works.len() + missing.len(), 7, "{text}");
+    assert!(works.contains(&"count (Rust)"), "{text}");
 }
 
 /// Each crossing is listed, and took time.
