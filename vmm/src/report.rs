@@ -16,7 +16,7 @@ mod times;
 
 use serde::Serialize;
 
-use crate::cpu::{Accel, HostKind, InstructionCounts};
+use crate::cpu::{Accel, EmulatorCounts, HostKind, InstructionCounts};
 use crate::devices::ApicMode;
 pub use crate::host_instructions::HostInstructions;
 use crate::sandbox::InForce;
@@ -26,23 +26,42 @@ pub use outcome::{FAILURE_STATUS, LIMIT_STATUS, Outcome, OutcomeKind};
 pub use state::{Images, Instruction, Registers, State, Symbol};
 pub use times::{LoopTimes, Times};
 
-/// Instructions that the emulator retired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What the emulator has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EmuCounters {
-    /// All.
+    /// Instructions that it retired.
     pub instructions: u64,
-    /// At CPL 0 to 2.
+    /// Those at CPL 0 to 2.
     pub ring0: u64,
-    /// At CPL 3.
+    /// Those at CPL 3.
     pub ring3: u64,
+    /// Page walks for accesses to memory: what its TLB did not have.
+    pub tlb_misses: u64,
+    /// Look-ups of a block of code that its table of jumps did not have.
+    pub jump_misses: u64,
+    /// Blocks translated into host code, each as often as it was; without the translator none.
+    pub translated_blocks: u64,
+    /// Bytes of that code.
+    pub translated_bytes: u64,
+    /// Nanoseconds that translating took.
+    pub translating_ns: u64,
+    /// Times that translated code left an instruction, or the end of a slice, to the interpreter.
+    pub translation_exits: u64,
 }
 
-impl From<InstructionCounts> for EmuCounters {
-    fn from(counts: InstructionCounts) -> Self {
+impl EmuCounters {
+    /// From what the vCPUs have counted.
+    pub fn new(retired: InstructionCounts, counts: EmulatorCounts) -> Self {
         Self {
-            instructions: counts.ring0.saturating_add(counts.ring3),
-            ring0: counts.ring0,
-            ring3: counts.ring3,
+            instructions: retired.ring0.saturating_add(retired.ring3),
+            ring0: retired.ring0,
+            ring3: retired.ring3,
+            tlb_misses: counts.tlb_misses,
+            jump_misses: counts.jump_misses,
+            translated_blocks: counts.translated_blocks,
+            translated_bytes: counts.translated_bytes,
+            translating_ns: counts.translating_ns,
+            translation_exits: counts.translation_exits,
         }
     }
 }
@@ -125,7 +144,7 @@ pub struct Report {
     pub kvm: Option<Counters>,
     /// How often each remedy for a software-backed KVM was applied; with KVM only.
     pub remedies: Option<Counters>,
-    /// Instructions, with the emulator only.
+    /// What the emulator has done, with it only.
     pub emu: Option<EmuCounters>,
     /// What the host executed on the vCPU's thread, if that was to be counted.
     pub host_instructions: Option<HostInstructions>,

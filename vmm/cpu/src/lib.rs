@@ -79,9 +79,43 @@ pub struct AcceleratorCounters {
     /// How often the VMM completed what software-backed KVM cannot execute; all zero on
     /// hardware, `None` where KVM does not run it.
     pub remedies: Option<Vec<(&'static str, u64)>>,
+    /// What the emulator has counted; `None` where it does not run it.
+    pub emulator: Option<EmulatorCounts>,
     /// Nanoseconds for which the vCPU has waited inside KVM to be started, which KVM does not
     /// count.
     pub unstarted_ns: u64,
+}
+
+/// What the emulator has done beside executing instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmulatorCounts {
+    /// Page walks for accesses to memory: what the software TLB did not have.
+    pub tlb_misses: u64,
+    /// Look-ups of a block of code that the table of jumps did not have.
+    pub jump_misses: u64,
+    /// Blocks translated into host code, each as often as it was.
+    pub translated_blocks: u64,
+    /// Bytes of that code.
+    pub translated_bytes: u64,
+    /// Nanoseconds that it took, with attempts that came to nothing.
+    pub translating_ns: u64,
+    /// Times that translated code left an instruction, or the end of a slice, to the interpreter.
+    pub translation_exits: u64,
+}
+
+impl EmulatorCounts {
+    /// Those of two vCPUs together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            tlb_misses: self.tlb_misses + other.tlb_misses,
+            jump_misses: self.jump_misses + other.jump_misses,
+            translated_blocks: self.translated_blocks + other.translated_blocks,
+            translated_bytes: self.translated_bytes + other.translated_bytes,
+            translating_ns: self.translating_ns + other.translating_ns,
+            translation_exits: self.translation_exits + other.translation_exits,
+        }
+    }
 }
 
 /// One virtual CPU. Not `Sync`: it belongs to the thread that runs it.

@@ -58,6 +58,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             instructions: 100,
             ring0: 60,
             ring3: 40,
+            ..Default::default()
         }),
         host_instructions: Some(match machine {
             Machine::Emu => HostInstructions {

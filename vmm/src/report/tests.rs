@@ -4,8 +4,7 @@ use super::{
     Counters, EmuCounters, ExitCounts, GuestCounters, GuestCpu, HostInstructions, LoopTimes,
     Outcome, Report, Times, VcpuReport,
 };
-use crate::cpu::InstructionCounts;
-use crate::cpu::{Accel, HostKind};
+use crate::cpu::{Accel, EmulatorCounts, HostKind, InstructionCounts};
 use crate::devices::ApicMode;
 use crate::exit::ExitReason;
 use crate::sandbox::{InForce, Level};
@@ -75,6 +74,11 @@ fn emu_report() -> Report {
         ring3: 0,
         boot: None,
     };
+    let emulator = EmulatorCounts {
+        tlb_misses: 5,
+        jump_misses: 2,
+        ..EmulatorCounts::default()
+    };
     Report {
         accel: Accel::Emu,
         apic: ApicMode::User,
@@ -91,7 +95,7 @@ fn emu_report() -> Report {
         vcpus: vec![VcpuReport::default(); 2],
         kvm: None,
         remedies: None,
-        emu: Some(EmuCounters::from(counts)),
+        emu: Some(EmuCounters::new(counts, emulator)),
         host_instructions: Some(HostInstructions {
             total: Some(1700),
             ..Default::default()
@@ -156,8 +160,35 @@ Instructions emulated
   ring 0  17
   ring 3   0
   total   17
+
+Emulator
+  TLB misses         5
+  jump table misses  2
 ";
     assert_eq!(emu_report().to_string(), expected);
+}
+
+#[test]
+fn text_of_what_was_translated() {
+    let mut report = emu_report();
+    report.emu = report.emu.map(|emu| EmuCounters {
+        translated_blocks: 12,
+        translated_bytes: 3456,
+        translating_ns: 78_900,
+        translation_exits: 41,
+        ..emu
+    });
+    let expected = "
+Emulator
+  TLB misses                 5
+  jump table misses          2
+  blocks translated         12
+  bytes of host code      3456
+  time translating     78.9 us
+  left to interpreter       41
+";
+    let text = report.to_string();
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]
@@ -286,7 +317,17 @@ fn json_of_a_run_without_exits() {
             ],
             "kvm": null,
             "remedies": null,
-            "emu": { "instructions": 17, "ring0": 17, "ring3": 0 },
+            "emu": {
+                "instructions": 17,
+                "ring0": 17,
+                "ring3": 0,
+                "tlb_misses": 5,
+                "jump_misses": 2,
+                "translated_blocks": 0,
+                "translated_bytes": 0,
+                "translating_ns": 0,
+                "translation_exits": 0,
+            },
             "host_instructions": {
                 "total": 1700,
                 "guest_ring0": null,

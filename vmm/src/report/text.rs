@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::table::{self, duration};
-use super::{Counters, ExitDetail, ExitTable, GuestCpu, Report, VcpuReport};
+use super::{Counters, EmuCounters, ExitDetail, ExitTable, GuestCpu, Report, VcpuReport};
 use crate::cpu::{Accel, HostKind};
 use crate::devices::{ApicMode, bus};
 use crate::exit::ExitReason;
@@ -37,7 +37,7 @@ impl fmt::Display for Report {
             "Remedies for software-backed KVM",
             &counters(&self.remedies),
         )?;
-        write_counters(f, "Instructions emulated", &self.emulated())?;
+        write_emulator(f, self.emu.as_ref())?;
         write_counters(f, "Guest", &self.guest_counters())?;
         write_vcpus(f, &self.vcpus)?;
         write_unsupported(f, &self.unsupported_syscalls)?;
@@ -46,17 +46,6 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn emulated(&self) -> Vec<(String, u64)> {
-        let Some(emu) = &self.emu else {
-            return Vec::new();
-        };
-        named([
-            ("ring 0", Some(emu.ring0)),
-            ("ring 3", Some(emu.ring3)),
-            ("total", Some(emu.instructions)),
-        ])
-    }
-
     fn guest_counters(&self) -> Vec<(String, u64)> {
         named([
             ("system calls", self.guest.syscalls),
@@ -67,6 +56,35 @@ impl Report {
             ("boot instructions", self.guest.boot_instructions),
         ])
     }
+}
+
+fn write_emulator(f: &mut fmt::Formatter<'_>, emu: Option<&EmuCounters>) -> fmt::Result {
+    let Some(emu) = emu else {
+        return Ok(());
+    };
+    let retired = named([
+        ("ring 0", Some(emu.ring0)),
+        ("ring 3", Some(emu.ring3)),
+        ("total", Some(emu.instructions)),
+    ]);
+    write_counters(f, "Instructions emulated", &retired)?;
+    let mut lines = vec![
+        ["TLB misses".to_owned(), emu.tlb_misses.to_string()],
+        ["jump table misses".to_owned(), emu.jump_misses.to_string()],
+    ];
+    if emu.translating_ns > 0 {
+        lines.extend(
+            [
+                ("blocks translated", emu.translated_blocks.to_string()),
+                ("bytes of host code", emu.translated_bytes.to_string()),
+                ("time translating", duration(emu.translating_ns as f64)),
+                ("left to interpreter", emu.translation_exits.to_string()),
+            ]
+            .map(|(name, value)| [name.to_owned(), value]),
+        );
+    }
+    writeln!(f, "\nEmulator")?;
+    table::write(f, &lines, 1)
 }
 
 /// What the guest's programs asked for in vain, the most frequent first.

@@ -69,6 +69,11 @@ impl Turns {
         self.members[self.turn].vcpu.as_mut()
     }
 
+    /// All of them, by number.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut (dyn Vcpu + 'static)> {
+        self.members.iter_mut().map(|member| member.vcpu.as_mut())
+    }
+
     /// Which of them that is.
     #[inline]
     pub fn turn(&self) -> usize {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::accel::Accelerator;
 use crate::boot::{Archive, KernelImage};
 use crate::bundled;
-use crate::cpu::{CpuError, GuestClock, Vcpu};
+use crate::cpu::{CpuError, EmulatorCounts, GuestClock, Vcpu};
 use crate::devices::ApicMode;
 use crate::guest_counters::{self, Tsc};
 use crate::host_instructions::HostInstructions;
@@ -116,6 +116,7 @@ impl Setting {
         let Counted {
             kvm,
             remedies,
+            emulator,
             unstarted_ns,
         } = counters(&mut loops)?;
         let instructions = loops[0].vcpus.instructions();
@@ -153,7 +154,9 @@ impl Setting {
                 let by_vmm = by_vmm.iter();
                 by_vmm.chain(by_guest).collect()
             }),
-            emu: instructions.map(EmuCounters::from),
+            emu: instructions
+                .zip(emulator)
+                .map(|(retired, counts)| EmuCounters::new(retired, counts)),
             host_instructions: ended.host_instructions,
             guest,
             unsupported_syscalls: shared.unsupported,
@@ -197,6 +200,7 @@ struct Counted {
     /// Of all vCPUs together.
     kvm: Option<Counters>,
     remedies: Option<Counters>,
+    emulator: Option<EmulatorCounts>,
     /// Of the vCPU of each loop.
     unstarted_ns: Vec<u64>,
 }
@@ -204,14 +208,21 @@ struct Counted {
 fn counters(loops: &mut [RunLoop]) -> Result<Counted, CpuError> {
     let mut all = Counted::default();
     for one in loops {
-        let counters = one.vcpus.current().counters()?;
-        for (name, count) in counters.kvm.into_iter().flatten() {
-            all.kvm.get_or_insert_default().add(&name, count);
+        let mut unstarted_ns = 0;
+        for vcpu in one.vcpus.all() {
+            let counters = vcpu.counters()?;
+            for (name, count) in counters.kvm.into_iter().flatten() {
+                all.kvm.get_or_insert_default().add(&name, count);
+            }
+            for (name, count) in counters.remedies.into_iter().flatten() {
+                all.remedies.get_or_insert_default().add(name, count);
+            }
+            if let Some(counts) = counters.emulator {
+                all.emulator = Some(all.emulator.unwrap_or_default().and(counts));
+            }
+            unstarted_ns += counters.unstarted_ns;
         }
-        for (name, count) in counters.remedies.into_iter().flatten() {
-            all.remedies.get_or_insert_default().add(name, count);
-        }
-        all.unstarted_ns.push(counters.unstarted_ns);
+        all.unstarted_ns.push(unstarted_ns);
     }
     Ok(all)
 }

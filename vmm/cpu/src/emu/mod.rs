@@ -343,7 +343,10 @@ impl Vcpu for Emulator {
     }
 
     fn counters(&mut self) -> Result<AcceleratorCounters, CpuError> {
-        Ok(AcceleratorCounters::default())
+        Ok(AcceleratorCounters {
+            emulator: Some(self.cpu.counts),
+            ..AcceleratorCounters::default()
+        })
     }
 
     fn signal_msi(&mut self, _address: u64, _data: u32) -> Result<(), CpuError> {

@@ -349,6 +349,7 @@ impl Vcpu for KvmVcpu {
         Ok(AcceleratorCounters {
             kvm: Some(kvm),
             remedies: Some(self.remedy.counters()),
+            emulator: None,
             unstarted_ns: u64::try_from(self.unstarted_for.as_nanos()).unwrap_or(u64::MAX),
         })
     }

@@ -55,6 +55,7 @@ impl Cpu {
 
     /// The block at `rip`, if it is decoded, found by its physical address.
     fn confirm_block(&mut self, rip: u64) -> Option<*const Block> {
+        self.counts.jump_misses += 1;
         let (gpa, _) = self.fetch_page(rip).ok()?;
         let block = self.code.decoded(gpa, rip)?;
         // SAFETY: the cache's blocks are live.

@@ -10,6 +10,7 @@
 //!   events    outside::events    events pending between instructions
 //!   outside   outside::exit      exits and replies
 //!   random    outside::random    random numbers
+//!   counts    EmulatorCounts     what was looked up in vain, what was translated
 //! ```
 //!
 //! Each part does what needs its own data alone. Here is what needs several parts: memory
@@ -61,7 +62,7 @@ use crate::emu::state::registers::Registers;
 use crate::state::Place;
 use kvm_clock::KvmClock;
 
-use crate::GuestClock;
+use crate::{EmulatorCounts, GuestClock};
 
 /// A decoded instruction of this processor.
 pub type Op = op::Op<Cpu>;
@@ -94,6 +95,7 @@ pub struct Cpu {
     pub outside: Outside,
     kvm_clock: KvmClock,
     pub random: Random,
+    pub counts: EmulatorCounts,
 }
 
 impl Cpu {
@@ -110,6 +112,7 @@ impl Cpu {
             outside: Outside::new(),
             kvm_clock: KvmClock::new(machine.time_of_day),
             random: Random::of(&machine.clock, place.id),
+            counts: EmulatorCounts::default(),
         }
     }
 

@@ -52,6 +52,7 @@ impl Cpu {
     /// # Errors
     /// #PF, with CR2 set.
     pub fn translate(&mut self, la: u64, want: Want, privilege: Privilege) -> Result<u64, Stop> {
+        self.counts.tlb_misses += 1;
         let found = self.walk(la, want, privilege)?;
         if want != Want::Fetch {
             let writable = found.writable && !self.code.holds(found.gpa);

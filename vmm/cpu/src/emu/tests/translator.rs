@@ -203,4 +203,12 @@ fn what_is_hot_is_translated() {
     assert!(!is_translated(block), "executed once");
     let function = cpu.find_block(FUNCTIONS).expect("it was executed");
     assert!(is_translated(function), "executed 1,280 times");
+    let counts = machine.emulator.counters().expect("it counts").emulator;
+    let counts = counts.expect("of the emulator");
+    assert!(counts.translated_blocks > 2, "{counts:?}");
+    assert!(counts.translated_bytes > 100, "{counts:?}");
+    assert!(counts.translating_ns > 0, "{counts:?}");
+    assert!(counts.translation_exits > 0, "{counts:?}");
+    // Each of 40 loops crosses the end of a page, and writes to its own code.
+    assert!(counts.tlb_misses > 40, "{counts:?}");
 }

@@ -46,6 +46,7 @@ mod stack;
 mod supported;
 
 use std::mem::transmute;
+use std::time::Instant;
 
 use crate::emu::code::op::{self, Block};
 use crate::emu::code::regions::Translator;
@@ -148,10 +149,24 @@ unsafe fn warm(cpu: *mut Cpu, op: Next) -> Next {
 #[cold]
 #[inline(never)]
 unsafe fn translate(cpu: &mut Cpu, block: *const Block) -> Option<()> {
+    let started = Instant::now();
+    // SAFETY: passed on to the caller.
+    let translated = unsafe { translate_around(cpu, block) };
+    cpu.counts.translating_ns += started.elapsed().as_nanos() as u64;
+    translated
+}
+
+/// The same, not timed.
+///
+/// # Safety
+/// As of [`translate`].
+unsafe fn translate_around(cpu: &mut Cpu, block: *const Block) -> Option<()> {
     // SAFETY: passed on to the caller.
     let members = unsafe { region::around(cpu, block) };
     let translation = emit::translate(&members, cpu.control.fp_mode)?;
     let base = cpu.code.stubs.keep(&translation.code)?;
+    cpu.counts.translated_blocks += members.len() as u64;
+    cpu.counts.translated_bytes += translation.code.len() as u64;
     let blocks = members.iter().map(|member| member.block).collect();
     let number = cpu.code.regions.add(blocks);
     for (member, entry) in members.iter().zip(translation.entries) {
@@ -180,10 +195,12 @@ unsafe fn enter(cpu: *mut Cpu, op: Next) -> Next {
     // its block is one of a region, so watched.
     unsafe {
         let left = frame::enter(cpu, (*Op::block(op)).code.get(), Page::none());
-        if left.enters == 0 && (*left.op).n == 0 {
-            own_handler(Op::block(left.op))(cpu, left.op)
-        } else {
-            go(cpu, left.op)
+        if left.enters == 0 {
+            (*cpu).counts.translation_exits += 1;
+            if (*left.op).n == 0 {
+                return own_handler(Op::block(left.op))(cpu, left.op);
+            }
         }
+        go(cpu, left.op)
     }
 }
