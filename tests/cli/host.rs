@@ -43,7 +43,8 @@ fn self_tests_pass() {
     let there = Target::ALL
         .iter()
         .filter(|target| target.missing().is_none());
-    assert_eq!(checks.len(), there.count(), "{info}");
+    // And the interpreter.
+    assert_eq!(checks.len(), there.count() + 1, "{info}");
     for check in checks {
         assert_eq!(check["passed"], true, "{info}");
         let says = check["says"].as_str().expect("text");

@@ -119,8 +119,11 @@ fn check() {
         let output = in_namespace(FORBIDDEN, &[&["info", "--check"], args].concat());
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let checks = stdout.lines().filter(|line| line.starts_with("check: "));
-        assert_eq!(checks.count(), 1, "{stdout}");
-        assert!(stdout.contains("check: emu passed ("), "{stdout}");
+        assert_eq!(checks.count(), 2, "{stdout}");
+        for machine in ["emu", "interpreter"] {
+            let passed = format!("check: {machine} passed (");
+            assert!(stdout.contains(&passed), "{stdout}");
+        }
         output.status.code()
     };
     assert_eq!(checked(&[]), Some(0));

@@ -37,6 +37,7 @@ use serde::Serialize;
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::accel::{self, AccelChoice};
+use crate::cpu::emu::Engine;
 use crate::devices::ApicMode;
 use crate::events::InputSource;
 use crate::image::{self, ImageError};
@@ -56,6 +57,8 @@ pub enum Machine {
     KvmUserApic,
     /// The emulator, which always has the VMM's local APIC.
     Emu,
+    /// The emulator's interpreter alone, which translates nothing.
+    Interpreter,
 }
 
 impl Machine {
@@ -72,7 +75,20 @@ impl Machine {
         match self {
             Self::Kvm => (AccelChoice::Kvm, ApicMode::Kernel),
             Self::KvmUserApic => (AccelChoice::Kvm, ApicMode::User),
-            Self::Emu => (AccelChoice::Emu, ApicMode::User),
+            Self::Emu | Self::Interpreter => (AccelChoice::Emu, ApicMode::User),
+        }
+    }
+
+    /// Whether KVM runs the guest there.
+    pub const fn is_kvm(self) -> bool {
+        matches!(self, Self::Kvm | Self::KvmUserApic)
+    }
+
+    /// What executes code there that the emulator runs.
+    pub fn engine(self) -> Engine {
+        match self {
+            Self::Interpreter => Engine::Interpreter,
+            Self::Kvm | Self::KvmUserApic | Self::Emu => Engine::default(),
         }
     }
 }
@@ -223,7 +239,7 @@ impl Comparison {
         };
         let kvm_error = accel::kvm_error();
         for &machine in Machine::ALL {
-            if let (Machine::Kvm | Machine::KvmUserApic, Some(why)) = (machine, &kvm_error) {
+            if let (true, Some(why)) = (machine.is_kvm(), &kvm_error) {
                 let reason = why.to_string();
                 comparison.missing.push(Missing { machine, reason });
                 continue;
@@ -261,6 +277,7 @@ impl Comparison {
 fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
     (config.accel, config.apic) = machine.choice();
+    config.engine = machine.engine();
     let input = image::open_or_null(&plan.input)?;
     config.input = InputSource::Descriptor(Arc::new(input.into()));
     config.count_host_instructions = true;

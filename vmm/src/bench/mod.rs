@@ -230,7 +230,7 @@ fn here(wanted: &[Machine]) -> (Vec<Machine>, Vec<Missing>) {
     let (mut machines, mut missing) = (Vec::new(), Vec::new());
     for &machine in wanted {
         match &kvm_error {
-            Some(why) if machine != Machine::Emu => missing.push(Missing {
+            Some(why) if machine.is_kvm() => missing.push(Missing {
                 machine,
                 reason: why.to_string(),
             }),

@@ -17,8 +17,8 @@ use super::{CliResult, FAILURE, stop_signals};
 /// Exit status when machines differ in what they should not.
 const DIFFERENCE: u8 = 1;
 
-/// Run the same guest under KVM, under KVM with the VMM's local APIC, and in the
-/// emulator, and compare exits, times and instructions.
+/// Run the same guest under KVM, under KVM with the VMM's local APIC, in the emulator, and
+/// by its interpreter alone, and compare exits, times and instructions.
 ///
 /// Exits with 0 if port I/O, output and outcome are the same on all machines, or if the
 /// program itself is not deterministic (its runs differ on one machine, --timeout ended one,

@@ -24,9 +24,8 @@ impl RequireArgs {
     /// # Errors
     /// It is not.
     pub fn check(&self, ran: &[Machine]) -> Result<(), CliError> {
-        let on_kvm = |machine: &Machine| *machine != Machine::Emu;
         match self.require {
-            Some(Required::Kvm) if !ran.iter().any(on_kvm) => {
+            Some(Required::Kvm) if !ran.iter().any(|machine| machine.is_kvm()) => {
                 Err("KVM does not run here, and --require kvm asks for it".into())
             }
             _ => Ok(()),

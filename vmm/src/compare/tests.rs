@@ -25,12 +25,12 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             counts.record(reason, detail, 1);
         }
     }
-    let emulated = machine == Machine::Emu;
+    let emulated = !machine.is_kvm();
     Report {
         accel: if emulated { Accel::Emu } else { Accel::Kvm },
         apic: match machine {
             Machine::Kvm => ApicMode::Kernel,
-            Machine::KvmUserApic | Machine::Emu => ApicMode::User,
+            Machine::KvmUserApic | Machine::Emu | Machine::Interpreter => ApicMode::User,
         },
         cpus: 1,
         sandbox: InForce::NONE,
@@ -61,7 +61,7 @@ fn report(machine: Machine, exits: Exits<'_>, guest_ns: u64) -> Report {
             ..Default::default()
         }),
         host_instructions: Some(match machine {
-            Machine::Emu => HostInstructions {
+            Machine::Emu | Machine::Interpreter => HostInstructions {
                 total: Some(1500),
                 ..Default::default()
             },
@@ -195,6 +195,26 @@ Why counts differ
 Verdict  port I/O, output and outcome are the same on all machines
 ";
     assert_eq!(comparison.summary().to_string(), expected);
+}
+
+/// A table of all machines is one, as wide as a terminal.
+#[test]
+fn text_of_all_machines() {
+    let mut comparison = three_machines();
+    let emu = &comparison.columns[2];
+    let runs = emu.runs().cloned().collect();
+    comparison.columns.push(column(Machine::Interpreter, runs));
+    let text = comparison.summary().to_string();
+    for part in [
+        "\n  emu            built-in emulator, local APIC in the VMM\n",
+        "\n  interpreter    built-in emulator, local APIC in the VMM, nothing translated\n",
+        "  device      kvm  kvm_user  emu  interp\n",
+        "  local APIC    0         2    4       4  T\n",
+        "\n  slowdown, guest and VMM      1.00x     2.00x    10.0x    10.0x\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
 }
 
 fn against_kvm(runs: Vec<Run>) -> Summary {

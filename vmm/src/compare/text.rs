@@ -52,7 +52,11 @@ impl Summary {
         writeln!(f, "{}", wrap("Program  ", &what))?;
         let ran = self.machines.iter().map(|machine| {
             let what = text::machine(machine.accel, machine.host_kind, machine.apic);
-            (machine.machine, what)
+            let how = match machine.machine {
+                Machine::Interpreter => ", nothing translated",
+                Machine::Kvm | Machine::KvmUserApic | Machine::Emu => "",
+            };
+            (machine.machine, what + how)
         });
         let missing = self.missing.iter().map(|missing| {
             let reason = format!("not on this host: {}", missing.reason);
@@ -209,7 +213,7 @@ impl Summary {
         let machines = self
             .machines
             .iter()
-            .map(|machine| machine.machine.to_string());
+            .map(|machine| column(machine.machine).to_owned());
         line(labels.map(String::from), machines, None)
     }
 
@@ -221,6 +225,15 @@ impl Summary {
         let figures = self.machines.iter().map(figure);
         let counts = figures.map(|figure| known(figure.as_ref(), count));
         line([label.to_owned()], counts, None)
+    }
+}
+
+/// What is above a machine's column: the beginning of its name, so that all fit side by side.
+fn column(machine: Machine) -> &'static str {
+    match machine {
+        Machine::KvmUserApic => "kvm_user",
+        Machine::Interpreter => "interp",
+        Machine::Kvm | Machine::Emu => machine.name(),
     }
 }
 
