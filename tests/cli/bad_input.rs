@@ -182,6 +182,16 @@ fn command_lines_that_make_no_sense() {
         USAGE,
         &["--engine needs --accel emu", "the processor executes"],
     );
+    refused(
+        &["run", "--accel", "kvm", "--perf-map", "hello"],
+        USAGE,
+        &["--perf-map needs --accel emu", "the processor executes"],
+    );
+    refused(
+        &["run", "--perf-map", "--engine", "interpreter", "hello"],
+        USAGE,
+        &["--perf-map needs --engine translator", "makes no code"],
+    );
 }
 
 /// The good file that the bad ones are made from is indeed good.

@@ -12,6 +12,7 @@ mod host;
 mod images;
 mod kvm_access;
 mod layers;
+mod perf_map;
 mod readme;
 mod strace;
 mod traced;
@@ -59,6 +60,7 @@ fn main() {
     trials.extend(images::trials());
     trials.extend(kvm_access::trials());
     trials.extend(layers::trials());
+    trials.extend(perf_map::trials());
     trials.extend(readme::trials());
     trials.extend(traced::trials());
     suite::main(trials);

@@ -56,6 +56,7 @@ pub mod image;
 pub mod layout;
 mod near;
 pub mod output;
+pub mod perf_map;
 mod poll;
 pub mod printable;
 pub mod process_config;

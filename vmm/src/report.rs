@@ -23,7 +23,7 @@ use crate::sandbox::InForce;
 pub use counters::Counters;
 pub use counts::{DETAIL_LIMIT, ExitCounts, ExitDetail, ExitRow, ExitTable};
 pub use outcome::{FAILURE_STATUS, LIMIT_STATUS, Outcome, OutcomeKind};
-pub use state::{Images, Instruction, Registers, State, Symbol};
+pub use state::{Images, Instruction, Namer, Registers, State, Symbol};
 pub use times::{LoopTimes, Times};
 
 /// What the emulator has done.

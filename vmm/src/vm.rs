@@ -27,13 +27,14 @@ use crate::boot::BootError;
 use crate::control::{Control, StopReason};
 use crate::cpu::emu::{Clock, EmuConfig, Emulator};
 use crate::cpu::kvm::KvmUnavailable;
-use crate::cpu::{Accel, CpuError, Vcpu};
+use crate::cpu::{Accel, CpuError, TranslationSink, Vcpu};
 use crate::devices::{ApicMode, Devices, DevicesConfig};
 use crate::events::{self, EventLoop, EventSources};
 use crate::host_files::{FilesError, SaveError};
 use crate::layout::{MAX_RAM, MIN_RAM};
 use crate::memory::RamError;
 use crate::output::{Output, Outputs, screen_size};
+use crate::perf_map::PerfMap;
 use crate::program::ProgramError;
 use crate::report::Report;
 use crate::run_loop::{RunLoop, host_ticks};
@@ -41,7 +42,7 @@ use crate::sandbox::{Needs, Role, Sandbox, SandboxError};
 use crate::size::Size;
 use crate::trace::{Ring, Trace, Tracer};
 pub use config::{ConsoleKind, TICK_RANGE, VmConfig};
-use ended::{Ended, Setting};
+use ended::{Ended, GuestFiles, Setting};
 use gate::Gate;
 use load::load;
 use threads::Shared;
@@ -75,6 +76,8 @@ pub enum VmError {
     Tick(Duration),
     #[error("{0} CPUs: give 1 to {most} with --cpus", most = Emulator::MOST)]
     Cpus(u8),
+    #[error("{path}: {source}", path = PerfMap::path().display())]
+    PerfMap { source: io::Error },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error("host: {0}")]
@@ -115,7 +118,7 @@ impl Vm {
         let (accelerator, fallback) = Accelerator::open(choice, counted)?;
         accelerator.check_memory(config.memory)?;
         let apic = accelerator.apic_mode(config.apic);
-        let (ram, files) = load::memory(&config, &accelerator)?;
+        let (ram, host_files) = load::memory(&config, &accelerator)?;
         let emu = EmuConfig {
             clock: if config.deterministic {
                 Clock::Instructions
@@ -149,8 +152,14 @@ impl Vm {
             streams,
             virtio: has_virtio.then(|| ram.clone()),
             link: config.link,
-            files,
+            files: host_files,
         });
+        let files = GuestFiles {
+            kernel: config.kernel,
+            program: config.program,
+            initramfs: config.initramfs,
+        };
+        let perf_map = perf_map(config.perf_map, &files, &mut vcpus)?;
         let sources = EventSources {
             input: waiting_input,
             screen: terminal.zip(config.resized),
@@ -168,9 +177,8 @@ impl Vm {
                 cpus: config.cpus,
                 ram,
                 kernel,
-                kernel_file: config.kernel,
-                program: config.program,
-                initramfs: config.initramfs,
+                files,
+                perf_map,
                 started: config.started,
             },
             fallback,
@@ -278,6 +286,23 @@ impl Vm {
             (at - entered).as_nanos() as f64 / ticks as f64,
         )?)?)
     }
+}
+
+/// The names of translated code, if they are `wanted`, to which the vCPUs add theirs.
+fn perf_map(
+    wanted: bool,
+    files: &GuestFiles,
+    vcpus: &mut [Box<dyn Vcpu>],
+) -> Result<Option<Arc<PerfMap>>, VmError> {
+    if !wanted {
+        return Ok(None);
+    }
+    let map =
+        Arc::new(PerfMap::create(files.namer()).map_err(|source| VmError::PerfMap { source })?);
+    for vcpu in vcpus {
+        vcpu.tell_translations(Arc::clone(&map) as Arc<dyn TranslationSink>);
+    }
+    Ok(Some(map))
 }
 
 #[cfg(test)]

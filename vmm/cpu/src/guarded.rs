@@ -70,10 +70,39 @@ impl Guarded {
     /// # Errors
     /// As for [`reserve`](Self::reserve), or the host does not grant the rights.
     pub fn file(file: &File, len: u64, rights: libc::c_int) -> io::Result<Self> {
+        Self::shared(file.as_raw_fd(), 0, len, rights)
+    }
+
+    /// Twice the same memory, all zeros, with these rights here and those there. It belongs to no
+    /// file, and can be shared with children.
+    ///
+    /// # Errors
+    /// As of [`file`](Self::file).
+    pub fn twice(len: u64, rights: [libc::c_int; 2]) -> io::Result<[Self; 2]> {
+        let first = Self::shared(-1, libc::MAP_ANONYMOUS, len, rights[0])?;
+        let second = Self::reserve(len)?;
+        let (old, new, len) = (first.start.cast(), second.start.cast(), second.len);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: of shared memory an old size of zero moves nothing and maps it once more (mremap(2));
+        // the range at which it does is this function's own.
+        let mapped = unsafe { libc::mremap(old, 0, len, flags, new) };
+        // SAFETY: as above.
+        match mapped == new && unsafe { libc::mprotect(new, len, rights[1]) } == 0 {
+            true => Ok([first, second]),
+            false => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn shared(
+        file: libc::c_int,
+        kind: libc::c_int,
+        len: u64,
+        rights: libc::c_int,
+    ) -> io::Result<Self> {
         let range = Self::reserve(len)?;
         let (place, flags) = (range.start.cast(), libc::MAP_SHARED | libc::MAP_FIXED);
         // SAFETY: the range is this function's own.
-        match unsafe { libc::mmap(place, range.len, rights, flags, file.as_raw_fd(), 0) } {
+        match unsafe { libc::mmap(place, range.len, rights, flags | kind, file, 0) } {
             libc::MAP_FAILED => Err(io::Error::last_os_error()),
             _ => Ok(range),
         }

@@ -24,6 +24,7 @@ pub mod signals;
 pub mod size;
 mod state;
 mod sync;
+mod translations;
 
 pub use clock::{CountedTime, GuestClock};
 pub use kind::{Accel, HostKind};
@@ -31,6 +32,8 @@ pub use state::{
     AmdMsrs, CpuState, DebugRegs, Dtable, ExtendedState, FxState, Interruptibility, Location, Msrs,
     Mtrrs, Regs, Segment, Shadow,
 };
+
+pub use translations::{Piece, TranslatedBlock, Translation, TranslationSink};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -224,6 +227,10 @@ pub trait Vcpu: Send {
     /// # Errors
     /// A failed read of the host's counters.
     fn counters(&mut self) -> Result<AcceleratorCounters, CpuError>;
+
+    /// From now on `to` is told of each translation of the guest's code into the host's, where
+    /// there are any. Before the vCPU runs, and before its thread is confined.
+    fn tell_translations(&mut self, _to: Arc<dyn TranslationSink>) {}
 
     /// Hands a message-signalled interrupt to the local APIC inside the accelerator.
     ///

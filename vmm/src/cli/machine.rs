@@ -42,6 +42,10 @@ pub struct CpuArgs {
     /// implies --accel emu
     #[arg(long, value_enum)]
     engine: Option<EngineName>,
+    /// Name translated code for `perf record` and `perf report`, in /tmp/perf-PID.map; implies
+    /// --accel emu
+    #[arg(long)]
+    perf_map: bool,
     /// Shuffle the turns of several CPUs, another way for each N; implies --accel emu
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -80,6 +84,7 @@ impl CpuArgs {
     pub fn apply(&self, config: &mut VmConfig) -> Result<(), Misuse> {
         if let Accel::Kvm = self.accel {
             const COUNTS: &str = "KVM does not count instructions";
+            const EXECUTES: &str = "under KVM the processor executes";
             for (asked, option, why) in [
                 (
                     self.max_instructions.is_some(),
@@ -88,19 +93,21 @@ impl CpuArgs {
                 ),
                 (self.deterministic, "--deterministic", COUNTS),
                 (self.seed.is_some(), "--seed", COUNTS),
-                (
-                    self.engine.is_some(),
-                    "--engine",
-                    "under KVM the processor executes",
-                ),
+                (self.engine.is_some(), "--engine", EXECUTES),
+                (self.perf_map, "--perf-map", EXECUTES),
             ] {
                 if asked {
                     return Err(Misuse(format!("{option} needs --accel emu: {why}")));
                 }
             }
         }
+        if let (true, Some(EngineName::Interpreter)) = (self.perf_map, self.engine) {
+            let why = "--perf-map needs --engine translator: the interpreter makes no code";
+            return Err(Misuse(why.to_owned()));
+        }
+        config.perf_map = self.perf_map;
         config.accel = match self.accel {
-            Accel::Auto if self.engine.is_some() => AccelChoice::Emu,
+            Accel::Auto if self.engine.is_some() || self.perf_map => AccelChoice::Emu,
             Accel::Auto => AccelChoice::Auto,
             Accel::Kvm => AccelChoice::Kvm,
             Accel::Emu => AccelChoice::Emu,

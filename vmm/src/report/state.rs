@@ -1,12 +1,13 @@
 //! The state of the vCPU when a run failed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::cpu::CpuState;
-use crate::cpu::emu::{CodeAt, instruction_at};
+use crate::cpu::emu::instruction_at;
 use crate::memory::GuestRam;
 use crate::printable::{printable, wrap};
 use crate::symbols::{Image, Place};
@@ -50,6 +51,16 @@ pub struct Symbol {
     pub offset: u64,
 }
 
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}+{:#x}", self.image, self.name, self.offset)
+    }
+}
+
+/// Finds the function in which code that a ring (0 to 3) has at an address is, if its image is
+/// known and has symbols.
+pub type Namer = Arc<dyn Fn(u8, u64, &[u8]) -> Option<Symbol> + Send + Sync>;
+
 /// Registers by name, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registers(Vec<(&'static str, u64)>);
@@ -73,6 +84,28 @@ pub struct Images<'a> {
     pub program: (&'a str, &'a [u8]),
 }
 
+impl Images<'_> {
+    /// The function in which `code`, that this ring has at `address`, is. The kernel's code is
+    /// where its image says. A program may be another than the first: it is that one if it has
+    /// the same code there, of which there is some.
+    pub fn symbol(self, ring: u8, address: u64, code: &[u8]) -> Option<Symbol> {
+        let (image, bytes) = match ring {
+            3 => self.program,
+            _ => ("kernel", self.kernel),
+        };
+        let parsed = Image::parse(bytes)?;
+        if ring == 3 && (code.is_empty() || !parsed.has(address, code)) {
+            return None;
+        }
+        let Place { name, offset } = parsed.place(address)?;
+        Some(Symbol {
+            image: image.to_owned(),
+            name,
+            offset,
+        })
+    }
+}
+
 impl State {
     /// The state `cpu` of the vCPU with this number, with the code in `ram`.
     pub fn new(cpu: &CpuState, number: u8, ram: &GuestRam, images: Images<'_>) -> Self {
@@ -81,7 +114,11 @@ impl State {
         Self {
             cpu: number,
             ring,
-            symbol: symbol(ring, cpu.regs.rip, code.as_ref(), images),
+            symbol: images.symbol(
+                ring,
+                cpu.regs.rip,
+                code.as_ref().map_or(&[], |code| &code.bytes),
+            ),
             instruction: code.map(|code| Instruction {
                 bytes: hexadecimal(&code.bytes),
                 text: code.text,
@@ -89,25 +126,6 @@ impl State {
             registers: registers(cpu),
         }
     }
-}
-
-/// The kernel's code is where its image says. A program may be another than the first: it
-/// is that one if it has the same code there.
-fn symbol(ring: u8, rip: u64, code: Option<&CodeAt>, images: Images<'_>) -> Option<Symbol> {
-    let (image, bytes) = match ring {
-        3 => images.program,
-        _ => ("kernel", images.kernel),
-    };
-    let parsed = Image::parse(bytes)?;
-    if ring == 3 && !code.is_some_and(|code| parsed.has(rip, &code.bytes)) {
-        return None;
-    }
-    let Place { name, offset } = parsed.place(rip)?;
-    Some(Symbol {
-        image: image.to_owned(),
-        name,
-        offset,
-    })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -150,12 +168,7 @@ impl fmt::Display for State {
             false => writeln!(f, "CPU at its end, in ring {}", self.ring)?,
         }
         if let Some(symbol) = &self.symbol {
-            let Symbol {
-                image,
-                name,
-                offset,
-            } = symbol;
-            let place = format!("{image}: {name}+{offset:#x}");
+            let place = symbol.to_string();
             f.write_str(&wrap("  in ", &printable(&place)))?;
         }
         let code = match &self.instruction {

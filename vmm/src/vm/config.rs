@@ -66,6 +66,9 @@ pub struct VmConfig {
     pub deterministic: bool,
     /// How the emulator executes the guest's code.
     pub engine: Engine,
+    /// Whether translated code gets names for `perf`, in a file that it looks for:
+    /// [`PerfMap`](crate::perf_map::PerfMap); emulator only.
+    pub perf_map: bool,
     /// What shuffles the turns of several CPUs; emulator only. Each seed makes another order with
     /// turns of other lengths, and the same one always.
     pub seed: Option<u64>,
@@ -139,6 +142,7 @@ impl VmConfig {
             max_instructions: None,
             deterministic: false,
             engine: Engine::default(),
+            perf_map: false,
             seed: None,
             kernel: None,
             initramfs: None,

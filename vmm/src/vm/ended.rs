@@ -12,9 +12,11 @@ use crate::guest_counters::{self, Tsc};
 use crate::host_instructions::HostInstructions;
 use crate::image::Image;
 use crate::memory::GuestRam;
+use crate::perf_map::PerfMap;
 use crate::program::Program;
 use crate::report::{
-    Counters, EmuCounters, ExitTable, GuestCpu, Images, Outcome, Report, State, Times, VcpuReport,
+    Counters, EmuCounters, ExitTable, GuestCpu, Images, Namer, Outcome, Report, State, Times,
+    VcpuReport,
 };
 use crate::run_loop::{End, RunLoop};
 use crate::sandbox::InForce;
@@ -30,13 +32,45 @@ pub struct Setting {
     pub cpus: u8,
     pub ram: GuestRam,
     pub kernel: KernelImage,
+    pub files: GuestFiles,
+    /// Who names translated code for `perf`, if anybody does.
+    pub perf_map: Option<Arc<PerfMap>>,
+    pub started: Instant,
+}
+
+/// The files that a guest may execute; clones share what they have.
+#[derive(Clone)]
+pub struct GuestFiles {
     /// The kernel's file, if it is not the bundled one.
-    pub kernel_file: Option<Image>,
+    pub kernel: Option<Image>,
     /// The first program, if the VMM chose one.
     pub program: Option<Program>,
     /// The guest's files, if they are not the bundled programs.
     pub initramfs: Option<Archive>,
-    pub started: Instant,
+}
+
+impl GuestFiles {
+    /// What names their code.
+    pub fn namer(&self) -> Namer {
+        let files = self.clone();
+        Arc::new(move |ring, address, code| files.images().symbol(ring, address, code))
+    }
+
+    fn images(&self) -> Images<'_> {
+        let program = self.program.as_ref();
+        let in_archive = || {
+            let path = program?.path().trim_start_matches('/');
+            Some(self.initramfs.as_ref()?.find(path.as_bytes())?.contents)
+        };
+        let file = program.and_then(Program::file).or_else(in_archive);
+        Images {
+            kernel: self.kernel.as_deref().unwrap_or(bundled::KERNEL),
+            program: (
+                program.map_or("", |program| &program.name),
+                file.unwrap_or_default(),
+            ),
+        }
+    }
 }
 
 /// A run that is over.
@@ -96,6 +130,8 @@ impl Setting {
         let input_error = board.devices.take_input_error();
         let input_error = input_error.map(|error| format!("standard input: {error}"));
         let mut warnings = Vec::from_iter(input_error);
+        let missing = self.perf_map.as_ref().and_then(|map| map.finish());
+        warnings.extend(missing.map(|why| format!("{}: {why}", PerfMap::path().display())));
         if let Some(saving) = board.devices.saving() {
             let succeeded = outcome == Outcome::exited(0);
             let (lines, failure) = saving.finish(succeeded);
@@ -105,7 +141,8 @@ impl Setting {
                 failure => warnings.extend(failure),
             }
         }
-        let state = state.map(|state| State::new(&state, end.cpu as u8, &self.ram, self.images()));
+        let state =
+            state.map(|state| State::new(&state, end.cpu as u8, &self.ram, self.files.images()));
         let vcpu = loops[0].vcpus.current();
         let tsc = Tsc {
             now: vcpu.tsc()?,
@@ -161,23 +198,6 @@ impl Setting {
             guest,
             unsupported_syscalls: shared.unsupported,
         })
-    }
-
-    /// The images whose code the guest may be in.
-    fn images(&self) -> Images<'_> {
-        let program = self.program.as_ref();
-        let in_archive = || {
-            let path = program?.path().trim_start_matches('/');
-            Some(self.initramfs.as_ref()?.find(path.as_bytes())?.contents)
-        };
-        let file = program.and_then(Program::file).or_else(in_archive);
-        Images {
-            kernel: self.kernel_file.as_deref().unwrap_or(bundled::KERNEL),
-            program: (
-                program.map_or("", |program| &program.name),
-                file.unwrap_or_default(),
-            ),
-        }
     }
 }
 

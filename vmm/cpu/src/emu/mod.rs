@@ -65,7 +65,8 @@ use crate::file_window::Reading;
 use crate::memory::{FileWindow, GuestRam};
 use crate::state::Place;
 use crate::{
-    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location, Vcpu,
+    AcceleratorCounters, CpuError, CpuState, GuestClock, InstructionCounts, Kick, Location,
+    TranslationSink, Vcpu,
 };
 
 /// Options of an [`Emulator`].
@@ -347,6 +348,11 @@ impl Vcpu for Emulator {
             emulator: Some(self.cpu.counts),
             ..AcceleratorCounters::default()
         })
+    }
+
+    fn tell_translations(&mut self, to: Arc<dyn TranslationSink>) {
+        self.cpu.code.stubs.take_no_file();
+        self.cpu.told.push(to);
     }
 
     fn signal_msi(&mut self, _address: u64, _data: u32) -> Result<(), CpuError> {

@@ -39,6 +39,18 @@ impl Executable {
         })
     }
 
+    /// The same without a file: `perf` takes names from its map for code that has none.
+    pub fn without_file() -> Option<Self> {
+        let read = libc::PROT_READ;
+        let rights = [read | libc::PROT_WRITE, read | libc::PROT_EXEC];
+        let [writable, executable] = Guarded::twice(LEN as u64, rights).ok()?;
+        Some(Self {
+            writable,
+            executable,
+            used: 0,
+        })
+    }
+
     /// Whether the host allows such memory.
     pub fn is_allowed() -> bool {
         static ALLOWED: LazyLock<bool> = LazyLock::new(|| Executable::new().is_some());
@@ -78,7 +90,11 @@ mod tests {
 
     #[test]
     fn code_is_executed_where_it_was_not_written() {
-        let mut memory = Executable::new().expect("the host allows it");
+        execute(Executable::new().expect("the host allows it"));
+        execute(Executable::without_file().expect("the host allows it"));
+    }
+
+    fn execute(mut memory: Executable) {
         // mov eax, edi; add eax, 1; ret
         let at = memory
             .add(&[0x89, 0xf8, 0x83, 0xc0, 1, 0xc3])

@@ -29,6 +29,14 @@ impl Stubs {
         }
     }
 
+    /// Has them in memory without a file: see [`Executable::without_file`]. For later a confined
+    /// thread could not make it.
+    pub fn take_no_file(&mut self) {
+        if self.memory.is_none() {
+            self.memory = Executable::without_file();
+        }
+    }
+
     /// Whether those of a block may not fit any more.
     pub fn is_full(&self) -> bool {
         let memory = self.memory.as_ref();

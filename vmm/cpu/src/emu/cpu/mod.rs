@@ -62,7 +62,7 @@ use crate::emu::state::registers::Registers;
 use crate::state::Place;
 use kvm_clock::KvmClock;
 
-use crate::{EmulatorCounts, GuestClock};
+use crate::{EmulatorCounts, GuestClock, TranslationSink};
 
 /// A decoded instruction of this processor.
 pub type Op = op::Op<Cpu>;
@@ -96,6 +96,8 @@ pub struct Cpu {
     kvm_clock: KvmClock,
     pub random: Random,
     pub counts: EmulatorCounts,
+    /// Who is told of translations.
+    pub told: Vec<Arc<dyn TranslationSink>>,
 }
 
 impl Cpu {
@@ -113,6 +115,7 @@ impl Cpu {
             kvm_clock: KvmClock::new(machine.time_of_day),
             random: Random::of(&machine.clock, place.id),
             counts: EmulatorCounts::default(),
+            told: Vec::new(),
         }
     }
 

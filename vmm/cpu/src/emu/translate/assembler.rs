@@ -6,6 +6,16 @@ use iced_x86::{Code, ConditionCode, Encoder, IcedError, Instruction, MemoryOpera
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
+/// Where the code of a guest's instruction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes from the start.
+    pub at: usize,
+    /// The number of its block in the region, and its own in that.
+    pub block: usize,
+    pub n: usize,
+}
+
 /// Code that will be executed at `base`.
 pub struct Assembler {
     encoder: Encoder,
@@ -14,6 +24,8 @@ pub struct Assembler {
     labels: Vec<Option<usize>>,
     /// Distances of 32 bits, which end there, to labels.
     jumps: Vec<(usize, Label)>,
+    /// In order.
+    pub marks: Vec<Mark>,
 }
 
 impl Assembler {
@@ -23,7 +35,19 @@ impl Assembler {
             code: Vec::new(),
             labels: Vec::new(),
             jumps: Vec::new(),
+            marks: Vec::new(),
         }
+    }
+
+    /// Bytes of code so far.
+    pub fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Notes that the code of instruction `n` of a block begins here.
+    pub fn mark(&mut self, block: usize, n: usize) {
+        let at = self.len();
+        self.marks.push(Mark { at, block, n });
     }
 
     /// A label that is nowhere yet.

@@ -6,7 +6,7 @@ use crate::emu::arithmetic::flags::Flags;
 use crate::emu::code::op::Block;
 use crate::emu::cpu::Op;
 use crate::emu::state::mxcsr::FpMode;
-use crate::emu::translate::assembler::{Assembler, Label};
+use crate::emu::translate::assembler::{Assembler, Label, Mark};
 use crate::emu::translate::flags::Effect;
 use crate::emu::translate::frame::{self, Vectors};
 use crate::emu::translate::pages::Miss;
@@ -67,6 +67,9 @@ pub struct Emitter {
 pub struct Translation {
     pub code: Vec<u8>,
     pub entries: Vec<Option<usize>>,
+    /// Where instructions begin, and where what is rare does, behind all of them.
+    pub marks: Vec<Mark>,
+    pub rare: usize,
 }
 
 /// Translates `members`; `None` if nothing would be won.
@@ -95,6 +98,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
     for i in 0..plans.len() {
         emitter.block(&plans, i).ok()?;
     }
+    let rare = emitter.asm.len();
     emitter.misses().ok()?;
     emitter.exits().ok()?;
     emitter.entries(&plans, vectors).ok()?;
@@ -106,6 +110,8 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
     Some(Translation {
         code: emitter.asm.finish(),
         entries,
+        marks: emitter.asm.marks,
+        rare,
     })
 }
 
@@ -215,6 +221,7 @@ impl Emitter {
             }
             let (kind, effect) = (plan.kinds[n], plan.effects[n]);
             self.op = member.op(n);
+            self.asm.mark(i, n);
             if effect.observes {
                 self.save_flags()?;
             }

@@ -12,6 +12,7 @@
 //! flags       which flags an instruction reads, leaves, shows
 //! places      the guest's registers in the host's; frame: the way in and out
 //! assembler   host code and its labels
+//! told        what others are told of a translation
 //! ```
 //!
 //! The processor is of one kind on both sides, so an instruction on registers is its own
@@ -44,6 +45,7 @@ mod shares;
 mod special;
 mod stack;
 mod supported;
+mod told;
 
 use std::mem::transmute;
 use std::time::Instant;
@@ -167,6 +169,9 @@ unsafe fn translate_around(cpu: &mut Cpu, block: *const Block) -> Option<()> {
     let base = cpu.code.stubs.keep(&translation.code)?;
     cpu.counts.translated_blocks += members.len() as u64;
     cpu.counts.translated_bytes += translation.code.len() as u64;
+    for to in &cpu.told {
+        to.add(told::describe(cpu, &members, &translation, base));
+    }
     let blocks = members.iter().map(|member| member.block).collect();
     let number = cpu.code.regions.add(blocks);
     for (member, entry) in members.iter().zip(translation.entries) {
