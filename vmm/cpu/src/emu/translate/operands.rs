@@ -7,13 +7,19 @@ use iced_x86::{
     OpCodeOperandKind, OpKind, Register,
 };
 
+use crate::emu::cpu::Cpu;
+use crate::emu::state::segment::{FS, GS};
+use crate::emu::translate::assembler::at;
 use crate::emu::translate::emit::{Emitter, FlagsAt, Refused};
 use crate::emu::translate::flags::Effect;
 use crate::emu::translate::frame::Frame;
 use crate::emu::translate::pages::Access;
-use crate::emu::translate::places::{ADDRESS, FREE, Place, in_frame_at, low};
+use crate::emu::translate::places::{
+    ADDRESS, FREE, Place, in_frame, in_frame_at, low, second_byte,
+};
 use crate::emu::translate::shares::Share;
 use crate::emu::translate::supported::{has_memory, is_high_byte, wants_alignment};
+use crate::state::Segment;
 
 /// A guest's register that an instruction uses in a free one of the host.
 struct Lent {
@@ -63,7 +69,7 @@ impl Emitter {
     }
 
     /// Makes `host`, which is `insn` elsewise, have its operand in memory at r15.
-    fn operand(
+    pub fn operand(
         &mut self,
         insn: &Instruction,
         host: &mut Instruction,
@@ -118,10 +124,38 @@ impl Emitter {
 
     /// The linear address of the instruction's operand in memory, to `to`; changes rax.
     pub fn effective_address(&mut self, to: Register, insn: &Instruction) -> Result<(), Refused> {
-        let segment = insn.memory_segment();
-        if matches!(segment, Register::FS | Register::GS) {
-            return Err(Refused);
+        self.offset(to, insn)?;
+        let number = match insn.memory_segment() {
+            Register::FS => FS,
+            Register::GS => GS,
+            _ => return Ok(()),
+        };
+        let is_constant = [insn.memory_base(), insn.memory_index()] == [Register::None; 2];
+        if !is_constant || insn.memory_displ_size() == 8 {
+            self.leave_unless_canonical(to)?;
         }
+        let segment = offset_of!(Cpu, control.segments) + number * size_of::<Segment>();
+        let base = at(FREE, (segment + offset_of!(Segment, base)) as i64);
+        self.asm.load(FREE, in_frame!(cpu))?;
+        Ok(self.asm.with_memory(Code::Add_r64_rm64, to, base)?)
+    }
+
+    /// Leaves if an operand at this offset may have a byte whose offset is not canonical, which
+    /// its sum with a base may be. Changes rax.
+    fn leave_unless_canonical(&mut self, offset: Register) -> Result<(), Refused> {
+        self.spoil_flags();
+        self.asm.copy(FREE, offset)?;
+        // Bits 46 and up are equal.
+        self.asm.with_value(Code::Sar_rm64_imm8, FREE, 46)?;
+        self.asm.address(FREE, at(FREE, 1))?;
+        self.asm.with_value(Code::Cmp_rm64_imm32, FREE, 1)?;
+        let exit = self.exit();
+        self.asm.jump_if(ConditionCode::a, exit);
+        Ok(())
+    }
+
+    /// The offset in its segment of the instruction's operand in memory, to `to`; changes rax.
+    fn offset(&mut self, to: Register, insn: &Instruction) -> Result<(), Refused> {
         let (base, index) = (insn.memory_base(), insn.memory_index());
         let displacement = insn.memory_displacement64();
         if base == Register::RIP || base == Register::None && index == Register::None {
@@ -180,7 +214,10 @@ fn rename(
     let operands: Vec<_> = (0..insn.op_count())
         .filter(|&i| insn.op_kind(i) == OpKind::Register && insn.op_register(i).is_gpr())
         .collect();
-    if implies_rax(insn) {
+    let any = |is: fn(Register) -> bool| operands.iter().any(|&i| is(insn.op_register(i)));
+    // A second byte has no name beside r8 to r15.
+    let in_rax = any(is_high_byte) && any(|register| register.full_register() == Register::RAX);
+    if implies_rax(insn) || in_rax {
         lend(
             &mut lent,
             &mut free,
@@ -207,9 +244,6 @@ fn rename(
     }
     for i in operands {
         let register = insn.op_register(i);
-        if is_high_byte(register) {
-            return Err(Refused);
-        }
         let wants_rax = is_accumulator(insn.code().op_code().op_kind(i));
         let is_lent = lent
             .iter()
@@ -218,7 +252,11 @@ fn rename(
             Place::Host(host) if !wants_rax && !is_lent => host,
             _ => lend(&mut lent, &mut free, register, info.op_access(i), wants_rax)?,
         };
-        host.set_op_register(i, low(place, register.size()));
+        let part = match is_high_byte(register) {
+            true => second_byte(place).ok_or(Refused)?,
+            false => low(place, register.size()),
+        };
+        host.set_op_register(i, part);
     }
     Ok(lent)
 }

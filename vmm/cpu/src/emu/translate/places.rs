@@ -62,3 +62,9 @@ pub fn low(full: Register, size: usize) -> Register {
         _ => Register::RAX + number,
     }
 }
+
+/// The second byte of the host's register `full`, if that has a name.
+pub fn second_byte(full: Register) -> Option<Register> {
+    let number = full.number() as u32;
+    (number < 4).then_some(Register::AH + number)
+}
