@@ -7,7 +7,7 @@ use crate::emu::translate::emit::{Emitter, FlagsAt, Refused};
 use crate::emu::translate::flags::Effect;
 use crate::emu::translate::places::{ADDRESS, FREE, Place, in_frame_at, low};
 use crate::emu::translate::shares::Share;
-use crate::emu::translate::supported::Kind;
+use crate::emu::translate::supported::{Kind, divisor_size, has_memory};
 
 impl Emitter {
     /// One instruction that does not end its block. If it is refused, nothing was changed.
@@ -76,15 +76,25 @@ impl Emitter {
         let Place::Host(dividend) = Place::of(Register::RAX) else {
             return Err(Refused);
         };
-        let divisor = match Place::of(insn.op0_register()) {
-            Place::Host(host) => host,
-            Place::Frame(from) => {
-                self.asm.load(ADDRESS, in_frame_at(from))?;
-                ADDRESS
+        let mut host = *insn;
+        let size = divisor_size(insn);
+        let divisor = if has_memory(insn) {
+            self.operand(insn, &mut host, None)?;
+            let load = sized(size, Code::Mov_r32_rm32, Code::Mov_r64_rm64);
+            let part = low(ADDRESS, size);
+            self.asm.with_memory(load, part, at(ADDRESS, 0))?;
+            host.set_op0_kind(OpKind::Register);
+            ADDRESS
+        } else {
+            match Place::of(insn.op0_register()) {
+                Place::Host(host) => host,
+                Place::Frame(from) => {
+                    self.asm.load(ADDRESS, in_frame_at(from))?;
+                    ADDRESS
+                }
             }
         };
         self.spoil_flags();
-        let size = insn.op0_register().size();
         let divisor_part = low(divisor, size);
         if insn.mnemonic() == Mnemonic::Div {
             self.leave_if_quotient_is_long(divisor_part, size)?;
@@ -97,7 +107,6 @@ impl Emitter {
         if effect.needs(after) {
             self.load_flags()?;
         }
-        let mut host = *insn;
         host.set_op0_register(divisor_part);
         self.asm.copy(FREE, dividend)?;
         self.asm.add(&host)?;

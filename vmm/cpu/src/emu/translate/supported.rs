@@ -63,7 +63,10 @@ pub fn kind(insn: &Instruction, fp: FpMode) -> Kind {
     use Mnemonic as M;
     let is_refused = || !decode::executes(insn, fp);
     match insn.mnemonic() {
-        M::Nop | M::Endbr64 => Kind::Nothing,
+        // The fences too, as one processor at a time executes.
+        M::Nop | M::Endbr64 | M::Lfence | M::Mfence | M::Sfence => Kind::Nothing,
+        // Without an operand in memory, some are undefined.
+        M::Reservednop if has_memory(insn) => Kind::Nothing,
         M::Lea if insn.op0_register().size() != 2 => Kind::Lea,
         M::Push if pushes_quadword(insn.code()) => Kind::Push,
         M::Pop if insn.code() == Code::Pop_r64 => Kind::Pop,
@@ -86,9 +89,17 @@ fn pushes_quadword(code: Code) -> bool {
     )
 }
 
-/// Whether it divides by a register of 32 or 64 bits.
+/// Whether it divides by 32 or 64 bits.
 fn is_plain_division(insn: &Instruction) -> bool {
-    insn.op0_kind() == OpKind::Register && insn.op0_register().size() >= 4
+    divisor_size(insn) >= 4
+}
+
+/// Bytes of a division's operand.
+pub fn divisor_size(insn: &Instruction) -> usize {
+    match insn.op0_kind() {
+        OpKind::Memory => insn.memory_size().size(),
+        _ => insn.op0_register().size(),
+    }
 }
 
 /// Whether a rotation through CF is by one, or by CL as the interpreter has it: by another
@@ -198,8 +209,6 @@ fn vectors(insn: &Instruction) -> Option<Vectors> {
             | M::Stmxcsr
             | M::Vldmxcsr
             | M::Vstmxcsr
-            | M::Vzeroall
-            | M::Vzeroupper
             | M::Pcmpestri
             | M::Pcmpestrm
             | M::Pcmpistri
@@ -209,6 +218,9 @@ fn vectors(insn: &Instruction) -> Option<Vectors> {
             | M::Vpcmpistri
             | M::Vpcmpistrm
     );
+    if matches!(insn.mnemonic(), M::Vzeroall | M::Vzeroupper) {
+        return Some(Vectors::Ymm);
+    }
     let fits = encoded && !more && !insn.is_vsib() && insn.op_count() > 0;
     let registers = (0..insn.op_count())
         .filter(|&i| insn.op_kind(i) == OpKind::Register)
