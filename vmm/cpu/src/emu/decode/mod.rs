@@ -25,6 +25,7 @@ use crate::emu::pairs;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::FpMode;
+use crate::emu::translate;
 use liveness::follow_flags;
 use refusal::refusal;
 
@@ -103,6 +104,9 @@ impl Decoder {
         instructions.clear();
         let code_size = cpu.control.code_size;
         let error = decode_run(code_size, rip, &bytes[..wanted], limit, instructions);
+        if code_size == CodeSize::Bits64 {
+            translate::end_where_it_resumes(instructions, cpu.control.fp_mode);
+        }
         let mut second_page = u64::MAX;
         if instructions.is_empty() {
             let mut available = wanted;

@@ -50,12 +50,16 @@ mod told;
 use std::mem::transmute;
 use std::time::Instant;
 
+use iced_x86::Instruction;
+
 use crate::emu::code::op::{self, Block};
 use crate::emu::code::regions::Translator;
 use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::{Next, go};
 use crate::emu::state::control::CodeSize;
+use crate::emu::state::mxcsr::FpMode;
 use pages::Page;
+use supported::Kind;
 
 /// Entries after which a block is translated: some dozen more would cost the interpreter what
 /// the translation does.
@@ -93,6 +97,18 @@ impl Engine {
             counter: unsafe { transmute::<Handler, op::Handler<()>>(warm) },
         })
     }
+}
+
+/// Ends a block after instructions that the translator leaves to the interpreter, if others
+/// follow: translated code is entered where blocks begin.
+pub fn end_where_it_resumes(instructions: &mut Vec<Instruction>, fp: FpMode) {
+    let is_left = |insn: &Instruction| supported::kind(insn, fp) == Kind::Other;
+    let mut all = instructions.iter();
+    let Some(first) = all.position(is_left) else {
+        return;
+    };
+    let more = all.take_while(|insn| is_left(insn)).count();
+    instructions.truncate(first + 1 + more);
 }
 
 /// Counts the entries of a block that was just decoded, if there is a translator.
