@@ -39,7 +39,7 @@ const CHUNK: usize = 64 << 10;
 /// Largest number of pieces.
 const MOST_CHUNKS: usize = 256;
 /// Entries in the table of recently fetched pages.
-const FETCHES: usize = 16;
+const FETCHES: usize = 256;
 
 /// A page from which code was fetched.
 #[derive(Clone, Copy)]

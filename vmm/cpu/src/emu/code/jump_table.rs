@@ -4,7 +4,7 @@
 use crate::emu::code::op::{Block, NO_BLOCK};
 
 /// Entries in the table.
-const JUMPS: usize = 1024;
+const JUMPS: usize = 4096;
 
 /// The view of the table that jumps use.
 #[repr(C)]
@@ -31,7 +31,7 @@ impl JumpTable {
 
     /// Bits of an instruction pointer that are folded onto those below them, and the size of an
     /// entry, as shifts.
-    pub const FOLD: u32 = 9;
+    pub const FOLD: u32 = 12;
     pub const ENTRY: u32 = size_of::<*const Block>().trailing_zeros();
 
     fn offset(rip: u64) -> u64 {

@@ -47,7 +47,7 @@ pub mod lower;
 pub mod operand;
 
 /// Most instructions between checks for events.
-pub const SLICE: i64 = 4096;
+pub const SLICE: i64 = 16384;
 
 /// Host work between checks for events, in units of a simple instruction or an element of a
 /// string, some nanoseconds: a slice of it is a fraction of a millisecond. One instruction
