@@ -201,13 +201,19 @@ impl Assembler {
         self.add(&Instruction::with2(Code::Cmp_rm32_imm8, memory, value)?)
     }
 
-    /// `code` with a register and an immediate.
+    /// `code` with a register and an immediate, which may get a shorter form.
     pub fn with_value(
         &mut self,
         code: Code,
         register: Register,
         value: i32,
     ) -> Result<(), IcedError> {
+        let code = match (code, i8::try_from(value)) {
+            (Code::Cmp_rm64_imm32, Ok(_)) => Code::Cmp_rm64_imm8,
+            (Code::Cmp_rm32_imm32, Ok(_)) => Code::Cmp_rm32_imm8,
+            (Code::Sub_rm64_imm32, Ok(_)) => Code::Sub_rm64_imm8,
+            _ => code,
+        };
         self.add(&Instruction::with2(code, register, value)?)
     }
 
@@ -224,5 +230,7 @@ impl Assembler {
 
 /// What is `displacement` bytes from the address in `base`.
 pub fn at(base: Register, displacement: i64) -> MemoryOperand {
-    MemoryOperand::with_base_displ(base, displacement)
+    let size = u32::from(displacement != 0);
+    let none = Register::None;
+    MemoryOperand::new(base, none, 1, displacement, size, false, none)
 }

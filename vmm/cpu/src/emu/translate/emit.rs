@@ -55,12 +55,22 @@ pub struct Emitter {
     exits: Vec<(Label, *const Op, u8)>,
     /// Accesses to pages that are not kept.
     pub misses: Vec<Miss>,
+    /// Ways to blocks outside the region that are not the usual ones.
+    pub tails: Vec<Tail>,
     /// The jump that leaves translated code.
     give_up: Label,
     /// What the block at hand has taken from the budget.
     pub spent: u8,
     /// The op at hand.
     pub op: *const Op,
+}
+
+/// A way out of a block by the link of its last op.
+pub struct Tail {
+    pub label: Label,
+    pub op: *const Op,
+    pub spent: u8,
+    pub flags: FlagsAt,
 }
 
 /// Host code, and where in it each member begins.
@@ -91,6 +101,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
         flags: FlagsAt::Frame,
         exits: Vec::new(),
         misses: Vec::new(),
+        tails: Vec::new(),
         give_up,
         spent: 0,
         op: std::ptr::null(),
@@ -99,6 +110,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
         emitter.block(&plans, i).ok()?;
     }
     let rare = emitter.asm.len();
+    emitter.tails().ok()?;
     emitter.misses().ok()?;
     emitter.exits().ok()?;
     emitter.entries(&plans, vectors).ok()?;

@@ -9,7 +9,7 @@ use crate::emu::code::jump_table::JumpTable;
 use crate::emu::code::op::Block;
 use crate::emu::cpu::Op;
 use crate::emu::translate::assembler::{Label, at};
-use crate::emu::translate::emit::{Emitter, Plan, Refused};
+use crate::emu::translate::emit::{Emitter, Plan, Refused, Tail};
 use crate::emu::translate::pages::Access;
 use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at};
 use crate::emu::translate::region::{End, Member};
@@ -74,27 +74,42 @@ impl Emitter {
             self.save_flags()?;
         }
         self.load_flags()?;
-        let out = jump.is_none().then(|| self.asm.label());
-        let target = jump.map(|plan| plan.inside).or(out);
-        if let Some(target) = target {
-            self.asm.jump_if(condition, target);
-        }
-        let flags = self.flags;
-        self.go(fall, false, next.filter(|_| out.is_none()))?;
-        if let Some(out) = out {
-            self.asm.bind(out);
-            self.flags = flags;
+        let target = match jump {
+            Some(plan) => plan.inside,
+            None => self.tail(),
+        };
+        self.asm.jump_if(condition, target);
+        self.go(fall, false, next)
+    }
+
+    /// A way by the taken link of the op at hand.
+    fn tail(&mut self) -> Label {
+        let label = self.asm.label();
+        self.tails.push(Tail {
+            label,
+            op: self.op,
+            spent: self.spent,
+            flags: self.flags,
+        });
+        label
+    }
+
+    pub fn tails(&mut self) -> Result<(), Refused> {
+        for tail in std::mem::take(&mut self.tails) {
+            self.asm.bind(tail.label);
+            (self.op, self.spent, self.flags) = (tail.op, tail.spent, tail.flags);
             self.save_flags()?;
             self.follow_link(true)?;
         }
         Ok(())
     }
 
-    /// Leaves if the block to which the op at hand is linked is not valid. Changes rax.
+    /// The block to which the op at hand is linked, to r15. Leaves if it is not valid. Changes
+    /// rax.
     fn check_link(&mut self, taken: bool) -> Result<(), Refused> {
-        self.load_link(taken)?;
+        self.load_link(ADDRESS, taken)?;
         self.asm
-            .load(FREE, at(FREE, offset_of!(Block, ctx) as i64))?;
+            .load(FREE, at(ADDRESS, offset_of!(Block, ctx) as i64))?;
         self.asm
             .with_memory(Code::Cmp_r64_rm64, FREE, in_frame!(ctx))?;
         self.spoil_flags();
@@ -103,13 +118,13 @@ impl Emitter {
         Ok(())
     }
 
-    fn load_link(&mut self, taken: bool) -> Result<(), Refused> {
+    fn load_link(&mut self, to: Register, taken: bool) -> Result<(), Refused> {
         let field = match taken {
             true => offset_of!(Op, disp),
             false => offset_of!(Op, imm),
         };
         self.asm.set(FREE, self.op.expose_provenance() as u64)?;
-        Ok(self.asm.load(FREE, at(FREE, field as i64))?)
+        Ok(self.asm.load(to, at(FREE, field as i64))?)
     }
 
     /// Jumps to the translation of the block in rax.
@@ -120,7 +135,7 @@ impl Emitter {
 
     fn follow_link(&mut self, taken: bool) -> Result<(), Refused> {
         self.check_link(taken)?;
-        self.load_link(taken)?;
+        self.asm.copy(FREE, ADDRESS)?;
         self.enter_block()
     }
 
@@ -144,7 +159,7 @@ impl Emitter {
                 Ok(())
             }
             None => {
-                self.load_link(true)?;
+                self.load_link(FREE, true)?;
                 self.enter_block()
             }
         }
