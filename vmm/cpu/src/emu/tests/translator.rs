@@ -13,6 +13,8 @@ use crate::{Regs, Vcpu};
 /// Where functions and handlers are.
 const FUNCTIONS: u64 = 0x11000;
 const HANDLER: u64 = 0x12000;
+/// The least address that is not canonical.
+const HOLE: u64 = 1 << 47;
 /// The bytes of DATA that are compared.
 const SEEN: usize = 0x2000;
 
@@ -73,6 +75,36 @@ fn machine(engine: Engine) -> Machine {
             "seto byte ptr [rbx + 0x99]",
             "cvtpi2ps xmm4, qword ptr [rbx + 0x60]",
             "cvtpi2pd xmm5, qword ptr [rbx + 0x68]",
+            // Segments with bases, whose sums with offsets that are not canonical are; and bytes
+            // that have no name beside r8 to r15.
+            "mov r10, fs:[0x60]",
+            "add r10, gs:[r15 + 0x55]",
+            "mov fs:[r15d + 0x15], r10",
+            "push gs:[rcx + 0x18]",
+            "pop fs:[0x68]",
+            "mov rdx, {hole}",
+            "add r10, gs:[rdx + 0x60]",
+            "lea rdx, fs:[rdx + 0x20]",
+            "and ah, 0x5f",
+            "add al, ah",
+            "test dh, 0x10",
+            "setnz dl",
+            "movzx edi, ah",
+            "movzx eax, dh",
+            "xor bh, dl",
+            "xor bh, dl",
+            "mov [rbx + 0x78], ch",
+            "mov [rbx + 0x79], ah",
+            // No-ops, and what the interpreter does.
+            "nop dword ptr [rax + rax]",
+            "prefetcht0 [rdx]",
+            "mfence",
+            "vzeroupper",
+            "fld qword ptr [rbx + 0x60]",
+            "fstp qword ptr [rbx + 0xa0]",
+            "cld",
+            "lea rdi, [rbx + 0xffd]",
+            "stosq",
             // Multiplications and divisions, some of which fault.
             "imul rsi, rax, 77",
             "mul r13",
@@ -81,6 +113,9 @@ fn machine(engine: Engine) -> Machine {
             "mov edi, ebp",
             "and edi, 7",
             "idiv edi",
+            "mov [rbx + 0xa8], r15",
+            "cdq",
+            "idiv dword ptr [rbx + 0xa8]",
             "xor edx, edx",
             "mov rax, r13",
             "div r15",
@@ -122,6 +157,7 @@ fn machine(engine: Engine) -> Machine {
             "hlt",
             data = const DATA,
             functions = const FUNCTIONS,
+            hole = const HOLE,
         ),
     );
     machine.write(
@@ -143,6 +179,14 @@ fn machine(engine: Engine) -> Machine {
     machine.write(HANDLER, code!("add qword ptr [rsp], 2", "iretq"));
     machine.set_gate(0, HANDLER, 0, 0);
     machine.set_gate(6, HANDLER, 0, 0);
+    // #GP has an error code, and goes on after one of five.
+    let code = code!("add rsp, 8", "add qword ptr [rsp], 5", "iretq");
+    machine.write(HANDLER + 0x100, code);
+    machine.set_gate(13, HANDLER + 0x100, 0, 0);
+    let mut state = machine.state();
+    state.fs.base = DATA;
+    state.gs.base = DATA.wrapping_sub(HOLE);
+    machine.emulator.set_state(&state).expect("a good state");
     machine.write_u64(DATA + 0x308, FUNCTIONS);
     machine
 }
