@@ -156,6 +156,15 @@ fn kernels_that_are_none() {
 fn command_lines_that_make_no_sense() {
     refused(&["run"], USAGE, &["<PROGRAM>"]);
     refused(&["fly"], USAGE, &["fly"]);
+    for command in ["run", "compare"] {
+        let args = [command, "--report", "html", "hello"];
+        refused(&args, USAGE, &["--report html needs --report-file PATH"]);
+    }
+    let args = ["bench", "--quick", "--html", "page", "report"];
+    refused(&args, USAGE, &["--html", "cannot be used with", "--quick"]);
+    refused(&["bench", "--html", "page"], USAGE, &["<MEASURE>..."]);
+    let args = ["bench", "--html", "page", "/no/such/file"];
+    refused(&args, FAILURE, &["/no/such/file: No such file"]);
     refused(
         &["run", "--memroy", "64M", "hello"],
         USAGE,

@@ -52,6 +52,7 @@ pub mod events;
 mod guest_counters;
 pub mod host_files;
 mod host_instructions;
+pub mod html;
 pub mod image;
 pub mod layout;
 mod near;

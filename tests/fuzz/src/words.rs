@@ -17,9 +17,9 @@ const LONGEST_TEXT: usize = 2000;
 const WORDS: &str = "run compare bench trace info list images help hello -- - -h --help --version \
      --accel --apic --max-instructions --deterministic --seed --cpus --memory --tick --timeout \
      --console --kernel --initrd --append --cmdline --root --dir --file --env --cwd --user \
-     --hostname --save --save-always --report --report-file --runs --list --on --samples --quick \
+     --hostname --save --save-always --report --report-file --html --runs --list --on --samples --quick \
      --baseline --only --pid --output --perfetto --json --sandbox --no-dump --require --check \
-     emu kvm auto serial full 0 1 32 33 -1 64M 1T 18E 10ms 1s 99999999999999999999 / /a:/b a:b \
+     emu kvm auto serial full html 0 1 32 33 -1 64M 1T 18E 10ms 1s 99999999999999999999 / /a:/b a:b \
      1000:1000 syscalls,exits A=1 =  --engine translator interpreter --perf-map";
 
 pub fn run(data: &[u8]) {

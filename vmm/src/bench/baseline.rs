@@ -4,16 +4,27 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::Bench;
 use crate::compare::Machine;
 use crate::image::{self, ImageError};
 
 /// More than any report has.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// An earlier run.
+/// A run of `vmm bench`, as its JSON has it.
+#[derive(Debug)]
+pub struct Earlier {
+    /// What it is called: its file's name.
+    pub name: String,
+    /// All of it.
+    pub json: Value,
+    figures: Baseline,
+}
+
 #[derive(Debug, Deserialize)]
-pub struct Baseline {
+struct Baseline {
     measures: Vec<Measured>,
 }
 
@@ -50,7 +61,7 @@ pub enum BaselineError {
     },
 }
 
-impl Baseline {
+impl Earlier {
     /// Reads a report of `vmm bench --report json`.
     ///
     /// # Errors
@@ -61,18 +72,35 @@ impl Baseline {
         file.take(MAX_BYTES)
             .read_to_string(&mut text)
             .map_err(|source| ImageError::unreadable(path, source))?;
-        serde_json::from_str(&text).map_err(|source| BaselineError::Unfit {
-            path: path.to_owned(),
-            source,
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        Self::parse(name.to_string_lossy().into_owned(), &text).map_err(|source| {
+            BaselineError::Unfit {
+                path: path.to_owned(),
+                source,
+            }
+        })
+    }
+
+    /// A run of now, called `name`.
+    ///
+    /// # Errors
+    /// None: every report is one.
+    pub fn now(name: &str, bench: &Bench) -> Result<Self, serde_json::Error> {
+        Self::parse(name.to_owned(), &bench.to_json())
+    }
+
+    fn parse(name: String, text: &str) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            name,
+            figures: serde_json::from_str(text)?,
+            json: serde_json::from_str(text)?,
         })
     }
 
     /// Nanoseconds that an operation took then.
     pub fn ns(&self, measure: &str, machine: Machine) -> Option<f64> {
-        let measured = self
-            .measures
-            .iter()
-            .find(|earlier| earlier.name == measure)?;
+        let mut measured = self.figures.measures.iter();
+        let measured = measured.find(|earlier| earlier.name == measure)?;
         let mut figures = measured.figures.iter();
         let figure = figures.find(|figure| figure.machine == machine.name())?;
         Some(figure.ns.median)

@@ -4,7 +4,7 @@
 //! ```text
 //!   Plan ── measure ──► Bench      host, machines, and of each measure a figure a machine
 //!            │            ├─ Display   the tables
-//!            │            └─ to_json ──► Baseline of a later run
+//!            │            └─ to_json ──► Earlier, the baseline of a later run
 //!            ├─ exits     machine code that does nothing but exit
 //!            ├─ guest     the programs `operations`, `between`, `loops` and `scale`
 //!            └─ cold      a process of the VMM
@@ -23,7 +23,7 @@ mod host;
 mod measures;
 mod text;
 
-pub use baseline::{Baseline, BaselineError};
+pub use baseline::{BaselineError, Earlier};
 pub use exits::Exit;
 pub use host::Host;
 pub use measures::{Kind, MEASURES, Measure, UnknownMeasure};
@@ -55,7 +55,7 @@ pub struct Plan {
     /// The program `vmm`, for measures of its process.
     pub vmm: PathBuf,
     /// Figures to compare with.
-    pub baseline: Option<Baseline>,
+    pub baseline: Option<Earlier>,
     /// Descriptors that stop the measuring when they become readable.
     pub stop: Vec<StopSource>,
 }
@@ -106,6 +106,8 @@ pub struct Figure {
     pub machine: Machine,
     /// Time in nanoseconds.
     pub ns: Spread<f64>,
+    /// The same of each sample, in the order in which they were taken.
+    pub samples_ns: Vec<f64>,
     /// The time in a machine of one CPU, where it is to depend on them.
     pub one_cpu_ns: Option<f64>,
     /// The time that the host itself takes for the same, where it can do it.
@@ -214,6 +216,7 @@ impl Figure {
         Some(Self {
             machine,
             ns,
+            samples_ns: samples.iter().map(|sample| sample.ns).collect(),
             one_cpu_ns: median(|sample| sample.one_cpu_ns),
             host_ns: median(|sample| sample.host_ns),
             baseline_ratio: earlier

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Absent, Baseline, Bench, Counts, Figure, Host, Measure, Measured, Plan};
+use super::{Absent, Bench, Counts, Earlier, Figure, Host, Measure, Measured, Plan};
 use crate::compare::{Machine, Missing, Spread};
 use crate::events::StopReason;
 use crate::report::Outcome;
@@ -16,6 +16,7 @@ fn figure(machine: Machine, median: f64) -> Figure {
             min: median / 2.0,
             max: median * 2.0,
         },
+        samples_ns: vec![median / 2.0, median, median * 2.0],
         one_cpu_ns: Some(median * 2.0),
         host_ns: None,
         baseline_ratio: Some(1.25),
@@ -112,7 +113,7 @@ Not measured
 fn json_is_a_baseline() {
     let path = std::env::temp_dir().join(format!("ringfence-baseline-{}", std::process::id()));
     std::fs::write(&path, bench().to_json()).expect("the folder can be written");
-    let baseline = Baseline::read(&path);
+    let baseline = Earlier::read(&path);
     std::fs::remove_file(&path).expect("it is there");
     let baseline = baseline.expect("it is one");
     assert_eq!(baseline.ns("exit_pio_out", Machine::Emu), Some(1234.0));

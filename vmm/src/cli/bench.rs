@@ -1,13 +1,15 @@
 //! `vmm bench`: what operations cost on every machine of this host.
 
 use std::env;
+use std::fs;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use vmm::bench::{Baseline, Bench, MEASURES, Measure, Plan};
+use vmm::bench::{Bench, Earlier, MEASURES, Measure, Plan};
 use vmm::compare::Machine;
+use vmm::html;
 use vmm::printable::wrap;
 use vmm::sandbox::Sandbox;
 
@@ -16,7 +18,7 @@ use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
 use super::sandbox::say_what_is_missing;
-use super::{CliResult, FAILURE, print, stop_signals, units};
+use super::{CliResult, FAILURE, print, stop_signals, units, write_error};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
@@ -29,7 +31,7 @@ const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 /// it, after a report of what there is.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Measures to take, by name; all if there is none
+    /// Measures to take, by name; all if there is none. With --html, files
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// List the measures and end
@@ -55,6 +57,12 @@ pub struct Args {
     /// Also print the ratio to the figures of an earlier `vmm bench --report json`
     #[arg(long, value_name = "PATH")]
     baseline: Option<PathBuf>,
+    /// Measure nothing, and write a page about earlier reports of `vmm bench --report json`, given
+    /// by their paths in place of measures: others are held against the first
+    #[arg(long, value_name = "PATH", requires = "measures")]
+    #[arg(conflicts_with_all = ["list", "on", "timeout", "samples", "cpus", "quick", "baseline"])]
+    #[arg(conflicts_with_all = ["require", "report", "report_file"])]
+    html: Option<PathBuf>,
     #[command(flatten)]
     required: RequireArgs,
     #[command(flatten)]
@@ -83,6 +91,9 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if args.list {
         return list();
     }
+    if let Some(page) = &args.html {
+        return page_of_earlier(page, &args.measures);
+    }
     let deadline = machine::deadline(args.timeout, started)?;
     let sandbox = Sandbox::default();
     let stop = stop_signals::catch(deadline.as_ref(), sandbox)?;
@@ -104,7 +115,7 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         },
         cpus: args.cpus,
         vmm: env::current_exe()?,
-        baseline: args.baseline.as_deref().map(Baseline::read).transpose()?,
+        baseline: args.baseline.as_deref().map(Earlier::read).transpose()?,
         stop,
     };
     let required = args.required;
@@ -121,7 +132,13 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     });
     progress.clear();
     let bench = measured?;
-    destination.write(|| bench.to_string(), || bench.to_json())?;
+    let now = Earlier::now("now", &bench)?;
+    let reports: Vec<_> = plan.baseline.into_iter().chain([now]).collect();
+    destination.write(
+        || bench.to_string(),
+        || bench.to_json(),
+        || html::bench(&reports),
+    )?;
     if let Some(outcome) = &bench.stopped {
         super::complain(outcome);
         return Ok(outcome.exit_status());
@@ -132,6 +149,15 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     } else {
         0
     })
+}
+
+/// Writes a page about reports of earlier runs.
+fn page_of_earlier(page: &Path, reports: &[String]) -> CliResult {
+    let reports = reports.iter().map(|path| Earlier::read(Path::new(path)));
+    let reports: Vec<_> = reports.collect::<Result<_, _>>()?;
+    let written = fs::write(page, html::bench(&reports));
+    written.map_err(|error| write_error(&page.display().to_string(), error))?;
+    Ok(0)
 }
 
 fn list() -> CliResult {

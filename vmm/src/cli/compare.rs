@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use vmm::compare::{CompareError, Comparison, Plan};
+use vmm::html;
 use vmm::output::Outputs;
 
 use super::machine::{MachineArgs, ProgramArgs};
@@ -85,7 +86,11 @@ pub fn run(args: Args, started: Instant) -> CliResult {
         }
         Err(error) => return Err(error.into()),
     };
-    destination.write(|| summary.to_string(), || summary.to_json())?;
+    destination.write(
+        || summary.to_string(),
+        || summary.to_json(),
+        || html::compare(&summary),
+    )?;
     let ran: Vec<_> = summary.machines.iter().map(|each| each.machine).collect();
     args.required.check(&ran)?;
     if ran.is_empty() {

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::usage::Misuse;
 use super::{CliError, print, write_error};
 
 /// Form and destination of the report.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Report")]
 pub struct ReportArgs {
-    /// Form of the report
+    /// Form of the report; html is a page of one file, which needs --report-file
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     report: ReportFormat,
     /// Write the report to PATH instead of where else it goes
@@ -25,6 +26,7 @@ enum ReportFormat {
     None,
     Text,
     Json,
+    Html,
 }
 
 /// Where a report goes without `--report-file`.
@@ -49,9 +51,12 @@ impl ReportArgs {
     /// Opens the destination, which is `stream` if the user names none.
     ///
     /// # Errors
-    /// The file cannot be made.
+    /// The file cannot be made, or is missing where a page is to go into one.
     pub fn open(self, stream: Stream) -> Result<ReportSink, CliError> {
         let path = self.report_file;
+        if self.report == ReportFormat::Html && path.is_none() {
+            return Err(Misuse("--report html needs --report-file PATH".to_owned()).into());
+        }
         let file = path
             .filter(|_| self.report != ReportFormat::None)
             .map(|path| match File::create(&path) {
@@ -76,11 +81,13 @@ impl ReportSink {
         self,
         text: impl FnOnce() -> String,
         json: impl FnOnce() -> String,
+        html: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         let report = match self.format {
             ReportFormat::None => return Ok(()),
             ReportFormat::Text => text(),
             ReportFormat::Json => json(),
+            ReportFormat::Html => html(),
         };
         match (self.file, self.stream) {
             (Some((mut file, path)), _) => file

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use vmm::events::{ESCAPE_KEYS, InputSource};
+use vmm::html;
 use vmm::output::Outputs;
 use vmm::report::{OutcomeKind, Report};
 use vmm::trace::Trace;
@@ -48,8 +49,13 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     (config.started, config.stop) = (started, stop);
     (config.saves, config.sandbox) = (args.saves.saves(), sandbox);
     let destination = args.report.open(Stream::Error)?;
+    let what = config.words();
     let report = on_this_terminal(config, args.sandbox, |_| Ok(None))?;
-    destination.write(|| report.to_string(), || report.to_json())?;
+    destination.write(
+        || report.to_string(),
+        || report.to_json(),
+        || html::run(&report, &what),
+    )?;
     Ok(report.outcome.exit_status())
 }
 

@@ -192,8 +192,18 @@ impl Summary {
     }
 
     fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.verdict_text();
+        write!(f, "\n{}", wrap("Verdict  ", &text))?;
+        for difference in &self.verdict.differences {
+            f.write_str(&wrap("  ", &printable(difference)))?;
+        }
+        Ok(())
+    }
+
+    /// The judgement in words.
+    pub(crate) fn verdict_text(&self) -> String {
         let verdict = &self.verdict;
-        let text = if let Some(why) = &verdict.not_deterministic {
+        if let Some(why) = &verdict.not_deterministic {
             format!("none, the program is not deterministic: {why}")
         } else if self.machines.len() < 2 {
             "none, there is only one machine".to_owned()
@@ -201,12 +211,7 @@ impl Summary {
             "port I/O, output and outcome are the same on all machines".to_owned()
         } else {
             "the machines DIFFER".to_owned()
-        };
-        write!(f, "\n{}", wrap("Verdict  ", &text))?;
-        for difference in &verdict.differences {
-            f.write_str(&wrap("  ", &printable(difference)))?;
         }
-        Ok(())
     }
 
     fn heading<const N: usize>(&self, labels: [&str; N]) -> Vec<String> {

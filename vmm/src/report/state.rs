@@ -65,10 +65,17 @@ pub type Namer = Arc<dyn Fn(u8, u64, &[u8]) -> Option<Symbol> + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registers(Vec<(&'static str, u64)>);
 
+impl Registers {
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().copied()
+    }
+}
+
 impl Serialize for Registers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
+        for (name, value) in self.iter() {
             map.serialize_entry(name, &format!("{value:#x}"))?;
         }
         map.end()

@@ -164,6 +164,16 @@ impl VmConfig {
 }
 
 impl VmConfig {
+    /// What runs, in words: the program and its arguments, or `kernel`.
+    pub fn words(&self) -> String {
+        let program = self.program.as_ref();
+        let program = program.map_or("kernel", |program| &program.name);
+        let words = std::iter::once(program).chain(self.args.iter().map(String::as_str));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl VmConfig {
     /// # Errors
     /// Values out of range.
     pub(super) fn check(&self) -> Result<(), VmError> {

@@ -1,0 +1,129 @@
+//! Reports as one HTML file, which opens from the disk and asks nobody for anything.
+//!
+//! ```text
+//!   run, compare, bench ─► pieces ─► page    tables and bars are HTML; script.js sorts and filters them
+//!   trace ──────────────────────────► page    a canvas, drawn by timeline*.js from the events in the page
+//! ```
+//!
+//! A page has its data as JSON in an element `script` of that type, exactly as `--report json`
+//! writes it, so that it can be taken out again. Each figure names its place there in
+//! `data-p` (RFC 6901), and a test holds one against the other.
+//!
+//! Guests are hostile, and what they say is in the pages: text is escaped by [`maud`], JSON by
+//! [`data`], scripts make text alone of it, and the page's policy lets run nothing but these
+//! scripts, and load nothing at all.
+//!
+//! Templates are maud's: they are Rust, so the compiler reads them, and there is no second
+//! language to learn. Rejected: askama, whose files of templates need a parser more in each
+//! build; a library of charts, since bars and points are a line of CSS or SVG each, and none of
+//! those that were looked at draws a timeline of a million events.
+
+mod bench;
+mod compare;
+mod explained;
+mod pieces;
+mod run;
+mod scale;
+
+pub use bench::bench;
+pub use compare::compare;
+pub use run::run;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::printable::printable;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+/// SHA-256 of [`SCRIPT`] in base64, by which the page's policy knows it. A browser that does not
+/// find it so says the right one.
+const SCRIPT_HASH: &str = "LwZFrZ36MzLZCOsU5JXc5ATHdIDPzSEdKbr9djkVJyg=";
+
+/// A page, but for what all have.
+struct Page<'a> {
+    /// What it is a report of: a command's name.
+    kind: &'static str,
+    /// What was run.
+    title: &'a str,
+    /// Below the title: in a line what came of it.
+    lead: Markup,
+    /// Elements `section`.
+    body: Markup,
+    /// The report as JSON.
+    json: &'a str,
+}
+
+impl Page<'_> {
+    fn render(&self) -> String {
+        let title = printable(self.title);
+        let policy = format!(
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; \
+             base-uri 'none'; form-action 'none'"
+        );
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(policy);
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="generator" content={ "vmm " (env!("CARGO_PKG_VERSION")) };
+                    title { (title) " - vmm " (self.kind) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header {
+                        p.kind { "vmm " (self.kind) }
+                        h1 { (title) }
+                        (self.lead)
+                    }
+                    main { (self.body) }
+                    footer {
+                        p {
+                            "Made by vmm " (env!("CARGO_PKG_VERSION"))
+                            ". All figures are in this file as JSON, in the element "
+                            code { "#data" } ". "
+                            a #save hidden download={ "vmm-" (self.kind) ".json" } { "Save them" }
+                        }
+                    }
+                    (data("data", self.json))
+                    script { (PreEscaped(SCRIPT)) }
+                }
+            }
+        };
+        page.into_string()
+    }
+}
+
+/// `json` as an element with this `id`, which nothing in it can end: the characters that could
+/// are in strings alone, where JSON has another way to write them.
+fn data(id: &str, json: &str) -> Markup {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => escaped.push(c),
+        }
+    }
+    html! { script #(id) type="application/json" { (PreEscaped(escaped)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data;
+
+    #[test]
+    fn nothing_in_the_data_ends_its_element() {
+        let hostile = "</script><script>alert(1)</script><!-- & \u{2028} ]]> \"";
+        let json = serde_json::to_string(hostile).expect("a string");
+        let element = data("data", &json).into_string();
+        let inner = element.strip_prefix("<script id=\"data\" type=\"application/json\">");
+        let inner = inner.and_then(|inner| inner.strip_suffix("</script>"));
+        let inner = inner.expect("one element");
+        assert!(!inner.contains(['<', '>', '&', '\u{2028}']), "{inner}");
+        let back: String = serde_json::from_str(inner).expect("the same string");
+        assert_eq!(back, hostile);
+    }
+}
