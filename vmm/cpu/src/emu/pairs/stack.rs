@@ -7,7 +7,7 @@ use iced_x86::{Code, Instruction, Register};
 use crate::emu::cpu::access::{Access, Fast};
 use crate::emu::cpu::stack::{Long, StackMode, peek, push};
 use crate::emu::cpu::{Cpu, Handler, Op};
-use crate::emu::engine::{Instr, Next, go, slow};
+use crate::emu::engine::{Instr, Next, fast, go};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::registers::Slot;
 use crate::emu::state::segment::Linear;
@@ -45,7 +45,8 @@ unsafe fn execute<P: StackPair>(cpu: *mut Cpu, op: Next) -> Next {
     unsafe {
         match P::execute(&mut *cpu, &*op, &*op.add(1)) {
             Ok(()) => go(cpu, op.add(2)),
-            Err(_) => slow::<First<P>>(cpu, op),
+            // Each may be in a page of its own.
+            Err(_) => fast::<First<P>>(cpu, op),
         }
     }
 }
