@@ -6,6 +6,7 @@ mod support;
 mod events;
 mod perfetto;
 mod processors;
+mod translations;
 
 use std::fs;
 use std::process::Command;
@@ -21,6 +22,14 @@ fn main() {
     let on_several = [perfetto::CASES, processors::CASES].concat();
     trials.extend(suite::on(&several, &on_several));
     trials.extend(suite::on(&[Target::Emu, Target::Emu4Cpus], DETERMINISTIC));
+    trials.extend(suite::on(
+        &[Target::Emu, Target::Emu4Cpus],
+        translations::CASES,
+    ));
+    trials.push(plain(
+        "translations_need_the_translator",
+        translations::refused,
+    ));
     trials.push(plain("a_kernel_without_a_ring", kernel_without_ring));
     trials.push(plain("a_trace_that_cannot_be_written", full_disk));
     trials.push(plain("unknown_events", unknown_events));

@@ -239,7 +239,10 @@ impl Vm {
         let tracer = self
             .trace
             .map(|trace| Tracer::start(trace, ring, cpus, vcpu));
-        let tracer = tracer.transpose()?;
+        let mut tracer = tracer.transpose()?;
+        if let Some(tracer) = &mut tracer {
+            tracer.tell_translations(&mut self.vcpus, setting.files.namer());
+        }
         let vcpus: Vec<_> = match setting.accelerator.accel() {
             Accel::Emu => vec![self.vcpus],
             Accel::Kvm => self.vcpus.into_iter().map(|vcpu| vec![vcpu]).collect(),

@@ -20,7 +20,7 @@ const WORDS: &str = "run compare bench trace info list images help hello -- - -h
      --hostname --save --save-always --report --report-file --html --runs --list --on --samples --quick \
      --baseline --only --pid --output --perfetto --json --sandbox --no-dump --require --check \
      emu kvm auto serial full html 0 1 32 33 -1 64M 1T 18E 10ms 1s 99999999999999999999 / /a:/b a:b \
-     1000:1000 syscalls,exits A=1 =  --engine translator interpreter --perf-map";
+     1000:1000 syscalls,exits A=1 =  --engine translator interpreter --perf-map translations";
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);

@@ -76,6 +76,9 @@ enum Apic {
     User,
 }
 
+/// Why options of the emulator's engines have no effect under KVM.
+const EXECUTES: &str = "under KVM the processor executes";
+
 impl CpuArgs {
     /// Makes `config` say the same.
     ///
@@ -84,7 +87,6 @@ impl CpuArgs {
     pub fn apply(&self, config: &mut VmConfig) -> Result<(), Misuse> {
         if let Accel::Kvm = self.accel {
             const COUNTS: &str = "KVM does not count instructions";
-            const EXECUTES: &str = "under KVM the processor executes";
             for (asked, option, why) in [
                 (
                     self.max_instructions.is_some(),
@@ -94,20 +96,14 @@ impl CpuArgs {
                 (self.deterministic, "--deterministic", COUNTS),
                 (self.seed.is_some(), "--seed", COUNTS),
                 (self.engine.is_some(), "--engine", EXECUTES),
-                (self.perf_map, "--perf-map", EXECUTES),
             ] {
                 if asked {
                     return Err(Misuse(format!("{option} needs --accel emu: {why}")));
                 }
             }
         }
-        if let (true, Some(EngineName::Interpreter)) = (self.perf_map, self.engine) {
-            let why = "--perf-map needs --engine translator: the interpreter makes no code";
-            return Err(Misuse(why.to_owned()));
-        }
-        config.perf_map = self.perf_map;
         config.accel = match self.accel {
-            Accel::Auto if self.engine.is_some() || self.perf_map => AccelChoice::Emu,
+            Accel::Auto if self.engine.is_some() => AccelChoice::Emu,
             Accel::Auto => AccelChoice::Auto,
             Accel::Kvm => AccelChoice::Kvm,
             Accel::Emu => AccelChoice::Emu,
@@ -123,7 +119,29 @@ impl CpuArgs {
             Some(EngineName::Interpreter) => Engine::Interpreter,
             Some(EngineName::Translator) | None => Engine::default(),
         };
-        Ok(())
+        config.perf_map = self.perf_map;
+        match self.perf_map {
+            true => self.translate(config, "--perf-map"),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes `config` that of a machine whose code is translated, which `option` needs.
+    ///
+    /// # Errors
+    /// KVM or the interpreter is asked for.
+    pub fn translate(&self, config: &mut VmConfig, option: &str) -> Result<(), Misuse> {
+        let needs = match (self.accel, self.engine) {
+            (Accel::Kvm, _) => format!("--accel emu: {EXECUTES}"),
+            (_, Some(EngineName::Interpreter)) => {
+                "--engine translator: the interpreter makes no code".to_owned()
+            }
+            _ => {
+                config.accel = AccelChoice::Emu;
+                return Ok(());
+            }
+        };
+        Err(Misuse(format!("{option} needs {needs}")))
     }
 }
 

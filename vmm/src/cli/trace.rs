@@ -23,7 +23,9 @@ use super::{CliError, CliResult, run, stop_signals};
 /// error. Exits as `vmm run` does.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show these events only: exits, syscalls, traps, faults, ticks, sched, procs
+    /// Show these events only: exits, syscalls, traps, faults, ticks, sched, procs, and
+    /// translations, which show by no other way: blocks of code that the emulator translates,
+    /// beside what becomes of them; they imply --accel emu
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class)]
     only: Vec<Class>,
     /// Show what one process does only, and what is done to it; the first has number 1
@@ -63,6 +65,9 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     filter.pid = args.pid;
     if !args.only.is_empty() {
         filter.classes = args.only;
+    }
+    if filter.has_translations() {
+        args.cpu.translate(&mut config, "--only translations")?;
     }
     let mut sinks: Vec<Box<dyn TraceSink>> = Vec::new();
     if let Some(path) = &args.perfetto {

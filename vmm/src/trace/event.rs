@@ -2,6 +2,7 @@
 
 use abi::trace::Resolution;
 
+use super::translation::TranslationEvent;
 use crate::cpu::Location;
 use crate::exit::{ExitReason, VmExit};
 
@@ -75,6 +76,8 @@ pub enum What<'a> {
         /// How its process ended, as `wait4` has it, if it has.
         status: Option<u32>,
     },
+    /// The emulator has translated a block of code.
+    Translation(&'a TranslationEvent),
     /// A message of the VMM.
     Note(&'a str),
 }

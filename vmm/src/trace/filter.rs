@@ -28,6 +28,8 @@ pub enum Class {
     Sched,
     /// Beginnings and ends of processes and threads, and new programs.
     Procs,
+    /// Translations by the emulator, with the guest's code and the host's side by side.
+    Translations,
 }
 
 impl Class {
@@ -39,10 +41,10 @@ impl Class {
         self.into()
     }
 
-    /// The kernel's bit for it; exits have none.
+    /// The kernel's bit for it; what the kernel does not tell has none.
     const fn wanted(self) -> u64 {
         match self {
-            Self::Exits => 0,
+            Self::Exits | Self::Translations => 0,
             Self::Syscalls => wanted::SYSCALLS,
             Self::Traps => wanted::TRAPS,
             Self::Faults => wanted::FAULTS,
@@ -61,6 +63,7 @@ impl Class {
             What::Tick(_) => Self::Ticks,
             What::Switch { .. } | What::Idle => Self::Sched,
             What::Start(_) | What::Exec(_) | What::End { .. } => Self::Procs,
+            What::Translation(_) => Self::Translations,
             What::Note(_) => return None,
         })
     }
@@ -88,12 +91,20 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Everything.
+    /// Everything that guests do: all but how the emulator goes about it.
     pub fn all() -> Self {
+        let classes = Class::ALL.iter().copied();
         Self {
-            classes: Class::ALL.to_vec(),
+            classes: classes
+                .filter(|class| *class != Class::Translations)
+                .collect(),
             pid: None,
         }
+    }
+
+    /// Whether it lets translations pass.
+    pub fn has_translations(&self) -> bool {
+        self.classes.contains(&Class::Translations)
     }
 
     /// The records that the kernel must write: none, or at least those of the running
@@ -178,7 +189,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no events are called \"nonsense\"; there are \
-             exits, syscalls, traps, faults, ticks, sched, procs"
+             exits, syscalls, traps, faults, ticks, sched, procs, translations"
         );
     }
 }

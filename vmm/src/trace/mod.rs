@@ -3,7 +3,8 @@
 //! ```text
 //!   guest kernel ──ring──► ring ─► record ─┐
 //!                                          ├─► Tracer ─filter─► sinks: text, perfetto
-//!   run loop ─────exits────────────────────┘   who runs, calls under way
+//!   run loop ─────exits────────────────────┤   who runs, calls under way
+//!   emulator ─────translation──────────────┘
 //! ```
 //!
 //! The tracer belongs to the thread that serves an exit. It reads the ring before it reports
@@ -20,6 +21,7 @@
 
 mod arguments;
 mod calls;
+mod clock;
 mod event;
 mod filter;
 mod names;
@@ -27,20 +29,26 @@ mod perfetto;
 mod record;
 mod ring;
 mod text;
+mod translation;
 
 use std::collections::HashMap;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 
 pub use event::{Call, Chunk, Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, What};
 pub use filter::{Class, Filter, UnknownClass};
 pub use perfetto::PerfettoSink;
 pub use ring::Ring;
 pub use text::TextSink;
+pub use translation::TranslationEvent;
 
 use crate::cpu::{CpuError, GuestClock, Location, Vcpu};
 use crate::exit::VmExit;
+use crate::report::Namer;
+use clock::TscClock;
 use record::{Malformed, Record, Stamp};
+use translation::Translations;
 
 /// A destination of events. Its memory must be bounded: guests make any number of events.
 pub trait TraceSink: Send {
@@ -86,6 +94,7 @@ pub struct Tracer {
     last_ns: u64,
     /// The exit that is being served.
     exit: Option<(u64, ExitEvent)>,
+    translations: Option<Translations>,
     error: Option<io::Error>,
 }
 
@@ -127,31 +136,6 @@ impl Guest {
     }
 }
 
-/// The guest's time-stamp counter as guest time.
-#[derive(Clone, Copy, Debug)]
-struct TscClock {
-    khz: u32,
-    /// What to add to the counter's nanoseconds, modulo 2^64.
-    offset_ns: u64,
-}
-
-impl TscClock {
-    fn of(vcpu: &mut dyn Vcpu) -> Result<Self, CpuError> {
-        let mut clock = Self {
-            khz: vcpu.tsc_khz().max(1),
-            offset_ns: 0,
-        };
-        let tsc = vcpu.state()?.tsc;
-        clock.offset_ns = vcpu.clock().now_ns().wrapping_sub(clock.ns(tsc));
-        Ok(clock)
-    }
-
-    fn ns(self, tsc: u64) -> u64 {
-        let ns = u128::from(tsc) * 1_000_000 / u128::from(self.khz);
-        (ns as u64).wrapping_add(self.offset_ns)
-    }
-}
-
 impl Tracer {
     /// Tells the kernel of a machine with `cpus` CPUs, of which `vcpu` is the first and none has
     /// run yet, what is wanted; it says that in `ring`.
@@ -187,15 +171,28 @@ impl Tracer {
             note,
             last_ns: 0,
             exit: None,
+            translations: None,
             error: None,
         })
+    }
+
+    /// Has `vcpus`, none of which has run yet, tell of what they translate, if that is wanted;
+    /// `namer` is to know the guest's functions.
+    pub fn tell_translations(&mut self, vcpus: &mut [Box<dyn Vcpu>], namer: Namer) {
+        if self.trace.filter.has_translations() {
+            self.translations = Translations::of(vcpus, namer);
+        }
     }
 
     /// A vCPU has left the guest, or goes on: what the guest has said until now comes first.
     #[cold]
     pub fn catch_up(&mut self, clock: &GuestClock) {
         let now_ns = clock.now_ns();
+        if let Some(translations) = &mut self.translations {
+            translations.read();
+        }
         self.drain(now_ns);
+        self.translations_until(now_ns);
         self.last_ns = self.last_ns.max(now_ns);
     }
 
@@ -273,13 +270,33 @@ impl Tracer {
         }
     }
 
+    /// Reports what was translated until then.
+    fn translations_until(&mut self, ns: u64) {
+        while let Some(translations) = &mut self.translations
+            && let Some(next) = translations.next_until(ns)
+        {
+            self.last_ns = self.last_ns.max(next.ns);
+            let (namer, cpu) = (Arc::clone(&translations.namer), next.cpu.into());
+            for block in &next.blocks {
+                let event = TranslationEvent::new(&next, block, &namer);
+                let thread = self.running(cpu);
+                self.emit(self.last_ns, Some(cpu), thread, &What::Translation(&event));
+            }
+        }
+    }
+
     /// Reports one record.
     fn record(&mut self, stamp: Stamp, record: Record, now_ns: u64) -> Result<(), Malformed> {
+        let Stamp { tsc, cpu } = stamp;
+        let Some(clock) = self.guest.as_ref().map(|guest| guest.clock) else {
+            return Ok(());
+        };
+        let ns = clock.ns(tsc).min(now_ns);
+        self.translations_until(ns);
         let Some(guest) = &mut self.guest else {
             return Ok(());
         };
-        let Stamp { tsc, cpu } = stamp;
-        let ns = guest.clock.ns(tsc).min(now_ns).max(self.last_ns);
+        let ns = ns.max(self.last_ns);
         self.last_ns = ns;
         let has_cpu = guest.running.get_mut(cpu).ok_or(Malformed::Cpu)?;
         let running = *has_cpu;

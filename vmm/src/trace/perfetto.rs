@@ -20,6 +20,7 @@ use super::TraceSink;
 use super::arguments::{self, call_name, result};
 use super::event::{Call, Event, ExitEvent, ThreadId, What};
 use super::text::{fault_text, trap_name};
+use crate::cpu::emu::CodeLine;
 use crate::report::SCHEMA;
 use crate::report::{ExitDetail, text as report};
 
@@ -241,6 +242,17 @@ impl<W: Write + Send> TraceSink for PerfettoSink<W> {
             What::End { status, .. } => {
                 let status = status.map(arguments::status);
                 self.instant(event, "procs", "end", json!({ "status": status }))
+            }
+            What::Translation(block) => {
+                let text = |line: Option<&CodeLine>| line.map(|line| line.text.clone());
+                let code = block.rows().map(|(guest, host)| [text(guest), text(host)]);
+                let args = json!({
+                    "address": hex(block.address), "ring": block.ring,
+                    "symbol": block.symbol.as_ref().map(ToString::to_string),
+                    "guest_bytes": block.guest_len, "host_bytes": block.host_len,
+                    "code": code.collect::<Vec<_>>(),
+                });
+                self.instant(event, "translations", "translation", args)
             }
             What::Note(text) => self.instant(event, "notes", text, Value::Null),
         }

@@ -113,6 +113,7 @@ fn tracer_of(cpus: usize, ring: Ring, filter: Filter) -> (Tracer, Shared, Shared
         note: None,
         last_ns: 0,
         exit: None,
+        translations: None,
         error: None,
     };
     (tracer, text, json)

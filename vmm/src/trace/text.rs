@@ -5,7 +5,8 @@
 //! 0.001372441  [pid 1]  write(1, "hello\n", 6) = 6
 //! ```
 //!
-//! Of several CPUs, one is named before who.
+//! Of several CPUs, one is named before who. A translation has more lines: the guest's code,
+//! and the host's beside it.
 //!
 //! A system call's line is kept back until the next event. If that is its end, they are one
 //! line; else it is cut in two, as `strace` does it.
@@ -19,6 +20,9 @@ use x86::PageFaultErrorCode;
 use super::TraceSink;
 use super::arguments::{self, call_name};
 use super::event::{Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, What};
+use super::translation::TranslationEvent;
+use crate::cpu::emu::CodeLine;
+use crate::printable::printable;
 use crate::report::{ExitDetail, table, text as report};
 
 /// Writes events as lines.
@@ -164,7 +168,31 @@ impl<W: Write + Send> TextSink<W> {
                 }
                 None => self.add(format_args!("thread {} ended", thread.tid)),
             },
+            What::Translation(event) => self.translation(event),
             What::Note(text) => self.add(format_args!("{text}")),
+        }
+    }
+
+    fn translation(&mut self, event: &TranslationEvent) {
+        let place = match &event.symbol {
+            Some(symbol) => format!("{:#x} ({})", event.address, printable(&symbol.to_string())),
+            None => format!("{:#x}", event.address),
+        };
+        self.add(format_args!(
+            "translation of {place}, ring {}: {} of {}, {} of host code",
+            event.ring,
+            counted(event.instructions(), "instruction"),
+            bytes(event.guest_len),
+            bytes(event.host_len)
+        ));
+        for (guest, host) in event.rows() {
+            let [guest, host] = [guest, host].map(|line| {
+                line.map_or_else(String::new, |CodeLine { address, text }| {
+                    format!("{address:x}: {text}")
+                })
+            });
+            let row = format!("\n    {guest:44}  {host}");
+            self.line.push_str(row.trim_end_matches(' '));
         }
     }
 
@@ -230,7 +258,7 @@ impl<W: Write + Send> TraceSink for TextSink<W> {
 
 fn who(event: &Event<'_>) -> String {
     match (&event.what, event.thread) {
-        (What::Exit(_) | What::Slept { .. }, _) => "[vCPU]".to_owned(),
+        (What::Exit(_) | What::Slept { .. } | What::Translation(_), _) => "[vCPU]".to_owned(),
         (What::Note(_), _) => "[vmm]".to_owned(),
         (_, Some(thread)) => format!("[{}]", thread_text(thread)),
         (_, None) => "[kernel]".to_owned(),
@@ -245,9 +273,13 @@ fn thread_text(ThreadId { pid, tid }: ThreadId) -> String {
 }
 
 fn bytes(count: usize) -> String {
+    counted(count, "byte")
+}
+
+fn counted(count: usize, what: &str) -> String {
     match count {
-        1 => "1 byte".to_owned(),
-        count => format!("{count} bytes"),
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
 }
 

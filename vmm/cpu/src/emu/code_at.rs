@@ -1,8 +1,8 @@
-//! Disassembly of the current instruction, for diagnostics: its bytes and its text.
+//! Disassembly: of the current instruction, its bytes and its text; of a piece of code.
 
 use std::ops::Range;
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, NasmFormatter};
 
 use crate::CpuState;
 use crate::emu::code::op::LONGEST;
@@ -52,15 +52,7 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
         true => decode(options()),
         false => named,
     };
-    let mut text = String::new();
-    let mut formatter = NasmFormatter::new();
-    let style = formatter.options_mut();
-    style.set_hex_prefix("0x");
-    style.set_hex_suffix("");
-    style.set_uppercase_hex(false);
-    style.set_space_after_operand_separator(true);
-    style.set_rip_relative_addresses(true);
-    formatter.format(&insn, &mut text);
+    let text = text(&mut formatter(), &insn);
     let len = if insn.is_invalid() {
         readable
     } else {
@@ -70,6 +62,46 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
         bytes: bytes[..len].to_vec(),
         text,
     })
+}
+
+/// An instruction in a piece of code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeLine {
+    /// Where it is.
+    pub address: u64,
+    /// Its text, as of [`CodeAt`]; of a branch without its size.
+    pub text: String,
+}
+
+/// The instructions of 64-bit `code` that is at `address`.
+pub fn disassemble(code: &[u8], address: u64) -> Vec<CodeLine> {
+    let decoder = Decoder::with_ip(64, code, address, DecoderOptions::AMD);
+    let mut formatter = formatter();
+    let style = formatter.options_mut();
+    style.set_branch_leading_zeros(false);
+    style.set_show_branch_size(false);
+    let lines = decoder.into_iter().map(|insn| CodeLine {
+        address: insn.ip(),
+        text: text(&mut formatter, &insn),
+    });
+    lines.collect()
+}
+
+fn text(formatter: &mut NasmFormatter, insn: &Instruction) -> String {
+    let mut text = String::new();
+    formatter.format(insn, &mut text);
+    text
+}
+
+fn formatter() -> NasmFormatter {
+    let mut formatter = NasmFormatter::new();
+    let style = formatter.options_mut();
+    style.set_hex_prefix("0x");
+    style.set_hex_suffix("");
+    style.set_uppercase_hex(false);
+    style.set_space_after_operand_separator(true);
+    style.set_rip_relative_addresses(true);
+    formatter
 }
 
 impl Cpu {

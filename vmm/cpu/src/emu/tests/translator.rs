@@ -1,14 +1,16 @@
 //! The translator and the interpreter side by side: the same state after the same
 //! instructions, wherever a run ends.
 
+use std::sync::{Arc, Mutex};
+
 use assembly::code;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::machine::{CODE, DATA, Machine};
-use crate::emu::Engine;
 use crate::emu::code::op::Block;
+use crate::emu::{Engine, disassemble};
 use crate::exit::VmExit;
-use crate::{Regs, Vcpu};
+use crate::{Regs, Translation, TranslationSink, Vcpu};
 
 /// Where functions and handlers are.
 const FUNCTIONS: u64 = 0x11000;
@@ -233,6 +235,59 @@ fn the_engines_are_in_step() {
             in_step(after, length);
         }
     }
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<Translation>>);
+
+impl TranslationSink for Told {
+    fn add(&self, translation: Translation) {
+        self.0.lock().expect("one thread").push(translation);
+    }
+}
+
+/// Each instruction has its part of the host's code, and all of that is somebody's.
+#[test]
+fn translations_are_told() {
+    let mut machine = machine(Engine::Translator { after: 0 });
+    let told = Arc::new(Told::default());
+    machine.emulator.tell_translations(told.clone());
+    machine.run_to_hlt();
+    let counts = machine.emulator.counters().expect("it counts").emulator;
+    let counts = counts.expect("of the emulator");
+    let told = told.0.lock().expect("one thread");
+    let blocks: usize = told.iter().map(|all| all.blocks.len()).sum();
+    assert_eq!(blocks as u64, counts.translated_blocks);
+    let bytes: usize = told.iter().map(|all| all.code.len()).sum();
+    assert_eq!(bytes as u64, counts.translated_bytes);
+    assert!(told.is_sorted_by_key(|all| all.ns), "in order");
+    for all in told.iter() {
+        assert_eq!((all.cpu, all.ring), (0, 0));
+        let pieces = || all.blocks.iter().flat_map(|block| &block.pieces);
+        let mut end = pieces().next().expect("a piece").host.start;
+        for piece in pieces() {
+            assert_eq!(piece.host.start, end);
+            end = piece.host.end;
+        }
+        assert_eq!(end, all.rare);
+        assert!(all.rare <= all.code.len());
+        for block in &all.blocks {
+            let mut end = 0;
+            for piece in &block.pieces {
+                assert_eq!(piece.guest.start, end);
+                end = piece.guest.end;
+                let lines = disassemble(&block.code[piece.guest.clone()], block.address);
+                assert!(!lines.is_empty() && lines.iter().all(|line| line.text != "(bad)"));
+            }
+            assert_eq!(end, block.code.len());
+        }
+    }
+    let named = told.iter().flat_map(|all| &all.blocks);
+    let function = named.into_iter().find(|block| block.address == FUNCTIONS);
+    let function = function.expect("it was executed");
+    let first = disassemble(&function.code, FUNCTIONS);
+    assert_eq!(first[0].text, "push rdi");
 }
 
 /// Blocks that are entered often have a translation, others have none.
