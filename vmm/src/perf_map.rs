@@ -116,6 +116,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
     use std::sync::Arc;
 
     use super::PerfMap;
@@ -165,6 +167,21 @@ mod tests {
 7f0000001020 10 a\\nb: f+0x10 [0x401000], ways out and in
 ";
         assert_eq!(recorder.transcript().text(), expected);
+    }
+
+    /// Anybody can put one into the folder.
+    #[test]
+    fn a_link_is_not_followed() {
+        let (path, elsewhere) = (PerfMap::path(), PerfMap::path().with_extension("elsewhere"));
+        symlink(&elsewhere, &path).expect("the folder is everybody's");
+        let (map, _) = map();
+        let map = PerfMap::create(map.namer).expect("it is ours to replace");
+        map.add(translation());
+        assert!(map.finish().is_none());
+        assert!(!elsewhere.exists());
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::remove_file(&path).expect("ours");
+        assert_eq!(text.lines().count(), 3);
     }
 
     #[test]
