@@ -116,13 +116,24 @@ impl Browser {
     /// Types a key, as in `Enter`.
     pub fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            let text = if (key, kind) == ("Enter", "keyDown") {
-                "\r"
-            } else {
-                ""
+            let text = match key {
+                _ if kind == "keyUp" => "",
+                "Enter" => "\r",
+                key if key.len() == 1 => key,
+                _ => "",
             };
             let event = json!({ "type": kind, "key": key, "code": key, "text": text });
             self.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Clicks at a place of the window: a list of x and y.
+    pub fn click(&mut self, place: &Value) {
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({
+                "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1,
+            });
+            self.call("Input.dispatchMouseEvent", event);
         }
     }
 

@@ -6,6 +6,7 @@ mod support;
 
 mod browser;
 mod reports;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ fn main() {
         eprintln!("pages: does not run: {why}");
     }
     let ignored = missing.is_some() && !required("chromium");
-    let cases = [reports::CASES].concat();
+    let cases = [reports::CASES, trace::CASES].concat();
     let trials = cases.into_iter().map(|(name, case)| {
         let missing = missing.clone();
         let trial = Trial::test(name, move || match missing {

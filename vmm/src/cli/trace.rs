@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use vmm::Vm;
+use vmm::html::HtmlSink;
 use vmm::output::Output;
 use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
 
@@ -38,6 +39,10 @@ pub struct Args {
     /// is no text unless --output asks for it
     #[arg(long, value_name = "PATH")]
     perfetto: Option<PathBuf>,
+    /// Write the trace to PATH as a page with a timeline, in one file that any browser opens; then
+    /// there is no text unless --output asks for it
+    #[arg(long, value_name = "PATH")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     cpu: CpuArgs,
     #[command(flatten)]
@@ -73,13 +78,16 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if let Some(path) = &args.perfetto {
         sinks.push(Box::new(PerfettoSink::new(create(path)?)));
     }
+    if let Some(path) = &args.html {
+        sinks.push(Box::new(HtmlSink::new(create(path)?, &config.words())));
+    }
     let mut text: Option<Box<dyn Write + Send>> = match &args.output {
         Some(path) => Some(Box::new(create(path)?)),
         None => None,
     };
     let with_durations = !args.cpu.deterministic;
     let report = run::on_this_terminal(config, args.sandbox, |machine| {
-        if text.is_none() && args.perfetto.is_none() {
+        if text.is_none() && sinks.is_empty() {
             text = Some(standard_error(machine)?);
         }
         sinks.extend(text.map(|writer| -> Box<dyn TraceSink> {

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::Page;
 use super::pieces::{Column, Figure, cell_if, micro, search, section, table};
 use super::scale::Scale;
+use super::{Page, Script, data, in_data};
 use crate::bench::Earlier;
 use crate::printable::printable;
 use crate::report::SCHEMA;
@@ -14,7 +14,7 @@ use crate::report::table::{duration, ratio};
 /// The page of `reports`, in the order of time: others are held against the first.
 pub fn bench(reports: &[Earlier]) -> String {
     let sets: Vec<_> = reports.iter().enumerate().map(Set::new).collect();
-    let data = json!({
+    let json = json!({
         "schema": SCHEMA,
         "files": reports.iter().map(|each| json!({ "name": each.name, "report": each.json })).collect::<Vec<_>>(),
     });
@@ -41,7 +41,9 @@ pub fn bench(reports: &[Earlier]) -> String {
             (counts(&sets, &rows))
             (absent(&sets))
         },
-        json: &data.to_string(),
+        data: data(&json.to_string()),
+        place: in_data(),
+        script: Script::TABLES,
     };
     page.render()
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::pieces::{
     Column, Figure, Part, bar_cell, cell_if, legend, micro, parts, search, section, table,
 };
-use super::{Page, explained::in_words};
+use super::{Page, Script, data, explained::in_words, in_data};
 use crate::compare::{Cause, MachineSummary, Spread, Summary};
 use crate::printable::printable;
 use crate::report::table::{duration, ratio};
@@ -29,7 +29,9 @@ pub fn compare(summary: &Summary) -> String {
         title: &title,
         lead: lead(summary),
         body,
-        json: &json,
+        data: data(&json),
+        place: in_data(),
+        script: Script::TABLES,
     };
     page.render()
 }

@@ -24,20 +24,42 @@ mod explained;
 mod pieces;
 mod run;
 mod scale;
+mod trace;
 
 pub use bench::bench;
 pub use compare::compare;
 pub use run::run;
+pub use trace::HtmlSink;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::printable::printable;
 
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
-/// SHA-256 of [`SCRIPT`] in base64, by which the page's policy knows it. A browser that does not
-/// find it so says the right one.
-const SCRIPT_HASH: &str = "LwZFrZ36MzLZCOsU5JXc5ATHdIDPzSEdKbr9djkVJyg=";
+
+/// The script of a page, and its SHA-256 in base64, by which the page's policy knows it. A browser
+/// that does not find it so says the right one.
+struct Script {
+    text: &'static str,
+    hash: &'static str,
+}
+
+impl Script {
+    /// Of tables.
+    const TABLES: Self = Self {
+        text: include_str!("script.js"),
+        hash: "LwZFrZ36MzLZCOsU5JXc5ATHdIDPzSEdKbr9djkVJyg=",
+    };
+    /// Of a trace.
+    const TIMELINE: Self = Self {
+        text: concat!(
+            include_str!("timeline_data.js"),
+            include_str!("timeline_draw.js"),
+            include_str!("timeline.js"),
+        ),
+        hash: "FxW8OHevjkbJB9yuZ0mXxDdtmUVKhU6RaKzwHDnUWqo=",
+    };
+}
 
 /// A page, but for what all have.
 struct Page<'a> {
@@ -49,16 +71,20 @@ struct Page<'a> {
     lead: Markup,
     /// Elements `section`.
     body: Markup,
-    /// The report as JSON.
-    json: &'a str,
+    /// The report as JSON: see [`data`].
+    data: Markup,
+    /// Where that is, in words.
+    place: Markup,
+    script: Script,
 }
 
 impl Page<'_> {
     fn render(&self) -> String {
         let title = printable(self.title);
         let policy = format!(
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; \
-             base-uri 'none'; form-action 'none'"
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; \
+             base-uri 'none'; form-action 'none'",
+            self.script.hash
         );
         let page = html! {
             (DOCTYPE)
@@ -81,13 +107,12 @@ impl Page<'_> {
                     footer {
                         p {
                             "Made by vmm " (env!("CARGO_PKG_VERSION"))
-                            ". All figures are in this file as JSON, in the element "
-                            code { "#data" } ". "
+                            ". All figures are in this file as JSON, in " (self.place) ". "
                             a #save hidden download={ "vmm-" (self.kind) ".json" } { "Save them" }
                         }
                     }
-                    (data("data", self.json))
-                    script { (PreEscaped(SCRIPT)) }
+                    (self.data)
+                    script { (PreEscaped(self.script.text)) }
                 }
             }
         };
@@ -95,9 +120,19 @@ impl Page<'_> {
     }
 }
 
-/// `json` as an element with this `id`, which nothing in it can end: the characters that could
-/// are in strings alone, where JSON has another way to write them.
-fn data(id: &str, json: &str) -> Markup {
+/// `json` as the element with the page's data.
+fn data(json: &str) -> Markup {
+    html! { script #data type="application/json" { (PreEscaped(escaped(json))) } }
+}
+
+/// Where [`data`] is.
+fn in_data() -> Markup {
+    html! { "the element " code { "#data" } }
+}
+
+/// `json` for an element that nothing in it can end: the characters that could are in strings
+/// alone, where JSON has another way to write them.
+fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
@@ -107,7 +142,7 @@ fn data(id: &str, json: &str) -> Markup {
             c => escaped.push(c),
         }
     }
-    html! { script #(id) type="application/json" { (PreEscaped(escaped)) } }
+    escaped
 }
 
 #[cfg(test)]
@@ -118,7 +153,7 @@ mod tests {
     fn nothing_in_the_data_ends_its_element() {
         let hostile = "</script><script>alert(1)</script><!-- & \u{2028} ]]> \"";
         let json = serde_json::to_string(hostile).expect("a string");
-        let element = data("data", &json).into_string();
+        let element = data(&json).into_string();
         let inner = element.strip_prefix("<script id=\"data\" type=\"application/json\">");
         let inner = inner.and_then(|inner| inner.strip_suffix("</script>"));
         let inner = inner.expect("one element");

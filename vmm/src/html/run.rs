@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::pieces::{
     Column, Figure, Part, bar_cell, cell_if, figures, legend, micro, parts, search, section, table,
 };
-use super::{Page, explained};
+use super::{Page, Script, data, explained, in_data};
 use crate::exit::ExitReason;
 use crate::report::table::duration;
 use crate::report::{Report, State, text};
@@ -31,7 +31,9 @@ pub fn run(report: &Report, what: &str) -> String {
         title: what,
         lead: lead(report),
         body,
-        json: &json,
+        data: data(&json),
+        place: in_data(),
+        script: Script::TABLES,
     };
     page.render()
 }

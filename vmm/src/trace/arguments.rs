@@ -18,7 +18,7 @@ pub(super) struct Beginning {
 }
 
 /// The name of a call, of which not all are served.
-pub(super) fn call_name(number: u64) -> String {
+pub(crate) fn call_name(number: u64) -> String {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
     match (signature(number), known) {
         (Some(signature), _) => signature.name.to_owned(),
@@ -52,12 +52,12 @@ pub(super) fn end(call: &Call, result: u64) -> String {
 }
 
 /// All arguments in text, with those that the call has written if it has returned.
-pub(super) fn all(call: &Call) -> String {
+pub(crate) fn all(call: &Call) -> String {
     list(call, kinds(call), 0)
 }
 
 /// What a call returned: a number, an address, or -1 and an error.
-pub(super) fn result(number: u64, value: u64) -> String {
+pub(crate) fn result(number: u64, value: u64) -> String {
     const MAX_ERRNO: u64 = 4095;
     let error = value.wrapping_neg();
     if (1..=MAX_ERRNO).contains(&error) {
@@ -214,7 +214,7 @@ fn pair(bytes: [u8; 8]) -> String {
 }
 
 /// How a process ended, as `wait4` has it.
-pub(super) fn status(word: u32) -> String {
+pub(crate) fn status(word: u32) -> String {
     const SIGNAL: u32 = 0x7f;
     match word & SIGNAL {
         0 => format!("exited with status {}", word >> 8 & 0xff),

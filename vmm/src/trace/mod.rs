@@ -19,7 +19,7 @@
 //! Rejected: a thread of its own for the output, which would need a queue without bound or
 //! a guest that waits for it. A sink that is slow makes the guest slow, as with `strace`.
 
-mod arguments;
+pub(crate) mod arguments;
 mod calls;
 mod clock;
 mod event;
@@ -28,7 +28,7 @@ mod names;
 mod perfetto;
 mod record;
 mod ring;
-mod text;
+pub(crate) mod text;
 mod translation;
 
 use std::collections::HashMap;

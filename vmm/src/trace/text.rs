@@ -94,24 +94,9 @@ impl<W: Write + Send> TextSink<W> {
         if exit.refused {
             self.add(format_args!(", refused"));
         }
-        match exit.value() {
-            Some(value) => {
-                self.add(format_args!(", {} {value:#x}", bytes(exit.len)));
-                if exit.size == 1 {
-                    let character = (value as u8).escape_ascii();
-                    self.add(format_args!(" '{character}'"));
-                }
-            }
-            None if exit.len > 0 => {
-                let more = if exit.payload().len() < exit.len {
-                    "..."
-                } else {
-                    ""
-                };
-                let data = exit.payload().escape_ascii();
-                self.add(format_args!(", {} \"{data}\"{more}", bytes(exit.len)));
-            }
-            None => {}
+        let value = value_text(exit);
+        if !value.is_empty() {
+            self.add(format_args!(", {value}"));
         }
         let location = exit.location;
         self.add(format_args!(
@@ -319,8 +304,29 @@ const EXCEPTIONS: [&str; x86::vector::FIRST_INTERRUPT as usize] = [
     "vector 31",
 ];
 
+/// What an exit has read or written, as in `1 byte 0x41 'A'`; nothing where it has not.
+pub(crate) fn value_text(exit: &ExitEvent) -> String {
+    let len = bytes(exit.len);
+    match exit.value() {
+        Some(value) if exit.size == 1 => {
+            let character = (value as u8).escape_ascii();
+            format!("{len} {value:#x} '{character}'")
+        }
+        Some(value) => format!("{len} {value:#x}"),
+        None if exit.len > 0 => {
+            let more = if exit.payload().len() < exit.len {
+                "..."
+            } else {
+                ""
+            };
+            format!("{len} \"{}\"{more}", exit.payload().escape_ascii())
+        }
+        None => String::new(),
+    }
+}
+
 /// As in `trap #PF` or `interrupt 0x20`.
-pub(super) fn trap_name(vector: u64) -> String {
+pub(crate) fn trap_name(vector: u64) -> String {
     let exception = usize::try_from(vector).ok();
     match exception.and_then(|vector| EXCEPTIONS.get(vector)) {
         Some(name) => format!("trap {name}"),
@@ -329,12 +335,12 @@ pub(super) fn trap_name(vector: u64) -> String {
 }
 
 /// Whether the CPU pushes one (Intel SDM vol. 3A 7.13).
-fn has_error_code(vector: u64) -> bool {
+pub(crate) fn has_error_code(vector: u64) -> bool {
     matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
 }
 
 /// As in `page fault: write to 0x1000, demand zero`.
-pub(super) fn fault_text(fault: FaultEvent) -> String {
+pub(crate) fn fault_text(fault: FaultEvent) -> String {
     let error = PageFaultErrorCode::from_bits_retain(fault.error);
     let access = if error.contains(PageFaultErrorCode::INSTRUCTION_FETCH) {
         "execution of"
