@@ -15,6 +15,10 @@ use crate::{Browser, Case, Folder, open};
 pub const CASES: &[Case] = &[
     ("trace", trace),
     ("trace_of_several_cpus", trace_of_several_cpus),
+    (
+        "a_sleeper_leaves_its_cpu_idle",
+        a_sleeper_leaves_its_cpu_idle,
+    ),
     ("timeline", timeline),
     ("filters", filters),
     ("hostile_output", hostile_output),
@@ -88,6 +92,22 @@ fn trace_of_several_cpus() {
            Math.max(...b.flatMap(c => [...Array(400).keys()].map(x => c.states.reduce((s, a) => s + a[x], 0)))) }",
     );
     assert!(most.as_f64() <= Some(1.001), "{most}");
+}
+
+/// Interrupts that come meanwhile do not end it.
+fn a_sleeper_leaves_its_cpu_idle() {
+    let folder = Folder::new("sleeper");
+    let machines = [Target::Emu, Target::Kvm, Target::KvmUserApic];
+    for target in machines
+        .into_iter()
+        .filter(|target| target.missing().is_none())
+    {
+        let words = [target.options(), &["sleep", "300"]].concat();
+        let (mut browser, _, _) = traced(&folder, &words);
+        let idle = browser.value("chunks.reduce((sum, c) => sum + c.cpus[0][0][3], 0)");
+        assert!(idle.as_f64() > Some(200e6), "{idle} ns on {target}");
+        std::fs::remove_dir_all(folder.file("page.profile")).ok();
+    }
 }
 
 /// The calls of a program by mouse and keys, from the whole run to one of them.

@@ -57,7 +57,7 @@ impl Script {
             include_str!("timeline_draw.js"),
             include_str!("timeline.js"),
         ),
-        hash: "FxW8OHevjkbJB9yuZ0mXxDdtmUVKhU6RaKzwHDnUWqo=",
+        hash: "y4cSd1FF6iEi+eVN2Niph5PjyKN68pZM0MwfGI+RaMU=",
     };
 }
 

@@ -194,7 +194,7 @@ const paint = (all, calls, width) => {
   });
   // The longest are below.
   calls.sort((a, b) => b[1] - b[0] - (a[1] - a[0]));
-  for (const [from, to, cpu, raw] of calls) {
+  for (const [from, to, cpu] of calls) {
     const [left, right] = [Math.max(from, 0), Math.min(to, width)];
     const y = top_(cpu, 2);
     pen.fillStyle = tint;
@@ -204,8 +204,14 @@ const paint = (all, calls, width) => {
     pen.fillRect(LABELS + left, y, right - left, LANES[2][1]);
     pen.globalAlpha = 1;
     pen.fillRect(LABELS + left, y, 1, LANES[2][1]);
-    label(`${string(raw[4])}(${string(raw[5])})`, left, right, y + LANES[2][1] / 2 + 1, ink);
   }
+  // Up to the first one that is above.
+  calls.forEach(([from, to, cpu, raw], index) => {
+    if (to - from < 30) return;
+    const above = calls.slice(index + 1).filter((call) => call[2] === cpu && call[0] >= from).map((call) => call[0]);
+    const text = `${string(raw[4])}(${string(raw[5])})`;
+    label(text, Math.max(from, 0), Math.min(to, width, ...above), top_(cpu, 2) + LANES[2][1] / 2 + 1, ink);
+  });
   if (shown.selected) {
     const [left, right] = [x(begin(shown.selected)), x(end(shown.selected))];
     pen.strokeStyle = colour('--focus');

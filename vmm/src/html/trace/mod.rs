@@ -216,7 +216,10 @@ impl<W: Write + Send> HtmlSink<W> {
         }
         rest.extend([self.string(&error), self.string(&cr2)]);
         let (cpu, thread) = (self.chunks.cpu(event), self.thread(event.thread));
-        self.chunks.turn(cpu, event.ns, State::Ring0, thread);
+        // What interrupts an idle CPU is over in a moment, and nothing need come after it.
+        if !self.chunks.cpus[cpu].is_free {
+            self.chunks.turn(cpu, event.ns, State::Ring0, thread);
+        }
         self.add(event, Kind::Trap, &rest)
     }
 
