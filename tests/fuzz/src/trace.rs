@@ -3,7 +3,7 @@
 //!
 //! Checked: times never go back; what is written is text without control characters, in lines that
 //! are not too long for what the ring can hold, and JSON; of a ring that is broken nothing is told
-//! but that, once.
+//! but that, once; a page has all of its events in elements that nothing ends.
 
 use std::io::{self, Write};
 use std::mem::offset_of;
@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use abi::trace::{
     Kind, MAX_CHUNK, MAX_RECORD_WORDS, RING_WORDS, TraceRing, chunk_head, record_head,
 };
+use serde_json::Value;
 use vmm::boot::{Entry, KernelImage};
 use vmm::cpu::{CountedTime, GuestClock, Location};
 use vmm::exit::VmExit;
+use vmm::html::HtmlSink;
 use vmm::memory::GuestRam;
 use vmm::trace::{
     Class, Event, Filter, PerfettoSink, Ring, TextSink, Trace, TraceSink, Tracer, What,
@@ -43,8 +45,8 @@ struct Traced {
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    let (text, json) = (Shared::default(), Shared::default());
-    let mut traced = Traced::new(&mut input, &text, &json);
+    let (text, json, page) = (Shared::default(), Shared::default(), Shared::default());
+    let mut traced = Traced::new(&mut input, &text, &json, &page);
     while !input.is_empty() {
         traced.step(&mut input);
     }
@@ -59,8 +61,38 @@ pub fn run(data: &[u8]) {
         json.lines().all(|line| line.len() <= LONGEST_LINE),
         "{json}"
     );
-    let events: Vec<serde_json::Value> = serde_json::from_str(&json).expect("it is JSON");
-    assert!(events.iter().all(serde_json::Value::is_object));
+    let events: Vec<Value> = serde_json::from_str(&json).expect("it is JSON");
+    assert!(events.iter().all(Value::is_object));
+    check_page(&page.text());
+}
+
+/// Asserts that each chunk of a page is JSON, with as many events as it says, and that together
+/// they are all.
+fn check_page(page: &str) {
+    let json = |text: &str| -> Value {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    let mut events = 0;
+    for chunk in page.split("class=\"c\" data-s=\"").skip(1) {
+        let (summary, chunk) = chunk.split_once("\">").expect("a chunk");
+        let (chunk, _) = chunk.split_once("</script>").expect("an end");
+        assert!(chunk.is_ascii(), "{chunk}");
+        let (summary, chunk) = (json(summary), json(chunk));
+        let count = chunk["events"].as_array().map_or(0, Vec::len);
+        assert_eq!(summary[2], count, "{chunk}");
+        events += count;
+    }
+    let (_, data) = page.rsplit_once("<script id=\"data\"").expect("data");
+    let (_, data) = data.split_once('>').expect("an element");
+    let (data, rest) = data.split_once("</script>").expect("an end");
+    let data = json(data);
+    let kinds = data["kinds"].as_array().into_iter().flatten();
+    assert_eq!(kinds.filter_map(Value::as_u64).sum::<u64>(), events as u64);
+    assert_eq!(
+        rest.matches("</script>").count(),
+        1,
+        "nothing but the page's script"
+    );
 }
 
 fn check_text(text: &str) {
@@ -73,7 +105,7 @@ fn check_text(text: &str) {
 }
 
 impl Traced {
-    fn new(input: &mut Input, text: &Shared, json: &Shared) -> Self {
+    fn new(input: &mut Input, text: &Shared, json: &Shared, page: &Shared) -> Self {
         let ram = GuestRam::new(RAM).expect("memory");
         let cpus = input.pick(&[1, 2, 4]);
         let at = input.pick(PLACES);
@@ -94,6 +126,7 @@ impl Traced {
             Box::new(Order(0)),
             Box::new(TextSink::new(text.clone(), true)),
             Box::new(PerfettoSink::new(json.clone())),
+            Box::new(HtmlSink::new(page.clone(), "made up")),
         ];
         let ring = Ring::of(&ram, &kernel);
         let mut vcpu = machine::emulator(ram.clone());

@@ -5,18 +5,18 @@
 //!   trace ──────────────────────────► page    a canvas, drawn by timeline*.js from the events in the page
 //! ```
 //!
-//! A page has its data as JSON in an element `script` of that type, exactly as `--report json`
-//! writes it, so that it can be taken out again. Each figure names its place there in
+//! A page has its data as JSON in an element `script` of that type, as `--report json` writes it
+//! (of several reports, a list), so that it can be taken out again. Each figure names its place there in
 //! `data-p` (RFC 6901), and a test holds one against the other.
 //!
-//! Guests are hostile, and what they say is in the pages: text is escaped by [`maud`], JSON by
-//! [`data`], scripts make text alone of it, and the page's policy lets run nothing but these
+//! Guests are hostile, and what they say is in the pages: text is escaped by maud, JSON by
+//! `escaped`, scripts make text alone of it, and the page's policy lets run nothing but these
 //! scripts, and load nothing at all.
 //!
 //! Templates are maud's: they are Rust, so the compiler reads them, and there is no second
 //! language to learn. Rejected: askama, whose files of templates need a parser more in each
-//! build; a library of charts, since bars and points are a line of CSS or SVG each, and none of
-//! those that were looked at draws a timeline of a million events.
+//! build; a library of charts, since bars and points are a line of CSS each, and a timeline of a
+//! million events needs levels of detail that the VMM makes, whatever draws them.
 
 mod bench;
 mod compare;

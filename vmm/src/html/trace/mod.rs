@@ -239,7 +239,8 @@ impl<W: Write + Send> TraceSink for HtmlSink<W> {
             What::Exit(exit) => self.exit(event, exit),
             What::Slept { since_ns } => {
                 let thread = self.chunks.cpus[cpu].thread;
-                self.chunks.turn(cpu, since_ns, State::Idle, thread);
+                self.chunks
+                    .turn(cpu, since_ns.min(event.ns), State::Idle, thread);
                 let slept = event.ns.saturating_sub(since_ns);
                 self.resume(event, Kind::Halted, &[slept.into()])
             }
