@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::pieces::{Column, Figure, cell_if, micro, search, section, table};
+use super::pieces::{Column, Figure, cell_if, items, search, section, table};
 use super::scale::Scale;
 use super::{Page, Script, data, in_data};
 use crate::bench::Earlier;
 use crate::printable::printable;
 use crate::report::SCHEMA;
-use crate::report::table::{duration, ratio};
+use crate::report::table::ratio;
 
 /// The page of `reports`, in the order of time: others are held against the first.
 pub fn bench(reports: &[Earlier]) -> String {
@@ -145,10 +145,6 @@ fn rows<'a>(sets: &[Set<'a>]) -> Vec<Row<'a>> {
         )
     });
     rows
-}
-
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A value of a report for a person.
@@ -400,19 +396,4 @@ fn absent(sets: &[Set<'_>]) -> Markup {
         "Not measured",
         table("Not measured", &columns, rows, None),
     )
-}
-
-/// What a scale says of a time.
-pub(super) fn tick(ns: f64) -> String {
-    let text = micro(&duration(ns));
-    // As in "5 ms", where a figure is "5.00 ms".
-    match text.split_once(' ') {
-        Some((number, unit)) if number.contains('.') => {
-            format!(
-                "{} {unit}",
-                number.trim_end_matches('0').trim_end_matches('.')
-            )
-        }
-        _ => text,
-    }
 }

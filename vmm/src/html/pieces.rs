@@ -118,6 +118,11 @@ pub fn section(id: &str, heading: &str, body: Markup) -> Markup {
     html! { section #(id) aria-labelledby={ (id) "-h" } { h2 #{ (id) "-h" } { (heading) } (body) } }
 }
 
+/// The elements of a list; none of anything else.
+pub fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// A field that shows those rows of the tables in an element that have certain words, and a box
 /// for those alone that are marked as differing, if it has words for them.
 pub fn search(of: &str, differing: Option<&str>) -> Markup {

@@ -1,6 +1,7 @@
 //! A logarithmic scale of times.
 
-use super::bench::tick;
+use super::pieces::micro;
+use crate::report::table::duration;
 
 /// From a least to a greatest time, in nanoseconds.
 pub struct Scale {
@@ -55,6 +56,21 @@ impl Scale {
             found = within(&[1.0]).into_iter().step_by(3).collect();
         }
         found.into_iter().map(|ns| (ns, tick(ns))).collect()
+    }
+}
+
+/// What a scale says of a time.
+fn tick(ns: f64) -> String {
+    let text = micro(&duration(ns));
+    // As in "5 ms", where a figure is "5.00 ms".
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!(
+                "{} {unit}",
+                number.trim_end_matches('0').trim_end_matches('.')
+            )
+        }
+        _ => text,
     }
 }
 
