@@ -119,7 +119,7 @@ pub unsafe fn watch(cpu: &Cpu, block: *const Block) {
     // SAFETY: the caller vouches for the block.
     unsafe {
         let header = &*block;
-        let fits = cpu.control.code_size == CodeSize::Bits64 && header.second_page == u64::MAX;
+        let fits = cpu.control.code_size == CodeSize::Bits64;
         if fits && cpu.code.translator.is_some() {
             let op = Block::first::<Cpu>(block);
             header.own_handler.set((*op).handler as *const ());

@@ -3,6 +3,9 @@
 //!
 //! All blocks of a region are in one page, so while one of them is valid all are: the same
 //! bytes by the same translation of the page's address. Jumps within the region need no check.
+//! A block across the end of a page, which is one instruction, is a region by itself.
+
+use std::ptr;
 
 use iced_x86::{Code, ConditionCode, Instruction, OpKind};
 
@@ -76,7 +79,12 @@ pub unsafe fn around(cpu: &Cpu, head: *const Block) -> Vec<Member> {
         for taken in [true, false] {
             wanted.extend(linked(cpu, &member, taken));
         }
+        // SAFETY: it is live, as `member` has found.
+        let is_alone = unsafe { (*block).second_page } != u64::MAX;
         members.push(member);
+        if is_alone {
+            break;
+        }
     }
     for i in 0..members.len() {
         let successors = [false, true].map(|taken| {
@@ -112,10 +120,11 @@ fn linked(cpu: &Cpu, member: &Member, taken: bool) -> Option<*const Block> {
 /// # Safety
 /// Both are live and valid.
 unsafe fn member(cpu: &Cpu, block: *const Block, head: *const Block) -> Option<Member> {
+    let is_head = ptr::eq(block, head);
     // SAFETY: the caller vouches for them.
     let (header, head) = unsafe { (&*block, &*head) };
     let same_page = |a: u64, b: u64| a & PAGE_MASK == b & PAGE_MASK;
-    let fits = header.second_page == u64::MAX
+    let fits = (is_head || header.second_page == u64::MAX)
         && header.region.get() == 0
         && !header.own_handler.get().is_null()
         && same_page(header.rip, head.rip)
@@ -124,14 +133,12 @@ unsafe fn member(cpu: &Cpu, block: *const Block, head: *const Block) -> Option<M
         return None;
     }
     let count = usize::from(header.count);
-    let host = cpu.mmu.ram.host(header.phys)?;
-    // SAFETY: its bytes are in one page, to whose end `host` is good.
-    let bytes = unsafe { std::slice::from_raw_parts(host, header.len.into()) };
+    let bytes = bytes(cpu, header)?;
     let mut instructions = Vec::with_capacity(count);
     decode::decode_run(
         CodeSize::Bits64,
         header.rip,
-        bytes,
+        &bytes,
         count,
         &mut instructions,
     );
@@ -142,6 +149,20 @@ unsafe fn member(cpu: &Cpu, block: *const Block, head: *const Block) -> Option<M
         end,
         successors: [None; 2],
     })
+}
+
+/// The code of a block.
+pub fn bytes(cpu: &Cpu, header: &Block) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(header.len.into());
+    for start in [header.phys, header.second_page] {
+        let Some(len) = header.bytes_from(start) else {
+            continue;
+        };
+        let host = cpu.mmu.ram.host(start)?;
+        // SAFETY: these bytes are in one page, to whose end `host` is good.
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(host, len as usize) });
+    }
+    Some(bytes)
 }
 
 fn end(last: &Instruction) -> End {

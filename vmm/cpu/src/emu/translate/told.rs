@@ -2,7 +2,7 @@
 
 use crate::emu::cpu::Cpu;
 use crate::emu::translate::emit;
-use crate::emu::translate::region::Member;
+use crate::emu::translate::region::{self, Member};
 use crate::{Piece, TranslatedBlock, Translation};
 
 /// The translation of `members` into host code at `address`.
@@ -53,14 +53,9 @@ fn pieces(i: usize, member: &Member, translation: &emit::Translation) -> Vec<Pie
 fn block(cpu: &Cpu, member: &Member, pieces: Vec<Piece>) -> TranslatedBlock {
     // SAFETY: members are live while they are translated.
     let header = unsafe { &*member.block };
-    let bytes = cpu.mmu.ram.host(header.phys);
-    let code = bytes.map(|bytes| {
-        // SAFETY: a member's bytes are in one page, to whose end `bytes` is good.
-        unsafe { std::slice::from_raw_parts(bytes, header.len.into()) }.to_vec()
-    });
     TranslatedBlock {
         address: header.rip,
-        code: code.unwrap_or_default(),
+        code: region::bytes(cpu, header).unwrap_or_default(),
         pieces,
     }
 }
