@@ -118,7 +118,7 @@ impl Emulator {
         }
         Self {
             cpu: Box::new(Cpu::new(Ram::new(ram), machine, place, neighbours)),
-            decoder: Decoder::new(),
+            decoder: Decoder::new(translate::end_where_it_resumes),
         }
     }
 

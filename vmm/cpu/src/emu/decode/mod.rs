@@ -25,7 +25,6 @@ use crate::emu::pairs;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::mxcsr::FpMode;
-use crate::emu::translate;
 use liveness::follow_flags;
 use refusal::refusal;
 
@@ -40,16 +39,22 @@ pub struct Decoder {
     bytes: [u8; WINDOW],
     /// A block of one instruction that is not kept.
     single: Vec<u64>,
+    shorten: Shorten,
 }
 
+/// Ends a block of 64-bit code, in this floating-point mode, after some of its instructions: at
+/// least one.
+pub type Shorten = fn(&mut Vec<Instruction>, FpMode);
+
 impl Decoder {
-    /// A decoder whose buffers are empty.
-    pub const fn new() -> Self {
+    /// A decoder whose buffers are empty, with blocks as long as `shorten` leaves them.
+    pub const fn new(shorten: Shorten) -> Self {
         Self {
             instructions: Vec::new(),
             live: [true; BLOCK_LIMIT],
             bytes: [0; WINDOW],
             single: Vec::new(),
+            shorten,
         }
     }
 
@@ -105,7 +110,7 @@ impl Decoder {
         let code_size = cpu.control.code_size;
         let error = decode_run(code_size, rip, &bytes[..wanted], limit, instructions);
         if code_size == CodeSize::Bits64 {
-            translate::end_where_it_resumes(instructions, cpu.control.fp_mode);
+            (self.shorten)(instructions, cpu.control.fp_mode);
         }
         let mut second_page = u64::MAX;
         if instructions.is_empty() {
