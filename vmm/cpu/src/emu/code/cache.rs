@@ -31,6 +31,8 @@ use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
 use crate::emu::code::regions::{Regions, Translator};
 use crate::emu::code::stubs::Stubs;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
+use crate::emu::memory::tlb::LargePages;
+use crate::emu::memory::walk::Translation;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::mxcsr::FpMode;
 
@@ -40,6 +42,9 @@ const CHUNK: usize = 64 << 10;
 const MOST_CHUNKS: usize = 256;
 /// Entries in the table of recently fetched pages.
 const FETCHES: usize = 256;
+
+/// Classes of pages that are told apart when one is invalidated.
+const FETCHED_PAGES: usize = 4096;
 
 /// A page from which code was fetched.
 #[derive(Clone, Copy)]
@@ -116,6 +121,9 @@ pub struct CodeCache {
     pub regions: Regions,
     pub translator: Option<Translator>,
     fetched: [Fetched; FETCHES],
+    /// Linear pages on whose translation code depends that is valid, in classes of some each.
+    fetched_pages: [u64; FETCHED_PAGES / 64],
+    fetched_large: LargePages,
     /// The current contexts: of supervisor and user code in 64-bit mode, then in other
     /// modes. Each is the first of a range, one for each [`FpMode`].
     contexts: [u64; 4],
@@ -152,6 +160,8 @@ impl CodeCache {
                 page: 0,
                 gpa: 0,
             }; FETCHES],
+            fetched_pages: [0; FETCHED_PAGES / 64],
+            fetched_large: LargePages::NONE,
             contexts: [1, 2, 3, 4].map(|i| i * FpMode::COUNT),
             last_context: 4 * FpMode::COUNT,
             legacy_limit: 0,
@@ -210,8 +220,26 @@ impl CodeCache {
                 *context = self.last_context;
             }
         }
+        if !kept {
+            self.fetched_pages.fill(0);
+            self.fetched_large = LargePages::NONE;
+        }
         self.local_supervisor &= kept;
         self.renew();
+    }
+
+    /// All, if code may depend on the translation of `la`.
+    pub fn flush_fetched(&mut self, la: u64) {
+        let (word, bit) = Self::class(la);
+        if self.fetched_pages[word] & bit != 0 || self.fetched_large.may_have(la) {
+            self.flush_fetch(false);
+        }
+    }
+
+    /// Where in `fetched_pages` the class of the page of `la` is.
+    fn class(la: u64) -> (usize, u64) {
+        let class = (la / PAGE) as usize % FETCHED_PAGES;
+        (class / 64, 1 << (class % 64))
     }
 
     /// Invalidates legacy-mode blocks, as the base of CS may have changed, and its limit.
@@ -267,14 +295,18 @@ impl CodeCache {
         (known.ctx == self.ctx && known.page == page).then_some(known.gpa)
     }
 
-    /// Records that the linear `page` is at `gpa`, by a translation that is `global` or
-    /// not.
-    pub fn note_fetch(&mut self, page: u64, gpa: u64, global: bool) {
-        self.local_supervisor |= !self.selection.is_user && !global;
+    /// Records that a walk for a fetch from the linear `page` has `found` it.
+    pub fn note_fetch(&mut self, page: u64, found: &Translation) {
+        self.local_supervisor |= !self.selection.is_user && !found.global;
+        if found.large {
+            self.fetched_large.add(page);
+        }
+        let (word, bit) = Self::class(page);
+        self.fetched_pages[word] |= bit;
         self.fetched[(page / PAGE) as usize % FETCHES] = Fetched {
             ctx: self.ctx,
             page,
-            gpa,
+            gpa: found.gpa & PAGE_MASK,
         };
     }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use crate::emu::code::cache::CodeCache;
 use crate::emu::code::op::Block;
 use crate::emu::memory::ram::PAGE;
+use crate::emu::memory::walk::Translation;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::mxcsr::FpMode;
 
@@ -68,16 +69,50 @@ fn a_block_is_valid_in_its_context_only() {
     assert_eq!(cache.decoded(GPA, RIP), None, "another size, another block");
 }
 
+/// The page of GPA, global, as a walk has found it.
+fn page() -> Translation {
+    Translation {
+        gpa: GPA,
+        writable: false,
+        global: true,
+        large: false,
+        marked: [None; 4],
+    }
+}
+
+#[test]
+fn code_in_other_pages_stays_valid() {
+    let mut cache = cache();
+    let (block, _) = add(&mut cache, RIP, GPA, 4, u64::MAX);
+    cache.note_fetch(RIP & !(PAGE - 1), &page());
+    let near = RIP ^ PAGE;
+    cache.flush_fetched(near);
+    assert_eq!(cache.valid(RIP), Some(block));
+    cache.flush_fetched(RIP);
+    assert_eq!(cache.valid(RIP), None);
+    // SAFETY: the cache still has it.
+    unsafe { cache.validate(block) };
+    let large = Translation {
+        large: true,
+        ..page()
+    };
+    cache.note_fetch(RIP & !(PAGE - 1), &large);
+    cache.flush_fetched(near);
+    assert_eq!(cache.valid(RIP), None, "it is in the same large page");
+}
+
 #[test]
 fn a_flush_takes_validity_and_fetches() {
     let mut cache = cache();
     let (block, _) = add(&mut cache, RIP, GPA, 4, u64::MAX);
-    cache.note_fetch(RIP & !(PAGE - 1), GPA & !(PAGE - 1), true);
+    let mut page = page();
+    cache.note_fetch(RIP & !(PAGE - 1), &page);
     assert_eq!(cache.fetched(RIP & !(PAGE - 1)), Some(GPA & !(PAGE - 1)));
     // Only supervisor code in global pages stays valid across a load of CR3.
     cache.flush_fetch(true);
     assert_eq!(cache.valid(RIP), Some(block));
-    cache.note_fetch(RIP & !(PAGE - 1), GPA & !(PAGE - 1), false);
+    page.global = false;
+    cache.note_fetch(RIP & !(PAGE - 1), &page);
     cache.flush_fetch(true);
     assert_eq!(cache.valid(RIP), None);
     assert_eq!(cache.fetched(RIP & !(PAGE - 1)), None);

@@ -29,9 +29,8 @@ impl Cpu {
                 }
                 let privilege = self.control.fetch_privilege();
                 let found = self.walk(la, Want::Fetch, privilege)?;
-                let gpa = found.gpa & PAGE_MASK;
-                self.code.note_fetch(page, gpa, found.global);
-                gpa
+                self.code.note_fetch(page, &found);
+                found.gpa & PAGE_MASK
             }
         };
         let gpa = gpa | la & (PAGE - 1);

@@ -44,7 +44,7 @@ impl Cpu {
     pub fn flush_page(&mut self, la: u64) {
         let scanned = self.mmu.flush_page(la);
         self.charge_scan(scanned);
-        self.code.flush_fetch(false);
+        self.code.flush_fetched(la);
     }
 
     /// Translates `la` for an access and fills the TLB if RAM backs the page.

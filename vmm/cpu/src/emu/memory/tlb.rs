@@ -122,11 +122,11 @@ pub struct Table {
     large: LargePages,
 }
 
-/// The range of a table's entries of large pages: from the first to the last GiB that has
-/// one. The entries of one large page are many and anywhere in the table, so its
-/// invalidation flushes the table.
+/// The range of the large pages that a table, or fetches, have used: from the first to the last
+/// GiB that has one. The entries of one are many and anywhere in the table, so its invalidation
+/// flushes the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LargePages {
+pub struct LargePages {
     first: u64,
     last: u64,
 }
@@ -135,17 +135,17 @@ struct LargePages {
 const GIB_SHIFT: u32 = 30;
 
 impl LargePages {
-    const NONE: Self = Self {
+    pub const NONE: Self = Self {
         first: u64::MAX,
         last: 0,
     };
 
-    fn add(&mut self, la: u64) {
+    pub fn add(&mut self, la: u64) {
         self.first = self.first.min(la >> GIB_SHIFT);
         self.last = self.last.max(la >> GIB_SHIFT);
     }
 
-    fn may_have(self, la: u64) -> bool {
+    pub fn may_have(self, la: u64) -> bool {
         (self.first..=self.last).contains(&(la >> GIB_SHIFT))
     }
 }
