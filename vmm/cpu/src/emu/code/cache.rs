@@ -25,13 +25,13 @@ use std::ptr;
 
 use foldhash::{HashMap, HashMapExt};
 
+use crate::emu::code::fetches::Fetches;
 use crate::emu::code::jump_table::{JumpTable, Jumps};
 use crate::emu::code::neighbours::{Neighbours, News};
 use crate::emu::code::op::{BLOCK_LIMIT, Block, LONGEST};
 use crate::emu::code::regions::{Regions, Translator};
 use crate::emu::code::stubs::Stubs;
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
-use crate::emu::memory::tlb::LargePages;
 use crate::emu::memory::walk::Translation;
 use crate::emu::state::control::CodeSize;
 use crate::emu::state::mxcsr::FpMode;
@@ -40,20 +40,6 @@ use crate::emu::state::mxcsr::FpMode;
 const CHUNK: usize = 64 << 10;
 /// Largest number of pieces.
 const MOST_CHUNKS: usize = 256;
-/// Entries in the table of recently fetched pages.
-const FETCHES: usize = 256;
-
-/// Classes of pages that are told apart when one is invalidated.
-const FETCHED_PAGES: usize = 4096;
-
-/// A page from which code was fetched.
-#[derive(Clone, Copy)]
-struct Fetched {
-    ctx: u64,
-    page: u64,
-    gpa: u64,
-}
-
 /// The blocks that begin at one address, or continue there in their second page.
 #[derive(Default)]
 struct Start {
@@ -120,10 +106,7 @@ pub struct CodeCache {
     pub stubs: Stubs,
     pub regions: Regions,
     pub translator: Option<Translator>,
-    fetched: [Fetched; FETCHES],
-    /// Linear pages on whose translation code depends that is valid, in classes of some each.
-    fetched_pages: [u64; FETCHED_PAGES / 64],
-    fetched_large: LargePages,
+    fetches: Fetches,
     /// The current contexts: of supervisor and user code in 64-bit mode, then in other
     /// modes. Each is the first of a range, one for each [`FpMode`].
     contexts: [u64; 4],
@@ -155,13 +138,7 @@ impl CodeCache {
             stubs: Stubs::new(),
             regions: Regions::new(),
             translator,
-            fetched: [Fetched {
-                ctx: 0,
-                page: 0,
-                gpa: 0,
-            }; FETCHES],
-            fetched_pages: [0; FETCHED_PAGES / 64],
-            fetched_large: LargePages::NONE,
+            fetches: Fetches::new(),
             contexts: [1, 2, 3, 4].map(|i| i * FpMode::COUNT),
             last_context: 4 * FpMode::COUNT,
             legacy_limit: 0,
@@ -221,8 +198,7 @@ impl CodeCache {
             }
         }
         if !kept {
-            self.fetched_pages.fill(0);
-            self.fetched_large = LargePages::NONE;
+            self.fetches.forget();
         }
         self.local_supervisor &= kept;
         self.renew();
@@ -230,16 +206,9 @@ impl CodeCache {
 
     /// All, if code may depend on the translation of `la`.
     pub fn flush_fetched(&mut self, la: u64) {
-        let (word, bit) = Self::class(la);
-        if self.fetched_pages[word] & bit != 0 || self.fetched_large.may_have(la) {
+        if self.fetches.may_depend_on(la) {
             self.flush_fetch(false);
         }
-    }
-
-    /// Where in `fetched_pages` the class of the page of `la` is.
-    fn class(la: u64) -> (usize, u64) {
-        let class = (la / PAGE) as usize % FETCHED_PAGES;
-        (class / 64, 1 << (class % 64))
     }
 
     /// Invalidates legacy-mode blocks, as the base of CS may have changed, and its limit.
@@ -291,23 +260,13 @@ impl CodeCache {
     /// The guest-physical page that the linear `page` was fetched from last, if that is
     /// still valid.
     pub fn fetched(&self, page: u64) -> Option<u64> {
-        let known = self.fetched[(page / PAGE) as usize % FETCHES];
-        (known.ctx == self.ctx && known.page == page).then_some(known.gpa)
+        self.fetches.get(self.ctx, page)
     }
 
     /// Records that a walk for a fetch from the linear `page` has `found` it.
     pub fn note_fetch(&mut self, page: u64, found: &Translation) {
         self.local_supervisor |= !self.selection.is_user && !found.global;
-        if found.large {
-            self.fetched_large.add(page);
-        }
-        let (word, bit) = Self::class(page);
-        self.fetched_pages[word] |= bit;
-        self.fetched[(page / PAGE) as usize % FETCHES] = Fetched {
-            ctx: self.ctx,
-            page,
-            gpa: found.gpa & PAGE_MASK,
-        };
+        self.fetches.note(self.ctx, page, found);
     }
 
     /// The block at `rip`, if the jump table has it and it is valid.

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod executable;
+pub mod fetches;
 pub mod jump_table;
 pub mod neighbours;
 pub mod op;
