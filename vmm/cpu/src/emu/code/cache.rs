@@ -40,6 +40,7 @@ use crate::emu::state::mxcsr::FpMode;
 const CHUNK: usize = 64 << 10;
 /// Largest number of pieces.
 const MOST_CHUNKS: usize = 256;
+
 /// The blocks that begin at one address, or continue there in their second page.
 #[derive(Default)]
 struct Start {

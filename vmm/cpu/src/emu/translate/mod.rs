@@ -102,13 +102,15 @@ impl Engine {
 /// Ends a block after instructions that the translator leaves to the interpreter, if others
 /// follow: translated code is entered where blocks begin.
 pub fn end_where_it_resumes(instructions: &mut Vec<Instruction>, fp: FpMode) {
-    let is_left = |insn: &Instruction| supported::kind(insn, fp) == Kind::Other;
-    let mut all = instructions.iter();
-    let Some(first) = all.position(is_left) else {
-        return;
-    };
-    let more = all.take_while(|insn| is_left(insn)).count();
-    instructions.truncate(first + 1 + more);
+    let is_left = |insn: &Instruction| supported::shape(insn, fp) == Kind::Other;
+    // It ends after the last one in any case.
+    let last = instructions.len().saturating_sub(1);
+    let mut all = instructions[..last].iter();
+    if let Some(first) = all.position(is_left) {
+        let rest = &instructions[first + 1..];
+        let more = rest.iter().take_while(|insn| is_left(insn)).count();
+        instructions.truncate(first + 1 + more);
+    }
 }
 
 /// Counts the entries of a block that was just decoded, if there is a translator.

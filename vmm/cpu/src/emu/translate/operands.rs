@@ -21,6 +21,9 @@ use crate::emu::translate::shares::Share;
 use crate::emu::translate::supported::{has_memory, is_high_byte, wants_alignment};
 use crate::state::Segment;
 
+/// An offset whose bits from this one on are equal is canonical, and those of the bytes after it.
+const SURE: i32 = 46;
+
 /// A guest's register that an instruction uses in a free one of the host.
 struct Lent {
     guest: Register,
@@ -131,7 +134,8 @@ impl Emitter {
             _ => return Ok(()),
         };
         let is_constant = [insn.memory_base(), insn.memory_index()] == [Register::None; 2];
-        if !is_constant || insn.memory_displ_size() == 8 {
+        let displacement = insn.memory_displacement64() as i64;
+        if !is_constant || ![0, -1].contains(&(displacement >> SURE)) {
             self.leave_unless_canonical(to)?;
         }
         let segment = offset_of!(Cpu, control.segments) + number * size_of::<Segment>();
@@ -145,8 +149,7 @@ impl Emitter {
     fn leave_unless_canonical(&mut self, offset: Register) -> Result<(), Refused> {
         self.spoil_flags();
         self.asm.copy(FREE, offset)?;
-        // Bits 46 and up are equal.
-        self.asm.with_value(Code::Sar_rm64_imm8, FREE, 46)?;
+        self.asm.with_value(Code::Sar_rm64_imm8, FREE, SURE)?;
         self.asm.address(FREE, at(FREE, 1))?;
         self.asm.with_value(Code::Cmp_rm64_imm32, FREE, 1)?;
         let exit = self.exit();

@@ -79,7 +79,7 @@ pub unsafe fn around(cpu: &Cpu, head: *const Block) -> Vec<Member> {
         for taken in [true, false] {
             wanted.extend(linked(cpu, &member, taken));
         }
-        // SAFETY: it is live, as `member` has found.
+        // SAFETY: as above, it is live.
         let is_alone = unsafe { (*block).second_page } != u64::MAX;
         members.push(member);
         if is_alone {

@@ -60,13 +60,17 @@ pub fn has_memory(insn: &Instruction) -> bool {
 
 /// How `insn` is translated while floating point is in mode `fp`.
 pub fn kind(insn: &Instruction, fp: FpMode) -> Kind {
+    match shape(insn, fp) {
+        kind if decode::executes(insn, fp) => kind,
+        _ => Kind::Other,
+    }
+}
+
+/// The same if it may execute at all.
+pub fn shape(insn: &Instruction, fp: FpMode) -> Kind {
     use Mnemonic as M;
-    let is_refused = || !decode::executes(insn, fp);
     match insn.mnemonic() {
-        // The fences too, as one processor at a time executes.
-        M::Nop | M::Endbr64 | M::Lfence | M::Mfence | M::Sfence => Kind::Nothing,
-        // Without an operand in memory, some are undefined.
-        M::Reservednop if has_memory(insn) => Kind::Nothing,
+        _ if is_no_op(insn) => Kind::Nothing,
         M::Lea if insn.op0_register().size() != 2 => Kind::Lea,
         M::Push if pushes_quadword(insn.code()) => Kind::Push,
         M::Pop if insn.code() == Code::Pop_r64 => Kind::Pop,
@@ -74,12 +78,33 @@ pub fn kind(insn: &Instruction, fp: FpMode) -> Kind {
         M::Div | M::Idiv if is_plain_division(insn) => Kind::Divide,
         M::Div | M::Idiv => Kind::Other,
         M::Rcl | M::Rcr if !rotates_by_one_or_cl(insn) => Kind::Other,
-        _ if is_integer(insn) && !is_refused() => Kind::Itself,
-        _ => match vectors(insn) {
-            Some(vectors) if fp.quiet() && !is_refused() => Kind::Vector(vectors),
+        _ if is_integer(insn) => Kind::Itself,
+        _ => match vectors(insn).filter(|_| fp.quiet()) {
+            Some(vectors) => Kind::Vector(vectors),
             _ => Kind::Other,
         },
     }
+}
+
+/// Whether it does nothing: the fences too, as one processor at a time executes. Reserved no-ops
+/// are for the decoder hints, `endbr64`, and all long no-ops.
+fn is_no_op(insn: &Instruction) -> bool {
+    use Mnemonic as M;
+    match insn.mnemonic() {
+        M::Nop | M::Lfence | M::Mfence | M::Sfence => true,
+        // Prefetches of a register are undefined.
+        M::Reservednop => has_memory(insn) || !is_prefetch(insn.code()),
+        _ => false,
+    }
+}
+
+fn is_prefetch(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Reservednop_rm16_r16_0F0D
+            | Code::Reservednop_rm32_r32_0F0D
+            | Code::Reservednop_rm64_r64_0F0D
+    )
 }
 
 fn pushes_quadword(code: Code) -> bool {
@@ -111,9 +136,7 @@ fn rotates_by_one_or_cl(insn: &Instruction) -> bool {
 /// Instructions on general registers whose course depends on operands and flags alone.
 fn is_integer(insn: &Instruction) -> bool {
     use Mnemonic as M;
-    let by_condition =
-        insn.condition_code() != ConditionCode::None && insn.flow_control() == FlowControl::Next;
-    let known = matches!(
+    let is_known = matches!(
         insn.mnemonic(),
         M::Mov
             | M::Movzx
@@ -184,13 +207,17 @@ fn is_integer(insn: &Instruction) -> bool {
             | M::Adox
     );
     // With a register and memory the operand is a string of bits.
-    let tests_bit = matches!(insn.mnemonic(), M::Bt | M::Btc | M::Btr | M::Bts)
-        && !(insn.op0_kind() == OpKind::Memory && insn.op1_kind() == OpKind::Register);
+    let tests_bit = || {
+        matches!(insn.mnemonic(), M::Bt | M::Btc | M::Btr | M::Bts)
+            && !(insn.op0_kind() == OpKind::Memory && insn.op1_kind() == OpKind::Register)
+    };
+    let by_condition =
+        || insn.condition_code() != ConditionCode::None && insn.flow_control() == FlowControl::Next;
     let general = |i| match insn.op_kind(i) {
         OpKind::Register => insn.op_register(i).is_gpr(),
         _ => true,
     };
-    (known || tests_bit || by_condition) && (0..insn.op_count()).all(general)
+    (is_known || tests_bit() || by_condition()) && (0..insn.op_count()).all(general)
 }
 
 /// The vector registers that an instruction uses; `None` if it uses others besides, or has
