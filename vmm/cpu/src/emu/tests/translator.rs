@@ -100,8 +100,9 @@ fn machine(engine: Engine) -> Machine {
             // No-ops, and what the interpreter does.
             "nop dword ptr [rax + rax]",
             "prefetcht0 [rdx]",
+            "endbr64",
+            "nop ax",
             "mfence",
-            "vzeroupper",
             "fld qword ptr [rbx + 0x60]",
             "fstp qword ptr [rbx + 0xa0]",
             "cld",
@@ -185,10 +186,10 @@ fn machine(engine: Engine) -> Machine {
     let code = code!("add rsp, 8", "add qword ptr [rsp], 5", "iretq");
     machine.write(HANDLER + 0x100, code);
     machine.set_gate(13, HANDLER + 0x100, 0, 0);
-    let mut state = machine.state();
-    state.fs.base = DATA;
-    state.gs.base = DATA.wrapping_sub(HOLE);
-    machine.emulator.set_state(&state).expect("a good state");
+    machine.alter(|state| {
+        state.fs.base = DATA;
+        state.gs.base = DATA.wrapping_sub(HOLE);
+    });
     machine.write_u64(DATA + 0x308, FUNCTIONS);
     machine
 }
@@ -288,6 +289,45 @@ fn translations_are_told() {
     let function = function.expect("it was executed");
     let first = disassemble(&function.code, FUNCTIONS);
     assert_eq!(first[0].text, "push rdi");
+}
+
+/// What translated code may have in it without being left: it is entered a few times, for the
+/// TLB and for the links, and then stays.
+#[test]
+fn what_is_translated_is_not_left() {
+    let mut machine = Machine::with_engine(
+        Engine::Translator { after: 0 },
+        code!(
+            "4: mov rbx, {data}",
+            "mov rdi, {data}",
+            "mov ecx, 1000",
+            "mov ebp, 3",
+            "mov [rbx + 8], ebp",
+            "2:",
+            "endbr64",
+            "nop word ptr [rax + rax]",
+            "nop ax",
+            "prefetchw [rbx]",
+            "lfence",
+            "mov rax, fs:[0x60]",
+            "add rax, gs:[rbx + 0x10]",
+            "xor ah, al",
+            "movzx esi, bh",
+            "xor edx, edx",
+            "div dword ptr [rbx + 8]",
+            "jmp 3f",
+            // Across the end of the page.
+            ".skip 4096 - 3 - (. - 4b), 0xcc",
+            "3: mov [rdi + 0x100], rax",
+            "dec ecx",
+            "jnz 2b",
+            "hlt",
+            data = const DATA,
+        ),
+    );
+    machine.run_to_hlt();
+    let left = machine.emulator.cpu.counts.translation_exits;
+    assert!((1..50).contains(&left), "{left} times");
 }
 
 /// Blocks that are entered often have a translation, others have none.
