@@ -35,18 +35,9 @@ pub struct EmuCounters {
     pub ring0: u64,
     /// Those at CPL 3.
     pub ring3: u64,
-    /// Page walks for accesses to memory: what its TLB did not have.
-    pub tlb_misses: u64,
-    /// Look-ups of a block of code that its table of jumps did not have.
-    pub jump_misses: u64,
-    /// Blocks translated into host code, each as often as it was; without the translator none.
-    pub translated_blocks: u64,
-    /// Bytes of that code.
-    pub translated_bytes: u64,
-    /// Nanoseconds that translating took.
-    pub translating_ns: u64,
-    /// Times that translated code left an instruction, or the end of a slice, to the interpreter.
-    pub translation_exits: u64,
+    /// What else there is to count: fields of its own in JSON.
+    #[serde(flatten)]
+    pub counts: EmulatorCounts,
 }
 
 impl EmuCounters {
@@ -56,12 +47,7 @@ impl EmuCounters {
             instructions: retired.ring0.saturating_add(retired.ring3),
             ring0: retired.ring0,
             ring3: retired.ring3,
-            tlb_misses: counts.tlb_misses,
-            jump_misses: counts.jump_misses,
-            translated_blocks: counts.translated_blocks,
-            translated_bytes: counts.translated_bytes,
-            translating_ns: counts.translating_ns,
-            translation_exits: counts.translation_exits,
+            counts,
         }
     }
 }

@@ -38,6 +38,8 @@ pub use translations::{Piece, TranslatedBlock, Translation, TranslationSink};
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::exit::VmExit;
 
 /// A failure of the accelerator itself, never of the guest.
@@ -90,13 +92,13 @@ pub struct AcceleratorCounters {
 }
 
 /// What the emulator has done beside executing instructions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EmulatorCounts {
     /// Page walks for accesses to memory: what the software TLB did not have.
     pub tlb_misses: u64,
     /// Look-ups of a block of code that the table of jumps did not have.
     pub jump_misses: u64,
-    /// Blocks translated into host code, each as often as it was.
+    /// Blocks translated into host code, each as often as it was; without the translator none.
     pub translated_blocks: u64,
     /// Bytes of that code.
     pub translated_bytes: u64,

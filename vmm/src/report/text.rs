@@ -68,17 +68,21 @@ fn write_emulator(f: &mut fmt::Formatter<'_>, emu: Option<&EmuCounters>) -> fmt:
         ("total", Some(emu.instructions)),
     ]);
     write_counters(f, "Instructions emulated", &retired)?;
+    let counts = &emu.counts;
     let mut lines = vec![
-        ["TLB misses".to_owned(), emu.tlb_misses.to_string()],
-        ["jump table misses".to_owned(), emu.jump_misses.to_string()],
+        ["TLB misses".to_owned(), counts.tlb_misses.to_string()],
+        [
+            "jump table misses".to_owned(),
+            counts.jump_misses.to_string(),
+        ],
     ];
-    if emu.translating_ns > 0 {
+    if counts.translating_ns > 0 {
         lines.extend(
             [
-                ("blocks translated", emu.translated_blocks.to_string()),
-                ("bytes of host code", emu.translated_bytes.to_string()),
-                ("time translating", duration(emu.translating_ns as f64)),
-                ("left to interpreter", emu.translation_exits.to_string()),
+                ("blocks translated", counts.translated_blocks.to_string()),
+                ("bytes of host code", counts.translated_bytes.to_string()),
+                ("time translating", duration(counts.translating_ns as f64)),
+                ("left to interpreter", counts.translation_exits.to_string()),
             ]
             .map(|(name, value)| [name.to_owned(), value]),
         );
