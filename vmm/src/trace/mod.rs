@@ -28,6 +28,7 @@ mod names;
 mod perfetto;
 mod record;
 mod ring;
+mod sink;
 pub(crate) mod text;
 mod translation;
 
@@ -40,6 +41,7 @@ pub use event::{Call, Chunk, Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, 
 pub use filter::{Class, Filter, UnknownClass};
 pub use perfetto::PerfettoSink;
 pub use ring::Ring;
+pub use sink::TraceSink;
 pub use text::TextSink;
 pub use translation::TranslationEvent;
 
@@ -49,27 +51,6 @@ use crate::report::Namer;
 use clock::TscClock;
 use record::{Malformed, Record, Stamp};
 use translation::Translations;
-
-/// A destination of events. Its memory must be bounded: guests make any number of events.
-pub trait TraceSink: Send {
-    /// Takes one event; they come in the order of their times.
-    ///
-    /// # Errors
-    /// The host cannot write it: the trace ends.
-    fn event(&mut self, event: &Event<'_>) -> io::Result<()>;
-
-    /// Flushes the events so far, as the guest waits.
-    ///
-    /// # Errors
-    /// As for [`event`](Self::event).
-    fn flush(&mut self) -> io::Result<()>;
-
-    /// The run has ended, at this time.
-    ///
-    /// # Errors
-    /// As for [`event`](Self::event).
-    fn finish(&mut self, ns: u64) -> io::Result<()>;
-}
 
 /// What to trace and where to.
 pub struct Trace {
