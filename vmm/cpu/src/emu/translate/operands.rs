@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use iced_x86::{
     Code, ConditionCode, Instruction, InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess,
-    OpCodeOperandKind, OpKind, Register,
+    OpKind, Register,
 };
 
 use crate::emu::cpu::Cpu;
@@ -247,7 +247,7 @@ fn rename(
     }
     for i in operands {
         let register = insn.op_register(i);
-        let wants_rax = is_accumulator(insn.code().op_code().op_kind(i));
+        let wants_rax = is_accumulator(insn, i);
         let is_lent = lent
             .iter()
             .any(|lent| lent.guest == register.full_register());
@@ -300,7 +300,22 @@ fn implies_rax(insn: &Instruction) -> bool {
     }
 }
 
-fn is_accumulator(kind: OpCodeOperandKind) -> bool {
-    use OpCodeOperandKind as K;
-    matches!(kind, K::al | K::ax | K::eax | K::rax)
+/// Whether operand `i` is rax, or its low part, by the opcode. (iced knows it of all codes, by a
+/// table that takes it milliseconds to make.)
+fn is_accumulator(insn: &Instruction, i: u32) -> bool {
+    use Code as C;
+    let operand = match insn.code() {
+        C::Add_AL_imm8 | C::Add_AX_imm16 | C::Add_EAX_imm32 | C::Add_RAX_imm32 => 0,
+        C::Or_AL_imm8 | C::Or_AX_imm16 | C::Or_EAX_imm32 | C::Or_RAX_imm32 => 0,
+        C::Adc_AL_imm8 | C::Adc_AX_imm16 | C::Adc_EAX_imm32 | C::Adc_RAX_imm32 => 0,
+        C::Sbb_AL_imm8 | C::Sbb_AX_imm16 | C::Sbb_EAX_imm32 | C::Sbb_RAX_imm32 => 0,
+        C::And_AL_imm8 | C::And_AX_imm16 | C::And_EAX_imm32 | C::And_RAX_imm32 => 0,
+        C::Sub_AL_imm8 | C::Sub_AX_imm16 | C::Sub_EAX_imm32 | C::Sub_RAX_imm32 => 0,
+        C::Xor_AL_imm8 | C::Xor_AX_imm16 | C::Xor_EAX_imm32 | C::Xor_RAX_imm32 => 0,
+        C::Cmp_AL_imm8 | C::Cmp_AX_imm16 | C::Cmp_EAX_imm32 | C::Cmp_RAX_imm32 => 0,
+        C::Test_AL_imm8 | C::Test_AX_imm16 | C::Test_EAX_imm32 | C::Test_RAX_imm32 => 0,
+        C::Xchg_r16_AX | C::Xchg_r32_EAX | C::Xchg_r64_RAX => 1,
+        _ => return false,
+    };
+    i == operand
 }
