@@ -1,6 +1,7 @@
 //! Does one operation so many times (1000): what each costs is counted from outside (R10, R27).
 //!
-//! `operations NAME COUNT time` also prints how many nanoseconds they took.
+//! `operations NAME COUNT time BEFORE` also prints how many nanoseconds they took, after so many
+//! that are not timed.
 
 #![no_std]
 #![no_main]
@@ -78,13 +79,16 @@ const OPERATIONS: [Operation; 14] = [
 
 fn main(arguments: Arguments) -> u8 {
     let own = arguments.iter().next().unwrap_or("");
-    let count = arguments.iter().nth(2).and_then(|word| word.parse().ok());
+    let number = |n| arguments.iter().nth(n).and_then(|word| word.parse().ok());
+    let count = number(2).unwrap_or(1000);
     let timed = arguments.iter().nth(3) == Some("time");
     let wanted = arguments.first();
     match OPERATIONS.iter().find(|(name, ..)| Some(*name) == wanted) {
         Some((.., run)) => {
-            let count = count.unwrap_or(1000);
             if timed {
+                if let Some(before @ 1..) = number(4) {
+                    run(own, before);
+                }
                 let start = time::now_ns();
                 run(own, count);
                 // As many characters whatever it took, for each one is a VM exit.

@@ -29,6 +29,10 @@ const SHORTER: u64 = 5;
 const LONG_NS: u64 = 20_000_000;
 /// How many times the work it does for that at most.
 const MOST: u64 = 10;
+/// How long operations are done before those that are timed, and most of them: caches fill by the
+/// first ones, and the emulator translates what is done often.
+const BEFORE_NS: u64 = 200_000_000;
+const MOST_BEFORE: u64 = 200;
 
 /// The machine that programs run in.
 #[derive(Clone, Copy, Debug)]
@@ -68,31 +72,48 @@ fn run(
 }
 
 /// Takes a sample of an operation: `count` of them or more, less a run with fewer, so that
-/// making, booting and ending the machine does not count.
+/// making, booting and ending the machine does not count, nor what the first ones take longer.
 pub fn operation(on: Host, name: &str, parts: u64, count: u64) -> Result<Sample, BenchError> {
-    timed(on, OPERATIONS, name, parts, count)
+    let few_count = few(count);
+    let measure = |count, before| timed(on, OPERATIONS, name, count, before);
+    let (_, cold_ns) = measure(few_count, 0)?;
+    let before = (few_count.saturating_mul(BEFORE_NS) / cold_ns.max(1)).min(MOST_BEFORE);
+    difference(parts, count, |count| measure(count, before))
 }
 
-/// The same of an operation between two CPUs.
+/// The same of an operation between two CPUs, where all count.
 pub fn between(on: Host, name: &str, count: u64) -> Result<Sample, BenchError> {
-    timed(on, BETWEEN, name, 1, count)
+    difference(1, count, |count| timed(on, BETWEEN, name, count, 0))
 }
 
+/// A run of `program` with its operation `name`, so many times after those `before`, and how many
+/// nanoseconds these took.
 fn timed(
     on: Host,
     program: &str,
     name: &str,
+    count: u64,
+    before: u64,
+) -> Result<(Report, u64), BenchError> {
+    let args = [name, &count.to_string(), "time", &before.to_string()];
+    let (report, last) = run(on, program, &args, None)?;
+    let ns = last.parse();
+    ns.map(|ns| (report, ns))
+        .map_err(|_| BenchError::Absent(format!("{program} printed {last:?}")))
+}
+
+/// How many operations the shorter of two runs has, if the longer one has `count` at least.
+fn few(count: u64) -> u64 {
+    (count / SHORTER).max(1)
+}
+
+/// What an operation takes by two runs that `measure` makes, with so many of them.
+fn difference(
     parts: u64,
     count: u64,
+    measure: impl Fn(u64) -> Result<(Report, u64), BenchError>,
 ) -> Result<Sample, BenchError> {
-    let measure = |count: u64| -> Result<(Report, u64), BenchError> {
-        let args = [name, &count.to_string(), "time"];
-        let (report, last) = run(on, program, &args, None)?;
-        let ns = last.parse();
-        ns.map(|ns| (report, ns))
-            .map_err(|_| BenchError::Absent(format!("{program} printed {last:?}")))
-    };
-    let few_count = (count / SHORTER).max(1);
+    let few_count = few(count);
     let (few, few_ns) = measure(few_count)?;
     let long_count = few_count.saturating_mul(LONG_NS) / few_ns.max(1);
     let many_count = long_count.clamp(count.max(few_count + 1), count * MOST);
