@@ -29,6 +29,10 @@ pub fn trials() -> Vec<Trial> {
         "each_thread_of_a_comparison_is_confined",
         each_thread_of_a_comparison_is_confined,
     ));
+    trials.push(suite::plain(
+        "each_thread_of_bench_is_confined",
+        each_thread_of_bench_is_confined,
+    ));
     let name = "what_the_host_lacks_is_said";
     trials.push(suite::plain(name, what_the_host_lacks_is_said));
     trials
@@ -147,6 +151,29 @@ fn each_thread_of_a_comparison_is_confined() {
         let most = if name == "vmm" { PERFMON } else { 0 };
         assert_eq!(held & !most, 0, "{name}");
     }
+}
+
+/// So are those of `bench`, which measures processes too: another one starts them.
+fn each_thread_of_bench_is_confined() {
+    let mut command = Command::new(binary());
+    command.args(["bench", "--on", "emu", "--samples", "100000", "lat_ctx"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let bench = Running(command.spawn().expect("it is a program"));
+    let tasks = PathBuf::from(format!("/proc/{}/task", bench.0.id()));
+    // Threads come and go.
+    let of_thread = |task: io::Result<fs::DirEntry>| {
+        let status = task.and_then(|task| fs::read_to_string(task.path().join("status")));
+        status.unwrap_or_default()
+    };
+    let status = || Vec::from_iter(fs::read_dir(&tasks).expect("it runs").map(of_thread));
+    let runs_a_guest = |status: &String| status.contains("Name:\tvcpu0\n");
+    while !status().iter().any(runs_a_guest) {}
+    let threads = status();
+    let is_free = |status: &String| status.contains("\nSeccomp:\t0\n");
+    assert!(
+        !threads.is_empty() && !threads.iter().any(is_free),
+        "{threads:?}"
+    );
 }
 
 /// What is asked for is what there is.

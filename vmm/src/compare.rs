@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::accel::{self, AccelChoice};
@@ -47,7 +47,9 @@ use crate::sandbox::Needs;
 use crate::vm::{Vm, VmConfig, VmError};
 
 /// A way to run a guest: a column of the comparison.
-#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, Serialize, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Display, IntoStaticStr, Serialize, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Machine {

@@ -7,9 +7,9 @@
 //!                              files if the guest has some           to read; --save, to make
 //!   events    main             the event loop, the report            none
 //!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
-//!   maker     main of compare  what vCPUs and events have, KVM's     KVM, what --root, --dir and
-//!             and info --check set-up, threads that confine          --file name and terminals
-//!                              themselves further                    for output
+//!   maker     main of compare, what vCPUs and events have, KVM's     KVM, what --root, --dir and
+//!             bench and        set-up, threads that confine          --file name and terminals
+//!             info --check     themselves further                    for output
 //! ```
 //!
 //! Each thread confines itself before the first guest instruction, for good: filters belong to

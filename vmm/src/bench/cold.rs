@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BenchError, Counts, Sample};
 use crate::accel::AccelChoice;
@@ -12,7 +12,7 @@ use crate::compare::Machine;
 use crate::devices::ApicMode;
 
 /// Which of the two times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
     /// The first instruction in ring 3.
     Ring3,

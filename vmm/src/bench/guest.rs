@@ -1,11 +1,9 @@
 //! Measurements by programs in a guest: operations of its kernel, and loops.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::native::Work;
+use super::starter::Starter;
 use super::{BenchError, Counts, Sample};
 use crate::compare::Machine;
 use crate::events::StopSource;
@@ -129,17 +127,22 @@ fn difference(
 }
 
 /// Takes a sample of a loop: as the guest's only process, and as a process of the host.
-pub fn ring_3(on: Host, name: &str) -> Result<Sample, BenchError> {
-    let native = Native::new(LOOPS)?.run(&[name])?;
+pub fn ring_3(on: Host, starter: &mut Starter, name: &str) -> Result<Sample, BenchError> {
+    let native = starter.native(LOOPS, &[name])?;
     against(&native, on, LOOPS, &[name], Some(LOOPS_MEMORY))
 }
 
 /// Takes a sample of work that is divided among all CPUs: in a machine that has them, in one of
 /// one CPU, and on the host.
-pub fn scale(on: Host, name: &str, workers: u32) -> Result<Sample, BenchError> {
+pub fn scale(
+    on: Host,
+    starter: &mut Starter,
+    name: &str,
+    workers: u32,
+) -> Result<Sample, BenchError> {
     let workers = (workers * u32::from(on.cpus)).to_string();
     let args = [name, &workers];
-    let native = Native::new(SCALE)?.run(&args)?;
+    let native = starter.native(SCALE, &args)?;
     let several = against(&native, on, SCALE, &args, None)?;
     let one = against(&native, Host { cpus: 1, ..on }, SCALE, &args, None)?;
     Ok(Sample {
@@ -148,80 +151,27 @@ pub fn scale(on: Host, name: &str, workers: u32) -> Result<Sample, BenchError> {
     })
 }
 
-/// Runs a program that prints `NAME SUM NANOSECONDS` in a guest, where the sum must be that of the
-/// host, which has taken so many nanoseconds.
+/// Runs a program in a guest, where it must come to the same as it did on the host.
 fn against(
-    (sum, host_ns): &(String, f64),
+    native: &Work,
     on: Host,
     program: &str,
     args: &[&str],
     memory: Option<u64>,
 ) -> Result<Sample, BenchError> {
     let (report, last) = run(on, program, args, memory)?;
-    let guest = parse(program, &last)?;
-    if *sum != guest.0 {
-        let text = format!("the guest computes {} and the host {sum}", guest.0);
+    let guest = Work::parse(program, &last)?;
+    if native.sum != guest.sum {
+        let (guest, host) = (guest.sum, &native.sum);
+        let text = format!("the guest computes {guest} and the host {host}");
         return Err(BenchError::Absent(text));
     }
     Ok(Sample {
-        ns: guest.1,
+        ns: guest.ns,
         one_cpu_ns: None,
-        host_ns: Some(*host_ns),
+        host_ns: Some(native.ns),
         counts: Counts::of(|figure| figure(&report).map(|count| count as f64)),
     })
-}
-
-/// Sum and nanoseconds, out of a line of `program`.
-fn parse(program: &str, line: &str) -> Result<(String, f64), BenchError> {
-    let mut words = line.split_whitespace().skip(1);
-    let parsed = words
-        .next()
-        .zip(words.next().and_then(|ns| ns.parse().ok()));
-    parsed
-        .map(|(sum, ns)| (sum.to_owned(), ns))
-        .ok_or_else(|| BenchError::Absent(format!("{program} printed {line:?}")))
-}
-
-/// A bundled program as a file of the host, without a name: it ends with this process.
-struct Native<'a> {
-    name: &'a str,
-    file: File,
-}
-
-impl<'a> Native<'a> {
-    fn new(name: &'a str) -> Result<Self, BenchError> {
-        let program = Program::find(name).map_err(VmError::from)?;
-        let file = Self::write(program.file().unwrap_or_default());
-        let file = file.map_err(|error| absent(name, &error))?;
-        Ok(Self { name, file })
-    }
-
-    fn write(elf: &[u8]) -> io::Result<File> {
-        // SAFETY: the name is a C string, and the descriptor is new.
-        let fd = unsafe { libc::memfd_create(c"program".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: it was just opened and nobody else has it.
-        let mut file = unsafe { File::from_raw_fd(fd) };
-        file.write_all(elf)?;
-        // A file that is open for writing cannot be executed.
-        File::open(path(&file))
-    }
-
-    fn run(&self, args: &[&str]) -> Result<(String, f64), BenchError> {
-        let output = Command::new(path(&self.file)).args(args).output();
-        let output = output.map_err(|error| absent(self.name, &error))?;
-        parse(self.name, &String::from_utf8_lossy(&output.stdout))
-    }
-}
-
-fn absent(program: &str, error: &io::Error) -> BenchError {
-    BenchError::Absent(format!("{program} on the host: {error}"))
-}
-
-fn path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// A count in a report.

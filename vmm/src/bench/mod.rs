@@ -7,7 +7,9 @@
 //!            │            └─ to_json ──► Earlier, the baseline of a later run
 //!            ├─ exits     machine code that does nothing but exit
 //!            ├─ guest     the programs `operations`, `between`, `loops` and `scale`
-//!            └─ cold      a process of the VMM
+//!            └─ starter   another process, which starts what is no guest:
+//!                 ├─ cold      a process of the VMM
+//!                 └─ native    a bundled program on the host
 //! ```
 //!
 //! Times are the guest's own or the host's, whichever sees the operation alone, and
@@ -21,18 +23,20 @@ mod exits;
 mod guest;
 mod host;
 mod measures;
+mod native;
+mod starter;
 mod text;
 
 pub use baseline::{BaselineError, Earlier};
 pub use exits::Exit;
 pub use host::Host;
 pub use measures::{Kind, MEASURES, Measure, UnknownMeasure};
+pub use starter::{Starter, serve};
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::accel;
 use crate::compare::{Machine, Missing, Spread};
@@ -52,8 +56,8 @@ pub struct Plan {
     /// CPUs of the machines for measures that take several; with one these are absent. The
     /// machines for others have one.
     pub cpus: u8,
-    /// The program `vmm`, for measures of its process.
-    pub vmm: PathBuf,
+    /// The host, which is told with the figures.
+    pub host: Host,
     /// Figures to compare with.
     pub baseline: Option<Earlier>,
     /// Descriptors that stop the measuring when they become readable.
@@ -75,7 +79,7 @@ pub enum BenchError {
 }
 
 /// What an operation counts; null where that is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Nanoseconds in the VMM: exits served.
     pub vmm_ns: Option<f64>,
@@ -92,6 +96,7 @@ pub struct Counts {
 }
 
 /// One measurement, of one operation.
+#[derive(Serialize, Deserialize)]
 struct Sample {
     ns: f64,
     one_cpu_ns: Option<f64>,
@@ -172,12 +177,13 @@ impl Bench {
     /// A host that lacks what every machine needs. A stop ends the measuring early.
     pub fn measure(
         plan: &Plan,
+        starter: &mut Starter,
         progress: &mut dyn FnMut(&Measure, Machine, u32),
     ) -> Result<Self, BenchError> {
         let (machines, missing) = here(&plan.machines);
         let (mut measures, mut stopped) = (Vec::new(), None);
         for measure in &plan.measures {
-            let (measured, end) = measured(plan, measure, &machines, progress)?;
+            let (measured, end) = measured(plan, starter, measure, &machines, progress)?;
             if end.is_none() || !measured.figures.is_empty() {
                 measures.push(measured);
             }
@@ -188,7 +194,7 @@ impl Bench {
         }
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
-            host: Host::here(),
+            host: plan.host.clone(),
             samples: plan.samples,
             cpus: plan.cpus,
             machines,
@@ -246,6 +252,7 @@ fn here(wanted: &[Machine]) -> (Vec<Machine>, Vec<Missing>) {
 /// A measure on all machines, or on those until a stop, which is beside it.
 fn measured(
     plan: &Plan,
+    starter: &mut Starter,
     measure: &Measure,
     machines: &[Machine],
     progress: &mut dyn FnMut(&Measure, Machine, u32),
@@ -257,7 +264,7 @@ fn measured(
         absent: Vec::new(),
     };
     for &machine in machines {
-        let (samples, end) = samples(plan, measure, machine, progress);
+        let (samples, end) = samples(plan, starter, measure, machine, progress);
         let stopped = match end {
             None => None,
             Some(BenchError::Stopped(outcome)) => Some(outcome),
@@ -279,6 +286,7 @@ fn measured(
 /// The samples of a measure on a machine; fewer than planned for the reason beside them.
 fn samples(
     plan: &Plan,
+    starter: &mut Starter,
     measure: &Measure,
     machine: Machine,
     progress: &mut dyn FnMut(&Measure, Machine, u32),
@@ -286,7 +294,7 @@ fn samples(
     let mut samples = Vec::new();
     for number in 1..=plan.samples.get() {
         progress(measure, machine, number);
-        let sample = sample(plan, measure, machine);
+        let sample = sample(plan, starter, measure, machine);
         // A stop may have spoilt it.
         let sample = match stop_within(&plan.stop, Some(Duration::ZERO)) {
             Ok(None) => sample,
@@ -301,7 +309,12 @@ fn samples(
     (samples, None)
 }
 
-fn sample(plan: &Plan, measure: &Measure, machine: Machine) -> Result<Sample, BenchError> {
+fn sample(
+    plan: &Plan,
+    starter: &mut Starter,
+    measure: &Measure,
+    machine: Machine,
+) -> Result<Sample, BenchError> {
     let on_one = guest::Host {
         machine,
         cpus: 1,
@@ -319,10 +332,10 @@ fn sample(plan: &Plan, measure: &Measure, machine: Machine) -> Result<Sample, Be
         Kind::Exit(exit) => exits::sample(exit, machine, measure.count),
         Kind::Operation { name, parts } => guest::operation(on_one, name, parts, measure.count),
         Kind::Between(name) => guest::between(on_several, name, measure.count),
-        Kind::Scale { name, workers } => guest::scale(on_several, name, workers),
-        Kind::Loop(name) => guest::ring_3(on_one, name),
-        Kind::ColdStart => cold::sample(&plan.vmm, machine, cold::Until::Ring3),
-        Kind::ColdExit => cold::sample(&plan.vmm, machine, cold::Until::Exit),
+        Kind::Scale { name, workers } => guest::scale(on_several, starter, name, workers),
+        Kind::Loop(name) => guest::ring_3(on_one, starter, name),
+        Kind::ColdStart => starter.cold(machine, cold::Until::Ring3),
+        Kind::ColdExit => starter.cold(machine, cold::Until::Exit),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The figures' forms, with figures made up, and what a plan measures, in the emulator.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Absent, Bench, Counts, Earlier, Figure, Host, Measure, Measured, Plan};
+use super::{
+    Absent, Bench, Counts, Earlier, Figure, Host, Measure, Measured, Plan, Starter, serve,
+};
 use crate::compare::{Machine, Missing, Spread};
 use crate::events::StopReason;
 use crate::report::Outcome;
@@ -129,10 +132,59 @@ fn plan(names: &[&str]) -> Plan {
         machines: vec![Machine::Emu],
         samples: NonZeroU32::new(2).expect("not zero"),
         cpus: 1,
-        vmm: "/nonexistent".into(),
+        host: Host::here(),
         baseline: None,
         stop: Vec::new(),
     }
+}
+
+/// A process that starts nothing.
+fn starter() -> Starter {
+    Starter::start(Path::new("/bin/true")).expect("every host has it")
+}
+
+#[test]
+fn what_is_asked_for_is_started() {
+    let requests = "\
+{\"Native\":{\"program\":\"loops\",\"args\":[\"no such loop\"]}}
+{\"Native\":{\"program\":\"scale\",\"args\":[\"threads\",\"1\"]}}
+{\"Cold\":{\"machine\":\"emu\",\"until\":\"Exit\"}}
+";
+    let mut answers = Vec::new();
+    serve(Path::new("/nonexistent"), requests.as_bytes(), &mut answers).expect("requests");
+    let answers = String::from_utf8(answers).expect("JSON is text");
+    let answers: Vec<serde_json::Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an answer is JSON"))
+        .collect();
+    let [bad_loop, scale, cold] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert!(
+        bad_loop["Err"]
+            .as_str()
+            .is_some_and(|why| why.starts_with("loops printed"))
+    );
+    assert!(
+        scale["Ok"]["ns"].as_f64().is_some_and(|ns| ns > 0.0),
+        "{scale}"
+    );
+    assert!(
+        cold["Err"]
+            .as_str()
+            .is_some_and(|why| why.starts_with("/nonexistent: "))
+    );
+}
+
+#[test]
+fn a_starter_that_has_gone_is_named() {
+    let measured = Bench::measure(&plan(&["cold_start"]), &mut starter(), &mut |_, _, _| {});
+    let bench = measured.expect("there is an emulator");
+    let reason = &bench.measures[0].absent[0].reason;
+    assert!(
+        reason.starts_with("the process that starts others: "),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -143,7 +195,7 @@ fn a_stop_ends_what_runs_without_an_event_loop() {
     let mut requested = Some(requested);
     let mut samples = 0;
     // A pipe without a writer is readable.
-    let stopped = Bench::measure(&plan, &mut |_, _, _| {
+    let stopped = Bench::measure(&plan, &mut starter(), &mut |_, _, _| {
         samples += 1;
         requested = None;
     });
@@ -160,7 +212,7 @@ fn a_stop_ends_what_runs_without_an_event_loop() {
 fn samples_are_taken_as_planned() {
     let plan = plan(&["exit_pio_in", "exit_hlt", "hlt_wake"]);
     let mut seen = Vec::new();
-    let bench = Bench::measure(&plan, &mut |measure, machine, number| {
+    let bench = Bench::measure(&plan, &mut starter(), &mut |measure, machine, number| {
         seen.push((measure.name, machine, number));
     });
     let bench = bench.expect("there is an emulator");
@@ -184,7 +236,11 @@ fn samples_are_taken_as_planned() {
 
 #[test]
 fn one_cpu_is_too_few_for_some() {
-    let bench = Bench::measure(&plan(&["lat_ipi", "scale_threads"]), &mut |_, _, _| {});
+    let bench = Bench::measure(
+        &plan(&["lat_ipi", "scale_threads"]),
+        &mut starter(),
+        &mut |_, _, _| {},
+    );
     let bench = bench.expect("there is an emulator");
     assert_eq!(bench.measures.len(), 2);
     for measured in &bench.measures {

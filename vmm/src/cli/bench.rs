@@ -2,22 +2,23 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use vmm::bench::{Bench, Earlier, MEASURES, Measure, Plan};
+use vmm::bench::{self, Bench, Earlier, Host, MEASURES, Measure, Plan, Starter};
 use vmm::compare::Machine;
 use vmm::html;
 use vmm::printable::wrap;
-use vmm::sandbox::Sandbox;
+use vmm::sandbox::{Needs, Sandbox};
 
 use super::machine;
 use super::progress::Progress;
 use super::report_sink::{ReportArgs, Stream};
 use super::require::RequireArgs;
-use super::sandbox::say_what_is_missing;
+use super::sandbox::{confine_maker, say_what_is_missing};
 use super::{CliResult, FAILURE, print, stop_signals, units, write_error};
 
 const SAMPLES: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -63,6 +64,9 @@ pub struct Args {
     #[arg(conflicts_with_all = ["list", "on", "timeout", "samples", "cpus", "quick", "baseline"])]
     #[arg(conflicts_with_all = ["require", "report", "report_file"])]
     html: Option<PathBuf>,
+    /// Start what another process of `vmm bench` asks for
+    #[arg(long, hide = true)]
+    starter: bool,
     #[command(flatten)]
     required: RequireArgs,
     #[command(flatten)]
@@ -91,6 +95,11 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if args.list {
         return list();
     }
+    let vmm = env::current_exe()?;
+    if args.starter {
+        bench::serve(&vmm, io::stdin().lock(), io::stdout().lock())?;
+        return Ok(0);
+    }
     if let Some(page) = &args.html {
         return page_of_earlier(page, &args.measures);
     }
@@ -114,16 +123,18 @@ pub fn run(args: Args, started: Instant) -> CliResult {
             false => args.samples.unwrap_or(SAMPLES),
         },
         cpus: args.cpus,
-        vmm: env::current_exe()?,
+        host: Host::here(),
         baseline: args.baseline.as_deref().map(Earlier::read).transpose()?,
         stop,
     };
     let required = args.required;
     let destination = args.report.open(Stream::Output)?;
+    let mut starter = Starter::start(&vmm)?;
     say_what_is_missing(sandbox);
+    confine_maker(sandbox, Needs::NONE)?;
     let mut progress = Progress::new();
     stop_signals::running();
-    let measured = Bench::measure(&plan, &mut |measure, machine, number| {
+    let measured = Bench::measure(&plan, &mut starter, &mut |measure, machine, number| {
         let name = measure.name;
         progress.show(&format!(
             "{name} on {machine}, {number} of {}",
