@@ -5,6 +5,7 @@
 mod support;
 
 mod browser;
+mod pictures;
 mod reports;
 mod trace;
 
@@ -28,7 +29,7 @@ fn main() {
         eprintln!("pages: does not run: {why}");
     }
     let ignored = missing.is_some() && !required("chromium");
-    let cases = [reports::CASES, trace::CASES].concat();
+    let cases = [reports::CASES, pictures::CASES, trace::CASES].concat();
     let trials = cases.into_iter().map(|(name, case)| {
         let missing = missing.clone();
         let trial = Trial::test(name, move || match missing {

@@ -21,6 +21,7 @@
 mod bench;
 mod compare;
 mod explained;
+mod picture;
 mod pieces;
 mod run;
 mod scale;
@@ -28,6 +29,7 @@ mod trace;
 
 pub use bench::bench;
 pub use compare::compare;
+pub use picture::{Bar, Chart, Picture};
 pub use run::run;
 pub use trace::HtmlSink;
 
@@ -57,7 +59,7 @@ impl Script {
             include_str!("timeline_draw.js"),
             include_str!("timeline.js"),
         ),
-        hash: "y4cSd1FF6iEi+eVN2Niph5PjyKN68pZM0MwfGI+RaMU=",
+        hash: "R5bcdll7NiN81jSWKvxpfDP2W3Bu36WXbqAg3SY7tI4=",
     };
 }
 

@@ -205,12 +205,12 @@ const paint = (all, calls, width) => {
     pen.globalAlpha = 1;
     pen.fillRect(LABELS + left, y, 1, LANES[2][1]);
   }
-  // Up to the first one that is above.
-  calls.forEach(([from, to, cpu, raw], index) => {
+  // Up to where the next one begins, which is above.
+  [...calls].sort((a, b) => a[0] - b[0]).forEach(([from, to, cpu, raw], index, sorted) => {
     if (to - from < 30) return;
-    const above = calls.slice(index + 1).filter((call) => call[2] === cpu && call[0] >= from).map((call) => call[0]);
+    const next = sorted.slice(index + 1).find((call) => call[2] === cpu);
     const text = `${string(raw[4])}(${string(raw[5])})`;
-    label(text, Math.max(from, 0), Math.min(to, width, ...above), top_(cpu, 2) + LANES[2][1] / 2 + 1, ink);
+    label(text, Math.max(from, 0), Math.min(to, width, next ? next[0] : width), top_(cpu, 2) + LANES[2][1] / 2 + 1, ink);
   });
   if (shown.selected) {
     const [left, right] = [x(begin(shown.selected)), x(end(shown.selected))];
