@@ -140,9 +140,16 @@ fn run_that_ended_badly() {
     let (mut browser, data) = page_of(&folder, "run", &limit, 124);
     let outcome = browser.value("document.querySelector('.outcome.bad').textContent");
     assert_eq!(outcome, "too many instructions");
-    let code = browser.value("document.querySelector('#state pre').textContent");
+    let code = browser.value("document.querySelector('#state').textContent");
     let code = code.as_str().unwrap_or_default();
     let state = &data["state"];
+    let marked = browser.value("document.querySelector('#state pre mark').textContent");
+    let [rip, text] = [&state["registers"]["rip"], &state["instruction"]["text"]];
+    let [rip, text] = [rip, text].map(|part| part.as_str().unwrap_or("?"));
+    assert_eq!(marked, format!("{rip}  {text}"));
+    let lines = browser
+        .value("document.querySelector('#state pre').textContent.trim().split('\\n').length");
+    assert_eq!(lines, list(&state["code"]).len());
     for part in [
         &state["registers"]["rip"],
         &state["instruction"]["bytes"],

@@ -101,6 +101,7 @@ fn state_section(report: &Report, state: &State) -> Markup {
         _ => format!("CPU {}", state.cpu),
     };
     let rip = state.registers.iter().find(|(name, _)| *name == "rip");
+    let rip = rip.map(|(_, rip)| format!("{rip:#x}"));
     section(
         "state",
         &format!("{cpu} at its end"),
@@ -113,10 +114,18 @@ fn state_section(report: &Report, state: &State) -> Markup {
                 "."
             }
             @match &state.instruction {
-                Some(instruction) => pre.code {
-                    @if let Some((_, rip)) = rip { (format!("{rip:#x}")) "  " }
-                    span.bytes { (instruction.bytes) } "  " (instruction.text)
-                },
+                Some(instruction) => {
+                    p { "At " code { span.bytes { (instruction.bytes) } "  " (instruction.text) } ":" }
+                    pre.code {
+                        @for line in &state.code {
+                            @if Some(&line.address) == rip.as_ref() {
+                                mark { (line.address) "  " (line.text) } "\n"
+                            } @else {
+                                (line.address) "  " (line.text) "\n"
+                            }
+                        }
+                    }
+                }
                 None => p { "The instruction is at an address that cannot be read." },
             }
             dl.registers {

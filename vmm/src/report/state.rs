@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::cpu::CpuState;
-use crate::cpu::emu::instruction_at;
+use crate::cpu::emu::{instruction_at, listing};
 use crate::memory::GuestRam;
 use crate::printable::{printable, wrap};
 use crate::symbols::{Image, Place};
@@ -25,6 +25,8 @@ pub struct State {
     pub ring: u8,
     /// The instruction at `rip`, if it can be read.
     pub instruction: Option<Instruction>,
+    /// The same between its neighbours: the end of what leads to it, and what follows.
+    pub code: Vec<Line>,
     /// The function that it is in, if its image has symbols.
     pub symbol: Option<Symbol>,
     /// General registers, `rip`, `rflags`, selectors and control registers, by name.
@@ -37,6 +39,15 @@ pub struct Instruction {
     /// Its bytes, hexadecimal.
     pub bytes: String,
     /// What they mean, or that they mean nothing.
+    pub text: String,
+}
+
+/// A line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Where the instruction is, hexadecimal.
+    pub address: String,
+    /// What it is.
     pub text: String,
 }
 
@@ -118,14 +129,18 @@ impl State {
     pub fn new(cpu: &CpuState, number: u8, ram: &GuestRam, images: Images<'_>) -> Self {
         let code = instruction_at(ram, cpu);
         let ring = cpu.ring();
+        let bytes = code.as_ref().map_or(&[][..], |code| &code.bytes);
+        let symbol = images.symbol(ring, cpu.regs.rip, bytes);
+        let lead = symbol.as_ref().map_or(0, |symbol| symbol.offset);
+        let lines = listing(ram, cpu, lead).into_iter().map(|line| Line {
+            address: format!("{:#x}", line.address),
+            text: line.text,
+        });
         Self {
             cpu: number,
             ring,
-            symbol: images.symbol(
-                ring,
-                cpu.regs.rip,
-                code.as_ref().map_or(&[], |code| &code.bytes),
-            ),
+            symbol,
+            code: lines.collect(),
             instruction: code.map(|code| Instruction {
                 bytes: hexadecimal(&code.bytes),
                 text: code.text,
@@ -225,6 +240,7 @@ mod tests {
         assert_eq!(json["registers"]["r15"], "0xfedcba9876543210");
         assert_eq!(json["instruction"]["text"], "hlt");
         assert_eq!(json["symbol"], serde_json::Value::Null);
+        assert_eq!(json["code"][0]["address"], "0x1001");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Disassembly: of the current instruction, its bytes and its text; of a piece of code.
 
-use std::ops::Range;
-
 use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, NasmFormatter};
 
 use crate::CpuState;
@@ -28,24 +26,11 @@ pub struct CodeAt {
 ///
 /// `None` where no page is mapped or no RAM backs it.
 pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
-    let machine = Machine::default();
-    let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), &machine, Place::ONLY, None));
-    let _reading = ram.files().map(FileWindow::read_here);
-    cpu.restore(state);
-    let rip = state.regs.rip;
-    let la = cpu.control.code_address(rip);
-    let mut bytes = [0; LONGEST];
-    let here = LONGEST.min(to_page_end(la) as usize);
-    cpu.peek(la, &mut bytes, 0..here)?;
-    // The next page is needed only if the instruction reaches into it.
-    let beyond = cpu.control.code_address(rip.wrapping_add(here as u64));
-    let readable = match cpu.peek(beyond, &mut bytes, here..LONGEST) {
-        Some(()) => LONGEST,
-        None => here,
-    };
-    let bytes = &bytes[..readable];
-    let bitness = cpu.control.code_size.bitness();
-    let decode = |options| Decoder::with_ip(bitness, bytes, rip, options).decode();
+    let (bytes, bitness) = code(ram, state, state.regs.rip, LONGEST);
+    if bytes.is_empty() {
+        return None;
+    }
+    let decode = |options| Decoder::with_ip(bitness, &bytes, state.regs.rip, options).decode();
     // With the names of instructions that were once reserved no-ops.
     let named = decode(DecoderOptions::AMD);
     let insn = match named.is_invalid() {
@@ -54,7 +39,7 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     };
     let text = text(&mut formatter(), &insn);
     let len = if insn.is_invalid() {
-        readable
+        bytes.len()
     } else {
         insn.len()
     };
@@ -62,6 +47,54 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
         bytes: bytes[..len].to_vec(),
         text,
     })
+}
+
+/// The instruction at `state.regs.rip` between its neighbours: up to [`BEFORE`] of those from
+/// `offset` bytes before on, where its function begins, and [`AFTER`]. Without those before if
+/// they do not lead to it; empty where it cannot be read.
+pub fn listing(ram: &GuestRam, state: &CpuState, offset: u64) -> Vec<CodeLine> {
+    let rip = state.regs.rip;
+    let lead = usize::try_from(offset)
+        .ok()
+        .filter(|lead| *lead <= MOST_LEAD);
+    let lead = lead.unwrap_or(0);
+    let start = rip.wrapping_sub(lead as u64);
+    let (bytes, bitness) = code(ram, state, start, lead + (1 + AFTER) * LONGEST);
+    let mut lines = lines(&bytes, bitness, start);
+    let at = lines.iter().position(|line| line.address == rip);
+    match at {
+        Some(at) => {
+            lines.truncate(at + 1 + AFTER);
+            lines.split_off(at.saturating_sub(BEFORE))
+        }
+        None if lead > 0 => listing(ram, state, 0),
+        None => Vec::new(),
+    }
+}
+
+/// Instructions of a [`listing`] before the one in question, and after it.
+pub const BEFORE: usize = 6;
+pub const AFTER: usize = 4;
+/// Most bytes that are decoded to find those before.
+const MOST_LEAD: usize = 4096;
+
+/// The code from `rip` on, `len` bytes or as far as it can be read, and its size in bits.
+fn code(ram: &GuestRam, state: &CpuState, rip: u64, len: usize) -> (Vec<u8>, u32) {
+    let machine = Machine::default();
+    let mut cpu = Box::new(Cpu::new(Ram::new(ram.clone()), &machine, Place::ONLY, None));
+    let _reading = ram.files().map(FileWindow::read_here);
+    cpu.restore(state);
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let la = cpu
+            .control
+            .code_address(rip.wrapping_add(bytes.len() as u64));
+        let here = (len - bytes.len()).min(to_page_end(la) as usize);
+        if cpu.peek(la, &mut bytes, here).is_none() {
+            break;
+        }
+    }
+    (bytes, cpu.control.code_size.bitness())
 }
 
 /// An instruction in a piece of code.
@@ -75,7 +108,11 @@ pub struct CodeLine {
 
 /// The instructions of 64-bit `code` that is at `address`.
 pub fn disassemble(code: &[u8], address: u64) -> Vec<CodeLine> {
-    let decoder = Decoder::with_ip(64, code, address, DecoderOptions::AMD);
+    lines(code, 64, address)
+}
+
+fn lines(code: &[u8], bitness: u32, address: u64) -> Vec<CodeLine> {
+    let decoder = Decoder::with_ip(bitness, code, address, DecoderOptions::AMD);
     let mut formatter = formatter();
     let style = formatter.options_mut();
     style.set_branch_leading_zeros(false);
@@ -105,19 +142,18 @@ fn formatter() -> NasmFormatter {
 }
 
 impl Cpu {
-    /// Reads the bytes at `la`, all in one page, into `range` of `bytes`.
-    fn peek(&mut self, la: u64, bytes: &mut [u8; LONGEST], range: Range<usize>) -> Option<()> {
-        if range.is_empty() {
-            return Some(());
-        }
+    /// Reads `len` bytes at `la`, all in one page, to the end of `bytes`.
+    fn peek(&mut self, la: u64, bytes: &mut Vec<u8>, len: usize) -> Option<()> {
         if !canonical(la) {
             return None;
         }
         let found = self.walk(la, Want::Read, Privilege::SupervisorAc).ok()?;
         let host = self.mmu.ram.host(found.gpa)?;
-        let part = &mut bytes[range];
-        // SAFETY: `host` is good to the end of its page, where the range ends at the latest;
-        // `part` is not guest memory.
+        let part = bytes.len()..bytes.len() + len;
+        bytes.resize(part.end, 0);
+        let part = &mut bytes[part];
+        // SAFETY: `host` is good to the end of its page, where `part` ends at the latest; that
+        // is not guest memory.
         unsafe { std::ptr::copy_nonoverlapping(host, part.as_mut_ptr(), part.len()) };
         Some(())
     }

@@ -40,7 +40,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use code_at::{CodeAt, CodeLine, disassemble, instruction_at};
+pub use code_at::{CodeAt, CodeLine, disassemble, instruction_at, listing};
 pub use outside::meter::Clock;
 pub use translate::Engine;
 

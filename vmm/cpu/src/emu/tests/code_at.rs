@@ -2,7 +2,7 @@
 
 use super::machine::{CODE, DATA, Machine, PAGE_TABLE, USER};
 use crate::Vcpu;
-use crate::emu::{CodeAt, instruction_at};
+use crate::emu::{CodeAt, instruction_at, listing};
 
 /// What is at `rip`.
 fn at(machine: &mut Machine, rip: u64) -> Option<CodeAt> {
@@ -70,4 +70,34 @@ fn the_machine_stays_as_it_is() {
     assert!(instruction_at(&machine.ram, &before).is_some());
     machine.run_to_hlt();
     assert_eq!(machine.emulator.instructions().expect("counted").ring0, 1);
+}
+
+/// What a listing shows, which begins so far before the instruction at hand.
+fn listed(machine: &mut Machine, rip: u64, offset: u64) -> Vec<(u64, String)> {
+    let mut state = machine.state();
+    state.regs.rip = rip;
+    let lines = listing(&machine.ram, &state, offset).into_iter();
+    lines.map(|line| (line.address - CODE, line.text)).collect()
+}
+
+#[test]
+fn an_instruction_is_listed_between_its_neighbours() {
+    // Ten of `mov eax, 1`, ud2, and ten of `nop`.
+    let mut code = [0xb8, 1, 0, 0, 0].repeat(10);
+    code.extend([0x0f, 0x0b]);
+    code.extend([0x90; 10]);
+    let mut machine = Machine::new(&code);
+    let all = listed(&mut machine, CODE + 50, 50);
+    let expected = (20..50)
+        .step_by(5)
+        .map(|at| (at, "mov eax, 1"))
+        .chain([(50, "ud2")])
+        .chain((52..56).map(|at| (at, "nop")));
+    let expected: Vec<_> = expected.map(|(at, text)| (at, text.to_owned())).collect();
+    assert_eq!(all, expected);
+    // From too far away, and from nowhere.
+    for offset in [50 + CODE, u64::MAX, 0] {
+        assert_eq!(listed(&mut machine, CODE + 50, offset), expected[6..]);
+    }
+    assert_eq!(listed(&mut machine, 1 << 46, 50), []);
 }
