@@ -33,7 +33,7 @@ impl HostKind {
         match self {
             Self::Hardware => "the processor runs ring 0 and ring 3",
             Self::Software => "the processor runs ring 3, KVM emulates ring 0",
-            Self::Emulator => "ring 0 and ring 3 are interpreted",
+            Self::Emulator => "ring 0 and ring 3 are emulated",
         }
     }
 }
