@@ -242,10 +242,8 @@ fn a_million_events() {
     let mut call = Call {
         number: 39,
         arguments: Some([0; 6]),
-        chunks: Vec::new(),
-        started_ns: 0,
         pid: 1,
-        cpu: 0,
+        ..Call::default()
     };
     let mut tell = |ns, what: What<'_>| {
         let cpu = None;

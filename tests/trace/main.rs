@@ -6,6 +6,7 @@ mod support;
 mod events;
 mod perfetto;
 mod processors;
+mod summary;
 mod translations;
 
 use std::fs;
@@ -16,12 +17,15 @@ use support::suite::{self, Case, plain};
 use support::{TIMEOUT, Target, binary, output_with_input};
 
 fn main() {
-    let cases: Vec<Case> = [events::CASES, perfetto::CASES].concat();
+    let cases: Vec<Case> = [events::CASES, perfetto::CASES, summary::CASES].concat();
     let mut trials = suite::on(&Target::ALL, &cases);
     let several = [Target::Emu4Cpus, Target::Kvm2Cpus];
-    let on_several = [perfetto::CASES, processors::CASES].concat();
+    let on_several = [perfetto::CASES, processors::CASES, summary::CASES].concat();
     trials.extend(suite::on(&several, &on_several));
-    trials.extend(suite::on(&[Target::Emu, Target::Emu4Cpus], DETERMINISTIC));
+    trials.extend(suite::on(
+        &[Target::Emu, Target::Emu4Cpus],
+        &[DETERMINISTIC, summary::DETERMINISTIC].concat(),
+    ));
     trials.extend(suite::on(
         &[Target::Emu, Target::Emu4Cpus],
         translations::CASES,

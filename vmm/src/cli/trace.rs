@@ -8,11 +8,12 @@ use std::time::Instant;
 use vmm::Vm;
 use vmm::html::HtmlSink;
 use vmm::output::Output;
-use vmm::trace::{Class, Filter, PerfettoSink, TextSink, Trace, TraceSink};
+use vmm::trace::{Class, Filter, PerfettoSink, SummarySink, TextSink, Trace, TraceSink, Unit};
 
 use super::files::SaveArgs;
 use super::machine::{CpuArgs, MachineArgs, ProgramArgs};
 use super::sandbox::SandboxArgs;
+use super::usage::Misuse;
 use super::{CliError, CliResult, run, stop_signals};
 
 /// Run a guest program and print each event, one a line, in time order.
@@ -32,6 +33,11 @@ pub struct Args {
     /// Show what one process does only, and what is done to it; the first has number 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
+    /// At the end, write a table of system calls to standard error, as strace -c has it: how much
+    /// guest time each has had a CPU (with --deterministic instructions), how often it was made,
+    /// and how often in vain; then there is no other text unless --output asks for it
+    #[arg(long)]
+    summary: bool,
     /// Write the trace to PATH instead of standard error
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -55,6 +61,9 @@ pub struct Args {
     program: ProgramArgs,
 }
 
+/// What is wrong with `--summary` beside an `--only` that leaves its events out.
+const SUMMARY_NEEDS: &str = "--summary needs syscalls among the events of --only";
+
 fn class(name: &str) -> Result<Class, vmm::trace::UnknownClass> {
     name.parse()
 }
@@ -74,6 +83,15 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if filter.has_translations() {
         args.cpu.translate(&mut config, "--only translations")?;
     }
+    let traces = args.output.is_some() || args.perfetto.is_some() || args.html.is_some();
+    if args.summary {
+        match filter.classes.contains(&Class::Syscalls) {
+            false => return Err(Misuse(SUMMARY_NEEDS.to_owned()).into()),
+            // The kernel need not tell what nobody reads.
+            true if !traces => filter.classes = vec![Class::Syscalls],
+            true => {}
+        }
+    }
     let mut sinks: Vec<Box<dyn TraceSink>> = Vec::new();
     if let Some(path) = &args.perfetto {
         sinks.push(Box::new(PerfettoSink::new(create(path)?)));
@@ -87,7 +105,13 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     };
     let with_durations = !args.cpu.deterministic;
     let report = run::on_this_terminal(config, args.sandbox, |machine| {
-        if text.is_none() && sinks.is_empty() {
+        if args.summary {
+            let unit = match with_durations {
+                true => Unit::Time,
+                false => Unit::Instructions,
+            };
+            sinks.push(Box::new(SummarySink::new(standard_error(machine)?, unit)));
+        } else if text.is_none() && sinks.is_empty() {
             text = Some(standard_error(machine)?);
         }
         sinks.extend(text.map(|writer| -> Box<dyn TraceSink> {

@@ -58,9 +58,7 @@ pub(crate) fn all(call: &Call) -> String {
 
 /// What a call returned: a number, an address, or -1 and an error.
 pub(crate) fn result(number: u64, value: u64) -> String {
-    const MAX_ERRNO: u64 = 4095;
-    let error = value.wrapping_neg();
-    if (1..=MAX_ERRNO).contains(&error) {
+    if let Some(error) = error(value) {
         return match name(names::ERRORS, error) {
             Some(name) => format!("-1 {name}"),
             None => format!("-1 errno {error}"),
@@ -70,6 +68,13 @@ pub(crate) fn result(number: u64, value: u64) -> String {
         Some(Returns::Address) => format!("{value:#x}"),
         _ => value.cast_signed().to_string(),
     }
+}
+
+/// The error that a call returned, if it did.
+pub(super) fn error(value: u64) -> Option<u64> {
+    const MAX_ERRNO: u64 = 4095;
+    let error = value.wrapping_neg();
+    (1..=MAX_ERRNO).contains(&error).then_some(error)
 }
 
 fn kinds(call: &Call) -> &'static [Kind] {

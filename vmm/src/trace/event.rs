@@ -162,7 +162,7 @@ impl ExitEvent {
 }
 
 /// A system call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     /// Its number.
     pub number: u64,
@@ -172,6 +172,10 @@ pub struct Call {
     pub chunks: Vec<Chunk>,
     /// When it began.
     pub started_ns: u64,
+    /// How long its thread has had a CPU meanwhile, until it last lost one.
+    pub ran_ns: u64,
+    /// Since when it has one, if it does.
+    pub running_since_ns: Option<u64>,
     /// Whose it is.
     pub pid: u32,
     /// The number of the CPU on which it began.
@@ -183,12 +187,22 @@ impl Call {
     pub(super) fn unknown(number: u64, ns: u64, cpu: usize) -> Self {
         Self {
             number,
-            arguments: None,
-            chunks: Vec::new(),
             started_ns: ns,
-            pid: 0,
             cpu,
+            ..Self::default()
         }
+    }
+
+    /// The thread has lost its CPU, or ends the call.
+    pub(super) fn stops(&mut self, ns: u64) {
+        if let Some(since) = self.running_since_ns.take() {
+            self.ran_ns += ns.saturating_sub(since);
+        }
+    }
+
+    /// The thread has a CPU.
+    pub(super) fn runs(&mut self, ns: u64) {
+        self.running_since_ns.get_or_insert(ns);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   guest kernel ──ring──► ring ─► record ─┐
-//!                                          ├─► Tracer ─filter─► sinks: text, perfetto
+//!                                          ├─► Tracer ─filter─► sinks: text, perfetto, summary
 //!   run loop ─────exits────────────────────┤   who runs, calls under way
 //!   emulator ─────translation──────────────┘
 //! ```
@@ -29,6 +29,7 @@ mod perfetto;
 mod record;
 mod ring;
 mod sink;
+mod summary;
 pub(crate) mod text;
 mod translation;
 
@@ -42,6 +43,7 @@ pub use filter::{Class, Filter, UnknownClass};
 pub use perfetto::PerfettoSink;
 pub use ring::Ring;
 pub use sink::TraceSink;
+pub use summary::{SummarySink, Unit};
 pub use text::TextSink;
 pub use translation::TranslationEvent;
 
@@ -111,8 +113,21 @@ impl Guest {
     fn take(&mut self, cpu: usize, number: u64, ns: u64) -> Call {
         let thread = self.running(cpu).map_or(0, |thread| thread.tid);
         match self.calls.remove(&thread) {
-            Some(call) if call.number == number => call,
+            Some(mut call) if call.number == number => {
+                call.stops(ns);
+                call
+            }
             _ => Call::unknown(number, ns, cpu),
+        }
+    }
+
+    /// A CPU goes from one thread to another; of either there may be none.
+    fn switch(&mut self, from: Option<ThreadId>, to: Option<ThreadId>, ns: u64) {
+        if let Some(call) = from.and_then(|thread| self.calls.get_mut(&thread.tid)) {
+            call.stops(ns);
+        }
+        if let Some(call) = to.and_then(|thread| self.calls.get_mut(&thread.tid)) {
+            call.runs(ns);
         }
     }
 }
@@ -285,6 +300,7 @@ impl Tracer {
         match record {
             Record::Call(mut call) => {
                 (call.started_ns, call.cpu) = (ns, cpu);
+                call.runs(ns);
                 self.emit(ns, on, running, &What::Call(&call));
                 if let Some(guest) = &mut self.guest {
                     guest.keep(call)?;
@@ -303,17 +319,20 @@ impl Tracer {
             Record::Run { thread, name } => {
                 *has_cpu = Some(thread);
                 if running != Some(thread) {
+                    guest.switch(running, Some(thread), ns);
                     let name = &name;
                     self.emit(ns, on, running, &What::Switch { thread, name });
                 }
             }
             Record::Idle => {
                 if has_cpu.take().is_some() {
+                    guest.switch(running, None, ns);
                     self.emit(ns, on, running, &What::Idle);
                 }
             }
             Record::End { thread, status } => {
-                if let Some(call) = guest.calls.remove(&thread.tid) {
+                if let Some(mut call) = guest.calls.remove(&thread.tid) {
+                    call.stops(ns);
                     self.emit(ns, on, Some(thread), &What::Abandoned(&call));
                 }
                 self.emit(ns, on, Some(thread), &What::End { thread, status });
@@ -334,7 +353,8 @@ impl Tracer {
         };
         let mut calls: Vec<_> = mem::take(&mut guest.calls).into_iter().collect();
         calls.sort_unstable_by_key(|&(tid, _)| tid);
-        for (tid, call) in calls {
+        for (tid, mut call) in calls {
+            call.stops(ns);
             let thread = ThreadId { pid: call.pid, tid };
             self.emit(ns, Some(call.cpu), Some(thread), &What::Abandoned(&call));
         }

@@ -93,9 +93,7 @@ impl Reader<'_> {
                 number: self.word()?,
                 arguments: Some(self.words()?),
                 chunks: self.chunks()?,
-                started_ns: 0,
-                pid: 0,
-                cpu: 0,
+                ..Call::default()
             }),
             Kind::Return => Record::Return {
                 number: self.word()?,

@@ -1,6 +1,7 @@
 //! The tracer on a ring that is filled by hand.
 
 mod broken;
+mod summary;
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};

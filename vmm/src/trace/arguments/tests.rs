@@ -12,9 +12,8 @@ fn call(number: libc::c_long, arguments: [u64; 6], chunks: &[(u8, &[u8], u32)]) 
         number: number as u64,
         arguments: Some(arguments),
         chunks: chunks.iter().map(chunk).collect(),
-        started_ns: 0,
         pid: 1,
-        cpu: 0,
+        ..Call::default()
     }
 }
 
