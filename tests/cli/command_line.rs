@@ -16,6 +16,7 @@ use super::{FAILURE, USAGE, refused, refused_words};
 pub const CASES: &[Case] = &[
     ("smallest_memory", smallest_memory),
     ("as_many_cpus_as_the_host", as_many_cpus_as_the_host),
+    ("what_a_report_has_is_explained", report_is_explained),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         plain("status_of_misuse", status_of_misuse),
         plain("text_fits_a_terminal", text_fits_a_terminal),
         plain("json_has_a_schema", json_has_a_schema),
+        plain("names_are_explained", names_are_explained),
         plain("required_accelerator", required_accelerator),
         plain("too_little_of_the_host", too_little_of_the_host),
     ]
@@ -104,9 +106,13 @@ fn text_fits_a_terminal() {
         vec!["list"],
         vec!["info"],
         vec!["bench", "--list"],
+        vec!["explain"],
+        vec!["explain", "x2apic"],
         vec!["bench", "--quick", "exit_pio_out", "call"],
     ];
-    for command in ["run", "compare", "bench", "trace", "info", "list", "images"] {
+    for command in [
+        "run", "compare", "bench", "trace", "explain", "info", "list", "images",
+    ] {
         all.push(vec![command, "--help"]);
     }
     for args in all {
@@ -133,6 +139,7 @@ fn json_has_a_schema() {
     for args in [
         &["list", "--json"][..],
         &["info", "--json"],
+        &["explain", "--json"],
         &[
             "bench", "--quick", "--on", "emu", "--report", "json", "call",
         ],
@@ -146,6 +153,60 @@ fn json_has_a_schema() {
         let output = output_with_input(&mut vmm, None);
         let json: Value = serde_json::from_slice(&output.stderr).expect("JSON");
         assert_eq!(json["schema"], 1, "{command}");
+    }
+}
+
+fn names_are_explained() {
+    let text = output(&["explain", "pio_out"]);
+    for part in [
+        "exit pio_out\n",
+        "\n  Cause   ",
+        "\n  Cost  ",
+        "\n  Avoid  ",
+        "\n  Source",
+    ] {
+        assert!(text.contains(part), "no {part:?}: {text}");
+    }
+    assert_eq!(output(&["explain", "exit", "pio_out"]), text);
+    let list = output(&["explain"]);
+    for name in [
+        "pio_out",
+        "halt_exits",
+        "serial (0x3f8)",
+        "lstar (0xc0000082)",
+        "fork (57)",
+    ] {
+        assert!(list.contains(name), "no {name}: {list}");
+    }
+    let json = output(&["explain", "--json", "port", "0x3f8"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let found = &json["explanations"][0];
+    assert_eq!(
+        (&found["name"], &found["kind"]),
+        (&"serial".into(), &"port".into())
+    );
+    assert_eq!(found["numbers"][0]["start"], 0x3f8);
+    refused(&["explain", "pio_ot"], USAGE, &["did you mean pio_out"]);
+    refused(&["explain", "0xffff"], USAGE, &["0xffff"]);
+}
+
+/// Each exit and each counter of ours that a run reports has a text. KVM's counters are as many as
+/// the host's kernel has.
+fn report_is_explained(target: Target) {
+    let run = target.vmm("hello").run();
+    let exits = run.report["exits"].as_array().expect("a list").iter();
+    let mut names: Vec<_> = exits
+        .map(|exit| exit["reason"].as_str().expect("a name"))
+        .collect();
+    for part in ["remedies", "emu", "guest"] {
+        let counters = run.report[part].as_object().into_iter().flatten();
+        names.extend(counters.map(|(name, _)| name.as_str()));
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 8, "{run}");
+    for name in names {
+        output(&["explain", name]);
     }
 }
 

@@ -49,6 +49,7 @@ pub mod compare;
 mod control;
 pub mod devices;
 pub mod events;
+pub mod explain;
 mod guest_counters;
 pub mod host_files;
 mod host_instructions;

@@ -5,6 +5,7 @@
 mod allocator;
 mod bench;
 mod compare;
+mod explain;
 mod files;
 mod images;
 mod info;
@@ -49,6 +50,7 @@ Examples:
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
   vmm bench --quick lat_syscall_null exit_pio_out
   vmm trace --only syscalls fork     each system call of a program and its children
+  vmm explain pio_out                what a name in a report means, and what it costs
 
 What the guest prints goes to standard output, reports and errors to standard error.
 Exit status: the program's, or see `vmm run --help` and `vmm compare --help`.";
@@ -75,6 +77,7 @@ enum Command {
     Compare(compare::Args),
     Bench(bench::Args),
     Trace(trace::Args),
+    Explain(explain::Args),
     Info(info::Args),
     List(list::Args),
     Images(images::Args),
@@ -132,6 +135,7 @@ pub fn main(started: Instant) -> ExitCode {
         Command::Compare(args) => compare::run(args, started),
         Command::Bench(args) => bench::run(args, started),
         Command::Trace(args) => trace::run(args, started),
+        Command::Explain(args) => explain::run(&args),
         Command::Info(args) => info::run(&args),
         Command::List(args) => list::run(&args),
         Command::Images(args) => images::run(&args),

@@ -9,6 +9,7 @@ use vmm::bench::UnknownMeasure;
 use vmm::boot::BootError;
 use vmm::compare::CompareError;
 use vmm::cpu::kvm::KvmUnavailable;
+use vmm::explain::UnknownName;
 use vmm::image::ImageError;
 use vmm::program::ProgramError;
 use vmm::vm::VmError;
@@ -47,7 +48,9 @@ pub fn status(error: &CliError) -> u8 {
         }
         _ => false,
     };
-    if error.is::<Misuse>() || error.is::<UnknownMeasure>() || by_machine || by_program {
+    let is_misuse =
+        error.is::<Misuse>() || error.is::<UnknownMeasure>() || error.is::<UnknownName>();
+    if is_misuse || by_machine || by_program {
         USAGE
     } else {
         FAILURE

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::pieces::{
     Column, Figure, Part, bar_cell, cell_if, legend, micro, parts, search, section, table,
 };
-use super::{Page, Script, data, explained::in_words, in_data};
+use super::{Page, Script, data, in_data, words::in_words};
 use crate::compare::{Cause, MachineSummary, Spread, Summary};
 use crate::printable::printable;
 use crate::report::table::{duration, ratio};

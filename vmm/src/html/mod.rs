@@ -20,12 +20,12 @@
 
 mod bench;
 mod compare;
-mod explained;
 mod picture;
 mod pieces;
 mod run;
 mod scale;
 mod trace;
+mod words;
 
 pub use bench::bench;
 pub use compare::compare;

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::explained::{explained, in_words};
+use super::words::in_words;
+use crate::explain;
 use crate::printable::printable;
 use crate::report::table::duration;
 
@@ -249,7 +250,7 @@ pub fn figures(id: &str, heading: &str, place: &str, part: &Value) -> Markup {
             tr {
                 th scope="row" title=(printable(name)) { (in_words(&printable(name))) }
                 (value_cell(name, place, value))
-                td.why { (explained(name)) }
+                td.why { (explain::counter(name)) }
             }
         }
     };

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::pieces::{
     Column, Figure, Part, bar_cell, cell_if, figures, legend, micro, parts, search, section, table,
 };
-use super::{Page, Script, data, explained, in_data};
-use crate::exit::ExitReason;
+use super::{Page, Script, data, in_data, words::in_words};
+use crate::explain;
 use crate::report::table::duration;
 use crate::report::{Report, State, text};
 
@@ -253,7 +253,7 @@ fn exit_table(report: &Report) -> Markup {
     let body = html! {
         @for (number, row) in rows.iter().enumerate() {
             tr {
-                th scope="row" title=(reason(row.reason)) { (row.reason.name()) }
+                th scope="row" title=(explain::exit(row.reason)) { (row.reason.name()) }
                 td { (row.detail) }
                 td { (text::device(row.detail)) }
                 (Figure::count(row.count).at(format!("/exits/{number}/count")).cell())
@@ -282,27 +282,6 @@ fn exit_table(report: &Report) -> Markup {
     }
 }
 
-/// What an exit is.
-fn reason(reason: ExitReason) -> &'static str {
-    match reason {
-        ExitReason::PioIn => "in from a port",
-        ExitReason::PioOut => "out to a port",
-        ExitReason::MmioRead => "read where a device is",
-        ExitReason::MmioWrite => "write where a device is",
-        ExitReason::MsrRead => "rdmsr that the VMM serves",
-        ExitReason::MsrWrite => "wrmsr that the VMM serves",
-        ExitReason::Hlt => "hlt",
-        ExitReason::Cr8Write => "the task priority changed",
-        ExitReason::Eoi => "end of an interrupt of level type",
-        ExitReason::Interrupted => "the VMM wanted the vCPU back",
-        ExitReason::InterruptWindow => "the guest takes interrupts again",
-        ExitReason::Emulated => "an instruction that KVM left to the VMM",
-        ExitReason::InstructionLimit => "as many instructions as were allowed",
-        ExitReason::TripleFault => "an exception while a double fault was delivered",
-        ExitReason::Failed => "the accelerator could not go on",
-    }
-}
-
 fn cpus(report: &Report) -> Markup {
     if report.vcpus.is_empty() {
         return html! {};
@@ -323,11 +302,7 @@ fn cpus(report: &Report) -> Markup {
     let are_counted = report.vcpus.iter().any(|vcpu| vcpu.guest.is_some());
     let counted = if are_counted { &counted[..] } else { &[] };
     let mut columns = vec![Column::Text("CPU"), Column::number("exits"), Column::Bar];
-    columns.extend(
-        counted
-            .iter()
-            .map(|name| Column::Number(explained::in_words(name))),
-    );
+    columns.extend(counted.iter().map(|name| Column::Number(in_words(name))));
     let rows = html! {
         @for (number, vcpu) in report.vcpus.iter().enumerate() {
             @let guest = serde_json::to_value(vcpu.guest).unwrap_or_default();
@@ -355,7 +330,7 @@ fn cpus(report: &Report) -> Markup {
             @if are_counted {
                 dl.terms {
                     @for name in counted {
-                        div { dt { (explained::in_words(name)) } dd { (explained::explained(name)) } }
+                        div { dt { (in_words(name)) } dd { (explain::counter(name)) } }
                     }
                 }
             }

@@ -22,7 +22,6 @@ macro_rules! signatures {
         ($($kind:ident $(($names:ident))?),*) $(-> $returns:ident)? $(with $context:ident)?;
     )*) => {
         /// All that have one.
-        #[cfg(test)]
         const CALLS: &[Sysno] = &[$(Sysno::$call),*];
 
         /// The signature of the call with this number.
@@ -49,6 +48,11 @@ macro_rules! returns {
 }
 
 abi::system_calls!(signatures);
+
+/// Name and number of each call that the bundled kernel has.
+pub(crate) fn call_numbers() -> impl Iterator<Item = (&'static str, u64)> {
+    CALLS.iter().map(|call| (call.name(), *call as u64))
+}
 
 #[cfg(test)]
 mod tests {

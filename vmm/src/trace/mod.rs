@@ -38,6 +38,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
+pub(crate) use calls::call_numbers;
 pub use event::{Call, Chunk, Event, ExitEvent, FaultEvent, ThreadId, TrapEvent, What};
 pub use filter::{Class, Filter, UnknownClass};
 pub use perfetto::PerfettoSink;
