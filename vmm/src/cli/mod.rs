@@ -31,7 +31,7 @@ use std::time::Instant;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use vmm::printable::printable;
 
 pub use allocator::Heap;
@@ -104,6 +104,11 @@ fn write_error(name: &str, error: io::Error) -> CliError {
         io::ErrorKind::BrokenPipe => error.into(),
         _ => format!("{name}: {error}").into(),
     }
+}
+
+/// The command line's definition, of which manual pages and completions are made.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the words of a command line, of which the first is the command's name. Paths and programs
