@@ -111,7 +111,8 @@ pub fn archive(files: &[File]) -> io::Result<Vec<u8>> {
         header.set_size(file.bytes.len() as u64);
         header.set_mode(file.mode);
         header.set_mtime(TIME);
-        (header.set_uid(0), header.set_gid(0));
+        header.set_uid(0);
+        header.set_gid(0);
         let path = format!("{NAME}/{}", file.path);
         archive.append_data(&mut header, path, file.bytes.as_slice())?;
     }

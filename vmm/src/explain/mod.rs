@@ -1,6 +1,6 @@
 //! What the names in reports and traces mean, and what they cost (`vmm explain`).
 //!
-//! Texts are data: a Markdown file for each kind, of which [`texts`] says the form. Names and
+//! Texts are data: a Markdown file for each kind, of which `texts.rs` says the form. Names and
 //! numbers come from where the machine has them, and tests hold the two together, so that an exit
 //! reason, a port, an MSR or a system call cannot be without its text. Pages of reports have their
 //! sentences from here too. Rejected: texts in Rust, which would be strings with their ends in
