@@ -74,7 +74,7 @@ impl<W: Write + Send> TraceSink for SummarySink<W> {
         match event.what {
             What::Return { call, result } => self.count(call, Some(result)),
             What::Abandoned(call) => self.count(call, None),
-            What::Note(note) => writeln!(self.writer, "{note}")?,
+            What::Note(note) => writeln!(self.writer, "vmm: {note}")?,
             _ => {}
         }
         Ok(())
