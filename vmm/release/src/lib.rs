@@ -59,9 +59,9 @@ pub fn files(vmm: Vec<u8>) -> io::Result<Vec<File>> {
         ..File::new("bin/vmm", vmm)
     });
     for (name, text) in [
-        ("README.md", include_str!("../../README.md")),
-        ("LICENSE-APACHE", include_str!("../../LICENSE-APACHE")),
-        ("LICENSE-MIT", include_str!("../../LICENSE-MIT")),
+        ("README.md", include_str!("../../../README.md")),
+        ("LICENSE-APACHE", include_str!("../../../LICENSE-APACHE")),
+        ("LICENSE-MIT", include_str!("../../../LICENSE-MIT")),
     ] {
         files.push(File::new(format!("share/doc/ringfence/{name}"), text));
     }
