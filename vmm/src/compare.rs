@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::accel::{self, AccelChoice};
@@ -47,7 +47,9 @@ use crate::sandbox::Needs;
 use crate::vm::{Vm, VmConfig, VmError};
 
 /// A way to run a guest: a column of the comparison.
-#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, Serialize, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, VariantArray, Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Machine {
@@ -97,7 +99,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The guest. What runs it, its input and whether instructions are counted are the
-    /// comparison's to choose.
+    /// comparison's to choose; it is deterministic, if it is to be, where that is possible.
     pub config: VmConfig,
     /// Runs on each machine.
     pub runs: NonZeroU32,
@@ -274,10 +276,15 @@ impl Comparison {
 }
 
 /// One run on `machine`, whose output also goes to `outputs`.
-fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, CompareError> {
+pub(crate) fn run_once(
+    plan: &Plan,
+    machine: Machine,
+    outputs: Outputs,
+) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
     (config.accel, config.apic) = machine.choice();
     config.engine = machine.engine();
+    config.deterministic &= !machine.is_kvm();
     let input = image::open_or_null(&plan.input)?;
     config.input = InputSource::Descriptor(Arc::new(input.into()));
     config.count_host_instructions = true;
