@@ -44,6 +44,7 @@ pub mod bench;
 mod binary;
 pub mod boot;
 pub mod bundled;
+pub mod check;
 pub mod compare;
 mod control;
 pub mod devices;

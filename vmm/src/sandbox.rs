@@ -7,8 +7,8 @@
 //!                              files if the guest has some           to read; --save, to make
 //!   events    main             the event loop, the report            none
 //!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
-//!   maker     main of compare  what vCPUs and events have, KVM's     KVM, what --root, --dir and
-//!             and info --check set-up, threads that confine          --file name and terminals
+//!   maker     main of compare, what vCPUs and events have, KVM's     KVM, what --root, --dir and
+//!             check, info      set-up, threads that confine          --file name and terminals
 //!                              themselves further                    for output
 //! ```
 //!

@@ -4,6 +4,7 @@
 
 mod allocator;
 mod bench;
+mod check;
 mod compare;
 mod files;
 mod images;
@@ -48,6 +49,7 @@ Examples:
   vmm run --report json --report-file hello.json hello
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
   vmm bench --quick lat_syscall_null exit_pio_out
+  vmm check guests.toml              does what guests cost still hold? for CI
   vmm trace --only syscalls fork     each system call of a program and its children
 
 What the guest prints goes to standard output, reports and errors to standard error.
@@ -73,6 +75,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Compare(compare::Args),
+    Check(check::Args),
     Bench(bench::Args),
     Trace(trace::Args),
     Info(info::Args),
@@ -130,6 +133,7 @@ pub fn main(started: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, started),
         Command::Compare(args) => compare::run(args, started),
+        Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args, started),
         Command::Trace(args) => trace::run(args, started),
         Command::Info(args) => info::run(&args),

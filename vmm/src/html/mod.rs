@@ -19,6 +19,7 @@
 //! million events needs levels of detail that the VMM makes, whatever draws them.
 
 mod bench;
+mod check;
 mod compare;
 mod explained;
 mod pieces;
@@ -27,6 +28,7 @@ mod scale;
 mod trace;
 
 pub use bench::bench;
+pub use check::check;
 pub use compare::compare;
 pub use run::run;
 pub use trace::HtmlSink;
