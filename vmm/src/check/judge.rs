@@ -53,12 +53,18 @@ impl Judgement {
         let mut says = format!("expected {}, measured {}", self.expected, self.measured);
         if let (false, Some(more)) = (self.holds, self.more) {
             says.push_str(&match self.more_percent {
-                Some(percent) => format!(" ({more:+}, {percent:+.1}%)"),
+                Some(percent) => format!(" ({more:+}, {})", in_percent(percent)),
                 None => format!(" ({more:+})"),
             });
         }
         says
     }
+}
+
+/// As in `+50.0%`, or `-0.03%`.
+pub(super) fn in_percent(percent: f64) -> String {
+    let decimals = if percent.abs() < 1.0 { 2 } else { 1 };
+    format!("{percent:+.decimals$}%")
 }
 
 /// Everything that the file says of the guest with this number on `machine`, in its run there.

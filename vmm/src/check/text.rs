@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::judge::in_percent;
 use super::{Case, Checked, Judgement};
 use crate::printable::{printable, wrap};
 
@@ -65,7 +66,7 @@ impl Checked {
         }
         for (case, figure) in self.broken() {
             let more = match (figure.more, figure.more_percent) {
-                (Some(more), Some(percent)) => format!("{more:+} ({percent:+.1}%)"),
+                (Some(more), Some(percent)) => format!("{more:+} ({})", in_percent(percent)),
                 (Some(more), None) => format!("{more:+}"),
                 _ => String::new(),
             };
