@@ -19,6 +19,8 @@ pub struct Judgement {
     pub expected: String,
     /// What it is.
     pub measured: String,
+    /// The same as a number, if it is a count.
+    pub count: Option<u64>,
     /// How much it is more than that, where both are counts.
     pub more: Option<i64>,
     /// The same in percent, where that can be said.
@@ -79,6 +81,7 @@ pub fn judge(file: &CheckFile, number: usize, machine: Machine, run: &Run) -> Ve
         line: file.line(&place),
         expected,
         measured,
+        count: None,
         more: None,
         more_percent: None,
         holds,
@@ -145,6 +148,7 @@ pub fn judge(file: &CheckFile, number: usize, machine: Machine, run: &Run) -> Ve
         let more = i128::from(count) - i128::from(bound.count());
         let holds = bound.holds(count);
         all.push(Judgement {
+            count: Some(count),
             more: i64::try_from(more).ok(),
             more_percent: (bound.count() != 0).then(|| 100.0 * more as f64 / bound.count() as f64),
             ..judgement(place, bound.to_string(), count.to_string(), holds, found)

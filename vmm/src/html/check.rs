@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::pieces::{Column, search, section, table};
+use super::pieces::{Column, Figure, search, section, table};
 use super::{Page, Script, data, in_data};
 use crate::check::{Case, Checked, Judgement};
 use crate::printable::printable;
@@ -46,9 +46,13 @@ fn figures(checked: &Checked) -> Markup {
         Column::number("measured"),
         Column::number("more"),
     ];
-    let all = checked.cases.iter();
-    let all = all.flat_map(|case| case.figures.iter().map(move |figure| (case, figure)));
-    let rows = html! { @for (case, figure) in all { (row(case, figure)) } };
+    let rows = html! {
+        @for (number, case) in checked.cases.iter().enumerate() {
+            @for (index, figure) in case.figures.iter().enumerate() {
+                (row(case, figure, &format!("/cases/{number}/figures/{index}")))
+            }
+        }
+    };
     let heading = "What must hold";
     section(
         "figures",
@@ -60,16 +64,20 @@ fn figures(checked: &Checked) -> Markup {
     )
 }
 
-fn row(case: &Case, figure: &Judgement) -> Markup {
+/// A figure, which the data has at `place`.
+fn row(case: &Case, figure: &Judgement, place: &str) -> Markup {
     let more = figure.more.filter(|_| !figure.holds);
     html! {
         tr.differs[!figure.holds] {
-            td.n data-v=(figure.line) { (figure.line) }
+            (Figure::count(figure.line as u64).at(format!("{place}/line")).cell())
             th scope="row" { (printable(&case.guest)) }
             td { (case.machine) }
             td { (figure.figure) }
             td.n { (printable(&figure.expected)) }
-            td.n { (printable(&figure.measured)) }
+            @match figure.count {
+                Some(count) => (Figure::count(count).at(format!("{place}/count")).cell()),
+                None => td.n { (printable(&figure.measured)) },
+            }
             td.n data-v=(more.unwrap_or(0)) { @if let Some(more) = more { (format!("{more:+}")) } }
         }
     }
