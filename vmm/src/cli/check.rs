@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Check that what guests cost still holds, as a file says it: outcome, output, exits,
 /// instructions, system calls, on each machine.
 ///
-/// FILE is TOML: tables [[guest]], each with `run` (words as of `vmm run`) and what must hold
+/// FILE is TOML: tables `[[guest]]`, each with `run` (words as of `vmm run`) and what must hold
 /// there; see vmm/README.md, and tests/guests.toml for an example. In the emulator runs are
 /// deterministic. Guests have no input, and what they print is not shown. Exits with 0 if
 /// everything holds; 1 if not; 2 if FILE is wrong; 125 if the VMM failed. With
