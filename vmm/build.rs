@@ -62,6 +62,12 @@ const HOST_ONLY: &[&str] = &[
 ];
 
 fn main() {
+    let compiler = Command::new(variable("RUSTC")).arg("--version").output();
+    let compiler = compiler.expect("cargo's rustc runs").stdout;
+    println!(
+        "cargo::rustc-env=RINGFENCE_COMPILER={}",
+        String::from_utf8_lossy(&compiler).trim()
+    );
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("..");
     for source in ["guest-kernel", "guest-user", "Cargo.toml", "Cargo.lock"] {
         println!(

@@ -101,7 +101,7 @@ pub fn runs(mut shell: Command) -> Running {
 }
 
 /// A field of each thread's status, by its name.
-fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
+pub fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
     let tasks = fs::read_dir(format!("/proc/{}/task", vmm.0.id())).expect("it runs");
     let status = tasks.map(|task| {
         let path = task.expect("a thread").path().join("status");

@@ -11,6 +11,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use super::FAILURE;
+use crate::support::elf::TempFile;
 use crate::support::suite::unless;
 use crate::support::{binary, host_info, output_with_input};
 
@@ -37,7 +38,8 @@ pub fn trials() -> Vec<Trial> {
         unless(no_namespaces.clone(), "kvm_missing", kvm_missing),
         unless(no_kvm.clone(), "kvm_forbidden", kvm_forbidden),
         unless(no_kvm.clone(), "kind_without_sys", kind_without_sys),
-        unless(no_kvm, "without_kvm_the_emulator_is_checked", check),
+        unless(no_kvm.clone(), "without_kvm_the_emulator_is_checked", check),
+        unless(no_kvm, "a_missing_machine_is_no_success", missing_machine),
         unless(no_namespaces, "without_kvm_the_emulator_runs", fallback),
     ]
 }
@@ -112,6 +114,28 @@ fn fallback() {
     let expected = "vmm: running in the emulator: /dev/kvm ";
     assert!(stderr.starts_with(expected), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+/// What cannot be checked is said; if that is all, nothing is known.
+fn missing_machine() {
+    let checked = |machines: &str, option: &[&str]| {
+        let text = format!("machines = [{machines}]\n[[guest]]\nrun = 'hello'\n");
+        let file = TempFile::new("guests.toml", text.as_bytes());
+        let path = file.path().to_str().expect("text");
+        let output = in_namespace(FORBIDDEN, &[&["check", path], option].concat());
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            stdout.starts_with("kvm is not on this host: /dev/kvm: "),
+            "{stdout}"
+        );
+        output.status.code()
+    };
+    assert_eq!(checked("'kvm', 'emu'", &[]), Some(0));
+    assert_eq!(checked("'kvm'", &[]), Some(FAILURE));
+    assert_eq!(
+        checked("'kvm', 'emu'", &["--require", "kvm"]),
+        Some(FAILURE)
+    );
 }
 
 fn check() {

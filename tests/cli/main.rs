@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod broken_out;
+mod check;
 mod command_line;
 mod confined;
 mod host;
@@ -55,6 +56,7 @@ fn main() {
     trials.extend(command_line::trials());
     trials.extend(suite::on(&Target::ALL, command_line::CASES));
     trials.extend(broken_out::trials());
+    trials.extend(check::trials());
     trials.extend(confined::trials());
     trials.extend(host::trials());
     trials.extend(images::trials());

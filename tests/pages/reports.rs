@@ -1,4 +1,4 @@
-//! The pages of `vmm run`, `vmm compare` and `vmm bench`.
+//! The pages of `vmm run`, `vmm check`, `vmm compare` and `vmm bench`.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     ("run", run),
     ("run_of_several_cpus", run_of_several_cpus),
     ("run_that_ended_badly", run_that_ended_badly),
+    ("check", check),
     ("compare", compare),
     ("bench", bench),
     ("bench_of_several_reports", bench_of_several_reports),
@@ -164,6 +165,26 @@ fn run_that_ended_badly() {
         "Object.fromEntries([...document.querySelectorAll('.registers > div')].map(d => [...d.children].map(e => e.textContent)))",
     );
     assert_eq!(registers, state["registers"]);
+}
+
+fn check() {
+    let folder = Folder::new("check");
+    let [guests, page] = ["guests.toml", "page.html"].map(|name| folder.file(name));
+    let words = "machines = ['emu']\n[[guest]]\nrun = 'echo <b>'\nsyscalls = 3\nexits.hlt = 1\n";
+    std::fs::write(&guests, words).expect("the folder can be written");
+    vmm(&["check", "--html", text(&page), text(&guests)], 1);
+    let (mut browser, data) = open(&page);
+    let figures = list(&data["cases"][0]["figures"]);
+    let names = figures
+        .iter()
+        .filter_map(|figure| figure["figure"].as_str());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["outcome", "syscalls", "exits hlt"]);
+    assert_eq!(column(&mut browser, "#figure-rows", 3), names);
+    browser.value("document.querySelector('#figures [type=checkbox]').click()");
+    assert_eq!(column(&mut browser, "#figure-rows", 1), ["echo <b>"]);
+    assert_eq!(column(&mut browser, "#figure-rows", 6), ["-1"]);
+    browser.assert_quiet();
 }
 
 fn compare() {

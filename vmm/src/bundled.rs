@@ -17,6 +17,9 @@ pub struct Program {
     pub elf: &'static [u8],
 }
 
+/// What has made the kernel and the programs: how many instructions they take depends on it.
+pub const COMPILER: &str = env!("RINGFENCE_COMPILER");
+
 /// Where the guest has its programs.
 pub(crate) const FOLDER: &str = "bin";
 

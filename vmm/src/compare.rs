@@ -99,7 +99,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The guest. What runs it, its input and whether instructions are counted are the
-    /// comparison's to choose.
+    /// comparison's to choose; it is deterministic, if it is to be, where that is possible.
     pub config: VmConfig,
     /// Runs on each machine.
     pub runs: NonZeroU32,
@@ -276,10 +276,15 @@ impl Comparison {
 }
 
 /// One run on `machine`, whose output also goes to `outputs`.
-fn run_once(plan: &Plan, machine: Machine, outputs: Outputs) -> Result<Run, CompareError> {
+pub(crate) fn run_once(
+    plan: &Plan,
+    machine: Machine,
+    outputs: Outputs,
+) -> Result<Run, CompareError> {
     let mut config = plan.config.clone();
     (config.accel, config.apic) = machine.choice();
     config.engine = machine.engine();
+    config.deterministic &= !machine.is_kvm();
     let input = image::open_or_null(&plan.input)?;
     config.input = InputSource::Descriptor(Arc::new(input.into()));
     config.count_host_instructions = true;

@@ -66,6 +66,7 @@ pub mod program;
 pub mod report;
 pub mod run_loop;
 pub mod sandbox;
+pub mod self_tests;
 pub mod started;
 mod symbols;
 mod sync;

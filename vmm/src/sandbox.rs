@@ -8,7 +8,7 @@
 //!   events    main             the event loop, the report            none
 //!   watcher   ending,terminal  poll, sleep, settings of a terminal   none
 //!   maker     main of compare, what vCPUs and events have, KVM's     KVM, what --root, --dir and
-//!             bench and        set-up, threads that confine          --file name and terminals
+//!             check, bench,    set-up, threads that confine          --file name and terminals
 //!             info --check     themselves further                    for output
 //! ```
 //!

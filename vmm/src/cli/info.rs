@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use vmm::accel::{self, AccelChoice, Accelerator};
 use vmm::bundled;
-use vmm::check::{self, Check};
 use vmm::compare::{CompareError, Machine};
 use vmm::cpu::HostKind;
 use vmm::cpu::emu::Emulator;
@@ -11,6 +10,7 @@ use vmm::cpu::kvm::{KvmFacts, KvmHost};
 use vmm::printable::wrap;
 use vmm::report::{self, Outcome};
 use vmm::sandbox::{InForce, Sandbox};
+use vmm::self_tests::{self, Check};
 
 use super::progress::Progress;
 use super::require::RequireArgs;
@@ -66,11 +66,11 @@ pub fn run(args: &Args) -> CliResult {
 fn self_tests() -> Result<Result<Vec<Check>, Outcome>, CliError> {
     let sandbox = Sandbox::default();
     let stop = stop_signals::catch(None, sandbox)?;
-    let plan = check::plan(stop);
+    let plan = self_tests::plan(stop);
     confine_maker(sandbox, plan.needs())?;
     let mut progress = Progress::new();
     stop_signals::running();
-    let checks = check::self_tests(&plan, &mut |machine| {
+    let checks = self_tests::run(&plan, &mut |machine| {
         progress.show(&format!("checking {machine}"));
     });
     progress.clear();

@@ -4,6 +4,7 @@
 
 mod allocator;
 mod bench;
+mod check;
 mod compare;
 mod explain;
 mod files;
@@ -49,6 +50,7 @@ Examples:
   vmm run --report json --report-file hello.json hello
   vmm compare --runs 5 sleep 100     KVM and the emulator, side by side
   vmm bench --quick lat_syscall_null exit_pio_out
+  vmm check guests.toml              does what guests cost still hold? for CI
   vmm trace --only syscalls fork     each system call of a program and its children
   vmm explain pio_out                what a name in a report means, and what it costs
 
@@ -75,6 +77,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Compare(compare::Args),
+    Check(check::Args),
     Bench(bench::Args),
     Trace(trace::Args),
     Explain(explain::Args),
@@ -138,6 +141,7 @@ pub fn main(started: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, started),
         Command::Compare(args) => compare::run(args, started),
+        Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args, started),
         Command::Trace(args) => trace::run(args, started),
         Command::Explain(args) => explain::run(&args),

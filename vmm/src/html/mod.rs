@@ -19,6 +19,7 @@
 //! million events needs levels of detail that the VMM makes, whatever draws them.
 
 mod bench;
+mod check;
 mod compare;
 mod picture;
 mod pieces;
@@ -28,6 +29,7 @@ mod trace;
 mod words;
 
 pub use bench::bench;
+pub use check::check;
 pub use compare::compare;
 pub use picture::{Bar, Chart, Picture};
 pub use run::run;

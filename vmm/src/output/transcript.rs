@@ -24,6 +24,20 @@ impl Transcript {
         self.len
     }
 
+    /// That of something that has printed `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut recorder = Recorder::default();
+        recorder.write_all(bytes).expect("never fails");
+        recorder.transcript()
+    }
+
+    /// All of it, if that is text and all is known.
+    pub fn whole(&self) -> Option<String> {
+        let is_whole = self.len == self.head.len() as u64;
+        let text = is_whole.then(|| String::from_utf8(self.head.clone()));
+        text?.ok()
+    }
+
     /// Whether nothing was printed.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -50,24 +64,29 @@ impl Transcript {
         if self == other {
             return None;
         }
+        Some(match self.differing_line(other) {
+            Some((number, [a, b])) => format!("line {number} is {a} and {b}"),
+            None => format!(
+                "past the first {HEAD_LEN} bytes ({} and {} bytes in all)",
+                self.len, other.len
+            ),
+        })
+    }
+
+    /// The number of the first line in which `other` differs, and that line of both; `None` if
+    /// they are the same up to where they are no more known.
+    pub fn differing_line(&self, other: &Self) -> Option<(usize, [String; 2])> {
         let mut theirs = other.head.split(|&byte| byte == b'\n');
         let mut ours = self.head.split(|&byte| byte == b'\n');
-        let mut number = 0;
-        while number < HEAD_LEN {
-            number += 1;
-            let lines = (ours.next(), theirs.next());
-            if lines == (None, None) {
-                break;
-            }
-            if lines.0 != lines.1 {
-                let [a, b] = [lines.0, lines.1].map(show);
-                return Some(format!("line {number} is {a} and {b}"));
+        for number in 1.. {
+            let lines = [ours.next(), theirs.next()];
+            match lines {
+                [None, None] => return None,
+                [a, b] if a != b => return Some((number, lines.map(show))),
+                _ => {}
             }
         }
-        Some(format!(
-            "past the first {HEAD_LEN} bytes ({} and {} bytes in all)",
-            self.len, other.len
-        ))
+        None
     }
 }
 

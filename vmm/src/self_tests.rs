@@ -68,10 +68,7 @@ pub fn plan(stop: Vec<StopSource>) -> Plan {
 ///
 /// # Errors
 /// The host has no room for a machine, or the signal that stopped it.
-pub fn self_tests(
-    plan: &Plan,
-    progress: &mut dyn FnMut(Machine),
-) -> Result<Vec<Check>, CompareError> {
+pub fn run(plan: &Plan, progress: &mut dyn FnMut(Machine)) -> Result<Vec<Check>, CompareError> {
     let comparison =
         Comparison::measure(plan, Output::discard(), &mut |machine, _| progress(machine))?;
     Ok(comparison.columns.iter().map(Check::of).collect())
