@@ -24,6 +24,7 @@ mod calls;
 mod clock;
 mod event;
 mod filter;
+mod guest;
 mod names;
 mod perfetto;
 mod record;
@@ -52,6 +53,7 @@ use crate::cpu::{CpuError, GuestClock, Location, Vcpu};
 use crate::exit::VmExit;
 use crate::report::Namer;
 use clock::TscClock;
+use guest::Guest;
 use record::{Malformed, Record, Stamp};
 use translation::Translations;
 
@@ -62,9 +64,6 @@ pub struct Trace {
     /// Who gets them.
     pub sinks: Vec<Box<dyn TraceSink>>,
 }
-
-/// Threads with a call under way that are kept apart; the kernel has fewer at a time.
-const MAX_CALLS: usize = 1 << 16;
 
 /// Turns records of the ring and exits of the run loop into events.
 pub struct Tracer {
@@ -80,57 +79,6 @@ pub struct Tracer {
     exit: Option<(u64, ExitEvent)>,
     translations: Option<Translations>,
     error: Option<io::Error>,
-}
-
-/// What is known of the guest from its records.
-struct Guest {
-    ring: Ring,
-    clock: TscClock,
-    /// The thread that has each CPU; `None` while that CPU is idle.
-    running: Vec<Option<ThreadId>>,
-    calls: HashMap<u32, Call>,
-    buffer: Vec<u64>,
-}
-
-impl Guest {
-    /// The thread that has a CPU.
-    fn running(&self, cpu: usize) -> Option<ThreadId> {
-        self.running.get(cpu).copied().flatten()
-    }
-
-    /// Keeps the call of a thread until it returns.
-    fn keep(&mut self, mut call: Call) -> Result<(), Malformed> {
-        let running = self.running(call.cpu);
-        let thread = running.map_or(0, |thread| thread.tid);
-        call.pid = running.map_or(0, |thread| thread.pid);
-        if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&thread) {
-            return Err(Malformed::Calls);
-        }
-        self.calls.insert(thread, call);
-        Ok(())
-    }
-
-    /// The call of the thread that has this CPU, which is `number` if its records make sense.
-    fn take(&mut self, cpu: usize, number: u64, ns: u64) -> Call {
-        let thread = self.running(cpu).map_or(0, |thread| thread.tid);
-        match self.calls.remove(&thread) {
-            Some(mut call) if call.number == number => {
-                call.stops(ns);
-                call
-            }
-            _ => Call::unknown(number, ns, cpu),
-        }
-    }
-
-    /// A CPU goes from one thread to another; of either there may be none.
-    fn switch(&mut self, from: Option<ThreadId>, to: Option<ThreadId>, ns: u64) {
-        if let Some(call) = from.and_then(|thread| self.calls.get_mut(&thread.tid)) {
-            call.stops(ns);
-        }
-        if let Some(call) = to.and_then(|thread| self.calls.get_mut(&thread.tid)) {
-            call.runs(ns);
-        }
-    }
 }
 
 impl Tracer {

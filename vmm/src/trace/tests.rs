@@ -308,7 +308,7 @@ fn endless_threads_are_not_kept() {
             pid: None,
         },
     );
-    for thread in 0..2 * MAX_CALLS as u64 {
+    for thread in 0..2 * guest::MAX_CALLS as u64 {
         kernel.record(Kind::Run, 0, &[thread << 32, 0, 0]);
         kernel.record(Kind::Call, 0, &[0; 7]);
         tracer.drain(0);
