@@ -29,7 +29,7 @@ const LONG_NS: u64 = 20_000_000;
 const MOST: u64 = 10;
 /// How long operations are done before those that are timed, and most of them: caches fill by the
 /// first ones, and the emulator translates what is done often.
-const BEFORE_NS: u64 = 200_000_000;
+const BEFORE_NS: u64 = 400_000_000;
 const MOST_BEFORE: u64 = 200;
 
 /// The machine that programs run in.

@@ -72,89 +72,106 @@ pub(super) fn in_percent(percent: f64) -> String {
 /// Everything that the file says of the guest with this number on `machine`, in its run there.
 pub fn judge(file: &CheckFile, number: usize, machine: Machine, run: &Run) -> Vec<Judgement> {
     let guest = &file.guests[number];
-    let place = |keys: &[&str]| Place {
-        guest: number,
-        keys: keys.iter().map(|&key| key.to_owned()).collect(),
-    };
-    let judgement = |place: Place, expected, measured, holds, found| Judgement {
-        figure: name(&place.keys),
-        line: file.line(&place),
-        expected,
-        measured,
-        count: None,
-        more: None,
-        more_percent: None,
-        holds,
-        place,
-        found,
-    };
-    let outcome = &run.report.outcome;
-    let (expected, holds) = ends(guest.outcome.as_ref(), outcome);
-    let found = match guest.outcome {
-        Some(Ending::Words(_)) => Found::Words(outcome.to_string()),
-        _ => Found::Status(outcome.exit_status()),
-    };
-    let mut all = vec![judgement(
-        place(&["outcome"]),
-        expected,
-        outcome.to_string(),
-        holds,
-        found,
-    )];
-    if let Some(text) = &guest.output {
-        let (expected, measured) = differing(&Transcript::of(text.as_bytes()), &run.output);
-        let found = run.output.whole().map_or(Found::Unknown, Found::Words);
-        let holds = expected == measured;
-        all.push(judgement(
-            place(&["output"]),
+    let judge = Judge { file, number };
+    let mut all = vec![judge.outcome(guest.outcome.as_ref(), &run.report.outcome)];
+    all.extend(
+        guest
+            .output
+            .as_ref()
+            .map(|text| judge.output(text, &run.output)),
+    );
+    all.extend(
+        guest
+            .contains
+            .as_ref()
+            .map(|text| judge.part(text, &run.output)),
+    );
+    let counts = counts(guest, machine, &run.report).into_iter();
+    all.extend(counts.map(|(keys, bound, count)| judge.count(keys, bound, count)));
+    all
+}
+
+/// Who judges the guest with this number.
+struct Judge<'a> {
+    file: &'a CheckFile,
+    number: usize,
+}
+
+impl Judge<'_> {
+    /// What the file says at `keys`, and what was measured in its place.
+    fn of(&self, keys: Vec<String>, [expected, measured]: [String; 2], found: Found) -> Judgement {
+        let place = Place {
+            guest: self.number,
+            keys,
+        };
+        Judgement {
+            figure: name(&place.keys),
+            line: self.file.line(&place),
+            holds: expected == measured,
             expected,
             measured,
-            holds,
+            count: None,
+            more: None,
+            more_percent: None,
+            place,
             found,
-        ));
+        }
     }
-    if let Some(text) = &guest.contains {
-        let holds = run.output.text().contains(text);
-        let measured = if holds { "that" } else { "nothing such" };
-        let (expected, measured) = (format!("{text:?}"), measured.to_owned());
-        all.push(judgement(
-            place(&["contains"]),
-            expected,
-            measured,
+
+    fn outcome(&self, ending: Option<&Ending>, outcome: &Outcome) -> Judgement {
+        let (expected, holds) = ends(ending, outcome);
+        let found = match ending {
+            Some(Ending::Words(_)) => Found::Words(outcome.to_string()),
+            _ => Found::Status(outcome.exit_status()),
+        };
+        let words = [expected, outcome.to_string()];
+        Judgement {
             holds,
-            Found::Unknown,
-        ));
+            ..self.of(vec!["outcome".to_owned()], words, found)
+        }
     }
-    for (keys, bound, count) in counts(guest, machine, &run.report) {
-        let place = place(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+
+    fn output(&self, text: &str, output: &Transcript) -> Judgement {
+        let words = differing(&Transcript::of(text.as_bytes()), output);
+        let found = output.whole().map_or(Found::Unknown, Found::Words);
+        self.of(vec!["output".to_owned()], words, found)
+    }
+
+    fn part(&self, text: &str, output: &Transcript) -> Judgement {
+        let holds = output.text().contains(text);
+        let measured = if holds { "that" } else { "nothing such" };
+        let words = [format!("{text:?}"), measured.to_owned()];
+        Judgement {
+            holds,
+            ..self.of(vec!["contains".to_owned()], words, Found::Unknown)
+        }
+    }
+
+    fn count(&self, keys: Vec<String>, bound: Bound, count: Option<u64>) -> Judgement {
         let Some(count) = count else {
-            let measured = "nothing: this machine does not count it".to_owned();
-            all.push(judgement(
-                place,
+            let words = [
                 bound.to_string(),
-                measured,
-                false,
-                Found::Unknown,
-            ));
-            continue;
+                "nothing: this machine does not count it".to_owned(),
+            ];
+            return self.of(keys, words, Found::Unknown);
         };
         let found = Found::Count(bound, count);
-        let bound = match (bound, file.margin) {
-            (Bound::Exactly(count), Some(percent)) if is_of_compiler(&place) => {
+        let bound = match (bound, self.file.margin) {
+            (Bound::Exactly(count), Some(percent)) if is_of_compiler(&keys) => {
                 Bound::Within(count, percent)
             }
             _ => bound,
         };
         let more = i128::from(count) - i128::from(bound.count());
-        let holds = bound.holds(count);
-        all.push(Judgement {
+        let words = [bound.to_string(), count.to_string()];
+        Judgement {
+            holds: bound.holds(count),
             count: Some(count),
             more: i64::try_from(more).ok(),
             more_percent: (bound.count() != 0).then(|| 100.0 * more as f64 / bound.count() as f64),
-            ..judgement(place, bound.to_string(), count.to_string(), holds, found)
-        });
+            ..self.of(keys, words, found)
+        }
     }
-    all
 }
 
 /// A figure without the table of its machine.
@@ -190,22 +207,20 @@ fn ends(ending: Option<&Ending>, outcome: &Outcome) -> (String, bool) {
 }
 
 /// The first line in which outputs differ, of each; what both have in common, if they do not.
-fn differing(expected: &Transcript, measured: &Transcript) -> (String, String) {
+fn differing(expected: &Transcript, measured: &Transcript) -> [String; 2] {
     match expected.differing_line(measured) {
         None if expected == measured => {
             let same = format!("{} bytes", measured.len());
-            (same.clone(), same)
+            [same.clone(), same]
         }
-        Some((number, lines)) => lines.map(|line| format!("line {number} {line}")).into(),
-        None => [expected, measured]
-            .map(|text| format!("{} bytes that begin alike", text.len()))
-            .into(),
+        Some((number, lines)) => lines.map(|line| format!("line {number} {line}")),
+        None => [expected, measured].map(|text| format!("{} bytes that begin alike", text.len())),
     }
 }
 
 /// Whether a figure depends on what has made the guest.
-fn is_of_compiler(place: &Place) -> bool {
-    let last = place.keys.last().map(String::as_str);
+fn is_of_compiler(keys: &[String]) -> bool {
+    let last = keys.last().map(String::as_str);
     matches!(last, Some("ring0" | "ring3" | "boot_instructions"))
 }
 
