@@ -28,6 +28,7 @@ mod usage;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use abi::debug_exit::SIGNAL_STATUS_BASE;
@@ -94,6 +95,17 @@ fn complain(message: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "vmm: {line}");
 }
 
+/// The same of what ends the process: one line, also where several threads find at once that they
+/// lack something. When it returns, that line is out, and its thread may end the process.
+fn complain_at_the_end(message: &dyn std::fmt::Display) {
+    static IS_SAID: Mutex<bool> = Mutex::new(false);
+    let mut is_said = IS_SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_said {
+        complain(message);
+    }
+    *is_said = true;
+}
+
 /// Prints what a command was asked for to standard output.
 fn print(text: &str) -> Result<(), CliError> {
     let written = io::stdout().write_all(text.as_bytes());
@@ -156,7 +168,7 @@ pub fn main(started: Instant) -> ExitCode {
             ExitCode::from(SIGNAL_STATUS_BASE | libc::SIGPIPE as u8)
         }
         Err(error) => {
-            complain(&format_args!("{error}{}", advice(error.as_ref())));
+            complain_at_the_end(&format_args!("{error}{}", advice(error.as_ref())));
             ExitCode::from(usage::status(&error))
         }
     }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use vmm::sandbox::{self, Level, Needs, Role, Sandbox};
 use vmm::vm::VmError;
 
-use super::{CliError, complain, terminal};
+use super::{CliError, complain, complain_at_the_end, terminal};
 
 /// The walls around the VMM.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -120,7 +120,7 @@ fn unconfined() -> MutexGuard<'static, usize> {
 
 fn confine_watcher(sandbox: Sandbox) {
     if let Err(error) = sandbox.in_force().confine(Role::Watcher, &Needs::NONE) {
-        complain(&error);
+        complain_at_the_end(&error);
         // SAFETY: ends the process, as a run does whose threads cannot be confined.
         unsafe { libc::_exit(super::FAILURE.into()) };
     }
