@@ -68,7 +68,7 @@ fn figures(checked: &Checked) -> Markup {
 fn row(case: &Case, figure: &Judgement, place: &str) -> Markup {
     let more = figure.more.filter(|_| !figure.holds);
     html! {
-        tr.differs[!figure.holds] {
+        tr class=[(!figure.holds).then_some("differs broken")] {
             (Figure::count(figure.line as u64).at(format!("{place}/line")).cell())
             th scope="row" { (printable(&case.guest)) }
             td { (case.machine) }
