@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::native::Work;
+use super::native::{Work, Worker};
 use super::starter::Starter;
 use super::{BenchError, Counts, Sample};
 use crate::compare::Machine;
@@ -15,8 +15,6 @@ use crate::vm::{ConsoleKind, Vm, VmConfig, VmError};
 
 const OPERATIONS: &str = "operations";
 const BETWEEN: &str = "between";
-const LOOPS: &str = "loops";
-const SCALE: &str = "scale";
 /// Enough for the largest loop and the kernel.
 const LOOPS_MEMORY: u64 = 128 << 20;
 /// Far more than any run takes.
@@ -128,8 +126,8 @@ fn difference(
 
 /// Takes a sample of a loop: as the guest's only process, and as a process of the host.
 pub fn ring_3(on: Host, starter: &mut Starter, name: &str) -> Result<Sample, BenchError> {
-    let native = starter.native(LOOPS, &[name])?;
-    against(&native, on, LOOPS, &[name], Some(LOOPS_MEMORY))
+    let native = starter.native(Worker::Loops, &[name])?;
+    against(&native, on, Worker::Loops, &[name], Some(LOOPS_MEMORY))
 }
 
 /// Takes a sample of work that is divided among all CPUs: in a machine that has them, in one of
@@ -142,9 +140,9 @@ pub fn scale(
 ) -> Result<Sample, BenchError> {
     let workers = (workers * u32::from(on.cpus)).to_string();
     let args = [name, &workers];
-    let native = starter.native(SCALE, &args)?;
-    let several = against(&native, on, SCALE, &args, None)?;
-    let one = against(&native, Host { cpus: 1, ..on }, SCALE, &args, None)?;
+    let native = starter.native(Worker::Scale, &args)?;
+    let several = against(&native, on, Worker::Scale, &args, None)?;
+    let one = against(&native, Host { cpus: 1, ..on }, Worker::Scale, &args, None)?;
     Ok(Sample {
         one_cpu_ns: Some(one.ns),
         ..several
@@ -155,12 +153,12 @@ pub fn scale(
 fn against(
     native: &Work,
     on: Host,
-    program: &str,
+    worker: Worker,
     args: &[&str],
     memory: Option<u64>,
 ) -> Result<Sample, BenchError> {
-    let (report, last) = run(on, program, args, memory)?;
-    let guest = Work::parse(program, &last)?;
+    let (report, last) = run(on, worker.name(), args, memory)?;
+    let guest = Work::parse(worker, &last)?;
     if native.sum != guest.sum {
         let (guest, host) = (guest.sum, &native.sum);
         let text = format!("the guest computes {guest} and the host {host}");

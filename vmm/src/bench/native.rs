@@ -11,7 +11,27 @@ use super::BenchError;
 use crate::program::Program;
 use crate::vm::VmError;
 
-/// What a program prints that works: `NAME SUM NANOSECONDS`.
+/// A bundled program that works, on the host as in a guest. There are no others here: what a
+/// process whose guest has broken out can have run must be of no use to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Worker {
+    /// Loops, each busy with one kind of work.
+    Loops,
+    /// Work that is divided among CPUs.
+    Scale,
+}
+
+impl Worker {
+    /// The program's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loops => "loops",
+            Self::Scale => "scale",
+        }
+    }
+}
+
+/// What such a program prints: `NAME SUM NANOSECONDS`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// What it came to, which depends on nothing but the work.
@@ -21,11 +41,11 @@ pub struct Work {
 }
 
 impl Work {
-    /// Out of the last line of `program`.
+    /// Out of the last line of `worker`.
     ///
     /// # Errors
     /// It is none.
-    pub fn parse(program: &str, line: &str) -> Result<Self, BenchError> {
+    pub fn parse(worker: Worker, line: &str) -> Result<Self, BenchError> {
         let mut words = line.split_whitespace().skip(1);
         let parsed = words
             .next()
@@ -35,21 +55,22 @@ impl Work {
                 sum: sum.to_owned(),
                 ns,
             })
-            .ok_or_else(|| BenchError::Absent(format!("{program} printed {line:?}")))
+            .ok_or_else(|| BenchError::Absent(format!("{} printed {line:?}", worker.name())))
     }
 }
 
-/// Runs a bundled program on the host.
+/// Runs `worker` on the host.
 ///
 /// # Errors
-/// There is none of this name, the host cannot run it, or it prints something else.
-pub fn run(name: &str, args: &[String]) -> Result<Work, BenchError> {
+/// The host cannot run it, or it prints something else.
+pub fn run(worker: Worker, args: &[String]) -> Result<Work, BenchError> {
+    let name = worker.name();
     let absent = |error: io::Error| BenchError::Absent(format!("{name} on the host: {error}"));
     let program = Program::find(name).map_err(VmError::from)?;
     let file = in_memory(program.file().unwrap_or_default()).map_err(absent)?;
     let output = Command::new(path(&file)).args(args).output();
     let output = output.map_err(absent)?;
-    Work::parse(name, &String::from_utf8_lossy(&output.stdout))
+    Work::parse(worker, &String::from_utf8_lossy(&output.stdout))
 }
 
 /// A file without a name, which ends with this process.

@@ -3,7 +3,7 @@
 //!
 //! It is the program `vmm` again (`vmm bench --starter`). Each request is a line of JSON on its
 //! standard input, each answer one on its standard output; it ends where the requests do. All that
-//! it starts are bundled programs, and `vmm` with `hello`.
+//! it starts are two bundled programs, and `vmm` with `hello`: whoever asks, no more is to be had.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::native::{self, Work};
+use super::native::{self, Work, Worker};
 use super::{BenchError, Sample, cold};
 use crate::compare::Machine;
 
@@ -19,7 +19,7 @@ use crate::compare::Machine;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Request {
     /// A bundled program with these arguments, on the host.
-    Native { program: String, args: Vec<String> },
+    Native { worker: Worker, args: Vec<String> },
     /// `vmm`, which runs `hello` on a machine.
     Cold {
         machine: Machine,
@@ -59,9 +59,9 @@ impl Starter {
     }
 
     /// What a bundled program prints that works on the host.
-    pub(super) fn native(&mut self, program: &str, args: &[&str]) -> Result<Work, BenchError> {
+    pub(super) fn native(&mut self, worker: Worker, args: &[&str]) -> Result<Work, BenchError> {
         self.ask(&Request::Native {
-            program: program.to_owned(),
+            worker,
             args: args.iter().map(ToString::to_string).collect(),
         })
     }
@@ -99,7 +99,7 @@ impl Starter {
 pub fn serve(vmm: &Path, requests: impl BufRead, mut answers: impl Write) -> io::Result<()> {
     for request in requests.lines() {
         let answer = match serde_json::from_str(&request?)? {
-            Request::Native { program, args } => line(native::run(&program, &args))?,
+            Request::Native { worker, args } => line(native::run(worker, &args))?,
             Request::Cold { machine, until } => line(cold::sample(vmm, machine, until))?,
         };
         writeln!(answers, "{answer}")?;

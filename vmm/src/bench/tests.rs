@@ -146,8 +146,8 @@ fn starter() -> Starter {
 #[test]
 fn what_is_asked_for_is_started() {
     let requests = "\
-{\"Native\":{\"program\":\"loops\",\"args\":[\"no such loop\"]}}
-{\"Native\":{\"program\":\"scale\",\"args\":[\"threads\",\"1\"]}}
+{\"Native\":{\"worker\":\"Loops\",\"args\":[\"no such loop\"]}}
+{\"Native\":{\"worker\":\"Scale\",\"args\":[\"threads\",\"1\"]}}
 {\"Cold\":{\"machine\":\"emu\",\"until\":\"Exit\"}}
 ";
     let mut answers = Vec::new();
@@ -174,6 +174,17 @@ fn what_is_asked_for_is_started() {
             .as_str()
             .is_some_and(|why| why.starts_with("/nonexistent: "))
     );
+}
+
+/// Not even a bundled program, of which one is a shell.
+#[test]
+fn nothing_else_is_started() {
+    for worker in ["/bin/busybox", "sh", "loops"] {
+        let request = format!("{{\"Native\":{{\"worker\":\"{worker}\",\"args\":[]}}}}\n");
+        let mut answers = Vec::new();
+        let served = serve(Path::new("/bin/true"), request.as_bytes(), &mut answers);
+        assert!(served.is_err() && answers.is_empty(), "{worker}");
+    }
 }
 
 #[test]
