@@ -49,8 +49,8 @@ pub fn instruction_at(ram: &GuestRam, state: &CpuState) -> Option<CodeAt> {
     })
 }
 
-/// The instruction at `state.regs.rip` between its neighbours: up to [`BEFORE`] of those from
-/// `offset` bytes before on, where its function begins, and [`AFTER`]. Without those before if
+/// The instruction at `state.regs.rip` between its neighbours: up to six of those from
+/// `offset` bytes before on, where its function begins, and four after it. Without those before if
 /// they do not lead to it; empty where it cannot be read.
 pub fn listing(ram: &GuestRam, state: &CpuState, offset: u64) -> Vec<CodeLine> {
     let rip = state.regs.rip;
@@ -73,8 +73,8 @@ pub fn listing(ram: &GuestRam, state: &CpuState, offset: u64) -> Vec<CodeLine> {
 }
 
 /// Instructions of a [`listing`] before the one in question, and after it.
-pub const BEFORE: usize = 6;
-pub const AFTER: usize = 4;
+const BEFORE: usize = 6;
+const AFTER: usize = 4;
 /// Most bytes that are decoded to find those before.
 const MOST_LEAD: usize = 4096;
 
