@@ -113,7 +113,11 @@ fn says_what_does_not_hold() {
     let json: Value = serde_json::from_str(&read(&json)).expect("JSON");
     assert_eq!(list(&json["cases"]).len(), 2, "{json:#}");
     let page = read(&page);
-    assert_eq!(page.matches("<tr class=\"differs\">").count(), 2, "{page}");
+    assert_eq!(
+        page.matches("<tr class=\"differs broken\">").count(),
+        2,
+        "{page}"
+    );
 }
 
 /// A folder for one test.

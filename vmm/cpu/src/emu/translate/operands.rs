@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use iced_x86::{
     Code, ConditionCode, Instruction, InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess,
-    OpKind, Register,
+    OpKind, Register, RflagsBits,
 };
 
 use crate::emu::cpu::Cpu;
@@ -58,7 +58,10 @@ impl Emitter {
                 Place::Frame(from) => self.asm.load(lent.host, in_frame_at(from))?,
             }
         }
-        self.asm.add(&host)?;
+        match after & RflagsBits::OF != 0 && by_cl(&host).is_some() {
+            true => self.rotation(&host, &lent)?,
+            false => self.asm.add(&host)?,
+        }
         for lent in lent.iter().filter(|lent| lent.is_written) {
             match Place::of(lent.guest) {
                 Place::Host(to) => self.asm.copy(to, lent.host)?,
@@ -69,6 +72,27 @@ impl Emitter {
             self.flags = FlagsAt::Host;
         }
         Ok(())
+    }
+
+    /// A rotation by an immediate whose OF is seen, by CL as the interpreter has it: Intel's
+    /// processors leave another OF otherwise, which the manuals do not define.
+    fn rotation(&mut self, host: &Instruction, lent: &[Lent]) -> Result<(), Refused> {
+        if lent.iter().any(|lent| lent.host == FREE) {
+            return Err(Refused);
+        }
+        let mut by_cl = by_cl(host).ok_or(Refused)?;
+        let operand = by_cl.op0_register();
+        if by_cl.op0_kind() == OpKind::Register && operand.full_register() == Register::RCX {
+            let part = match is_high_byte(operand) {
+                true => Register::AH,
+                false => low(FREE, operand.size()),
+            };
+            by_cl.set_op0_register(part);
+        }
+        self.asm.copy(FREE, Register::RCX)?;
+        self.asm.set(Register::RCX, u64::from(host.immediate8()))?;
+        self.asm.add(&by_cl)?;
+        Ok(self.asm.copy(Register::RCX, FREE)?)
     }
 
     /// Makes `host`, which is `insn` elsewise, have its operand in memory at r15.
@@ -289,6 +313,26 @@ fn lend(
         is_written,
     });
     Ok(host)
+}
+
+/// The same by CL, of a rotation by an immediate.
+fn by_cl(insn: &Instruction) -> Option<Instruction> {
+    let code = match insn.code() {
+        Code::Rol_rm8_imm8 => Code::Rol_rm8_CL,
+        Code::Rol_rm16_imm8 => Code::Rol_rm16_CL,
+        Code::Rol_rm32_imm8 => Code::Rol_rm32_CL,
+        Code::Rol_rm64_imm8 => Code::Rol_rm64_CL,
+        Code::Ror_rm8_imm8 => Code::Ror_rm8_CL,
+        Code::Ror_rm16_imm8 => Code::Ror_rm16_CL,
+        Code::Ror_rm32_imm8 => Code::Ror_rm32_CL,
+        Code::Ror_rm64_imm8 => Code::Ror_rm64_CL,
+        _ => return None,
+    };
+    let mut by_cl = *insn;
+    by_cl.set_code(code);
+    by_cl.set_op1_kind(OpKind::Register);
+    by_cl.set_op1_register(Register::CL);
+    Some(by_cl)
 }
 
 /// Whether the instruction works on rax whatever its operands are, which may name it too.
