@@ -94,6 +94,8 @@ fn one_stopped_without_notice(target: Target) {
             shell.terminal.put_back();
         }
         shell.foreground(other_job);
+        // It may have been for a guest before.
+        shell.wait(|terminal| terminal.foreground() == other);
         shell.wait_for_guest();
         if stopped_ends_first {
             send(stopped, Signal::SIGTERM as i32);
