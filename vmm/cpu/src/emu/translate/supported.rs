@@ -237,11 +237,15 @@ fn vectors(insn: &Instruction) -> Option<Vectors> {
             | M::Vldmxcsr
             | M::Vstmxcsr
             | M::Pcmpestri
+            | M::Pcmpestri64
             | M::Pcmpestrm
+            | M::Pcmpestrm64
             | M::Pcmpistri
             | M::Pcmpistrm
             | M::Vpcmpestri
+            | M::Vpcmpestri64
             | M::Vpcmpestrm
+            | M::Vpcmpestrm64
             | M::Vpcmpistri
             | M::Vpcmpistrm
     );
