@@ -58,9 +58,9 @@ impl Emitter {
                 Place::Frame(from) => self.asm.load(lent.host, in_frame_at(from))?,
             }
         }
-        match after & RflagsBits::OF != 0 && by_cl(&host).is_some() {
-            true => self.rotation(&host, &lent)?,
-            false => self.asm.add(&host)?,
+        match by_cl(&host).filter(|_| after & RflagsBits::OF != 0) {
+            Some(by_cl) => self.rotation(by_cl, host.immediate8(), &lent)?,
+            None => self.asm.add(&host)?,
         }
         for lent in lent.iter().filter(|lent| lent.is_written) {
             match Place::of(lent.guest) {
@@ -74,13 +74,17 @@ impl Emitter {
         Ok(())
     }
 
-    /// A rotation by an immediate whose OF is seen, by CL as the interpreter has it: Intel's
-    /// processors leave another OF otherwise, which the manuals do not define.
-    fn rotation(&mut self, host: &Instruction, lent: &[Lent]) -> Result<(), Refused> {
+    /// A rotation whose OF is seen, by CL as the interpreter has it, in place of an immediate:
+    /// with that, Intel's processors leave another OF, which the manuals do not define.
+    fn rotation(
+        &mut self,
+        mut by_cl: Instruction,
+        count: u8,
+        lent: &[Lent],
+    ) -> Result<(), Refused> {
         if lent.iter().any(|lent| lent.host == FREE) {
             return Err(Refused);
         }
-        let mut by_cl = by_cl(host).ok_or(Refused)?;
         let operand = by_cl.op0_register();
         if by_cl.op0_kind() == OpKind::Register && operand.full_register() == Register::RCX {
             let part = match is_high_byte(operand) {
@@ -90,7 +94,7 @@ impl Emitter {
             by_cl.set_op0_register(part);
         }
         self.asm.copy(FREE, Register::RCX)?;
-        self.asm.set(Register::RCX, u64::from(host.immediate8()))?;
+        self.asm.set(Register::RCX, count.into())?;
         self.asm.add(&by_cl)?;
         Ok(self.asm.copy(Register::RCX, FREE)?)
     }
