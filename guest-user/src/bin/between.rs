@@ -1,7 +1,8 @@
 //! Does one operation between two CPUs so many times (100), and prints how many nanoseconds they
 //! took all together (R33).
 //!
-//! `between NAME COUNT`: one thread is on the first CPU, one on the second.
+//! `between NAME COUNT`: one thread is on the first CPU, one on the second. `between NAME COUNT time
+//! BEFORE` does so many before, which do not count.
 
 #![no_std]
 #![no_main]
@@ -38,7 +39,7 @@ const OPERATIONS: [Operation; 3] = [
 ];
 
 fn main(arguments: Arguments) -> u8 {
-    let count = arguments.iter().nth(2).and_then(|word| word.parse().ok());
+    let number = |n| arguments.iter().nth(n).and_then(|word| word.parse().ok());
     let wanted = arguments.first();
     let Some((.., run)) = OPERATIONS.iter().find(|(name, ..)| Some(*name) == wanted) else {
         println!("usage: between NAME [COUNT]");
@@ -47,8 +48,11 @@ fn main(arguments: Arguments) -> u8 {
         }
         return 2;
     };
+    if let Some(before @ 1..) = number(4) {
+        run(before);
+    }
     let start = time::now_ns();
-    run(count.unwrap_or(100));
+    run(number(2).unwrap_or(100));
     // As many characters whatever it took, for each one is a VM exit.
     println!("{:20}", time::now_ns() - start);
     0
@@ -62,6 +66,8 @@ fn repeat(count: u64, mut operation: impl FnMut()) {
 /// they share it.
 fn beside(other: impl FnOnce() + Send + 'static, own: impl FnOnce()) {
     static IS_READY: AtomicU32 = AtomicU32::new(0);
+    IS_READY.store(0, Relaxed);
+    IS_OVER.store(false, Relaxed);
     let all = Processors::allowed().expect("there is such a call");
     let keep_to = move |cpu| all.only(cpu).keep_to().expect("it may run there");
     keep_to(0);

@@ -70,16 +70,32 @@ fn run(
 /// Takes a sample of an operation: `count` of them or more, less a run with fewer, so that
 /// making, booting and ending the machine does not count, nor what the first ones take longer.
 pub fn operation(on: Host, name: &str, parts: u64, count: u64) -> Result<Sample, BenchError> {
-    let few_count = few(count);
-    let measure = |count, before| timed(on, OPERATIONS, name, count, before);
-    let (_, cold_ns) = measure(few_count, 0)?;
-    let before = (few_count.saturating_mul(BEFORE_NS) / cold_ns.max(1)).min(MOST_BEFORE);
-    difference(parts, count, |count| measure(count, before))
+    warm(on, OPERATIONS, name, parts, count)
 }
 
-/// The same of an operation between two CPUs, where all count.
+/// The same of an operation between two CPUs.
 pub fn between(on: Host, name: &str, count: u64) -> Result<Sample, BenchError> {
-    difference(1, count, |count| timed(on, BETWEEN, name, count, 0))
+    warm(on, BETWEEN, name, 1, count)
+}
+
+/// What an operation of `program` takes by two runs, the shorter with a part of `count`, and a first
+/// one that says how many to do before.
+fn warm(on: Host, program: &str, name: &str, parts: u64, count: u64) -> Result<Sample, BenchError> {
+    let few_count = (count / SHORTER).max(1);
+    let (_, cold_ns) = timed(on, program, name, few_count, 0)?;
+    let before = (few_count.saturating_mul(BEFORE_NS) / cold_ns.max(1)).min(MOST_BEFORE);
+    let (few, few_ns) = timed(on, program, name, few_count, before)?;
+    let long_count = few_count.saturating_mul(LONG_NS) / few_ns.max(1);
+    let many_count = long_count.clamp(count.max(few_count + 1), count * MOST);
+    let (many, many_ns) = timed(on, program, name, many_count, before)?;
+    let operations = (many_count - few_count) * parts;
+    let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / operations as f64;
+    Ok(Sample {
+        ns: each(few_ns, many_ns),
+        one_cpu_ns: None,
+        host_ns: None,
+        counts: Counts::of(|figure| Some(each(figure(&few)?, figure(&many)?))),
+    })
 }
 
 /// A run of `program` with its operation `name`, so many times after those `before`, and how many
@@ -96,32 +112,6 @@ fn timed(
     let ns = last.parse();
     ns.map(|ns| (report, ns))
         .map_err(|_| BenchError::Absent(format!("{program} printed {last:?}")))
-}
-
-/// How many operations the shorter of two runs has, if the longer one has `count` at least.
-fn few(count: u64) -> u64 {
-    (count / SHORTER).max(1)
-}
-
-/// What an operation takes by two runs that `measure` makes, with so many of them.
-fn difference(
-    parts: u64,
-    count: u64,
-    measure: impl Fn(u64) -> Result<(Report, u64), BenchError>,
-) -> Result<Sample, BenchError> {
-    let few_count = few(count);
-    let (few, few_ns) = measure(few_count)?;
-    let long_count = few_count.saturating_mul(LONG_NS) / few_ns.max(1);
-    let many_count = long_count.clamp(count.max(few_count + 1), count * MOST);
-    let (many, many_ns) = measure(many_count)?;
-    let operations = (many_count - few_count) * parts;
-    let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / operations as f64;
-    Ok(Sample {
-        ns: each(few_ns, many_ns),
-        one_cpu_ns: None,
-        host_ns: None,
-        counts: Counts::of(|figure| Some(each(figure(&few)?, figure(&many)?))),
-    })
 }
 
 /// Takes a sample of a loop: as the guest's only process, and as a process of the host.
