@@ -95,13 +95,13 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     if args.list {
         return list();
     }
+    if let Some(page) = &args.html {
+        return page_of_earlier(page, &args.measures);
+    }
     let vmm = env::current_exe()?;
     if args.starter {
         bench::serve(&vmm, io::stdin().lock(), io::stdout().lock())?;
         return Ok(0);
-    }
-    if let Some(page) = &args.html {
-        return page_of_earlier(page, &args.measures);
     }
     let deadline = machine::deadline(args.timeout, started)?;
     let sandbox = Sandbox::default();
@@ -129,7 +129,8 @@ pub fn run(args: Args, started: Instant) -> CliResult {
     };
     let required = args.required;
     let destination = args.report.open(Stream::Output)?;
-    let mut starter = Starter::start(&vmm)?;
+    let starter = Starter::start(&vmm);
+    let mut starter = starter.map_err(|error| format!("{}: {error}", vmm.display()))?;
     say_what_is_missing(sandbox);
     confine_maker(sandbox, Needs::NONE)?;
     let mut progress = Progress::new();
