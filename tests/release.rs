@@ -119,8 +119,11 @@ fn completions() {
     }
     let script = TempFile::new("completions", bash.as_bytes());
     let checked = Command::new("bash").arg("-n").arg(script.path()).status();
-    // The nested host has no such shell.
-    assert!(checked.is_err() || checked.is_ok_and(|status| status.success()));
+    match checked {
+        Ok(status) => assert!(status.success(), "{bash}"),
+        // The nested host has no such shell.
+        Err(why) => eprintln!("completions_have_every_option: bash has not read them: {why}"),
+    }
 }
 
 fn made_again() {

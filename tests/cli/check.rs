@@ -4,14 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use super::{FAILURE, USAGE, refused};
-use crate::confined::of_each_thread;
+use crate::confined::filters_beside_a_guest;
 use crate::support::elf::TempFile;
 use crate::support::suite::plain;
 use crate::support::{Running, binary, list, output_with_input};
@@ -224,18 +222,7 @@ fn is_confined() {
     let mut command = Command::new(binary());
     command.args(["check", path(&file)]).stdout(Stdio::null());
     let vmm = Running(command.spawn().expect("it is a program"));
-    let is_running = |threads: &[(String, String)]| {
-        threads
-            .iter()
-            .any(|(name, mode)| name.starts_with("vcpu") && mode == "2")
-    };
-    let threads = loop {
-        let threads = of_each_thread(&vmm, "Seccomp:");
-        if is_running(&threads) {
-            break threads;
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let threads = filters_beside_a_guest(&vmm);
     assert!(threads.len() >= 3, "{threads:?}");
     assert!(threads.iter().all(|(_, mode)| mode == "2"), "{threads:?}");
 }

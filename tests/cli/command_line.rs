@@ -111,7 +111,7 @@ fn text_fits_a_terminal() {
         vec!["bench", "--quick", "exit_pio_out", "call"],
     ];
     for command in [
-        "run", "compare", "bench", "trace", "explain", "info", "list", "images",
+        "run", "compare", "check", "bench", "trace", "explain", "info", "list", "images",
     ] {
         all.push(vec![command, "--help"]);
     }

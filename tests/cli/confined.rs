@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 
@@ -101,16 +103,17 @@ pub fn runs(mut shell: Command) -> Running {
 }
 
 /// A field of each thread's status, by its name.
-pub fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
+fn of_each_thread(vmm: &Running, field: &str) -> Vec<(String, String)> {
     let tasks = fs::read_dir(format!("/proc/{}/task", vmm.0.id())).expect("it runs");
-    let status = tasks.map(|task| {
-        let path = task.expect("a thread").path().join("status");
-        let status = fs::read_to_string(path).expect("it runs");
+    // One may end meanwhile.
+    let status = tasks.filter_map(|task| {
+        let path = task.ok()?.path().join("status");
+        let status = fs::read_to_string(path).ok()?;
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.expect("Linux says it").trim().to_owned()
         };
-        (value("Name:"), value(field))
+        Some((value("Name:"), value(field)))
     });
     // Threads of KVM's own are the kernel's.
     status
@@ -153,27 +156,29 @@ fn each_thread_of_a_comparison_is_confined() {
     }
 }
 
+/// The filter's mode of each thread, when a guest runs.
+pub fn filters_beside_a_guest(vmm: &Running) -> Vec<(String, String)> {
+    let filters = || of_each_thread(vmm, "Seccomp:");
+    let of_guest = |(name, _): &(String, String)| name.starts_with("vcpu");
+    while !filters().iter().any(of_guest) {
+        let status = fs::read_to_string(format!("/proc/{}/status", vmm.0.id()));
+        let status = status.expect("it has not been waited for");
+        assert!(!status.contains("State:\tZ"), "it ended before");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Others were looked at before that one was there.
+    filters()
+}
+
 /// So are those of `bench`, which measures processes too: another one starts them.
 fn each_thread_of_bench_is_confined() {
     let mut command = Command::new(binary());
     command.args(["bench", "--on", "emu", "--samples", "100000", "lat_ctx"]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let bench = Running(command.spawn().expect("it is a program"));
-    let tasks = PathBuf::from(format!("/proc/{}/task", bench.0.id()));
-    // Threads come and go.
-    let of_thread = |task: io::Result<fs::DirEntry>| {
-        let status = task.and_then(|task| fs::read_to_string(task.path().join("status")));
-        status.unwrap_or_default()
-    };
-    let status = || Vec::from_iter(fs::read_dir(&tasks).expect("it runs").map(of_thread));
-    let runs_a_guest = |status: &String| status.contains("Name:\tvcpu0\n");
-    while !status().iter().any(runs_a_guest) {}
-    let threads = status();
-    let is_free = |status: &String| status.contains("\nSeccomp:\t0\n");
-    assert!(
-        !threads.is_empty() && !threads.iter().any(is_free),
-        "{threads:?}"
-    );
+    let filtered = filters_beside_a_guest(&bench);
+    assert!(filtered.len() >= 2, "{filtered:?}");
+    assert!(filtered.iter().all(|(_, mode)| mode == "2"), "{filtered:?}");
 }
 
 /// What is asked for is what there is.
