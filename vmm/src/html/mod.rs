@@ -1,7 +1,8 @@
 //! Reports as one HTML file, which opens from the disk and asks nobody for anything.
 //!
 //! ```text
-//!   run, compare, bench ─► pieces ─► page    tables and bars are HTML; script.js sorts and filters them
+//!   run, compare, check, bench, picture (of programs that use the library)
+//!                      ─► pieces ─► page    tables and bars are HTML; script.js sorts and filters them
 //!   trace ──────────────────────────► page    a canvas, drawn by timeline*.js from the events in the page
 //! ```
 //!
