@@ -3,13 +3,14 @@
 //! ```text
 //! rsp                   Frame, on the host's stack
 //! r12, r13              the guest's rax and rsp
-//! rcx rdx rbx rbp rsi rdi r8 to r11    the guest's of the same names
+//! rcx rdx rbx rbp rsi rdi   the guest's of the same names
+//! r8 to r11             the guest's r12 to r15
 //! r14                   the meter's budget
 //! rax, r15              free
 //! xmm0 to xmm15, ymm    the guest's of the same names, once `vectors` says so
 //! ```
 //!
-//! The guest's r12 to r15 and its flags are in the frame.
+//! The guest's r8 to r11, which programs use least, and its flags are in the frame.
 
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -30,7 +31,7 @@ pub struct Frame {
     pub ctx: u64,
     /// As in [`Flags`](crate::emu::arithmetic::flags::Flags).
     pub flags: u64,
-    pub r12_to_r15: [u64; 4],
+    pub r8_to_r11: [u64; 4],
     /// How much of the guest's vector registers the host's hold: a [`Vectors`].
     pub vectors: u64,
     /// The jump table's entries, and the mask of their places.
@@ -98,8 +99,8 @@ pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64, none: &Page) -> Le
         "mov [rsp + {flags}], rax",
         "mov qword ptr [rsp + {vectors}], 0",
         ".irp n, 0, 1, 2, 3",
-        "mov rax, [rdi + {gprs} + 8 * (12 + \\n)]",
-        "mov [rsp + {r12_to_r15} + 8 * \\n], rax",
+        "mov rax, [rdi + {gprs} + 8 * (8 + \\n)]",
+        "mov [rsp + {r8_to_r11} + 8 * \\n], rax",
         ".endr",
         "mov r14, [rdi + {budget}]",
         "mov r12, [rdi + {gprs} + 8 * 0]",
@@ -109,10 +110,10 @@ pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64, none: &Page) -> Le
         "mov r13, [rdi + {gprs} + 8 * 4]",
         "mov rbp, [rdi + {gprs} + 8 * 5]",
         "mov rsi, [rdi + {gprs} + 8 * 6]",
-        "mov r8, [rdi + {gprs} + 8 * 8]",
-        "mov r9, [rdi + {gprs} + 8 * 9]",
-        "mov r10, [rdi + {gprs} + 8 * 10]",
-        "mov r11, [rdi + {gprs} + 8 * 11]",
+        "mov r8, [rdi + {gprs} + 8 * 12]",
+        "mov r9, [rdi + {gprs} + 8 * 13]",
+        "mov r10, [rdi + {gprs} + 8 * 14]",
+        "mov r11, [rdi + {gprs} + 8 * 15]",
         "mov rdi, [rdi + {gprs} + 8 * 7]",
         "jmp [rsp + {aside}]",
         frame = const size_of::<Frame>(),
@@ -126,7 +127,7 @@ pub unsafe extern "sysv64" fn enter(cpu: *mut Cpu, code: u64, none: &Page) -> Le
         ctx = const offset_of!(Frame, ctx),
         flags = const offset_of!(Frame, flags),
         vectors = const offset_of!(Frame, vectors),
-        r12_to_r15 = const offset_of!(Frame, r12_to_r15),
+        r8_to_r11 = const offset_of!(Frame, r8_to_r11),
         cpu_tlb = const offset_of!(Cpu, mmu.tlb),
         cpu_jumps = const offset_of!(Cpu, code.jumps),
         cpu_ctx = const offset_of!(Cpu, code.ctx),
@@ -169,13 +170,13 @@ unsafe extern "sysv64" fn leave() {
         "mov [rax + {gprs} + 8 * 5], rbp",
         "mov [rax + {gprs} + 8 * 6], rsi",
         "mov [rax + {gprs} + 8 * 7], rdi",
-        "mov [rax + {gprs} + 8 * 8], r8",
-        "mov [rax + {gprs} + 8 * 9], r9",
-        "mov [rax + {gprs} + 8 * 10], r10",
-        "mov [rax + {gprs} + 8 * 11], r11",
+        "mov [rax + {gprs} + 8 * 12], r8",
+        "mov [rax + {gprs} + 8 * 13], r9",
+        "mov [rax + {gprs} + 8 * 14], r10",
+        "mov [rax + {gprs} + 8 * 15], r11",
         ".irp n, 0, 1, 2, 3",
-        "mov rcx, [rsp + {r12_to_r15} + 8 * \\n]",
-        "mov [rax + {gprs} + 8 * (12 + \\n)], rcx",
+        "mov rcx, [rsp + {r8_to_r11} + 8 * \\n]",
+        "mov [rax + {gprs} + 8 * (8 + \\n)], rcx",
         ".endr",
         "mov rcx, [rsp + {flags}]",
         "mov [rax + {cpu_flags}], cx",
@@ -207,7 +208,7 @@ unsafe extern "sysv64" fn leave() {
         aside = const offset_of!(Frame, aside),
         flags = const offset_of!(Frame, flags),
         vectors = const offset_of!(Frame, vectors),
-        r12_to_r15 = const offset_of!(Frame, r12_to_r15),
+        r8_to_r11 = const offset_of!(Frame, r8_to_r11),
         xmm = const Vectors::Xmm as u8,
         cpu_flags = const offset_of!(Cpu, regs.flags),
         gprs = const offset_of!(Cpu, regs.gprs),

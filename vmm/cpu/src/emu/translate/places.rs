@@ -29,7 +29,8 @@ impl Place {
         match guest.full_register().number() {
             0 => Self::Host(Register::R12),
             4 => Self::Host(STACK),
-            n @ 12.. => Self::Frame((offset_of!(Frame, r12_to_r15) + 8 * (n - 12)) as i64),
+            n @ 8..12 => Self::Frame((offset_of!(Frame, r8_to_r11) + 8 * (n - 8)) as i64),
+            n @ 12.. => Self::Host(Register::R8 + (n - 12) as u32),
             n => Self::Host(Register::RAX + n as u32),
         }
     }
