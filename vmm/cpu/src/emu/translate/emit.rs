@@ -1,6 +1,8 @@
 //! Translations of regions: blocks one after the other, each instruction by itself.
 
-use iced_x86::{Code, ConditionCode, IcedError, Instruction, Register};
+use std::mem::offset_of;
+
+use iced_x86::{Code, ConditionCode, IcedError, Instruction, MemoryOperand, Register};
 
 use crate::emu::arithmetic::flags::Flags;
 use crate::emu::code::op::Block;
@@ -8,9 +10,9 @@ use crate::emu::cpu::Op;
 use crate::emu::state::mxcsr::FpMode;
 use crate::emu::translate::assembler::{Assembler, Label, Mark};
 use crate::emu::translate::flags::Effect;
-use crate::emu::translate::frame::{self, Vectors};
+use crate::emu::translate::frame::{self, Frame, Vectors};
 use crate::emu::translate::pages::Miss;
-use crate::emu::translate::places::{BUDGET, FREE, in_frame};
+use crate::emu::translate::places::{BUDGET, FREE, in_frame, in_frame_at};
 use crate::emu::translate::region::{End, Member};
 use crate::emu::translate::shares::{self, Share};
 use crate::emu::translate::stack;
@@ -218,6 +220,13 @@ fn follow_flags(plans: &mut [Plan]) {
     }
 }
 
+/// Where OF is in the frame, and all other flags. They are stored and loaded as bytes: on Intel's
+/// processors, ax would have to be put together after `lahf`.
+fn flags_in_frame() -> [MemoryOperand; 2] {
+    let place = offset_of!(Frame, flags) as i64;
+    [in_frame_at(place), in_frame_at(place + 1)]
+}
+
 impl Emitter {
     fn block(&mut self, plans: &[Plan], i: usize) -> Result<(), Refused> {
         let plan = &plans[i];
@@ -311,10 +320,10 @@ impl Emitter {
     pub fn save_flags(&mut self) -> Result<(), Refused> {
         if self.flags == FlagsAt::Host {
             self.asm.add(&Instruction::with(Code::Lahf))?;
+            let [of, others] = flags_in_frame();
+            self.asm.add(&Instruction::with1(Code::Seto_rm8, of)?)?;
             self.asm
-                .add(&Instruction::with1(Code::Seto_rm8, Register::AL)?)?;
-            self.asm
-                .with_memory_first(Code::Mov_rm16_r16, in_frame!(flags), Register::AX)?;
+                .with_memory_first(Code::Mov_rm8_r8, others, Register::AH)?;
             self.flags = FlagsAt::Both;
         }
         Ok(())
@@ -323,8 +332,10 @@ impl Emitter {
     /// Makes the host's flags current.
     pub fn load_flags(&mut self) -> Result<(), Refused> {
         if self.flags == FlagsAt::Frame {
+            let [of, others] = flags_in_frame();
+            self.asm.with_memory(Code::Mov_r8_rm8, Register::AL, of)?;
             self.asm
-                .with_memory(Code::Movzx_r32_rm16, Register::EAX, in_frame!(flags))?;
+                .with_memory(Code::Mov_r8_rm8, Register::AH, others)?;
             // Recreates OF, in bit 0.
             self.asm.with_value(Code::Add_AL_imm8, Register::AL, 0x7f)?;
             self.asm.add(&Instruction::with(Code::Sahf))?;
