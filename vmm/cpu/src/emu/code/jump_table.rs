@@ -29,13 +29,13 @@ impl JumpTable {
         }
     }
 
-    /// Bits of an instruction pointer that are folded onto those below them, and the size of an
-    /// entry, as shifts.
-    pub const FOLD: u32 = 12;
-    pub const ENTRY: u32 = size_of::<*const Block>().trailing_zeros();
+    /// From the low half of an instruction pointer to the place of its entry, in bytes: the product
+    /// with this, 2^32 by the golden ratio, then the shift, then the mask.
+    pub const FACTOR: u32 = 0x9e37_79b1;
+    pub const SHIFT: u32 = u32::BITS - (JUMPS * size_of::<*const Block>()).trailing_zeros();
 
     fn offset(rip: u64) -> u64 {
-        (rip ^ rip >> Self::FOLD) << Self::ENTRY
+        ((rip as u32).wrapping_mul(Self::FACTOR) >> Self::SHIFT).into()
     }
 
     /// The block last entered in the place of `rip`.
@@ -73,10 +73,10 @@ impl Jumps {
             self.0 = vec![NO_BLOCK.pointer(); JUMPS];
             *table = JumpTable {
                 entries: self.0.as_ptr(),
-                mask: (JUMPS as u64 - 1) << JumpTable::ENTRY,
+                mask: ((JUMPS - 1) * size_of::<*const Block>()) as u64,
             };
         }
-        let place = (JumpTable::offset(rip) >> JumpTable::ENTRY) as usize & (JUMPS - 1);
+        let place = JumpTable::offset(rip) as usize / size_of::<*const Block>();
         self.0[place] = block;
     }
 }

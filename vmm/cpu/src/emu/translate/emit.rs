@@ -65,6 +65,8 @@ pub struct Emitter {
     pub spent: u8,
     /// The op at hand.
     pub op: *const Op,
+    /// Which of the addresses that are kept in the frame is in r15 too.
+    pub held: Option<usize>,
 }
 
 /// A way out of a block by the link of its last op.
@@ -107,6 +109,7 @@ pub fn translate(members: &[Member], fp: FpMode) -> Option<Translation> {
         give_up,
         spent: 0,
         op: std::ptr::null(),
+        held: None,
     };
     for i in 0..plans.len() {
         emitter.block(&plans, i).ok()?;
@@ -234,6 +237,7 @@ impl Emitter {
         self.asm.bind(plan.inside);
         self.flags = FlagsAt::Frame;
         self.spent = 0;
+        self.held = None;
         let check = plan.check();
         let mut done = 0;
         for (n, insn) in member.instructions.iter().enumerate() {
@@ -259,6 +263,7 @@ impl Emitter {
             let run = stack::run(&plan.kinds[n..], &member.instructions[n..]);
             let result = if run > 1 {
                 done = n + run;
+                self.held = None;
                 self.stack_run(kind, &member.instructions[n..done])
             } else {
                 self.instruction(insn, kind, effect, plan.live[n + 1], plan.shares[n])

@@ -11,7 +11,7 @@ use crate::emu::cpu::Op;
 use crate::emu::translate::assembler::{Label, at};
 use crate::emu::translate::emit::{Emitter, Plan, Refused, Tail};
 use crate::emu::translate::pages::Access;
-use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at};
+use crate::emu::translate::places::{ADDRESS, FREE, Place, STACK, in_frame, in_frame_at, low};
 use crate::emu::translate::region::{End, Member};
 use crate::emu::translate::stack::WORD;
 use crate::emu::translate::supported::has_memory;
@@ -211,11 +211,12 @@ impl Emitter {
     fn find_block(&mut self) -> Result<(), Refused> {
         self.spoil_flags();
         let asm = &mut self.asm;
-        asm.copy(FREE, ADDRESS)?;
-        asm.with_value(Code::Shr_rm64_imm8, FREE, JumpTable::FOLD as i32)?;
-        asm.with_register(Code::Xor_r64_rm64, FREE, ADDRESS)?;
-        asm.with_value(Code::Shl_rm64_imm8, FREE, JumpTable::ENTRY as i32)?;
-        asm.with_memory(Code::And_r64_rm64, FREE, in_frame!(jump_mask))?;
+        let (place, half) = (low(FREE, 4), low(ADDRESS, 4));
+        let (factor, shift) = (JumpTable::FACTOR as i32, JumpTable::SHIFT as i32);
+        let multiply = Code::Imul_r32_rm32_imm32;
+        asm.add(&Instruction::with3(multiply, place, half, factor)?)?;
+        asm.with_value(Code::Shr_rm32_imm8, place, shift)?;
+        asm.with_memory(Code::And_r32_rm32, place, in_frame!(jump_mask))?;
         asm.with_memory(Code::Add_r64_rm64, FREE, in_frame!(jump_entries))?;
         asm.load(FREE, at(FREE, 0))?;
         asm.with_memory(

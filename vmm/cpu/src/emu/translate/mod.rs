@@ -7,7 +7,9 @@
 //! supported   which instructions are translated, and how
 //! special     those with a translation of their own; stack: pushes and pops
 //! ends        how blocks go on
-//! operands    all others: as themselves, with other registers
+//! operands    all others: as themselves, with other registers (renaming), or in another form
+//!             (forms)
+//! addresses   their operands in memory
 //! pages       accesses to memory: the stack's page, and the TLB; shares: of several at once
 //! flags       which flags an instruction reads, leaves, shows
 //! places      the guest's registers in the host's; frame: the way in and out
@@ -32,15 +34,18 @@
 //! jump table, whose entries are checked, and none that it reads or writes but through the
 //! TLB. What a processor does speculatively is out of scope.
 
+mod addresses;
 mod assembler;
 mod emit;
 mod ends;
 mod flags;
+mod forms;
 mod frame;
 mod operands;
 mod pages;
 mod places;
 mod region;
+mod renaming;
 mod shares;
 mod special;
 mod stack;

@@ -25,7 +25,7 @@ use crate::emu::memory::tlb::{PLACE_SHIFT, TlbEntry};
 use crate::emu::translate::assembler::{Label, at};
 use crate::emu::translate::emit::{Emitter, Refused};
 use crate::emu::translate::frame::Frame;
-use crate::emu::translate::places::{ADDRESS, FREE, in_frame_at, low};
+use crate::emu::translate::places::{ADDRESS, FREE, in_frame, in_frame_at, low};
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,28 @@ impl Emitter {
         self.asm.jump_if(ConditionCode::a, exit);
         let host = at(FREE, offset_of!(TlbEntry, host) as i64);
         Ok(self.asm.with_memory(Code::Add_r64_rm64, ADDRESS, host)?)
+    }
+
+    /// The host address of a page of constant linear address, to r15; leaves as
+    /// [`look_up`](Self::look_up) does.
+    pub fn look_up_constant(&mut self, page: u64, access: Access) -> Result<(), Refused> {
+        self.spoil_flags();
+        let exit = self.exit();
+        let asm = &mut self.asm;
+        let place = low(FREE, 4);
+        asm.set(FREE, (page >> PLACE_SHIFT) as u32 as u64)?;
+        asm.with_memory(Code::And_r32_rm32, place, in_frame!(tlb_mask))?;
+        asm.with_memory(Code::Add_r64_rm64, FREE, in_frame!(tlb_entries))?;
+        let entry = at(FREE, access.page());
+        match i32::try_from(page as i64) {
+            Ok(page) => asm.add(&Instruction::with2(Code::Cmp_rm64_imm32, entry, page)?)?,
+            Err(_) => {
+                asm.set(ADDRESS, page)?;
+                asm.with_memory(Code::Cmp_r64_rm64, ADDRESS, entry)?;
+            }
+        }
+        asm.jump_if(ConditionCode::ne, exit);
+        Ok(asm.load(ADDRESS, at(FREE, offset_of!(TlbEntry, host) as i64))?)
     }
 
     fn look_into_stack(&mut self, size: usize) -> Result<(), Refused> {

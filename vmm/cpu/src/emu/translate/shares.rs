@@ -7,6 +7,7 @@
 
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, Register};
 
+use crate::emu::memory::ram::{PAGE, PAGE_MASK};
 use crate::emu::translate::pages::Access;
 use crate::emu::translate::supported::{Kind, has_memory};
 
@@ -64,30 +65,54 @@ pub fn of(instructions: &[Instruction], kinds: &[Kind]) -> Vec<Option<Share>> {
 /// The instruction's operand as a group of its own.
 fn group(n: usize, insn: &Instruction, kind: Kind) -> Option<Group> {
     let (base, index) = (insn.memory_base(), insn.memory_index());
-    let fits = matches!(kind, Kind::Itself | Kind::Vector(_))
-        && has_memory(insn)
-        && base.is_gpr64()
+    let fits = matches!(kind, Kind::Itself | Kind::Vector(_)) && has_memory(insn);
+    let page = constant_page(insn);
+    let by_registers = base.is_gpr64()
         && (index == Register::None || index.is_gpr64())
-        && !matches!(insn.memory_segment(), Register::FS | Register::GS);
-    let start = insn.memory_displacement64() as i64;
-    fits.then(|| Group {
+        && !in_thread_segment(insn);
+    let displacement = insn.memory_displacement64() as i64;
+    let (base, start, end) = match page {
+        Some(page) => (Register::None, page as i64, (page + PAGE) as i64),
+        None => (
+            base,
+            displacement,
+            displacement + insn.memory_size().size() as i64,
+        ),
+    };
+    (fits && (page.is_some() || by_registers)).then(|| Group {
         base,
         index,
         scale: insn.memory_index_scale(),
         members: vec![n],
         start,
-        end: start + insn.memory_size().size() as i64,
+        end,
         access: Access::of(insn),
         is_open: true,
     })
+}
+
+/// The linear page of an operand in memory whose address is constant, if it is in one page.
+pub fn constant_page(insn: &Instruction) -> Option<u64> {
+    let is_constant = matches!(insn.memory_base(), Register::None | Register::RIP)
+        && insn.memory_index() == Register::None
+        && !in_thread_segment(insn);
+    let first = insn.memory_displacement64();
+    let last = first.wrapping_add(insn.memory_size().size() as u64 - 1);
+    (is_constant && first & PAGE_MASK == last & PAGE_MASK).then_some(first & PAGE_MASK)
+}
+
+/// Whether the operand in memory is in one of the segments that have a base.
+fn in_thread_segment(insn: &Instruction) -> bool {
+    matches!(insn.memory_segment(), Register::FS | Register::GS)
 }
 
 /// Adds `new` to a group of its like, or to the groups.
 fn join(groups: &mut Vec<Group>, new: Group) {
     let like = groups.iter_mut().find(|group| {
         let same = (group.base, group.index, group.scale) == (new.base, new.index, new.scale);
+        let in_same = (group.start, group.end) == (new.start, new.end);
         let near = group.end.max(new.end) - group.start.min(new.start) <= MOST;
-        group.is_open && same && near
+        group.is_open && same && (in_same || near)
     });
     let Some(group) = like else {
         groups.push(new);

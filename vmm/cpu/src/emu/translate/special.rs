@@ -19,6 +19,9 @@ impl Emitter {
         after: u32,
         share: Option<Share>,
     ) -> Result<(), Refused> {
+        if share.is_none() && kind != Kind::Nothing {
+            self.held = None;
+        }
         match kind {
             Kind::Nothing => Ok(()),
             Kind::Itself if self.is_move(insn)? => Ok(()),
