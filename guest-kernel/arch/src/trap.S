@@ -79,6 +79,8 @@ trap_stubs:
 trap_entry:
     test byte ptr [rsp + 24], 3         # CPL of the interrupted code
     jz kernel_trap
+    push 2                              # all flags clear: gates leave DF, AC and NT as
+    popfq                               # the program had them; `syscall` clears them
 save_user:
     push rax
     push rcx
@@ -97,8 +99,6 @@ save_user:
     push r15
     fxsave64 [rsp - OFFSET_GPR]
     mov rsp, [rsp - OFFSET_GPR + OFFSET_RSP]
-    push 2                              # all flags clear: gates leave DF, AC and NT as
-    popfq                               # the program had them
     pop_callee_saved
     ret                                 # from enter_user
 
