@@ -3,9 +3,11 @@
 //! A handler executes its instruction and calls the next one's handler in tail position.
 //! Optimised builds make that a jump (a sibling call: same signature, nothing left to
 //! drop), so each handler ends in an indirect jump of its own, which the host predicts by
-//! what usually follows that instruction. Stable Rust does not promise this. Builds with
-//! debug assertions return the next op to a loop instead, and where a compiler makes real
-//! calls, the slice (at most [`SLICE`] instructions between returns) bounds the stack.
+//! what usually follows that instruction. Stable Rust does not promise this, and it cannot be
+//! where an instruction has values of its own on the stack: handlers of those ([`apart`]) and
+//! of all that is rare ([`slow`]) return the next op to a loop instead, as all do in builds
+//! with debug assertions. A test looks at each handler, since a slice ([`SLICE`]) of calls
+//! would overflow the stack.
 //!
 //! Handlers are made from semantics by the generic functions here: [`fast`] for
 //! instructions that continue with the next, [`branch`] and [`jump`] for those that end a
@@ -95,7 +97,7 @@ pub trait Jump: 'static {
 pub type Next = *const Op;
 const RETURN: Next = std::ptr::null();
 
-/// Continues with `op`.
+/// Continues with `op`, in tail position.
 #[inline(always)]
 pub unsafe fn go(cpu: *mut Cpu, op: *const Op) -> Next {
     if THREADED {
@@ -116,6 +118,20 @@ pub unsafe fn fast<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     unsafe {
         match I::exec::<Fast>(&mut *cpu, &*op) {
             Ok(()) => go(cpu, op.add(1)),
+            Err(_) => slow::<I>(cpu, op),
+        }
+    }
+}
+
+/// Handler of an instruction that continues with the next and needs room on the stack.
+///
+/// # Safety
+/// As for [`crate::emu::cpu::Handler`].
+pub unsafe fn apart<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
+    // SAFETY: as in `fast`.
+    unsafe {
+        match I::exec::<Fast>(&mut *cpu, &*op) {
+            Ok(()) => op.add(1),
             Err(_) => slow::<I>(cpu, op),
         }
     }
@@ -161,7 +177,7 @@ pub unsafe fn slow<I: Instr>(cpu: *mut Cpu, op: Next) -> Next {
     unsafe {
         match I::exec::<Slow>(&mut *cpu, &*op) {
             Ok(()) if (*cpu).meter.leave_block => finish(&mut *cpu, op),
-            Ok(()) => go(cpu, op.add(1)),
+            Ok(()) => op.add(1),
             Err(stop) => stop_at(&mut *cpu, op, stop),
         }
     }
@@ -204,7 +220,10 @@ unsafe fn branch_slow<B: Branch>(cpu: *mut Cpu, op: Next) -> Next {
     // SAFETY: as in `fast`.
     unsafe {
         match B::exec::<Slow>(&mut *cpu, &*op) {
-            Ok(taken) => follow(cpu, op, taken),
+            Ok(taken) => {
+                spend(cpu, op);
+                follow_slow(cpu, op, taken)
+            }
             Err(stop) => stop_at(&mut *cpu, op, stop),
         }
     }
@@ -253,7 +272,7 @@ unsafe fn follow_slow(cpu: *mut Cpu, op: Next, taken: bool) -> Next {
             && let Some(target) = (*cpu).find_block(rip)
         {
             (*op).set_link(taken, target);
-            return go(cpu, Block::first(target));
+            return Block::first(target);
         }
         leave(&mut *cpu, rip)
     }
@@ -283,7 +302,10 @@ pub unsafe fn jump_slow<J: Jump>(cpu: *mut Cpu, op: Next) -> Next {
     // SAFETY: as in `fast`.
     unsafe {
         match J::exec::<Slow>(&mut *cpu, &*op) {
-            Ok(rip) => land(cpu, op, rip),
+            Ok(rip) => {
+                spend(cpu, op);
+                land_slow(cpu, rip)
+            }
             Err(stop) => stop_at(&mut *cpu, op, stop),
         }
     }
@@ -312,7 +334,7 @@ unsafe fn land_slow(cpu: *mut Cpu, rip: u64) -> Next {
         if (*cpu).meter.budget > 0
             && let Some(target) = (*cpu).find_block(rip)
         {
-            return go(cpu, Block::first(target));
+            return Block::first(target);
         }
         leave(&mut *cpu, rip)
     }

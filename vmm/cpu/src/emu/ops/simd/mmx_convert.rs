@@ -44,6 +44,9 @@ struct ToXmm<S, const MMX: bool, const CAREFUL: bool>(PhantomData<S>);
 
 impl<S: Src<u64>, const MMX: bool, const CAREFUL: bool> Instr for ToXmm<S, MMX, CAREFUL> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        if CAREFUL && !M::SLOW {
+            return Err(Stop::Miss);
+        }
         if MMX {
             cpu.check_x87()?;
         }
@@ -64,6 +67,9 @@ struct ToMmx<S, const CAREFUL: bool>(PhantomData<S>);
 
 impl<S: Src<__m128i>, const CAREFUL: bool> Instr for ToMmx<S, CAREFUL> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        if CAREFUL && !M::SLOW {
+            return Err(Stop::Miss);
+        }
         cpu.check_x87()?;
         let b = S::get::<M>(cpu, op)?;
         let result = convert::<CAREFUL>(cpu, op, low(0), b);

@@ -212,6 +212,9 @@ impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> OnMemory for CompareFlags
 impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> Instr for CompareFlags<O, S, CAREFUL> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
+        if CAREFUL && !M::SLOW {
+            return Err(Stop::Miss);
+        }
         let b = S::get::<M>(cpu, op)?;
         let a = cpu.regs.xmms.read(op.dst);
         cpu.regs.flags = O::apply::<CAREFUL>(cpu, a, b)?;

@@ -24,7 +24,7 @@ use crate::emu::cpu::access::Access;
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Ea, EaKind, General, Indexed};
-use crate::emu::engine::{Instr, fast, slow};
+use crate::emu::engine::{Instr, apart, slow};
 use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::segment::{CS, FS, GS, Linear};
@@ -272,7 +272,7 @@ macro_rules! by_memory {
         fn $name<const SIZE: usize>(site: &Site, insn: &Instruction, op: &mut Op) {
             op.handler = match set_memory(site, insn, op) {
                 EaKind::General => slow::<$form<General, SIZE>>,
-                _ => fast::<$form<Indexed, SIZE>>,
+                _ => apart::<$form<Indexed, SIZE>>,
             };
         }
     };

@@ -13,7 +13,7 @@ use crate::emu::cpu::access::{Access, check_canonical};
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Dst, Ea, General, Mem, Src};
-use crate::emu::engine::{Instr, Jump, fast, jump};
+use crate::emu::engine::{Instr, Jump, apart, jump};
 use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
 use crate::emu::state::segment::Linear;
@@ -114,7 +114,7 @@ impl<E: Ea, const WIDE: bool> Jump for Fxrstor<E, WIDE> {
 
 fn lower_fxsave<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.set_memory(site, insn);
-    op.handler = fast::<Fxsave<General, WIDE>>;
+    op.handler = apart::<Fxsave<General, WIDE>>;
 }
 
 fn lower_fxrstor<const WIDE: bool>(site: &Site, insn: &Instruction, op: &mut Op) {
@@ -135,7 +135,7 @@ impl<D: Dst<u32>> Instr for Stmxcsr<D> {
 
 fn lower_stmxcsr(site: &Site, insn: &Instruction, op: &mut Op) {
     op.set_memory(site, insn);
-    op.handler = fast::<Stmxcsr<Mem<General>>>;
+    op.handler = apart::<Stmxcsr<Mem<General>>>;
 }
 
 /// `ldmxcsr`.

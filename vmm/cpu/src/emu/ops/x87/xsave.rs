@@ -14,7 +14,7 @@ use crate::emu::cpu::access::{Access, check_canonical};
 use crate::emu::cpu::{Cpu, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Ea, General};
-use crate::emu::engine::{Instr, Jump, fast, jump, last, slow};
+use crate::emu::engine::{Instr, Jump, apart, jump, last, slow};
 use crate::emu::ops::system::processor::{set_registers, system};
 use crate::emu::state::control::{CodeSize, bits};
 use crate::emu::state::exception::{Exception, Stop};
@@ -307,7 +307,7 @@ impl Operands {
 fn lower_xsave<const VARIANT: u64>(site: &Site, insn: &Instruction, op: &mut Op) {
     op.set_memory(site, insn);
     op.imm.set(VARIANT);
-    op.handler = fast::<Xsave>;
+    op.handler = apart::<Xsave>;
 }
 
 fn lower_xrstor<const VARIANT: u64>(site: &Site, insn: &Instruction, op: &mut Op) {
