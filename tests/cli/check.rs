@@ -12,7 +12,7 @@ use super::{FAILURE, USAGE, refused};
 use crate::confined::filters_beside_a_guest;
 use crate::support::elf::TempFile;
 use crate::support::suite::plain;
-use crate::support::{Running, binary, list, output_with_input};
+use crate::support::{Running, binary, list, output_with_input, reported_json};
 
 /// What holds of `hello` in the emulator.
 const HELLO: &str = "machines = ['emu', 'interpreter']
@@ -27,6 +27,7 @@ syscalls = 2
 pub fn trials() -> Vec<Trial> {
     vec![
         plain("check_says_what_does_not_hold", says_what_does_not_hold),
+        plain("check_holds_a_guest_to_its_memory", holds_to_memory),
         plain("check_updates_its_file", updates_its_file),
         plain(
             "check_leaves_what_it_cannot_write",
@@ -116,6 +117,28 @@ fn says_what_does_not_hold() {
         2,
         "{page}"
     );
+}
+
+/// One frame more than the file has is a line for each machine.
+fn holds_to_memory() {
+    let (_, _, run) = reported_json(&["run", "--accel", "emu", "hello"]);
+    let frames = run["guest"]["frames"].as_u64().expect("a count");
+    assert!(frames > 10, "{run:#}");
+    let with = |frames| format!("{HELLO}emu.frames = {frames}\n");
+    let file = TempFile::new("guests.toml", with(frames - 1).as_bytes());
+    let name = path(&file);
+    let (status, text) = checked(&[name], "");
+    let less = frames - 1;
+    let says = format!("frames: expected {less}, measured {frames} (+1, +");
+    let of = |machine| format!("{name}:8: hello on {machine}: {says}");
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with(&of("emu")), "{text}");
+    assert!(lines[1].starts_with(&of("interpreter")), "{text}");
+    let verdict = "10 figures of 2 runs hold, 2 not, on emu, interpreter";
+    assert_eq!((status, &lines[2..]), (Some(1), &[verdict] as &[_]));
+
+    fs::write(file.path(), with(frames)).expect("the file can be written");
+    assert_eq!(checked(&[name], "").0, Some(0));
 }
 
 /// A folder for one test.

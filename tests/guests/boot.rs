@@ -96,6 +96,7 @@ fn report_fields(target: Target) {
         "timer_ticks",
         "page_faults",
         "forks",
+        "frames",
     ] {
         run.count(&["guest", counter]);
     }

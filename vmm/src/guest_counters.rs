@@ -61,6 +61,7 @@ pub fn read(ram: &GuestRam, kernel: &KernelImage, cpus: u8, tsc: Tsc) -> SharedC
             timer_ticks: field(offset_of!(SharedPage, timer_ticks)),
             page_faults: field(offset_of!(SharedPage, page_faults)),
             forks: field(offset_of!(SharedPage, forks)),
+            frames: field(offset_of!(SharedPage, frames)).filter(|&frames| frames != 0),
             boot_instructions: None,
         },
         first_user_tsc: field(offset_of!(SharedPage, first_user_tsc)).filter(|&tsc| tsc != 0),
@@ -169,6 +170,17 @@ mod tests {
         assert_eq!(counters(&words, 1).cpus, []);
         words[0] = 0;
         assert_eq!(counters(&words, 2).cpus, []);
+    }
+
+    #[test]
+    fn frames_are_known_where_they_are_counted() {
+        let mut words = [0; 512];
+        words[0] = MAGIC;
+        // As a kernel leaves it that has another page.
+        assert_eq!(counters(&words, 1).guest.frames, None);
+        assert_eq!(counters(&words, 1).guest.forks, Some(0));
+        words[offset_of!(SharedPage, frames) / 8] = 17;
+        assert_eq!(counters(&words, 1).guest.frames, Some(17));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct GuestCounters {
     pub page_faults: Option<u64>,
     /// Processes made.
     pub forks: Option<u64>,
+    /// Frames of 4 KiB that it has given out for the first time: its memory at its largest.
+    pub frames: Option<u64>,
     /// Instructions before the first one in ring 3.
     pub boot_instructions: Option<u64>,
 }

@@ -41,6 +41,9 @@ pub struct SharedPage {
     pub unsupported: [AtomicU32; UNSUPPORTED_LEN],
     /// Of each CPU, by number, where there are several.
     pub cpus: [CpuCounters; MOST_CPUS],
+    /// Frames of 4 KiB that were given out for the first time; 0 before, and in a kernel that does
+    /// not count them.
+    pub frames: AtomicU64,
 }
 
 /// Most CPUs that the kernel uses.
@@ -98,6 +101,7 @@ impl SharedPage {
             syscall_as_page_fault: AtomicU64::new(0),
             unsupported: [const { AtomicU32::new(0) }; UNSUPPORTED_LEN],
             cpus: [const { CpuCounters::new() }; MOST_CPUS],
+            frames: AtomicU64::new(0),
         }
     }
 }

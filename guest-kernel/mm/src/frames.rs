@@ -11,6 +11,7 @@
 
 #![allow(unsafe_code)]
 
+mod fresh;
 mod run;
 mod share;
 mod share_run;
@@ -371,18 +372,6 @@ impl FrameAllocator {
         // SAFETY: as for `take_returned`; the link is all that is not zero.
         self.returned_zeroed = unsafe { self.link(frame).replace(0) };
         Some((frame, Contents::Zero))
-    }
-
-    fn take_fresh(&mut self) -> Option<(u64, Contents)> {
-        // From the first range on: in the order of the memory map the lowest, which is
-        // mapped from the beginning.
-        let (start, end) = self.fresh[..self.fresh_len].get_mut(self.fresh_first)?;
-        let frame = *start;
-        *start += PAGE_SIZE;
-        if start == end {
-            self.fresh_first += 1;
-        }
-        Some((frame, self.fresh_contents))
     }
 
     /// # Safety

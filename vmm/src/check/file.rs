@@ -24,7 +24,7 @@ pub struct CheckFile {
     path: PathBuf,
     document: Document<String>,
     compiler: Option<Compiler>,
-    /// Percent by which instructions may differ from what is said exactly, if they may: where
+    /// Percent by which instructions and frames may differ from what is said exactly, if they may: where
     /// another compiler than the file's has made the guests.
     pub margin: Option<f64>,
     /// Its guests, in order.
@@ -115,6 +115,8 @@ pub struct Figures {
     pub page_faults: Option<Bound>,
     /// Processes made.
     pub forks: Option<Bound>,
+    /// Frames given out for the first time.
+    pub frames: Option<Bound>,
     /// Exits.
     #[serde(default)]
     pub exits: BTreeMap<Exits, Bound>,
@@ -270,7 +272,7 @@ impl CheckFile {
         let (percent, compiler) = (self.margin?, self.compiler.as_ref()?);
         let theirs = &compiler.version;
         Some(format!(
-            "instructions may differ by {percent}%: the file's are of {theirs}, these guests of {COMPILER}"
+            "instructions and frames may differ by {percent}%: the file's are of {theirs}, these guests of {COMPILER}"
         ))
     }
 

@@ -221,7 +221,10 @@ fn differing(expected: &Transcript, measured: &Transcript) -> [String; 2] {
 /// Whether a figure depends on what has made the guest.
 fn is_of_compiler(keys: &[String]) -> bool {
     let last = keys.last().map(String::as_str);
-    matches!(last, Some("ring0" | "ring3" | "boot_instructions"))
+    matches!(
+        last,
+        Some("ring0" | "ring3" | "boot_instructions" | "frames")
+    )
 }
 
 type Counted = (Vec<String>, Bound, Option<u64>);
@@ -257,7 +260,7 @@ fn counts(guest: &Guest, machine: Machine, report: &Report) -> Vec<Counted> {
 }
 
 /// The figures of a machine's table by their keys, and what a report says of them.
-fn named(figures: &Figures, report: &Report) -> [(&'static str, Option<Bound>, Option<u64>); 8] {
+fn named(figures: &Figures, report: &Report) -> [(&'static str, Option<Bound>, Option<u64>); 9] {
     let (ring0, ring3) = report.ring_instructions();
     let guest = &report.guest;
     [
@@ -277,6 +280,7 @@ fn named(figures: &Figures, report: &Report) -> [(&'static str, Option<Bound>, O
         ("timer_ticks", figures.timer_ticks, guest.timer_ticks),
         ("page_faults", figures.page_faults, guest.page_faults),
         ("forks", figures.forks, guest.forks),
+        ("frames", figures.frames, guest.frames),
     ]
 }
 

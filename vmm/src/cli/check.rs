@@ -26,7 +26,7 @@ const BROKEN: u8 = 1;
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Check that what guests cost still holds, as a file says it: outcome, output, exits,
-/// instructions, system calls, on each machine.
+/// instructions, system calls, memory, on each machine.
 ///
 /// FILE is TOML: tables `[[guest]]`, each with `run` (words as of `vmm run`) and what must hold
 /// there; see vmm/README.md, and tests/guests.toml for an example. In the emulator runs are

@@ -104,7 +104,7 @@ pub struct GuestComparison {
 /// A guest counter's name, its value in a report, and what makes it differ.
 type GuestCounter = (&'static str, fn(&Report) -> Option<u64>, Cause);
 
-const GUEST_COUNTERS: [GuestCounter; 5] = [
+const GUEST_COUNTERS: [GuestCounter; 6] = [
     ("syscalls", |report| report.guest.syscalls, Cause::Program),
     (
         "context_switches",
@@ -122,6 +122,7 @@ const GUEST_COUNTERS: [GuestCounter; 5] = [
         Cause::Program,
     ),
     ("forks", |report| report.guest.forks, Cause::Program),
+    ("frames", |report| report.guest.frames, Cause::Software),
 ];
 
 /// Those of several CPUs.
@@ -283,13 +284,15 @@ fn is_mmio(reason: ExitReason) -> bool {
 /// What makes a count differ that has this cause on one CPU: of several each may come first.
 fn on_cpus(cause: Cause, are_several: bool) -> Cause {
     match cause {
-        Cause::Program if are_several => Cause::Cpus,
+        Cause::Program | Cause::Software if are_several => Cause::Cpus,
         cause => cause,
     }
 }
 
 fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
     let are_several = cpus(columns) > 1;
+    let mut kinds = columns.iter().map(|column| column.first.report.host_kind);
+    let is_software = kinds.any(|kind| kind == HostKind::Software);
     let of_cpus = CPU_COUNTERS.into_iter().filter(|_| are_several);
     GUEST_COUNTERS
         .into_iter()
@@ -297,6 +300,10 @@ fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
         .map(|(name, value, cause)| {
             let counts: Vec<_> = columns.iter().map(|column| column.known(value)).collect();
             let known: Vec<_> = counts.iter().flatten().copied().collect();
+            let cause = match cause {
+                Cause::Software if !is_software => Cause::Program,
+                cause => cause,
+            };
             GuestComparison {
                 name,
                 counts,
@@ -309,12 +316,11 @@ fn compare_guest_counters(columns: &[Column]) -> Vec<GuestComparison> {
 /// What makes a guest counter differ, if it does: where it varies on one machine already,
 /// the time that passes.
 fn cause_of(counts: &[Spread], usual: Cause) -> Option<Cause> {
-    if all_equal(counts) {
-        None
-    } else if usual == Cause::Program && counts.iter().any(|spread| spread.constant().is_none()) {
-        Some(Cause::Timer)
-    } else {
-        Some(usual)
+    let varies = counts.iter().any(|spread| spread.constant().is_none());
+    match usual {
+        _ if all_equal(counts) => None,
+        Cause::Program | Cause::Software if varies => Some(Cause::Timer),
+        usual => Some(usual),
     }
 }
 
@@ -322,4 +328,37 @@ fn cause_of(counts: &[Spread], usual: Cause) -> Option<Cause> {
 fn all_equal(counts: &[Spread]) -> bool {
     counts.iter().all(|spread| spread.constant().is_some())
         && counts.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, HostKind, compare_guest_counters};
+    use crate::compare::Machine;
+    use crate::compare::tests::{column, run};
+
+    #[test]
+    fn a_kind_of_kvm_takes_frames_of_its_own() {
+        let cause = |kind, frames: &[u64]| {
+            let runs = |machine, frames: &[u64]| {
+                let one = |&frames| {
+                    let mut run = run(machine, &[], 1, "");
+                    run.report.guest.frames = Some(frames);
+                    if machine == Machine::Kvm {
+                        run.report.host_kind = kind;
+                    }
+                    run
+                };
+                column(machine, frames.iter().map(one).collect())
+            };
+            let columns = [runs(Machine::Kvm, frames), runs(Machine::Emu, &[17, 17])];
+            let rows = compare_guest_counters(&columns).into_iter();
+            let mut rows = rows.filter(|row| row.name == "frames");
+            rows.next().expect("it is there").cause
+        };
+        use HostKind::{Hardware, Software};
+        assert_eq!(cause(Software, &[17, 17]), None);
+        assert_eq!(cause(Software, &[18, 18]), Some(Cause::Software));
+        assert_eq!(cause(Software, &[18, 19]), Some(Cause::Timer));
+        assert_eq!(cause(Hardware, &[18, 18]), Some(Cause::Program));
+    }
 }

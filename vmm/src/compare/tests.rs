@@ -169,6 +169,7 @@ Program  hello you, medians of 3 runs on each machine
   timer ticks             -    -
   page faults             -    -
   forks                   -    -
+  frames                  -    -
   instructions, ring 0    -   60
   instructions, ring 3    -   40
 

@@ -61,6 +61,7 @@ fn kvm_report() -> Report {
             timer_ticks: Some(3),
             page_faults: Some(10),
             forks: Some(0),
+            frames: Some(17),
             boot_instructions: None,
         },
         unsupported_syscalls: Counters::default(),
@@ -134,6 +135,7 @@ Guest
   timer ticks        3
   page faults       10
   forks              0
+  frames            17
 
 VM exits by reason
   pio_in        1  ###
@@ -266,7 +268,7 @@ fn json_has_every_field_in_order() {
         r#""remedies":{"syscall":0,"sysret":0},"emu":null,"#,
         r#""host_instructions":null,"#,
         r#""guest":{"syscalls":4,"context_switches":0,"timer_ticks":3,"page_faults":10,"#,
-        r#""forks":0,"boot_instructions":null},"unsupported_syscalls":{}}"#,
+        r#""forks":0,"frames":17,"boot_instructions":null},"unsupported_syscalls":{}}"#,
     );
     let report = kvm_report();
     assert_eq!(
@@ -339,6 +341,7 @@ fn json_of_a_run_without_exits() {
                 "timer_ticks": null,
                 "page_faults": null,
                 "forks": null,
+                "frames": null,
                 "boot_instructions": null,
             },
             "unsupported_syscalls": {},

@@ -53,6 +53,7 @@ impl Report {
             ("timer ticks", self.guest.timer_ticks),
             ("page faults", self.guest.page_faults),
             ("forks", self.guest.forks),
+            ("frames", self.guest.frames),
             ("boot instructions", self.guest.boot_instructions),
         ])
     }

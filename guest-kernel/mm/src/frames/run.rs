@@ -142,20 +142,6 @@ impl FrameAllocator {
         run
     }
 
-    fn take_fresh_run(&mut self, most: u64) -> Range<u64> {
-        let first = self.fresh_first;
-        let Some((start, end)) = self.fresh[..self.fresh_len].get_mut(first) else {
-            return 0..0;
-        };
-        let run = *start..(*end).min(*start + most);
-        *start = run.end;
-        if start == end {
-            self.fresh_first += 1;
-        }
-        self.free -= (run.end - run.start) / PAGE_SIZE;
-        run
-    }
-
     fn take_zeroed_run(&mut self) -> Range<u64> {
         let Some((frame, _)) = self.take_zeroed() else {
             return 0..0;
