@@ -140,6 +140,15 @@ fn machine(engine: Engine) -> Machine {
             "xor edx, edx",
             "mov rax, r13",
             "div r15",
+            // Constant addresses: of one page, across its end, and one look alone.
+            "mov [{data}], ebx",
+            "mov [{data} + 0x4b8], rbp",
+            "add r9, [{data} + 0x4c0]",
+            "xor edx, edx",
+            "div qword ptr [{data} + 0x4b8]",
+            "xor r9, [{data} + 0xffd]",
+            "imul r10, [{data} + 0x1ff8], 3",
+            "add [{data} + 0x4c0], r10",
             // Calls, direct, indirect and deep.
             "mov edi, 4",
             "mov r8, {functions}",

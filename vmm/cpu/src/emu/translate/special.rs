@@ -85,7 +85,8 @@ impl Emitter {
             self.operand(insn, &mut host, None)?;
             let load = sized(size, Code::Mov_r32_rm32, Code::Mov_r64_rm64);
             let part = low(ADDRESS, size);
-            self.asm.with_memory(load, part, at(ADDRESS, 0))?;
+            let offset = host.memory_displacement64() as i64;
+            self.asm.with_memory(load, part, at(ADDRESS, offset))?;
             host.set_op0_kind(OpKind::Register);
             ADDRESS
         } else {
