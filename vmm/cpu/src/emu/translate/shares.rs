@@ -8,6 +8,7 @@
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, Register};
 
 use crate::emu::memory::ram::{PAGE, PAGE_MASK};
+use crate::emu::state::control::canonical;
 use crate::emu::translate::pages::Access;
 use crate::emu::translate::supported::{Kind, has_memory};
 
@@ -65,27 +66,25 @@ pub fn of(instructions: &[Instruction], kinds: &[Kind]) -> Vec<Option<Share>> {
 /// The instruction's operand as a group of its own.
 fn group(n: usize, insn: &Instruction, kind: Kind) -> Option<Group> {
     let (base, index) = (insn.memory_base(), insn.memory_index());
-    let fits = matches!(kind, Kind::Itself | Kind::Vector(_)) && has_memory(insn);
-    let page = constant_page(insn);
+    if !matches!(kind, Kind::Itself | Kind::Vector(_)) || !has_memory(insn) {
+        return None;
+    }
     let by_registers = base.is_gpr64()
         && (index == Register::None || index.is_gpr64())
         && !in_thread_segment(insn);
     let displacement = insn.memory_displacement64() as i64;
-    let (base, start, end) = match page {
-        Some(page) => (Register::None, page as i64, (page + PAGE) as i64),
-        None => (
-            base,
-            displacement,
-            displacement + insn.memory_size().size() as i64,
-        ),
+    let (base, start, size) = match constant_page(insn) {
+        Some(page) => (Register::None, page as i64, PAGE as usize),
+        None if by_registers => (base, displacement, insn.memory_size().size()),
+        None => return None,
     };
-    (fits && (page.is_some() || by_registers)).then(|| Group {
+    Some(Group {
         base,
         index,
         scale: insn.memory_index_scale(),
         members: vec![n],
         start,
-        end,
+        end: start + size as i64,
         access: Access::of(insn),
         is_open: true,
     })
@@ -97,8 +96,9 @@ pub fn constant_page(insn: &Instruction) -> Option<u64> {
         && insn.memory_index() == Register::None
         && !in_thread_segment(insn);
     let first = insn.memory_displacement64();
-    let last = first.wrapping_add(insn.memory_size().size() as u64 - 1);
-    (is_constant && first & PAGE_MASK == last & PAGE_MASK).then_some(first & PAGE_MASK)
+    let last = first.wrapping_add((insn.memory_size().size() as u64).wrapping_sub(1));
+    let is_in_one = first & PAGE_MASK == last & PAGE_MASK;
+    (is_constant && is_in_one && canonical(first)).then_some(first & PAGE_MASK)
 }
 
 /// Whether the operand in memory is in one of the segments that have a base.
@@ -110,9 +110,12 @@ fn in_thread_segment(insn: &Instruction) -> bool {
 fn join(groups: &mut Vec<Group>, new: Group) {
     let like = groups.iter_mut().find(|group| {
         let same = (group.base, group.index, group.scale) == (new.base, new.index, new.scale);
-        let in_same = (group.start, group.end) == (new.start, new.end);
-        let near = group.end.max(new.end) - group.start.min(new.start) <= MOST;
-        group.is_open && same && (in_same || near)
+        let near = || match group.base {
+            // A constant address, of which each group is a page.
+            Register::None => group.start == new.start,
+            _ => group.end.max(new.end) - group.start.min(new.start) <= MOST,
+        };
+        group.is_open && same && near()
     });
     let Some(group) = like else {
         groups.push(new);
