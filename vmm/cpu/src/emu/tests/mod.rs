@@ -6,6 +6,8 @@ mod breakpoints;
 mod code_at;
 mod cpuid;
 mod float;
+#[cfg(not(debug_assertions))]
+mod host_code;
 mod integer;
 mod kernel_32;
 mod kicks;

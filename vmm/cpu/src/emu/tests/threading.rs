@@ -13,7 +13,7 @@ const LITTLE_STACK: usize = 96 << 10;
 
 #[test]
 fn a_long_run_needs_little_stack() {
-    const ROUNDS: u32 = 200_000;
+    const ROUNDS: u32 = 20_000;
     let run = || {
         let mut machine = Machine::new(code!(
             "mov rbx, {data}",
@@ -25,6 +25,8 @@ fn a_long_run_needs_little_stack() {
             "xor rdx, [rbx + 8]",
             "push rdx",
             "pop rsi",
+            "fld qword ptr [rbx + 16]",
+            "fstp qword ptr [rbx + 16]",
             ".endr",
             "dec ecx",
             "jne 2b",
@@ -41,216 +43,162 @@ fn a_long_run_needs_little_stack() {
     assert_eq!(result, sum);
 }
 
-/// The compiler made sibling calls of the handlers' last calls: it is not obliged to. If
-/// this fails, runs are slower but right: a slice bounds the stack that real calls take.
+/// How the compiler made sibling calls of the handlers' last calls, which it is not obliged to.
 #[cfg(not(debug_assertions))]
-#[test]
-fn handlers_end_in_jumps() {
-    let programs = [
-        ("add", code!("add rax, rcx")),
-        ("load", code!("mov rdx, qword ptr [rbx + 8]")),
-        ("store", code!("mov dword ptr [rbx + rcx * 4], edx")),
-        ("push", code!("push rdx")),
-        ("shift", code!("shl rdx, 3")),
-        ("pair on one register", code!("mov rdx, rcx", "rol rdx, 5")),
-        (
-            "pair on two registers",
-            code!("mov rdx, rcx", "mov rsi, rdi"),
-        ),
-        ("addpd", code!("addpd xmm1, xmm2")),
-        ("call", code!("2: call 2b")),
-        ("ret", code!("ret")),
-    ];
-    for (name, program) in programs {
-        let handler = handler(&mut Machine::new(program));
-        let end = first_transfer(handler);
-        assert_eq!(end, iced_x86::FlowControl::IndirectBranch, "{name}");
-    }
-}
+mod optimised {
+    use std::collections::{HashMap, HashSet};
 
-/// Where the handler of the instruction at CODE begins.
-#[cfg(not(debug_assertions))]
-fn handler(machine: &mut Machine) -> u64 {
-    use super::machine::CODE;
+    use assembly::code;
+    use iced_x86::{Decoder, DecoderOptions, FlowControl};
+
+    use super::super::host_code::{calls_next, first_transfer};
+    use super::super::machine::{CODE, DATA, Machine};
+    use crate::emu::Engine;
     use crate::emu::code::op::Block;
     use crate::emu::cpu::Op;
 
-    let emulator = &mut machine.emulator;
-    let block = emulator
-        .decoder
-        .single(&mut emulator.cpu, CODE)
-        .expect("code at CODE");
-    let op: *const Op = Block::first(block);
-    // SAFETY: the block was just decoded and has an instruction.
-    unsafe { (*op).handler as usize as u64 }
-}
+    /// Where the handlers of the block at CODE begin, and that of what comes after it.
+    fn handlers(machine: &mut Machine) -> Vec<u64> {
+        let emulator = &mut machine.emulator;
+        let block = emulator
+            .decoder
+            .block(&mut emulator.cpu, CODE)
+            .expect("code at CODE");
+        let op: *const Op = Block::first(block);
+        // SAFETY: the block was just decoded; behind its instructions is one more op.
+        unsafe {
+            let ops = 0..=usize::from((*block).count);
+            ops.map(|n| (*op.add(n)).handler as usize as u64).collect()
+        }
+    }
 
-/// No handler calls the next one and comes back: it would take the stack, an instruction at a
-/// time, until the slice ends. All opcodes are tried, with registers and with memory.
-#[cfg(not(debug_assertions))]
-#[test]
-fn no_handler_calls_the_next() {
-    use std::collections::HashMap;
+    fn interpreted(code: &[u8]) -> Machine {
+        Machine::with_engine(Engine::Interpreter, code)
+    }
 
-    use super::machine::CODE;
+    /// If this fails, runs are slower but right.
+    #[test]
+    fn handlers_end_in_jumps() {
+        let programs = [
+            ("add", code!("add rax, rcx")),
+            ("load", code!("mov rdx, qword ptr [rbx + 8]")),
+            ("store", code!("mov dword ptr [rbx + rcx * 4], edx")),
+            ("push", code!("push rdx")),
+            ("shift", code!("shl rdx, 3")),
+            ("pair on one register", code!("mov rdx, rcx", "rol rdx, 5")),
+            (
+                "pair on two registers",
+                code!("mov rdx, rcx", "mov rsi, rdi"),
+            ),
+            ("addpd", code!("addpd xmm1, xmm2")),
+            ("call", code!("2: call 2b")),
+            ("ret", code!("ret")),
+        ];
+        for (name, program) in programs {
+            let handlers = handlers(&mut interpreted(program));
+            assert_eq!(
+                first_transfer(handlers[0]),
+                FlowControl::IndirectBranch,
+                "{name}"
+            );
+        }
+    }
 
-    const PREFIXES: [u8; 4] = [0, 0x66, 0xf3, 0xf2];
-    const ESCAPES: [&[u8]; 4] = [&[], &[0x0f], &[0x0f, 0x38], &[0x0f, 0x3a]];
-    const SEGMENTS: [u8; 2] = [0, 0x64];
-    /// Registers; `[rbx]`; `[rbx + 0]`; `[rcx + rdi * 8]`.
-    const OPERANDS: [[u8; 2]; 4] = [[0xc1, 0], [0x03, 0], [0x43, 0], [0x04, 0xf9]];
-    let mut codes = Vec::new();
-    for opcode in 0..=u8::MAX {
-        for (pp, prefix) in PREFIXES.into_iter().enumerate() {
+    /// The same where translated code is left, at `cld`.
+    #[test]
+    fn translated_code_is_left_by_jumps() {
+        let program = code!("inc rax", "cld", "hlt");
+        let mut machine = Machine::with_engine(Engine::Translator { after: 0 }, program);
+        machine.run_to_hlt();
+        let block = machine.emulator.cpu.find_block(CODE).expect("decoded");
+        let op: *const Op = Block::first(block);
+        // SAFETY: the cache's blocks are live.
+        let (region, handler) = unsafe { ((*block).region.get(), (*op).handler) };
+        assert_ne!(region, 0, "it is translated");
+        let end = first_transfer(handler as usize as u64);
+        assert_eq!(end, FlowControl::IndirectBranch);
+    }
+
+    /// No handler calls the next one and comes back: it would take the stack, an instruction at
+    /// a time, until the slice ends.
+    #[test]
+    fn no_handler_calls_the_next() {
+        let modes = [
+            code!("hlt"),
+            // MXCSR rounds up.
+            code!(
+                "mov ebx, {data}",
+                "mov dword ptr [rbx], 0x5f80",
+                "ldmxcsr [rbx]",
+                "hlt",
+                data = const DATA,
+            ),
+        ];
+        // Flags are dead before the comparison, not before the branch.
+        let ends = [code!("2: jne 2b"), code!("cmp eax, eax", "2: jne 2b")];
+        let mut all = HashMap::new();
+        for mode in modes {
+            let mut machine = interpreted(mode);
+            machine.run_to_hlt();
+            for code in opcodes() {
+                // Pairs have handlers of their own.
+                for end in ends {
+                    machine.write(CODE, &[&code, &code, end].concat());
+                    let handlers = handlers(&mut machine);
+                    all.extend(handlers.into_iter().map(|handler| (handler, code.clone())));
+                }
+            }
+        }
+        assert!(all.len() > 1000, "{} handlers", all.len());
+        all.retain(|&handler, _| calls_next(handler));
+        assert!(all.is_empty(), "{all:x?}");
+    }
+
+    /// Instructions of all opcodes, with prefixes, registers and memory; some are none.
+    fn opcodes() -> HashSet<Vec<u8>> {
+        const PREFIXES: [u8; 4] = [0, 0x66, 0xf3, 0xf2];
+        const ESCAPES: [&[u8]; 4] = [&[], &[0x0f], &[0x0f, 0x38], &[0x0f, 0x3a]];
+        /// None, and `fs:`.
+        const SEGMENTS: [u8; 2] = [0, 0x64];
+        let mut codes = HashSet::new();
+        let mut add = |mut code: Vec<u8>| {
+            let len = Decoder::new(64, &code, DecoderOptions::NONE).decode().len();
+            code.truncate(len);
+            codes.insert(code);
+        };
+        for rest in operations() {
             for w in [0, 1] {
-                for row in 0..8 {
-                    for [modrm, sib] in OPERANDS {
-                        let rest = [opcode, modrm | row << 3, sib, 1, 0, 0, 0];
-                        for (map, escape) in ESCAPES.into_iter().enumerate() {
-                            for segment in SEGMENTS {
-                                let mut code = vec![segment, prefix, 0x48 * w];
-                                code.retain(|&byte| byte != 0);
-                                code.extend(escape.iter().chain(&rest));
-                                codes.push(code);
-                            }
-                            for l in [0, 4] {
-                                let vex = [0xc4, 0xe0 | map as u8, w << 7 | 0x70 | l | pp as u8];
-                                codes.push(vex.iter().chain(&rest).copied().collect());
-                            }
+                for (pp, prefix) in PREFIXES.into_iter().enumerate() {
+                    for (map, escape) in ESCAPES.into_iter().enumerate() {
+                        for segment in SEGMENTS {
+                            let mut code = vec![segment, prefix, 0x48 * w];
+                            code.retain(|&byte| byte != 0);
+                            code.extend(escape.iter().chain(&rest));
+                            add(code);
+                        }
+                        for l in [0, 4] {
+                            let vex = [0xc4, 0xe0 | map as u8, w << 7 | 0x70 | l | pp as u8];
+                            add(vex.iter().chain(&rest).copied().collect());
                         }
                     }
                 }
             }
         }
+        codes
     }
-    let mut handlers = HashMap::new();
-    let modes = [
-        code!("hlt"),
-        // MXCSR rounds up.
-        code!(
-            "mov ebx, {data}",
-            "mov dword ptr [rbx], 0x5f80",
-            "ldmxcsr [rbx]",
-            "hlt",
-            data = const DATA,
-        ),
-    ];
-    for mode in modes {
-        let mut machine = Machine::new(mode);
-        machine.run_to_hlt();
-        for code in &codes {
-            machine.write(CODE, code);
-            handlers.insert(handler(&mut machine), code);
-        }
-    }
-    assert!(handlers.len() > 1000, "{} handlers", handlers.len());
-    let calling: Vec<_> = handlers
-        .into_iter()
-        .filter(|&(at, _)| calls_next(at))
-        .collect();
-    assert!(calling.is_empty(), "{calling:x?}");
-}
 
-/// The same where translated code is left, at `cld`.
-#[cfg(not(debug_assertions))]
-#[test]
-fn translated_code_is_left_by_jumps() {
-    use super::machine::CODE;
-    use crate::emu::Engine;
-    use crate::emu::code::op::Block;
-    use crate::emu::cpu::Op;
-
-    let program = code!("inc rax", "cld", "hlt");
-    let mut machine = Machine::with_engine(Engine::Translator { after: 0 }, program);
-    machine.run_to_hlt();
-    let block = machine.emulator.cpu.find_block(CODE).expect("decoded");
-    let op: *const Op = Block::first(block);
-    // SAFETY: the cache's blocks are live.
-    let (region, handler) = unsafe { ((*block).region.get(), (*op).handler) };
-    assert_ne!(region, 0, "it is translated");
-    let end = first_transfer(handler as usize as u64);
-    assert_eq!(end, iced_x86::FlowControl::IndirectBranch);
-}
-
-/// Whether some way through the function at `start` calls what a register leads to, and returns
-/// what that has returned.
-#[cfg(not(debug_assertions))]
-fn calls_next(start: u64) -> bool {
-    use std::collections::HashSet;
-
-    use iced_x86::FlowControl;
-
-    let (mut known, mut ways) = (HashSet::new(), vec![start]);
-    while let Some(ip) = ways.pop() {
-        if !known.insert(ip) {
-            continue;
-        }
-        let insn = instruction_of_host(ip);
-        match insn.flow_control() {
-            FlowControl::UnconditionalBranch => ways.push(insn.near_branch_target()),
-            FlowControl::ConditionalBranch => {
-                ways.extend([insn.near_branch_target(), insn.next_ip()]);
+    /// Opcodes with operands, and an immediate.
+    fn operations() -> Vec<[u8; 8]> {
+        /// ModRM and SIB: registers; `[rbx]`; `[rcx + rdi * 8]`.
+        const OPERANDS: [[u8; 2]; 3] = [[0xc1, 0], [0x03, 0], [0x04, 0xf9]];
+        let mut all = Vec::new();
+        for opcode in 0..=u8::MAX {
+            for row in 0..8 {
+                all.extend(
+                    OPERANDS.map(|[modrm, sib]| [opcode, modrm | row << 3, sib, 1, 0, 0, 0, 0]),
+                );
             }
-            FlowControl::IndirectCall if !insn.is_ip_rel_memory_operand() => {
-                if returns(insn.next_ip()) {
-                    return true;
-                }
-                ways.push(insn.next_ip());
-            }
-            FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall => {
-                ways.push(insn.next_ip());
-            }
-            _ => {}
         }
+        all
     }
-    false
-}
-
-/// Whether the function does nothing any more at `ip` but return.
-#[cfg(not(debug_assertions))]
-fn returns(mut ip: u64) -> bool {
-    use iced_x86::{Mnemonic, Register};
-    loop {
-        let insn = instruction_of_host(ip);
-        let frees_stack = insn.mnemonic() == Mnemonic::Pop
-            || insn.mnemonic() == Mnemonic::Vzeroupper
-            || insn.op0_register() == Register::RSP;
-        match insn.mnemonic() {
-            Mnemonic::Ret => return true,
-            Mnemonic::Jmp if insn.op0_kind() == iced_x86::OpKind::NearBranch64 => {
-                ip = insn.near_branch_target();
-            }
-            _ if frees_stack => ip = insn.next_ip(),
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(not(debug_assertions))]
-fn instruction_of_host(ip: u64) -> iced_x86::Instruction {
-    use iced_x86::{Decoder, DecoderOptions};
-    const LONGEST: usize = 15;
-    let code = std::ptr::with_exposed_provenance::<u8>(ip as usize);
-    // SAFETY: code of this program, before its end by far more than an instruction.
-    let bytes = unsafe { std::slice::from_raw_parts(code, LONGEST) };
-    Decoder::with_ip(64, bytes, ip, DecoderOptions::NONE).decode()
-}
-
-/// What the likely way through the function at `ip` ends with: the compiler lays it out
-/// so that conditional branches are not taken.
-#[cfg(not(debug_assertions))]
-fn first_transfer(mut ip: u64) -> iced_x86::FlowControl {
-    use iced_x86::FlowControl;
-    const MOST: usize = 200;
-    for _ in 0..MOST {
-        let insn = instruction_of_host(ip);
-        match insn.flow_control() {
-            FlowControl::Next | FlowControl::ConditionalBranch => ip = insn.next_ip(),
-            FlowControl::UnconditionalBranch => ip = insn.near_branch_target(),
-            // What comes back from there is followed.
-            FlowControl::Call | FlowControl::IndirectCall => ip = insn.next_ip(),
-            end => return end,
-        }
-    }
-    FlowControl::Exception
 }

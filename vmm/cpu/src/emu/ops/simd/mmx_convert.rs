@@ -15,7 +15,7 @@ use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{Aligned, General, Mem, Src, SrcXmm, xmm_slot};
 use crate::emu::engine::{Instr, fast};
 use crate::emu::ops::simd::mmx::{SrcMm, mm_slot};
-use crate::emu::ops::simd::sse::{Bits128, LowMem, call_stub, call_stub_under, low};
+use crate::emu::ops::simd::sse::{Bits128, LowMem, call_stub, call_stub_under, leave_to_slow, low};
 use crate::emu::ops::simd::sse_move::LowXmm;
 use crate::emu::state::exception::Stop;
 
@@ -44,8 +44,8 @@ struct ToXmm<S, const MMX: bool, const CAREFUL: bool>(PhantomData<S>);
 
 impl<S: Src<u64>, const MMX: bool, const CAREFUL: bool> Instr for ToXmm<S, MMX, CAREFUL> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        if CAREFUL && !M::SLOW {
-            return Err(Stop::Miss);
+        if CAREFUL {
+            leave_to_slow::<M>()?;
         }
         if MMX {
             cpu.check_x87()?;
@@ -67,8 +67,8 @@ struct ToMmx<S, const CAREFUL: bool>(PhantomData<S>);
 
 impl<S: Src<__m128i>, const CAREFUL: bool> Instr for ToMmx<S, CAREFUL> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        if CAREFUL && !M::SLOW {
-            return Err(Stop::Miss);
+        if CAREFUL {
+            leave_to_slow::<M>()?;
         }
         cpu.check_x87()?;
         let b = S::get::<M>(cpu, op)?;

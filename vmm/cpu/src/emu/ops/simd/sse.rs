@@ -216,6 +216,19 @@ impl Family for StubFamily {
     type Form<S: Src<__m128i>> = Stub<S>;
 }
 
+/// Leaves an instruction that executes under an MXCSR of its own to its slow handler: that takes
+/// room on the stack.
+///
+/// # Errors
+/// In the fast one.
+#[inline(always)]
+pub fn leave_to_slow<M: Access>() -> Result<(), Stop> {
+    match M::SLOW {
+        true => Ok(()),
+        false => Err(Stop::Miss),
+    }
+}
+
 /// `dst = stub(dst, src)` under the guest's MXCSR, which is not the default.
 struct CarefulStub<S>(PhantomData<S>);
 
@@ -225,9 +238,7 @@ impl<S: Src<__m128i>> OnMemory for CarefulStub<S> {
 
 impl<S: Src<__m128i>> Instr for CarefulStub<S> {
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        if !M::SLOW {
-            return Err(Stop::Miss);
-        }
+        leave_to_slow::<M>()?;
         let b = S::get::<M>(cpu, op)?;
         let a = cpu.regs.xmms.read(op.dst);
         let control = cpu.regs.mxcsr & !mxcsr::FLAGS;

@@ -16,7 +16,7 @@ use crate::emu::cpu::{Cpu, Handler, Op};
 use crate::emu::engine::form::{Form, Site, forms};
 use crate::emu::engine::operand::{General, Mem, Src, SrcReg, SrcXmm, gpr_slot, xmm_slot};
 use crate::emu::engine::{Instr, OnMemory, fast, slow};
-use crate::emu::ops::simd::sse::{Family, LowMem, Source, source_form};
+use crate::emu::ops::simd::sse::{Family, LowMem, Source, leave_to_slow, source_form};
 use crate::emu::state::exception::Stop;
 use crate::emu::state::mxcsr;
 
@@ -212,8 +212,8 @@ impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> OnMemory for CompareFlags
 impl<O: Compare, S: Src<__m128i>, const CAREFUL: bool> Instr for CompareFlags<O, S, CAREFUL> {
     #[inline(always)]
     fn exec<M: Access>(cpu: &mut Cpu, op: &Op) -> Result<(), Stop> {
-        if CAREFUL && !M::SLOW {
-            return Err(Stop::Miss);
+        if CAREFUL {
+            leave_to_slow::<M>()?;
         }
         let b = S::get::<M>(cpu, op)?;
         let a = cpu.regs.xmms.read(op.dst);
